@@ -1,0 +1,153 @@
+"""The contract of a cell: what a session sees of arms, grippers and cameras, real or simulated.
+
+A chunk is a timed plan. The session posts it with `plan`, then calls `advance` once per control period; between two
+calls it may handle keys, brake, or post a new plan that replaces the tail of the old one. `advance` returns when the
+next pose is due, so a real cell paces the loop and a simulated one runs on its clock. When the plan runs out, or while
+nobody calls, the arm decelerates and holds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from datasets.episode import Ending
+from datasets.observation import FloatArray, Image, Observation
+from datasets.spec import DataSpec
+
+Layout = dict[str, Any]
+"""Where the objects of the scene start; plain JSON, written by the cell that understands it."""
+
+
+class CellError(Exception):
+    """Base of everything a cell raises; the message says what, where and what to do now."""
+
+
+class StaleFrameError(CellError):
+    """A camera's newest frame is older than its limit; motion has been braked."""
+
+
+class NonFiniteCommandError(CellError):
+    """A plan held NaN or infinity; nothing of it was sent and motion has been braked."""
+
+
+class StoppedError(CellError):
+    """The stop latch is set; motion has been braked and stays forbidden until it is re-armed."""
+
+
+class ClockSpeed(StrEnum):
+    """How simulated time relates to the wall; a real cell knows REAL only."""
+
+    REAL = "1x"
+    FAST = "4x"
+    VIRTUAL = "max"
+    """As fast as it goes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one control period did."""
+
+    observation: Observation
+    """Taken when the pose was due, i.e. after the command."""
+    action: FloatArray
+    """[da] the pose that was due."""
+    sent: FloatArray
+    """[da] what went out after limits."""
+    command_time: float
+    """s, monotonic."""
+    ending: Ending | None = None
+    """SUCCESS or IRRECOVERABLE when a simulated cell sees it, else None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellHealth:
+    """Live telemetry; never stored as truth."""
+
+    achieved_hz: float
+    frame_age: dict[str, float] = field(default_factory=dict)
+    """camera -> s"""
+    interventions: int = 0
+    """Commands the limits changed so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One preflight check: what was looked at, whether it is fine, and what to do if not."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class Cell(ABC):
+    """One workplace: subclasses set `spec` before connecting."""
+
+    spec: DataSpec
+    simulated: bool = False
+
+    @abstractmethod
+    def connect(self) -> None:
+        """Open the devices. Raises CellError with the remedy."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Brake, hold and let go of the devices; safe to call twice."""
+
+    @abstractmethod
+    def preflight(self) -> list[Check]:
+        """Look at everything a start needs."""
+
+    @abstractmethod
+    def observe(self) -> Observation:
+        """The newest observation. Raises StaleFrameError."""
+
+    @abstractmethod
+    def plan(self, actions: FloatArray) -> None:
+        """Post a plan, [n, da], first pose due one control period from now; replaces what is left of the old plan.
+
+        Raises NonFiniteCommandError (having braked), StoppedError.
+        """
+
+    @abstractmethod
+    def advance(self) -> Step | None:
+        """Wait until the next pose is due and say what happened; None when the plan has run out.
+
+        Raises StoppedError, StaleFrameError; the arm has then been braked.
+        """
+
+    @abstractmethod
+    def brake(self) -> None:
+        """Drop the plan and decelerate to a hold."""
+
+    @abstractmethod
+    def begin_homing(self) -> None:
+        """Start moving to the home pose. Raises StoppedError."""
+
+    @abstractmethod
+    def advance_homing(self) -> bool:
+        """Continue for about one control period; True once the arm is home. Stoppable between calls, by `brake`."""
+
+    @abstractmethod
+    def sample_layout(self, seed: int, purpose: str, ordinal: int) -> Layout:
+        """The start layout of a seeded schedule: the same arguments always give the same layout."""
+
+    @abstractmethod
+    def layout_picture(self, layout: Layout) -> dict[str, Image]:
+        """How the scene should look before the episode, per camera, to be shown over the live picture."""
+
+    @abstractmethod
+    def reset_scene(self, layout: Layout) -> None:
+        """The operator says the scene is laid out like `layout`; a simulated cell lays it out itself."""
+
+    @abstractmethod
+    def health(self) -> CellHealth:
+        """Live telemetry."""
+
+    def set_speed(self, speed: ClockSpeed) -> None:
+        """Change the clock; raises CellError on a cell whose clock is the wall's."""
+        if speed is not ClockSpeed.REAL:
+            raise CellError("This cell runs in real time only. Choose speed 1x.")

@@ -1,0 +1,54 @@
+"""The stop latch: a byte in a shared file that every controller reads at each tick.
+
+Any process may set it, whether or not the session engine is alive, busy or hung; only a deliberate act re-arms it.
+It is a software stop and replaces no hardware emergency stop.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+from pathlib import Path
+
+_LAYOUT = struct.Struct("<Bxxxxxxxd")  # latched, monotonic time at which it was set
+
+
+class StopLatch:
+    """Shared by path; setting it twice keeps the first time stamp."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the latch at `path`, creating it unlatched."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if os.fstat(descriptor).st_size < _LAYOUT.size:
+                os.ftruncate(descriptor, _LAYOUT.size)
+            self._map = mmap.mmap(descriptor, _LAYOUT.size)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def latched(self) -> bool:
+        """Whether motion is forbidden."""
+        return self._map[0] != 0
+
+    @property
+    def since(self) -> float | None:
+        """time.monotonic() at which it was set, None while armed."""
+        latched, since = _LAYOUT.unpack_from(self._map)
+        return since if latched else None
+
+    def stop(self) -> None:
+        """Forbid motion from this instant on."""
+        if not self.latched:
+            _LAYOUT.pack_into(self._map, 0, 1, time.monotonic())
+
+    def rearm(self) -> None:
+        """Allow motion again."""
+        _LAYOUT.pack_into(self._map, 0, 0, 0.0)
+
+    def close(self) -> None:
+        """Let go of the file; the latch keeps its state."""
+        self._map.close()

@@ -1,0 +1,195 @@
+"""Everything that can happen to a session, as small frozen records.
+
+The terminal UI, the command line, tests, the automatic operator and a foot pedal send the same operator events.
+Every event that concerns an episode names it, so that no key press can label the wrong one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from datasets.episode import Ending, EpisodeKind, Outcome
+from hardware.cell import ClockSpeed
+
+
+class Source(StrEnum):
+    """Who sent an operator event; written into the journal as provenance."""
+
+    OPERATOR = "operator"
+    AUTOPILOT = "autopilot"
+    COMMAND = "command"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorEvent(Event):
+    """Base of what a person (or the automatic operator) does."""
+
+    source: Source = Source.OPERATOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label(OperatorEvent):
+    """success or failure, while the arm moves (ends the motion) or in the grace time (changes the label)."""
+
+    episode: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoLabel(OperatorEvent):
+    """Reopen the label of this episode; weights are not rolled back."""
+
+    episode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Void(OperatorEvent):
+    """Take the episode out of every rate and the replay."""
+
+    episode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore(OperatorEvent):
+    """Undo a void."""
+
+    episode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Go(OperatorEvent):
+    """The scene is reset: start the episode that is waiting. Also: leave finished/fault towards preflight."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause(OperatorEvent):
+    """Brake and wait, or go on: a toggle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop(OperatorEvent):
+    """The latch was set (by whoever); the engine learns of it afterwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rearm(OperatorEvent):
+    """The deliberate act that allows motion again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateNow(OperatorEvent):
+    """Run an evaluation block next; None takes the task's number."""
+
+    episodes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(OperatorEvent):
+    """A remark for the journal, about an episode or the session."""
+
+    text: str
+    episode: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSpeed(OperatorEvent):
+    """Change the clock of a simulated cell; takes effect between episodes."""
+
+    speed: ClockSpeed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAutopilot(OperatorEvent):
+    """Hand the labels to the automatic operator, or take them back."""
+
+    on: bool
+    mistakes: float = 0.0
+    """Rate of deliberately wrong labels, 0 .. 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leave(OperatorEvent):
+    """End the engine at the next safe instant, everything committed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick(Event):
+    """The session's clock."""
+
+    now: float
+    """s, monotonic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightDone(Event):
+    """Every check was made; `problems` are the sentences of those that failed."""
+
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Homed(Event):
+    """All arms are at home."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionEnded(Event):
+    """One episode's motion is over and it has been committed, label pending."""
+
+    episode: str
+    kind: EpisodeKind
+    ending: Ending
+    steps: int
+    chunks: int
+    truth: Outcome | None = None
+    """What a simulator saw; the automatic operator's source."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateDone(Event):
+    """The update block is over."""
+
+    policy_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpointed(Event):
+    """The learner is on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faulted(Event):
+    """Something made going on unsafe or impossible."""
+
+    reason: str
+    recoverable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskFull(Event):
+    """The disk refused a write; nothing was lost, the episode is kept in memory."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceBack(Event):
+    """What waited in memory is on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """An operator event on its way from a front end to the engine, with what its acknowledgement needs."""
+
+    number: int
+    event: OperatorEvent
+    pressed: float = field(default=0.0)
+    """time.monotonic() of the key press."""
