@@ -1,0 +1,63 @@
+# Everything a person or a machine runs on this project. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+CODE   := station policy hardware datasets tests
+# Tests start many small processes; one torch thread each keeps them from fighting over the cores.
+TEST_ENV := OMP_NUM_THREADS=1
+ARGS   ?=
+
+# A stamp per install: a second `make` is instant, a changed pyproject.toml or constraints.txt installs again.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the station into $(VENV) (a few minutes the first time) ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the station and its test tools into $(VENV) (a few minutes the first time) ..."
+	@$(PIP) -e '.[test,dev]'
+	@touch $@ $(VENV)/.core
+
+.PHONY: install install-test demo test test-slow test-all check format clean help
+
+install: $(VENV)/.core  ## the station and all it needs to run
+	@echo "Ready: $(BIN)/station --help"
+
+install-test: $(VENV)/.test  ## the same with everything that tests and checks need
+
+demo: $(VENV)/.core  ## watch a simulated arm being taught: demonstrations, training, then your keys
+	@$(BIN)/station demo $(ARGS)
+
+test: $(VENV)/.test  ## the quick tests (ARGS='-k replay' to choose)
+	@$(TEST_ENV) $(BIN)/pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.test  ## whole sessions and real training
+	@$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)
+
+test-all: test test-slow  ## every test
+
+check: $(VENV)/.test  ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy $(CODE)
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.test  ## put the code into the project's format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and caches; sessions stay
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
