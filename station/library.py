@@ -1,0 +1,77 @@
+"""The tasks that come with the station and those an operator wrote: their files and names.
+
+Reads no more than a name and a description, so that lists appear without loading a policy or a simulator.
+`station.config` reads whole tasks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+
+class TaskError(Exception):
+    """A task that does not exist or whose file says something impossible; names file, section and key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSummary:
+    """One line of the list of tasks."""
+
+    name: str
+    description: str
+    path: Path
+
+
+def list_tasks() -> list[TaskSummary]:
+    """The task library, by name."""
+    folder = Path(str(resources.files("station.tasks")))
+    return [_summary(path) for path in sorted(folder.glob("*.toml"))]
+
+
+def find_task(name: str | Path) -> Path:
+    """The file of a task of the library, or of the operator's own by its path.
+
+    Raises:
+        TaskError: there is none; the nearest name is suggested.
+    """
+    if is_path(name):
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        raise TaskError(f"There is no task file {path}. Give a path to a .toml file, or the name of a task.")
+    known = {task.name: task.path for task in list_tasks()}
+    if str(name) in known:
+        return known[str(name)]
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    raise TaskError(f"There is no task '{name}'. {hint}Known tasks: {', '.join(known)}.")
+
+
+def is_path(name: str | Path) -> bool:
+    """Whether a task is named by its file rather than by its name in the library."""
+    return isinstance(name, Path) or name.endswith(".toml") or "/" in name
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The plain content of a task file.
+
+    Raises:
+        TaskError: it cannot be read, or is no TOML; says the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TaskError(f"{path} cannot be read: {error.strerror}. Check the path and its owner.") from error
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{path} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path} is not valid TOML: {error}. Correct that place and try again.") from error
+
+
+def _summary(path: Path) -> TaskSummary:
+    content = read_toml(path)
+    return TaskSummary(name=path.stem, description=str(content.get("description", "")), path=path)
