@@ -1,0 +1,162 @@
+"""A session on disk: its paths, its frozen task, its schema version and its one writer.
+
+Makes and opens the folder. It reads no episode and no journal line; nothing here starts an engine.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets.durable import Disk, full_disk_named
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from station.config import Task
+
+SCHEMA = 1
+"""Version of the folder's layout and of the journal's operations that this station writes."""
+
+_HEADER = "station"
+
+
+class SessionError(Exception):
+    """A folder that is no session, or a session that cannot be made there."""
+
+
+class NewerSchemaError(SessionError):
+    """The session was written by a newer station; it is left untouched."""
+
+
+@dataclass(frozen=True)
+class SessionFolder:
+    """Paths and facts of one session. Holds nothing open."""
+
+    path: Path
+    task_name: str
+    seed: int
+    created: str
+    """ISO 8601, UTC."""
+    tables: dict[str, Any]
+    """The frozen task as plain TOML content; `task` is the same, checked."""
+
+    @classmethod
+    def create(cls, path: Path, task: BaseModel, *, task_name: str, seed: int) -> SessionFolder:
+        """Make the folder and freeze `task` (any settings model) in its ``session.toml``.
+
+        Raises:
+            SessionError: there is a session, or something else, at `path`. DiskFullError.
+        """
+        from station.settings_text import to_toml
+
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise SessionError(f"{path} exists already. Open it with 'station run', or choose another name.")
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        header = (
+            f"\n[{_HEADER}]\n# Written once; the session belongs to this task and seed.\nschema = {SCHEMA}\n"
+            f"task = {_quoted(task_name)}\nseed = {seed}\ncreated = {_quoted(created)}\n"
+        )
+        for folder in (path, path / "base", path / "steering", path / "partial"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with full_disk_named("session.toml", path):
+            Disk().replace(path / "session.toml", (to_toml(task).rstrip() + "\n" + header).encode())
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> SessionFolder:
+        """Read an existing session's facts; changes nothing.
+
+        Raises:
+            SessionError: no session, or its session.toml is damaged. NewerSchemaError.
+        """
+        file = path / "session.toml"
+        try:
+            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            header = content.pop(_HEADER)
+            schema = int(header["schema"])
+        except FileNotFoundError as error:
+            raise SessionError(f"There is no session at {path}. Make one with 'station new'.") from error
+        except (KeyError, ValueError, TypeError) as error:
+            raise SessionError(f"{file} is damaged ({error}). Restore it from a copy.") from error
+        if schema > SCHEMA:
+            raise NewerSchemaError(
+                f"{path} was written by a newer station (schema {schema}, this one knows {SCHEMA}). "
+                "It was not touched: update the station and open it again."
+            )
+        return cls(path, str(header["task"]), int(header["seed"]), str(header["created"]), content)
+
+    @cached_property
+    def task(self) -> Task:
+        """The frozen task. Raises TaskError when a value is not what this station allows."""
+        from station.config import task_from_tables
+
+        return task_from_tables(self.tables, where=self.path / "session.toml")
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever writes: engine, import, training."""
+        return self.path / "lock"
+
+    @property
+    def journal(self) -> Path:
+        """The one numbered journal."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def demos(self) -> Path:
+        """Episode store of the imported demonstrations."""
+        return self.path / "demos"
+
+    @property
+    def episodes(self) -> Path:
+        """Episode store of online and evaluation episodes."""
+        return self.path / "episodes"
+
+    @property
+    def base(self) -> Path:
+        """The base policy."""
+        return self.path / "base"
+
+    @property
+    def steering(self) -> Path:
+        """Checkpoints of the learner."""
+        return self.path / "steering"
+
+    @property
+    def partial(self) -> Path:
+        """What a real cell had flushed of an episode that was cut off."""
+        return self.path / "partial"
+
+    @property
+    def latch(self) -> Path:
+        """The stop latch, shared by every process of the session."""
+        return self.path / "stop.latch"
+
+    @property
+    def engine(self) -> Path:
+        """Says where the running engine listens (JSON: pid, address)."""
+        return self.path / "engine.json"
+
+    @property
+    def key(self) -> Path:
+        """Secret that front ends show to the engine; readable by its owner only."""
+        return self.path / "engine.key"
+
+    @property
+    def log(self) -> Path:
+        """What a detached engine printed."""
+        return self.path / "engine.log"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

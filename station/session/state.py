@@ -1,0 +1,167 @@
+"""What the session is, at one instant: a frozen value that only `machine.step` turns into the next one.
+
+Holds facts, no plans: what comes next is computed from them in `agenda`, so that a resumed session, whose facts come
+from store and journal, goes on exactly like one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from datasets.episode import EpisodeKind, Outcome
+from hardware.cell import ClockSpeed
+from station.session.events import Source
+from station.session.snapshot import Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What stays the same while the engine runs."""
+
+    cells: int = 1
+    grace: float = 2.0
+    """s"""
+    episodes: int = 0
+    """Goal; 0 for none."""
+    chunks: int = 0
+    """Goal; 0 for none."""
+    evaluation_every: int = 0
+    evaluation_episodes: int = 20
+    final_evaluation_episodes: int = 0
+    replayable: bool = True
+    """All cells are simulated: an episode that was cut off can be run again, exactly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One episode of a round, before it has been run."""
+
+    episode: str
+    kind: EpisodeKind
+    ordinal: int
+    """Numbers the episodes of a kind; part of the id."""
+    layout: int
+    """Which start layout of the seeded schedule; also which random stream."""
+    row: int
+    """Its place in the batch; fixed, so that a resumed round computes the same numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One episode for each cell; labels, updates and checkpoints follow when all of them are over."""
+
+    slots: tuple[Slot, ...]
+    batch: int
+    """Rows of every inference, also when some cells are done."""
+
+    @property
+    def evaluation(self) -> bool:
+        """Whether it belongs to an evaluation block."""
+        return self.slots[0].kind is EpisodeKind.EVALUATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """An evaluation block: n episodes without exploration, on the first n evaluation layouts."""
+
+    ordinal: int
+    first: int
+    """Ordinal of its first episode."""
+    n: int
+    at: int
+    """Online episodes that had been begun before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is known of an episode whose motion is over."""
+
+    kind: EpisodeKind
+    chunks: int
+    outcome: Outcome | None = None
+    """None: label pending."""
+    void: bool = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether somebody still has to judge it; demonstrations may stay unjudged."""
+        return self.outcome is None and not self.void and self.kind is not EpisodeKind.DEMO
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyed:
+    """A key that ended a motion and waits for the episode to be committed."""
+
+    outcome: Outcome | None
+    """None: void."""
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """The session at one instant."""
+
+    rules: Rules = field(default_factory=Rules)
+    phase: Phase = Phase.PREFLIGHT
+    now: float = 0.0
+    """s, monotonic, of the last tick."""
+    held: Phase | None = None
+    """While paused: the phase to return to."""
+    reason: str = ""
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    """Every committed episode."""
+    round: Round | None = None
+    running: frozenset[str] = frozenset()
+    """Episodes in motion."""
+    keyed: Mapping[str, Keyed] = field(default_factory=dict)
+    last: str | None = None
+    """The episode that was moved last."""
+    settles: float | None = None
+    """When the grace time of the newest label is over, s."""
+    next_online: int = 0
+    next_evaluation: int = 0
+    fresh: bool = False
+    """Online episodes ended since the last update block began."""
+    updates_begun: int = 0
+    updates_done: int = 0
+    unsaved: bool = False
+    """The learner has changed since its last checkpoint."""
+    policy_version: int = 0
+    block: Block | None = None
+    blocks: int = 0
+    """Evaluation blocks begun."""
+    evaluated_at: int = 0
+    """`Block.at` of the newest one."""
+    wanted_block: int | None = None
+    """Episodes of an evaluation block that was asked for."""
+    autopilot: bool = False
+    mistakes: float = 0.0
+    speed: ClockSpeed = ClockSpeed.REAL
+    wanted_speed: ClockSpeed | None = None
+    stopped: bool = False
+    recoverable: bool = True
+    disk_full: bool = False
+    leaving: bool = False
+
+    @property
+    def open_slots(self) -> tuple[Slot, ...]:
+        """Episodes of the round that have not been run to their end."""
+        if self.round is None:
+            return ()
+        return tuple(slot for slot in self.round.slots if slot.episode not in self.verdicts)
+
+    @property
+    def next_slots(self) -> tuple[Slot, ...]:
+        """The open ones that fit the cells."""
+        return self.open_slots[: self.rules.cells]
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Episodes that wait for a label."""
+        return tuple(name for name, verdict in self.verdicts.items() if verdict.pending)
+
+    @property
+    def evaluating(self) -> bool:
+        """Whether an evaluation block is under way."""
+        return self.block is not None
