@@ -1,8 +1,9 @@
 """End-effector poses as actions and back, in the representation a task chose.
 
 Every rotation inside an action is relative to the reference orientation, a tool that points straight down:
-``R = R_ref @ exp(r)``. A vertical tool turned about its own axis is therefore the rotation vector ``(0, 0, yaw)``, far
-from the half turn at which rotation vectors jump. This module converts numbers; limits and interpolation live elsewhere.
+``R = R_ref @ exp(r)``. A vertical tool turned about its own axis is therefore the rotation vector ``(0, 0,
+yaw)``, far from the half turn at which rotation vectors jump. This module converts numbers; limits and
+interpolation live elsewhere.
 """
 
 from __future__ import annotations
@@ -58,10 +59,8 @@ def from_matrix(rotation: NDArray[Any], representation: Rotation) -> Array:
     if representation is Rotation.ROT6D:
         return matrices[..., :2, :].reshape(*leading, 6)
     rotations = SciPyRotation.from_matrix(matrices.reshape(-1, 3, 3))
-    if representation is Rotation.ROTATION_VECTOR:
-        numbers = rotations.as_rotvec()
-    else:
-        numbers = rotations.as_quat(canonical=True)
+    vector = representation is Rotation.ROTATION_VECTOR
+    numbers = rotations.as_rotvec() if vector else rotations.as_quat(canonical=True)
     return np.asarray(numbers, np.float64).reshape(*leading, representation.size)
 
 

@@ -4,10 +4,12 @@ Layout, all arrays [T, ...] with T ticks of the recorder, time s on one monotoni
 
     attrs            format "vr_recording", version 1, success (bool, absent when unknown), attributes (JSON)
     images/<cam>     uint8 [T, height, width, 3] RGB        image_time/<cam>      float64 [T]
-    observation/     joint_angles [T, nj] rad               end_effector_pose [T, 7] xyz m + quaternion xyzw, base frame
+    observation/     joint_angles [T, nj] rad               end_effector_pose [T, 7] xyz m + quaternion xyzw
                      gripper [T] 0 closed .. 1 open         time [T]
     action/          pose [T, 7] commanded at that tick     gripper [T]           time [T]
     buttons/         clutch, success, failure  bool [T]     clutch True: the arm follows the hand
+
+Poses are in the arm's base frame.
 """
 
 from __future__ import annotations
@@ -105,7 +107,7 @@ def read(path: Path) -> VrRecording:
     """Read one file as it is; lengths, gaps and motion are the importer's business.
 
     Raises:
-        RecordingError: no HDF5 file, damaged, of another layout or version, or a member is missing or misshapen.
+        RecordingError: no HDF5 file, damaged, of another layout or version; members missing or misshapen.
     """
     if not path.is_file():
         raise RecordingError("no such file")

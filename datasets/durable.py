@@ -1,0 +1,83 @@
+"""Bytes that are on the disk when a call returns, and the one error for a disk that has no room.
+
+Files are written and synchronised here and nowhere else on this floor, so that a test (or a fault drill) can
+hand the store and the journal a disk that fills up.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+
+class DiskFullError(Exception):
+    """The disk refused a write; nothing half-written was left behind."""
+
+
+class Disk:
+    """Writes and synchronises; subclass it to inject faults."""
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Create or replace a file and wait until its bytes are on the disk."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Append to a file, creating it, and wait; on failure the file has its old length again."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        length = os.fstat(descriptor).st_size
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, length)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def sync(self, folder: Path) -> None:
+        """Wait until a folder's entries are on the disk."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Give `path` new content, whole or not at all, whatever is killed and whenever."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            self.write(partial, data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        self.sync(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """os.write until everything is written; it may take less than it was given."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+@contextmanager
+def full_disk_named(what: str, where: Path) -> Iterator[None]:
+    """Turn "no space left" and "quota exceeded" into DiskFullError; every other error passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise DiskFullError(
+            f"The disk is full: {what} could not be written to {where}. Free some space; nothing was lost."
+        ) from error

@@ -1,0 +1,112 @@
+"""What an episode's folder must hold, byte for byte, and what can have happened to it since.
+
+zarr reads a missing chunk as zeros and, without a checksum codec, a flipped bit as data; the manifest finds both.
+Sizes are cheap and looked at on every opening for writing; checksums on demand.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+MANIFEST = "MANIFEST.json"
+_SCHEMA = 1
+
+
+class Damage(StrEnum):
+    """What is wrong with a file."""
+
+    TORN = "torn"
+    """The manifest is missing or unreadable: the folder was never finished, or its list was hurt."""
+    MISSING = "missing"
+    ZERO_LENGTH = "zero-length"
+    TRUNCATED = "truncated"
+    """Its size is not the recorded one."""
+    BIT_FLIPPED = "bit-flipped"
+    """The size is right, the content is not."""
+    UNREADABLE = "unreadable"
+    """The operating system refused to read it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One damaged file of one episode."""
+
+    episode: str
+    file: str
+    damage: Damage
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Every file of an episode's folder except the manifest itself."""
+
+    files: dict[str, tuple[int, int]]
+    """relative path -> (size, CRC-32)"""
+    steps: int
+    chunks: int
+
+    def to_bytes(self) -> bytes:
+        """Inverse of `from_bytes`; carries a checksum of its own."""
+        content = {"schema": _SCHEMA, "steps": self.steps, "chunks": self.chunks, "files": self.files}
+        body = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return json.dumps({"crc": zlib.crc32(body.encode()), "manifest": body}).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """Inverse of `to_bytes`.
+
+        Raises:
+            ValueError, KeyError, TypeError: the bytes are no whole manifest.
+        """
+        outer = json.loads(data)
+        if zlib.crc32(outer["manifest"].encode()) != outer["crc"]:
+            raise ValueError("its checksum is wrong")
+        content = json.loads(outer["manifest"])
+        if content["schema"] > _SCHEMA:
+            raise ValueError(f"schema {content['schema']} is newer than this program knows ({_SCHEMA})")
+        files = {str(name): (int(size), int(crc)) for name, (size, crc) in content["files"].items()}
+        return cls(files=files, steps=int(content["steps"]), chunks=int(content["chunks"]))
+
+
+def manifest_of(files: Mapping[str, bytes], *, steps: int, chunks: int) -> Manifest:
+    """The manifest of files that are about to be written."""
+    return Manifest(
+        files={name: (len(data), zlib.crc32(data)) for name, data in files.items()},
+        steps=steps,
+        chunks=chunks,
+    )
+
+
+def inspect_folder(folder: Path, *, full: bool) -> list[Fault]:
+    """Every fault of one episode's folder: by size, and with `full` by content."""
+    try:
+        manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [Fault(episode=folder.name, file=MANIFEST, damage=Damage.TORN, detail=str(error))]
+    faults = (_inspect_file(folder, name, *recorded, full) for name, recorded in manifest.files.items())
+    return [fault for fault in faults if fault is not None]
+
+
+def _inspect_file(folder: Path, name: str, size: int, crc: int, full: bool) -> Fault | None:
+    def fault(damage: Damage, detail: str = "") -> Fault:
+        return Fault(episode=folder.name, file=name, damage=damage, detail=detail)
+
+    path = folder / name
+    try:
+        found = path.stat().st_size
+        if found != size:
+            damage = Damage.ZERO_LENGTH if found == 0 else Damage.TRUNCATED
+            return fault(damage, f"{found} bytes instead of {size}")
+        if full and zlib.crc32(path.read_bytes()) != crc:
+            return fault(Damage.BIT_FLIPPED)
+    except FileNotFoundError:
+        return fault(Damage.MISSING)
+    except OSError as error:
+        return fault(Damage.UNREADABLE, str(error))
+    return None

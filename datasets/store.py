@@ -1,0 +1,250 @@
+"""Committed episodes on disk: whole or not there, whatever is killed and whenever.
+
+``root/tmp/<id>-<pid>`` is written, synchronised and renamed to ``root/episodes/<id>``; a folder that fails its
+manifest moves to ``root/quarantine`` and is never deleted. Episodes are immutable; their labels are lines of the
+session's journal. Readers need no lock; a writer works under the session's `datasets.lock.WriterLock`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import zarr_codec
+from datasets.durable import Disk, DiskFullError, full_disk_named
+from datasets.episode import Episode, EpisodeHeader
+from datasets.journal import Ledger
+from datasets.manifest import MANIFEST, Fault, Manifest, inspect_folder, manifest_of
+from datasets.zarr_codec import ChunkRecord
+
+__all__ = ["ChunkRecord", "DiskFullError", "EpisodeStore", "StoreError", "StoreReport", "unjournaled"]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_READ_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+
+
+class StoreError(Exception):
+    """An episode that is not there, cannot be read, or must not be written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreReport:
+    """What a look at a whole store found."""
+
+    root: Path
+    full: bool
+    """Contents were compared, not only sizes."""
+    sound: tuple[str, ...]
+    """ids of episodes without a fault."""
+    faults: tuple[Fault, ...]
+    leftovers: tuple[str, ...]
+    """Unfinished folders in tmp/; the next opening for writing removes them."""
+    quarantined: tuple[str, ...]
+    """What lies in quarantine/."""
+
+    @property
+    def ok(self) -> bool:
+        """No committed episode is damaged."""
+        return not self.faults
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """ids of episodes with a fault."""
+        return tuple(dict.fromkeys(fault.episode for fault in self.faults))
+
+
+class EpisodeStore:
+    """A folder of episodes."""
+
+    def __init__(self, root: Path, *, writable: bool = False, disk: Disk | None = None) -> None:
+        """Open the store; a writer creates it, removes unfinished folders and quarantines damaged ones (by size).
+
+        Raises:
+            StoreError: opened for reading and there is no store.
+            DiskFullError: its folders could not be made.
+        """
+        self.root = root
+        self.writable = writable
+        self.swept: tuple[Fault, ...] = ()
+        """Why episodes were quarantined by this opening."""
+        self._disk = disk or Disk()
+        self._episodes = root / "episodes"
+        self._tmp = root / "tmp"
+        self._quarantine = root / "quarantine"
+        if writable:
+            self._make_folders()
+            self._sweep()
+        elif not self._episodes.is_dir():
+            raise StoreError(f"There is no episode store in {root}. Check the path of the session.")
+
+    def __contains__(self, episode: str) -> bool:
+        """Whether the episode has been committed."""
+        return (self._episodes / episode).is_dir()
+
+    def ids(self) -> list[str]:
+        """Every committed episode, sorted."""
+        return sorted(entry.name for entry in os.scandir(self._episodes) if entry.is_dir())
+
+    def commit(self, episode: Episode) -> None:
+        """Write an episode; when this returns, nothing can lose it.
+
+        Raises:
+            StoreError: opened for reading, an id unfit for a folder, or one that is there already.
+            DiskFullError: there is no room; no trace of the episode is left, commit it again later.
+        """
+        name = episode.header.id
+        self._check_commit(name)
+        files = zarr_codec.encode(episode)
+        files[MANIFEST] = manifest_of(files, steps=episode.steps, chunks=episode.chunks).to_bytes()
+        folder = self._tmp / f"{name}-{os.getpid()}"
+        try:
+            with full_disk_named(f"episode {name}", self.root):
+                self._write(folder, files)
+                folder.rename(self._episodes / name)
+        except OSError as error:
+            raise StoreError(f"Episode {name} could not be written to {self.root}: {error}.") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._disk.sync(self._episodes)
+
+    def header(self, episode: str) -> EpisodeHeader:
+        """Everything but the arrays. Raises StoreError."""
+        self._folder(episode)
+        try:
+            data = (self._episodes / episode / "zarr.json").read_bytes()
+            if self._manifest(episode).files["zarr.json"] != (len(data), zlib.crc32(data)):
+                raise ValueError("the header's checksum is wrong")
+            return EpisodeHeader.from_json(json.loads(data)["attributes"]["header"])
+        except _READ_ERRORS as error:
+            raise self._unreadable(episode, error) from error
+
+    def size(self, episode: str) -> tuple[int, int]:
+        """(steps, chunks), without reading an array. Raises StoreError."""
+        self._folder(episode)
+        try:
+            manifest = self._manifest(episode)
+        except _READ_ERRORS as error:
+            raise self._unreadable(episode, error) from error
+        return manifest.steps, manifest.chunks
+
+    def load(self, episode: str) -> Episode:
+        """The whole episode. Raises StoreError."""
+        folder = self._folder(episode)
+        self._require_whole(episode)
+        try:
+            return zarr_codec.decode(folder)
+        except _READ_ERRORS as error:
+            raise self._unreadable(episode, error) from error
+
+    def chunks(self, episode: str) -> ChunkRecord:
+        """Decisions and features without images; a few milliseconds. Raises StoreError."""
+        folder = self._folder(episode)
+        self._require_whole(episode)
+        try:
+            return zarr_codec.decode_chunks(folder)
+        except _READ_ERRORS as error:
+            raise self._unreadable(episode, error) from error
+
+    def verify(self, *, full: bool = True) -> StoreReport:
+        """Look at every file of every episode; `full` compares contents as well as sizes. Changes nothing."""
+        ids = self.ids()
+        faults = tuple(fault for name in ids for fault in inspect_folder(self._episodes / name, full=full))
+        damaged = {fault.episode for fault in faults}
+        return StoreReport(
+            root=self.root,
+            full=full,
+            sound=tuple(name for name in ids if name not in damaged),
+            faults=faults,
+            leftovers=_entries(self._tmp),
+            quarantined=_entries(self._quarantine),
+        )
+
+    def quarantine(self, episode: str, reason: str) -> Path:
+        """Move an episode out of the way, with a note why; returns where it lies now. Raises StoreError."""
+        if not self.writable:
+            raise StoreError(f"{self.root} was opened for reading; episodes are moved by a writer.")
+        source = self._folder(episode)
+        number = 0
+        while (target := self._quarantine / f"{episode}-{number}").exists():
+            number += 1
+        source.rename(target)
+        self._disk.sync(self._episodes)
+        self._disk.sync(self._quarantine)
+        with full_disk_named("the reason of a quarantine", self._quarantine):
+            self._disk.write(target.with_name(f"{target.name}.reason.txt"), f"{reason}\n".encode())
+        return target
+
+    def _make_folders(self) -> None:
+        with full_disk_named("the episode store", self.root):
+            for folder in (self._tmp, self._episodes, self._quarantine):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._disk.sync(self.root)
+
+    def _sweep(self) -> None:
+        for leftover in self._tmp.iterdir():
+            shutil.rmtree(leftover)
+        report = self.verify(full=False)
+        for name in report.damaged:
+            self.quarantine(name, _reason([fault for fault in report.faults if fault.episode == name]))
+        self.swept = report.faults
+
+    def _check_commit(self, name: str) -> None:
+        if not self.writable:
+            raise StoreError(
+                f"{self.root} was opened for reading; open it writable, under the session's lock."
+            )
+        if not _ID.fullmatch(name):
+            raise StoreError(
+                f"'{name}' cannot be a folder's name; use letters, digits, dot, dash and underscore."
+            )
+        if name in self:
+            raise StoreError(f"Episode {name} is in {self.root} already, and episodes never change.")
+
+    def _write(self, folder: Path, files: dict[str, bytes]) -> None:
+        """The manifest is the last file written, and everything is on the disk before the folder gets its name."""
+        folders = {folder}
+        for name, data in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._disk.write(path, data)
+            folders.update(folder / parent for parent in Path(name).parents)
+        for made in folders:
+            self._disk.sync(made)
+
+    def _folder(self, episode: str) -> Path:
+        if episode not in self:
+            raise StoreError(f"There is no episode '{episode}' in {self.root}; `station status` lists them.")
+        return self._episodes / episode
+
+    def _manifest(self, episode: str) -> Manifest:
+        return Manifest.from_bytes((self._episodes / episode / MANIFEST).read_bytes())
+
+    def _require_whole(self, episode: str) -> None:
+        """Sizes only: zarr would read a missing chunk as zeros."""
+        faults = inspect_folder(self._episodes / episode, full=False)
+        if faults:
+            raise self._unreadable(episode, StoreError(_reason(faults)))
+
+    def _unreadable(self, episode: str, error: Exception) -> StoreError:
+        return StoreError(
+            f"Episode {episode} in {self.root} cannot be read ({error}). Run `station verify` on the session; "
+            "it quarantines damaged episodes and says which remain."
+        )
+
+
+def unjournaled(store: EpisodeStore, ledger: Ledger) -> list[str]:
+    """Committed episodes that no line of the journal has entered: a crash fell between commit and line."""
+    return [name for name in store.ids() if name not in ledger.episodes]
+
+
+def _entries(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else ()
+
+
+def _reason(faults: list[Fault]) -> str:
+    return "; ".join(" ".join(filter(None, (fault.file, fault.damage, fault.detail))) for fault in faults)

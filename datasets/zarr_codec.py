@@ -1,0 +1,134 @@
+"""An episode as the files of a zarr v3 group, and back.
+
+One chunk per array, so an array is read with one look at the disk and whole; every chunk ends in a CRC-32C. The group's
+attributes hold the header. What makes the files an episode (manifest, commit, quarantine) is the store's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore, MemoryStore
+
+from datasets.episode import Episode, EpisodeHeader
+from datasets.observation import FloatArray
+
+SCHEMA = 1
+
+_PLAIN = (
+    "proprioception",
+    "observation_time",
+    "action",
+    "sent",
+    "command_time",
+    "chunk_start",
+    "chunk_length",
+)
+_GROUPS = ("images", "features", "decisions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkRecord:
+    """An episode without its images: what a replay is built from."""
+
+    header: EpisodeHeader
+    steps: int
+    """T"""
+    chunk_start: NDArray[np.int64]
+    """[K] step at which each decision was taken."""
+    chunk_length: NDArray[np.int64]
+    """[K] steps really executed."""
+    features: dict[str, FloatArray]
+    """[K+1, ...]"""
+    decisions: dict[str, FloatArray]
+    """[K, ...]"""
+
+
+def encode(episode: Episode) -> dict[str, bytes]:
+    """relative path -> content, for every file of the group."""
+    files: dict[str, Buffer] = {}
+    attributes = {
+        "schema": SCHEMA,
+        "header": episode.header.to_json(),
+        "steps": episode.steps,
+        "chunks": episode.chunks,
+        **{group: list(getattr(episode, group)) for group in _GROUPS},
+    }
+    root = zarr.create_group(store=MemoryStore(files), zarr_format=3, attributes=attributes)
+    for name in _PLAIN:
+        _add(root, name, getattr(episode, name))
+    for group in _GROUPS:
+        for name, values in getattr(episode, group).items():
+            _add(root, f"{group}/{name}", values, compress=group == "images")
+    return {name: buffer.to_bytes() for name, buffer in files.items()}
+
+
+def decode(folder: Path) -> Episode:
+    """The whole episode of a group's folder.
+
+    Raises:
+        OSError, KeyError, ValueError, TypeError, RuntimeError: the folder holds no whole episode.
+    """
+    root = _open(folder)
+    fields: dict[str, Any] = {name: _array(root, name) for name in _PLAIN}
+    fields.update({group: _read(root, group) for group in _GROUPS})
+    return Episode(header=_header(root), **fields)
+
+
+def decode_chunks(folder: Path) -> ChunkRecord:
+    """The chunk record alone, without touching images or trajectories. Raises as `decode` does."""
+    root = _open(folder)
+    return ChunkRecord(
+        header=_header(root),
+        steps=int(root.attrs["steps"]),  # type: ignore[arg-type]
+        chunk_start=_array(root, "chunk_start"),
+        chunk_length=_array(root, "chunk_length"),
+        features=_read(root, "features"),
+        decisions=_read(root, "decisions"),
+    )
+
+
+def _add(root: zarr.Group, name: str, values: NDArray[Any], *, compress: bool = False) -> None:
+    array = root.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=tuple(max(1, size) for size in values.shape),
+        compressors=[ZstdCodec(level=1), Crc32cCodec()] if compress else [Crc32cCodec()],
+        chunk_key_encoding={"name": "default", "separator": "."},
+        # a chunk of zeros is written too: an absent file is always damage
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values
+
+
+def _open(folder: Path) -> zarr.Group:
+    root = zarr.open_group(LocalStore(folder, read_only=True), mode="r", zarr_format=3)
+    schema = root.attrs["schema"]
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ValueError(f"its layout {schema} is newer than this program knows ({SCHEMA})")
+    return root
+
+
+def _header(root: zarr.Group) -> EpisodeHeader:
+    return EpisodeHeader.from_json(root.attrs["header"])  # type: ignore[arg-type]
+
+
+def _read(root: zarr.Group, group: str) -> dict[str, Any]:
+    """All arrays of a group, in the order in which the episode had them."""
+    names: Any = root.attrs[group]
+    return {name: _array(root, f"{group}/{name}") for name in names}
+
+
+def _array(root: zarr.Group, name: str) -> NDArray[Any]:
+    array = root[name]
+    if not isinstance(array, zarr.Array):
+        raise TypeError(f"'{name}' is no array")
+    return np.asarray(array[...])
