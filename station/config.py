@@ -29,7 +29,7 @@ __all__ = [
     "TaskSummary",
     "list_tasks",
     "load_task",
-    "parse_task",
+    "task_from_tables",
     "task_to_toml",
 ]
 
@@ -77,25 +77,25 @@ def load_task(name: str | Path) -> Task:
         TaskError: no such task, no valid TOML, or settings that cannot be; says file, section, key and remedy.
     """
     path = find_task(name)
-    return parse_task(read_toml(path), source=str(path))
+    return task_from_tables(read_toml(path), where=path)
 
 
-def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
-    """A task from plain TOML content; `source` names the file in errors.
+def task_from_tables(tables: Mapping[str, Any], *, where: Path) -> Task:
+    """A task from plain TOML content; `where` is the file named in errors.
 
     Raises:
         TaskError: a setting is unknown, missing or out of range.
     """
     try:
-        return Task.model_validate(dict(content))
+        return Task.model_validate(dict(tables))
     except ValidationError as error:
         found = problems(Task, error)
-        shown = [f"{source}: {problem}" for problem in found[:_MOST_PROBLEMS]]
+        shown = [f"{where}: {problem}" for problem in found[:_MOST_PROBLEMS]]
         if len(found) > len(shown):
-            shown.append(f"{source}: and {len(found) - len(shown)} more.")
+            shown.append(f"{where}: and {len(found) - len(shown)} more.")
         raise TaskError("\n".join(shown)) from error
 
 
 def task_to_toml(task: Task) -> str:
-    """The whole task with the text and range of every setting as comments; `parse_task` reads it back."""
+    """The whole task with text and range of every setting as comments; `task_from_tables` takes it back."""
     return to_toml(task)
