@@ -1,0 +1,168 @@
+"""The journal: numbered, checked, never rewritten, and the ledger that folds it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.durable import Disk, DiskFullError
+from datasets.episode import Outcome
+from datasets.journal import Journal, JournalError
+
+
+def _episode(journal: Journal, ordinal: int = 0) -> str:
+    name = f"online-{ordinal:06d}"
+    journal.append(
+        "episode",
+        id=name,
+        kind="online",
+        ordinal=ordinal,
+        steps=60,
+        chunks=8,
+        ending="horizon",
+        policy_version=3,
+    )
+    return name
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+def test_relabel_undo_void_and_restore_are_followed_and_none_erases_the_others(path: Path) -> None:
+    journal = Journal(path, writable=True)
+    name = _episode(journal)
+    journal.append("label", episode=name, outcome="failure", by="operator")
+    journal.append("label", episode=name, outcome="success", by="command")
+    assert journal.ledger().episodes[name].outcome is Outcome.SUCCESS
+    journal.append("void", episode=name, by="operator", reason="bumped the table")
+    assert journal.ledger().episodes[name].void
+    journal.append("restore", episode=name, by="operator")
+    status = journal.ledger().episodes[name]
+    assert (status.void, status.outcome, status.by) == (False, Outcome.SUCCESS, "operator")
+    journal.append("label", episode=name, outcome=None, by="operator")
+    assert journal.ledger().episodes[name].outcome is None
+    assert [line.seq for line in Journal(path).lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_reopened_journal_folds_to_the_same_ledger(path: Path) -> None:
+    journal = Journal(path, writable=True)
+    for ordinal in range(3):
+        name = _episode(journal, ordinal)
+        journal.append("label", episode=name, outcome=Outcome.TIMEOUT, by="autopilot")
+    journal.append("update", ordinal=1, through=6, steps=20)
+    assert Journal(path).ledger() == journal.ledger()
+    assert [line.fields["ordinal"] for line in journal.ledger().lines["update"]] == [1]
+
+
+def test_a_ledger_through_a_line_knows_nothing_of_later_labels(path: Path) -> None:
+    journal = Journal(path, writable=True)
+    name = _episode(journal)
+    journal.append("label", episode=name, outcome="success", by="operator")
+    before = journal.ledger(through=2)
+    journal.append("label", episode=name, outcome="failure", by="operator")
+    assert before.episodes[name].outcome is Outcome.SUCCESS
+    assert journal.ledger(through=2) == before
+    assert journal.ledger(through=1).episodes[name].outcome is None
+
+
+def test_a_reader_follows_a_live_journal(path: Path) -> None:
+    reader = Journal(path)
+    writer = Journal(path, writable=True)
+    _episode(writer)
+    assert [line.op for line in reader.refresh()] == ["episode"]
+    writer.append("note", text="müde")
+    assert [line.fields for line in reader.refresh()] == [{"text": "müde"}]
+    assert reader.refresh() == []
+    with pytest.raises(JournalError, match="opened for reading"):
+        reader.append("note", text="no")
+
+
+@pytest.mark.parametrize("left", [1, 20, 90])
+def test_a_torn_last_line_is_cut_off_and_its_bytes_are_kept(path: Path, left: int) -> None:
+    writer = Journal(path, writable=True)
+    name = _episode(writer)
+    writer.append("label", episode=name, outcome="success", by="operator")
+    whole = path.read_bytes()
+    end = whole.index(b"\n") + 1
+    path.write_bytes(whole[: end + left])
+    assert Journal(path).last_seq == 1, "a reader sees whole lines only"
+    again = Journal(path, writable=True)
+    assert again.torn is not None
+    assert again.torn.read_bytes() == whole[end : end + left]
+    assert again.append("note", text="next").seq == 2
+    assert [line.op for line in Journal(path).lines] == ["episode", "note"]
+
+
+def test_a_last_line_with_a_wrong_checksum_counts_as_torn(path: Path) -> None:
+    writer = Journal(path, writable=True)
+    _episode(writer)
+    writer.append("note", text="a")
+    path.write_bytes(path.read_bytes().replace(b'"text":"a"', b'"text":"b"'))
+    assert Journal(path, writable=True).torn is not None
+    assert Journal(path).last_seq == 1
+
+
+def test_damage_in_the_middle_is_refused_with_the_line(path: Path) -> None:
+    writer = Journal(path, writable=True)
+    for text in "abc":
+        writer.append("note", text=text)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"text":"b"', b'"text":"x"'))
+    with pytest.raises(JournalError, match="line 2: its checksum"):
+        Journal(path, writable=True)
+    rows = whole.splitlines(keepends=True)
+    path.write_bytes(rows[0] + rows[2])
+    with pytest.raises(JournalError, match="line 2: it is numbered 3"):
+        Journal(path)
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "message"),
+    [
+        ("label", {"episode": "online-000009", "outcome": "success", "by": "operator"}, "No episode"),
+        ("label", {"episode": "online-000000", "outcome": "good", "by": "operator"}, "no outcome"),
+        ("label", {"episode": "online-000000", "outcome": "success"}, "needs by"),
+        ("note", {"text": float("nan")}, "plain JSON"),
+        ("note", {"text": object()}, "plain JSON"),
+    ],
+)
+def test_a_line_that_nobody_could_follow_is_not_written(
+    path: Path, op: str, fields: dict[str, Any], message: str
+) -> None:
+    journal = Journal(path, writable=True)
+    _episode(journal)
+    with pytest.raises(JournalError, match=message):
+        journal.append(op, **fields)
+    assert Journal(path).last_seq == journal.last_seq == 1
+
+
+def test_an_episode_enters_only_once(path: Path) -> None:
+    journal = Journal(path, writable=True)
+    _episode(journal)
+    with pytest.raises(JournalError, match="already"):
+        _episode(journal)
+
+
+class _FullDisk(Disk):
+    full = False
+
+    def append(self, path: Path, data: bytes) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().append(path, data)
+
+
+def test_a_full_disk_refuses_the_line_and_the_next_one_has_its_number(path: Path) -> None:
+    disk = _FullDisk()
+    journal = Journal(path, writable=True, disk=disk)
+    disk.full = True
+    with pytest.raises(DiskFullError, match="Free some space"):
+        journal.append("note", text="lost")
+    disk.full = False
+    assert journal.append("note", text="kept").seq == 1
+    assert [line.fields["text"] for line in Journal(path).lines] == ["kept"]
