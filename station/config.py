@@ -18,7 +18,7 @@ from policy.base import PolicySettings
 from policy.bottleneck import BottleneckSettings
 from policy.pretrain import TrainingSettings
 from policy.steering.zprl import ZPRLSettings
-from station.library import TaskError, TaskSummary, find_task, list_tasks, read_toml
+from station.library import TaskError, find_task, list_tasks, read_toml
 from station.session.settings import SessionSettings
 from station.settings_text import problems, to_toml
 
@@ -26,10 +26,9 @@ __all__ = [
     "DemonstrationSettings",
     "Task",
     "TaskError",
-    "TaskSummary",
     "list_tasks",
     "load_task",
-    "task_from_tables",
+    "parse_task",
     "task_to_toml",
 ]
 
@@ -77,25 +76,25 @@ def load_task(name: str | Path) -> Task:
         TaskError: no such task, no valid TOML, or settings that cannot be; says file, section, key and remedy.
     """
     path = find_task(name)
-    return task_from_tables(read_toml(path), where=path)
+    return parse_task(read_toml(path), source=str(path))
 
 
-def task_from_tables(tables: Mapping[str, Any], *, where: Path) -> Task:
-    """A task from plain TOML content; `where` is the file named in errors.
+def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
+    """A task from plain TOML content; `source` names the file in errors.
 
     Raises:
         TaskError: a setting is unknown, missing or out of range.
     """
     try:
-        return Task.model_validate(dict(tables))
+        return Task.model_validate(dict(content))
     except ValidationError as error:
         found = problems(Task, error)
-        shown = [f"{where}: {problem}" for problem in found[:_MOST_PROBLEMS]]
+        shown = [f"{source}: {problem}" for problem in found[:_MOST_PROBLEMS]]
         if len(found) > len(shown):
-            shown.append(f"{where}: and {len(found) - len(shown)} more.")
+            shown.append(f"{source}: and {len(found) - len(shown)} more.")
         raise TaskError("\n".join(shown)) from error
 
 
 def task_to_toml(task: Task) -> str:
-    """The whole task with text and range of every setting as comments; `task_from_tables` takes it back."""
+    """The whole task with text and range of every setting as comments; `parse_task` takes it back."""
     return to_toml(task)

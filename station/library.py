@@ -26,10 +26,17 @@ class TaskSummary:
     path: Path
 
 
-def list_tasks() -> list[TaskSummary]:
-    """The task library, by name."""
-    folder = Path(str(resources.files("station.tasks")))
-    return [_summary(path) for path in sorted(folder.glob("*.toml"))]
+def list_tasks() -> list[str]:
+    """Names of the tasks that come with the station."""
+    return sorted(_files())
+
+
+def task_summaries() -> list[TaskSummary]:
+    """The task library with what each task is about."""
+    return [
+        TaskSummary(name=name, description=str(read_toml(path).get("description", "")), path=path)
+        for name, path in sorted(_files().items())
+    ]
 
 
 def find_task(name: str | Path) -> Path:
@@ -43,12 +50,12 @@ def find_task(name: str | Path) -> Path:
         if path.is_file():
             return path
         raise TaskError(f"There is no task file {path}. Give a path to a .toml file, or the name of a task.")
-    known = {task.name: task.path for task in list_tasks()}
+    known = _files()
     if str(name) in known:
         return known[str(name)]
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise TaskError(f"There is no task '{name}'. {hint}Known tasks: {', '.join(known)}.")
+    raise TaskError(f"There is no task '{name}'. {hint}Known tasks: {', '.join(sorted(known))}.")
 
 
 def is_path(name: str | Path) -> bool:
@@ -72,6 +79,7 @@ def read_toml(path: Path) -> dict[str, object]:
         raise TaskError(f"{path} is not valid TOML: {error}. Correct that place and try again.") from error
 
 
-def _summary(path: Path) -> TaskSummary:
-    content = read_toml(path)
-    return TaskSummary(name=path.stem, description=str(content.get("description", "")), path=path)
+def _files() -> dict[str, Path]:
+    """Name -> file of the library."""
+    folder = Path(str(resources.files("station.tasks")))
+    return {path.stem: path for path in folder.glob("*.toml")}
