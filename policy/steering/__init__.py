@@ -1,0 +1,1 @@
+"""Methods that steer or fine-tune the base, all behind one interface."""

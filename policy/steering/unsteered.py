@@ -1,0 +1,94 @@
+"""The base itself behind the methods' interface: nothing is steered and nothing is learnt.
+
+It serves to measure the base: through the bottleneck with the mean latent (the policy that steering starts from), with
+a sampled one, or past the bottleneck with the raw embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.observation import FloatArray
+from policy.replay import Replay
+from policy.steering.draws import as_array, normal
+from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
+
+if TYPE_CHECKING:
+    from policy.base import BasePolicy
+
+
+class Path(StrEnum):
+    """Which way from the embedding to the flow."""
+
+    LATENT = "latent"
+    """c_hat = g(mean of z)"""
+    SAMPLED = "sampled"
+    """c_hat = g(z), z sampled"""
+    RAW = "raw"
+    """c itself"""
+
+
+class Unsteered(Steering):
+    """Acts as the base does; stores the condition of the flow."""
+
+    name: ClassVar[str] = "base"
+
+    def __init__(self, base: BasePolicy, path: Path = Path.LATENT, *, execute: int | None = None) -> None:
+        """Act with `base` along `path`, executing so many steps of each chunk; none: all."""
+        self.base = base
+        self.path = path
+        self.execute = execute or base.horizon
+        self.record = RecordSpec(features={"condition": (base.dc,)})
+
+    def features(
+        self, window: Window, rngs: Sequence[np.random.Generator], *, explore: bool
+    ) -> dict[str, FloatArray]:
+        """The condition of the flow, from the centre crop."""
+        with torch.inference_mode():
+            condition = self.base.embed(window, None)  # [B, dc]
+            if self.path is not Path.RAW:
+                z, logvar = self.base.bottleneck.encode(condition)
+                if self.path is Path.SAMPLED:
+                    z = z + torch.exp(0.5 * logvar) * normal(rngs, z.shape[1:]).to(z.device)
+                condition = self.base.bottleneck.decode(z)
+        return {"condition": as_array(condition)}
+
+    def act(
+        self,
+        window: Window,
+        features: dict[str, FloatArray],
+        rngs: Sequence[np.random.Generator],
+        *,
+        explore: bool,
+    ) -> Decision:
+        """The base's chunk."""
+        w = self.base.draw_noise(rngs)  # [B, H, da]
+        condition = torch.from_numpy(features["condition"]).to(w.device)
+        with torch.inference_mode():
+            actions = self.base.decode(condition, w)[:, : self.execute]
+        return Decision(actions=as_array(actions), chosen={})
+
+    def planned_updates(self, replay: Replay, fresh: Sequence[str]) -> int:
+        """None, ever."""
+        return 0
+
+    def learn(self, replay: Replay, fresh: Sequence[str], rng: np.random.Generator) -> Iterator[Metrics]:
+        """Nothing to learn."""
+        yield from ()
+
+    def state(self) -> dict[str, Tensor]:
+        """Stateless."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of `state`. Raises ValueError when there is anything to load."""
+        if state:
+            raise ValueError(
+                "The base has no learner's state. Choose the method that the checkpoint belongs to."
+            )

@@ -1,0 +1,243 @@
+"""ZPRL: reinforcement learning on a residual of the bottleneck latent (paper, section IV-B and IV-C).
+
+The base stays frozen. Online, c = E(o) and z ~ p(z | c) are computed once per decision and stored; the actor sees
+(c, z) and proposes dz; the perturbed latent z~ = z + lam dz is decoded into the condition of the flow (equation 7). The
+critics judge z~, not dz (equation 8). The learning rule itself (equations 9 to 11) is policy/sac.py. Updates touch
+cached embeddings only: no picture is encoded while learning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from datasets.observation import FloatArray
+from datasets.randomness import stream
+from policy.diagnostics import propose_lam
+from policy.replay import Replay, Timeout, TransitionBatch
+from policy.sac import SAC, SACBatch, SACSettings
+from policy.steering.draws import as_array, normal
+from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
+
+if TYPE_CHECKING:
+    from policy.base import BasePolicy
+
+_SMALLEST_STD = 1e-4
+"""A feature that varies less than this is only centred, not scaled up."""
+
+
+class CriticInput(StrEnum):
+    """What the critics see besides the perturbed latent."""
+
+    C_Z = "c_z_ztilde"
+    """c and the unperturbed z."""
+    C = "c_ztilde"
+    """c alone, as equation 8 is written."""
+
+
+class RolloutCrop(StrEnum):
+    """Which crop of the pictures is embedded during rollouts; evaluation always takes the centre."""
+
+    RANDOM = "random"
+    CENTRE = "centre"
+
+
+class WarmUp(StrEnum):
+    """How the method acts before it has learnt anything."""
+
+    BASE = "base"
+    """dz = 0: the base acts, exploring through its sampled latent only."""
+    ACTOR = "actor"
+    """dz from the untrained actor, i.e. Gaussian noise of the initial standard deviation."""
+
+
+class ZPRLSettings(SACSettings):
+    """ZPRL's own settings on top of those of its actor and critics."""
+
+    lam: float | None = Field(default=None, gt=0.0, le=10.0)
+    """Scale of the perturbation; none: chosen once, after the warm-up, so that the push is `lam_ratio` of z."""
+    lam_ratio: float = Field(default=0.15, gt=0.0, le=1.0)
+    """RMS(lam dz) / RMS(z) that is aimed at when lam is chosen automatically; the paper advises .1 to .2."""
+    utd: float = Field(default=2.0, ge=0.0, le=100.0)
+    """Gradient steps per fresh chunk."""
+    warmup_chunks: int = Field(default=300, ge=1, le=1_000_000)
+    """Chunks before the first gradient step."""
+    actor_delay_chunks: int = Field(default=0, ge=0, le=1_000_000)
+    """Chunks after the warm-up during which only the critics learn."""
+    warmup: WarmUp = WarmUp.BASE
+    """How to act until then."""
+    gamma: float = Field(default=0.99, gt=0.0, le=1.0)
+    """Discount per environment step."""
+    timeout: Timeout = Timeout.BOOTSTRAP
+    """What a timeout means to the critics."""
+    critic_input: CriticInput = CriticInput.C_Z
+    """What the critics see besides the perturbed latent."""
+    rollout_crop: RolloutCrop = RolloutCrop.RANDOM
+    """Which crop is embedded during rollouts."""
+    sample_z: bool = True
+    """Sample z in rollouts; otherwise, and always in evaluation, its mean is taken."""
+    normalise: bool = True
+    """Show c and z to the networks with zero mean and unit variance, as measured on the warm-up chunks."""
+
+
+class ZPRL(Steering):
+    """The method; its state is a pure function of the replay blocks it was shown."""
+
+    name: ClassVar[str] = "zprl"
+
+    def __init__(
+        self, base: BasePolicy, settings: ZPRLSettings, seed: int, *, execute: int | None = None
+    ) -> None:
+        """Steer `base`, which is never changed; fresh networks are drawn from `seed`.
+
+        `execute`: steps executed of each chunk; none: all that the base predicts.
+        """
+        self.base = base
+        self.settings = settings
+        self.gamma = settings.gamma
+        self.timeout = settings.timeout
+        self.execute = execute or base.horizon
+        dc, dz = base.dc, base.dz
+        self.record = RecordSpec(
+            features={"c": (dc,), "mu": (dz,), "logvar": (dz,), "z": (dz,)}, decisions={"dz": (dz,)}
+        )
+        self.sac = SAC(
+            settings,
+            state_size=dc + dz,
+            context_size=dc + dz if settings.critic_input is CriticInput.C_Z else dc,
+            action_size=dz,
+            rng=stream(seed, "zprl networks"),
+        )
+        self._centre = torch.zeros(dc + dz)
+        self._spread = torch.ones(dc + dz)
+        self._lam = torch.tensor(settings.lam or 0.0)
+        self._dc = dc
+
+    @property
+    def lam(self) -> float:
+        """Scale of the perturbation; 0 until it has been chosen."""
+        return float(self._lam)
+
+    def features(
+        self, window: Window, rngs: Sequence[np.random.Generator], *, explore: bool
+    ) -> dict[str, FloatArray]:
+        """c = E(o), p(z | c) and one z of it, which the critics, the actor and the target will all use."""
+        random_crop = explore and self.settings.rollout_crop is RolloutCrop.RANDOM
+        with torch.inference_mode():
+            c = self.base.embed(window, self.base.draw_crops(rngs) if random_crop else None)  # [B, dc]
+            mu, logvar = (value.cpu() for value in self.base.bottleneck.encode(c))  # [B, dz]
+            z = mu
+            if explore and self.settings.sample_z:
+                z = mu + torch.exp(0.5 * logvar) * normal(rngs, mu.shape[1:])
+        return {"c": as_array(c), "mu": as_array(mu), "logvar": as_array(logvar), "z": as_array(z)}
+
+    def act(
+        self,
+        window: Window,
+        features: dict[str, FloatArray],
+        rngs: Sequence[np.random.Generator],
+        *,
+        explore: bool,
+    ) -> Decision:
+        """Equation 7: dz ~ pi(. | c, z), z~ = z + lam dz, a ~ pi_base(. | g(z~)); in evaluation dz = tanh(mean)."""
+        c, z = torch.from_numpy(features["c"]), torch.from_numpy(features["z"])
+        dz = self._residual(c, z, rngs, explore=explore)  # [B, dz]
+        w = self.base.draw_noise(rngs)  # [B, H, da]
+        with torch.inference_mode():
+            z_tilde = z + self._lam * dz
+            c_tilde = self.base.bottleneck.decode(z_tilde.to(w.device))
+            actions = self.base.decode(c_tilde, w)[:, : self.execute]
+        return Decision(actions=as_array(actions), chosen={"dz": as_array(dz)})
+
+    def planned_updates(self, replay: Replay, fresh: Sequence[str]) -> int:
+        """UTD times the fresh chunks; 0 until the warm-up is full."""
+        if len(replay) < self.settings.warmup_chunks:
+            return 0
+        return round(self.settings.utd * replay.chunks(fresh))
+
+    def learn(self, replay: Replay, fresh: Sequence[str], rng: np.random.Generator) -> Iterator[Metrics]:
+        """Equations 9 to 11 on batches of the replay."""
+        planned = self.planned_updates(replay, fresh)
+        if planned and not self.sac.updates:
+            self._measure(replay)
+        train_actor = len(replay) >= self.settings.warmup_chunks + self.settings.actor_delay_chunks
+        metrics: Metrics = {"lam": self.lam}
+        for _ in range(planned):
+            transitions = replay.sample(rng, self.settings.batch, ("c", "z"))
+            step = self.sac.update(self._batch(transitions), rng, train_actor=train_actor)
+            if "action_rms" in step:
+                step["rms_ratio"] = self.lam * step["action_rms"] / _rms(transitions.features["z"])
+            metrics = {**metrics, **step}
+            yield metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """Networks, optimisers, temperature, counter, feature statistics and lam."""
+        own = {"centre": self._centre, "spread": self._spread, "lam": self._lam}
+        return {**self.sac.state(), **{name: tensor.clone() for name, tensor in own.items()}}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of `state`. Raises ValueError when names or shapes differ."""
+        own = {"centre": self._centre, "spread": self._spread, "lam": self._lam}
+        for name, tensor in own.items():
+            if name not in state or state[name].shape != tensor.shape:
+                raise ValueError(
+                    f"The checkpoint's {name} does not fit this base. Resume with the base and the settings that the"
+                    " checkpoint was written with."
+                )
+        self.sac.load_state({name: tensor for name, tensor in state.items() if name not in own})
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+    def _residual(
+        self, c: Tensor, z: Tensor, rngs: Sequence[np.random.Generator], *, explore: bool
+    ) -> Tensor:
+        """dz [B, dz] in [-1, 1]."""
+        if not self.sac.updates and (not explore or self.settings.warmup is WarmUp.BASE or not self.lam):
+            return torch.zeros_like(z)
+        state = self._normalised(c, z)
+        return self.sac.act(state, normal(rngs, z.shape[1:]) if explore else None)
+
+    def _batch(self, transitions: TransitionBatch) -> SACBatch:
+        """Transitions in the networks' units; z~ is recomputed from the stored z and dz."""
+        now, then = transitions.features, transitions.next_features
+        state = self._normalised(now["c"], now["z"])  # [B, dc + dz]
+        next_state = self._normalised(then["c"], then["z"])
+        origin, next_origin = state[:, self._dc :], next_state[:, self._dc :]
+        whole = self.settings.critic_input is CriticInput.C_Z
+        return SACBatch(
+            state=state,
+            context=state if whole else state[:, : self._dc],
+            steered=torch.addcmul(origin, self.sac.scale, transitions.decisions["dz"]),
+            origin=origin,
+            next_state=next_state,
+            next_context=next_state if whole else next_state[:, : self._dc],
+            next_origin=next_origin,
+            reward=transitions.reward,
+            discount=transitions.discount,
+        )
+
+    def _normalised(self, c: Tensor, z: Tensor) -> Tensor:
+        """c and z side by side, [B, dc + dz]."""
+        return torch.cat([c, z], dim=-1).sub_(self._centre).div_(self._spread)
+
+    def _measure(self, replay: Replay) -> None:
+        """Fix lam and the features' statistics from what the warm-up gathered, before the first gradient step."""
+        z = replay.feature("z")
+        if self.settings.lam is None:
+            self._lam.fill_(propose_lam(z, ratio=self.settings.lam_ratio))
+        if self.settings.normalise:
+            seen = torch.from_numpy(np.concatenate([replay.feature("c"), z], axis=-1)).double()
+            spread = seen.std(0, correction=0)
+            self._centre.copy_(seen.mean(0))
+            self._spread.copy_(torch.where(spread < _SMALLEST_STD, torch.ones_like(spread), spread))
+        self.sac.scale.copy_(self._lam / self._spread[self._dc :])
+
+
+def _rms(tensor: Tensor) -> float:
+    return float(tensor.square().mean().sqrt())
