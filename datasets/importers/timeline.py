@@ -1,0 +1,150 @@
+"""From a recorder's ticks to control steps: idle start off, clutch-off stretches out, time closed, resampled.
+
+Ticks are the recorder's samples, steps the task's. Poses are interpolated, pictures never: each step gets the existing
+picture nearest in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation, Slerp
+
+from datasets.vr_recording import RecordingError, VrRecording
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+IDLE_DISTANCE = 3e-3
+"""m; a commanded position nearer than this to the first one is no motion."""
+IDLE_ANGLE = 0.02
+"""rad"""
+IDLE_GRIPPER = 0.05
+LONGEST_GAP = 1.0
+"""s without a tick, clutch closed, beyond which a recording is refused."""
+LARGEST_JUMP = 0.05
+"""m between the commanded positions before and after a clutch-off stretch, beyond which it is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """Which ticks are used, and the recorder's time of every control step."""
+
+    kept: Indices
+    """Ticks that are used, rising."""
+    idle: int
+    """Ticks trimmed from the start."""
+    clutch_off: int
+    """Ticks dropped after the start because the arm did not follow the hand."""
+    step_time: Array
+    """[T+1] s, the recorder's time at each control step; jumps where clutch-off time was closed."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.step_time) - 1
+
+    @property
+    def ranges(self) -> list[list[int]]:
+        """`kept` as [first, last + 1] pairs."""
+        pieces = np.split(self.kept, np.flatnonzero(np.diff(self.kept) > 1) + 1)
+        return [[int(piece[0]), int(piece[-1]) + 1] for piece in pieces]
+
+
+def timeline(recording: VrRecording, control_hz: float, shortest: int) -> Timeline:
+    """Choose ticks and control times.
+
+    Raises:
+        RecordingError: nothing moves, fewer than `shortest` steps remain, or a gap cannot be bridged honestly.
+    """
+    following = np.flatnonzero(recording.clutch)
+    start = first_motion(recording, following)
+    kept = following[following >= start]
+    time = recording.observation_time[kept]
+    closed, notes = _close_gaps(recording, kept)
+    # the small surplus keeps a recording whose rate is a multiple of the task's from losing its last step
+    steps = int((closed[-1] + 1e-6) * control_hz)
+    if steps < shortest:
+        raise RecordingError(
+            f"too short: {max(steps, 0)} control steps of motion, at least {shortest} are needed"
+        )
+    return Timeline(
+        kept=kept,
+        idle=start,
+        clutch_off=len(recording.clutch) - start - len(kept),
+        step_time=np.interp(np.arange(steps + 1) / control_hz, closed, time),
+        notes=notes,
+    )
+
+
+def first_motion(recording: VrRecording, following: Indices) -> int:
+    """The last still tick before the hand moves, the gripper moves or a button is pressed, clutch closed.
+
+    Raises:
+        RecordingError: that never happens.
+    """
+    if not len(following):
+        raise RecordingError("the clutch was never closed, so the arm never followed the hand")
+    pose, gripper = recording.action_pose[following], recording.action_gripper[following]
+    moved = np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1) > IDLE_DISTANCE
+    moved |= angles(pose[:1, 3:], pose[:, 3:]) > IDLE_ANGLE
+    moved |= np.abs(gripper - gripper[0]) > IDLE_GRIPPER
+    moved |= (recording.success_button | recording.failure_button)[following]
+    if not moved.any():
+        raise RecordingError("nothing moves from beginning to end")
+    return int(following[max(0, int(np.argmax(moved)) - 1)])
+
+
+def angles(one: Array, other: Array) -> Array:
+    """rad between unit quaternions, whatever their signs."""
+    return np.asarray(2 * np.arccos(np.clip(np.abs((one * other).sum(-1)), 0, 1)), np.float64)
+
+
+def poses_at(poses: Array, stamps: Array, time: Array) -> Array:
+    """[len(time), 7] positions linearly, rotations along the shortest arc; held beyond both ends."""
+    time = np.clip(time, stamps[0], stamps[-1])
+    if len(stamps) == 1:
+        return np.repeat(poses, len(time), axis=0)
+    position = numbers_at(poses[:, :3], stamps, time)
+    rotation = Slerp(stamps, Rotation.from_quat(poses[:, 3:]))(time).as_quat()
+    return np.concatenate([position, rotation], axis=1)
+
+
+def numbers_at(values: Array, stamps: Array, time: Array) -> Array:
+    """[len(time), n] linearly, held beyond both ends."""
+    return np.stack([np.interp(time, stamps, column) for column in values.T], axis=1)
+
+
+def nearest(stamps: Array, time: Array) -> Indices:
+    """The index of the stamp nearest to each time."""
+    right = np.clip(np.searchsorted(stamps, time), 1, max(1, len(stamps) - 1))
+    left = right - 1
+    right = np.minimum(right, len(stamps) - 1)
+    return np.where(time - stamps[left] <= stamps[right] - time, left, right).astype(np.int64)
+
+
+def _close_gaps(recording: VrRecording, kept: Indices) -> tuple[Array, tuple[str, ...]]:
+    """[len(kept)] s since the first kept tick with clutch-off stretches closed to one period; and what was seen."""
+    time = recording.observation_time
+    period = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+    passed = np.diff(time[kept])
+    reopened = np.diff(kept) > 1
+    _require_no_jump(recording, kept, reopened)
+    lost = passed[~reopened]
+    if (lost > LONGEST_GAP).any():
+        raise RecordingError(f"the recorder lost {lost.max():.2f} s in the middle of the motion")
+    gaps = int((lost > 1.5 * period).sum())
+    notes = (f"bridged {gaps} gaps of up to {lost.max():.2f} s",) if gaps else ()
+    return np.concatenate([[0.0], np.cumsum(np.where(reopened, period, passed))]), notes
+
+
+def _require_no_jump(recording: VrRecording, kept: Indices, reopened: NDArray[np.bool_]) -> None:
+    position = recording.action_pose[kept, :3]
+    jumps = np.linalg.norm(np.diff(position, axis=0), axis=1)[reopened]
+    if (jumps > LARGEST_JUMP).any():
+        raise RecordingError(
+            f"the commanded position jumps {100 * jumps.max():.0f} cm across a clutch-off stretch"
+        )
