@@ -1,0 +1,294 @@
+"""The base policy: encoder, flow and bottleneck behind the four calls that steering needs.
+
+embed: observations -> c. bottleneck.encode: c -> z. bottleneck.decode: z -> c_hat. decode: c_hat and noise -> actions
+in the task's units. How it is trained is policy/pretrain.py; what is done to z is policy/steering/.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, field_validator, model_validator
+from torch import Tensor, nn
+
+from datasets.durable import Disk, full_disk_named
+from datasets.observation import FloatArray
+from datasets.randomness import stream
+from datasets.settings import Settings
+from datasets.spec import DataSpec
+from datasets.windows import TrainingWindows
+from policy import weights
+from policy.bottleneck import Bottleneck, BottleneckSettings
+from policy.encoder import CropOffsets, EncoderHead, EncoderKind, ObservationEncoder, ResNet18, SmallEncoder
+from policy.flow import Flow, Prediction
+from policy.normalizer import Normalizer
+from policy.steering.interface import Window
+from policy.unet import GROUPS, Activation, UNet
+
+POLICY_FILE = "policy.json"
+
+
+class PolicyFileError(Exception):
+    """A saved policy that cannot be used; the message says which file, why, and what to do."""
+
+
+class PolicySettings(Settings):
+    """The base policy of a task."""
+
+    n_obs: int = Field(default=1, ge=1, le=3)
+    """Observations it looks at."""
+    horizon: int = Field(default=16, ge=1, le=128)
+    """Steps it predicts; a multiple of 2 to the number of U-Net levels less one."""
+    encoder: EncoderKind = EncoderKind.RESNET18
+    """Network that looks at each camera's pictures."""
+    head: EncoderHead = EncoderHead.SPATIAL_EMBEDDING
+    """How a ResNet-18's features become an embedding; the small encoder has its own."""
+    embedding: int = Field(default=256, ge=8, le=2048)
+    """Size of one picture's embedding."""
+    crops: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    """camera -> height and width of the crop, pixels; a camera that is not named is seen whole."""
+    small_channels: tuple[int, ...] = Field(default=(24, 32), min_length=1, max_length=6)
+    """Small encoder: channels per convolution."""
+    small_strides: tuple[int, ...] = Field(default=(4, 1), min_length=1, max_length=6)
+    """Small encoder: stride per convolution."""
+    widths: tuple[int, ...] = Field(default=(256, 384, 512), min_length=1, max_length=5)
+    """U-Net: channels per level, multiples of 8."""
+    kernel: int = Field(default=5, ge=1, le=9)
+    """U-Net: steps a convolution sees, odd."""
+    blocks: int = Field(default=2, ge=1, le=4)
+    """U-Net: residual blocks per level."""
+    time_embedding: int = Field(default=128, ge=8, le=1024)
+    """U-Net: size of the flow time's embedding, even."""
+    activation: Activation = Activation.MISH
+    """U-Net: nonlinearity."""
+    prediction: Prediction = Prediction.VELOCITY
+    """What the U-Net puts out."""
+    schedule: tuple[float, ...] = (1.0, 0.01, 0.0)
+    """Flow times at which a chunk is sampled, from 1 down to 0."""
+
+    @field_validator("widths")
+    @classmethod
+    def _widths_fit_groups(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if any(width <= 0 or width % GROUPS for width in widths):
+            raise ValueError(f"every width must be a positive multiple of {GROUPS}, got {widths}")
+        return widths
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule_descends(cls, schedule: tuple[float, ...]) -> tuple[float, ...]:
+        descends = all(a > b for a, b in itertools.pairwise(schedule))
+        if len(schedule) < 2 or schedule[0] != 1.0 or schedule[-1] != 0.0 or not descends:
+            raise ValueError(f"the schedule must fall from 1 to 0, got {schedule}")
+        return schedule
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        multiple = 2 ** (len(self.widths) - 1)
+        if self.horizon % multiple:
+            raise ValueError(
+                f"horizon {self.horizon} must be a multiple of {multiple} for {len(self.widths)} U-Net levels"
+            )
+        if self.kernel % 2 == 0 or self.time_embedding % 2:
+            raise ValueError("kernel must be odd and time_embedding even")
+        if len(self.small_channels) != len(self.small_strides) or min(self.small_strides) < 1:
+            raise ValueError("small_channels and small_strides need one positive number per convolution each")
+        if any(channels % max(1, channels // 4) for channels in self.small_channels):
+            raise ValueError(
+                f"every one of small_channels must be a multiple of 4, got {self.small_channels}"
+            )
+        return self
+
+
+class BasePolicy(nn.Module):
+    """A flow-matching policy with its bottleneck; B cells at a time."""
+
+    def __init__(
+        self, spec: DataSpec, settings: PolicySettings, bottleneck: BottleneckSettings, *, seed: int = 0
+    ) -> None:
+        """Fresh weights that depend on `seed` alone.
+
+        Raises:
+            ValueError: a crop names no camera of the spec, or is larger than its pictures.
+        """
+        super().__init__()
+        self.spec = spec
+        self.settings = settings
+        crops = _crop_sizes(spec, settings)
+        self.dc = settings.n_obs * (len(spec.cameras) * settings.embedding + spec.dq)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(stream(seed, "policy-weights").integers(2**63)))
+            self.encoder = ObservationEncoder(
+                {name: _camera_network(settings, crop) for name, crop in crops.items()}, crops
+            )
+            self.flow = Flow(_unet(spec.da, self.dc, settings), settings.prediction)
+            self.bottleneck = Bottleneck(self.dc, bottleneck)
+        self.proprioception_normalizer = Normalizer(spec.dq)
+        self.action_normalizer = Normalizer(spec.da)
+        self._frozen_hash: str | None = None
+
+    @property
+    def dz(self) -> int:
+        """Size of the bottleneck latent."""
+        return self.bottleneck.settings.dz
+
+    @property
+    def horizon(self) -> int:
+        """H."""
+        return self.settings.horizon
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.action_normalizer.scale.device
+
+    @property
+    def hash(self) -> str:
+        """sha256 over weights and settings; names the features this policy computes."""
+        return self._frozen_hash or weights.digest(self.state_dict(), self._facts())
+
+    def fit_normalizers(self, windows: TrainingWindows) -> None:
+        """Take the ranges of actions and proprioception from the demonstrations."""
+        self.proprioception_normalizer.fit_proprioception(windows.proprioception)
+        self.action_normalizer.fit_action(windows.actions, self.spec.action)
+
+    def freeze(self) -> Self:
+        """No gradients from here on, and the hash is computed once."""
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+        self._frozen_hash = None
+        self._frozen_hash = self.hash
+        return self
+
+    def draw_crops(self, rngs: Sequence[np.random.Generator]) -> CropOffsets:
+        """Random crop offsets for B cells, one per picture; row b draws only from rngs[b]."""
+        room = self._crop_room()
+        shape = (self.settings.n_obs, 2)
+        rows = [{name: rng.integers(0, high, shape) for name, high in room.items()} for rng in rngs]
+        return {name: np.stack([row[name] for row in rows]) for name in room}
+
+    def draw_crop_batch(self, rng: np.random.Generator, batch: int) -> CropOffsets:
+        """Random crop offsets for a training batch, all from one stream."""
+        shape = (batch, self.settings.n_obs, 2)
+        return {name: rng.integers(0, high, shape) for name, high in self._crop_room().items()}
+
+    def draw_noise(self, rngs: Sequence[np.random.Generator]) -> Tensor:
+        """w [B, H, da] on the policy's device; row b draws only from rngs[b]."""
+        shape = (self.horizon, self.spec.da)
+        rows = np.stack([rng.standard_normal(shape, np.float32) for rng in rngs])
+        return torch.from_numpy(rows).to(self.device)
+
+    def embed(self, window: Window, crop: CropOffsets | None = None) -> Tensor:
+        """c [B, dc]: pictures (camera by camera), then normalised proprioception; centre crop when `crop` is None."""
+        return self.embed_arrays(window.images, window.proprioception, crop)
+
+    def embed_arrays(
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        proprioception: FloatArray,
+        crop: CropOffsets | None = None,
+    ) -> Tensor:
+        """`embed` for images camera -> [B, N, H, W, 3] and proprioception [B, N, dq]."""
+        seen = self.encoder(images, crop, self.device)
+        state = torch.from_numpy(np.ascontiguousarray(proprioception, np.float32)).to(self.device)
+        return torch.cat([seen, self.proprioception_normalizer.normalize(state).flatten(1)], dim=1)
+
+    def decode(self, c_hat: Tensor, w: Tensor) -> Tensor:
+        """Actions [B, H, da] in the task's units from an embedding [B, dc] and noise [B, H, da]; differentiable."""
+        return self.action_normalizer.denormalize(self.flow.sample(w, c_hat, self.settings.schedule))
+
+    def save(self, folder: Path) -> None:
+        """Put the policy into `folder`; until the last write an older one there stays the valid one.
+
+        Raises:
+            DiskFullError: there is no room; what was there still stands.
+        """
+        facts, state = self._facts(), self.state_dict()
+        value = weights.digest(state, facts)
+        name = f"weights-{value[:16]}.safetensors"
+        weights.write(folder / name, state, facts)
+        index = {**facts, "weights": name, "hash": value}
+        with full_disk_named("policy", folder):
+            Disk().replace(folder / POLICY_FILE, json.dumps(index, indent=1).encode())
+        for old in folder.glob("weights-*.safetensors"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> BasePolicy:
+        """The frozen policy that `save` put into `folder`.
+
+        Raises:
+            PolicyFileError: there is none, or it is damaged.
+        """
+        path = folder / POLICY_FILE
+        try:
+            index = json.loads(path.read_bytes())
+            policy = cls(
+                DataSpec.from_json(index["spec"]),
+                PolicySettings.model_validate(index["policy"]),
+                BottleneckSettings.model_validate(index["bottleneck"]),
+            )
+            loaded = weights.read(folder / index["weights"])
+            policy.load_state_dict(loaded.tensors)
+            stored = index["hash"]
+        except (OSError, ValidationError, weights.WeightsError, *_MALFORMED) as error:
+            raise PolicyFileError(
+                f"No usable policy at {path}: {error}. Train the base policy again."
+            ) from error
+        policy.freeze()
+        if policy.hash != stored:
+            raise PolicyFileError(f"The policy at {path} is damaged: its hash differs. Train it again.")
+        return policy.to(torch.device(device))
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "spec": json.loads(json.dumps(self.spec.to_json())),
+            "policy": self.settings.model_dump(mode="json"),
+            "bottleneck": self.bottleneck.settings.model_dump(mode="json"),
+        }
+
+    def _crop_room(self) -> dict[str, tuple[int, int]]:
+        cameras = {camera.name: camera for camera in self.spec.cameras}
+        return {
+            name: (cameras[name].height - height + 1, cameras[name].width - width + 1)
+            for name, (height, width) in self.encoder.crops.items()
+        }
+
+
+_MALFORMED = (KeyError, TypeError, ValueError, RuntimeError)
+"""What reading JSON and fitting tensors into a network raise when they do not match."""
+
+
+def _crop_sizes(spec: DataSpec, settings: PolicySettings) -> dict[str, tuple[int, int]]:
+    whole = {camera.name: (camera.height, camera.width) for camera in spec.cameras}
+    for name, (height, width) in settings.crops.items():
+        if name not in whole:
+            raise ValueError(f"The crop names camera {name!r}, but the task has {', '.join(whole)}.")
+        if not (0 < height <= whole[name][0] and 0 < width <= whole[name][1]):
+            raise ValueError(f"The crop {height}x{width} of camera {name!r} does not fit into {whole[name]}.")
+    return {name: settings.crops.get(name, size) for name, size in whole.items()}
+
+
+def _camera_network(settings: PolicySettings, crop: tuple[int, int]) -> nn.Module:
+    if settings.encoder is EncoderKind.RESNET18:
+        return ResNet18(crop, settings.embedding, settings.head)
+    return SmallEncoder(crop, settings.embedding, settings.small_channels, settings.small_strides)
+
+
+def _unet(da: int, dc: int, settings: PolicySettings) -> UNet:
+    return UNet(
+        action=da,
+        condition=dc,
+        widths=settings.widths,
+        kernel=settings.kernel,
+        blocks=settings.blocks,
+        time_size=settings.time_embedding,
+        activation=settings.activation,
+    )

@@ -1,0 +1,209 @@
+"""From pictures and proprioception to the embedding c.
+
+One network per camera: a ResNet-18 with GroupNorm, trained from scratch, or a small convolutional network with a
+spatial softmax that trains in minutes on a CPU. Pictures are cropped at random in training and in the middle
+otherwise; the caller draws the offsets. Nothing here knows actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from datasets.observation import Image
+
+CropOffsets = dict[str, NDArray[np.int64]]
+"""camera -> [B, N, 2] top and left of each picture's crop, pixels."""
+
+
+class EncoderKind(StrEnum):
+    """Which network looks at the pictures."""
+
+    SMALL = "small"
+    """Strided convolutions and a spatial softmax; minutes on a CPU."""
+    RESNET18 = "resnet18"
+
+
+class EncoderHead(StrEnum):
+    """How ResNet-18's last feature map becomes an embedding."""
+
+    SPATIAL_EMBEDDING = "spatial_embedding"
+    """Learned weights per position, linear, LayerNorm, tanh."""
+    LINEAR = "linear"
+    """Global average, linear."""
+
+
+def crop_images(images: Image, offsets: NDArray[np.int64] | None, size: tuple[int, int]) -> Image:
+    """Cut [B, N, H, W, 3] to [B * N, h, w, 3] at `offsets` [B, N, 2], or in the middle when there are none."""
+    flat = images.reshape(-1, *images.shape[2:])
+    height, width = size
+    if offsets is None:
+        top, left = (flat.shape[1] - height) // 2, (flat.shape[2] - width) // 2
+        return np.ascontiguousarray(flat[:, top : top + height, left : left + width])
+    cut = np.empty((len(flat), height, width, 3), np.uint8)
+    for row, (top, left) in enumerate(offsets.reshape(-1, 2)):
+        cut[row] = flat[row, top : top + height, left : left + width]
+    return cut
+
+
+def pixels(images: Image, device: torch.device) -> Tensor:
+    """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in [-1, 1]."""
+    on_device = torch.from_numpy(images).to(device)
+    return (
+        on_device.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1.0
+    )
+
+
+class SpatialSoftmax(nn.Module):
+    """Where each channel looks: [B, C, h, w] -> [B, 2 C] expected x and y in [-1, 1]."""
+
+    x: Tensor
+    y: Tensor
+
+    def __init__(self, height: int, width: int) -> None:
+        """`height`, `width`: of the feature map."""
+        super().__init__()
+        self.register_buffer("x", torch.linspace(-1, 1, width).repeat(height), persistent=False)
+        self.register_buffer("y", torch.linspace(-1, 1, height).repeat_interleave(width), persistent=False)
+        self.temperature = nn.Parameter(torch.ones(()))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """See the class."""
+        attention = functional.softmax(feature.flatten(2) / self.temperature, dim=-1)  # [B, C, h * w]
+        return attention @ torch.stack([self.x, self.y], dim=1)  # [B, C, 2]
+
+
+class SmallEncoder(nn.Module):
+    """[B, 3, h, w] -> [B, size]; convolutions, spatial softmax, linear, LayerNorm, tanh."""
+
+    def __init__(
+        self, picture: tuple[int, int], size: int, channels: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        """`channels` and `strides`: one number per convolution; a convolution of stride s sees 2 * (s // 2) + 3."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 3
+        for after, stride in zip(channels, strides, strict=True):
+            kernel = 2 * (stride // 2) + 3
+            layers += [
+                nn.Conv2d(before, after, kernel, stride, kernel // 2),
+                nn.GroupNorm(max(1, after // 4), after),
+                nn.ReLU(),
+            ]
+            before = after
+        layers.pop()  # a spatial softmax needs negative activations too
+        self.trunk = nn.Sequential(*layers)
+        height, width = _feature_size(picture, strides)
+        self.pool = SpatialSoftmax(height, width)
+        self.project = nn.Sequential(nn.Linear(2 * before, size), nn.LayerNorm(size), nn.Tanh())
+
+    def forward(self, image: Tensor) -> Tensor:
+        """See the class."""
+        projected: Tensor = self.project(self.pool(self.trunk(image)).flatten(1))
+        return projected
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around which the input goes straight."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        """`before`, `after`: channels."""
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.GroupNorm(after // 16, after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.GroupNorm(after // 16, after),
+        )
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or before != after:
+            self.skip = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.GroupNorm(after // 16, after)
+            )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """[B, before, h, w] -> [B, after, h / stride, w / stride]."""
+        return functional.relu(self.body(feature) + self.skip(feature))
+
+
+class SpatialEmbedding(nn.Module):
+    """[B, C, h, w] -> [B, C * F]: F learned weightings of the positions, per channel."""
+
+    def __init__(self, channels: int, height: int, width: int, weightings: int = 8) -> None:
+        """`weightings`: F."""
+        super().__init__()
+        bound = (height * width) ** -0.5
+        self.weight = nn.Parameter(torch.empty(channels, height * width, weightings).uniform_(-bound, bound))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """See the class."""
+        return torch.einsum("bcp,cpf->bcf", feature.flatten(2), self.weight).flatten(1)
+
+
+class ResNet18(nn.Module):
+    """[B, 3, h, w] -> [B, size]; BatchNorm replaced by GroupNorm, no pretrained weights."""
+
+    def __init__(self, picture: tuple[int, int], size: int, head: EncoderHead) -> None:
+        """`picture`: height and width of the cropped picture, pixels."""
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+            nn.GroupNorm(4, 64),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, 1),
+        ]
+        before = 64
+        for after, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+            layers += [ResidualBlock(before, after, stride), ResidualBlock(after, after, 1)]
+            before = after
+        self.trunk = nn.Sequential(*layers)
+        height, width = _feature_size(picture, (2, 2, 2, 2, 2))
+        self.head = _resnet_head(head, height, width, size)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """See the class."""
+        embedded: Tensor = self.head(self.trunk(image))
+        return embedded
+
+
+class ObservationEncoder(nn.Module):
+    """The pictures of all cameras, encoded and concatenated: camera by camera, oldest observation first."""
+
+    def __init__(self, cameras: Mapping[str, nn.Module], crops: Mapping[str, tuple[int, int]]) -> None:
+        """`cameras`: one network each; `crops`: height and width it sees, pixels."""
+        super().__init__()
+        self.cameras = nn.ModuleDict(dict(cameras))
+        self.crops = dict(crops)
+
+    def forward(
+        self, images: Mapping[str, Image], offsets: CropOffsets | None, device: torch.device
+    ) -> Tensor:
+        """camera -> uint8 [B, N, H, W, 3] to [B, cameras * N * size]."""
+        parts: list[Tensor] = []
+        for name, network in self.cameras.items():
+            batch = len(images[name])
+            cut = crop_images(images[name], offsets[name] if offsets else None, self.crops[name])
+            parts.append(network(pixels(cut, device)).reshape(batch, -1))
+        return torch.cat(parts, dim=1)
+
+
+def _resnet_head(head: EncoderHead, height: int, width: int, size: int) -> nn.Module:
+    if head is EncoderHead.LINEAR:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, size))
+    return nn.Sequential(
+        SpatialEmbedding(512, height, width), nn.Linear(512 * 8, size), nn.LayerNorm(size), nn.Tanh()
+    )
+
+
+def _feature_size(picture: tuple[int, int], strides: Sequence[int]) -> tuple[int, int]:
+    height, width = picture
+    for stride in strides:
+        height, width = -(-height // stride), -(-width // stride)
+    return height, width

@@ -1,0 +1,67 @@
+"""The flow-matching head: loss and sampling of action chunks in network units.
+
+Symbols as in the paper: a clean chunk [B, H, da], w Gaussian noise [B, H, da], k flow time [B] (1 noise, 0 clean),
+a^k = (1 - k) a + k w, v velocity, c embedding [B, dc]. Noise and times are drawn by the caller.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from policy.unet import UNet
+
+GRID = 100
+"""Steps into which training discretises k: 0.01, 0.02 .. 1."""
+
+
+class Prediction(StrEnum):
+    """What the network puts out."""
+
+    VELOCITY = "velocity"
+    """v, as in the paper."""
+    SAMPLE = "sample"
+    """The clean chunk, turned into a velocity; small networks learn it sooner."""
+
+
+def draw_times(rng: np.random.Generator, batch: int) -> Tensor:
+    """k [B], uniform on the grid."""
+    return torch.from_numpy(rng.integers(1, GRID + 1, batch).astype(np.float32) / np.float32(GRID))
+
+
+class Flow(nn.Module):
+    """A velocity field over chunks."""
+
+    def __init__(self, unet: UNet, prediction: Prediction) -> None:
+        """`unet` predicts what `prediction` says."""
+        super().__init__()
+        self.unet = unet
+        self.prediction = prediction
+
+    def forward(self, a: Tensor, w: Tensor, k: Tensor, c: Tensor) -> Tensor:
+        """The imitation loss of equation 1, a scalar: mean over batch, steps and dimensions.
+
+        With `Prediction.SAMPLE` the error is that of the clean chunk, i.e. the velocity's weighted by k^2, because
+        unweighted it would explode towards k = 0.
+        """
+        kk = k[:, None, None]
+        predicted = self.unet((1 - kk) * a + kk * w, GRID * k, c)
+        target = w - a if self.prediction is Prediction.VELOCITY else a
+        return torch.mean((predicted - target) ** 2)
+
+    def velocity(self, a_k: Tensor, k: float, c: Tensor) -> Tensor:
+        """v(a^k, k, c) for one time that the whole batch shares."""
+        predicted: Tensor = self.unet(a_k, torch.full((len(a_k),), GRID * k, device=a_k.device), c)
+        return predicted if self.prediction is Prediction.VELOCITY else (a_k - predicted) / k
+
+    def sample(self, w: Tensor, c: Tensor, schedule: Sequence[float]) -> Tensor:
+        """Equation 2: from noise w down the schedule 1 = k_M > .. > k_0 = 0 to a chunk [B, H, da]."""
+        a_k = w
+        for k, lower in itertools.pairwise(schedule):
+            a_k = a_k - (k - lower) * self.velocity(a_k, k, c)
+        return a_k

@@ -1,0 +1,367 @@
+"""Offline training as a loop that can be killed anywhere and continues as if it had not been.
+
+It runs the stages of policy/training_stages.py, keeps the running mean of the weights, writes checkpoints and the
+loss curve, and at the end puts the finished policy into its folder. It measures no success rate: that needs a cell.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from datasets.durable import Disk, full_disk_named
+from datasets.windows import TrainingWindows
+from policy import weights
+from policy.base import BasePolicy
+from policy.training_stages import (
+    BaseTraining,
+    BottleneckTraining,
+    Stage,
+    StageTraining,
+    TrainingSettings,
+)
+
+__all__ = ["Pretraining", "PretrainingError", "Progress", "Stage", "StageReport", "TrainingSettings"]
+
+CURVE_FILE = "curve.jsonl"
+REPORT_FILE = "training.json"
+BETAS = (0.95, 0.999)
+
+
+class PretrainingError(Exception):
+    """Training that cannot begin or go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageReport:
+    """How one stage ended."""
+
+    stage: Stage
+    iterations: int
+    held_out: dict[str, float]
+    """Last held-out losses; ``imitation`` is the raw path's, ``flow`` the bottleneck path's."""
+    converged: bool
+    """The bottleneck's stage only: it stopped because more training was useless, not at its limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training is."""
+
+    stage: Stage
+    iteration: int
+    """Done in this stage."""
+    total: int
+    """Of this stage, at most."""
+    loss: float
+    """Mean since the last report."""
+    terms: dict[str, float] = field(default_factory=dict)
+    """The loss, term by term."""
+    held_out: float | None = None
+    """Newest held-out loss of this stage."""
+    rate: float = 0.0
+    """Iterations per second since this process began the stage."""
+    eta: float | None = None
+    """s, to the end of this stage at most."""
+    preparing: float | None = None
+    """Share of the embeddings cached so far, before the bottleneck's stage begins."""
+    finished: bool = False
+    """The policy is trained and saved."""
+
+
+class Pretraining:
+    """Trains `base` in place; iterate it to let it work, stop iterating to interrupt it.
+
+    After the last `Progress` (``finished``) `base` holds the running mean of the weights, is frozen, and is saved in
+    the folder. Between any two reports `save` may be called to lose nothing.
+    """
+
+    def __init__(
+        self,
+        base: BasePolicy,
+        windows: TrainingWindows,
+        settings: TrainingSettings,
+        seed: int,
+        folder: Path,
+    ) -> None:
+        """Begin, or take up what `folder` holds of the same training.
+
+        Raises:
+            PretrainingError: the windows do not fit the policy, or the folder holds another training.
+        """
+        _check_fit(base, windows)
+        self.base = base
+        self.windows = windows
+        self.settings = settings
+        self.seed = seed
+        self.folder = folder
+        self.reports: list[StageReport] = []
+        """Stages that are over."""
+        self.warnings: tuple[str, ...] = ()
+        """What was wrong with the folder and how it was dealt with."""
+        self._stages: list[type[StageTraining]] = [BaseTraining]
+        if settings.bottleneck_iterations:
+            self._stages.append(BottleneckTraining)
+        base.fit_normalizers(windows)
+        self._average = copy.deepcopy(base).requires_grad_(requires_grad=False)
+        self._iteration = 0
+        self._checks: list[float] = []
+        self._curve: list[str] = []
+        self._optimizer: AdamW | None = None
+        self._moments: dict[str, Tensor] = {}  # of a checkpoint, until the stage they belong to begins
+        self._fingerprint = self._identify()
+        self.finished = self._take_up()
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Work until finished, reporting every `report_every` iterations."""
+        while not self.finished:
+            kind = self._stages[len(self.reports)]
+            stage = kind(self.base, self._average, self.windows, self.settings, self.seed)
+            for share in stage.prepare():
+                yield self._progress(stage, {}, time.monotonic(), self._iteration, preparing=share)
+            yield from self._run(stage)
+            self._end(stage)
+        last = self.reports[-1]
+        yield Progress(
+            stage=last.stage,
+            iteration=last.iterations,
+            total=last.iterations,
+            loss=last.held_out["total"],
+            terms=last.held_out,
+            held_out=last.held_out["total"],
+            eta=0.0,
+            finished=True,
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint of this instant. Raises DiskFullError; the one before it stays."""
+        tensors = {f"model.{name}": value for name, value in self.base.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
+        tensors |= {f"optimizer.{name}": value for name, value in self._optimizer_state().items()}
+        facts = {
+            "fingerprint": self._fingerprint,
+            "iteration": self._iteration,
+            "checks": self._checks,
+            "curve": len(self._curve),
+            "reports": [_report_json(report) for report in self.reports],
+        }
+        weights.write_numbered(self.folder, self._ordinal(), tensors, facts)
+
+    def _run(self, stage: StageTraining) -> Iterator[Progress]:
+        optimizer = self._prepare_optimizer(stage)
+        sums: dict[str, Tensor] = {}
+        begun, first = time.monotonic(), self._iteration
+        while self._iteration < stage.total and not stage.converged(self._checks):
+            self._step(stage, optimizer, sums)
+            ends = self._iteration == stage.total
+            if self._iteration % self.settings.check_every == 0 or ends:
+                self._checks.append(stage.held_out()["total"])
+            if self._iteration % self.settings.report_every == 0 or ends:
+                yield self._report(stage, sums, begun, first)
+                sums.clear()
+            if self._iteration % self.settings.checkpoint_every == 0:
+                self.save()
+
+    def _step(self, stage: StageTraining, optimizer: AdamW, sums: dict[str, Tensor]) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(self._iteration)
+        optimizer.zero_grad(set_to_none=True)
+        terms = stage.losses(self._iteration)
+        terms["total"].backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        decay = min(self.settings.ema_max, 1.0 - (1.0 + self._iteration) ** -self.settings.ema_power)
+        with torch.no_grad():
+            pairs = zip(stage.trained(self._average), stage.trained(self.base), strict=True)
+            for mean, weight in pairs:
+                mean.lerp_(weight, 1.0 - decay)
+        for name, value in terms.items():
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+        self._iteration += 1
+
+    def _report(self, stage: StageTraining, sums: dict[str, Tensor], begun: float, first: int) -> Progress:
+        since = (self._iteration - 1) % self.settings.report_every + 1
+        terms = {name: float(value) / since for name, value in sums.items()}
+        if not all(abs(value) < float("inf") for value in terms.values()):
+            raise PretrainingError(
+                f"The {stage.stage} loss is no longer a number at iteration {self._iteration}. "
+                "Lower the learning rate in the task file and train into a new folder."
+            )
+        progress = self._progress(stage, terms, begun, first)
+        checked = self._iteration % self.settings.check_every == 0 or self._iteration == stage.total
+        line = {"stage": stage.stage, "iteration": self._iteration, **terms}
+        if checked:
+            line["held_out"] = self._checks[-1]
+        self._curve.append(json.dumps(line))
+        with full_disk_named("loss curve", self.folder), self._curve_path().open("a") as file:
+            file.write(self._curve[-1] + "\n")
+        return progress
+
+    def _progress(
+        self,
+        stage: StageTraining,
+        terms: dict[str, float],
+        begun: float,
+        first: int,
+        preparing: float | None = None,
+    ) -> Progress:
+        spent = max(time.monotonic() - begun, 1e-9)
+        rate = (self._iteration - first) / spent
+        return Progress(
+            stage=stage.stage,
+            iteration=self._iteration,
+            total=stage.total,
+            loss=terms.get("total", 0.0),
+            terms=terms,
+            held_out=self._checks[-1] if self._checks else None,
+            rate=rate,
+            eta=(stage.total - self._iteration) / rate if rate else None,
+            preparing=preparing,
+        )
+
+    def _end(self, stage: StageTraining) -> None:
+        """Hand the running mean to the next stage, or to the folder."""
+        report = StageReport(
+            stage=stage.stage,
+            iterations=self._iteration,
+            held_out=stage.held_out(),
+            converged=stage.converged(self._checks),
+        )
+        self.reports.append(report)
+        self.base.load_state_dict(self._average.state_dict())
+        self._iteration, self._checks, self._optimizer = 0, [], None
+        if len(self.reports) == len(self._stages):
+            self._finish()
+        else:
+            self.save()
+
+    def _finish(self) -> None:
+        self.base.freeze()
+        self.base.save(self.folder)
+        facts = {
+            "fingerprint": self._fingerprint,
+            "hash": self.base.hash,
+            "stages": [_report_json(report) for report in self.reports],
+        }
+        with full_disk_named("training report", self.folder):
+            Disk().replace(self.folder / REPORT_FILE, json.dumps(facts, indent=1).encode())
+        for state in weights.numbered(self.folder):
+            state.unlink(missing_ok=True)
+        self.finished = True
+
+    def _take_up(self) -> bool:
+        """Continue from the folder; True when it holds the finished policy already."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        report_path = self.folder / REPORT_FILE
+        if report_path.exists():
+            facts = json.loads(report_path.read_bytes())
+            self._check_same(facts)
+            self.base.load_state_dict(BasePolicy.load(self.folder).state_dict())
+            self.base.freeze()
+            self.reports = [_report_from(item) for item in facts["stages"]]
+            return True
+        loaded = weights.read_newest(self.folder)
+        if loaded is not None:
+            self._check_same(loaded.facts)
+            self._restore(loaded)
+        elif weights.numbered(self.folder):
+            self.warnings = (
+                "No checkpoint of the base policy is readable; training starts from the beginning.",
+            )
+        lines = self._curve_path().read_text().splitlines() if self._curve_path().exists() else []
+        kept = loaded.facts["curve"] if loaded else 0
+        self._curve = lines[:kept]
+        Disk().replace(self._curve_path(), "".join(f"{line}\n" for line in self._curve).encode())
+        return False
+
+    def _restore(self, loaded: weights.Loaded) -> None:
+        self.warnings = loaded.refused
+        self.base.load_state_dict(_under("model.", loaded.tensors))
+        self._average.load_state_dict(_under("average.", loaded.tensors))
+        self._iteration = loaded.facts["iteration"]
+        self._checks = loaded.facts["checks"]
+        self.reports = [_report_from(item) for item in loaded.facts["reports"]]
+        self._moments = _under("optimizer.", loaded.tensors)
+
+    def _prepare_optimizer(self, stage: StageTraining) -> AdamW:
+        optimizer = AdamW(
+            stage.trained(self.base),
+            lr=stage.rate(0),
+            betas=BETAS,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
+        )
+        if self._moments:
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in self._moments.items():
+                index, name = key.split(".", 1)
+                state.setdefault(int(index), {})[name] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        self._moments = {}
+        self._optimizer = optimizer
+        return optimizer
+
+    def _optimizer_state(self) -> dict[str, Tensor]:
+        if self._optimizer is None:
+            return self._moments
+        state: dict[int, dict[str, Tensor]] = self._optimizer.state_dict()["state"]
+        return {
+            f"{index}.{name}": value for index, moments in state.items() for name, value in moments.items()
+        }
+
+    def _check_same(self, facts: dict[str, Any]) -> None:
+        if facts["fingerprint"] != self._fingerprint:
+            raise PretrainingError(
+                f"{self.folder} holds a policy trained with other settings, another seed or other demonstrations. "
+                "Train into a new folder, or delete this one to train anew."
+            )
+
+    def _identify(self) -> str:
+        sha = hashlib.sha256(self.settings.model_dump_json().encode())
+        sha.update(self.base.hash.encode())
+        sha.update(str(self.seed).encode())
+        for array in (self.windows.actions, self.windows.proprioception, self.windows.episode):
+            sha.update(array.tobytes())
+        return sha.hexdigest()
+
+    def _ordinal(self) -> int:
+        return sum(report.iterations for report in self.reports) + self._iteration
+
+    def _curve_path(self) -> Path:
+        return self.folder / CURVE_FILE
+
+
+def _check_fit(base: BasePolicy, windows: TrainingWindows) -> None:
+    if windows.spec != base.spec:
+        raise PretrainingError("The demonstrations were recorded under another spec than the policy's task.")
+    if (windows.n_obs, windows.horizon) != (base.settings.n_obs, base.horizon):
+        raise PretrainingError(
+            f"Windows of {windows.n_obs} observations and {windows.horizon} steps do not fit a policy of "
+            f"{base.settings.n_obs} and {base.horizon}. Build them from the policy's settings."
+        )
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _report_json(report: StageReport) -> dict[str, Any]:
+    return {
+        "stage": report.stage.value,
+        "iterations": report.iterations,
+        "held_out": report.held_out,
+        "converged": report.converged,
+    }
+
+
+def _report_from(data: dict[str, Any]) -> StageReport:
+    return StageReport(**{**data, "stage": Stage(data["stage"])})

@@ -1,0 +1,311 @@
+"""The two kinds of offline training: the base policy (with or without its bottleneck), and the bottleneck alone.
+
+A stage knows its weights, its loss at iteration i and its held-out loss; the loop around it is policy/pretrain.py.
+All randomness of iteration i comes from its own stream, so a stage has no state besides the weights.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from datasets.randomness import stream
+from datasets.settings import Settings
+from datasets.windows import TrainingWindows
+from policy.base import BasePolicy
+from policy.flow import draw_times
+
+HELD_OUT_WINDOWS = 256
+HELD_OUT_DRAWS = 8
+"""Draws of time and noise per held-out window, the same at every check."""
+EMBED_BATCH = 256
+
+
+class Stage(StrEnum):
+    """What is being trained."""
+
+    BASE = "base"
+    """Encoder and flow (equation 1)."""
+    JOINT = "joint"
+    """Encoder and flow, and beside them the bottleneck (equation 6)."""
+    BOTTLENECK = "bottleneck"
+    """The bottleneck alone, on cached embeddings of the frozen base, until it has converged."""
+
+
+class TrainingSettings(Settings):
+    """Offline training of a task's base policy."""
+
+    iterations: int = Field(default=20_000, ge=1, le=10_000_000)
+    """Gradient steps of the first stage."""
+    batch: int = Field(default=256, ge=1, le=4096)
+    """Windows per step of the first stage."""
+    learning_rate: float = Field(default=1e-4, gt=0, le=0.1)
+    """AdamW; cosine down to 0 after the warm-up."""
+    warmup: int = Field(default=100, ge=0, le=100_000)
+    """Steps over which the learning rate rises, in every stage."""
+    weight_decay: float = Field(default=1e-6, ge=0, le=1)
+    """AdamW, decoupled."""
+    ema_power: float = Field(default=0.8, gt=0, le=1)
+    """Running mean of the weights: decay 1 - (1 + step) ^ -power."""
+    ema_max: float = Field(default=0.9999, ge=0, lt=1)
+    """Upper limit of that decay."""
+    joint_bottleneck: bool = True
+    """Whether the bottleneck is trained beside the base (equation 6) already."""
+    held_out: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of the episodes that are not trained on; 0 checks on the training windows instead."""
+    bottleneck_iterations: int = Field(default=12_000, ge=0, le=10_000_000)
+    """At most so many steps of the bottleneck's own stage; 0 leaves the stage out."""
+    bottleneck_batch: int = Field(default=256, ge=1, le=8192)
+    """Embeddings per step of the bottleneck's own stage."""
+    bottleneck_crops: int = Field(default=12, ge=1, le=64)
+    """Random crops per picture whose embeddings are cached."""
+    bottleneck_learning_rate: float = Field(default=1e-3, gt=0, le=0.1)
+    """AdamW, constant after the warm-up; the running mean settles it."""
+    patience: int = Field(default=1_000, ge=10, le=1_000_000)
+    """Converged: the best held-out loss improved by less than `improvement` over so many steps."""
+    improvement: float = Field(default=0.01, gt=0, lt=1)
+    """See `patience`."""
+    check_every: int = Field(default=250, ge=1, le=100_000)
+    """Steps between held-out losses; a divisor of `patience`."""
+    report_every: int = Field(default=25, ge=1, le=100_000)
+    """Steps between reports; a divisor of `check_every`."""
+    checkpoint_every: int = Field(default=500, ge=1, le=1_000_000)
+    """Steps between checkpoints; a multiple of `report_every`."""
+
+    @model_validator(mode="after")
+    def _steps_divide(self) -> TrainingSettings:
+        for small, large in (
+            ("check_every", "patience"),
+            ("report_every", "check_every"),
+            ("report_every", "checkpoint_every"),
+        ):
+            if getattr(self, large) % getattr(self, small):
+                raise ValueError(f"{large} must be a multiple of {small}")
+        return self
+
+
+class StageTraining(ABC):
+    """One stage over one model; `average` is the same network with the running mean of its weights."""
+
+    def __init__(
+        self,
+        model: BasePolicy,
+        average: BasePolicy,
+        windows: TrainingWindows,
+        settings: TrainingSettings,
+        seed: int,
+    ) -> None:
+        """`windows` are all of them; which are held out follows from `seed`."""
+        self.model = model
+        self.average = average
+        self.windows = windows
+        self.settings = settings
+        self.seed = seed
+        self.training_rows, self.held_out_rows = split(windows, settings.held_out, seed)
+
+    @property
+    @abstractmethod
+    def stage(self) -> Stage:
+        """What is being trained."""
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """Iterations, at most."""
+
+    @abstractmethod
+    def trained(self, model: BasePolicy) -> list[nn.Parameter]:
+        """The weights this stage changes, of `model` or of its average."""
+
+    def prepare(self) -> Iterator[float]:
+        """What has to be computed before the first iteration; yields the share done."""
+        return iter(())
+
+    @abstractmethod
+    def losses(self, iteration: int) -> dict[str, Tensor]:
+        """The terms of the loss of one iteration; ``total`` is what is minimised."""
+
+    @abstractmethod
+    def rate(self, iteration: int) -> float:
+        """Learning rate of one iteration."""
+
+    @abstractmethod
+    def held_out(self) -> dict[str, float]:
+        """Losses of the running mean on held-out windows; ``total`` decides about convergence."""
+
+    def converged(self, checks: Sequence[float]) -> bool:
+        """Whether held-out losses so far, one per `check_every` steps, say that more training is useless."""
+        return False
+
+    def _actions(self, model: BasePolicy, rows: NDArray[np.int64]) -> Tensor:
+        actions = torch.from_numpy(self.windows.actions[self.windows.followed[rows]]).to(model.device)
+        return model.action_normalizer.normalize(actions)
+
+    def _draw(self, rng: np.random.Generator, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """w [B, H, da], k [B] and the noise of z [B, dz]."""
+        device = self.model.device
+        w = rng.standard_normal((batch, self.windows.horizon, self.model.spec.da), np.float32)
+        eps = rng.standard_normal((batch, self.model.dz), np.float32)
+        return (
+            torch.from_numpy(w).to(device),
+            draw_times(rng, batch).to(device),
+            torch.from_numpy(eps).to(device),
+        )
+
+    def _held_out_sample(self) -> NDArray[np.int64]:
+        rows = self.held_out_rows
+        chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), HELD_OUT_WINDOWS)).astype(np.int64))
+        return rows[chosen]
+
+    def _warm(self, iteration: int) -> float:
+        return min(1.0, (iteration + 1) / (self.settings.warmup + 1))
+
+
+class BaseTraining(StageTraining):
+    """Encoder and flow from pictures; the bottleneck beside them if the settings say so."""
+
+    @property
+    def stage(self) -> Stage:
+        """Joint or base alone."""
+        return Stage.JOINT if self.settings.joint_bottleneck else Stage.BASE
+
+    @property
+    def total(self) -> int:
+        """Always runs to the end."""
+        return self.settings.iterations
+
+    def trained(self, model: BasePolicy) -> list[nn.Parameter]:
+        parts: list[nn.Module] = [model.encoder, model.flow]
+        if self.settings.joint_bottleneck:
+            parts.append(model.bottleneck)
+        return [weight for part in parts for weight in part.parameters()]
+
+    def rate(self, iteration: int) -> float:
+        """Warm-up, then cosine to 0."""
+        done = max(0, iteration - self.settings.warmup) / max(1, self.total - self.settings.warmup)
+        return self.settings.learning_rate * self._warm(iteration) * 0.5 * (1.0 + float(np.cos(np.pi * done)))
+
+    def losses(self, iteration: int) -> dict[str, Tensor]:
+        rng = stream(self.seed, "pretrain", iteration)
+        rows = rng.choice(self.training_rows, self.settings.batch)
+        batch = self.windows.batch(rows)
+        crop = self.model.draw_crop_batch(rng, len(rows))
+        c = self.model.embed_arrays(batch.images, batch.proprioception, crop)
+        w, k, eps = self._draw(rng, len(rows))
+        return self._terms(self.model, self._actions(self.model, rows), w, k, c, eps)
+
+    @torch.no_grad()
+    def held_out(self) -> dict[str, float]:
+        rows = self._held_out_sample()
+        c = embed_rows(self.average, self.windows, rows).repeat(HELD_OUT_DRAWS, 1)
+        actions = self._actions(self.average, rows).repeat(HELD_OUT_DRAWS, 1, 1)
+        w, k, eps = self._draw(stream(self.seed, "pretrain-held-out"), len(c))
+        terms = self._terms(self.average, actions, w, k, c, eps)
+        return {name: float(value) for name, value in terms.items()}
+
+    def _terms(
+        self, model: BasePolicy, actions: Tensor, w: Tensor, k: Tensor, c: Tensor, eps: Tensor
+    ) -> dict[str, Tensor]:
+        imitation: Tensor = model.flow(actions, w, k, c)
+        if not self.settings.joint_bottleneck:
+            return {"total": imitation, "imitation": imitation}
+        vib = model.bottleneck.loss(model.flow, actions, w, k, c, eps)
+        return {**vib, "total": imitation + vib["total"], "imitation": imitation}
+
+
+class BottleneckTraining(StageTraining):
+    """The bottleneck on cached embeddings; no picture is encoded while it trains."""
+
+    @property
+    def stage(self) -> Stage:
+        """The bottleneck alone."""
+        return Stage.BOTTLENECK
+
+    @property
+    def total(self) -> int:
+        """At most so many."""
+        return self.settings.bottleneck_iterations
+
+    def trained(self, model: BasePolicy) -> list[nn.Parameter]:
+        return list(model.bottleneck.parameters())
+
+    def prepare(self) -> Iterator[float]:
+        """Embed every training window under several random crops, and the held-out ones under the centre crop."""
+        self.model.encoder.requires_grad_(requires_grad=False)
+        self.model.flow.requires_grad_(requires_grad=False)
+        crops = self.settings.bottleneck_crops
+        cached: list[Tensor] = []
+        for ordinal in range(crops):
+            rng = stream(self.seed, "pretrain-crops", ordinal)
+            cached.append(embed_rows(self.model, self.windows, self.training_rows, rng))
+            yield (ordinal + 1) / crops
+        self._cached = torch.stack(cached)  # [crops, rows, dc]
+        self._train_actions = self._actions(self.model, self.training_rows)
+        sample = self._held_out_sample()
+        self._check_c = embed_rows(self.model, self.windows, sample).repeat(HELD_OUT_DRAWS, 1)
+        self._check_actions = self._actions(self.model, sample).repeat(HELD_OUT_DRAWS, 1, 1)
+
+    def rate(self, iteration: int) -> float:
+        """Warm-up, then constant: the number of steps is not known beforehand."""
+        return self.settings.bottleneck_learning_rate * self._warm(iteration)
+
+    def losses(self, iteration: int) -> dict[str, Tensor]:
+        rng = stream(self.seed, "pretrain-bottleneck", iteration)
+        size = self.settings.bottleneck_batch
+        row = torch.from_numpy(rng.integers(0, len(self.training_rows), size))
+        crop = torch.from_numpy(rng.integers(0, len(self._cached), size))
+        w, k, eps = self._draw(rng, size)
+        return self.model.bottleneck.loss(
+            self.model.flow, self._train_actions[row], w, k, self._cached[crop, row], eps
+        )
+
+    @torch.no_grad()
+    def held_out(self) -> dict[str, float]:
+        w, k, eps = self._draw(stream(self.seed, "pretrain-held-out"), len(self._check_c))
+        flow = self.average.flow
+        terms = self.average.bottleneck.loss(flow, self._check_actions, w, k, self._check_c, eps)
+        imitation = flow(self._check_actions, w, k, self._check_c)
+        return {**{name: float(value) for name, value in terms.items()}, "imitation": float(imitation)}
+
+    def converged(self, checks: Sequence[float]) -> bool:
+        """The best check so far beats the best of `patience` steps ago by less than `improvement`."""
+        back = self.settings.patience // self.settings.check_every
+        if len(checks) <= back:
+            return False
+        before, now = min(checks[:-back]), min(checks)
+        return before - now < self.settings.improvement * abs(before)
+
+
+def split(windows: TrainingWindows, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows held out, by whole episodes; all rows twice when nothing can be held out."""
+    count = int(windows.episode.max()) + 1
+    held = round(share * count) if share == 0.0 or count < 2 else max(1, round(share * count))
+    rows = np.arange(len(windows), dtype=np.int64)
+    if held == 0:
+        return rows, rows
+    out = np.isin(windows.episode, stream(seed, "pretrain-split").permutation(count)[:held])
+    return rows[~out], rows[out]
+
+
+@torch.no_grad()
+def embed_rows(
+    model: BasePolicy,
+    windows: TrainingWindows,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """c of some windows, [rows, dc]; under one random crop each if there is an `rng`."""
+    parts: list[Tensor] = []
+    for start in range(0, len(rows), EMBED_BATCH):
+        chosen = rows[start : start + EMBED_BATCH]
+        batch = windows.batch(chosen)
+        crop = model.draw_crop_batch(rng, len(chosen)) if rng is not None else None
+        parts.append(model.embed_arrays(batch.images, batch.proprioception, crop))
+    return torch.cat(parts)
