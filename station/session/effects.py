@@ -70,7 +70,7 @@ class EndMotion(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class AbortMotion(Effect):
-    """End every running episode as stopped; those without a step are forgotten and will be run again."""
+    """End every running episode as stopped; each is committed and does not count."""
 
     reason: str
 

@@ -93,9 +93,9 @@ class SessionFolder:
     @cached_property
     def task(self) -> Task:
         """The frozen task. Raises TaskError when a value is not what this station allows."""
-        from station.config import task_from_tables
+        from station.config import parse_task
 
-        return task_from_tables(self.tables, where=self.path / "session.toml")
+        return parse_task(self.tables, source=str(self.path / "session.toml"))
 
     @property
     def name(self) -> str:

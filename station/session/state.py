@@ -129,10 +129,8 @@ class State:
     """The learner has changed since its last checkpoint."""
     policy_version: int = 0
     block: Block | None = None
-    blocks: int = 0
-    """Evaluation blocks begun."""
-    evaluated_at: int = 0
-    """`Block.at` of the newest one."""
+    newest_block: Block | None = None
+    """The last one begun, complete or not."""
     wanted_block: int | None = None
     """Episodes of an evaluation block that was asked for."""
     autopilot: bool = False
@@ -160,6 +158,11 @@ class State:
     def pending(self) -> tuple[str, ...]:
         """Episodes that wait for a label."""
         return tuple(name for name, verdict in self.verdicts.items() if verdict.pending)
+
+    @property
+    def blocks_begun(self) -> int:
+        """Evaluation blocks so far."""
+        return self.newest_block.ordinal + 1 if self.newest_block else 0
 
     @property
     def evaluating(self) -> bool:

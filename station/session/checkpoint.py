@@ -1,0 +1,117 @@
+"""The learner on disk: newest, previous and best, each one file, each whole or not there.
+
+Stores what it is given and knows no method. A file that fails its digest is passed over, never repaired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from datasets.durable import Disk, full_disk_named
+
+NEWEST, PREVIOUS, BEST = "newest", "previous", "best"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFacts:
+    """What a checkpoint belongs to."""
+
+    method: str
+    base_hash: str
+    update: int
+    """Update blocks done."""
+    policy_version: int
+    """Update blocks done that took a step."""
+    steps: int
+    """Gradient steps done."""
+
+
+class Checkpoints:
+    """The ``steering/`` folder of a session."""
+
+    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
+        """Name the folder; made on the first save."""
+        self.folder = folder
+        self._disk = disk or Disk()
+
+    def path(self, name: str) -> Path:
+        """File of `newest`, `previous` or `best`."""
+        return self.folder / f"{name}.safetensors"
+
+    def save(self, state: Mapping[str, Tensor], facts: CheckpointFacts) -> None:
+        """Write the new one, then let newest become previous; a crash anywhere leaves a whole newest or previous.
+
+        Raises DiskFullError, having changed nothing.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        data = _encode(state, facts)
+        newest, fresh = self.path(NEWEST), self.folder / ".fresh.partial"
+        with full_disk_named("a checkpoint", self.folder):
+            self._disk.write(fresh, data)
+            if newest.exists():
+                self._also_as(newest, PREVIOUS)
+            fresh.replace(newest)
+            self._disk.sync(self.folder)
+
+    def mark_best(self) -> None:
+        """The newest one is the best so far."""
+        if self.path(NEWEST).exists():
+            self._also_as(self.path(NEWEST), BEST)
+            self._disk.sync(self.folder)
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], CheckpointFacts]:
+        """One checkpoint. Raises CheckpointError, FileNotFoundError."""
+        path = self.path(name)
+        return _decode(path.read_bytes(), path)
+
+    def _also_as(self, path: Path, name: str) -> None:
+        link = self.folder / f".{name}.link"
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        link.replace(self.path(name))
+
+
+def _encode(state: Mapping[str, Tensor], facts: CheckpointFacts) -> bytes:
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(state.items())}
+    text = json.dumps(asdict(facts), sort_keys=True)
+    metadata = {"facts": text, "digest": _digest(tensors, text)}
+    return safetensors.torch.save(tensors, metadata)
+
+
+def _decode(data: bytes, path: Path) -> tuple[dict[str, Tensor], CheckpointFacts]:
+    try:
+        size = struct.unpack_from("<Q", data)[0]
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        tensors = safetensors.torch.load(data)
+        known = {field.name for field in fields(CheckpointFacts)}
+        facts = CheckpointFacts(
+            **{name: value for name, value in json.loads(metadata["facts"]).items() if name in known}
+        )
+    except (SafetensorError, ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}).") from error
+    if _digest(tensors, metadata["facts"]) != metadata["digest"]:
+        raise CheckpointError(f"{path} is damaged (its digest is wrong).")
+    return tensors, facts
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

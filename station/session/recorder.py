@@ -1,0 +1,94 @@
+"""Collects the steps and decisions of one episode while it runs, and builds the immutable Episode at its end."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from datasets.episode import Episode, EpisodeHeader
+from datasets.observation import FloatArray, Observation
+from datasets.spec import DataSpec
+from hardware.cell import Step
+
+
+class EpisodeRecorder:
+    """T steps, T+1 observations, K decisions, growing."""
+
+    def __init__(self, spec: DataSpec, first: Observation, n_obs: int) -> None:
+        """`first` is what the policy sees first; windows hold `n_obs` observations."""
+        self.spec = spec
+        self._observations = [first]
+        self._steps: list[Step] = []
+        self._starts: list[int] = []
+        self._features: list[dict[str, FloatArray]] = []
+        self._decisions: list[dict[str, FloatArray]] = []
+        self._window: deque[Observation] = deque([first] * n_obs, maxlen=n_obs)
+
+    @property
+    def steps(self) -> int:
+        """T so far."""
+        return len(self._steps)
+
+    @property
+    def chunks(self) -> int:
+        """K so far, the running one included."""
+        return len(self._starts)
+
+    @property
+    def window(self) -> tuple[Observation, ...]:
+        """The last n_obs observations, oldest first; the first one repeated where there are fewer."""
+        return tuple(self._window)
+
+    @property
+    def newest(self) -> Observation:
+        """The observation that the next decision is taken on."""
+        return self._observations[-1]
+
+    def decided(self, features: dict[str, FloatArray], chosen: dict[str, FloatArray]) -> None:
+        """A decision was taken on the newest observation."""
+        self._starts.append(self.steps)
+        self._features.append(features)
+        self._decisions.append(chosen)
+
+    def stepped(self, step: Step) -> None:
+        """One control period is over."""
+        self._steps.append(step)
+        self._observations.append(step.observation)
+        self._window.append(step.observation)
+
+    def looked_anew(self, observation: Observation) -> None:
+        """After a pause: the newest observation is taken again, and a decision nothing came of is forgotten."""
+        self._observations[-1] = observation
+        self._window[-1] = observation
+        if self.steps == 0:
+            self._window.extend([observation] * len(self._window))
+        if self._starts and self._starts[-1] == self.steps:
+            self._starts.pop()
+            self._features.pop()
+            self._decisions.pop()
+
+    def build(self, header: EpisodeHeader, final: dict[str, FloatArray]) -> Episode:
+        """The episode; `final` are the features of the final observation."""
+        starts = np.asarray(self._starts, np.int64)
+        da = self.spec.da
+        return Episode(
+            header=header,
+            images={
+                camera.name: np.stack([seen.images[camera.name] for seen in self._observations])
+                for camera in self.spec.cameras
+            },
+            proprioception=np.stack([seen.proprioception for seen in self._observations]).astype(np.float32),
+            observation_time=np.array([seen.time for seen in self._observations], np.float64),
+            action=np.array([step.action for step in self._steps], np.float32).reshape(-1, da),
+            sent=np.array([step.sent for step in self._steps], np.float32).reshape(-1, da),
+            command_time=np.array([step.command_time for step in self._steps], np.float64),
+            chunk_start=starts,
+            chunk_length=np.diff(np.append(starts, self.steps)).astype(np.int64),
+            features={name: np.stack([row[name] for row in [*self._features, final]]) for name in final},
+            decisions=_stacked(self._decisions),
+        )
+
+
+def _stacked(rows: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]} if rows else {}
