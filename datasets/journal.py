@@ -147,6 +147,11 @@ class Journal:
         """Number of the last line, 0 for an empty journal."""
         return len(self._lines)
 
+    @property
+    def unread(self) -> int:
+        """Bytes behind the last whole line: a line that is being written, or that a crash left torn."""
+        return self.path.stat().st_size - self._offset if self.path.exists() else 0
+
     def append(self, op: str, **fields: Any) -> Line:
         """Number a line, put it on the disk, take it in.
 

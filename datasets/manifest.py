@@ -93,6 +93,11 @@ def inspect_folder(folder: Path, *, full: bool) -> list[Fault]:
     return [fault for fault in faults if fault is not None]
 
 
+def describe(faults: list[Fault]) -> str:
+    """Files and what is wrong with them, in one line."""
+    return "; ".join(" ".join(filter(None, (fault.file, fault.damage, fault.detail))) for fault in faults)
+
+
 def _inspect_file(folder: Path, name: str, size: int, crc: int, full: bool) -> Fault | None:
     def fault(damage: Damage, detail: str = "") -> Fault:
         return Fault(episode=folder.name, file=name, damage=damage, detail=detail)

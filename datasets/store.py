@@ -19,7 +19,7 @@ from datasets import zarr_codec
 from datasets.durable import Disk, DiskFullError, full_disk_named
 from datasets.episode import Episode, EpisodeHeader
 from datasets.journal import Ledger
-from datasets.manifest import MANIFEST, Fault, Manifest, inspect_folder, manifest_of
+from datasets.manifest import MANIFEST, Fault, Manifest, describe, inspect_folder, manifest_of
 from datasets.zarr_codec import ChunkRecord
 
 __all__ = ["ChunkRecord", "DiskFullError", "EpisodeStore", "StoreError", "StoreReport", "unjournaled"]
@@ -56,6 +56,10 @@ class StoreReport:
     def damaged(self) -> tuple[str, ...]:
         """ids of episodes with a fault."""
         return tuple(dict.fromkeys(fault.episode for fault in self.faults))
+
+    def reason(self, episode: str) -> str:
+        """What is wrong with an episode, in one line."""
+        return describe([fault for fault in self.faults if fault.episode == episode])
 
 
 class EpisodeStore:
@@ -190,7 +194,7 @@ class EpisodeStore:
             shutil.rmtree(leftover)
         report = self.verify(full=False)
         for name in report.damaged:
-            self.quarantine(name, _reason([fault for fault in report.faults if fault.episode == name]))
+            self.quarantine(name, report.reason(name))
         self.swept = report.faults
 
     def _check_commit(self, name: str) -> None:
@@ -228,7 +232,7 @@ class EpisodeStore:
         """Sizes only: zarr would read a missing chunk as zeros."""
         faults = inspect_folder(self._episodes / episode, full=False)
         if faults:
-            raise self._unreadable(episode, StoreError(_reason(faults)))
+            raise self._unreadable(episode, StoreError(describe(faults)))
 
     def _unreadable(self, episode: str, error: Exception) -> StoreError:
         return StoreError(
@@ -244,7 +248,3 @@ def unjournaled(store: EpisodeStore, ledger: Ledger) -> list[str]:
 
 def _entries(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else ()
-
-
-def _reason(faults: list[Fault]) -> str:
-    return "; ".join(" ".join(filter(None, (fault.file, fault.damage, fault.detail))) for fault in faults)

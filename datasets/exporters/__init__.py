@@ -1,0 +1,26 @@
+"""A session's episodes in other projects' formats, behind one interface and one register."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from datasets.exporters.interface import Exporter, ExportError
+from datasets.exporters.robomimic import RobomimicExporter
+
+EXPORTERS: Mapping[str, type[Exporter]] = MappingProxyType({RobomimicExporter.name: RobomimicExporter})
+"""name -> exporter; a new format is one module and one entry."""
+
+
+def exporter(name: str) -> Exporter:
+    """The exporter of that name.
+
+    Raises:
+        ExportError: there is none; names the nearest.
+    """
+    if name in EXPORTERS:
+        return EXPORTERS[name]()
+    near = difflib.get_close_matches(name, EXPORTERS, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Known formats: {', '.join(EXPORTERS)}."
+    raise ExportError(f"Unknown export format '{name}'. {hint}")
