@@ -1,0 +1,60 @@
+"""How well a scripted operator works: the dials of a style, and the three styles of the demonstrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How one operator works; lengths m, angles rad; noise is a standard deviation, drawn once an episode."""
+
+    name: str
+    speed: float
+    """Fastest hand movement, m/s."""
+    turn_rate: float = 2.0
+    """Fastest wrist turn, rad/s."""
+    tolerance: float = 0.004
+    """How near a waypoint counts as reached, m."""
+    turn_tolerance: float = 0.08
+    """How near a waypoint's yaw counts as reached, rad."""
+    grasp_noise: float = 0.0
+    grasp_bias: float = 0.0
+    """Mean grasp offset along the skewer, m; its sign is drawn per episode."""
+    grasp_yaw_noise: float = 0.0
+    place_noise: float = 0.0
+    place_bias: float = 0.0
+    """Mean offset of the placing, m; its direction is drawn per episode."""
+    place_yaw_noise: float = 0.0
+    height_noise: float = 0.0
+    correction: float = 1.0
+    """Share of the orange's offset in the hand that is made up for when placing."""
+    release_height: float = 0.001
+    """How far above the filter the orange is let go, m."""
+    jitter: float = 0.0
+    """Hand tremor, m."""
+    tilt: float = 0.0
+    """Hand tilt tremor, rad."""
+    pause: float = 0.0
+    """Probability of a pause at a waypoint."""
+    turn: float = np.pi / 2
+    """Yaw of the wrist at the juicer relative to the start's; zero is a script that forgets the turn."""
+
+
+CAREFUL = Style(
+    name="careful", speed=0.22, grasp_noise=0.0012, grasp_yaw_noise=0.03, place_noise=0.002,
+    place_yaw_noise=0.05, height_noise=0.0008, jitter=0.0006, tilt=0.006, pause=0.12,
+)  # fmt: skip
+HASTY = Style(
+    name="hasty", speed=0.36, turn_rate=2.4, tolerance=0.010, turn_tolerance=0.2, grasp_noise=0.004,
+    grasp_yaw_noise=0.12, place_noise=0.0065, place_yaw_noise=0.2, height_noise=0.0015, correction=0.3,
+    release_height=0.008, jitter=0.0015, tilt=0.015, pause=0.04,
+)  # fmt: skip
+OFF_CENTRE = Style(
+    name="off_centre", speed=0.27, tolerance=0.005, grasp_noise=0.003, grasp_bias=0.008, grasp_yaw_noise=0.08,
+    place_noise=0.004, place_bias=0.008, place_yaw_noise=0.12, height_noise=0.001, correction=0.2,
+    release_height=0.004, jitter=0.001, tilt=0.01, pause=0.1,
+)  # fmt: skip
+STYLES = {style.name: style for style in (CAREFUL, HASTY, OFF_CENTRE)}
