@@ -6,14 +6,16 @@ of its own besides the demonstrations'; builds no cell and no policy.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from datasets.settings import Settings
 from hardware.simulation.settings import SimulationSettings
+from hardware.simulation.styles import STYLES
 from policy.base import PolicySettings
 from policy.bottleneck import BottleneckSettings
 from policy.pretrain import TrainingSettings
@@ -38,12 +40,24 @@ _MOST_PROBLEMS = 12
 class DemonstrationSettings(Settings):
     """Demonstrations of a simulated cell's scripted demonstrator, who stands in for the person with the headset."""
 
-    count: dict[str, int] = Field(default_factory=lambda: {"careful": 6, "hasty": 5, "off_centre": 5})
+    count: dict[str, Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=lambda: {"careful": 6, "hasty": 5, "off_centre": 5}
+    )
     """Recordings per style."""
     successes_only: bool = True
-    """Keep recording until each style has its number of successes; failures are kept as files but not imported."""
+    """Record until each style has its number of successes, and train on successes only."""
     seed: int | None = Field(default=None, ge=0)
     """Seed of the demonstrator; not set: the session's seed."""
+
+    @field_validator("count")
+    @classmethod
+    def _known_styles(cls, count: dict[str, int]) -> dict[str, int]:
+        for name in count:
+            if name not in STYLES:
+                near = difflib.get_close_matches(name, STYLES, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(STYLES)}"
+                raise ValueError(f"there is no style '{name}'; {hint}")
+        return count
 
 
 class Task(Settings):
@@ -53,6 +67,8 @@ class Task(Settings):
     """Lower-case letters, digits, hyphens and underscores; sessions are named after it."""
     description: str = ""
     """One sentence for the list of tasks."""
+    execute: int = Field(default=8, ge=1, le=128)
+    """Steps executed of each predicted chunk before the policy looks again; at most the policy's horizon."""
     cell: SimulationSettings = Field(default_factory=SimulationSettings)
     """The workplace: its scene, cameras, control rate and action representation."""
     demonstrations: DemonstrationSettings = Field(default_factory=DemonstrationSettings)
@@ -67,6 +83,26 @@ class Task(Settings):
     """The online method."""
     session: SessionSettings = Field(default_factory=SessionSettings)
     """Episode length, labels, evaluation and goals."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.execute > self.policy.horizon:
+            raise ValueError(
+                f"execute = {self.execute} exceeds the chunk that is predicted, [policy] horizon = "
+                f"{self.policy.horizon}; lower the one or raise the other"
+            )
+        pictures = {camera.name: (camera.height, camera.width) for camera in self.cell.cameras}
+        for name, (height, width) in self.policy.crops.items():
+            if name not in pictures:
+                raise ValueError(
+                    f"[policy.crops] {name}: the cell has no such camera; it has {', '.join(pictures)}"
+                )
+            if not (0 < height <= pictures[name][0] and 0 < width <= pictures[name][1]):
+                raise ValueError(
+                    f"[policy.crops] {name} = [{height}, {width}] does not fit into its pictures of "
+                    f"{pictures[name][0]} by {pictures[name][1]}; crop at most the whole picture"
+                )
+        return self
 
 
 def load_task(name: str | Path) -> Task:

@@ -21,6 +21,7 @@ from tomlkit.items import Item
 from tomlkit.items import Table as TomlTable
 
 _COMMENT_WIDTH = 100
+_FROM, _TO = "at least ", "at most "
 _OUTSIDE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "enum", "literal_error"}
 
 
@@ -42,9 +43,9 @@ def allowed(field: FieldInfo) -> str:
     if choices:
         return "one of " + ", ".join(choices)
     lower, upper = _bounds(field)
-    if lower and upper:
-        return f"{lower} and {upper}"
-    return lower or upper
+    if lower.startswith(_FROM) and upper.startswith(_TO):
+        return f"from {lower.removeprefix(_FROM)} to {upper.removeprefix(_TO)}"
+    return " and ".join(limit for limit in (lower, upper) if limit)
 
 
 def _fill(table: tomlkit.TOMLDocument | TomlTable, settings: BaseModel) -> None:
@@ -71,6 +72,7 @@ def _table(settings: BaseModel, field: FieldInfo | None = None) -> TomlTable:
     text = field.description if field is not None and field.description else None
     for line in _wrapped(text or _first_sentence(type(settings))):
         table.add(tomlkit.comment(line))
+    table.add(tomlkit.nl())
     _fill(table, settings)
     return table
 
@@ -123,37 +125,40 @@ def _first_sentence(model: type[BaseModel]) -> str:
 def _problem(model: type[BaseModel], details: ErrorDetails) -> str:
     """Where it stands, what was written, what is allowed, and what the setting means."""
     location = details["loc"]
-    place = _place(location)
-    if details["type"] == "extra_forbidden":
-        return f"{place}: there is no such {_thing(details)}. {_nearest(model, location)}"
+    unknown = details["type"] == "extra_forbidden"
+    is_section = isinstance(details["input"], Mapping) if unknown else _model(model, location) is not None
+    place = _place(location, is_section=is_section)
+    kind = "section" if is_section else "setting"
+    if unknown:
+        return f"{place}: there is no such {kind}. {_nearest(model, location)}"
     field = _field(model, location)
     text = " ".join((field.description or "").split()) if field is not None else ""
     if details["type"] == "missing":
-        return f"{place}: this {'section' if _is_section(field) else 'setting'} is missing. {text}".rstrip()
+        return f"{place}: this {kind} is missing. {text}".rstrip()
     value = "" if isinstance(details["input"], Mapping) else f" = {details['input']!r}"
-    return f"{place}{value}: {_wrong(details, field)}. {text}".rstrip()
+    return f"{place}{value}: {_wrong(details, field)} {text}".rstrip()
 
 
 def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
     """What the value should have been: its range where the value is outside it, else its kind and its range."""
     limits = allowed(field) if field is not None else ""
     if limits and details["type"] in _OUTSIDE:
-        return f"must be {limits}"
+        return f"must be {limits}."
     wrong = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be").rstrip(".")
-    return f"{wrong}, {limits}" if limits else wrong
+    if limits:
+        wrong = f"{wrong}, {limits}"
+    return wrong if wrong.endswith("?") else f"{wrong}."
 
 
-def _place(location: Sequence[int | str]) -> str:
-    """`[section.sub] key` as it stands in the file; list positions count from 1."""
+def _place(location: Sequence[int | str], *, is_section: bool) -> str:
+    """`[section.sub] key`, or `[section]`, as it stands in the file; list positions count from 1."""
     words = [f"#{part + 1}" if isinstance(part, int) else part for part in location]
     if not words:
-        return "the whole file"
+        return "the settings together"
+    if is_section:
+        return f"[{'.'.join(words)}]"
     *section, key = words
     return f"[{'.'.join(section)}] {key}" if section else key
-
-
-def _thing(details: ErrorDetails) -> str:
-    return "section" if isinstance(details["input"], Mapping) else "setting"
 
 
 def _nearest(model: type[BaseModel], location: Sequence[int | str]) -> str:
@@ -194,10 +199,6 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
-def _is_section(field: FieldInfo | None) -> bool:
-    return field is not None and any(_models_in(field.annotation))
-
-
 def _choices(annotation: object) -> list[str]:
     """Values of an enumeration or a Literal, as they are written in TOML."""
     if isinstance(annotation, type) and issubclass(annotation, Enum):
@@ -213,11 +214,11 @@ def _bounds(field: FieldInfo) -> tuple[str, str]:
     for limit in field.metadata:
         match limit:
             case annotated_types.Ge():
-                lower = f"at least {limit.ge}"
+                lower = f"{_FROM}{limit.ge:g}"
             case annotated_types.Gt():
-                lower = f"more than {limit.gt}"
+                lower = f"more than {limit.gt:g}"
             case annotated_types.Le():
-                upper = f"at most {limit.le}"
+                upper = f"{_TO}{limit.le:g}"
             case annotated_types.Lt():
-                upper = f"less than {limit.lt}"
+                upper = f"less than {limit.lt:g}"
     return lower, upper

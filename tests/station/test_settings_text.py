@@ -86,7 +86,7 @@ def test_a_misspelt_setting_is_answered_with_the_nearest_name() -> None:
 
 def test_a_misspelt_section_is_answered_with_the_nearest_name() -> None:
     assert mistakes({"name": "hall", "mian": {"watts": 3}}) == [
-        "mian: there is no such section. Did you mean 'main'?"
+        "[mian]: there is no such section. Did you mean 'main'?"
     ]
 
 

@@ -1,0 +1,129 @@
+"""Tasks: those that come with the station, those an operator writes, and what is said about mistakes in them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from datasets.spec import Rotation
+from policy.encoder import EncoderKind
+from station.config import Task, TaskError, list_tasks, load_task, parse_task, task_to_toml
+from station.library import task_summaries
+
+
+@pytest.fixture
+def task_file(tmp_path: Path) -> Path:
+    """The embedded default, copied to where an operator would edit it."""
+    path = tmp_path / "mine.toml"
+    path.write_text(task_to_toml(load_task("place-orange")))
+    return path
+
+
+def complaint(path: Path, old: str, new: str) -> str:
+    """What is said after `old` was changed into `new` in a task file."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(TaskError) as caught:
+        load_task(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", list_tasks())
+def test_every_task_of_the_library_loads_and_is_called_like_its_file(name: str) -> None:
+    assert load_task(name).name == name
+
+
+@pytest.mark.parametrize("name", list_tasks())
+def test_a_frozen_copy_of_a_task_reads_back_equal(name: str) -> None:
+    task = load_task(name)
+    assert parse_task(tomllib.loads(task_to_toml(task)), source="copy") == task
+
+
+def test_the_library_describes_its_tasks() -> None:
+    assert {"place-orange", "place-orange-paper", "place-orange-tiny"} <= set(list_tasks())
+    assert all(summary.description for summary in task_summaries())
+
+
+def test_the_papers_task_has_the_papers_hyperparameters() -> None:
+    task = load_task("place-orange-paper")
+    [camera] = task.cell.cameras
+    assert (camera.height, camera.width, task.cell.control_hz) == (110, 280, 30)
+    assert task.policy.crops == {"third": (106, 276)}
+    assert task.policy.encoder is EncoderKind.RESNET18
+    assert (task.policy.n_obs, task.execute, task.policy.widths) == (1, 16, (256, 384, 512))
+    assert task.policy.schedule == (1.0, 0.01, 0.0)
+    steering = task.steering
+    assert (task.bottleneck.dz, steering.lam, steering.warmup_chunks) == (32, 0.2, 300)
+    assert (steering.n_critics, steering.utd, steering.batch, steering.tau) == (5, 2, 256, 0.005)
+    assert (steering.actor_lr, steering.critic_lr, steering.gamma) == (1e-4, 3e-4, 0.99)
+    assert task.cell.spec.dq == 7
+    assert task.cell.spec.action.rotation is Rotation.ROTATION_VECTOR
+    assert task.cell.spec.da == 7
+
+
+def test_an_unknown_task_is_answered_with_the_nearest() -> None:
+    with pytest.raises(TaskError, match=r"no task 'plce-ornge'\. Did you mean 'place-orange'\?"):
+        load_task("plce-ornge")
+
+
+def test_a_task_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"no task file .*gone\.toml"):
+        load_task(tmp_path / "gone.toml")
+
+
+def test_broken_toml_is_named_with_its_line(task_file: Path) -> None:
+    said = complaint(task_file, "[steering]", "[steering")
+    assert str(task_file) in said
+    assert "line" in said
+
+
+def test_a_misspelt_setting_is_named_with_file_section_and_nearest_name(task_file: Path) -> None:
+    said = complaint(task_file, "\nhorizon = ", "\nhorizn = ")
+    assert said == f"{task_file}: [policy] horizn: there is no such setting. Did you mean 'horizon'?"
+
+
+def test_a_misspelt_section_is_named_with_the_nearest(task_file: Path) -> None:
+    assert "[steerin]: there is no such section. Did you mean 'steering'?" in complaint(
+        task_file, "[steering]", "[steerin]"
+    )
+
+
+def test_a_value_out_of_range_is_answered_with_the_range_and_the_meaning(task_file: Path) -> None:
+    said = complaint(task_file, "\nutd = 3.0", "\nutd = -1")
+    assert "[steering] utd = -1: must be from 0 to 100. Gradient steps per fresh chunk." in said
+
+
+def test_every_mistake_is_named_at_once(task_file: Path) -> None:
+    text = task_file.read_text().replace("\nutd = 3.0", "\nutd = -1")
+    task_file.write_text(text)
+    assert len(complaint(task_file, "\ndz = 16", "\ndz = 0").splitlines()) == 2
+
+
+def test_executing_more_than_is_predicted_is_refused(task_file: Path) -> None:
+    assert "execute = 17 exceeds" in complaint(task_file, "\nexecute = 8", "\nexecute = 17")
+
+
+@pytest.mark.parametrize(
+    ("crops", "said"),
+    [
+        ("{ front = [60, 60] }", "the cell has no such camera; it has third, wrist"),
+        ("{ third = [60, 65] }", "does not fit into its pictures of 64 by 64"),
+    ],
+)
+def test_a_crop_that_its_pictures_cannot_give_is_refused(task_file: Path, crops: str, said: str) -> None:
+    [line] = [line for line in task_file.read_text().splitlines() if line.startswith("crops = ")]
+    assert said in complaint(task_file, line, f"crops = {crops}")
+
+
+def test_an_unknown_demonstrator_is_answered_with_the_nearest() -> None:
+    with pytest.raises(TaskError, match=r"\[demonstrations\] count.* did you mean 'hasty'\?"):
+        parse_task({"name": "mine", "demonstrations": {"count": {"hastey": 3}}}, source="mine.toml")
+
+
+def test_a_task_cannot_be_changed_after_it_was_checked() -> None:
+    task = Task(name="mine")
+    with pytest.raises(ValueError, match="frozen"):
+        task.execute = 3  # type: ignore[misc]
