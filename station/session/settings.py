@@ -26,6 +26,8 @@ class SessionSettings(Settings):
     """Episodes of an evaluation block."""
     final_evaluation_episodes: int = Field(default=0, ge=0, le=10_000)
     """Episodes of the evaluation that follows when the goal is reached; 0 for none."""
+    base_evaluation_episodes: int = Field(default=100, ge=1, le=10_000)
+    """Episodes with which each path of a freshly trained base is judged."""
     rolling_window: int = Field(default=50, ge=1, le=10_000)
     """Episodes over which the rolling success rate is taken."""
     mistakes: float = Field(default=0.0, ge=0.0, le=1.0)
