@@ -6,7 +6,7 @@ Layout, all arrays [T, ...] with T ticks of the recorder, time s on one monotoni
     images/<cam>     uint8 [T, height, width, 3] RGB        image_time/<cam>      float64 [T]
     observation/     joint_angles [T, nj] rad               end_effector_pose [T, 7] xyz m + quaternion xyzw
                      gripper [T] 0 closed .. 1 open         time [T]
-    action/          pose [T, 7] commanded                  gripper [T]           time [T] when it was due
+    action/          pose [T, 7] due a tick after it was commanded                gripper [T]    time [T] of the command
     buttons/         clutch, success, failure  bool [T]     clutch True: the arm follows the hand
 
 Poses are in the arm's base frame.
@@ -68,11 +68,11 @@ class VrRecording:
     observation_time: TimeArray
     """s [T]"""
     action_pose: NDArray[np.float64]
-    """[T, 7] where the arm was told to be at `action_time`, same frame as `end_effector_pose`"""
+    """[T, 7] where the arm was told to be, same frame as `end_effector_pose`"""
     action_gripper: NDArray[np.float64]
     """[T]"""
     action_time: TimeArray
-    """s [T] when each commanded pose was due; not when it was sent, a tick earlier."""
+    """s [T] when each command was given; its pose is due one tick later."""
     clutch: NDArray[np.bool_]
     """[T] True: the arm follows the hand."""
     success_button: NDArray[np.bool_]

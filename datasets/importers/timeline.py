@@ -30,22 +30,21 @@ LARGEST_JUMP = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """Which ticks are used, and the recorder's time of every control step."""
+    """Which ticks are used, and when they happen once the clutch-off time is taken out."""
 
     kept: Indices
-    """Ticks that are used, rising."""
+    """[n] ticks that are used, rising."""
+    recorded: Array
+    """[n] s, the recorder's time of each."""
+    closed: Array
+    """[n] s since the first, every clutch-off stretch closed to one tick."""
     idle: int
     """Ticks trimmed from the start."""
     clutch_off: int
     """Ticks dropped after the start because the arm did not follow the hand."""
-    step_time: Array
-    """[T+1] s, the recorder's time at each control step; jumps where clutch-off time was closed."""
+    steps: int
+    """T control steps that fit."""
     notes: tuple[str, ...] = ()
-
-    @property
-    def steps(self) -> int:
-        """T."""
-        return len(self.step_time) - 1
 
     @property
     def ranges(self) -> list[list[int]]:
@@ -53,9 +52,16 @@ class Timeline:
         pieces = np.split(self.kept, np.flatnonzero(np.diff(self.kept) > 1) + 1)
         return [[int(piece[0]), int(piece[-1]) + 1] for piece in pieces]
 
+    def close(self, stamps: Array) -> Array:
+        """Any of the recorder's time stamps in closed time."""
+        inside = np.interp(stamps, self.recorded, self.closed)
+        before = np.minimum(stamps - self.recorded[0], 0)
+        after = np.maximum(stamps - self.recorded[-1], 0)
+        return np.asarray(inside + before + after, np.float64)
+
 
 def timeline(recording: VrRecording, control_hz: float, shortest: int) -> Timeline:
-    """Choose ticks and control times.
+    """Choose the ticks and close the time.
 
     Raises:
         RecordingError: nothing moves, fewer than `shortest` steps remain, or a gap cannot be bridged honestly.
@@ -63,7 +69,6 @@ def timeline(recording: VrRecording, control_hz: float, shortest: int) -> Timeli
     following = np.flatnonzero(recording.clutch)
     start = first_motion(recording, following)
     kept = following[following >= start]
-    time = recording.observation_time[kept]
     closed, notes = _close_gaps(recording, kept)
     # the small surplus keeps a recording whose rate is a multiple of the task's from losing its last step
     steps = int((closed[-1] + 1e-6) * control_hz)
@@ -73,11 +78,18 @@ def timeline(recording: VrRecording, control_hz: float, shortest: int) -> Timeli
         )
     return Timeline(
         kept=kept,
+        recorded=recording.observation_time[kept],
+        closed=closed,
         idle=start,
         clutch_off=len(recording.clutch) - start - len(kept),
-        step_time=np.interp(np.arange(steps + 1) / control_hz, closed, time),
+        steps=steps,
         notes=notes,
     )
+
+
+def tick(stamps: Array) -> float:
+    """s, the recorder's usual period."""
+    return float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
 
 
 def first_motion(recording: VrRecording, following: Indices) -> int:
@@ -129,7 +141,7 @@ def nearest(stamps: Array, time: Array) -> Indices:
 def _close_gaps(recording: VrRecording, kept: Indices) -> tuple[Array, tuple[str, ...]]:
     """[len(kept)] s since the first kept tick with clutch-off stretches closed to one period; and what was seen."""
     time = recording.observation_time
-    period = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+    period = tick(time)
     passed = np.diff(time[kept])
     reopened = np.diff(kept) > 1
     _require_no_jump(recording, kept, reopened)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
 from datasets.importers.checks import usable
-from datasets.importers.timeline import Timeline, nearest, numbers_at, poses_at, timeline
+from datasets.importers.timeline import Timeline, nearest, numbers_at, poses_at, tick, timeline
 from datasets.journal import IMPORT, Journal, Ledger, header_fields
 from datasets.observation import FloatArray, Image
 from datasets.rotation import pose_to_action
@@ -130,21 +130,19 @@ def convert(recording: VrRecording, line: Timeline, spec: DataSpec, header: Epis
 
     Action t is the pose that was commanded for the instant of observation t+1.
     """
-    kept, time = line.kept, line.step_time
-    at = recording.observation_time[kept]
-    due, told = recording.action_time[kept], time[1:]
-    pose = poses_at(recording.action_pose[kept], due, told)
-    gripper = np.interp(told, due, recording.action_gripper[kept])
+    kept, time = line.kept, np.arange(line.steps + 1, dtype=np.float64) * spec.dt
+    due = line.close(recording.action_time[kept]) + tick(recording.action_time)
+    pose = poses_at(recording.action_pose[kept], due, time[1:])
+    gripper = np.interp(time[1:], due, recording.action_gripper[kept])
     action = pose_to_action(pose[:, :3], pose[:, 3:], gripper, spec.action)
-    steps = time[0] + np.arange(line.steps + 1) * spec.dt
     return Episode(
         header=header,
-        images={camera.name: _pictures(recording, kept, time, camera) for camera in spec.cameras},
-        proprioception=_proprioception(recording, kept, at, time, spec),
-        observation_time=steps,
+        images={camera.name: _pictures(recording, line, time, camera) for camera in spec.cameras},
+        proprioception=_proprioception(recording, line, time, spec),
+        observation_time=line.recorded[0] + time,
         action=action,
         sent=action,
-        command_time=steps[:-1],
+        command_time=line.recorded[0] + time[:-1],
     )
 
 
@@ -204,11 +202,10 @@ def _resizes(recording: VrRecording, spec: DataSpec) -> Iterator[str]:
                 yield f"'{camera.name}' changes its proportions: the recorder's picture is not cropped"
 
 
-def _pictures(
-    recording: VrRecording, kept: NDArray[np.int64], time: NDArray[np.float64], camera: CameraSpec
-) -> Image:
-    chosen = kept[nearest(recording.image_time[camera.name][kept], time)]
-    frames = recording.images[camera.name][chosen]
+def _pictures(recording: VrRecording, line: Timeline, time: NDArray[np.float64], camera: CameraSpec) -> Image:
+    """[T+1, height, width, 3]: of each instant the recorded picture nearest in time."""
+    taken = line.close(recording.image_time[camera.name][line.kept])
+    frames = recording.images[camera.name][line.kept[nearest(taken, time)]]
     if frames.shape[1:3] == (camera.height, camera.width):
         return frames
     size = (camera.width, camera.height)
@@ -218,19 +215,13 @@ def _pictures(
 
 
 def _proprioception(
-    recording: VrRecording,
-    kept: NDArray[np.int64],
-    at: NDArray[np.float64],
-    time: NDArray[np.float64],
-    spec: DataSpec,
+    recording: VrRecording, line: Timeline, time: NDArray[np.float64], spec: DataSpec
 ) -> FloatArray:
     """[T+1, dq] in the order of the spec's names."""
-    joints = numbers_at(recording.joint_angles[kept], at, time)
-    gripper = np.interp(time, at, recording.gripper[kept])
-    columns = iter(joints.T)
-    return np.stack(
-        [gripper if name == "gripper" else next(columns) for name in spec.proprioception], axis=1
-    ).astype(np.float32)
+    joints = iter(numbers_at(recording.joint_angles[line.kept], line.closed, time).T)
+    gripper = np.interp(time, line.closed, recording.gripper[line.kept])
+    columns = [gripper if name == "gripper" else next(joints) for name in spec.proprioception]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _imported(path: Path, store: EpisodeStore, ledger: Ledger) -> ImportResult | None:
