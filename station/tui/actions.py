@@ -1,0 +1,309 @@
+"""The one table of what an operator can do by key: identity, default key, words, and the event it sends.
+
+Screens, key bar, command palette, help and key configuration all read this table. It knows no widget and no socket;
+how a press travels to the engine is `station.tui.desk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from datasets.episode import Outcome
+from hardware.cell import ClockSpeed
+from station.session.events import (
+    EvaluateNow,
+    Go,
+    Label,
+    OperatorEvent,
+    Pause,
+    Rearm,
+    Restore,
+    SetAutopilot,
+    SetSpeed,
+    Stop,
+    UndoLabel,
+    Void,
+)
+from station.session.snapshot import EpisodeMark, Phase, Snapshot
+
+
+class NotNowError(Exception):
+    """The key has no meaning in what the operator sees at this moment; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the operator had before their eyes when a key went down."""
+
+    snapshot: Snapshot
+    last: OperatorEvent | None = None
+    """The last event about an episode that this desk sent."""
+
+
+class Group(StrEnum):
+    """How help and the key bar sort the actions."""
+
+    EPISODE = "Episode"
+    MOTION = "Motion"
+    SESSION = "Session"
+
+
+Intent = Callable[[Seen], OperatorEvent]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One line of the table."""
+
+    id: str
+    key: str
+    """Default key in Textual's spelling."""
+    label: str
+    """One or two words for the key bar."""
+    help: str
+    """One sentence for tooltip, palette and help."""
+    group: Group
+    intent: Intent | None = None
+    """Makes the event; None for what the UI does itself (a dialog, another screen)."""
+    hold_off: float = 0.15
+    """s; a further press within this time of the last one is key repeat."""
+    fixed: bool = False
+    """May get another key, but never none."""
+
+
+def _last_void(seen: Seen) -> str | None:
+    return seen.last.episode if isinstance(seen.last, Void) else None
+
+
+def _newest(marks: Sequence[EpisodeMark], outcomes: Sequence[str]) -> str | None:
+    return next((mark.id for mark in reversed(marks) if mark.outcome in outcomes), None)
+
+
+def _outcome_of(snapshot: Snapshot, episode: str) -> str | None:
+    return next((mark.outcome for mark in snapshot.counts.last if mark.id == episode), None)
+
+
+def _episode(seen: Seen) -> str:
+    if seen.snapshot.episode is None:
+        raise NotNowError("no episode to label yet")
+    return seen.snapshot.episode
+
+
+def success(seen: Seen) -> OperatorEvent:
+    """The episode on the screen succeeded."""
+    return Label(episode=_episode(seen), outcome=Outcome.SUCCESS)
+
+
+def failure(seen: Seen) -> OperatorEvent:
+    """The episode on the screen failed."""
+    return Label(episode=_episode(seen), outcome=Outcome.FAILURE)
+
+
+def void(seen: Seen) -> OperatorEvent:
+    """Take the episode on the screen out of every count, or take it back in if it is out."""
+    episode = _episode(seen)
+    if _outcome_of(seen.snapshot, episode) == "void":
+        return Restore(episode=episode)
+    return Void(episode=episode)
+
+
+def undo(seen: Seen) -> OperatorEvent:
+    """Take back the last label, or the void if that came last."""
+    voided = _last_void(seen)
+    if voided is not None:
+        return Restore(episode=voided)
+    current = seen.snapshot.episode
+    if current is not None and seen.snapshot.label is not None:
+        return UndoLabel(episode=current)
+    labelled = _newest(seen.snapshot.counts.last, ("success", "failure", "timeout"))
+    if labelled is None:
+        raise NotNowError("there is no label to undo")
+    return UndoLabel(episode=labelled)
+
+
+_GO = (Phase.READY, Phase.FAULT, Phase.FINISHED, Phase.PREFLIGHT)
+
+
+def go(seen: Seen) -> OperatorEvent:
+    """The scene is laid out; also the way out of a fault that has been put right."""
+    if seen.snapshot.stopped:
+        raise NotNowError("the stop is latched: re-arm first")
+    if seen.snapshot.phase not in _GO:
+        raise NotNowError(f"nothing waits for a reset while the session is in {seen.snapshot.phase.value}")
+    return Go()
+
+
+def pause(seen: Seen) -> OperatorEvent:
+    """Brake and wait, or go on."""
+    return Pause()
+
+
+def stop(seen: Seen) -> OperatorEvent:
+    """Latched stop; the latch itself is set by the desk, past the engine."""
+    return Stop()
+
+
+def rearm(seen: Seen) -> OperatorEvent:
+    """Allow motion again."""
+    if not seen.snapshot.stopped:
+        raise NotNowError("the stop is not latched")
+    return Rearm()
+
+
+def evaluate(seen: Seen) -> OperatorEvent:
+    """An evaluation block next, as long as the task says."""
+    if seen.snapshot.evaluating:
+        raise NotNowError("an evaluation is running already")
+    return EvaluateNow()
+
+
+def clock(seen: Seen) -> OperatorEvent:
+    """The next clock speed of a simulated cell."""
+    if not seen.snapshot.simulated:
+        raise NotNowError("this cell runs in real time only")
+    speeds = tuple(ClockSpeed)
+    following = (speeds.index(seen.snapshot.speed) + 1) % len(speeds)
+    return SetSpeed(speed=speeds[following])
+
+
+def autopilot(seen: Seen) -> OperatorEvent:
+    """Hand the labels to the automatic operator, or take them back."""
+    if not seen.snapshot.simulated:
+        raise NotNowError("the automatic operator needs a simulated cell")
+    return SetAutopilot(on=not seen.snapshot.autopilot, mistakes=seen.snapshot.mistakes)
+
+
+TOGGLE_HOLD_OFF = 0.7
+"""s; longer than the delay before a held key repeats, so that a held toggle does not toggle back."""
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        id="success",
+        key="s",
+        label="success",
+        help="The episode succeeded: ends the motion and labels it; in the grace time changes the label.",
+        group=Group.EPISODE,
+        intent=success,
+    ),
+    Action(
+        id="failure",
+        key="f",
+        label="failure",
+        help="The episode failed: ends the motion and labels it; in the grace time changes the label.",
+        group=Group.EPISODE,
+        intent=failure,
+    ),
+    Action(
+        id="go",
+        key="r",
+        label="reset done",
+        help="The scene is laid out: start the episode. After a fault that was put right: go on.",
+        group=Group.MOTION,
+        intent=go,
+    ),
+    Action(
+        id="pause",
+        key="space",
+        label="pause",
+        help="Brake and wait; again: go on.",
+        group=Group.MOTION,
+        intent=pause,
+        hold_off=TOGGLE_HOLD_OFF,
+    ),
+    Action(
+        id="undo",
+        key="u",
+        label="undo",
+        help="Take back the last label, or the last void.",
+        group=Group.EPISODE,
+        intent=undo,
+        hold_off=TOGGLE_HOLD_OFF,
+    ),
+    Action(
+        id="void",
+        key="v",
+        label="void",
+        help="Take the episode out of every rate and out of learning; again: take it back in.",
+        group=Group.EPISODE,
+        intent=void,
+        hold_off=TOGGLE_HOLD_OFF,
+    ),
+    Action(
+        id="stop",
+        key="x",
+        label="STOP",
+        help="Brake now and stay stopped until re-armed. Ctrl+X does the same everywhere, in text fields too.",
+        group=Group.MOTION,
+        intent=stop,
+        hold_off=0.0,
+        fixed=True,
+    ),
+    Action(
+        id="rearm",
+        key="ctrl+r",
+        label="re-arm",
+        help="Allow motion again after a stop.",
+        group=Group.MOTION,
+        intent=rearm,
+    ),
+    Action(
+        id="evaluate",
+        key="e",
+        label="evaluate",
+        help="Run an evaluation block next, without exploration.",
+        group=Group.SESSION,
+        intent=evaluate,
+        hold_off=TOGGLE_HOLD_OFF,
+    ),
+    Action(
+        id="points",
+        key="p",
+        label="points",
+        help="Show every evaluation point with its interval against the base.",
+        group=Group.SESSION,
+    ),
+    Action(
+        id="note",
+        key="n",
+        label="note",
+        help="Write a remark into the journal, about the episode on the screen.",
+        group=Group.SESSION,
+    ),
+    Action(
+        id="clock",
+        key="c",
+        label="clock",
+        help="Change the clock of a simulated cell between episodes: 1x, 4x, as fast as it goes.",
+        group=Group.SESSION,
+        intent=clock,
+        hold_off=TOGGLE_HOLD_OFF,
+    ),
+    Action(
+        id="autopilot",
+        key="a",
+        label="autopilot",
+        help="Hand labels and resets to the automatic operator, or take them back.",
+        group=Group.SESSION,
+        intent=autopilot,
+        hold_off=TOGGLE_HOLD_OFF,
+    ),
+    Action(
+        id="help",
+        key="question_mark",
+        label="help",
+        help="What the keys do and what the panels show.",
+        group=Group.SESSION,
+    ),
+    Action(
+        id="leave",
+        key="q",
+        label="leave",
+        help="Leave this session; asks once whether the engine goes on without you.",
+        group=Group.SESSION,
+        fixed=True,
+    ),
+)
+
+BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

@@ -1,0 +1,151 @@
+"""The UI's hold on one session: finds its engine, starts it once if asked to, and notices when it is silent or gone.
+
+Talks to no widget. `seek` may block for a moment and is called from a worker thread; everything else returns at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from station.session.events import OperatorEvent
+from station.session.snapshot import Snapshot
+from station.tui.desk import Desk, Echo
+from station.tui.feed import Engines, Feed, FeedError
+from station.tui.keymap import Keymap
+
+SILENCE = 6.0
+"""s without a new snapshot after which the operator is told."""
+
+
+class Line(StrEnum):
+    """How the UI stands to the engine."""
+
+    SEEKING = "seeking"
+    STARTING = "starting"
+    LIVE = "live"
+    SILENT = "silent"
+    """The engine runs but shows nothing new."""
+    LOST = "lost"
+
+
+class Attachment:
+    """One session as this UI sees it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        engines: Engines,
+        keymap: Keymap,
+        *,
+        start: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`start`: start an engine if none runs; otherwise only wait for one."""
+        self.folder = folder
+        self._engines = engines
+        self._keymap = keymap
+        self._clock = clock
+        self._may_start = start
+        self._since = clock()
+        self._heard = clock()
+        self._feed: Feed | None = None
+        self.desk: Desk | None = None
+        self.shown: Snapshot | None = None
+        self.line = Line.SEEKING
+        self.why = ""
+
+    @property
+    def waited(self) -> float:
+        """s since the present state of the line began."""
+        return self._clock() - self._since
+
+    @property
+    def unheard(self) -> float:
+        """s since the last new snapshot."""
+        return self._clock() - self._heard
+
+    def seek(self) -> Feed | None:
+        """Look for the engine and start it if that is allowed and was not tried yet."""
+        feed = self._engines.attach(self.folder)
+        if feed is not None or self.line is Line.LOST:
+            return feed
+        if self._may_start:
+            self._may_start = False
+            self._start()
+        elif self.line is Line.STARTING:
+            self._look_for_death()
+        return None
+
+    def take(self, feed: Feed) -> None:
+        """Use this line from now on."""
+        self._feed = feed
+        self.desk = Desk(feed, self._keymap, self._clock)
+        self._heard = self._clock()
+        self._turn(Line.LIVE)
+
+    def poll(self) -> Snapshot | None:
+        """The newest snapshot if it is another than the one that is shown."""
+        if self._feed is None:
+            return None
+        snapshot = self._feed.latest()
+        fresh = snapshot is not None and (self.shown is None or snapshot.number != self.shown.number)
+        if fresh:
+            self.shown, self._heard = snapshot, self._clock()
+        if not self._feed.alive:
+            self._lose()
+        elif self.line is not Line.LIVE and fresh:
+            self._turn(Line.LIVE)
+        elif self.line is Line.LIVE and self.unheard > SILENCE:
+            self._turn(Line.SILENT)
+        return snapshot if fresh else None
+
+    def press(self, action: str) -> Echo | None:
+        """Hand a key press to the desk; a stop works with or without an engine."""
+        if self.desk is not None and self._feed is not None:
+            return self.desk.press(action, self.shown)
+        if action == "stop":
+            self._engines.stop(self.folder)
+        return None
+
+    def tell(self, event: OperatorEvent, action: str) -> Echo | None:
+        """Send what a dialog made."""
+        return self.desk.tell(event, action) if self.desk is not None else None
+
+    def restart(self) -> None:
+        """Start the engine anew after it was lost."""
+        if self.line is Line.LOST:
+            self._may_start = True
+            self._turn(Line.SEEKING)
+
+    def close(self) -> None:
+        """Hang up; the engine goes on."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+    def _start(self) -> None:
+        try:
+            self._engines.start(self.folder)
+        except FeedError as error:
+            self.why = str(error)
+            self._turn(Line.LOST)
+            return
+        self._turn(Line.STARTING)
+
+    def _look_for_death(self) -> None:
+        why = self._engines.obituary(self.folder)
+        if why is not None:
+            self.why = why
+            self._turn(Line.LOST)
+
+    def _lose(self) -> None:
+        self.close()
+        self.why = self._engines.obituary(self.folder) or "it ended or was killed"
+        self._turn(Line.LOST)
+
+    def _turn(self, line: Line) -> None:
+        if line is not self.line:
+            self.line, self._since = line, self._clock()

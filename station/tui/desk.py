@@ -1,0 +1,165 @@
+"""From a key press to one event: which episode it names, whether it is key repeat, and what became of it.
+
+Pure of widgets: the session screen hands in presses and snapshots and shows the echo.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from station.session.events import Label, OperatorEvent, Restore, SetAutopilot, SetSpeed, UndoLabel, Void
+from station.session.snapshot import Snapshot
+from station.tui.actions import BY_ID, Action, NotNowError, Seen
+from station.tui.feed import Feed, FeedError
+from station.tui.keymap import Keymap
+
+UNANSWERED = 2.0
+"""s without an acknowledgement after which the operator is told."""
+
+
+class Fate(StrEnum):
+    """What has become of a press so far."""
+
+    TAKEN = "taken"
+    """On its way to the engine."""
+    DONE = "acknowledged"
+    UNANSWERED = "no answer yet"
+    REFUSED = "not now"
+    LOST = "not sent"
+
+
+SIGNS: dict[Fate, str] = {
+    Fate.TAKEN: "…",
+    Fate.DONE: "✓",
+    Fate.UNANSWERED: "!",
+    Fate.REFUSED: "–",
+    Fate.LOST: "✗",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Echo:
+    """What the operator is told about their last press."""
+
+    action: str
+    key: str
+    fate: Fate
+    detail: str = ""
+    number: int | None = None
+    pressed: float = 0.0
+
+    def __str__(self) -> str:
+        """``s taken … success for online-000012``."""
+        return f"{self.key} {self.fate.value} {SIGNS[self.fate]} {self.detail}".rstrip()
+
+
+class Desk:
+    """One operator's keys on one session."""
+
+    def __init__(self, feed: Feed, keymap: Keymap, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives monotonic seconds."""
+        self._feed = feed
+        self._keymap = keymap
+        self._clock = clock
+        self._pressed: dict[str, float] = {}
+        self._last: OperatorEvent | None = None
+        self._echo: Echo | None = None
+
+    @property
+    def echo(self) -> Echo | None:
+        """The newest press and its fate."""
+        return self._echo
+
+    def press(self, action: str, shown: Snapshot | None) -> Echo | None:
+        """Turn one press into at most one event; `shown` is what stood on the screen.
+
+        Returns what to tell the operator, or None for key repeat, which changes nothing.
+        """
+        chosen, now = BY_ID[action], self._clock()
+        before = self._pressed.get(action)
+        self._pressed[action] = now
+        if before is not None and now - before < chosen.hold_off:
+            return None
+        self._echo = self._send(chosen, shown, now)
+        return self._echo
+
+    def tell(self, event: OperatorEvent, action: str) -> Echo:
+        """Send an event that a dialog made, a note for instance."""
+        self._echo = self._post(event, BY_ID[action], self._clock())
+        return self._echo
+
+    def absorb(self, snapshot: Snapshot | None) -> Echo | None:
+        """Look whether the newest press was acknowledged; returns the echo as it stands now."""
+        echo = self._echo
+        if echo is None or echo.fate not in (Fate.TAKEN, Fate.UNANSWERED):
+            return echo
+        taken_in = set(self._feed.acknowledged()) | set(snapshot.acknowledged if snapshot else ())
+        if echo.number in taken_in:
+            self._echo = replace(echo, fate=Fate.DONE)
+        elif self._clock() - echo.pressed > UNANSWERED:
+            self._echo = replace(echo, fate=Fate.UNANSWERED)
+        return self._echo
+
+    def _send(self, action: Action, shown: Snapshot | None, now: float) -> Echo:
+        if action.id == "stop":
+            return self._stop(action, now)
+        if shown is None or action.intent is None:
+            return self._refused(action, "nothing is shown yet", now)
+        try:
+            event = action.intent(Seen(snapshot=shown, last=self._last))
+        except NotNowError as reason:
+            return self._refused(action, str(reason), now)
+        return self._post(event, action, now)
+
+    def _stop(self, action: Action, now: float) -> Echo:
+        self._feed.stop()
+        return Echo(
+            action=action.id,
+            key=self._keymap.show("stop"),
+            fate=Fate.DONE,
+            detail="stop latched",
+            pressed=now,
+        )
+
+    def _post(self, event: OperatorEvent, action: Action, now: float) -> Echo:
+        key = self._keymap.show(action.id)
+        try:
+            number = self._feed.send(event)
+        except FeedError as reason:
+            return Echo(action=action.id, key=key, fate=Fate.LOST, detail=str(reason), pressed=now)
+        if isinstance(event, Label | Void | Restore | UndoLabel):
+            self._last = event
+        return Echo(
+            action=action.id,
+            key=key,
+            fate=Fate.TAKEN,
+            detail=_words(event, action),
+            number=number,
+            pressed=now,
+        )
+
+    def _refused(self, action: Action, why: str, now: float) -> Echo:
+        key = self._keymap.show(action.id)
+        return Echo(action=action.id, key=key, fate=Fate.REFUSED, detail=why, pressed=now)
+
+
+def _words(event: OperatorEvent, action: Action) -> str:
+    match event:
+        case Label(episode=episode, outcome=outcome):
+            words = f"{outcome.value} for {episode}"
+        case UndoLabel(episode=episode):
+            words = f"label of {episode} reopened"
+        case Void(episode=episode):
+            words = f"{episode} void"
+        case Restore(episode=episode):
+            words = f"{episode} counts again"
+        case SetSpeed(speed=speed):
+            words = f"clock {speed.value} from the next episode on"
+        case SetAutopilot(on=on):
+            words = f"automatic operator {'on' if on else 'off'}"
+        case _:
+            words = action.label
+    return words

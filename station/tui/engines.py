@@ -1,0 +1,107 @@
+"""Engines on this machine: found by their session folder, started as detached processes, spoken to through the link.
+
+An engine outlives the UI that started it; what it prints goes to the log in its session folder.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from hardware.latch import StopLatch
+from station.session.events import OperatorEvent
+from station.session.folder import SessionFolder
+from station.session.link import Client, LinkError
+from station.session.snapshot import Snapshot
+from station.tui.feed import Feed, FeedError
+
+
+class LinkedFeed:
+    """A feed through the session's socket."""
+
+    def __init__(self, client: Client) -> None:
+        """`client` is connected."""
+        self._client = client
+
+    def latest(self) -> Snapshot | None:
+        """See Feed."""
+        return self._client.latest()
+
+    def send(self, event: OperatorEvent) -> int:
+        """See Feed."""
+        try:
+            return self._client.send(event)
+        except LinkError as error:
+            raise FeedError(str(error)) from error
+
+    def stop(self) -> None:
+        """See Feed."""
+        try:
+            self._client.stop()
+        except LinkError:
+            return  # the latch is set before the engine is told; a dead engine moves nothing
+
+    def acknowledged(self) -> Collection[int]:
+        """See Feed."""
+        return self._client.acknowledged
+
+    @property
+    def alive(self) -> bool:
+        """See Feed."""
+        return self._client.alive
+
+    def close(self) -> None:
+        """See Feed."""
+        self._client.close()
+
+
+class LocalEngines:
+    """See Engines."""
+
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
+        """`arguments` are added to the command line of every engine that is started."""
+        self._arguments = tuple(arguments)
+        self._started: dict[Path, subprocess.Popen[bytes]] = {}
+
+    def attach(self, folder: Path) -> Feed | None:
+        """See Engines."""
+        try:
+            return LinkedFeed(Client.connect(SessionFolder.open(folder)))
+        except LinkError:
+            return None
+
+    def start(self, folder: Path) -> None:
+        """See Engines."""
+        command = [sys.executable, "-m", "station.session.engine", str(folder), *self._arguments]
+        try:
+            with SessionFolder.open(folder).log.open("ab") as log:
+                self._started[folder] = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+        except OSError as error:
+            raise FeedError(
+                f"The engine of {folder} did not start: {error}. Look at the folder's rights and at the disk."
+            ) from error
+
+    def stop(self, folder: Path) -> None:
+        """See Engines."""
+        latch = StopLatch(SessionFolder.open(folder).latch)
+        latch.stop()
+        latch.close()
+
+    def obituary(self, folder: Path) -> str | None:
+        """See Engines."""
+        process = self._started.get(folder)
+        if process is None or process.poll() is None:
+            return None
+        return f"exit code {process.returncode}: {_last_line(SessionFolder.open(folder).log)}"
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError as error:
+        return f"{path} cannot be read ({error})"
+    return lines[-1] if lines else f"{path} is empty"

@@ -1,0 +1,57 @@
+"""What the UI needs from a session engine: the newest picture of it, and a way to tell it something.
+
+The engine is another process. A feed never blocks the UI: `latest` hands over what has already arrived, `send` puts
+an event on its way, and `stop` sets the latch without asking the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+from station.session.events import OperatorEvent
+from station.session.snapshot import Snapshot
+
+
+class FeedError(Exception):
+    """The engine cannot be reached or started; the message says what to do now."""
+
+
+class Feed(Protocol):
+    """One front end's line to a running engine."""
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot that has arrived, None before the first."""
+
+    def send(self, event: OperatorEvent) -> int:
+        """Put an event on its way and return its number. Raises FeedError when the line is broken."""
+
+    def stop(self) -> None:
+        """Set the stop latch, whether or not the engine listens, then tell the engine."""
+
+    def acknowledged(self) -> Collection[int]:
+        """Numbers of the sent events that the engine has taken in."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the line still stands."""
+
+    def close(self) -> None:
+        """Hang up; the engine goes on."""
+
+
+class Engines(Protocol):
+    """Finds and starts engines."""
+
+    def attach(self, folder: Path) -> Feed | None:
+        """A line to the engine of this session, None when none listens yet."""
+
+    def start(self, folder: Path) -> None:
+        """Start an engine that outlives the UI. Raises FeedError."""
+
+    def stop(self, folder: Path) -> None:
+        """Set the stop latch of this session when there is no line to its engine."""
+
+    def obituary(self, folder: Path) -> str | None:
+        """Why the engine that was started here is not running; None while it is, or when none was started here."""

@@ -1,0 +1,32 @@
+"""What all dialogs share: Escape closes them, and stop works from every one of them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer]):
+    """A box over the screen below; the letters of the session screen do nothing while it is open, except stop."""
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > .box {
+        width: 72; max-width: 95%; height: auto; max-height: 90%; padding: 1 3;
+        background: $surface; border: round $primary; border-title-color: $foreground; border-title-style: bold;
+    }
+    Dialog .hint { color: $muted; margin-top: 1; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "close", show=False),
+        Binding("x", "app.stop", "STOP", show=False, id="stop"),
+    ]
+
+    def action_cancel(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)

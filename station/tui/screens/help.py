@@ -1,0 +1,94 @@
+"""What the keys do and what the panels show."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from station.tui.actions import ACTIONS, Group
+from station.tui.keymap import Keymap, config_path
+from station.tui.screens.dialog import Dialog
+
+PANELS: tuple[tuple[str, str], ...] = (
+    (
+        "headline",
+        "the state, what to do now, and at the right whether your last key was taken (…) and acknowledged (✓)",
+    ),
+    (
+        "last episodes",
+        "newest at the right: S success, F failure, T timeout, V void, ? pending; lower case: evaluation",
+    ),
+    ("success", "rolling rate, base and evaluation points on one scale, ├──●──┤ is the 95% interval"),
+    ("curves", "green: rolling success; level line: base; ◆ with a bar: evaluation with its interval"),
+    (
+        "steering",
+        "RMS ratio: how far the learner moves the latent, against the latent's own size; Q, losses, alpha",
+    ),
+    (
+        "health",
+        "live: achieved control rate, age of each frame, disk left, memory; ! marks what is out of order",
+    ),
+    ("time", "M moving, W waiting for a reset, L labelling, U updating, and how long is left to the goal"),
+)
+
+
+class HelpScreen(Dialog[None]):
+    """The action table in words."""
+
+    DEFAULT_CSS = """
+    HelpScreen > .box { width: 96; height: 90%; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "cancel", "close", show=False),
+        Binding("q", "cancel", "close", show=False),
+    ]
+
+    def __init__(self, keymap: Keymap) -> None:
+        """`keymap` gives the keys that are in force."""
+        super().__init__()
+        self._keymap = keymap
+
+    def compose(self) -> ComposeResult:
+        """Keys by group, then the panels."""
+        with VerticalScroll(classes="box") as box:
+            box.border_title = "Help"
+            box.border_subtitle = "Escape closes"
+            for group in Group:
+                yield Static(self._keys(group))
+            yield Static(_panels())
+            yield Static(_remarks())
+
+    def _keys(self, group: Group) -> Content:
+        lines: list[Content] = [Content.styled(group.value, "$primary bold")]
+        for action in ACTIONS:
+            if action.group is group:
+                key = self._keymap.show(action.id)
+                lines.append(_entry(key or "none", f"{action.label}: {action.help}", 7))
+        return Content("\n").join([*lines, Content("")])
+
+
+def _entry(head: str, words: str, width: int) -> Content:
+    return Content.assemble((f"{head:>{width}}  ", "bold"), (words, "$muted"))
+
+
+def _panels() -> Content:
+    lines = [Content.styled("Panels", "$primary bold"), *(_entry(name, words, 13) for name, words in PANELS)]
+    return Content("\n").join([*lines, Content("")])
+
+
+def _remarks() -> Content:
+    return Content.assemble(
+        ("Remarks\n", "$primary bold"),
+        (
+            "A label always goes to the episode that stood on the screen when the key went down.\n"
+            "Holding a key counts once. The software stop replaces no hardware emergency stop.\n"
+            f"Other keys: lines like success = 'j' below [keys] in {config_path()}.",
+            "$muted",
+        ),
+    )

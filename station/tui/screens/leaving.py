@@ -1,0 +1,61 @@
+"""Asked once on the way out: should the engine go on without this operator?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from station.tui.screens.dialog import Dialog
+
+
+class Leaving(StrEnum):
+    """How to leave."""
+
+    KEEP = "keep"
+    END = "end"
+
+
+class LeaveScreen(Dialog[Leaving]):
+    """k keeps the engine running, e ends it, Escape stays."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "choose('keep')", "keep it running", show=False),
+        Binding("e", "choose('end')", "end it", show=False),
+        Binding("q", "cancel", "stay", show=False),
+    ]
+
+    def __init__(self, *, simulated: bool) -> None:
+        """On a real cell the arm is braked when nobody watches; that is said."""
+        super().__init__()
+        self._simulated = simulated
+
+    def compose(self) -> ComposeResult:
+        """Three choices."""
+        alone = (
+            "the simulated session goes on by itself"
+            if self._simulated
+            else "the arm brakes and the session pauses until somebody attaches"
+        )
+        with Vertical(classes="box") as box:
+            box.border_title = "Leave this session?"
+            yield Static(_choice("k", "Keep the engine running", f"{alone}; station attach comes back"))
+            yield Static(
+                _choice("e", "End the engine", "at the next safe instant; everything committed stays")
+            )
+            yield Static(_choice("esc", "Stay", "nothing changes"))
+
+    def action_choose(self, leaving: str) -> None:
+        """Answer."""
+        self.dismiss(Leaving(leaving))
+
+
+def _choice(key: str, words: str, meaning: str) -> Content:
+    return Content.assemble(
+        (f"{key:>4}  ", "$primary bold"), (words, "bold"), ("\n      " + meaning, "$muted")
+    )

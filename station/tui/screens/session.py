@@ -1,0 +1,223 @@
+"""The session screen: what the robot sees and does, what the operator should do, and whether it gets better.
+
+Polls the newest snapshot on a timer and redraws what changed. It decides nothing about the session: every key goes
+through the action table to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+
+from station.session.events import Leave, Note
+from station.session.snapshot import Counts, EpisodeMark, Phase, Snapshot
+from station.tui.actions import ACTIONS
+from station.tui.attachment import Attachment, Line
+from station.tui.desk import Echo
+from station.tui.keymap import Keymap
+from station.tui.screens.base import StationScreen
+from station.tui.screens.evaluation import EvaluationScreen
+from station.tui.screens.help import HelpScreen
+from station.tui.screens.leaving import LeaveScreen, Leaving
+from station.tui.screens.noting import NoteScreen
+from station.tui.widgets import figures
+from station.tui.widgets.curves import LengthCurve, SuccessCurve
+from station.tui.widgets.headline import Call, bearing, call, call_without, draw_bearing, draw_call
+from station.tui.widgets.keybar import KeyBar, KeyChip
+from station.tui.widgets.panel import Panel
+from station.tui.widgets.strip import legend, outcome_strip
+from station.tui.widgets.tile import CameraTile
+
+if TYPE_CHECKING:
+    from station.tui.app import StationApp
+
+BEAT = 1.2
+"""s that the wanted layout stays blended over the live picture before the live picture returns."""
+
+
+def _draw_strip(marks: tuple[EpisodeMark, ...], columns: int, rows: int) -> Content:
+    return outcome_strip(marks, columns)
+
+
+class SessionScreen(StationScreen):
+    """One running session."""
+
+    CSS_PATH = "session.tcss"
+    SMALLEST = (100, 30)
+    app: StationApp
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(action.key, f"press('{action.id}')", action.label, tooltip=action.help, id=action.id)
+            for action in ACTIONS
+            if action.id != "stop"
+        ),
+        Binding("enter", "restart", "start the engine again", show=False),
+    ]
+
+    def __init__(
+        self, attachment: Attachment, keymap: Keymap, *, refresh: float, on_left: Callable[[], None]
+    ) -> None:
+        """`refresh` Hz; `on_left` is called once the operator has left."""
+        super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (40, "-tall")]
+        self._attachment = attachment
+        self._keymap = keymap
+        self._refresh_hz = refresh
+        self._on_left = on_left
+        self._ending = False
+        self._beat = False
+
+    @property
+    def attachment(self) -> Attachment:
+        """The session that is shown."""
+        return self._attachment
+
+    def compose(self) -> ComposeResult:
+        """Title, headline, pictures and curves at the left, figures at the right, keys below."""
+        yield Panel("", draw_bearing, id="bearing")
+        yield Panel("", draw_call, id="call")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield Horizontal(id="tiles")
+                yield Panel(f"last · {legend()}", _draw_strip, id="strip")
+                with Horizontal(id="curves"):
+                    yield SuccessCurve("success % by environment steps", id="success-curve")
+                    yield LengthCurve("steps per episode", id="length-curve")
+            with Vertical(id="right"):
+                yield Panel("success", figures.success, id="success")
+                yield Panel("steering", figures.steering, id="steering")
+                yield Panel("health", figures.health, id="health")
+                yield Panel("time", figures.time_ledger, id="time")
+                yield Panel("log", figures.log, id="log")
+        yield KeyBar(self._keymap)
+
+    def on_mount(self) -> None:
+        """Start looking for the engine and at its snapshots."""
+        self.set_interval(1 / self._refresh_hz, self.poll)
+        self.set_interval(BEAT, self._turn_beat)
+        self.poll()
+
+    def on_unmount(self) -> None:
+        """Hang up; the engine goes on."""
+        self._attachment.close()
+
+    def poll(self) -> None:
+        """Look once; redraw what changed."""
+        if self._attachment.line in (Line.SEEKING, Line.STARTING):
+            self._seek()
+        fresh = self._attachment.poll()
+        if self._ending and self._attachment.line is Line.LOST:
+            self._left()
+            return
+        if fresh is not None:
+            self._show(fresh)
+        self._show_call()
+
+    @work(thread=True, exclusive=True, group="seek")
+    def _seek(self) -> None:
+        feed = self._attachment.seek()
+        if feed is not None:
+            self.app.call_from_thread(self._attachment.take, feed)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self.query_one("#bearing", Panel).show(bearing(snapshot))
+        self._show_counts(snapshot.counts)
+        title = f"steering · {snapshot.steering.method}" if snapshot.steering.method else "steering"
+        self.query_one("#steering", Panel).border_title = title
+        self.query_one("#steering", Panel).show(snapshot.steering)
+        self.query_one("#health", Panel).show(snapshot.health)
+        self.query_one("#time", Panel).show(snapshot.ledger)
+        self.query_one("#log", Panel).show(snapshot.log)
+        self._show_tiles(snapshot)
+
+    def _show_counts(self, counts: Counts) -> None:
+        self.query_one("#success", Panel).show(counts)
+        self.query_one("#strip", Panel).show(counts.last)
+        self.query_one(SuccessCurve).show(counts)
+        self.query_one(LengthCurve).show(counts)
+
+    def _show_tiles(self, snapshot: Snapshot) -> None:
+        tiles = {tile.camera: tile for tile in self.query(CameraTile)}
+        missing = [CameraTile(camera) for camera in snapshot.tiles if camera not in tiles]
+        if missing:
+            self.query_one("#tiles").mount(*missing)
+        waiting = snapshot.phase is Phase.READY
+        for camera, tile in tiles.items() | {(tile.camera, tile) for tile in missing}:
+            target = snapshot.target.get(camera) if waiting else None
+            tile.show(snapshot.tiles.get(camera), target, blend=self._beat)
+
+    def _show_call(self) -> None:
+        echo = self._attachment.desk.absorb(self._attachment.shown) if self._attachment.desk else None
+        self.query_one("#call", Panel).show(self._call(echo))
+
+    def _call(self, echo: Echo | None) -> Call:
+        snapshot = self._attachment.shown
+        if snapshot is None or self._attachment.line is not Line.LIVE:
+            return call_without(self._attachment, echo, self._keymap)
+        return call(snapshot, echo, self._keymap)
+
+    def _turn_beat(self) -> None:
+        snapshot = self._attachment.shown
+        self._beat = not self._beat
+        if snapshot is not None and snapshot.phase is Phase.READY and snapshot.target:
+            self._show_tiles(snapshot)
+
+    def action_press(self, action: str) -> None:
+        """One press of one key of the table."""
+        dialogs: dict[str, Callable[[], object]] = {
+            "note": self._note,
+            "leave": self._leave,
+            "help": lambda: self.app.push_screen(HelpScreen(self._keymap)),
+            "points": lambda: self.app.push_screen(EvaluationScreen(self._attachment)),
+        }
+        if action in dialogs:
+            dialogs[action]()
+            return
+        self._attachment.press(action)
+        self._show_call()
+
+    def on_key_chip_pressed(self, message: KeyChip.Pressed) -> None:
+        """A click on a key is a press of it."""
+        self.action_press(message.action)
+
+    def action_restart(self) -> None:
+        """Start the engine again after it was lost."""
+        self._attachment.restart()
+        self.poll()
+
+    def _note(self) -> None:
+        episode = self._attachment.shown.episode if self._attachment.shown else None
+
+        def write(text: str | None) -> None:
+            if text:
+                self._attachment.tell(Note(text=text, episode=episode), "note")
+                self._show_call()
+
+        self.app.push_screen(NoteScreen(episode), write)
+
+    def _leave(self) -> None:
+        if self._ending or self._attachment.line is not Line.LIVE:
+            self._left()
+            return
+        simulated = self._attachment.shown.simulated if self._attachment.shown else True
+        self.app.push_screen(LeaveScreen(simulated=simulated), self._leave_as)
+
+    def _leave_as(self, leaving: Leaving | None) -> None:
+        if leaving is Leaving.KEEP:
+            self._left()
+        elif leaving is Leaving.END:
+            self._ending = True
+            self._attachment.tell(Leave(), "leave")
+            self._show_call()
+
+    def _left(self) -> None:
+        self._attachment.close()
+        self._on_left()

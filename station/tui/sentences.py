@@ -1,0 +1,126 @@
+"""What the operator should know and do now, in one sentence per state, with the keys they really have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from station.session.snapshot import Phase, Snapshot
+from station.tui.keymap import Keymap
+from station.tui.wording import about
+
+SHORT: dict[Phase, str] = {
+    Phase.PREFLIGHT: "CHECKING",
+    Phase.HOMING: "HOMING",
+    Phase.READY: "READY",
+    Phase.ROLLOUT: "MOVING",
+    Phase.PAUSED: "PAUSED",
+    Phase.LABEL: "LABEL",
+    Phase.UPDATE: "LEARNING",
+    Phase.EVALUATE: "EVALUATING",
+    Phase.CHECKPOINT: "SAVING",
+    Phase.FAULT: "FAULT",
+    Phase.FINISHED: "FINISHED",
+}
+"""One word per state for the badge."""
+
+
+def badge(snapshot: Snapshot) -> str:
+    """The state in one word; a latched stop comes before everything."""
+    return "STOPPED" if snapshot.stopped else SHORT[snapshot.phase]
+
+
+def sentence(snapshot: Snapshot, keys: Keymap) -> str:
+    """What happens and what to do now."""
+    if snapshot.stopped:
+        return (
+            f"The stop is latched, the arm will not move. When all is safe: {keys.show('rearm')} re-arms, "
+            f"then {keys.show('go')} goes on."
+        )
+    return _SENTENCES[snapshot.phase](snapshot, keys)
+
+
+def _preflight(snapshot: Snapshot, keys: Keymap) -> str:
+    if snapshot.reason:
+        return f"Not ready to start: put this right, then press {keys.show('go')}."
+    return "Checking arm, cameras and disk. Nothing to do."
+
+
+def _homing(snapshot: Snapshot, keys: Keymap) -> str:
+    return f"The arm moves home. Keep your hands out; {keys.show('stop')} stops it."
+
+
+def _ready(snapshot: Snapshot, keys: Keymap) -> str:
+    if snapshot.autopilot:
+        return (
+            f"The automatic operator starts the next episode; {keys.show('autopilot')} takes the keys back."
+        )
+    what = "evaluation episode" if snapshot.evaluating else "episode"
+    if snapshot.simulated:
+        return f"The next {what} is ready. Press {keys.show('go')}: the scene is laid out and the arm moves."
+    return f"Lay the scene out as the blended picture shows, step back, then press {keys.show('go')}: the arm moves."
+
+
+def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
+    if snapshot.autopilot:
+        return f"The automatic operator labels. You may watch; {keys.show('autopilot')} takes the keys back."
+    return (
+        f"Watch the arm: {keys.show('success')} when it has succeeded, {keys.show('failure')} when it has failed; "
+        f"{keys.show('pause')} pauses."
+    )
+
+
+def _paused(snapshot: Snapshot, keys: Keymap) -> str:
+    why = " by itself" if snapshot.reason else ""
+    return f"The arm holds still, paused{why}. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
+
+
+def _label(snapshot: Snapshot, keys: Keymap) -> str:
+    s, f, v = keys.show("success"), keys.show("failure"), keys.show("void")
+    if snapshot.label is None:
+        return f"Did it succeed? {s} success, {f} failure, {v} to leave it out."
+    left = "" if snapshot.grace_left is None else f" {snapshot.grace_left:.1f} s left to change it:"
+    return f"Labelled {snapshot.label}.{left} {s} success, {f} failure, {v} void, {keys.show('undo')} undo."
+
+
+def _update(snapshot: Snapshot, keys: Keymap) -> str:
+    live = snapshot.steering
+    left = (live.planned - live.done) / live.rate if live.rate > 0 and live.planned else None
+    setting = (
+        "The arm is parked" if snapshot.simulated else "The arm is parked; you may lay out the next scene"
+    )
+    return f"The policy learns from what it did, {about(left)}. {setting}."
+
+
+def _evaluate(snapshot: Snapshot, keys: Keymap) -> str:
+    done = f"{snapshot.block_done} of {snapshot.block_size} episodes done"
+    return f"Measuring the policy without exploration: {done}."
+
+
+def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
+    return "Writing the learner to disk. Nothing to do."
+
+
+def _fault(snapshot: Snapshot, keys: Keymap) -> str:
+    return f"Motion is halted. Put right what is said below, then press {keys.show('go')}."
+
+
+def _finished(snapshot: Snapshot, keys: Keymap) -> str:
+    return (
+        f"The goal is reached and everything is saved. {keys.show('points')} shows what was gained, "
+        f"{keys.show('leave')} leaves."
+    )
+
+
+_SENTENCES: dict[Phase, Callable[[Snapshot, Keymap], str]] = {
+    Phase.PREFLIGHT: _preflight,
+    Phase.HOMING: _homing,
+    Phase.READY: _ready,
+    Phase.ROLLOUT: _rollout,
+    Phase.PAUSED: _paused,
+    Phase.LABEL: _label,
+    Phase.UPDATE: _update,
+    Phase.EVALUATE: _evaluate,
+    Phase.CHECKPOINT: _checkpoint,
+    Phase.FAULT: _fault,
+    Phase.FINISHED: _finished,
+}

@@ -1,0 +1,164 @@
+"""What the panels of the session screen say: pure functions from a piece of a snapshot to text.
+
+All are drawn for the columns and rows there are; a sign stands beside every colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual.content import Content
+
+from station.session.snapshot import Counts, LiveHealth, LiveSteering, TimeLedger
+from station.tui.widgets.intervals import rate_line
+from station.tui.wording import about, count, duration, figure
+
+NAMES: dict[str, str] = {
+    "rms_ratio": "RMS ratio",
+    "q": "Q",
+    "q_mean": "Q",
+    "critic_loss": "critic loss",
+    "actor_loss": "actor loss",
+    "alpha": "alpha",
+}
+"""Metric -> words, in the order of the panel; other metrics follow under their own names."""
+
+
+def bar(share: float, width: int) -> str:
+    """A progress bar of `width` cells."""
+    full = min(width, max(0, round(share * width)))
+    return "━" * full + "┄" * (width - full)
+
+
+def success(counts: Counts, columns: int, rows: int) -> Content:
+    """Rolling rate over the base's and the newest evaluation points, all on one scale, then the counts."""
+    lines = [
+        rate_line("rolling", counts.rolling, columns, "$success"),
+        rate_line("base", counts.base_success, columns, "$muted"),
+    ]
+    room = max(0, rows - 3)
+    newest = counts.evaluations[-room:] if room else ()
+    lines += [
+        rate_line(f"eval {count(point.env_steps)}", point.rate, columns, "$primary") for point in newest
+    ]
+    if not counts.evaluations and room:
+        lines.append(Content.styled("no evaluation point yet", "$faint"))
+    lines += [Content("")] * (rows - 1 - len(lines))
+    lines.append(_tally(counts))
+    return Content("\n").join(lines)
+
+
+def _tally(counts: Counts) -> Content:
+    parts = [("S", counts.success), ("F", counts.failure), ("T", counts.timeout), ("V", counts.void)]
+    words = "  ".join(f"{sign} {number}" for sign, number in parts)
+    return Content.assemble((f"{counts.episodes} online: ", "$muted"), words)
+
+
+def steering(live: LiveSteering, columns: int, rows: int) -> Content:
+    """The running update block, then the learner's figures in two columns."""
+    lines = [_block(live, columns)]
+    ordered = [name for name in NAMES if name in live.metrics]
+    ordered += [name for name in live.metrics if name not in NAMES]
+    cells = [(NAMES.get(name, name.replace("_", " ")), figure(live.metrics[name])) for name in ordered]
+    lines += _pairs(cells, columns)[: max(0, rows - 1)]
+    if not cells:
+        lines.append(Content.styled("no update yet", "$faint"))
+    return Content("\n").join(lines)
+
+
+def _block(live: LiveSteering, columns: int) -> Content:
+    if live.warmup_left:
+        return Content.assemble(("warm-up ", "$muted"), f"{live.warmup_left} chunks until the first update")
+    if not live.planned:
+        return Content.styled("at rest between update blocks", "$muted")
+    words = f" {live.done}/{live.planned}  {live.rate:.0f}/s"
+    return Content.assemble(
+        ("updates ", "$muted"),
+        (bar(live.done / live.planned, max(4, columns - 8 - len(words))), "$primary"),
+        words,
+    )
+
+
+def _pairs(cells: Sequence[tuple[str, str]], columns: int) -> list[Content]:
+    """Two name-value cells a line."""
+    half = columns // 2
+    texts = [
+        Content.assemble((f"{name[: half - 9]:<{half - 9}} ", "$muted"), f"{value:>7} ")
+        for name, value in cells
+    ]
+    return [Content("").join(texts[index : index + 2]) for index in range(0, len(texts), 2)]
+
+
+def health(live: LiveHealth, columns: int, rows: int) -> Content:
+    """Achieved rate, frame ages, disk and memory; ``!`` marks what is out of order."""
+    period = 1.0 / live.wanted_hz if live.wanted_hz else 0.0
+    ages = "  ".join(f"{name} {1000 * age:.0f} ms" for name, age in live.frame_age.items()) or "no frame yet"
+    slow = bool(live.wanted_hz) and 0 < live.achieved_hz < 0.9 * live.wanted_hz
+    old = any(age > 3 * period for age in live.frame_age.values()) if period else False
+    lines = [
+        _state(slow, "control", f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz"),
+        _state(old, "frames", ages),
+        _state(
+            live.disk_hours < 1, "disk", f"{_hours(live.disk_hours)} left   memory {_memory(live.memory_mb)}"
+        ),
+        _state(False, "limits", f"{live.interventions} commands held back"),
+    ]
+    return Content("\n").join(lines[:rows])
+
+
+def _state(bad: bool, name: str, words: str) -> Content:
+    sign = ("! ", "$error bold") if bad else ("✓ ", "$success")
+    return Content.assemble(sign, (f"{name:<9}", "$muted"), words)
+
+
+def _hours(hours: float) -> str:
+    return "over 1000 h" if hours > 1000 else f"{hours:.0f} h" if hours >= 10 else f"{hours:.1f} h"
+
+
+def _memory(megabytes: float) -> str:
+    return f"{megabytes / 1024:.1f} GB" if megabytes >= 1024 else f"{megabytes:.0f} MB"
+
+
+LEDGER: tuple[tuple[str, str, str], ...] = (
+    ("moving", "M", "$primary"),
+    ("waiting", "W", "$warning"),
+    ("labelling", "L", "$secondary"),
+    ("updating", "U", "$success"),
+    ("other", "·", "$faint"),
+)
+"""Field of the time ledger, its letter in the bar, its colour."""
+
+
+def time_ledger(ledger: TimeLedger, columns: int, rows: int) -> Content:
+    """Where the time went, as a bar of letters and in words, and how long is left."""
+    spent = [(name, sign, style, getattr(ledger, name)) for name, sign, style in LEDGER]
+    total = sum(entry[3] for entry in spent)
+    lines = [_stacked(((sign, style, seconds) for _, sign, style, seconds in spent), total, columns)]
+    cells = [
+        Content.assemble((f"{sign} {name:<9} ", style), (f"{duration(seconds):>7}  ", ""))
+        for name, sign, style, seconds in spent
+    ]
+    left = Content.assemble(
+        ("ETA ", "$muted"), about(ledger.eta) if ledger.eta is not None else "no goal set"
+    )
+    cells.append(left)
+    lines += [Content("").join(cells[index : index + 2]) for index in range(0, len(cells), 2)]
+    return Content("\n").join(lines[:rows])
+
+
+def _stacked(entries: Iterable[tuple[str, str, float]], total: float, columns: int) -> Content:
+    if total <= 0:
+        return Content.styled("┄" * columns, "$faint")
+    parts: list[tuple[str, str]] = []
+    done, drawn = 0.0, 0
+    for sign, style, seconds in entries:
+        done += seconds
+        until = round(columns * done / total)
+        parts.append((sign * (until - drawn), style))
+        drawn = until
+    return Content.assemble(*parts)
+
+
+def log(lines: Sequence[str], columns: int, rows: int) -> Content:
+    """The newest lines that fit, newest last."""
+    return Content("\n").join(Content(line[:columns]) for line in list(lines)[-rows:] if rows > 0)

@@ -1,0 +1,145 @@
+"""The top of the session screen: where the session stands, what to do now, and whether the last key was taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from station.session.snapshot import Phase, Snapshot
+from station.tui.attachment import Attachment, Line
+from station.tui.desk import Echo, Fate
+from station.tui.keymap import Keymap
+from station.tui.sentences import badge, sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bearing:
+    """What the title line says."""
+
+    session: str
+    task: str
+    episode: str
+    version: int
+    speed: str
+    autopilot: bool
+    mistakes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What the headline says."""
+
+    badge: str
+    style: str
+    sentence: str
+    below: str
+    echo: Echo | None
+
+
+_GREEN = "$background on $success bold"
+_AMBER = "$background on $warning bold"
+_RED = "$background on $error bold"
+_BLUE = "$background on $primary bold"
+STYLES: dict[Phase, str] = {
+    Phase.READY: _AMBER,
+    Phase.LABEL: _AMBER,
+    Phase.ROLLOUT: _GREEN,
+    Phase.EVALUATE: _GREEN,
+    Phase.FAULT: _RED,
+    Phase.PAUSED: _AMBER,
+}
+"""Green: the arm moves; amber: it is the operator's turn; red: halted; blue: the station works by itself."""
+
+
+def bearing(snapshot: Snapshot) -> Bearing:
+    """The title line of a snapshot."""
+    goal = f" of {snapshot.episodes_goal}" if snapshot.episodes_goal else ""
+    progress = f"{snapshot.counts.episodes}{goal} episodes"
+    if snapshot.evaluating:
+        progress = f"evaluation {snapshot.block_done} of {snapshot.block_size}"
+    return Bearing(
+        session=snapshot.session,
+        task=snapshot.task,
+        episode=progress,
+        version=snapshot.counts.policy_version,
+        speed=snapshot.speed.value if snapshot.simulated else "real",
+        autopilot=snapshot.autopilot,
+        mistakes=snapshot.mistakes,
+    )
+
+
+def call(snapshot: Snapshot, echo: Echo | None, keymap: Keymap) -> Call:
+    """The headline of a snapshot."""
+    style = _RED if snapshot.stopped else STYLES.get(snapshot.phase, _BLUE)
+    return Call(
+        badge=badge(snapshot),
+        style=style,
+        sentence=sentence(snapshot, keymap),
+        below=_below(snapshot),
+        echo=echo,
+    )
+
+
+def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> Call:
+    """The headline while there is no engine to show: what happened, what is safe, and what to do now."""
+    line, leave = attachment.line, keymap.show("leave")
+    if line is Line.LOST:
+        said = "The engine is gone; every committed episode is safe. Enter starts it again and the session goes on."
+        return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo)
+    if line is Line.SILENT:
+        said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
+        below = f"silent for {attachment.unheard:.0f} s"
+        return Call(badge="SILENT", style=_AMBER, sentence=said, below=below, echo=echo)
+    said = f"The engine is starting: it loads the policy and connects the cell. {leave} leaves."
+    below = f"{attachment.waited:.0f} s so far; what it says is in {attachment.folder / 'engine.log'}"
+    return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo)
+
+
+def _below(snapshot: Snapshot) -> str:
+    if snapshot.reason:
+        return snapshot.reason
+    if snapshot.episode is None:
+        return ""
+    if snapshot.phase is Phase.ROLLOUT and snapshot.horizon:
+        return f"{snapshot.episode}  step {snapshot.step} of {snapshot.horizon}"
+    if snapshot.phase in (Phase.LABEL, Phase.FINISHED):
+        return snapshot.episode
+    return f"labels still go to {snapshot.episode}: {snapshot.label or 'pending'}"
+
+
+def draw_bearing(model: Bearing, columns: int, rows: int) -> Content:
+    """Session and task at the left, progress and switches at the right."""
+    left = Content.assemble((model.session, "bold"), (f"  {model.task}", "$muted"))
+    mistakes = f" ({100 * model.mistakes:.0f}% wrong)" if model.autopilot and model.mistakes else ""
+    right = Content.assemble(
+        (model.episode, "bold"),
+        ("   policy ", "$muted"),
+        f"v{model.version}",
+        ("   clock ", "$muted"),
+        model.speed,
+        ("   autopilot ", "$muted"),
+        f"{'ON' if model.autopilot else 'off'}{mistakes}",
+    )
+    gap = max(2, columns - left.cell_length - right.cell_length)
+    return Content.assemble(left, " " * gap, right)
+
+
+ECHO_STYLES: dict[Fate, str] = {
+    Fate.TAKEN: "$primary",
+    Fate.DONE: "$success",
+    Fate.UNANSWERED: "$warning bold",
+    Fate.REFUSED: "$warning",
+    Fate.LOST: "$error bold",
+}
+
+
+def draw_call(model: Call, columns: int, rows: int) -> Content:
+    """Badge and sentence; below them the reason, and at the right what became of the last key."""
+    head = Content.assemble((f" {model.badge:^10} ", model.style), "  ", (model.sentence, "bold"))
+    echo = Content.styled(str(model.echo), ECHO_STYLES[model.echo.fate]) if model.echo else Content("")
+    gap = columns - 14 - len(model.below) - echo.cell_length
+    below = Content.styled(
+        model.below if gap >= 2 else model.below[: max(0, gap + len(model.below) - 2)], "$muted"
+    )
+    return Content("\n").join([head, Content.assemble(" " * 14, below, " " * max(2, gap), echo)])

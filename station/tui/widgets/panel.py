@@ -1,0 +1,40 @@
+"""A titled panel that draws a model as text, anew only when the model or its size changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from textual.content import Content
+from textual.widget import Widget
+
+Model = TypeVar("Model")
+Draw = Callable[[Model, int, int], Content]
+"""(model, columns, rows) -> text"""
+
+
+class Panel(Widget, Generic[Model]):
+    """Shows what `draw` makes of the newest model."""
+
+    DEFAULT_CSS = """
+    Panel { height: auto; width: 1fr; }
+    """
+
+    def __init__(self, title: str, draw: Draw[Model], *, id: str | None = None) -> None:  # noqa: A002
+        """`title` stands in the upper border; `id` is the style sheet's name for it."""
+        super().__init__(id=id)
+        self.border_title = title
+        self._draw = draw
+        self._model: Model | None = None
+
+    def show(self, model: Model) -> None:
+        """Show this from now on."""
+        if model != self._model:
+            self._model = model
+            self.refresh(layout=self.styles.is_auto_height)
+
+    def render(self) -> Content:
+        """See Widget."""
+        if self._model is None:
+            return Content("")
+        return self._draw(self._model, self.size.width, self.size.height)

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from datasets.episode import Outcome
+from hardware.cell import ClockSpeed
+from station.session.events import (
+    Go,
+    Label,
+    OperatorEvent,
+    Pause,
+    Rearm,
+    Restore,
+    SetAutopilot,
+    SetSpeed,
+    UndoLabel,
+    Void,
+)
+from station.session.snapshot import Counts, EpisodeMark, Phase
+from station.tui.desk import Desk, Fate
+from station.tui.keymap import default_keymap
+from tests.station.tui.fakes import FakeFeed, snapshot
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def feed() -> FakeFeed:
+    return FakeFeed()
+
+
+@pytest.fixture
+def desk(feed: FakeFeed, clock: Clock) -> Desk:
+    return Desk(feed, default_keymap(), clock)
+
+
+def mark(identity: str, outcome: str) -> EpisodeMark:
+    return EpisodeMark(id=identity, outcome=outcome, steps=10, evaluation=False)
+
+
+def test_a_label_names_the_episode_that_stood_on_the_screen(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("success", snapshot(episode="online-000007"))
+    assert feed.sent == [Label(episode="online-000007", outcome=Outcome.SUCCESS)]
+
+
+def test_key_repeat_of_a_label_is_one_label(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+    for _ in range(20):
+        desk.press("failure", snapshot())
+        clock.now += 0.03
+    assert len(feed.sent) == 1
+
+
+def test_the_same_label_key_works_again_after_a_moment(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+    desk.press("success", snapshot(episode="online-000001"))
+    clock.now += 0.2
+    desk.press("success", snapshot(episode="online-000002"))
+    assert [event.episode for event in feed.sent if isinstance(event, Label)] == [
+        "online-000001",
+        "online-000002",
+    ]
+
+
+def test_changing_ones_mind_at_once_is_not_taken_for_key_repeat(
+    desk: Desk, feed: FakeFeed, clock: Clock
+) -> None:
+    desk.press("success", snapshot())
+    clock.now += 0.05
+    desk.press("failure", snapshot())
+    assert [event.outcome for event in feed.sent if isinstance(event, Label)] == [
+        Outcome.SUCCESS,
+        Outcome.FAILURE,
+    ]
+
+
+def test_a_held_pause_key_does_not_go_on_by_itself(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+    desk.press("pause", snapshot())
+    clock.now += 0.5
+    for _ in range(30):
+        desk.press("pause", snapshot(Phase.PAUSED))
+        clock.now += 0.03
+    assert feed.sent == [Pause()]
+
+
+def test_the_echo_says_taken_at_once_and_acknowledged_later(desk: Desk, feed: FakeFeed) -> None:
+    echo = desk.press("success", snapshot(episode="online-000007"))
+    assert str(echo) == "s taken … success for online-000007"
+    feed.acknowledge(1)
+    assert str(desk.absorb(snapshot())) == "s acknowledged ✓ success for online-000007"
+
+
+def test_an_acknowledgement_in_the_snapshot_counts_too(desk: Desk) -> None:
+    desk.press("success", snapshot())
+    echo = desk.absorb(snapshot(acknowledged=(1,)))
+    assert echo is not None and echo.fate is Fate.DONE
+
+
+def test_an_unanswered_key_is_said_to_be_unanswered(desk: Desk, clock: Clock) -> None:
+    desk.press("success", snapshot())
+    clock.now += 2.5
+    echo = desk.absorb(snapshot())
+    assert echo is not None and echo.fate is Fate.UNANSWERED
+
+
+def test_a_key_that_could_not_be_sent_is_not_said_to_be_taken(desk: Desk, feed: FakeFeed) -> None:
+    feed.broken = True
+    echo = desk.press("success", snapshot())
+    assert echo is not None and echo.fate is Fate.LOST and "broken" in echo.detail
+
+
+@pytest.mark.parametrize(
+    ("action", "why"),
+    [("success", "no episode to label"), ("void", "no episode to label"), ("undo", "no label to undo")],
+)
+def test_label_keys_before_the_first_episode_say_why_they_do_nothing(
+    desk: Desk, feed: FakeFeed, action: str, why: str
+) -> None:
+    echo = desk.press(action, snapshot(episode=None, counts=Counts()))
+    assert echo is not None and echo.fate is Fate.REFUSED and why in echo.detail
+    assert feed.sent == []
+
+
+def test_go_is_only_taken_when_the_screen_shows_that_something_waits(desk: Desk, feed: FakeFeed) -> None:
+    refused = desk.press("go", snapshot(Phase.HOMING))
+    assert refused is not None and refused.fate is Fate.REFUSED
+    assert feed.sent == []
+
+
+def test_go_starts_the_episode_that_is_shown_as_ready(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("go", snapshot(Phase.READY))
+    assert feed.sent == [Go()]
+
+
+def test_go_does_not_override_a_latched_stop(desk: Desk, feed: FakeFeed) -> None:
+    echo = desk.press("go", snapshot(Phase.FAULT, stopped=True))
+    assert echo is not None and "re-arm first" in echo.detail
+    assert feed.sent == []
+
+
+def test_stop_takes_the_latch_and_not_the_queue(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("stop", None)
+    desk.press("stop", None)
+    assert feed.stops == 2
+    assert feed.sent == []
+
+
+def test_undo_reopens_the_label_of_the_episode_on_the_screen(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("undo", snapshot(Phase.LABEL, episode="online-000009", label="success"))
+    assert feed.sent == [UndoLabel(episode="online-000009")]
+
+
+def test_undo_during_motion_means_the_last_labelled_episode(desk: Desk, feed: FakeFeed) -> None:
+    last = (
+        mark("online-000007", "failure"),
+        mark("online-000008", "success"),
+        mark("online-000009", "pending"),
+    )
+    desk.press("undo", snapshot(episode="online-000009", label=None, counts=Counts(last=last)))
+    assert feed.sent == [UndoLabel(episode="online-000008")]
+
+
+def test_undo_after_a_void_takes_the_episode_back_in(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("void", snapshot(episode="online-000009"))
+    desk.press("undo", snapshot(episode="online-000010"))
+    assert feed.sent == [Void(episode="online-000009"), Restore(episode="online-000009")]
+
+
+def test_void_on_a_void_episode_takes_it_back_in(desk: Desk, feed: FakeFeed) -> None:
+    voided = Counts(last=(mark("online-000009", "void"),))
+    desk.press("void", snapshot(episode="online-000009", counts=voided))
+    assert feed.sent == [Restore(episode="online-000009")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ClockSpeed.REAL, ClockSpeed.FAST),
+        (ClockSpeed.FAST, ClockSpeed.VIRTUAL),
+        (ClockSpeed.VIRTUAL, ClockSpeed.REAL),
+    ],
+)
+def test_the_clock_key_goes_round_the_speeds(
+    desk: Desk, feed: FakeFeed, before: ClockSpeed, after: ClockSpeed
+) -> None:
+    desk.press("clock", snapshot(speed=before))
+    assert feed.sent == [SetSpeed(speed=after)]
+
+
+@pytest.mark.parametrize("action", ["clock", "autopilot"])
+def test_a_real_cell_has_neither_another_clock_nor_an_automatic_operator(
+    desk: Desk, feed: FakeFeed, action: str
+) -> None:
+    echo = desk.press(action, snapshot(simulated=False))
+    assert echo is not None and echo.fate is Fate.REFUSED
+    assert feed.sent == []
+
+
+def test_the_automatic_operator_keeps_its_rate_of_mistakes(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("autopilot", snapshot(autopilot=False, mistakes=0.1))
+    assert feed.sent == [SetAutopilot(on=True, mistakes=0.1)]
+
+
+def test_rearming_needs_a_stop_to_rearm_from(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("rearm", snapshot(stopped=False))
+    assert feed.sent == []
+
+
+def test_rearming_is_its_own_event(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("rearm", snapshot(Phase.FAULT, stopped=True))
+    assert feed.sent == [Rearm()]
+
+
+def test_an_older_echo_is_not_confused_with_a_newer_press(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+    first = desk.press("success", snapshot())
+    clock.now += 1
+    desk.press("evaluate", snapshot())
+    feed.acknowledge(1)
+    echo = desk.absorb(snapshot())
+    assert first is not None and echo is not None
+    assert (echo.action, echo.fate) == ("evaluate", Fate.TAKEN)
+
+
+def test_every_engine_action_makes_exactly_one_event(feed: FakeFeed, clock: Clock) -> None:
+    from station.tui.actions import ACTIONS
+
+    ready = replace(snapshot(Phase.READY), label="success", episode="online-000009")
+    for action in ACTIONS:
+        if action.intent is None or action.id in ("stop", "rearm"):
+            continue
+        before = len(feed.sent)
+        Desk(feed, default_keymap(), clock).press(action.id, ready)
+        assert len(feed.sent) == before + 1, action.id
+        assert isinstance(feed.sent[-1], OperatorEvent)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from station.tui.actions import ACTIONS
+from station.tui.keymap import KeyConfigError, config_path, default_keymap, display, load_keymap
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_a_config_file_the_table_stands(tmp_path: Path) -> None:
+    assert load_keymap(tmp_path / "none.toml") == default_keymap()
+
+
+def test_the_environment_names_another_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STATION_CONFIG", str(tmp_path / "mine.toml"))
+    assert config_path() == tmp_path / "mine.toml"
+
+
+def test_no_two_actions_share_a_default_key() -> None:
+    keys = [display(action.key) for action in ACTIONS]
+    assert len(keys) == len(set(keys))
+
+
+def test_an_action_gets_the_key_that_the_operator_wrote(tmp_path: Path) -> None:
+    keymap = load_keymap(written(tmp_path, "[keys]\nsuccess = 'j'\nfailure = 'k'\n"))
+    assert (keymap.key("success"), keymap.key("failure"), keymap.key("void")) == ("j", "k", "v")
+
+
+def test_two_actions_may_swap_their_keys(tmp_path: Path) -> None:
+    keymap = load_keymap(written(tmp_path, "[keys]\nsuccess = 'f'\nfailure = 's'\n"))
+    assert (keymap.key("success"), keymap.key("failure")) == ("f", "s")
+
+
+def test_an_ordinary_action_can_be_unmapped(tmp_path: Path) -> None:
+    assert load_keymap(written(tmp_path, "[keys]\nvoid = ''\n")).show("void") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[keys]\nstop = ''\n", "'stop' cannot be left without a key"),
+        ("[keys]\nleave = ''\n", "'leave' cannot be left without a key"),
+        ("[keys]\nsuccess = 'f'\n", "the key 'f' stands for 'success' and for 'failure'"),
+        ("[keys]\nhelp = 's'\n", "Give one of them another key"),
+        ("[keys]\nsucces = 'j'\n", "Did you mean 'success'?"),
+        ("[keys]\nvoid = 'ctrl+x'\n", "stands for stop, everywhere"),
+        ("[keys]\nvoid = 'spcae'\n", "no key name"),
+        ("[keys]\nvoid = 3\n", "must be text"),
+        ("keys = 's'\n", "must be a table"),
+        ("[keys\n", "not readable as TOML"),
+    ],
+)
+def test_a_bad_key_table_is_refused_with_a_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(KeyConfigError, match=r"config\.toml") as refusal:
+        load_keymap(written(tmp_path, text))
+    assert said in str(refusal.value)

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from datasets.episode import Outcome
+from hardware.cell import ClockSpeed
+from station.session.events import (
+    EvaluateNow,
+    Go,
+    Label,
+    Leave,
+    Note,
+    OperatorEvent,
+    Pause,
+    Rearm,
+    SetAutopilot,
+    SetSpeed,
+    UndoLabel,
+    Void,
+)
+from station.session.snapshot import Phase
+from station.tui.keymap import Keymap, default_keymap
+from station.tui.screens.base import TooSmall
+from station.tui.screens.evaluation import EvaluationScreen
+from station.tui.screens.help import HelpScreen
+from station.tui.screens.leaving import LeaveScreen
+from station.tui.screens.noting import NoteScreen
+from station.tui.screens.session import SessionScreen
+from station.tui.widgets.panel import Panel
+from station.tui.widgets.tile import CameraTile
+from tests.station.tui.conftest import Open
+from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
+
+EPISODE = "online-000120"
+
+
+async def settled(pilot: Pilot[int]) -> None:
+    """The feed is attached and the newest snapshot is drawn."""
+    await pilot.app.workers.wait_for_complete()
+    for _ in range(3):
+        await pilot.pause()
+        session(pilot).poll()
+    await pilot.pause()
+
+
+def session(pilot: Pilot[int]) -> SessionScreen:
+    return next(screen for screen in pilot.app.screen_stack if isinstance(screen, SessionScreen))
+
+
+def headline(pilot: Pilot[int]) -> str:
+    return str(session(pilot).query_one("#call", Panel).render())
+
+
+@pytest.mark.parametrize(
+    ("key", "phase", "event"),
+    [
+        ("s", Phase.ROLLOUT, Label(episode=EPISODE, outcome=Outcome.SUCCESS)),
+        ("f", Phase.ROLLOUT, Label(episode=EPISODE, outcome=Outcome.FAILURE)),
+        ("r", Phase.READY, Go()),
+        ("space", Phase.ROLLOUT, Pause()),
+        ("u", Phase.LABEL, UndoLabel(episode=EPISODE)),
+        ("v", Phase.LABEL, Void(episode=EPISODE)),
+        ("e", Phase.READY, EvaluateNow()),
+        ("c", Phase.READY, SetSpeed(speed=ClockSpeed.VIRTUAL)),
+        ("a", Phase.READY, SetAutopilot(on=True)),
+    ],
+)
+async def test_each_key_sends_exactly_one_event(
+    open_app: Open, feed: FakeFeed, key: str, phase: Phase, event: OperatorEvent
+) -> None:
+    feed.snapshot = snapshot(phase, label="success")
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press(key)
+        await settled(pilot)
+        assert feed.sent == [event]
+        assert feed.stops == 0
+
+
+async def test_rearm_is_a_chord_of_its_own(open_app: Open, feed: FakeFeed) -> None:
+    feed.snapshot = snapshot(Phase.FAULT, stopped=True)
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+r")
+        assert feed.sent == [Rearm()]
+
+
+@pytest.mark.parametrize("key", ["x", "ctrl+x"])
+async def test_stop_sets_the_latch_and_queues_nothing(open_app: Open, feed: FakeFeed, key: str) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press(key)
+        assert (feed.stops, feed.sent) == (1, [])
+
+
+async def test_a_key_names_what_was_drawn_not_what_has_arrived_since(open_app: Open, feed: FakeFeed) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        shown = session(pilot).attachment.shown
+        feed.play(episode="online-000121")
+        session(pilot).attachment.shown = shown
+        session(pilot).action_press("success")
+        assert feed.sent == [Label(episode=EPISODE, outcome=Outcome.SUCCESS)]
+
+
+async def test_the_echo_shows_taken_then_acknowledged(open_app: Open, feed: FakeFeed) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("s")
+        assert "s taken" in headline(pilot)
+        feed.acknowledge(1)
+        await settled(pilot)
+        assert "s acknowledged" in headline(pilot)
+
+
+async def test_in_a_text_field_letters_are_text_and_ctrl_x_stops(open_app: Open, feed: FakeFeed) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("n")
+        assert isinstance(pilot.app.screen, NoteScreen)
+        await pilot.press(*"sfrxuvq", "space", "e")
+        assert pilot.app.screen.query_one(Input).value == "sfrxuvq e"
+        assert (feed.sent, feed.stops) == ([], 0)
+        await pilot.press("ctrl+x")
+        assert (feed.stops, pilot.app.screen.query_one(Input).value) == (1, "sfrxuvq e")
+        await pilot.press("enter")
+        assert feed.sent == [Note(text="sfrxuvq e", episode=EPISODE)]
+
+
+async def test_the_command_palette_lists_the_keys_and_stop_works_in_it(
+    open_app: Open, feed: FakeFeed
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        assert {"success (s)", "STOP (x)", "leave (q)", "pause (space)"} <= set(titles)
+        await pilot.press("ctrl+p")
+        await pilot.press("s", "x", "ctrl+x")
+        assert (feed.sent, feed.stops) == ([], 1)
+
+
+@pytest.mark.parametrize(("key", "screen"), [("question_mark", HelpScreen), ("p", EvaluationScreen)])
+async def test_stop_works_over_other_screens_and_labels_do_not(
+    open_app: Open, feed: FakeFeed, key: str, screen: type
+) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press(key)
+        assert isinstance(pilot.app.screen, screen)
+        await pilot.press("s", "x")
+        assert (feed.sent, feed.stops) == ([], 1)
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, SessionScreen)
+
+
+async def test_leaving_is_asked_once_and_can_keep_the_engine(open_app: Open, feed: FakeFeed) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("q")
+        assert isinstance(app.screen, LeaveScreen)
+        await pilot.press("k")
+        await pilot.pause()
+        assert (feed.sent, feed.closed) == ([], True)
+    assert app.return_code == 0
+
+
+async def test_leaving_can_end_the_engine_and_waits_for_its_end(open_app: Open, feed: FakeFeed) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("q", "e")
+        await settled(pilot)
+        assert feed.sent == [Leave()]
+        assert app.is_running
+        feed.alive = False
+        session(pilot).poll()
+        await pilot.pause()
+        assert app.return_value == 0
+
+
+async def test_a_second_q_in_the_question_stays(open_app: Open, feed: FakeFeed) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("q", "q")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, SessionScreen)
+        assert feed.sent == []
+
+
+async def test_a_small_terminal_is_said_and_recovers(open_app: Open, feed: FakeFeed) -> None:
+    async with open_app().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        cover = session(pilot).query_one(TooSmall)
+        assert cover.display
+        assert "80 x 24" in str(cover.render()) and "100 x 30" in str(cover.render())
+        await pilot.press("x")
+        assert feed.stops == 1
+        await pilot.resize_terminal(100, 30)
+        await settled(pilot)
+        assert not cover.display
+
+
+async def test_remapped_keys_are_obeyed_and_shown(open_app: Open, feed: FakeFeed) -> None:
+    keymap = Keymap({**default_keymap().keys, "success": "j", "stop": "k"})
+    async with open_app(keymap).run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        assert "j when it has succeeded" in headline(pilot)
+        await pilot.press("s", "x")
+        assert (feed.sent, feed.stops) == ([], 0)
+        await pilot.press("j", "k", "ctrl+x")
+        assert feed.sent == [Label(episode=EPISODE, outcome=Outcome.SUCCESS)]
+        assert feed.stops == 2
+
+
+async def test_an_unmapped_action_does_nothing(open_app: Open, feed: FakeFeed) -> None:
+    keymap = Keymap({**default_keymap().keys, "void": ""})
+    async with open_app(keymap).run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("v")
+        assert feed.sent == []
+
+
+async def test_an_engine_is_started_once_when_none_runs(
+    open_app: Open, engines: FakeEngines, tmp_path: Path
+) -> None:
+    feed, engines.feed = engines.feed, None
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await settled(pilot)
+        assert engines.started == [tmp_path / "orange-1"]
+        assert "STARTING" in headline(pilot)
+        engines.feed = feed
+        await settled(pilot)
+        await settled(pilot)
+        assert "MOVING" in headline(pilot)
+
+
+async def test_a_dead_engine_is_said_and_enter_starts_it_again(
+    open_app: Open, feed: FakeFeed, engines: FakeEngines
+) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        feed.alive, engines.feed = False, None
+        await settled(pilot)
+        assert "NO ENGINE" in headline(pilot) and "Enter starts it again" in headline(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert len(engines.started) == 1
+
+
+async def test_stop_works_while_there_is_no_engine(
+    open_app: Open, engines: FakeEngines, tmp_path: Path
+) -> None:
+    engines.feed = None
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("x")
+        assert engines.latched == [tmp_path / "orange-1"]
+
+
+async def test_an_engine_that_dies_at_the_start_says_why(open_app: Open, engines: FakeEngines) -> None:
+    engines.feed, engines.death = None, "exit code 1: The base policy is missing. Train it first."
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        for _ in range(4):
+            await settled(pilot)
+        assert "Train it first" in headline(pilot)
+
+
+async def test_the_wanted_layout_alternates_with_the_live_picture(open_app: Open, feed: FakeFeed) -> None:
+    live = snapshot()
+    feed.snapshot = replace(
+        live, phase=Phase.READY, target={name: 255 - tile for name, tile in live.tiles.items()}
+    )
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        seen = set()
+        for _ in range(2):
+            session(pilot)._turn_beat()
+            await pilot.pause()
+            seen.add(str(session(pilot).query(CameraTile).first().border_title))
+        assert seen == {"third · live", "third · WANTED LAYOUT"}
+
+
+async def test_a_picture_reaches_the_screen(open_app: Open, feed: FakeFeed) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        tile = session(pilot).query(CameraTile).first()
+        colours = {
+            segment.style.color
+            for y in range(tile.size.height)
+            for segment in tile.render_line(y)
+            if segment.style
+        }
+        assert len(colours) > 5
