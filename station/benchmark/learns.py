@@ -1,0 +1,135 @@
+"""Does it learn? One seed from an empty folder: demonstrations, a base of its own, a session, a judgement.
+
+Every seed is an ordinary session under the benchmark's folder, steered by the engine that an operator runs, with the
+automatic operator. Base and final policy are then judged, paired, on layouts whose purpose (``test``) nothing else
+ever draws from. What is done is never done again, so a killed benchmark goes on when its command is repeated.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from station.benchmark import report
+from station.benchmark.report import SeedResult
+from station.demo import open_or_create, prepare
+from station.errors import StationError
+from station.evaluation import Judgement, judge, judge_base
+from station.headless import Goal, engine_arguments
+from station.headless import run as run_engine
+from station.reporting import Reporter
+
+if TYPE_CHECKING:
+    from station.session.folder import SessionFolder
+
+TEST = "test"
+"""Purpose of the second set of layouts; no training, no tuning and no session draws from it."""
+TEST_SEED = 0
+"""All seeds of a benchmark meet the same test layouts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is the same for every seed."""
+
+    out: Path
+    task: str
+    chunks: int
+    layouts: int = 150
+    cells: int | None = None
+    threads: int = 1
+
+
+def result_path(out: Path, seed: int) -> Path:
+    """Where the result of a seed stands once it is finished."""
+    return out / f"seed-{seed:03d}.json"
+
+
+def run_seed(protocol: Protocol, seed: int, reporter: Reporter) -> SeedResult:
+    """The whole protocol for one seed; goes on where it was interrupted.
+
+    Raises:
+        StationError: training or the engine failed, or the goal was not reached.
+    """
+    path = result_path(protocol.out, seed)
+    if path.exists():
+        return report.read(path)
+    torch.set_num_threads(protocol.threads)
+    folder = open_or_create(protocol.out / f"seed-{seed:03d}", task=protocol.task, seed=seed)
+    began = time.monotonic()
+    prepare(folder, reporter=reporter)
+    prepared = time.monotonic()
+    goal = Goal(chunks=protocol.chunks)
+    arguments = engine_arguments(headless=True, autopilot=True, cells=protocol.cells, goal=goal)
+    run_engine(folder, arguments, goal=goal, reporter=reporter, threads=protocol.threads)
+    steered = time.monotonic()
+    seconds = {"prepare": prepared - began, "session": steered - prepared}
+    result = _judged(folder, protocol, seed, seconds, reporter)
+    report.write(path, result.to_json())
+    reporter.event("done", seed=seed, base=sum(result.base), final=sum(result.final), n=len(result.base))
+    return result
+
+
+def _judged(
+    folder: SessionFolder, protocol: Protocol, seed: int, seconds: dict[str, float], reporter: Reporter
+) -> SeedResult:
+    """Both policies on the test layouts, with the same random streams."""
+    from station.session.status import count
+
+    began = time.monotonic()
+    judgement = Judgement(layouts=TEST, seed=TEST_SEED, n=protocol.layouts)
+    base = judge_base(folder, "latent", judgement, reporter=reporter)
+    final = judge(folder, _final_policy(folder), judgement, stage="evaluate final", reporter=reporter)
+    counts = count(folder)
+    if counts.base_success is None:
+        raise StationError(f"{folder.path} has no judgement of its base. Run 'station train' on it.")
+    return SeedResult(
+        seed=seed,
+        base=tuple(base),
+        final=tuple(final),
+        base_success=(counts.base_success.successes, counts.base_success.n),
+        chunks=counts.chunks,
+        env_steps=counts.env_steps,
+        updates=counts.updates,
+        facts={
+            **machine_facts(protocol.threads),
+            "task": protocol.task,
+            "episodes": counts.episodes,
+            "demos": counts.demos,
+            "seconds": {**seconds, "test": time.monotonic() - began},
+            "success_curve": counts.success_curve,
+        },
+    )
+
+
+def _final_policy(folder: SessionFolder) -> Any:
+    """The learner as the session left it."""
+    from policy.base import BasePolicy
+    from policy.steering.zprl import ZPRL
+    from station.session.checkpoint import NEWEST, Checkpoints
+
+    task = folder.task
+    steering = ZPRL(BasePolicy.load(folder.base), task.steering, folder.seed, execute=task.execute)
+    state, facts = Checkpoints(folder.steering).load(NEWEST)
+    if facts.base_hash != steering.base.hash:
+        raise StationError(f"The checkpoint in {folder.steering} belongs to another base than {folder.base}.")
+    steering.load_state(state)
+    return steering
+
+
+def machine_facts(threads: int) -> dict[str, Any]:
+    """What figures of speed and of physics depend on."""
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "mujoco-core", "numpy")}
+    return {
+        "threads": threads,
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "versions": versions,
+    }

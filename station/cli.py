@@ -1,0 +1,90 @@
+"""The ``station`` command: names, arguments, exit codes. Each command's work lives in `station.commands`.
+
+Nothing heavy is imported here: ``station --help`` and shell completion answer at once, and torch, MuJoCo and Textual
+are loaded by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from station.commands import bench, data, judging, learning, live, machine, making
+from station.errors import ExitCode, Refusal, refusal
+
+EPILOG = (
+    "Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments, 3 the session is held by another process, "
+    "4 refused (e.g. written by a newer version), 130 interrupted. "
+    "SESSION is a folder, or a name under $STATION_SESSIONS (default ./sessions)."
+)
+
+
+class StationGroup(TyperGroup):
+    """Ends a command that fails with one sentence and an exit code instead of a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        as_json = "--json" in sys.argv or "--json" in (*ctx.args, *getattr(ctx, "_protected_args", ()))
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except Exception as error:
+            known = refusal(error)
+            if known is None:
+                raise
+            _tell(known, as_json=as_json)
+            raise typer.Exit(known.exit_code) from error
+
+
+def _tell(known: Refusal, *, as_json: bool) -> None:
+    if as_json:
+        line = {"event": "error", "message": known.message, "exit_code": int(known.exit_code)}
+        sys.stdout.write(json.dumps(line) + "\n")
+        return
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    Console(stderr=True).print(
+        Panel(Text(known.message), title="station", title_align="left", border_style="red")
+    )
+
+
+app = typer.Typer(
+    name="station",
+    cls=StationGroup,
+    help="Train a robot policy at a terminal: import demonstrations, train the base, steer it by your keys.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_START, _WORK, _DATA, _MACHINE = "Begin", "Work with a session", "Data", "Machine"
+
+app.command("demo", rich_help_panel=_START)(live.demo)
+app.command("new", rich_help_panel=_START)(making.new)
+app.command("tasks", rich_help_panel=_START)(making.tasks)
+app.command("import", rich_help_panel=_WORK)(data.import_recordings)
+app.command("train", rich_help_panel=_WORK)(learning.train)
+app.command("run", rich_help_panel=_WORK)(live.run)
+app.command("attach", rich_help_panel=_WORK)(live.attach)
+app.command("eval", rich_help_panel=_WORK)(learning.evaluate)
+app.command("status", rich_help_panel=_WORK)(judging.status)
+app.command("label", rich_help_panel=_WORK)(judging.label)
+app.command("verify", rich_help_panel=_DATA)(data.verify)
+app.command("export", rich_help_panel=_DATA)(data.export)
+app.command("home", rich_help_panel=_WORK)(live.home)
+app.command("serve", rich_help_panel=_MACHINE)(live.serve)
+app.command("doctor", rich_help_panel=_MACHINE)(machine.doctor)
+app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,149 @@
+"""``station bench``: measures, each one committed command that can be repeated and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from station.commands.options import CellsOption, JsonOption, TaskOption, reporter
+from station.errors import StationError, UsageError
+from station.interruption import sigterm_is_ctrl_c
+
+if TYPE_CHECKING:
+    from station.benchmark.learns import Protocol
+
+app = typer.Typer(help="Measure: does it learn?", no_args_is_help=True, pretty_exceptions_enable=False)
+
+_POLL = 0.5
+"""s between two looks at the seeds that run."""
+
+OutOption = Annotated[
+    Path, typer.Option("--out", help="Folder of the benchmark; repeated commands go on there.")
+]
+TargetOption = Annotated[int, typer.Option("--chunks", min=1, help="Online chunks per seed.")]
+LayoutsOption = Annotated[int, typer.Option("--layouts", min=1, help="Paired test layouts.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Torch threads per seed.")]
+
+
+@app.command("learns")
+def learns(
+    *,
+    out: OutOption,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0,1,2 or 0-4.")] = "0-4",
+    task: TaskOption = "place-orange",
+    chunks: TargetOption = 9000,
+    layouts: LayoutsOption = 150,
+    cells: CellsOption = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Seeds that run at once.")] = 1,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Train from nothing for every seed and compare the steered policy with its base on unseen layouts."""
+    from rich.console import Console
+
+    from station.benchmark import report
+    from station.benchmark.learns import Protocol, result_path
+
+    sigterm_is_ctrl_c()
+    wanted = parse_seeds(seeds)
+    out.mkdir(parents=True, exist_ok=True)
+    protocol = Protocol(out=out, task=task, chunks=chunks, layouts=layouts, cells=cells, threads=threads)
+    failed = _supervise(protocol, [seed for seed in wanted if not result_path(out, seed).exists()], jobs)
+    done = [report.read(path) for seed in wanted if (path := result_path(out, seed)).exists()]
+    if done:
+        summary = report.build(done)
+        report.write(out / "report.json", summary.to_json())
+        if as_json:
+            typer.echo(json.dumps(summary.to_json()))
+        else:
+            Console().print(report.table(summary))
+    if failed:
+        logs = ", ".join(str(_log(protocol, seed)) for seed in failed)
+        raise StationError(f"Seeds {', '.join(map(str, failed))} did not finish; their logs: {logs}.")
+
+
+@app.command("seed", hidden=True)
+def one_seed(
+    seed: int,
+    *,
+    out: OutOption,
+    task: TaskOption,
+    chunks: TargetOption,
+    layouts: LayoutsOption,
+    cells: CellsOption = None,
+    threads: ThreadsOption = 1,
+) -> None:
+    """One seed of `learns`, as its supervisor starts it."""
+    from station.benchmark.learns import Protocol, run_seed
+
+    protocol = Protocol(out=out, task=task, chunks=chunks, layouts=layouts, cells=cells, threads=threads)
+    with reporter(as_json=True) as report:
+        run_seed(protocol, seed, report)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0,2,5-7`` -> [0, 2, 5, 6, 7].
+
+    Raises:
+        UsageError: it is no list of seeds.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise UsageError(f"'{text}' is no list of seeds. Write for instance 0,1,2 or 0-4.")
+        seeds.extend(range(int(first), int(last or first) + 1))
+    return list(dict.fromkeys(seeds))
+
+
+def _supervise(protocol: Protocol, seeds: Sequence[int], jobs: int) -> list[int]:
+    """Run the seeds, `jobs` at a time, each in a process of its own; returns those that failed."""
+    waiting, failed = list(seeds), list[int]()
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                seed = waiting.pop(0)
+                running[seed] = _start(protocol, seed)
+                typer.echo(f"seed {seed} runs; its log: {_log(protocol, seed)}", err=True)
+            time.sleep(_POLL)
+            for seed in [seed for seed, child in running.items() if child.poll() is not None]:
+                if running.pop(seed).returncode:
+                    failed.append(seed)
+    finally:
+        for child in running.values():
+            child.terminate()
+        for child in running.values():
+            child.wait()
+    return failed
+
+
+def _start(protocol: Protocol, seed: int) -> subprocess.Popen[bytes]:
+    """In a process group of its own: an interruption reaches it once, through the supervisor."""
+    options = {
+        "--out": protocol.out,
+        "--task": protocol.task,
+        "--chunks": protocol.chunks,
+        "--layouts": protocol.layouts,
+        "--cells": protocol.cells,
+        "--threads": protocol.threads,
+    }
+    words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    command = [sys.executable, "-m", "station", "bench", "seed", str(seed), *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(protocol.threads)}
+    with _log(protocol, seed).open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+
+
+def _log(protocol: Protocol, seed: int) -> Path:
+    return protocol.out / f"seed-{seed:03d}.log"

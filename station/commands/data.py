@@ -1,0 +1,152 @@
+"""``station import``, ``station verify`` and ``station export``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from station import sessions
+from station.commands.options import JsonOption, SessionArgument, reporter
+from station.errors import ExitCode, StationError, UsageError
+
+if TYPE_CHECKING:
+    from datasets.exporters.interface import Labelled
+    from datasets.store import EpisodeStore
+    from datasets.verify import SessionReport
+    from station.session.folder import SessionFolder
+
+KINDS = ("demo", "online", "evaluation", "all")
+
+
+def import_recordings(
+    session: SessionArgument,
+    paths: Annotated[list[Path], typer.Argument(help="HDF5 recordings, or folders of them.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Import VR demonstrations; broken files are refused one by one, known ones are skipped."""
+    from station import importing
+    from station.session.folder import SessionFolder
+
+    folder = SessionFolder.open(sessions.find(session))
+    files = importing.recordings(paths)
+    with reporter(as_json=as_json) as report:
+        if dry_run:
+            importing.inspect(folder, files, report)
+            return
+        summary = importing.run(folder, files, report)
+        report.event(
+            "done", imported=summary.imported, duplicates=summary.duplicates, refused=summary.refused
+        )
+    if summary.refused == len(files):
+        raise StationError("None of the recordings could be imported; the reasons stand above.")
+
+
+def verify(
+    session: SessionArgument,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only, not contents.")] = False,
+    set_aside: Annotated[
+        bool, typer.Option("--set-aside", help="Move damaged episodes to quarantine; nothing is deleted.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every committed episode and the journal. Exit code 1 when something is damaged."""
+    from datasets import verify as verification
+    from station.session.folder import SessionFolder
+
+    folder = SessionFolder.open(sessions.find(session))
+    report = verification.verify(_stores(folder), folder.journal, full=not quick)
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+    else:
+        for line in _sentences(report):
+            typer.echo(line)
+    if set_aside:
+        _set_aside(folder)
+    if not report.ok and not _is_new(folder):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def export(
+    session: SessionArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    form: Annotated[str, typer.Option("--format", help="Foreign format.")] = "robomimic",
+    kind: Annotated[str, typer.Option("--kind", help=" | ".join(KINDS))] = "all",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a session's episodes in another project's format: the whole file, or none."""
+    from datasets.exporters import exporter
+    from station.session.folder import SessionFolder
+
+    if kind not in KINDS:
+        raise UsageError(f"'{kind}' is no kind of episodes. Choose one of {', '.join(KINDS)}.")
+    folder = SessionFolder.open(sessions.find(session))
+    written = exporter(form).export(_labelled(folder, kind), out, force=force)
+    typer.echo(
+        f"Wrote {written.episodes} episodes, {written.steps} steps to {written.path}; {written.skipped} void."
+    )
+
+
+def _stores(folder: SessionFolder) -> list[EpisodeStore]:
+    """Those that are there already."""
+    from datasets.store import EpisodeStore
+
+    roots = (folder.demos, folder.episodes)
+    return [EpisodeStore(root) for root in roots if (root / "episodes").is_dir()]
+
+
+def _is_new(folder: SessionFolder) -> bool:
+    """Nothing was ever written into it."""
+    return not folder.journal.exists() and not any(store.ids() for store in _stores(folder))
+
+
+def _labelled(folder: SessionFolder, kind: str) -> Iterator[Labelled]:
+    """Episodes with what the journal says about them, one in memory at a time."""
+    from datasets.journal import Journal
+
+    ledger = Journal(folder.journal).ledger()
+    for store in _stores(folder):
+        for name in store.ids():
+            status = ledger.episodes.get(name)
+            if status is not None and kind in (status.kind.value, "all"):
+                yield store.load(name), status
+
+
+def _set_aside(folder: SessionFolder) -> None:
+    """Under the lock; opening for writing already moves what has the wrong size."""
+    from datasets.lock import WriterLock
+    from datasets.store import EpisodeStore
+    from datasets.verify import set_aside
+
+    with WriterLock(folder.lock):
+        for root in [store.root for store in _stores(folder)]:
+            store = EpisodeStore(root, writable=True)
+            moved = {fault.episode for fault in store.swept}
+            moved |= {path.name for path in set_aside(store, store.verify())}
+            for name in sorted(moved):
+                typer.echo(f"moved to {root / 'quarantine'}: {name}", err=True)
+
+
+def _sentences(report: SessionReport) -> Iterator[str]:
+    for store in report.stores:
+        yield f"{store.root}: {len(store.sound)} episodes sound, {len(store.damaged)} damaged."
+        yield from (
+            f"  {fault.episode} {fault.file}: {fault.damage} {fault.detail}" for fault in store.faults
+        )
+        if store.quarantined:
+            yield f"  in quarantine: {', '.join(store.quarantined)}"
+    journal = report.journal
+    yield f"{journal.path}: {journal.error or f'{journal.lines} lines, sound'}"
+    if journal.torn_bytes:
+        yield f"  an unfinished last line of {journal.torn_bytes} bytes; the next writer keeps it beside."
+    for name in report.absent:
+        yield f"  {name} is in the journal, but in no store."
+    for name in report.unjournaled:
+        yield f"  {name} is committed, but not yet in the journal; the next start enters it."

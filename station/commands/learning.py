@@ -1,0 +1,91 @@
+"""``station train`` and ``station eval``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from station import sessions
+from station.commands.options import CellsOption, JsonOption, SessionArgument, reporter
+from station.errors import StationError
+from station.reporting import Reporter, SilentReporter
+
+if TYPE_CHECKING:
+    from datasets.journal import Ledger
+    from station.session.folder import SessionFolder
+
+
+def train(
+    session: SessionArgument,
+    *,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Train the base from the session's demonstrations and measure it. Goes on where it was interrupted."""
+    from station import training
+    from station.session.folder import SessionFolder
+
+    folder = SessionFolder.open(sessions.find(session))
+    with reporter(as_json=as_json) as report:
+        result = training.train(folder, reporter=report, device=device)
+        report.event("done", base_hash=result.base_hash, report=str(folder.base / "report.json"))
+
+
+def evaluate(
+    session: SessionArgument,
+    *,
+    episodes: Annotated[
+        int | None, typer.Option("--episodes", min=1, help="Episodes; the task's number.")
+    ] = None,
+    cells: CellsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One evaluation block of the newest policy, without exploration; stored, but never learnt from."""
+    from datasets.journal import Journal
+    from station.remote import engine, wait_for
+    from station.session.events import EvaluateNow, Source
+    from station.session.folder import SessionFolder
+
+    folder = SessionFolder.open(sessions.find(session))
+    before = _blocks(Journal(folder.journal).ledger())
+    with engine(folder) as client:
+        if client is None:
+            wanted = episodes or folder.task.session.evaluation_episodes
+            with SilentReporter() if as_json else reporter(as_json=False) as report:
+                _run_block(folder, wanted, cells, report)
+        else:
+            client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
+            wait_for(folder, lambda ledger: _blocks(ledger) > before, refusal="", patience=None)
+    point = _newest_point(folder, before)
+    if as_json:
+        typer.echo(json.dumps(point))
+    else:
+        low, high = point["interval"]
+        typer.echo(
+            f"{point['successes']}/{point['n']} succeed [{low:.2f}, {high:.2f}] at {point['env_steps']} steps."
+        )
+
+
+def _blocks(ledger: Ledger) -> int:
+    """Evaluation blocks that are complete."""
+    return sum(line.fields.get("stage") == "end" for line in ledger.lines.get("evaluation", []))
+
+
+def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Reporter) -> None:
+    """With an engine of its own, which ends when the block is complete."""
+    from station import headless
+
+    goal = headless.Goal()
+    arguments = headless.engine_arguments(headless=True, autopilot=True, cells=cells, goal=goal)
+    headless.run(folder, [*arguments, "--evaluate", str(wanted)], goal=goal, reporter=report)
+
+
+def _newest_point(folder: SessionFolder, before: int) -> dict[str, Any]:
+    from station.session import status
+
+    points: list[dict[str, Any]] = status.to_json(status.count(folder), "")["eval"]
+    if len(points) <= before:
+        raise StationError(f"The evaluation did not finish; run it again. The engine's log is {folder.log}.")
+    return points[-1]

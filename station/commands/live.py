@@ -1,0 +1,158 @@
+"""``station demo``, ``run``, ``attach`` and ``serve``: what an operator sits in front of."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from station import sessions
+from station.commands.judging import show as show_status
+from station.commands.options import (
+    AutopilotOption,
+    CellsOption,
+    ChunksOption,
+    EpisodesOption,
+    HeadlessOption,
+    JsonOption,
+    MistakesOption,
+    SessionArgument,
+    SessionOption,
+    SpeedOption,
+    TaskOption,
+    reporter,
+)
+from station.errors import UsageError
+from station.headless import Goal, engine_arguments
+from station.reporting import Reporter
+
+if TYPE_CHECKING:
+    from station.session.folder import SessionFolder
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+DEMO_SESSION = "demo"
+
+
+def demo(
+    *,
+    session: SessionOption = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of every random stream (0).")
+    ] = None,
+    task: TaskOption = "place-orange",
+    headless: HeadlessOption = False,
+    mistakes: MistakesOption = None,
+    cells: CellsOption = None,
+    episodes: EpisodesOption = None,
+    chunks: ChunksOption = None,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Record, import and train; stop before the session.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole job from an empty folder: demonstrations, training, a session that learns. Resumes by itself."""
+    from station import demo as pipeline
+
+    folder = pipeline.open_or_create(sessions.place(session or DEMO_SESSION), task=task, seed=seed)
+    goal = Goal(episodes=episodes, chunks=chunks)
+    if headless and goal == Goal():
+        goal = Goal(chunks=pipeline.HEADLESS_CHUNKS)
+    with reporter(as_json=as_json) as report:
+        pipeline.prepare(folder, reporter=report)
+        if headless:
+            _run_headless(folder, goal, mistakes, cells, report)
+        report.event("done", session=str(folder.path))
+    if headless and not as_json:
+        show_status(folder.path)
+    if not headless and not prepare:
+        _show(folder, engine_arguments(mistakes=mistakes, cells=cells, goal=goal))
+
+
+def run(
+    session: SessionArgument,
+    *,
+    headless: HeadlessOption = False,
+    autopilot: AutopilotOption = False,
+    mistakes: MistakesOption = None,
+    cells: CellsOption = None,
+    speed: SpeedOption = None,
+    episodes: EpisodesOption = None,
+    chunks: ChunksOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start or resume a session: its engine, and the UI unless --headless."""
+    from station.session.folder import SessionFolder
+
+    folder = SessionFolder.open(sessions.find(session))
+    goal = Goal(episodes=episodes, chunks=chunks)
+    if not headless:
+        _show(
+            folder,
+            engine_arguments(autopilot=autopilot, mistakes=mistakes, cells=cells, speed=speed, goal=goal),
+        )
+    if not autopilot:
+        raise UsageError("Without the UI nobody labels. Add --autopilot, or leave --headless out.")
+    with reporter(as_json=as_json) as report:
+        _run_headless(folder, goal, mistakes, cells, report)
+        report.event("done", session=str(folder.path))
+    if not as_json:
+        show_status(folder.path)
+
+
+def attach(session: SessionArgument) -> None:
+    """Open the UI on a session whose engine runs already; closing it again leaves the engine alone."""
+    from station.session.folder import SessionFolder
+    from station.tui.app import run as show
+
+    folder = SessionFolder.open(sessions.find(session))
+    raise typer.Exit(show(folder.path, folder.path.parent, start_engine=False))
+
+
+def serve(
+    session: Annotated[
+        str | None, typer.Argument(metavar="[SESSION]", help="Session folder or name.")
+    ] = None,
+    *,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Show the UI in a browser of this machine (for another machine, tunnel the port through SSH)."""
+    import shlex
+
+    from textual_serve.server import Server
+
+    if host not in LOOPBACK:
+        typer.echo(
+            f"Warning: anyone who can reach {host}:{port} can move the robot; there is no password.", err=True
+        )
+    words = [
+        sys.executable,
+        "-m",
+        "station",
+        *(["run", str(sessions.find(session))] if session else ["home"]),
+    ]
+    Server(shlex.join(words), host=host, port=port, title="station").serve()
+
+
+def home() -> None:
+    """Open the UI on the list of sessions."""
+    from station.tui.app import run as show
+
+    raise typer.Exit(show(None, sessions.sessions_root()))
+
+
+def _show(folder: SessionFolder, arguments: list[str]) -> None:
+    """Open the UI on the session; does not return."""
+    from station.tui.app import run as show
+
+    raise typer.Exit(show(folder.path, folder.path.parent, engine_arguments=arguments))
+
+
+def _run_headless(
+    folder: SessionFolder, goal: Goal, mistakes: float | None, cells: int | None, report: Reporter
+) -> None:
+    from station import headless
+
+    arguments = engine_arguments(headless=True, autopilot=True, mistakes=mistakes, cells=cells, goal=goal)
+    headless.run(folder, arguments, goal=goal, reporter=report)

@@ -1,0 +1,79 @@
+"""Arguments and options that several commands share, so that each means the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from station import sessions
+from station.interruption import sigterm_is_ctrl_c
+from station.reporting import JsonReporter, Reporter, TerminalReporter
+
+
+def complete_sessions(incomplete: str) -> list[str]:
+    """Names for the shell's tab key."""
+    return [name for name in sessions.names() if name.startswith(incomplete)]
+
+
+def complete_tasks(incomplete: str) -> list[str]:
+    """Names for the shell's tab key."""
+    from station.library import list_tasks
+
+    return [name for name in list_tasks() if name.startswith(incomplete)]
+
+
+SessionArgument = Annotated[
+    str, typer.Argument(metavar="SESSION", help="Session folder or name.", autocompletion=complete_sessions)
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option("--session", help="Session folder or name.", autocompletion=complete_sessions),
+]
+TaskOption = Annotated[
+    str,
+    typer.Option("--task", help="Task by name, or a .toml file.", autocompletion=complete_tasks),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random stream.")]
+HeadlessOption = Annotated[bool, typer.Option("--headless", help="Without the terminal UI.")]
+AutopilotOption = Annotated[
+    bool, typer.Option("--autopilot", help="Let the simulator's truth press the keys (simulated cells only).")
+]
+MistakesOption = Annotated[
+    float | None,
+    typer.Option("--mistakes", min=0.0, max=1.0, help="Share of labels the automatic operator gets wrong."),
+]
+SpeedOption = Annotated[
+    str | None, typer.Option("--speed", help="Clock of simulated cells: 1x, 4x or max (as fast as it goes).")
+]
+CellsOption = Annotated[
+    int | None, typer.Option("--cells", min=1, max=64, help="Simulated cells that run at once.")
+]
+EpisodesOption = Annotated[
+    int | None, typer.Option("--episodes", min=0, help="Online episodes after which the session is finished.")
+]
+ChunksOption = Annotated[
+    int | None, typer.Option("--chunks", min=0, help="Online chunks after which the session is finished.")
+]
+
+
+def reporter(*, as_json: bool) -> Reporter:
+    """Bars for people, lines for programs; a polite SIGTERM ends the job like Ctrl-C, at its next safe point."""
+    sigterm_is_ctrl_c()
+    return JsonReporter() if as_json else TerminalReporter(describe)
+
+
+def describe(kind: str, facts: dict[str, object]) -> str | None:
+    """An event of a job as a line for people; None for what the bars already show."""
+    if kind == "finding":
+        mark = "ok     " if facts["usable"] else "refused"
+        return f"{mark} {facts['file']}: {facts['detail']}"
+    if kind == "result" and facts.get("refused"):
+        return f"refused {facts['file']}: {facts['refused']}"
+    if kind == "result" and "path" in facts:
+        return (
+            f"base, {facts['path']} path: {facts['successes']}/{facts['n']} succeed "
+            f"[{facts['low']:.2f}, {facts['high']:.2f}]"
+        )
+    return None

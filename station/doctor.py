@@ -1,0 +1,185 @@
+"""Looks at the machine before the operator loses time to it: what is missing, and the line that puts it right.
+
+Every library is imported in a child process of its own, so that one that dies while it is imported (no system GL, an
+illegal instruction) is a line of the report instead of the end of it. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.cell import Check
+
+MINIMUM_PYTHON = (3, 11)
+MINIMUM_TERMINAL = (100, 30)
+NEEDED_DISK_GB = 2.0
+IMPORT_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Something to import, and what to do when it cannot be."""
+
+    module: str
+    purpose: str
+    remedy: str
+    optional: bool = False
+    probe: str = ""
+    """Python that prints a detail after the import; the version is printed where it is empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the report."""
+
+    check: Check
+    optional: bool = False
+
+
+_TORCH = """
+kind = "CUDA" if m.cuda.is_available() else "CPU only"
+print(m.__version__, "-", m.get_num_threads(), "threads,", kind)
+"""
+_MUJOCO = """
+body = '<body><freejoint/><geom size=".1"/></body>'
+model = m.MjModel.from_xml_string(f"<mujoco><worldbody>{body}</worldbody></mujoco>")
+m.mj_step(model, m.MjData(model))
+print(m.__version__, "- steps")
+"""
+
+LIBRARIES = (
+    Library(module="torch", purpose="policies", remedy="make install", probe=_TORCH),
+    Library(module="mujoco", purpose="the simulated cell", remedy="make install", probe=_MUJOCO),
+    Library(module="zarr", purpose="the episode store", remedy="make install"),
+    Library(module="h5py", purpose="VR recordings", remedy="make install"),
+    Library(
+        module="cv2",
+        purpose="picture resizing",
+        remedy="pip uninstall opencv-python && pip install --force-reinstall opencv-python-headless",
+    ),
+    Library(module="textual", purpose="the terminal UI", remedy="make install"),
+    Library(
+        module="textual_serve", purpose="the UI in a browser", remedy="make install", probe="print('present')"
+    ),
+    Library(module="xarm", purpose="UFACTORY xArm", remedy="pip install '.[xarm]'", optional=True),
+    Library(module="franky", purpose="Franka arms", remedy="pip install '.[franka]'", optional=True),
+    Library(
+        module="pyrealsense2",
+        purpose="RealSense cameras",
+        remedy="pip install '.[realsense]' (and for udev rules: apt install librealsense2-udev-rules)",
+        optional=True,
+    ),
+    Library(module="evdev", purpose="foot pedals", remedy="pip install '.[hotkeys]'", optional=True),
+)
+
+
+def examine(sessions: Path) -> Iterator[Finding]:
+    """Every check, in the order of the report; `sessions` is where sessions will be written."""
+    yield Finding(check=_python())
+    yield from _libraries(LIBRARIES)
+    yield Finding(check=_terminal(), optional=True)
+    yield Finding(check=_colours(), optional=True)
+    yield Finding(check=_disk(sessions))
+    yield Finding(check=_memory(), optional=True)
+
+
+def healthy(findings: list[Finding]) -> bool:
+    """Whether everything that is needed is there."""
+    return all(finding.check.ok or finding.optional for finding in findings)
+
+
+def _python() -> Check:
+    return Check(
+        name="python",
+        ok=sys.version_info[:2] >= MINIMUM_PYTHON,
+        detail=f"{sys.version.split()[0]} at {sys.executable}, {os.cpu_count()} processors",
+        remedy="Install Python 3.11 or newer and run 'make install' again.",
+    )
+
+
+def _libraries(libraries: tuple[Library, ...]) -> Iterator[Finding]:
+    """Two imports at a time: they are heavy, and waiting for them one by one is what makes a check unused."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for library, check in zip(libraries, pool.map(_try_import, libraries), strict=True):
+            yield Finding(check=check, optional=library.optional)
+
+
+def _try_import(library: Library) -> Check:
+    probe = library.probe or "print(getattr(m, '__version__', 'present'))"
+    program = f"import {library.module} as m\n{probe}"
+    name = f"{library.module} ({library.purpose})"
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Check(name=name, ok=False, detail="import does not end", remedy=library.remedy)
+    if child.returncode == 0:
+        return Check(name=name, ok=True, detail=child.stdout.strip())
+    return Check(name=name, ok=False, detail=_last_words(child), remedy=library.remedy)
+
+
+def _last_words(child: subprocess.CompletedProcess[str]) -> str:
+    if child.returncode < 0:
+        return f"dies while it is imported (signal {-child.returncode})"
+    lines = child.stderr.strip().splitlines()
+    return lines[-1] if lines else f"ends with exit code {child.returncode}"
+
+
+def _terminal() -> Check:
+    size = shutil.get_terminal_size()
+    width, height = MINIMUM_TERMINAL
+    return Check(
+        name="terminal size",
+        ok=size.columns >= width and size.lines >= height,
+        detail=f"{size.columns}x{size.lines}",
+        remedy=f"Make the window at least {width}x{height}, or use a smaller font.",
+    )
+
+
+def _colours() -> Check:
+    term, colours = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return Check(
+        name="terminal colours",
+        ok=utf8 and (colours in ("truecolor", "24bit") or "256" in term),
+        detail=f"TERM={term or '-'} COLORTERM={colours or '-'} {sys.stdout.encoding}",
+        remedy="export COLORTERM=truecolor LANG=C.UTF-8 (in tmux also: set -g default-terminal tmux-256color)",
+    )
+
+
+def _disk(sessions: Path) -> Check:
+    folder = sessions.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    writable = os.access(folder, os.W_OK)
+    return Check(
+        name="disk",
+        ok=writable and free >= NEEDED_DISK_GB,
+        detail=f"{free:.1f} GB free at {folder}" + ("" if writable else ", not writable"),
+        remedy=f"Free {NEEDED_DISK_GB:.0f} GB, or point STATION_SESSIONS at another disk.",
+    )
+
+
+def _memory() -> Check:
+    import psutil
+
+    available = psutil.virtual_memory().available / 1e9
+    return Check(
+        name="memory",
+        ok=available >= 2.0,
+        detail=f"{available:.1f} GB available",
+        remedy="Close other programs; training keeps its pictures in memory.",
+    )

@@ -1,0 +1,95 @@
+"""What a command says, and which exit code it leaves, when it cannot do what was asked.
+
+One table for the errors of all floors. An error whose module was never imported cannot have been raised, so the table
+names classes by text and nothing heavy is loaded to read it. Errors that stand in no table are defects of the
+station and keep their traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from dataclasses import dataclass
+from enum import IntEnum
+from types import MappingProxyType
+
+
+class ExitCode(IntEnum):
+    """What a script can rely on."""
+
+    OK = 0
+    FAILED = 1
+    """The operation failed, or `verify` found damage."""
+    USAGE = 2
+    LOCKED = 3
+    """Another engine or command holds the session."""
+    REFUSED = 4
+    """The session may not be touched: written by a newer version, or made for something else."""
+    INTERRUPTED = 130
+
+
+class StationError(Exception):
+    """Something the command line refuses; the message says what, where and what to do now."""
+
+    def __init__(self, message: str, *, exit_code: ExitCode = ExitCode.FAILED) -> None:
+        """`exit_code` is what the command leaves to the script that called it."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class UsageError(StationError):
+    """The arguments do not fit together or name nothing that exists."""
+
+    def __init__(self, message: str) -> None:
+        """Leaves the exit code of wrong arguments."""
+        super().__init__(message, exit_code=ExitCode.USAGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """One sentence for the operator and one number for the script."""
+
+    message: str
+    exit_code: ExitCode
+
+
+_KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
+    {
+        ("station.library", "TaskError"): ExitCode.USAGE,
+        ("station.session.folder", "NewerSchemaError"): ExitCode.REFUSED,
+        ("station.session.folder", "SessionError"): ExitCode.FAILED,
+        ("station.session.link", "LinkError"): ExitCode.FAILED,
+        ("datasets.lock", "LockedError"): ExitCode.LOCKED,
+        ("datasets.store", "StoreError"): ExitCode.FAILED,
+        ("datasets.journal", "JournalError"): ExitCode.FAILED,
+        ("datasets.vr_recording", "RecordingError"): ExitCode.FAILED,
+        ("datasets.exporters.interface", "ExportError"): ExitCode.FAILED,
+        ("hardware.cell", "CellError"): ExitCode.FAILED,
+        ("policy.base", "PolicyFileError"): ExitCode.FAILED,
+    }
+)
+
+
+def refusal(error: BaseException) -> Refusal | None:
+    """How to end the command because of `error`; None when it is a defect that deserves its traceback."""
+    if isinstance(error, StationError):
+        return Refusal(message=str(error), exit_code=error.exit_code)
+    for (module, name), code in _KNOWN.items():
+        known = getattr(sys.modules.get(module), name, None)
+        if known is not None and isinstance(error, known):
+            return Refusal(message=str(error), exit_code=code)
+    if isinstance(error, OSError):
+        return _of_the_system(error)
+    return None
+
+
+def _of_the_system(error: OSError) -> Refusal:
+    """Errors of the file system and of sockets, in words."""
+    remedies = {
+        errno.ENOSPC: "Free some space and run the command again; nothing that was committed is lost.",
+        errno.EACCES: "Check who owns it, or choose another folder.",
+        errno.EROFS: "Choose a folder on a writable disk.",
+    }
+    where = f" ({error.filename})" if error.filename else ""
+    remedy = remedies.get(error.errno or 0, "Check the path and run the command again.")
+    return Refusal(message=f"{error.strerror or error}{where}. {remedy}", exit_code=ExitCode.FAILED)

@@ -1,0 +1,157 @@
+"""Runs a session's engine as a child process and reports on it from the folder, without any UI.
+
+The engine is the same process that the UI attaches to; what is reported is recomputed from store and journal. An
+interruption is passed on to the engine, which ends at its next safe instant.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datasets.journal import Journal
+from station.errors import ExitCode, StationError
+from station.interruption import deferred
+from station.reporting import Reporter
+from station.session.status import tally
+
+if TYPE_CHECKING:
+    from station.session.folder import SessionFolder
+
+POLL = 5.0
+"""s between two looks at the folder."""
+PATIENCE = 60.0
+"""s that the engine gets to end by itself after it was asked to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What a run aims at; None leaves it to the task."""
+
+    episodes: int | None = None
+    chunks: int | None = None
+
+
+def engine_arguments(
+    *,
+    headless: bool = False,
+    autopilot: bool = False,
+    mistakes: float | None = None,
+    cells: int | None = None,
+    speed: str | None = None,
+    goal: Goal | None = None,
+) -> list[str]:
+    """The engine's arguments for these wishes; what is None is left to the task."""
+    goal = goal or Goal()
+    flags = [name for name, wanted in (("--headless", headless), ("--autopilot", autopilot)) if wanted]
+    values = {
+        "--mistakes": mistakes,
+        "--cells": cells,
+        "--speed": speed,
+        "--episodes": goal.episodes,
+        "--chunks": goal.chunks,
+    }
+    return flags + [
+        part for name, value in values.items() if value is not None for part in (name, str(value))
+    ]
+
+
+def run(
+    folder: SessionFolder,
+    arguments: Sequence[str],
+    *,
+    goal: Goal,
+    reporter: Reporter,
+    threads: int | None = None,
+) -> None:
+    """Run the engine until its goal; raises KeyboardInterrupt after an interruption, once the engine has ended.
+
+    Raises:
+        StationError: the engine ended with an error; the message holds its last words.
+    """
+    environment = dict(os.environ)
+    if threads is not None:
+        environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, "-m", "station.session.engine", str(folder.path), *arguments]
+    with deferred() as interrupted, folder.log.open("ab") as log:
+        start = log.tell()
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+        try:
+            _follow(folder, child, goal, reporter, interrupted)
+        finally:
+            _end(child)
+        if interrupted():
+            raise KeyboardInterrupt
+    if child.returncode != 0:
+        code = ExitCode(child.returncode) if child.returncode in set(ExitCode) else ExitCode.FAILED
+        raise StationError(_last_words(folder, start, child.returncode), exit_code=code)
+
+
+def _follow(
+    folder: SessionFolder,
+    child: subprocess.Popen[bytes],
+    goal: Goal,
+    reporter: Reporter,
+    interrupted: Callable[[], bool],
+) -> None:
+    """Report once in a while until the engine has ended or should."""
+    journal, began, first = Journal(folder.journal), time.monotonic(), -1
+    while child.poll() is None and not interrupted():
+        try:
+            child.wait(POLL)
+        except subprocess.TimeoutExpired:
+            journal.refresh()
+            first = _report(folder, journal, goal, reporter, began, first)
+    journal.refresh()
+    _report(folder, journal, goal, reporter, began, first)
+
+
+def _report(
+    folder: SessionFolder, journal: Journal, goal: Goal, reporter: Reporter, began: float, first: int
+) -> int:
+    """Say how far the session is; returns how far it was when this run began."""
+    rules = folder.task.session
+    counts = tally(journal.ledger(), rolling_window=rules.rolling_window)
+    chunks = rules.chunks if goal.chunks is None else goal.chunks
+    episodes = rules.episodes if goal.episodes is None else goal.episodes
+    done, total = (counts.chunks, chunks) if chunks else (counts.episodes, episodes)
+    first = done if first < 0 else first
+    spent = time.monotonic() - began
+    eta = spent * (total - done) / (done - first) if total and done > first else None
+    reporter.progress(
+        "chunks" if chunks else "episodes",
+        done,
+        total or done,
+        eta=eta,
+        success=counts.rolling.value if counts.rolling else None,
+        updates=counts.updates,
+    )
+    return first
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask the engine to leave; every committed episode is safe whether it does or not."""
+    if child.poll() is not None:
+        return
+    child.send_signal(signal.SIGTERM)
+    try:
+        child.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _last_words(folder: SessionFolder, start: int, code: int) -> str:
+    with folder.log.open("rb") as log:
+        log.seek(start)
+        lines = log.read().decode(errors="replace").strip().splitlines()
+    said = lines[-1] if lines else "it said nothing"
+    return f"The engine of {folder.path} ended with code {code}: {said}. Its log is {folder.log}."

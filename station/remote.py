@@ -1,0 +1,70 @@
+"""How commands speak to the engine of a session, when one runs; what they report is read from the journal.
+
+A front end like any other: it sends the operator's events. That an event had its effect is seen in the journal and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from datasets.journal import Journal, Ledger
+from station.errors import StationError
+
+if TYPE_CHECKING:
+    from station.session.folder import SessionFolder
+    from station.session.link import Client
+
+PATIENCE = 5.0
+"""s within which an event that the engine took in shows in the journal."""
+_POLL = 0.05
+
+
+@contextmanager
+def engine(folder: SessionFolder) -> Iterator[Client | None]:
+    """A line to the running engine, None when none runs."""
+    from station.session.link import Client, LinkError
+
+    try:
+        client = Client.connect(folder.path)
+    except LinkError:
+        yield None
+        return
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def live_state(folder: SessionFolder) -> str | None:
+    """The phase that the running engine shows, None when none runs."""
+    with engine(folder) as client:
+        if client is None:
+            return None
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            snapshot = client.latest()
+            if snapshot is not None:
+                return snapshot.phase.value
+            time.sleep(_POLL)
+    return "silent"
+
+
+def wait_for(
+    folder: SessionFolder, seen: Callable[[Ledger], bool], *, refusal: str, patience: float | None = PATIENCE
+) -> Ledger:
+    """Follow the journal until it shows what was asked for; without `patience` for as long as it takes.
+
+    Raises:
+        StationError: it did not happen in time; the message is `refusal`.
+    """
+    journal, began = Journal(folder.journal), time.monotonic()
+    while not seen(ledger := journal.ledger()):
+        if patience is not None and time.monotonic() - began > patience:
+            raise StationError(refusal)
+        time.sleep(_POLL)
+        journal.refresh()
+    return ledger

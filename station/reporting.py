@@ -1,0 +1,140 @@
+"""How a long job tells what it does: a progress bar for people, one JSON object a line for programs.
+
+Lines are ``{"event": "progress" | "finding" | "result" | "done" | "error", ...}``. A reporter never decides anything
+and keeps nothing; what counts is in the session's journal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Reporter(ABC):
+    """Told by a job what happens; a context manager around the whole job."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, whatever happened."""
+        return
+
+    @abstractmethod
+    def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
+        """`done` of `total` steps of `stage`; `figures` may hold eta (s), loss, held_out."""
+
+    @abstractmethod
+    def event(self, kind: str, **facts: Any) -> None:
+        """A finding, a result, or that everything is done."""
+
+
+class JsonReporter(Reporter):
+    """One JSON object a line on standard output, progress at most a few times a second."""
+
+    def __init__(
+        self,
+        *,
+        interval: float = 0.2,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], Any] | None = None,
+    ) -> None:
+        """`interval` s between two progress lines of one stage; the last one of a stage is always written."""
+        self._interval = interval
+        self._clock = clock
+        self._write = write or _print_line
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
+        """See Reporter."""
+        now = self._clock()
+        stage_before, before = self._last
+        if stage == stage_before and done < total and now - before < self._interval:
+            return
+        self._last = (stage, now)
+        self.event("progress", stage=stage, done=done, total=total, **figures)
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """See Reporter."""
+        self._write(json.dumps({"event": kind, **facts}, default=str))
+
+
+class TerminalReporter(Reporter):
+    """Progress bars with time left on a terminal; plain lines where there is none."""
+
+    def __init__(self, describe: Callable[[str, dict[str, Any]], str | None] | None = None) -> None:
+        """`describe` turns a finding or a result into a line, None to keep quiet about it."""
+        self._describe = describe or (lambda _kind, _facts: None)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        """Show the bars."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            transient=False,
+        )
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
+        """See Reporter."""
+        if self._bars is None:
+            return
+        shown = "  ".join(
+            f"{name.replace('_', '-')} {value:.4f}"
+            for name, value in figures.items()
+            if name != "eta" and value is not None
+        )
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, figures="")
+        self._bars.update(self._tasks[stage], completed=done, total=total, figures=shown)
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """See Reporter."""
+        line = self._describe(kind, facts)
+        if line is None:
+            return
+        if self._bars is not None:
+            self._bars.console.print(line, markup=False, highlight=False)
+        else:
+            _print_line(line)
+
+
+class SilentReporter(Reporter):
+    """Says nothing; for callers that read the journal."""
+
+    def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
+        """See Reporter."""
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """See Reporter."""
+
+
+def _print_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

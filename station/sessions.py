@@ -1,0 +1,47 @@
+"""Finds session folders by name or by path. Opens and changes none of them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from station.errors import UsageError
+
+
+def sessions_root() -> Path:
+    """Where sessions live unless a path says otherwise: $STATION_SESSIONS, else ./sessions."""
+    return Path(os.environ.get("STATION_SESSIONS", "sessions"))
+
+
+def names(root: Path | None = None) -> list[str]:
+    """Names of the sessions in `root`, newest last."""
+    folder = root or sessions_root()
+    found = [path.parent for path in folder.glob("*/session.toml")]
+    return [path.name for path in sorted(found, key=lambda path: (path / "session.toml").stat().st_mtime)]
+
+
+def place(name: str) -> Path:
+    """The folder that `name` means: a path if it looks like one or exists, else a name under the sessions folder."""
+    path = Path(name).expanduser()
+    if path.is_absolute() or len(path.parts) > 1 or name.startswith(".") or (path / "session.toml").exists():
+        return path
+    return sessions_root() / name
+
+
+def find(name: str) -> Path:
+    """Like `place`, for a session that must exist.
+
+    Raises:
+        UsageError: there is none; names the nearest.
+    """
+    path = place(name)
+    if (path / "session.toml").is_file():
+        return path
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = (
+        f" Did you mean '{near[0]}'?"
+        if near
+        else " List them with 'station status', or make one with 'station new'."
+    )
+    raise UsageError(f"There is no session at {path}.{hint}")

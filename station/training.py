@@ -1,0 +1,219 @@
+"""From a session's demonstrations to a frozen base whose success is known.
+
+Chooses the demonstrations, trains the base and its bottleneck, saves them under ``base/``, judges both paths
+(mean latent, raw embedding) on the evaluation layouts and writes what happened into the journal. Every stage that
+the journal says is done is skipped, and an interrupted one goes on from its checkpoint, so running it again is
+always the right thing to do. The learning itself is `policy.pretrain`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets.episode import EpisodeKind, Outcome
+from datasets.journal import EpisodeStatus, Journal, Ledger
+from datasets.lock import WriterLock
+from datasets.store import EpisodeStore
+from station.errors import ExitCode, StationError
+from station.interruption import deferred
+from station.reporting import Reporter
+from station.session.snapshot import Rate
+
+if TYPE_CHECKING:
+    from policy.pretrain import Pretraining
+    from station.session.folder import SessionFolder
+
+PATHS = ("latent", "raw")
+"""Mean latent through the bottleneck, which steering starts from; and the embedding as it is."""
+
+
+class TrainingError(StationError):
+    """There is nothing to train on, or the session has outgrown training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """What came out; also written as ``base/report.json``."""
+
+    base_hash: str
+    demos: int
+    stages: list[dict[str, Any]]
+    """Per stage: gradient steps, whether it converged, last held-out losses."""
+    seconds: float
+    """Training only, without the judgement."""
+    paths: dict[str, Rate]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> TrainingReport:
+    """Train and judge the base of `folder`; what is already done is not done again.
+
+    Raises:
+        TrainingError: no usable demonstrations, or online episodes hold features of an older base.
+        LockedError: an engine or another command works on the session.
+    """
+    with WriterLock(folder.lock):
+        journal = Journal(folder.journal, writable=True)
+        demos = usable_demos(journal.ledger(), successes_only=folder.task.demonstrations.successes_only)
+        if not demos:
+            raise TrainingError(
+                f"{folder.path} holds no usable demonstration. Import some with 'station import', or label them."
+            )
+        if not _trained_on(journal.ledger(), demos):
+            _refuse_if_online(folder, journal.ledger())
+            _train_base(folder, journal, demos, reporter, device)
+        for path in PATHS:
+            _judge(folder, journal, path, reporter, device)
+        return _write_report(folder, journal.ledger())
+
+
+def usable_demos(ledger: Ledger, *, successes_only: bool) -> list[EpisodeStatus]:
+    """Demonstrations that may be learnt from, in the order of their names: not void, and a success where asked."""
+    chosen = [
+        status
+        for status in ledger.episodes.values()
+        if status.kind is EpisodeKind.DEMO
+        and not status.void
+        and (status.outcome is Outcome.SUCCESS or not successes_only)
+    ]
+    return sorted(chosen, key=lambda status: status.id)
+
+
+def trained(folder: SessionFolder) -> bool:
+    """Whether the base is trained on the demonstrations that are there now, and both its paths are judged."""
+    ledger = Journal(folder.journal).ledger()
+    demos = usable_demos(ledger, successes_only=folder.task.demonstrations.successes_only)
+    return _trained_on(ledger, demos) and all(verdict(ledger, path) is not None for path in PATHS)
+
+
+def verdict(ledger: Ledger, path: str) -> Rate | None:
+    """Success of one path of the base that was trained last, None until it is judged."""
+    from station.session.status import wilson
+
+    training = ledger.lines.get("training", [])
+    judged = [line for line in ledger.lines.get("base_evaluation", []) if line.fields["path"] == path]
+    if not training or not judged or judged[-1].seq < training[-1].seq:
+        return None
+    return wilson(sum(judged[-1].fields["outcomes"]), judged[-1].fields["n"])
+
+
+def _fingerprint(demos: Sequence[EpisodeStatus]) -> str:
+    return hashlib.sha256("\n".join(status.id for status in demos).encode()).hexdigest()[:16]
+
+
+def _trained_on(ledger: Ledger, demos: Sequence[EpisodeStatus]) -> bool:
+    lines = ledger.lines.get("training", [])
+    return bool(lines) and lines[-1].fields["demos"] == _fingerprint(demos)
+
+
+def _refuse_if_online(folder: SessionFolder, ledger: Ledger) -> None:
+    if any(status.kind is not EpisodeKind.DEMO for status in ledger.episodes.values()):
+        raise TrainingError(
+            f"{folder.path} already has online episodes, and they hold features of its base. "
+            "Import the new demonstrations into a new session ('station new') and train there.",
+            exit_code=ExitCode.REFUSED,
+        )
+
+
+def _train_base(
+    folder: SessionFolder, journal: Journal, demos: Sequence[EpisodeStatus], reporter: Reporter, device: str
+) -> None:
+    """Train the base and its bottleneck, from the last checkpoint if these demonstrations left one."""
+    from datasets.windows import TrainingWindows
+    from policy.base import BasePolicy
+    from policy.pretrain import Pretraining
+
+    task, began = folder.task, time.monotonic()
+    store = EpisodeStore(folder.demos)
+    episodes = [store.load(status.id) for status in demos]
+    windows = TrainingWindows.from_episodes(episodes, n_obs=task.policy.n_obs, horizon=task.policy.horizon)
+    base = BasePolicy(windows.spec, task.policy, task.bottleneck, seed=folder.seed).to(device)
+    _clear_if_other(folder.base, _fingerprint(demos))
+    pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base)
+    _work(pretraining, reporter)
+    journal.append(
+        "training",
+        stage="done",
+        demos=_fingerprint(demos),
+        episodes=len(demos),
+        stages=[
+            {
+                "stage": done.stage.value,
+                "iterations": done.iterations,
+                "converged": done.converged,
+                **done.held_out,
+            }
+            for done in pretraining.reports
+        ],
+        base_hash=base.hash,
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+def _work(pretraining: Pretraining, reporter: Reporter) -> None:
+    """Run the loop; an interruption waits for the end of a gradient step and leaves a checkpoint."""
+    for warning in pretraining.warnings:
+        reporter.event("finding", usable=True, file=str(pretraining.folder), detail=warning)
+    with deferred() as interrupted:
+        for now in pretraining:
+            if now.preparing is not None:
+                reporter.progress("embeddings", round(100 * now.preparing), 100)
+            else:
+                figures = {"eta": now.eta, "loss": now.loss, "held_out": now.held_out}
+                reporter.progress(now.stage.value, now.iteration, now.total, **figures)
+            if interrupted() and not now.finished:
+                pretraining.save()
+                raise KeyboardInterrupt
+
+
+def _clear_if_other(path: Path, fingerprint: str) -> None:
+    """Throw away a base that was trained, or half trained, from other demonstrations."""
+    mark = path / "demos"
+    if path.exists() and any(path.iterdir()) and (not mark.exists() or mark.read_text() != fingerprint):
+        shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+    mark.write_text(fingerprint)
+
+
+def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporter, device: str) -> None:
+    """Success of one path on the evaluation layouts, measured once."""
+    from station.evaluation import Judgement, judge_base
+
+    if verdict(journal.ledger(), path) is None:
+        judgement = Judgement(
+            layouts="evaluation", seed=folder.seed, n=folder.task.session.base_evaluation_episodes
+        )
+        outcomes = judge_base(folder, path, judgement, reporter=reporter, device=device)
+        journal.append(
+            "base_evaluation", path=path, layouts=judgement.layouts, n=len(outcomes), outcomes=outcomes
+        )
+    known = verdict(journal.ledger(), path)
+    if known is not None:
+        reporter.event(
+            "result", path=path, successes=known.successes, n=known.n, low=known.low, high=known.high
+        )
+
+
+def _write_report(folder: SessionFolder, ledger: Ledger) -> TrainingReport:
+    line = ledger.lines["training"][-1]
+    report = TrainingReport(
+        base_hash=line.fields["base_hash"],
+        demos=line.fields["episodes"],
+        stages=line.fields["stages"],
+        seconds=line.fields["seconds"],
+        paths={path: rate for path in PATHS if (rate := verdict(ledger, path)) is not None},
+    )
+    partial = folder.base / "report.json.partial"
+    partial.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    partial.replace(folder.base / "report.json")
+    return report
