@@ -20,8 +20,8 @@ TAIL_TICKS = 2
 """Members may differ in length by this much; the longer ones lose their end."""
 NORM_TOLERANCE = 1e-2
 """A quaternion whose length is off by less is normalised."""
-GRIPPER_TOLERANCE = 0.05
-"""A gripper reading this far outside 0..1 is clipped."""
+GRIPPER_TOLERANCE = 0.1
+"""A gripper may read this far outside 0..1, as springy ones do; a command there is clipped."""
 
 _PER_TICK = (
     "joint_angles",
@@ -51,11 +51,11 @@ def usable(recording: VrRecording, spec: DataSpec) -> tuple[VrRecording, list[st
     recording, notes = _cut_tail(_wanted_cameras(recording, spec))
     _require_finite(recording)
     _require_increasing(recording)
+    _require_gripper_range(recording)
     changed: dict[str, Any] = {}
     for name in _POSES:
         changed[name] = _unit_quaternions(name, getattr(recording, name), notes)
-    for name in _GRIPPERS:
-        changed[name] = _gripper_range(name, getattr(recording, name), notes)
+    changed["action_gripper"] = _clipped(recording.action_gripper, notes)
     return replace(recording, **changed), notes
 
 
@@ -135,10 +135,17 @@ def _unit_quaternions(name: str, poses: NDArray[np.float64], notes: list[str]) -
     return np.concatenate([poses[:, :3], poses[:, 3:] / norms[:, None]], axis=1)
 
 
-def _gripper_range(name: str, values: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
-    low, high = float(values.min()), float(values.max())
-    if low < -GRIPPER_TOLERANCE or high > 1 + GRIPPER_TOLERANCE:
-        raise RecordingError(f"'{name}' runs from {low:.3g} to {high:.3g}, not from 0 (closed) to 1 (open)")
-    if low < 0 or high > 1:
-        notes.append(f"clipped '{name}' to 0..1")
-    return np.clip(values, 0, 1)
+def _require_gripper_range(recording: VrRecording) -> None:
+    for name in _GRIPPERS:
+        values = getattr(recording, name)
+        low, high = float(values.min()), float(values.max())
+        if low < -GRIPPER_TOLERANCE or high > 1 + GRIPPER_TOLERANCE:
+            raise RecordingError(
+                f"'{name}' runs from {low:.3g} to {high:.3g}, not from 0 (closed) to 1 (open)"
+            )
+
+
+def _clipped(command: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+    if command.min() < 0 or command.max() > 1:
+        notes.append("clipped 'action_gripper' to 0..1")
+    return np.clip(command, 0, 1)

@@ -6,6 +6,7 @@ picture nearest in time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +43,14 @@ class Timeline:
     """Ticks trimmed from the start."""
     clutch_off: int
     """Ticks dropped after the start because the arm did not follow the hand."""
-    steps: int
-    """T control steps that fit."""
+    step_time: Array
+    """[T+1] s of closed time of every control step; the last is the last tick, where the task was finished."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.step_time) - 1
 
     @property
     def ranges(self) -> list[list[int]]:
@@ -67,22 +73,23 @@ def timeline(recording: VrRecording, control_hz: float, shortest: int) -> Timeli
         RecordingError: nothing moves, fewer than `shortest` steps remain, or a gap cannot be bridged honestly.
     """
     following = np.flatnonzero(recording.clutch)
-    start = first_motion(recording, following)
+    period = tick(recording.observation_time)
+    still = first_motion(recording, following)
+    # steps are counted back from the end, so one control period of stillness makes sure that no motion is cut
+    start = max(0, still - math.ceil(1 / (control_hz * period) - 1e-6)) if period else still
     kept = following[following >= start]
-    closed, notes = _close_gaps(recording, kept)
-    # the small surplus keeps a recording whose rate is a multiple of the task's from losing its last step
+    closed, notes = _close_gaps(recording, kept, period)
+    # the small surplus keeps a recording whose rate is a multiple of the task's from losing a step
     steps = int((closed[-1] + 1e-6) * control_hz)
     if steps < shortest:
-        raise RecordingError(
-            f"too short: {max(steps, 0)} control steps of motion, at least {shortest} are needed"
-        )
+        raise RecordingError(f"too short: {steps} control steps of motion, at least {shortest} are needed")
     return Timeline(
         kept=kept,
         recorded=recording.observation_time[kept],
         closed=closed,
-        idle=start,
-        clutch_off=len(recording.clutch) - start - len(kept),
-        steps=steps,
+        idle=int(kept[0]),
+        clutch_off=len(recording.clutch) - int(kept[0]) - len(kept),
+        step_time=closed[-1] - np.arange(steps, -1, -1, dtype=np.float64) / control_hz,
         notes=notes,
     )
 
@@ -138,10 +145,9 @@ def nearest(stamps: Array, time: Array) -> Indices:
     return np.where(time - stamps[left] <= stamps[right] - time, left, right).astype(np.int64)
 
 
-def _close_gaps(recording: VrRecording, kept: Indices) -> tuple[Array, tuple[str, ...]]:
+def _close_gaps(recording: VrRecording, kept: Indices, period: float) -> tuple[Array, tuple[str, ...]]:
     """[len(kept)] s since the first kept tick with clutch-off stretches closed to one period; and what was seen."""
     time = recording.observation_time
-    period = tick(time)
     passed = np.diff(time[kept])
     reopened = np.diff(kept) > 1
     _require_no_jump(recording, kept, reopened)

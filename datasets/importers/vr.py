@@ -130,7 +130,7 @@ def convert(recording: VrRecording, line: Timeline, spec: DataSpec, header: Epis
 
     Action t is the pose that was commanded for the instant of observation t+1.
     """
-    kept, time = line.kept, np.arange(line.steps + 1, dtype=np.float64) * spec.dt
+    kept, time = line.kept, line.step_time
     due = line.close(recording.action_time[kept]) + tick(recording.action_time)
     pose = poses_at(recording.action_pose[kept], due, time[1:])
     gripper = np.interp(time[1:], due, recording.action_gripper[kept])
@@ -291,6 +291,7 @@ def _ordinal(name: str, ledger: Ledger) -> int:
 def _header(
     name: str, ordinal: int, finding: Finding, recording: VrRecording, line: Timeline, spec: DataSpec
 ) -> EpisodeHeader:
+    layout = recording.attributes.get("layout")
     return EpisodeHeader(
         id=name,
         kind=EpisodeKind.DEMO,
@@ -298,7 +299,7 @@ def _header(
         spec=spec,
         ending=Ending.RECORDED,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        layout=dict(recording.attributes.get("layout", {})),
+        layout=layout if isinstance(layout, dict) else {},
         method=finding.style,
         source={
             "format": "vr",
