@@ -5,7 +5,7 @@ One object drives one arm. It commands joint servos; it neither steps the physic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -89,11 +89,14 @@ class ArmKinematics:
         jacobian = self._jacobian
         system = jacobian @ jacobian.T
         system.flat[::7] += _DAMPING**2
-        step = jacobian.T @ np.linalg.solve(system, error)
-        largest = np.abs(step).max()
+        mujoco.mju_cholFactor(system, 0.0)
+        mujoco.mju_cholSolve(error, system, error)
+        step = jacobian.T @ error
+        largest = float(np.abs(step).max())
         if largest > longest:
             step *= longest / largest
-        return np.clip(joints + step, self._low, self._high)
+        reached: Array = np.minimum(np.maximum(joints + step, self._low), self._high)
+        return reached
 
     def solve(self, pose: Pose) -> Array:
         """Joint angles [6] rad of a pose in front of the arm, elbow up."""
@@ -173,4 +176,4 @@ class CartesianServo:
         velocity[:3] = (pose.position - old.pose.position) / TICK
         velocity[3:] = rotation_between(old.pose.quaternion, pose.quaternion) / TICK
         closing = (pose.gripper - old.pose.gripper) / TICK
-        self.state = replace(old, joints=joints, pose=pose, velocity=velocity, gripper_velocity=closing)
+        self.state = ServoState(joints=joints, pose=pose, velocity=velocity, gripper_velocity=closing)

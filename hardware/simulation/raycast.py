@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 Shadows = Literal["none", "half", "full"]
 
 LAMP = np.array([0.55, -0.45, 1.5])
-"""m, base frame."""
+"""m, base frame; far enough to shade with one direction, near enough for shadows to spread."""
+_TO_LAMP = (LAMP - [0.42, 0.0, 0.0]) / np.linalg.norm(LAMP - [0.42, 0.0, 0.0])
 _SKY = np.array([0.80, 0.86, 0.92])
 _AMBIENT = 0.45
 _FAR = 10.0
@@ -63,7 +64,10 @@ class RayCamera:
         right, up = np.array(view.right), np.array(view.up)
         self._axes = np.stack([right, up, np.cross(right, up)], axis=1)  # camera -> mount
         self._rays = _pinhole_rays(height, width, view.fov)
-        self._colours = model.geom_rgba[:, :3].astype(np.float64)
+        sky = (
+            np.array([_SKY]) / _AMBIENT
+        )  # last row, so that geom -1 finds it; a miss has no normal, hence no lamp
+        self._colours = 255.0 * np.concatenate([model.geom_rgba[:, :3], sky])
         self._site = -1 if view.site is None else model.site(view.site).id
         count = height * width
         self._geom = np.empty(count, np.int32)
@@ -75,17 +79,15 @@ class RayCamera:
         origin, axes = self._pose(data)
         rays = self._rays @ axes.T
         self._cast(data, origin, rays)
-        normals = self._normal.reshape(-1, 3)
-        points = origin + rays * self._distance[:, None]
-        to_lamp = LAMP - points
-        to_lamp /= np.sqrt(np.einsum("ij,ij->i", to_lamp, to_lamp))[:, None]
-        lambert = np.clip(np.einsum("ij,ij->i", normals, to_lamp), 0.0, None)
-        light = _AMBIENT + (1.0 - _AMBIENT) * lambert * self._lit(data, points)
-        picture = self._colours[self._geom] * light[:, None]
-        picture[self._geom < 0] = _SKY
-        np.multiply(picture, 255.0, out=picture)
-        pixels: Image = np.minimum(picture, 255.0).astype(np.uint8)
-        return pixels.reshape(*self._shape, 3)
+        light = self._normal.reshape(-1, 3) @ _TO_LAMP
+        np.maximum(light, 0.0, out=light)
+        light *= self._lit(data, origin, rays)
+        light *= 1.0 - _AMBIENT
+        light += _AMBIENT
+        picture = self._colours[self._geom]
+        picture *= light[:, None]
+        np.minimum(picture, 255.0, out=picture)
+        return picture.astype(np.uint8).reshape(*self._shape, 3)
 
     def _pose(self, data: mujoco.MjData) -> tuple[Array, Array]:
         if self._site < 0:
@@ -101,20 +103,21 @@ class RayCamera:
         )  # fmt: skip
         self._distance[self._geom < 0] = _FAR
 
-    def _lit(self, data: mujoco.MjData, points: Array) -> Array | float:
-        """1 where the lamp reaches a point, 0 in shadow, [height * width]."""
+    def _lit(self, data: mujoco.MjData, origin: Array, rays: Array) -> Array | float:
+        """1 where the lamp reaches what a ray hit, 0 in shadow, [height * width]."""
         if self._shadows == "none":
             return 1.0
         height, width = self._shape
         step = 2 if self._shadows == "half" else 1
-        sparse = points.reshape(height, width, 3)[::step, ::step]
-        towards = np.ascontiguousarray(sparse.reshape(-1, 3) - LAMP)
-        count = len(towards)
+        sparse = rays.reshape(height, width, 3)[::step, ::step]
+        reach = self._distance.reshape(height, width, 1)[::step, ::step]
+        towards = sparse * reach + (origin - LAMP)
+        count = towards.shape[0] * towards.shape[1]
         geom, distance = np.empty(count, np.int32), np.empty(count)
         mujoco.mj_multiRay(
             self._model, data, LAMP, towards.ravel(), None, True, -1, geom, distance, None, count, _FAR
         )
-        lit = ((distance >= _OCCLUDED) | (geom < 0)).astype(np.float64).reshape(sparse.shape[:2])
+        lit = ((distance >= _OCCLUDED) | (geom < 0)).astype(np.float64).reshape(towards.shape[:2])
         if step == 2:
             lit = lit.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
         return lit.reshape(-1)

@@ -28,6 +28,8 @@ TOOL_OFFSET = 0.172
 """From the flange to the middle of the finger pads, m."""
 
 ORANGE_RADIUS = 0.036
+ORANGE_DISC = 0.018
+"""Height of the orange's upright side, m, where the finger pads hold it; the dome above is as high again."""
 SKEWER_LENGTH = 0.066
 """Half the length of the skewer through the orange, along the orange's y, m."""
 FILTER_HEIGHT = 0.085
@@ -183,23 +185,15 @@ def _tray_xml() -> str:
 
 
 def _orange_xml() -> str:
-    """Five stacked cylinders, the cut face down, and the skewer through them; the frame is in the cut face."""
-    slices = ((0.018, 0.036), (0.006, 0.0315), (0.005, 0.027), (0.004, 0.020), (0.003, 0.012))
-    parts, bottom = [], 0.0
-    for thickness, radius in slices:
-        touch = "thing" if bottom < 0.02 else "looks"
-        parts.append(
-            f'<geom class="{touch}" type="cylinder" pos="0 0 {bottom + thickness / 2:.4f}" '
-            f'size="{radius} {thickness / 2:.4f}" mass="{0.085 * thickness / 0.036:.4f}" '
-            'rgba=".96 .55 .1 1"/>'
-        )
-        bottom += thickness
-    skewer = (
-        f'<geom name="skewer" class="thing" type="box" pos="0 0 .014" size=".004 {SKEWER_LENGTH} .003" '
-        'mass=".005" rgba=".25 .55 .2 1"/>'
-    )
-    place = f"{TRAY.x} {TRAY.y} {TRAY.floor}"
-    return f'<body name="orange" pos="{place}"><freejoint/>{"".join(parts)}{skewer}</body>'
+    """A disc with a dome, the cut face down, and the skewer through both; the body's frame is in the cut face."""
+    disc, colour = ORANGE_DISC / 2, 'rgba=".96 .55 .1 1"'
+    dome = ORANGE_DISC - 0.0005  # stops short of the cut face, so that only the disc stands on things
+    return f"""<body name="orange" pos="{TRAY.x} {TRAY.y} {TRAY.floor}"><freejoint/>
+ <geom class="thing" type="cylinder" pos="0 0 {disc}" size="{ORANGE_RADIUS} {disc}" mass=".055" {colour}/>
+ <geom class="thing" type="ellipsoid" pos="0 0 {ORANGE_DISC}" size="{ORANGE_RADIUS} {ORANGE_RADIUS} {dome}"
+  mass=".03" {colour}/>
+ <geom name="skewer" class="thing" type="box" pos="0 0 .014" size=".004 {SKEWER_LENGTH} .003" mass=".005"
+  rgba=".25 .55 .2 1"/></body>"""
 
 
 def _juicer_xml() -> str:
