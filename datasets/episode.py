@@ -52,7 +52,7 @@ class EpisodeHeader:
     """Everything about an episode that is not an array."""
 
     id: str
-    """Unique in its session, safe as a folder name: ``online-000012``, ``evaluation-000003``, ``demo-<fingerprint>``."""
+    """Unique in its session and fit for a folder: ``online-000012``, ``evaluation-000003``, ``demo-<fingerprint>``."""
     kind: EpisodeKind
     ordinal: int
     spec: DataSpec
