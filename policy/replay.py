@@ -123,13 +123,13 @@ class _Column:
 
     def extend(self, rows: NDArray[Any]) -> None:
         """Append rows [n, ...]."""
-        self.reserve(len(rows))
-        self.array[self.size : self.size + len(rows)] = rows
-        self.size += len(rows)
+        self.skip(len(rows))
+        self.array[self.size - len(rows) : self.size] = rows
 
-    def reserve(self, more: int) -> None:
-        """Make room for `more` rows."""
-        while self.size + more > len(self.array):
+    def skip(self, count: int) -> None:
+        """Append rows to be written later."""
+        self.size += count
+        while self.size > len(self.array):
             self.array = np.concatenate([self.array, np.zeros_like(self.array)])
 
 
@@ -323,12 +323,13 @@ class Replay:
         )
         for name, column in self._features.items():
             column.extend(chunk_record.features[name])
-        # The row of the final observation has no decision: one row of padding keeps all columns aligned.
         for name, column in self._decisions.items():
-            column.extend(np.concatenate([chunk_record.decisions[name], column.array[:1] * 0.0]))
-        self._length.extend(np.append(chunk_record.chunk_length, 0))
-        self._reward.extend(np.zeros(chunks + 1, np.float32))
-        self._discount.extend(np.zeros(chunks + 1, np.float32))
+            column.extend(chunk_record.decisions[name])
+            column.skip(1)  # the final observation has no decision; all columns stay aligned
+        self._length.extend(chunk_record.chunk_length)
+        self._length.skip(1)
+        self._reward.skip(chunks + 1)
+        self._discount.skip(chunks + 1)
 
     def _unfit(self, chunk_record: ChunkRecord) -> str:
         """Why nothing can be learnt from this record; empty when it is fit."""

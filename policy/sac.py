@@ -286,8 +286,8 @@ class SAC:
         q = self._critic_net(weights, context, steered)[..., 0]  # [n, B]
         return 0.5 * (torch.tanh(q) + 1.0) if self.settings.bounded_q else q
 
-    def _targets(self, batch: SACBatch, rng: np.random.Generator) -> Tensor:
-        """y [B]: reward + discount * the smaller of two target critics at the steered successor."""
+    def _targets(self, batch: SACBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """y [B]: reward + discount * the smaller of two target critics at the steered successor; and figures."""
         with torch.no_grad():
             action, log_prob = self._sample(batch.next_state, rng)
             weights = self._critic_net.unpack(self._target)
@@ -298,14 +298,20 @@ class SAC:
             q = self._q(weights, batch.next_context, steered).amin(0)
             if self.settings.backup_entropy:
                 q = q - self.alpha * log_prob
-            return torch.addcmul(batch.reward, batch.discount, q)
+            return torch.addcmul(batch.reward, batch.discount, q), _spread(action, log_prob)
 
     def _update_critics(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, float]:
-        y = self._targets(batch, rng)
+        y, figures = self._targets(batch, rng)
         q = self._q(self._critic_net.unpack(self._critic), batch.context, batch.steered)
         loss = (q - y).square().mean(1).sum()
         self._descend("critic", self._critic, loss)
-        return {"critic_loss": loss.item(), "q": q.detach().mean().item(), "target_q": y.mean().item()}
+        return {
+            "critic_loss": loss.item(),
+            "q": q.detach().mean().item(),
+            "target_q": y.mean().item(),
+            "alpha": self.alpha,
+            **figures,
+        }
 
     def _update_actor(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, float]:
         action, log_prob = self._sample(batch.state, rng)
@@ -314,15 +320,13 @@ class SAC:
         q = self._q(weights, batch.context, steered).mean(0)
         loss = (self.alpha * log_prob - q).mean()
         self._descend("actor", self._actor, loss)
-        mean_log_prob = log_prob.detach().mean()
         # d/d(log alpha) of -alpha (log pi + target entropy), averaged over the batch.
-        self._log_alpha.grad = -self._log_alpha.exp() * (mean_log_prob + self.target_entropy)
+        self._log_alpha.grad = -self._log_alpha.exp() * (log_prob.detach().mean() + self.target_entropy)
         self._optimisers["log_alpha"].step()
         return {
             "actor_loss": loss.item(),
             "alpha": self.alpha,
-            "entropy": -mean_log_prob.item(),
-            "action_rms": action.detach().square().mean().sqrt().item(),
+            **_spread(action.detach(), log_prob.detach()),
         }
 
     def _descend(self, name: str, weights: Tensor, loss: Tensor) -> None:
@@ -330,6 +334,11 @@ class SAC:
         gradient.mul_(torch.clamp(self.settings.grad_clip / (gradient.norm() + 1e-6), max=1.0))
         weights.grad = gradient
         self._optimisers[name].step()
+
+
+def _spread(action: Tensor, log_prob: Tensor) -> dict[str, float]:
+    """How widely the actor acts: magnitude of its actions and estimated entropy."""
+    return {"action_rms": action.square().mean().sqrt().item(), "entropy": -log_prob.mean().item()}
 
 
 def _adam(weights: Tensor, lr: float) -> torch.optim.Adam:

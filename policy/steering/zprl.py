@@ -171,9 +171,8 @@ class ZPRL(Steering):
         for _ in range(planned):
             transitions = replay.sample(rng, self.settings.batch, ("c", "z"))
             step = self.sac.update(self._batch(transitions), rng, train_actor=train_actor)
-            if "action_rms" in step:
-                step["rms_ratio"] = self.lam * step["action_rms"] / _rms(transitions.features["z"])
             metrics = {**metrics, **step}
+            metrics["rms_ratio"] = self.lam * step["action_rms"] / max(_rms(transitions.features["z"]), 1e-9)
             yield metrics
 
     def state(self) -> dict[str, Tensor]:

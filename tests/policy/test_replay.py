@@ -141,6 +141,21 @@ def test_replay_rebuilt_from_the_store_equals_the_running_one(shelf: Shelf) -> N
     assert bool((one.reward == other.reward).all())
 
 
+def test_a_running_replay_equals_a_rebuilt_one_after_any_history(shelf: Shelf) -> None:
+    rng, ledger, running = stream(4, "history"), Ledger(), Replay(RECORD, timeout=Timeout.BOOTSTRAP)
+    labels = [None, *Outcome]
+    for _ in range(300):
+        ordinal = int(rng.integers(6))
+        entry = status(ordinal, 3, labels[int(rng.integers(len(labels)))])
+        ledger.episodes[entry.id] = replace(entry, void=bool(rng.integers(4) == 0))
+        if rng.integers(2):
+            running.sync(ledger, shelf.load)
+            rebuilt = Replay(RECORD, timeout=Timeout.BOOTSTRAP)
+            rebuilt.sync(ledger, shelf.load)
+            assert running.entries == rebuilt.entries == tuple(sorted(rebuilt.entries))
+            assert running.fingerprint() == rebuilt.fingerprint()
+
+
 def test_next_features_are_those_of_the_following_decision_and_never_of_another_episode(shelf: Shelf) -> None:
     replay = Replay(RECORD)
     replay.sync(ledger_of(e0=Outcome.SUCCESS, e1=Outcome.FAILURE), shelf.load)
