@@ -24,10 +24,10 @@ from station.commands.options import (
     reporter,
 )
 from station.errors import UsageError
-from station.headless import Goal, engine_arguments
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
+    from station.headless import Goal
     from station.session.folder import SessionFolder
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -53,6 +53,7 @@ def demo(
 ) -> None:
     """The whole job from an empty folder: demonstrations, training, a session that learns. Resumes by itself."""
     from station import demo as pipeline
+    from station.headless import Goal, engine_arguments
 
     folder = pipeline.open_or_create(sessions.place(session or DEMO_SESSION), task=task, seed=seed)
     goal = Goal(episodes=episodes, chunks=chunks)
@@ -82,6 +83,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Start or resume a session: its engine, and the UI unless --headless."""
+    from station.headless import Goal, engine_arguments
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
@@ -154,5 +156,7 @@ def _run_headless(
 ) -> None:
     from station import headless
 
-    arguments = engine_arguments(headless=True, autopilot=True, mistakes=mistakes, cells=cells, goal=goal)
+    arguments = headless.engine_arguments(
+        headless=True, autopilot=True, mistakes=mistakes, cells=cells, goal=goal
+    )
     headless.run(folder, arguments, goal=goal, reporter=report)

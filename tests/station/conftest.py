@@ -1,0 +1,53 @@
+"""One tiny session with demonstrations and a trained base, made once from the embedded cell; each test gets a copy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from station import demo
+from station.cli import app
+from station.config import load_task, task_to_toml
+from station.reporting import SilentReporter
+from station.session.folder import SessionFolder
+
+Station = Callable[..., Result]
+
+
+@pytest.fixture
+def station() -> Station:
+    """The command line: ``station("status", path, "--json")``."""
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(app, [str(word) for word in words], prog_name="station")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task file with everything as small as it goes."""
+    task = load_task("place-orange-tiny")
+    session = task.session.model_copy(update={"base_evaluation_episodes": 2, "cells": 1, "episode_steps": 8})
+    path = tmp_path_factory.mktemp("task") / "tiny.toml"
+    path.write_text(task_to_toml(task.model_copy(update={"session": session})))
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Path:
+    """A session folder after all stages of the demo, before its first online episode. Not to be changed."""
+    folder = demo.open_or_create(tmp_path_factory.mktemp("sessions") / "tiny", task=str(tiny_task), seed=3)
+    demo.prepare(folder, reporter=SilentReporter())
+    return folder.path
+
+
+@pytest.fixture
+def session(trained: Path, tmp_path: Path) -> SessionFolder:
+    """A copy of the trained session, to do with as one likes."""
+    shutil.copytree(trained, tmp_path / "session")
+    return SessionFolder.open(tmp_path / "session")

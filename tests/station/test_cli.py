@@ -1,0 +1,201 @@
+"""The command line as a script or a newcomer meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+from datasets.journal import Journal
+from datasets.lock import WriterLock
+from station.cli import app
+from station.session.folder import SessionFolder
+from tests.station.conftest import Station
+
+
+def first_episode(session: SessionFolder) -> str:
+    return next(iter(Journal(session.journal).ledger().episodes))
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, station.cli;"
+        "print(sorted({'torch', 'mujoco', 'textual', 'zarr', 'numpy', 'pydantic'} & set(sys.modules)))"
+    )
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "[]"
+
+
+def test_help_documents_the_exit_codes(station: Station) -> None:
+    shown = station("--help")
+    assert shown.exit_code == 0
+    assert "Exit codes" in shown.output
+
+
+@pytest.mark.parametrize("command", [command.name for command in app.registered_commands])
+def test_every_command_explains_itself(station: Station, command: str) -> None:
+    shown = station(command, "--help")
+    assert shown.exit_code == 0
+    assert "Usage: station" in shown.output
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest(station: Station) -> None:
+    result = station("statsu")
+    assert result.exit_code == 2
+    assert "status" in result.output
+
+
+def test_an_unknown_task_is_answered_with_the_nearest(station: Station, tmp_path: Path) -> None:
+    result = station("new", tmp_path / "s", "--task", "place-ornage")
+    assert result.exit_code == 2
+    assert "place-orange" in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_unknown_session_is_answered_with_the_nearest(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_task: Path
+) -> None:
+    monkeypatch.setenv("STATION_SESSIONS", str(tmp_path))
+    assert station("new", "oranges", "--task", tiny_task).exit_code == 0
+    result = station("status", "orange")
+    assert result.exit_code == 2
+    assert "oranges" in result.output
+
+
+def test_a_new_session_counts_nothing(station: Station, tmp_path: Path, tiny_task: Path) -> None:
+    station("new", tmp_path / "s", "--task", tiny_task, "--seed", 5)
+    facts = json.loads(station("status", tmp_path / "s", "--json").stdout)
+    assert facts["state"] == "empty"
+    assert (facts["demos"], facts["episodes"], facts["base_success"], facts["eval"]) == (0, 0, None, [])
+    assert SessionFolder.open(tmp_path / "s").seed == 5
+
+
+def test_a_session_is_never_made_twice(station: Station, session: SessionFolder, tiny_task: Path) -> None:
+    before = (session.path / "session.toml").read_bytes()
+    assert station("new", session.path, "--task", tiny_task).exit_code == 1
+    assert (session.path / "session.toml").read_bytes() == before
+
+
+def test_status_of_a_trained_session_comes_from_its_folder(station: Station, session: SessionFolder) -> None:
+    facts = json.loads(station("status", session.path, "--json").stdout)
+    assert facts["state"] == "trained"
+    assert facts["demos"] == 2
+    assert facts["base"]["n"] == 2
+
+
+def test_a_session_of_a_newer_station_is_refused_untouched(station: Station, session: SessionFolder) -> None:
+    file = session.path / "session.toml"
+    file.write_text(file.read_text().replace("schema = 1", "schema = 99"))
+    before = {path: path.stat().st_mtime_ns for path in session.path.rglob("*")}
+    result = station("run", session.path, "--headless", "--autopilot")
+    assert result.exit_code == 4
+    assert "newer" in result.output
+    assert {path: path.stat().st_mtime_ns for path in session.path.rglob("*")} == before
+
+
+def test_a_held_session_is_refused_with_the_holders_pid(station: Station, session: SessionFolder) -> None:
+    with WriterLock(session.lock):
+        result = station("label", session.path, first_episode(session), "failure")
+    assert result.exit_code == 3
+    assert "process" in result.output
+
+
+def test_mistakes_under_json_are_json(station: Station, tmp_path: Path) -> None:
+    result = station("status", tmp_path / "nothing", "--json")
+    line = json.loads(result.stdout)
+    assert line["event"] == "error"
+    assert line["exit_code"] == result.exit_code == 2
+
+
+def test_headless_without_autopilot_is_refused(station: Station, session: SessionFolder) -> None:
+    assert station("run", session.path, "--headless").exit_code == 2
+
+
+def test_labels_can_be_changed_voided_and_restored_offline(station: Station, session: SessionFolder) -> None:
+    name = first_episode(session)
+
+    def stands() -> tuple[object, bool, str]:
+        status = Journal(session.journal).ledger().episodes[name]
+        return status.outcome, status.void, status.by
+
+    station("label", session.path, name, "failure")
+    assert stands() == ("failure", False, "command")
+    station("label", session.path, name, "void")
+    assert stands() == ("failure", True, "command")
+    station("label", session.path, name, "restore")
+    station("label", session.path, name, "undo")
+    assert stands() == (None, False, "command")
+
+
+def test_a_label_never_lands_on_another_episode(station: Station, session: SessionFolder) -> None:
+    before = session.journal.read_bytes()
+    assert station("label", session.path, "demo-0", "success").exit_code == 2
+    assert station("label", session.path, first_episode(session), "sucess").exit_code == 2
+    assert session.journal.read_bytes() == before
+
+
+def test_verify_finds_damage_and_sets_it_aside(station: Station, session: SessionFolder) -> None:
+    assert station("verify", session.path).exit_code == 0
+    name = first_episode(session)
+    files = [path for path in (session.demos / "episodes" / name).rglob("*") if path.is_file()]
+    victim = max(files, key=lambda path: path.stat().st_size)
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(bytes(data))
+    report = station("verify", session.path, "--json")
+    assert report.exit_code == 1
+    assert name in report.stdout
+    assert station("verify", session.path, "--set-aside").exit_code == 1
+    assert not (session.demos / "episodes" / name).exists()
+    assert list((session.demos / "quarantine").iterdir())
+
+
+def test_verify_of_a_new_session_is_no_alarm(station: Station, tmp_path: Path, tiny_task: Path) -> None:
+    station("new", tmp_path / "s", "--task", tiny_task)
+    assert station("verify", tmp_path / "s").exit_code == 0
+
+
+def test_import_refuses_broken_files_one_by_one_and_adds_nothing_twice(
+    station: Station, session: SessionFolder, tmp_path: Path, tiny_task: Path
+) -> None:
+    inbox, fresh = session.path / "recordings", tmp_path / "fresh"
+    (inbox / "broken.h5").write_bytes(b"no recording")
+    station("new", fresh, "--task", tiny_task)
+    result = station("import", fresh, inbox, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert lines[-1] == {"event": "done", "imported": 2, "duplicates": 0, "refused": 1}
+    assert [line["file"] for line in lines if line["event"] == "result" and line["refused"]] == [
+        str(inbox / "broken.h5")
+    ]
+    again = json.loads(station("import", fresh, inbox, "--json").stdout.splitlines()[-1])
+    assert (again["imported"], again["duplicates"]) == (0, 2)
+    assert json.loads(station("status", fresh, "--json").stdout)["demos"] == 2
+
+
+def test_a_dry_import_writes_nothing(
+    station: Station, session: SessionFolder, tmp_path: Path, tiny_task: Path
+) -> None:
+    station("new", tmp_path / "fresh", "--task", tiny_task)
+    result = station("import", tmp_path / "fresh", session.path / "recordings", "--dry-run", "--json")
+    findings = [json.loads(line) for line in result.stdout.splitlines()]
+    assert sum(line["event"] == "finding" and line["usable"] for line in findings) == 2
+    assert not (tmp_path / "fresh" / "journal.jsonl").exists()
+
+
+def test_import_of_nothing_is_a_sentence(station: Station, session: SessionFolder, tmp_path: Path) -> None:
+    assert station("import", session.path, tmp_path / "nowhere").exit_code == 2
+
+
+def test_export_writes_a_file_once(station: Station, session: SessionFolder, tmp_path: Path) -> None:
+    out = tmp_path / "out.hdf5"
+    assert station("export", session.path, "--format", "robomimic", "--out", out).exit_code == 0
+    with h5py.File(out) as file:
+        assert len(file["data"]) == 2
+    assert station("export", session.path, "--out", out).exit_code == 1
+    assert station("export", session.path, "--format", "robomimc", "--out", tmp_path / "x").exit_code == 1

@@ -1,0 +1,149 @@
+"""Training as a session's owner sees it: chosen demonstrations, one judgement, exact continuation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.journal import Journal
+from datasets.lock import LockedError, WriterLock
+from policy.base import BasePolicy
+from station import training
+from station.errors import ExitCode
+from station.reporting import JsonReporter, Reporter, SilentReporter
+from station.session.folder import SessionFolder
+
+
+class Recording(Reporter):
+    """Remembers what a job told, and may interfere."""
+
+    def __init__(self, interfere: Callable[[str, int], None] = lambda _stage, _done: None) -> None:
+        self.stages: list[str] = []
+        self.results: list[dict[str, Any]] = []
+        self._interfere = interfere
+
+    def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
+        self.stages.append(stage)
+        self._interfere(stage, done)
+
+    def event(self, kind: str, **facts: Any) -> None:
+        self.results.append({"event": kind, **facts})
+
+
+def untrained(session: SessionFolder) -> SessionFolder:
+    """The same session as it was after the import."""
+    lines = session.journal.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["op"] in ("episode", "label", "import")]
+    session.journal.write_bytes(b"".join(kept))
+    shutil.rmtree(session.base)
+    return session
+
+
+def weights(session: SessionFolder) -> str:
+    """Their hash, which the policy's file is checked against when it is read."""
+    return BasePolicy.load(session.base).hash
+
+
+def test_a_trained_session_knows_both_paths(session: SessionFolder) -> None:
+    ledger = Journal(session.journal).ledger()
+    assert training.trained(session)
+    assert all(
+        (rate := training.verdict(ledger, path)) is not None and rate.n == 2 for path in training.PATHS
+    )
+    report = json.loads((session.base / "report.json").read_text())
+    assert report["demos"] == 2
+    assert set(report["paths"]) == {"latent", "raw"}
+    assert [stage["stage"] for stage in report["stages"]] == ["base", "bottleneck"]
+
+
+def test_training_again_does_nothing_but_tell(session: SessionFolder) -> None:
+    before, told = session.journal.read_bytes(), Recording()
+    training.train(session, reporter=told)
+    assert session.journal.read_bytes() == before
+    assert told.stages == []
+    assert [result["path"] for result in told.results] == ["latent", "raw"]
+
+
+@pytest.mark.parametrize("stage", ["base", "bottleneck", "evaluate raw"])
+def test_interrupted_training_continues_to_the_same_weights(session: SessionFolder, stage: str) -> None:
+    expected = weights(session)
+    session = untrained(session)
+    struck = False
+
+    def interrupt(now: str, done: int) -> None:
+        nonlocal struck
+        if now == stage and done > 0 and not struck:
+            struck = True
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(session, reporter=Recording(interrupt))
+    assert not training.trained(session)
+    training.train(session, reporter=SilentReporter())
+    assert weights(session) == expected
+    lines = Journal(session.journal).ledger().lines
+    assert len(lines["training"]) == 1
+    assert [line.fields["path"] for line in lines["base_evaluation"]] == ["latent", "raw"]
+
+
+def test_void_and_failed_demonstrations_are_not_learnt_from(session: SessionFolder) -> None:
+    journal = Journal(session.journal, writable=True)
+    first, second = journal.ledger().episodes
+    journal.append("void", episode=first, by="command", reason="")
+    journal.append("label", episode=second, outcome="failure", by="command")
+    assert training.usable_demos(journal.ledger(), successes_only=True) == []
+    assert [demo.id for demo in training.usable_demos(journal.ledger(), successes_only=False)] == [second]
+    with pytest.raises(training.TrainingError, match="no usable demonstration"):
+        training.train(session, reporter=SilentReporter())
+
+
+def test_other_demonstrations_give_another_base(session: SessionFolder) -> None:
+    before = weights(session)
+    journal = Journal(session.journal, writable=True)
+    journal.append("void", episode=next(iter(journal.ledger().episodes)), by="command", reason="")
+    assert not training.trained(session)
+    training.train(session, reporter=SilentReporter())
+    assert weights(session) != before
+    assert training.trained(session)
+
+
+def test_a_base_that_online_episodes_rest_on_is_never_replaced(session: SessionFolder) -> None:
+    journal = Journal(session.journal, writable=True)
+    journal.append(
+        "episode",
+        id="online-000000",
+        kind="online",
+        ordinal=0,
+        steps=8,
+        chunks=1,
+        ending="horizon",
+        policy_version=0,
+    )
+    journal.append("void", episode=next(iter(journal.ledger().episodes)), by="command", reason="")
+    before = weights(session)
+    with pytest.raises(training.TrainingError) as refused:
+        training.train(session, reporter=SilentReporter())
+    assert refused.value.exit_code is ExitCode.REFUSED
+    assert weights(session) == before
+
+
+def test_training_and_an_engine_exclude_each_other(session: SessionFolder) -> None:
+    with WriterLock(session.lock), pytest.raises(LockedError):
+        training.train(session, reporter=SilentReporter())
+
+
+def test_json_progress_is_throttled_but_never_loses_the_end(tmp_path: Path) -> None:
+    now, lines = [0.0], list[str]()
+    told = JsonReporter(interval=1.0, clock=lambda: now[0], write=lines.append)
+    for done in range(1, 101):
+        now[0] += 0.1
+        told.progress("base", done, 100)
+    shown = [json.loads(line)["done"] for line in lines]
+    assert shown[-1] == 100
+    assert 8 <= len(shown) <= 13
