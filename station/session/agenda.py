@@ -17,7 +17,7 @@ from station.session.effects import (
     SaveCheckpoint,
 )
 from station.session.snapshot import Phase
-from station.session.state import Block, Round, Slot, State
+from station.session.state import Block, Round, Slot, State, episode_id
 
 Result = tuple[State, tuple[Effect, ...]]
 
@@ -108,7 +108,11 @@ def _online_round(state: State) -> Round:
         size = min(size, rules.episodes - done)
     slots = tuple(
         Slot(
-            episode=f"online-{ordinal:06d}", kind=EpisodeKind.ONLINE, ordinal=ordinal, layout=ordinal, row=row
+            episode=episode_id(EpisodeKind.ONLINE, ordinal),
+            kind=EpisodeKind.ONLINE,
+            ordinal=ordinal,
+            layout=ordinal,
+            row=row,
         )
         for row, ordinal in enumerate(range(state.next_online, state.next_online + size))
     )
@@ -120,7 +124,7 @@ def _evaluation_round(state: State, block: Block) -> Round:
     size = min(state.rules.cells, block.first + block.n - first)
     slots = tuple(
         Slot(
-            episode=f"evaluation-{ordinal:06d}",
+            episode=episode_id(EpisodeKind.EVALUATION, ordinal),
             kind=EpisodeKind.EVALUATION,
             ordinal=ordinal,
             layout=ordinal - block.first,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from datasets.episode import Ending
-from datasets.observation import FloatArray
+from datasets.observation import FloatArray, Image
 from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Layout, Step, StoppedError
 from policy.steering.interface import Steering, Window
@@ -118,6 +118,10 @@ class Rollout:
     def steps(self) -> int:
         """Steps of the longest running episode."""
         return max((run.recorder.steps for run in self._runs), default=0)
+
+    def newest_pictures(self) -> dict[str, Image]:
+        """What the first running episode's cell saw last; empty when nothing runs."""
+        return self._runs[0].recorder.newest.images if self._runs else {}
 
     def advance(self) -> Slice:
         """One control period for every running episode; decides first where a plan has run out."""

@@ -33,6 +33,11 @@ class Rules:
     """All cells are simulated: an episode that was cut off can be run again, exactly."""
 
 
+def episode_id(kind: EpisodeKind, ordinal: int) -> str:
+    """``online-000012``."""
+    return f"{kind.value}-{ordinal:06d}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Slot:
     """One episode of a round, before it has been run."""

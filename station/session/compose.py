@@ -1,0 +1,65 @@
+"""Puts a session's real parts together from its frozen task: simulated cells, the trained base, ZPRL, its replay."""
+
+from __future__ import annotations
+
+from datasets.spec import DataSpec
+from datasets.store import EpisodeStore
+from hardware.cell import Cell, ClockSpeed
+from hardware.latch import StopLatch
+from hardware.simulation.cell import SimulatedCell
+from policy.base import BasePolicy, PolicyFileError
+from policy.replay import Replay
+from policy.steering.zprl import ZPRL
+from station.session.folder import SessionError, SessionFolder
+from station.session.parts import Parts
+
+
+def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latch: StopLatch) -> Parts:
+    """The parts of an engine.
+
+    Raises:
+        SessionError: no trained base, or it was trained on something else than this cell delivers. TaskError.
+    """
+    task = folder.task
+    base = load_base(folder)
+    made: list[Cell] = [
+        SimulatedCell(task.cell, latch, speed) for _ in range(task.session.cells if cells is None else cells)
+    ]
+    refuse_other_data(base.spec, made[0].spec)
+    steering = ZPRL(base, task.steering, folder.seed)
+
+    def replay(store: EpisodeStore) -> Replay:
+        return Replay.for_method(steering, base_hash=base.hash, observations=store.load)
+
+    return Parts(
+        cells=made,
+        steering=steering,
+        replay=replay,
+        base_hash=base.hash,
+        n_obs=task.policy.n_obs,
+        settings=task.session,
+        warmup_chunks=task.steering.warmup_chunks,
+    )
+
+
+def load_base(folder: SessionFolder) -> BasePolicy:
+    """The session's frozen base. Raises SessionError when there is none."""
+    try:
+        return BasePolicy.load(folder.base)
+    except PolicyFileError as error:
+        raise SessionError(
+            f"{folder.path} has no base policy to steer. {error} The command is 'station train'."
+        ) from error
+
+
+def refuse_other_data(trained: DataSpec, delivered: DataSpec) -> None:
+    """Raises SessionError naming every difference."""
+    before, now = trained.to_json(), delivered.to_json()
+    differences = [
+        f"{name} {before[name]} is now {now[name]}" for name in before if before[name] != now[name]
+    ]
+    if differences:
+        raise SessionError(
+            f"The base was trained on other data than this cell delivers: {'; '.join(differences)}. "
+            "Put the setting back, or start a new session."
+        )

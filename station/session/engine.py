@@ -1,0 +1,386 @@
+"""The session engine: one loop that takes in events, carries out the machine's orders, and does a slice of work.
+
+A slice is one control period of all cells, or one gradient step, so that keys are answered in between. Owns cells,
+store, journal and learner while it lives; what it is made of comes in as `Parts`. ``python -m station.session.engine
+SESSION`` runs one in a process of its own (see `launch`).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from datasets.durable import DiskFullError
+from hardware.cell import Cell, CellError, ClockSpeed
+from hardware.latch import StopLatch
+from station.session.autopilot import Truth
+from station.session.effects import (
+    AbortMotion,
+    ApplySpeed,
+    BeginHoming,
+    BeginRollout,
+    Brake,
+    CloseEvaluation,
+    Effect,
+    EndMotion,
+    ResumeMotion,
+    RunPreflight,
+    Say,
+    ShowLayouts,
+)
+from station.session.events import (
+    Checkpointed,
+    DiskFull,
+    Envelope,
+    Event,
+    Faulted,
+    MotionEnded,
+    OperatorEvent,
+    Pause,
+    PreflightDone,
+    SetAutopilot,
+    Source,
+    SpaceBack,
+    Stop,
+    Tick,
+    UpdateDone,
+)
+from station.session.folder import SessionFolder
+from station.session.keeper import Keeper
+from station.session.learner import LearnerError
+from station.session.link import Link
+from station.session.machine import MOVING, begin, step
+from station.session.memory import open_memory
+from station.session.motion import Motion
+from station.session.parts import Options, Parts
+from station.session.records import Records
+from station.session.rollout import workers
+from station.session.snapshot import Phase, Snapshot
+from station.session.state import State
+from station.session.status import tally
+from station.session.stopwatch import Stopwatch
+from station.session.view import View
+
+_PUBLISH_EVERY = 0.1
+_RETRY_EVERY = 0.5
+_IDLE = 0.02
+_MOVED_BY_KEYS = MOVING | {Phase.HOMING}
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """One session, alive. Use as a context manager, under the session's writer lock."""
+
+    def __init__(
+        self,
+        folder: SessionFolder,
+        parts: Parts,
+        options: Options | None = None,
+        *,
+        link: Link | None = None,
+        latch: StopLatch | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read the folder and bring the learner up to date; nothing moves before `turn`.
+
+        Raises:
+            JournalError, StoreError, LearnerError: the folder cannot be gone on with. DiskFullError.
+        """
+        self.folder = folder
+        self.options = options or Options()
+        self.memory = open_memory(folder, parts, self.options, clock)
+        self.state: State = self.memory.state
+        self._parts = parts
+        self._link = link
+        self._clock = clock
+        self._latch = latch or StopLatch(folder.latch)
+        self._inbox: queue.SimpleQueue[Envelope] = link.inbox if link else queue.SimpleQueue()
+        self._events: deque[Event] = deque()
+        self._keeper = Keeper()
+        self._closing = ExitStack()
+        self._connected: list[Cell] = []
+        self._published = self._retried = float("-inf")
+        self._faulted_at: float | None = None
+        self._motion = self._make_motion()
+        self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get("phase", []), clock)
+        self._records = Records(self.memory.journal, self._keeper, self._latch, self._stopwatch.spent)
+        self._view = self._make_view()
+        self._orders = self._order_table()
+        self._begin()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to do in this process."""
+        if self.state.leaving:
+            return True
+        if not self.options.headless:
+            return False
+        return self.abandoned or (self.state.phase is Phase.FINISHED and not self._keeper.full)
+
+    @property
+    def abandoned(self) -> bool:
+        """Headless, in a fault, and nobody has come for `Options.patience` seconds."""
+        if not self.options.headless or self._faulted_at is None or (self._link and self._link.watchers):
+            return False
+        return self._clock() - self._faulted_at >= self.options.patience
+
+    def post(self, event: OperatorEvent) -> None:
+        """An event from this process; taken in at the next turn. Safe from signal handlers and threads."""
+        self._inbox.put(Envelope(number=0, event=event))
+
+    def run(self) -> None:
+        """Turn until there is nothing more to do."""
+        self.run_until(lambda _: False)
+
+    def run_until(self, reached: Callable[[State], bool]) -> None:
+        """Turn until `reached(state)`, or until the engine is over."""
+        while not self.over and not reached(self.state):
+            self.turn()
+
+    def turn(self) -> None:
+        """Take in what happened, carry out what follows, and do one slice of work."""
+        self._look_around()
+        while not self._inbox.empty():
+            self._take_in(self._inbox.get())
+        self.dispatch(Tick(now=self._clock()))
+        for event in self.memory.autopilot.answer(self.state):
+            self.dispatch(event)
+        if not self._work() and not self.over:
+            with suppress(queue.Empty):
+                self._take_in(self._inbox.get(timeout=_IDLE))
+        self._publish()
+
+    def dispatch(self, event: Event) -> None:
+        """Let the machine take one event, and everything that follows from it at once."""
+        self._events.append(event)
+        while self._events:
+            event = self._events.popleft()
+            before = self.state.phase
+            self.state, effects = step(self.state, event)
+            if isinstance(event, MotionEnded):
+                self._remember(event)
+            self._entered(before)
+            for effect in effects:
+                self._carry_out(effect)
+            if self._keeper.full and not self.state.disk_full:
+                self._events.append(DiskFull(reason=self._keeper.reason))
+
+    def snapshot(self, *, pictures: bool = True) -> Snapshot:
+        """The session now."""
+        return self._view.snapshot(self.state, pictures=pictures)
+
+    def close(self) -> None:
+        """Brake, let go of the devices; everything is on disk already."""
+        self._motion.close()
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        """The engine itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """See `close`."""
+        self.close()
+
+    # --- beginning ------------------------------------------------------------------------------------------------
+
+    def _make_motion(self) -> Motion:
+        return Motion(
+            self._parts,
+            seed=self.folder.seed,
+            store=self.memory.store,
+            journal=self.memory.journal,
+            keeper=self._keeper,
+            emit=self._events.append,
+            pool=self._closing.enter_context(workers(len(self._parts.cells))),
+        )
+
+    def _make_view(self) -> View:
+        return View(
+            self.folder,
+            self._parts,
+            motion=self._motion,
+            learner=self.memory.learner,
+            journal=self.memory.journal,
+            stopwatch=self._stopwatch,
+            clock=self._clock,
+        )
+
+    def _order_table(self) -> dict[type[Effect], Callable[[Any], None]]:
+        motion = self._motion
+        return {
+            RunPreflight: lambda _: self._preflight(),
+            BeginHoming: lambda effect: motion.begin_homing(effect.slots),
+            ShowLayouts: lambda effect: motion.show_layouts(effect.slots),
+            BeginRollout: self._begin_rollout,
+            Brake: lambda _: motion.brake(),
+            ResumeMotion: lambda _: motion.resume(),
+            EndMotion: lambda effect: motion.end(effect.episode, effect.outcome),
+            AbortMotion: lambda effect: motion.abort(effect.reason),
+            ApplySpeed: lambda effect: self._set_speed(effect.speed),
+            Say: lambda effect: self._say(effect.text),
+        }
+
+    def _begin(self) -> None:
+        for sentence in self.memory.said:
+            self._say(sentence)
+        if self._parts.simulated:
+            self._set_speed(self.state.speed)
+        on, mistakes = self.options.autopilot, self.options.mistakes
+        wanted = (
+            self.state.autopilot if on is None else on,
+            self.state.mistakes if mistakes is None else mistakes,
+        )
+        if wanted != (self.state.autopilot, self.state.mistakes):
+            self.dispatch(SetAutopilot(on=wanted[0], mistakes=wanted[1], source=Source.COMMAND))
+        self.state, effects = begin(self.state)
+        for effect in effects:
+            self._carry_out(effect)
+
+    # --- one turn -------------------------------------------------------------------------------------------------
+
+    def _take_in(self, envelope: Envelope) -> None:
+        self.dispatch(envelope.event)
+        if envelope.number:
+            self._view.acknowledged.append(envelope.number)
+
+    def _look_around(self) -> None:
+        """The latch may have been set past the engine, the last front end of a real cell may have gone."""
+        if self._latch.latched and not self.state.stopped:
+            self.dispatch(Stop(source=Source.SYSTEM))
+        link = self._link
+        alone = link is not None and link.seen_anybody and not link.watchers
+        if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
+            self.dispatch(Pause(source=Source.SYSTEM))
+            self._say("Paused: the last screen has gone. Attach again and press space to go on.")
+        if self.state.disk_full and self._clock() - self._retried >= _RETRY_EVERY:
+            self._retried = self._clock()
+            if self._keeper.retry():
+                self._events.append(SpaceBack())
+
+    def _work(self) -> bool:
+        """A slice of what the phase is about; whether there was anything to do."""
+        match self.state.phase:
+            case Phase.HOMING:
+                self._motion.homing_slice()
+            case Phase.ROLLOUT | Phase.EVALUATE:
+                self._motion.rollout_slice()
+            case Phase.UPDATE:
+                self._learn()
+            case Phase.CHECKPOINT:
+                self._save()
+            case _:
+                return bool(self._events)
+        return True
+
+    def _learn(self) -> None:
+        try:
+            if self.memory.learner.slice():
+                self._events.append(UpdateDone(policy_version=self.memory.learner.policy_version))
+        except DiskFullError as error:
+            self._events.append(DiskFull(reason=str(error)))
+        except LearnerError as error:
+            self._events.append(Faulted(reason=str(error), recoverable=False))
+
+    def _save(self) -> None:
+        try:
+            self.memory.learner.save()
+            self._events.append(Checkpointed())
+        except DiskFullError as error:
+            self._events.append(DiskFull(reason=str(error)))
+
+    def _publish(self) -> None:
+        now = self._clock()
+        if self._link is None or not self._link.watchers or now - self._published < _PUBLISH_EVERY:
+            return
+        self._published = now
+        self._link.publish(self.snapshot())
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effect: Effect) -> None:
+        if self._records.carry_out(effect):
+            if isinstance(effect, CloseEvaluation):
+                self._mark_best()
+            return
+        order = self._orders.get(type(effect))
+        if order is not None:
+            order(effect)
+
+    def _preflight(self) -> None:
+        problems = []
+        for cell in self._parts.cells:
+            try:
+                if cell not in self._connected:
+                    cell.connect()
+                    self._connected.append(cell)
+                problems += [f"{c.name}: {c.detail}. {c.remedy}" for c in cell.preflight() if not c.ok]
+            except CellError as error:
+                problems.append(str(error))
+        self._events.append(PreflightDone(problems=tuple(dict.fromkeys(problems))))
+
+    def _begin_rollout(self, effect: BeginRollout) -> None:
+        self._motion.policy_version = self.memory.learner.policy_version
+        self._motion.block = self.state.block.ordinal if self.state.block else None
+        self._motion.begin_rollout(effect.slots, effect.batch)
+
+    def _set_speed(self, speed: ClockSpeed) -> None:
+        try:
+            for cell in self._parts.cells:
+                cell.set_speed(speed)
+        except CellError as error:
+            self._say(str(error))
+
+    def _mark_best(self) -> None:
+        """Keep the learner that has just been evaluated if none before it did better."""
+        counts = tally(self.memory.journal.ledger(), rolling_window=1)
+        rates = [point.rate.value for point in counts.evaluations]
+        if rates and rates[-1] >= max(rates):
+            self.memory.checkpoints.mark_best()
+
+    # --- what is remembered ---------------------------------------------------------------------------------------
+
+    def _remember(self, event: MotionEnded) -> None:
+        if event.truth is None:
+            return
+        ordinal = int(event.episode.rpartition("-")[2])
+        self.memory.autopilot.saw(
+            Truth(episode=event.episode, kind=event.kind, ordinal=ordinal, outcome=event.truth)
+        )
+
+    def _entered(self, before: Phase) -> None:
+        phase = self.state.phase
+        if phase is before:
+            return
+        self._stopwatch.enter(phase)
+        self._faulted_at = self._clock() if phase is Phase.FAULT else None
+        if phase is Phase.FAULT:
+            self._say(self.state.reason)
+        if phase is Phase.FINISHED:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._say(self.state.reason)
+        phases = self.memory.journal.ledger().lines.get("phase", [])
+        if not phases or phases[-1].fields["phase"] != Phase.FINISHED:
+            self._records.phase(Phase.FINISHED)
+
+    def _say(self, sentence: str) -> None:
+        self._view.say(sentence)
+        _log.info(sentence)
+
+
+if __name__ == "__main__":
+    from station.session.launch import main
+
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Live telemetry of the running engine: disk, memory, rates, the learner. Never stored, never counted."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import psutil
+
+from datasets.spec import DataSpec
+from hardware.cell import CellHealth
+from station.session.folder import SessionFolder
+from station.session.learner import Learner
+from station.session.parts import Parts
+from station.session.snapshot import LiveHealth, LiveSteering
+
+_EVERY = 1.0
+"""s between two looks at disk and memory."""
+_COMPRESSED = 0.6
+"""Share of raw pictures that the store needs, about."""
+
+
+class Gauges:
+    """Reads instruments, at most once a second where reading costs something."""
+
+    def __init__(
+        self, folder: SessionFolder, parts: Parts, learner: Learner, clock: Callable[[], float]
+    ) -> None:
+        """Reads all of them, changes none."""
+        self._folder = folder
+        self._parts = parts
+        self._learner = learner
+        self._clock = clock
+        self._process = psutil.Process()
+        self._read = float("-inf")
+        self._disk_hours = self._memory = 0.0
+
+    def health(self) -> LiveHealth:
+        """The worst of all cells."""
+        if self._clock() - self._read >= _EVERY:
+            self._read = self._clock()
+            self._memory = self._process.memory_info().rss / 1e6
+            free = shutil.disk_usage(self._folder.path).free
+            self._disk_hours = free / (len(self._parts.cells) * bytes_per_hour(self._parts.spec))
+        cells = [cell.health() for cell in self._parts.cells]
+        return LiveHealth(
+            achieved_hz=min(cell.achieved_hz for cell in cells),
+            wanted_hz=self._parts.spec.control_hz,
+            frame_age=_oldest(cells),
+            disk_hours=self._disk_hours,
+            memory_mb=self._memory,
+            interventions=sum(cell.interventions for cell in cells),
+        )
+
+    def steering(self) -> LiveSteering:
+        """The learner's panel."""
+        progress = self._learner.progress
+        return LiveSteering(
+            method=self._parts.steering.name,
+            warmup_left=max(0, self._parts.warmup_chunks - len(self._learner.replay)),
+            done=progress.done,
+            planned=progress.planned,
+            rate=progress.rate,
+            metrics=dict(progress.metrics or {}),
+        )
+
+
+def bytes_per_hour(spec: DataSpec) -> float:
+    """What an hour of recording takes on disk, about."""
+    pictures = sum(camera.height * camera.width * 3 for camera in spec.cameras)
+    numbers = 4 * (spec.dq + 2 * spec.da) + 16
+    return 3600.0 * spec.control_hz * (_COMPRESSED * pictures + numbers)
+
+
+def _oldest(cells: list[CellHealth]) -> dict[str, float]:
+    ages: dict[str, float] = {}
+    for cell in cells:
+        for name, age in cell.frame_age.items():
+            ages[name] = max(age, ages.get(name, 0.0))
+    return ages

@@ -1,0 +1,144 @@
+"""Starts a session engine in a process of its own: ``python -m station.session.engine SESSION [options]``.
+
+Takes the lock, composes the parts, listens, runs, and lets everything go in order. It knows no screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from datasets.durable import DiskFullError
+from datasets.journal import JournalError
+from datasets.lock import LockedError, WriterLock
+from datasets.store import StoreError
+from hardware.cell import CellError, ClockSpeed
+from hardware.latch import StopLatch
+from station.library import TaskError
+from station.session.compose import compose
+from station.session.engine import Engine
+from station.session.events import Leave, Source
+from station.session.folder import NewerSchemaError, SessionError, SessionFolder
+from station.session.learner import LearnerError
+from station.session.link import Link, LinkError
+from station.session.parts import Options, Parts
+
+Composer = Callable[[SessionFolder, StopLatch], Parts]
+
+OK, FAILED, LOCKED, REFUSED = 0, 1, 3, 4
+"""Exit codes, the same as the command line's."""
+
+_FAILURES = (
+    SessionError,
+    LinkError,
+    LearnerError,
+    TaskError,
+    JournalError,
+    StoreError,
+    CellError,
+    DiskFullError,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one engine to its end; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    _set_threads(given.threads)
+    speed = None if given.speed is None else ClockSpeed(given.speed)
+
+    def real(folder: SessionFolder, latch: StopLatch) -> Parts:
+        return compose(folder, cells=given.cells, speed=speed or ClockSpeed.REAL, latch=latch)
+
+    options = Options(
+        headless=given.headless,
+        autopilot=given.autopilot,
+        mistakes=given.mistakes,
+        speed=speed,
+        episodes=given.episodes,
+        chunks=given.chunks,
+    )
+    return serve(given.session, options, real)
+
+
+def serve(path: Path, options: Options, composer: Composer) -> int:
+    """Run an engine on the session at `path` with parts made by `composer`; returns the exit code."""
+    try:
+        folder = SessionFolder.open(path)
+        with WriterLock(folder.lock):
+            return _run(folder, options, composer)
+    except LockedError as error:
+        return _refuse(str(error), LOCKED)
+    except NewerSchemaError as error:
+        return _refuse(str(error), REFUSED)
+    except _FAILURES as error:
+        return _refuse(str(error), FAILED)
+
+
+def spawn(path: Path, arguments: Sequence[str] = ()) -> int:
+    """Start an engine that outlives this process, its output in the session's engine.log; returns its pid."""
+    folder = SessionFolder.open(path)
+    with folder.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "station.session.engine", str(path), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return process.pid
+
+
+def _run(folder: SessionFolder, options: Options, composer: Composer) -> int:
+    latch = StopLatch(folder.latch)
+    parts = composer(folder, latch)
+    link = Link(folder)
+    try:
+        with Engine(folder, parts, options, link=link, latch=latch) as engine:
+            _leave_politely(engine)
+            engine.run()
+            link.publish(engine.snapshot(pictures=False))
+            return FAILED if engine.abandoned else OK
+    finally:
+        link.close()
+
+
+def _leave_politely(engine: Engine) -> None:
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        engine.post(Leave(source=Source.SYSTEM))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+
+
+def _refuse(sentence: str, code: int) -> int:
+    logging.getLogger(__name__).error(sentence)
+    return code
+
+
+def _set_threads(threads: int) -> None:
+    """The number of threads is part of the promise that a resumed session computes the same numbers."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="station.session.engine", description="Run a session engine.")
+    parser.add_argument("session", type=Path, help="session folder")
+    parser.add_argument("--headless", action="store_true", help="end when the goal is reached")
+    parser.add_argument("--autopilot", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--mistakes", type=float, default=None, help="share of wrong labels, 0 to 1")
+    parser.add_argument("--speed", choices=[speed.value for speed in ClockSpeed], default=None)
+    parser.add_argument("--cells", type=int, default=None, help="simulated cells that run at once")
+    parser.add_argument("--episodes", type=int, default=None, help="goal: online episodes")
+    parser.add_argument("--chunks", type=int, default=None, help="goal: executed chunks")
+    parser.add_argument("--threads", type=int, default=1, help="threads of one computation")
+    return parser

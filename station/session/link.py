@@ -1,0 +1,373 @@
+"""The line between a session engine and its front ends: a unix socket, events in, newest snapshot out.
+
+Acknowledges an event as soon as it is queued, whatever the engine is busy with. A slow front end misses snapshots and
+holds nobody up. Many may watch; one holds the keys. Stop is the exception to everything: it is accepted from all, and
+`Client.stop` sets the latch by itself, with or without an engine. It knows no screen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import secrets
+import tempfile
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import AuthenticationError
+from multiprocessing import connection as sockets
+from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Self
+
+from datasets.durable import Disk
+from hardware.latch import StopLatch
+from station.session.events import Envelope, OperatorEvent, Source, Stop
+from station.session.folder import SessionFolder
+from station.session.snapshot import Snapshot
+
+_RETRY = 0.05
+_BROKEN = (EOFError, OSError, AuthenticationError)
+
+
+class LinkError(Exception):
+    """No engine can be reached; the message says what to do now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack:
+    """The engine has an event in its queue, or refuses it."""
+
+    number: int
+    received_at: float
+    """time.monotonic() of the engine; the same clock in every process of a machine."""
+    refused: str = ""
+    """Why it was not taken; empty when it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeKeys:
+    """This front end wants to hold the keys from now on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysHeld:
+    """Whether this front end holds the keys."""
+
+    held: bool
+
+
+class Link:
+    """The engine's end. Only its own threads touch sockets; the engine's loop reads `inbox` and calls `publish`."""
+
+    def __init__(self, folder: SessionFolder) -> None:
+        """Listen, and say where in the session folder. The caller holds the session's lock."""
+        self.inbox: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
+        self.seen_anybody = False
+        """Whether a front end was ever attached."""
+        self._folder = folder
+        self._key = secrets.token_bytes(32)
+        self._front_ends: list[_FrontEnd] = []
+        self._holder: _FrontEnd | None = None
+        self._changing = threading.RLock()
+        self._closed = threading.Event()
+        self._address = _address(folder.path)
+        self._address.unlink(missing_ok=True)
+        self._listener = Listener(str(self._address), family="AF_UNIX", backlog=8)
+        self._announce()
+        threading.Thread(target=self._accept, name="link", daemon=True).start()
+
+    @property
+    def watchers(self) -> int:
+        """Front ends attached now."""
+        return len(self._front_ends)
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Offer the newest snapshot to everybody; returns at once."""
+        if not self._front_ends:
+            return
+        data = bytes(ForkingPickler.dumps(snapshot))
+        for front_end in tuple(self._front_ends):
+            front_end.offer(data)
+
+    def close(self) -> None:
+        """Hang up and take the announcement back."""
+        self._closed.set()
+        self._folder.engine.unlink(missing_ok=True)
+        # a thread in accept() wakes only when somebody knocks
+        with suppress(*_BROKEN):
+            sockets.Client(str(self._address), family="AF_UNIX").close()
+        self._listener.close()
+        for front_end in tuple(self._front_ends):
+            front_end.close()
+        self._address.unlink(missing_ok=True)
+
+    def _announce(self) -> None:
+        key = self._folder.key
+        key.unlink(missing_ok=True)
+        descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(self._key)
+        facts = {"pid": os.getpid(), "address": str(self._address), "started": time.time()}
+        Disk().replace(self._folder.engine, json.dumps(facts).encode())
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                connection = self._listener.accept()
+            except OSError:
+                continue
+            front_end = _FrontEnd(connection)
+            threading.Thread(target=self._serve, args=(front_end,), name="front end", daemon=True).start()
+
+    def _serve(self, front_end: _FrontEnd) -> None:
+        try:
+            front_end.authenticate(self._key)
+            self._enter(front_end)
+            while True:
+                self._receive(front_end, front_end.connection.recv())
+        except _BROKEN:
+            self._leave(front_end)
+
+    def _enter(self, front_end: _FrontEnd) -> None:
+        with self._changing:
+            self._front_ends.append(front_end)
+            self.seen_anybody = True
+            if self._holder is None:
+                self._holder = front_end
+        front_end.start()
+        self._tell_holders()
+
+    def _leave(self, front_end: _FrontEnd) -> None:
+        front_end.close()
+        with self._changing:
+            if front_end in self._front_ends:
+                self._front_ends.remove(front_end)
+            if self._holder is front_end:
+                self._holder = None
+
+    def _receive(self, front_end: _FrontEnd, message: object) -> None:
+        if isinstance(message, TakeKeys):
+            self._hand_over(front_end)
+        elif isinstance(message, Envelope):
+            refused = self._refusal(front_end, message.event)
+            if not refused:
+                self.inbox.put(message)
+            front_end.send(Ack(number=message.number, received_at=time.monotonic(), refused=refused))
+
+    def _refusal(self, front_end: _FrontEnd, event: OperatorEvent) -> str:
+        if isinstance(event, Stop) or event.source is not Source.OPERATOR:
+            return ""
+        with self._changing:
+            free = self._holder is None
+        if free:
+            self._hand_over(front_end)
+        if self._holder is front_end:
+            return ""
+        return "Another front end holds the keys. Take them over first."
+
+    def _hand_over(self, front_end: _FrontEnd) -> None:
+        with self._changing:
+            self._holder = front_end
+        self._tell_holders()
+
+    def _tell_holders(self) -> None:
+        for front_end in tuple(self._front_ends):
+            with suppress(*_BROKEN):
+                front_end.send(KeysHeld(held=front_end is self._holder))
+
+
+class _FrontEnd:
+    """One attached front end, seen from the engine."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._sending = threading.Lock()
+        self._newest: bytes | None = None
+        self._offered = threading.Condition()
+        self._closed = False
+
+    def authenticate(self, key: bytes) -> None:
+        deliver_challenge(self.connection, key)
+        answer_challenge(self.connection, key)
+
+    def start(self) -> None:
+        threading.Thread(target=self._forward, name="snapshots", daemon=True).start()
+
+    def send(self, message: object) -> None:
+        with self._sending:
+            self.connection.send(message)
+
+    def offer(self, data: bytes) -> None:
+        with self._offered:
+            self._newest = data
+            self._offered.notify()
+
+    def close(self) -> None:
+        with self._offered:
+            self._closed = True
+            self._offered.notify()
+        with suppress(OSError):
+            self.connection.close()
+
+    def _forward(self) -> None:
+        while True:
+            with self._offered:
+                self._offered.wait_for(lambda: self._closed or self._newest is not None)
+                data, self._newest = self._newest, None
+            if self._closed or data is None:
+                return
+            try:
+                with self._sending:
+                    self.connection.send_bytes(data)
+            except _BROKEN:
+                return
+
+
+class Client:
+    """A front end's end."""
+
+    def __init__(self, folder: SessionFolder, connection: Connection) -> None:
+        """Use `connect`."""
+        self._folder = folder
+        self._connection = connection
+        self._latch = StopLatch(folder.latch)
+        self._sending = threading.Lock()
+        # numbers of different front ends never meet
+        self._number = secrets.randbits(30) << 24
+        self._snapshot: Snapshot | None = None
+        self._acks: deque[Ack] = deque(maxlen=256)
+        self._held = False
+        self._alive = True
+        self._news = threading.Condition()
+        threading.Thread(target=self._read, name="engine", daemon=True).start()
+
+    @classmethod
+    def connect(cls, path: Path, timeout: float = 0.0) -> Self:
+        """Attach to the engine of the session at `path`, waiting for it up to `timeout` s.
+
+        Raises:
+            LinkError: no engine runs there. SessionError: no session is there.
+        """
+        folder = SessionFolder.open(path)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return cls(folder, _dial(folder))
+            except (*_BROKEN, ValueError, KeyError) as error:
+                if time.monotonic() >= deadline:
+                    raise LinkError(
+                        f"No engine runs on {path}. Start one with 'station run {path}'."
+                    ) from error
+            time.sleep(_RETRY)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the line still stands."""
+        return self._alive
+
+    @property
+    def holds_keys(self) -> bool:
+        """Whether this front end's keys are accepted."""
+        return self._held
+
+    @property
+    def acks(self) -> tuple[Ack, ...]:
+        """Newest acknowledgements and refusals, oldest first."""
+        return tuple(self._acks)
+
+    def send(self, event: OperatorEvent) -> int:
+        """Put an event on its way and return its number. Raises LinkError when the line is broken."""
+        with self._sending:
+            self._number += 1
+            number = self._number
+            self._post(Envelope(number=number, event=event, pressed=time.monotonic()))
+        return number
+
+    def take_keys(self) -> None:
+        """Ask for the keys; `holds_keys` tells when they are here. Raises LinkError."""
+        with self._sending:
+            self._post(TakeKeys())
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot that has arrived, None before the first."""
+        return self._snapshot
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until something arrives; whether it did."""
+        with self._news:
+            return self._news.wait(timeout)
+
+    def stop(self) -> None:
+        """Set the latch, whether or not the engine listens, then tell the engine."""
+        self._latch.stop()
+        with suppress(LinkError):
+            self.send(Stop())
+
+    def close(self) -> None:
+        """Hang up; the engine goes on."""
+        self._alive = False
+        with suppress(OSError):
+            self._connection.close()
+
+    def _post(self, message: object) -> None:
+        try:
+            self._connection.send(message)
+        except _BROKEN as error:
+            self._alive = False
+            raise LinkError(
+                f"The engine of {self._folder.path} is gone. Start it again; nothing committed is lost."
+            ) from error
+
+    def _read(self) -> None:
+        try:
+            while self._alive:
+                self._take(self._connection.recv())
+        except (*_BROKEN, TypeError):
+            # a connection that is closed while it is read raises TypeError
+            self._alive = False
+        with self._news:
+            self._news.notify_all()
+
+    def _take(self, message: object) -> None:
+        if isinstance(message, Snapshot):
+            self._snapshot = message
+        elif isinstance(message, Ack):
+            self._acks.append(message)
+        elif isinstance(message, KeysHeld):
+            self._held = message.held
+        with self._news:
+            self._news.notify_all()
+
+
+def running_pid(folder: SessionFolder) -> int | None:
+    """The pid that the engine of this session has announced, None where none has; it may have died since."""
+    try:
+        return int(json.loads(folder.engine.read_bytes())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _dial(folder: SessionFolder) -> Connection:
+    address = json.loads(folder.engine.read_bytes())["address"]
+    connection = sockets.Client(str(address), family="AF_UNIX")
+    key = folder.key.read_bytes()
+    answer_challenge(connection, key)
+    deliver_challenge(connection, key)
+    return connection
+
+
+def _address(path: Path) -> Path:
+    """A short path for the socket (the system allows about 100 characters) in a folder that only its owner enters."""
+    room = Path(tempfile.gettempdir()) / f"station-{os.getuid()}"
+    room.mkdir(mode=0o700, exist_ok=True)
+    facts = room.lstat()
+    if facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise LinkError(f"{room} must belong to you alone. Remove it, or set TMPDIR to a folder of your own.")
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return room / f"{name}.sock"

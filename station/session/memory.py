@@ -1,0 +1,116 @@
+"""What an engine remembers: store, journal and learner of a session, opened and brought up to date.
+
+Everything that a kill may have left undone is finished here, before the first step of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from datasets.journal import Journal
+from datasets.store import EpisodeStore
+from hardware.cell import ClockSpeed
+from station.session.autopilot import Autopilot
+from station.session.checkpoint import Checkpoints
+from station.session.folder import SCHEMA, SessionFolder
+from station.session.learner import Learner
+from station.session.parts import Options, Parts, rules
+from station.session.resume import adopt, opening_verdicts, state_of, truths
+from station.session.state import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Opened for writing; one engine's."""
+
+    journal: Journal
+    store: EpisodeStore
+    checkpoints: Checkpoints
+    learner: Learner
+    autopilot: Autopilot
+    state: State
+    """Where the machine begins."""
+    said: tuple[str, ...]
+    """What was found and done; for the log."""
+
+
+def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Callable[[], float]) -> Memory:
+    """Open the folder; the caller holds its writer lock.
+
+    Raises:
+        JournalError, StoreError, LearnerError: the folder cannot be gone on with. DiskFullError.
+    """
+    journal = Journal(folder.journal, writable=True)
+    store = EpisodeStore(folder.episodes, writable=True)
+    said = [*_damage(journal, store)]
+    journal.append(
+        "session",
+        schema=SCHEMA,
+        task=folder.task_name,
+        seed=folder.seed,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+    )
+    said += [f"{name} was adopted: it had been committed without a line." for name in adopt(store, journal)]
+    checkpoints = Checkpoints(folder.steering)
+    learner = Learner(
+        parts.steering,
+        parts.replay(store),
+        journal=journal,
+        store=store,
+        checkpoints=checkpoints,
+        base_hash=parts.base_hash,
+        seed=folder.seed,
+    )
+    said += learner.restore()
+    learner.journal_checkpoint()
+    autopilot_on = _autopilot_on(journal, options)
+    said += opening_verdicts(store, journal, autopilot=autopilot_on)
+    autopilot = Autopilot(folder.seed)
+    for truth in truths(store, journal.ledger()):
+        autopilot.saw(truth)
+    return Memory(
+        journal=journal,
+        store=store,
+        checkpoints=checkpoints,
+        learner=learner,
+        autopilot=autopilot,
+        state=_state(journal, learner, parts, options, clock()),
+        said=tuple(said),
+    )
+
+
+def _damage(journal: Journal, store: EpisodeStore) -> list[str]:
+    said = []
+    if journal.torn is not None:
+        said.append(f"The journal's torn last line was saved as {journal.torn.name} and cut off.")
+    said += [f"Quarantined: {fault}" for fault in store.swept]
+    return said
+
+
+def _settings(journal: Journal) -> dict[str, Any]:
+    return {line.fields["name"]: line.fields["value"] for line in journal.ledger().lines.get("setting", [])}
+
+
+def _autopilot_on(journal: Journal, options: Options) -> bool:
+    return (
+        bool(_settings(journal).get("autopilot", False)) if options.autopilot is None else options.autopilot
+    )
+
+
+def _state(journal: Journal, learner: Learner, parts: Parts, options: Options, now: float) -> State:
+    state = state_of(
+        journal.ledger(),
+        rules(parts, options),
+        blocks_done=learner.blocks,
+        policy_version=learner.policy_version,
+        now=now,
+    )
+    usual = ClockSpeed.VIRTUAL if options.headless else ClockSpeed.REAL
+    remembered = _settings(journal).get("speed", usual)
+    speed = options.speed or ClockSpeed(remembered)
+    return replace(state, speed=speed if parts.simulated else ClockSpeed.REAL)

@@ -1,0 +1,233 @@
+"""Everything that moves: homing, layouts and rollouts of the engine's cells, and the commit of what they recorded.
+
+Called between two turns of the engine's loop; every call is short. Decides nothing about the session: it answers with
+events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+
+from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
+from datasets.journal import Journal, episode_fields
+from datasets.observation import Image
+from datasets.randomness import stream
+from datasets.store import EpisodeStore
+from hardware.cell import Cell, CellError, Layout, StoppedError
+from station.session.events import Event, Faulted, Homed, MotionEnded, Source, Stop
+from station.session.keeper import Keeper
+from station.session.parts import Parts
+from station.session.rollout import Finished, Homing, Rollout, Start
+from station.session.state import Slot
+
+_TRUTH = {
+    Ending.SUCCESS: Outcome.SUCCESS,
+    Ending.IRRECOVERABLE: Outcome.FAILURE,
+    Ending.HORIZON: Outcome.TIMEOUT,
+}
+
+PURPOSES = {EpisodeKind.ONLINE: "rollout", EpisodeKind.EVALUATION: "evaluation"}
+"""Which seeded schedule of layouts, and which random streams, a kind of episode uses."""
+
+
+class Motion:
+    """The cells of one engine."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        seed: int,
+        store: EpisodeStore,
+        journal: Journal,
+        keeper: Keeper,
+        emit: Callable[[Event], None],
+        pool: Executor | None,
+    ) -> None:
+        """`emit` takes the events that tell what happened."""
+        self.policy_version = 0
+        """Stamped on every episode that begins."""
+        self.block: int | None = None
+        """Evaluation block that episodes belong to."""
+        self.targets: list[Layout] = []
+        """Layouts that wait for the operator."""
+        self._parts = parts
+        self._seed = seed
+        self._store = store
+        self._journal = journal
+        self._keeper = keeper
+        self._emit = emit
+        self._pool = pool
+        self._homing: Homing | None = None
+        self._rollout: Rollout | None = None
+        self._slots: dict[str, Slot] = {}
+
+    @property
+    def step(self) -> int:
+        """Control steps of the running episode."""
+        return self._rollout.steps if self._rollout else 0
+
+    def pictures(self) -> dict[str, Image]:
+        """Newest pictures of the first cell; the last known ones where a camera is silent."""
+        moving = self._rollout.newest_pictures() if self._rollout else {}
+        if moving:
+            return moving
+        try:
+            return self._parts.cells[0].observe().images
+        except CellError:
+            return {}
+
+    def target_pictures(self) -> dict[str, Image]:
+        """How the first cell's scene should look."""
+        return self._parts.cells[0].layout_picture(self.targets[0]) if self.targets else {}
+
+    def begin_homing(self, slots: Sequence[Slot]) -> None:
+        """Move the cells of these slots home."""
+        try:
+            self._homing = Homing(self._cells(slots), self._pool)
+        except CellError as error:
+            self._trouble(error)
+
+    def show_layouts(self, slots: Sequence[Slot]) -> None:
+        """Remember which layouts wait for the operator."""
+        self.targets = [
+            self._layout(cell, slot) for cell, slot in zip(self._cells(slots), slots, strict=True)
+        ]
+
+    def begin_rollout(self, slots: Sequence[Slot], batch: int) -> None:
+        """The scenes are laid out: take the first observations."""
+        self.targets = []
+        self._slots = {slot.episode: slot for slot in slots}
+        explore = slots[0].kind is EpisodeKind.ONLINE
+        try:
+            starts = [self._start(cell, slot) for cell, slot in zip(self._cells(slots), slots, strict=True)]
+            self._rollout = Rollout(
+                starts,
+                self._parts.steering,
+                batch=batch,
+                n_obs=self._parts.n_obs,
+                episode_steps=self._parts.settings.episode_steps,
+                explore=explore,
+                pool=self._pool,
+            )
+        except CellError as error:
+            self._trouble(error)
+
+    def homing_slice(self) -> None:
+        """Continue homing for about one control period."""
+        try:
+            if self._homing is not None and self._homing.advance():
+                self._homing = None
+                self._emit(Homed())
+        except CellError as error:
+            self._trouble(error)
+
+    def rollout_slice(self) -> None:
+        """One control period of every running episode."""
+        if self._rollout is None:
+            return
+        part = self._rollout.advance()
+        for finished in part.finished:
+            self._commit(finished)
+        if part.stopped:
+            self._emit(Stop(source=Source.SYSTEM))
+        elif part.fault:
+            self._emit(Faulted(reason=part.fault))
+
+    def brake(self) -> None:
+        """Decelerate and hold."""
+        for cell in self._parts.cells:
+            cell.brake()
+
+    def resume(self) -> None:
+        """Drop the plans and look anew."""
+        try:
+            if self._rollout is not None:
+                self._rollout.resume()
+        except CellError as error:
+            self._trouble(error)
+
+    def end(self, episode: str, outcome: Outcome | None) -> None:
+        """A key ends this episode."""
+        if self._rollout is None:
+            return
+        for finished in self._rollout.end(episode):
+            self._commit(finished, key="void" if outcome is None else outcome.value)
+
+    def abort(self, reason: str) -> None:
+        """End everything that runs, void."""
+        rollout, self._rollout, self._homing = self._rollout, None, None
+        for finished in rollout.abort(reason) if rollout else ():
+            self._commit(finished)
+
+    def close(self) -> None:
+        """Brake, hold, let go of the devices; what runs is forgotten."""
+        self._rollout = self._homing = None
+        for cell in self._parts.cells:
+            cell.brake()
+            cell.close()
+
+    def _cells(self, slots: Sequence[Slot]) -> list[Cell]:
+        return list(self._parts.cells[: len(slots)])
+
+    def _layout(self, cell: Cell, slot: Slot) -> Layout:
+        return cell.sample_layout(self._seed, PURPOSES[slot.kind], slot.layout)
+
+    def _start(self, cell: Cell, slot: Slot) -> Start:
+        layout = self._layout(cell, slot)
+        cell.reset_scene(layout)
+        rng = stream(self._seed, PURPOSES[slot.kind], slot.layout)
+        return Start(episode=slot.episode, cell=cell, row=slot.row, rng=rng, layout=layout)
+
+    def _trouble(self, error: CellError) -> None:
+        self.brake()
+        stopped = isinstance(error, StoppedError)
+        self._emit(Stop(source=Source.SYSTEM) if stopped else Faulted(reason=str(error)))
+
+    def _commit(self, finished: Finished, key: str | None = None) -> None:
+        """Store, then journal, then say so; on a full disk all three wait, in this order."""
+        slot = self._slots[finished.start.episode]
+        truth = _TRUTH.get(finished.ending) if finished.start.cell.simulated else None
+        episode = finished.recorder.build(self._header(finished, slot, truth, key), finished.final)
+        event = MotionEnded(
+            episode=slot.episode,
+            kind=slot.kind,
+            ending=finished.ending,
+            steps=episode.steps,
+            chunks=episode.chunks,
+            truth=truth,
+            reason=finished.reason,
+        )
+        block = self.block
+
+        def journal() -> None:
+            self._journal.append("episode", **episode_fields(episode, block))
+            self._emit(event)
+
+        self._keeper.write(lambda: self._store.commit(episode))
+        self._keeper.write(journal)
+
+    def _header(
+        self, finished: Finished, slot: Slot, truth: Outcome | None, key: str | None
+    ) -> EpisodeHeader:
+        facts = {
+            "truth": truth.value if truth else None,
+            "key": key,
+            "block": self.block,
+            "reason": finished.reason or None,
+        }
+        return EpisodeHeader(
+            id=slot.episode,
+            kind=slot.kind,
+            ordinal=slot.ordinal,
+            spec=self._parts.spec,
+            ending=finished.ending,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            layout=finished.start.layout,
+            method=self._parts.steering.name,
+            policy_version=self.policy_version,
+            base_hash=self._parts.base_hash,
+            source={name: value for name, value in facts.items() if value is not None},
+        )

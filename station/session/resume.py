@@ -1,0 +1,160 @@
+"""The facts of a session from its folder: what a fresh engine must know to go on where the last one was killed.
+
+Adopts episodes that were committed but not yet journaled, and reads the machine's state out of the journal. It does not
+load the learner and starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from datasets.episode import Ending, EpisodeKind, Outcome
+from datasets.journal import EpisodeStatus, Journal, Ledger, Line, header_fields
+from datasets.store import EpisodeStore, unjournaled
+from station.session.autopilot import Truth
+from station.session.state import Block, Round, Rules, Slot, State, Verdict, episode_id
+
+
+def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
+    """Journal what was committed when the last engine was killed; returns the episodes' ids. Raises DiskFullError."""
+    adopted = []
+    for name in unjournaled(store, journal.ledger()):
+        header = store.header(name)
+        steps, chunks = store.size(name)
+        block = header.source.get("block")
+        journal.append("episode", **header_fields(header, steps=steps, chunks=chunks, block=block))
+        adopted.append(name)
+    return adopted
+
+
+def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) -> list[str]:
+    """Write the verdicts that need nobody and that a kill kept from the journal; returns sentences for the log.
+
+    A stopped episode is void, a key that ended a motion is its label, and a horizon is a timeout unless the automatic
+    operator judges it. Episodes whose label was taken back are left alone.
+    """
+    said = []
+    for status in unjudged(journal.ledger()):
+        if status.ending is Ending.STOPPED:
+            journal.append("void", episode=status.id, by="system", reason="stopped")
+        elif status.ending is Ending.OPERATOR:
+            key = store.header(status.id).source.get("key")
+            if key is None:
+                continue
+            if key == "void":
+                journal.append("void", episode=status.id, by="operator", reason="")
+            else:
+                journal.append("label", episode=status.id, outcome=key, by="operator")
+        elif status.ending is Ending.HORIZON and not autopilot:
+            journal.append("label", episode=status.id, outcome=Outcome.TIMEOUT.value, by="system")
+        else:
+            continue
+        said.append(f"{status.id}: the verdict that the last engine could not write any more was written.")
+    return said
+
+
+def unjudged(ledger: Ledger) -> list[EpisodeStatus]:
+    """Episodes of the session that nobody has ever judged."""
+    return [
+        status
+        for status in ledger.episodes.values()
+        if status.kind is not EpisodeKind.DEMO
+        and status.outcome is None
+        and not status.void
+        and not status.by
+    ]
+
+
+def truths(store: EpisodeStore, ledger: Ledger) -> list[Truth]:
+    """What the simulator saw of the episodes that nobody has judged."""
+    found = []
+    for status in unjudged(ledger):
+        truth = store.header(status.id).source.get("truth")
+        if truth is not None:
+            found.append(
+                Truth(episode=status.id, kind=status.kind, ordinal=status.ordinal, outcome=Outcome(truth))
+            )
+    return found
+
+
+def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: int, now: float) -> State:
+    """The machine's state before its first step; `blocks_done` update blocks are in the restored learner."""
+    lines = ledger.lines
+    current = _round(lines.get("phase", []))
+    updates = lines.get("update", [])
+    through = int(updates[-1].fields["through"]) if updates else 0
+    settings = {line.fields["name"]: line.fields["value"] for line in lines.get("setting", [])}
+    newest, open_block = _blocks(lines.get("evaluation", []))
+    of_session = [status for status in ledger.episodes.values() if status.kind is not EpisodeKind.DEMO]
+    return State(
+        rules=rules,
+        now=now,
+        verdicts={
+            status.id: Verdict(
+                kind=status.kind, chunks=status.chunks, outcome=status.outcome, void=status.void
+            )
+            for status in ledger.episodes.values()
+        },
+        round=current,
+        last=of_session[-1].id if of_session else None,
+        next_online=_following(of_session, current, EpisodeKind.ONLINE),
+        next_evaluation=_following(of_session, current, EpisodeKind.EVALUATION),
+        fresh=any(status.kind is EpisodeKind.ONLINE and status.seq > through for status in of_session),
+        updates_begun=len(updates),
+        updates_done=blocks_done,
+        policy_version=policy_version,
+        block=open_block,
+        newest_block=newest,
+        autopilot=bool(settings.get("autopilot", False)),
+        mistakes=float(settings.get("mistakes", 0.0)),
+    )
+
+
+def round_fields(current: Round) -> dict[str, Any]:
+    """A round as its journal line holds it."""
+    first = current.slots[0]
+    return {
+        "kind": first.kind.value,
+        "first": first.ordinal,
+        "layout": first.layout,
+        "size": len(current.slots),
+        "batch": current.batch,
+    }
+
+
+def _round(lines: Sequence[Line]) -> Round | None:
+    opened = [line.fields for line in lines if "first" in line.fields]
+    if not opened:
+        return None
+    fields = opened[-1]
+    kind, first, layout = EpisodeKind(fields["kind"]), int(fields["first"]), int(fields["layout"])
+    slots = tuple(
+        Slot(
+            episode=episode_id(kind, first + row),
+            kind=kind,
+            ordinal=first + row,
+            layout=layout + row,
+            row=row,
+        )
+        for row in range(int(fields["size"]))
+    )
+    return Round(slots=slots, batch=int(fields["batch"]))
+
+
+def _following(statuses: Sequence[EpisodeStatus], current: Round | None, kind: EpisodeKind) -> int:
+    """The first ordinal of a kind that neither an episode nor the opened round has taken."""
+    taken = [status.ordinal for status in statuses if status.kind is kind]
+    taken += [slot.ordinal for slot in current.slots if slot.kind is kind] if current else []
+    return max(taken, default=-1) + 1
+
+
+def _blocks(lines: Sequence[Line]) -> tuple[Block | None, Block | None]:
+    """The newest evaluation block, and the same again if it is not complete."""
+    begun = [line.fields for line in lines if line.fields["stage"] == "begin"]
+    ended = {line.fields["ordinal"] for line in lines if line.fields["stage"] == "end"}
+    if not begun:
+        return None, None
+    fields = begun[-1]
+    block = Block(ordinal=fields["ordinal"], first=fields["first"], n=fields["n"], at=fields["at"])
+    return block, None if block.ordinal in ended else block
