@@ -134,28 +134,13 @@ class SimulatedCell(Cell):
         self._homing = []
 
     def preflight(self) -> list[Check]:
-        """The physics version, the latch, the cameras and the home pose."""
+        """The physics version, the latch and the cameras."""
         checks = [Check(name="physics", ok=True, detail=f"MuJoCo {mujoco.mj_versionString()}")]
         if self._latch is not None:
-            armed = not self._latch.latched
-            checks.append(
-                Check(
-                    name="stop latch",
-                    ok=armed,
-                    detail="armed" if armed else "motion is stopped",
-                    remedy="" if armed else "Re-arm the stop.",
-                )
-            )
+            checks.append(_check("stop latch", not self._latch.latched, "armed", "set", "Re-arm the stop."))
         for name in self._cameras:
-            running = name not in self._frozen
-            checks.append(
-                Check(
-                    name=f"camera {name}",
-                    ok=running,
-                    detail="frames arrive" if running else "no frames",
-                    remedy="" if running else f"Let camera {name} run again.",
-                )
-            )
+            remedy = f"Let camera {name} deliver again, or reset the scene."
+            checks.append(_check(f"camera {name}", name not in self._frozen, "delivers", "silent", remedy))
         return checks
 
     def observe(self) -> Observation:
@@ -186,6 +171,7 @@ class SimulatedCell(Cell):
                 "A plan held NaN or infinity. Nothing of it was sent, the arm was braked; check the policy."
             )
         self._plan = plan
+        self._pacer.start()
 
     def advance(self) -> Step | None:
         """Move for one control period; None, and no time passes, when the plan has run out."""
@@ -223,6 +209,7 @@ class SimulatedCell(Cell):
         self._require_armed()
         self.brake()
         self._homing = way_home(self._servo.state.pose)
+        self._pacer.start()
 
     def advance_homing(self) -> bool:
         """Continue for one control period; True once the arm is home. Raises StoppedError."""
@@ -398,3 +385,7 @@ class SimulatedCell(Cell):
             time=self.time,
             image_times={name: tick * TICK for name, tick in self._picture_ticks.items()},
         )
+
+
+def _check(name: str, ok: bool, fine: str, wrong: str, remedy: str) -> Check:
+    return Check(name=name, ok=ok, detail=fine if ok else wrong, remedy="" if ok else remedy)

@@ -24,6 +24,10 @@ class Pacer:
         self._last = self._deadline
         self._period = 0.0
 
+    def start(self) -> None:
+        """A movement begins: the time since the last one is not made up for."""
+        self._deadline = max(self._deadline, time.monotonic())
+
     def spend(self, seconds: float) -> None:
         """Wait until `seconds` of simulated time have passed since the last deadline."""
         factor = _FACTOR.get(self.speed)
