@@ -290,6 +290,13 @@ ACTIONS: tuple[Action, ...] = (
         hold_off=TOGGLE_HOLD_OFF,
     ),
     Action(
+        id="keys",
+        key="ctrl+k",
+        label="take keys",
+        help="Take the keys over from another terminal that is attached to this session.",
+        group=Group.SESSION,
+    ),
+    Action(
         id="help",
         key="question_mark",
         label="help",

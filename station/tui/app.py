@@ -5,7 +5,7 @@ The session itself runs in another process; closing this one, or losing its term
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,8 +16,13 @@ from textual.screen import Screen
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
 from station.tui.feed import Engines
+from station.tui.jobs import station_command
 from station.tui.keymap import Keymap, load_keymap
+from station.tui.screens.creation import NewSessionScreen
+from station.tui.screens.home import Doors, HomeScreen
+from station.tui.screens.importing import ImportScreen
 from station.tui.screens.session import SessionScreen
+from station.tui.screens.work import WorkScreen
 from station.tui.theme import STATION_THEME
 
 REFRESH_HZ = 5.0
@@ -43,33 +48,91 @@ class StationApp(App[int]):
         engines: Engines,
         keymap: Keymap,
         start_engine: bool = True,
+        preparation: Sequence[str] | None = None,
         refresh: float = REFRESH_HZ,
     ) -> None:
-        """`folder`: open this session at once; None: show the sessions found in `sessions`."""
+        """`folder`: open this session at once; None: show the sessions found in `sessions`.
+
+        `preparation`: a command that brings the session to where it can begin; it is watched first.
+        """
         super().__init__()
         self._folder = folder
         self._sessions = sessions
         self._engines = engines
         self._keys = keymap
         self._start_engine = start_engine
+        self._preparation = preparation
         self._refresh_hz = refresh
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours that every theme must have for the panels, whatever theme the operator chooses."""
+        return {"muted": "#8b9aa8", "faint": "#4d5a66"}
 
     def on_mount(self) -> None:
         """Dress, take the operator's keys, open the first screen."""
         self.register_theme(STATION_THEME)
         self.theme = STATION_THEME.name
         self.set_keymap(self._keys.for_textual())
-        if self._folder is not None:
+        if self._folder is None:
+            self.push_screen(HomeScreen(self._sessions, self._doors()))
+        elif self._preparation is not None:
+            self._prepare(self._folder, self._preparation)
+        else:
             self.open_session(self._folder)
+
+    def _doors(self) -> Doors:
+        return Doors(
+            session=self.open_session,
+            importing=self.open_import,
+            training=self.open_training,
+            demonstrating=lambda folder: self._prepare(folder, _preparation(folder)),
+            new=self._new_session,
+        )
 
     def open_session(self, folder: Path) -> None:
         """Show the session screen of this folder."""
         attachment = Attachment(folder, self._engines, self._keys, start=self._start_engine)
-        screen = SessionScreen(attachment, self._keys, refresh=self._refresh_hz, on_left=self._session_left)
-        self.push_screen(screen)
+        self._open(SessionScreen(attachment, self._keys, refresh=self._refresh_hz, on_left=self.go_home))
 
-    def _session_left(self) -> None:
-        self.exit(0)
+    def open_import(self, folder: Path) -> None:
+        """Show the import screen of this folder."""
+        self._open(ImportScreen(folder, onward=lambda: self.open_training(folder), back=self.go_home))
+
+    def open_training(self, folder: Path) -> None:
+        """Train the base of this folder and watch."""
+        command = station_command("train", str(folder.absolute()), "--json")
+        self._work(f"training the base of {folder.name}", command, lambda: self.open_session(folder))
+
+    def _prepare(self, folder: Path, command: Sequence[str]) -> None:
+        title = f"preparing {folder.name}: demonstrations, base, bottleneck; then the session begins"
+        self._work(title, command, lambda: self.open_session(folder), hurry=True)
+
+    def _work(
+        self, title: str, command: Sequence[str], onward: Callable[[], None], *, hurry: bool = False
+    ) -> None:
+        self._open(WorkScreen(title, command, onward=onward, back=self.go_home, hurry=hurry))
+
+    def _open(self, screen: Screen[None]) -> None:
+        """Show this screen in place of any other that is not the home screen."""
+        if isinstance(self.screen, HomeScreen) or len(self.screen_stack) == 1:
+            self.push_screen(screen)
+        else:
+            self.switch_screen(screen)
+
+    def go_home(self) -> None:
+        """Back to the list of sessions, or out if the station was opened on one session."""
+        if self._folder is not None:
+            self.exit(0)
+            return
+        while not isinstance(self.screen, HomeScreen) and len(self.screen_stack) > 2:
+            self.pop_screen()
+
+    def _new_session(self) -> None:
+        def begin(folder: Path | None) -> None:
+            if folder is not None:
+                self.notify(f"Made {folder}.")
+
+        self.push_screen(NewSessionScreen(self._sessions), begin)
 
     @property
     def session(self) -> SessionScreen | None:
@@ -89,10 +152,12 @@ class StationApp(App[int]):
 
     def action_leave(self) -> None:
         """Leave what is open, or the station."""
-        if self.session is None:
+        if isinstance(self.screen, SessionScreen):
+            self.screen.action_press("leave")
+        elif isinstance(self.screen, WorkScreen | ImportScreen):
+            self.screen.action_back()
+        elif self.session is None:
             self.exit(0)
-        elif self.screen is self.session:
-            self.session.action_press("leave")
 
     async def action_quit(self) -> None:
         """The palette's word for leaving."""
@@ -108,14 +173,23 @@ class StationApp(App[int]):
                 yield SystemCommand(title, action.help, lambda name=action.id: screen.action_press(name))
 
 
+def _preparation(folder: Path) -> list[str]:
+    """Records with the simulated demonstrator, imports and trains; stops before the session."""
+    return station_command("demo", "--session", str(folder.absolute()), "--prepare", "--json")
+
+
 def run(
     folder: Path | None,
     sessions: Path,
     *,
     engine_arguments: Sequence[str] = (),
     start_engine: bool = True,
+    preparation: Sequence[str] | None = None,
 ) -> int:
     """Show the station until the operator leaves; returns an exit code.
+
+    `folder`: open this session, None: the list of those in `sessions`. `preparation`: a command to watch first, one
+    that prints JSON lines. `engine_arguments`: for an engine that is started from here.
 
     Raises:
         KeyConfigError: the operator's key table cannot be obeyed.
@@ -128,5 +202,6 @@ def run(
         engines=LocalEngines(engine_arguments),
         keymap=load_keymap(),
         start_engine=start_engine,
+        preparation=preparation,
     )
     return app.run() or 0

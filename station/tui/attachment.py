@@ -110,6 +110,16 @@ class Attachment:
             self._engines.stop(self.folder)
         return None
 
+    @property
+    def watching(self) -> bool:
+        """Whether another front end holds the keys."""
+        return self._feed is not None and self.line is Line.LIVE and not self._feed.holds_keys
+
+    def take_keys(self) -> None:
+        """Ask for the keys."""
+        if self.desk is not None and self._feed is not None:
+            self.desk.take_keys()
+
     def tell(self, event: OperatorEvent, action: str) -> Echo | None:
         """Send what a dialog made."""
         return self.desk.tell(event, action) if self.desk is not None else None

@@ -86,6 +86,18 @@ class Desk:
         self._echo = self._send(chosen, shown, now)
         return self._echo
 
+    def take_keys(self) -> Echo:
+        """Ask for the keys that another front end holds."""
+        self._feed.take_keys()
+        self._echo = Echo(
+            action="keys",
+            key=self._keymap.show("keys"),
+            fate=Fate.DONE,
+            detail="the keys are asked for",
+            pressed=self._clock(),
+        )
+        return self._echo
+
     def tell(self, event: OperatorEvent, action: str) -> Echo:
         """Send an event that a dialog made, a note for instance."""
         self._echo = self._post(event, BY_ID[action], self._clock())
@@ -96,8 +108,10 @@ class Desk:
         echo = self._echo
         if echo is None or echo.fate not in (Fate.TAKEN, Fate.UNANSWERED):
             return echo
-        taken_in = set(self._feed.acknowledged()) | set(snapshot.acknowledged if snapshot else ())
-        if echo.number in taken_in:
+        refused = self._feed.answers().get(echo.number or 0)
+        if refused:
+            self._echo = replace(echo, fate=Fate.REFUSED, detail=refused)
+        elif refused is not None or (snapshot is not None and echo.number in snapshot.acknowledged):
             self._echo = replace(echo, fate=Fate.DONE)
         elif self._clock() - echo.pressed > UNANSWERED:
             self._echo = replace(echo, fate=Fate.UNANSWERED)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hardware.latch import StopLatch
@@ -38,14 +38,23 @@ class LinkedFeed:
 
     def stop(self) -> None:
         """See Feed."""
-        try:
-            self._client.stop()
-        except LinkError:
-            return  # the latch is set before the engine is told; a dead engine moves nothing
+        self._client.stop()
 
-    def acknowledged(self) -> Collection[int]:
+    def answers(self) -> Mapping[int, str]:
         """See Feed."""
-        return self._client.acknowledged
+        return {ack.number: ack.refused for ack in self._client.acks}
+
+    @property
+    def holds_keys(self) -> bool:
+        """See Feed."""
+        return self._client.holds_keys
+
+    def take_keys(self) -> None:
+        """See Feed."""
+        try:
+            self._client.take_keys()
+        except LinkError as error:
+            raise FeedError(str(error)) from error
 
     @property
     def alive(self) -> bool:
@@ -68,7 +77,7 @@ class LocalEngines:
     def attach(self, folder: Path) -> Feed | None:
         """See Engines."""
         try:
-            return LinkedFeed(Client.connect(SessionFolder.open(folder)))
+            return LinkedFeed(Client.connect(folder))
         except LinkError:
             return None
 

@@ -6,7 +6,7 @@ an event on its way, and `stop` sets the latch without asking the engine.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -30,8 +30,15 @@ class Feed(Protocol):
     def stop(self) -> None:
         """Set the stop latch, whether or not the engine listens, then tell the engine."""
 
-    def acknowledged(self) -> Collection[int]:
-        """Numbers of the sent events that the engine has taken in."""
+    def answers(self) -> Mapping[int, str]:
+        """Number of a sent event -> why the engine refused it, empty where it was taken in."""
+
+    @property
+    def holds_keys(self) -> bool:
+        """Whether this front end's keys are accepted; another one may hold them."""
+
+    def take_keys(self) -> None:
+        """Ask for the keys."""
 
     @property
     def alive(self) -> bool:

@@ -70,8 +70,11 @@ def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
 
 
 def _paused(snapshot: Snapshot, keys: Keymap) -> str:
-    why = " by itself" if snapshot.reason else ""
-    return f"The arm holds still, paused{why}. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
+    if snapshot.reason and snapshot.instruction:
+        return snapshot.instruction
+    return (
+        f"Paused, the arm holds still. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
+    )
 
 
 def _label(snapshot: Snapshot, keys: Keymap) -> str:
@@ -92,8 +95,10 @@ def _update(snapshot: Snapshot, keys: Keymap) -> str:
 
 
 def _evaluate(snapshot: Snapshot, keys: Keymap) -> str:
-    done = f"{snapshot.block_done} of {snapshot.block_size} episodes done"
-    return f"Measuring the policy without exploration: {done}."
+    done = f"Evaluation without exploration, {snapshot.block_done} of {snapshot.block_size} done."
+    if snapshot.autopilot:
+        return f"{done} The automatic operator labels."
+    return f"{done} {keys.show('success')} when it has succeeded, {keys.show('failure')} when it has failed."
 
 
 def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
@@ -101,13 +106,15 @@ def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
 
 
 def _fault(snapshot: Snapshot, keys: Keymap) -> str:
+    if snapshot.instruction:
+        return snapshot.instruction
     return f"Motion is halted. Put right what is said below, then press {keys.show('go')}."
 
 
 def _finished(snapshot: Snapshot, keys: Keymap) -> str:
     return (
         f"The goal is reached and everything is saved. {keys.show('points')} shows what was gained, "
-        f"{keys.show('leave')} leaves."
+        f"{keys.show('go')} goes on without a goal, {keys.show('leave')} leaves."
     )
 
 

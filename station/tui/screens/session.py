@@ -128,7 +128,7 @@ class SessionScreen(StationScreen):
             self.app.call_from_thread(self._attachment.take, feed)
 
     def _show(self, snapshot: Snapshot) -> None:
-        self.query_one("#bearing", Panel).show(bearing(snapshot))
+        self.query_one("#bearing", Panel).show(bearing(snapshot, watching=self._attachment.watching))
         self._show_counts(snapshot.counts)
         title = f"steering · {snapshot.steering.method}" if snapshot.steering.method else "steering"
         self.query_one("#steering", Panel).border_title = title
@@ -175,6 +175,7 @@ class SessionScreen(StationScreen):
         dialogs: dict[str, Callable[[], object]] = {
             "note": self._note,
             "leave": self._leave,
+            "keys": self._attachment.take_keys,
             "help": lambda: self.app.push_screen(HelpScreen(self._keymap)),
             "points": lambda: self.app.push_screen(EvaluationScreen(self._attachment)),
         }

@@ -15,13 +15,13 @@ from station.tui.wording import count
 class _Short(NumericAxisFormatter):
     """Tick labels that fit a narrow margin: 12.4k instead of 12400."""
 
-    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+    def get_labels_forticks(self, ticks: Sequence[float]) -> list[str]:
         """See AxisFormatter."""
         return [f"{tick:g}" if abs(tick) < 1000 else count(tick) for tick in ticks]
 
 
-class Curve(PlotWidget, can_focus=False):
-    """A plot without focus, zoom or legend, in a panel with a title."""
+class Plot(PlotWidget, can_focus=False):
+    """A plot without focus, zoom or legend, with a title in its upper border."""
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         """`title` stands in the upper border."""
@@ -29,13 +29,33 @@ class Curve(PlotWidget, can_focus=False):
         self.border_title = title
         self.set_x_formatter(_Short())
         self.set_y_formatter(_Short())
-        self._counts: Counts | None = None
 
     def on_mount(self) -> None:
         """Narrow margins: the panels are small."""
         self.margin_top = 0
         self.margin_bottom = 2
         self.margin_left = 6
+
+    def on_resize(self, event: Resize) -> None:
+        """Draw for the new size."""
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the newest data."""
+        raise NotImplementedError
+
+    def color(self, variable: str) -> str:
+        """A theme colour as a style."""
+        return self.app.theme_variables[variable]
+
+
+class Curve(Plot):
+    """A plot of counts against environment steps."""
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
+        """Empty until the first counts."""
+        super().__init__(title, id=id)
+        self._counts: Counts | None = None
 
     def show(self, counts: Counts) -> None:
         """Draw what this curve is about, if it changed."""
@@ -53,24 +73,16 @@ class Curve(PlotWidget, can_focus=False):
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """Draw the newest counts."""
+        """See Plot."""
         if self._counts is None or not self.is_mounted:
             return
         self.clear()
         self.set_xlimits(0, 1.03 * max(self._counts.env_steps, 1))
-        self.set_xticks(_ticks(self._counts.env_steps, at_most=max(2, self.size.width // 10)))
+        self.set_xticks(ticks(self._counts.env_steps, at_most=max(2, self.size.width // 10)))
         self.trace(self._counts)
 
-    def on_resize(self, event: Resize) -> None:
-        """Draw for the new size."""
-        self.redraw()
 
-    def color(self, variable: str) -> str:
-        """A theme colour as a style."""
-        return self.app.theme_variables[variable]
-
-
-def _ticks(end: float, at_most: int) -> list[float]:
+def ticks(end: float, at_most: int) -> list[float]:
     """Round steps from 0 to `end`."""
     for step in (base * 10**power for power in range(8) for base in (1, 2, 5)):
         if end / step <= at_most:
@@ -126,5 +138,5 @@ class LengthCurve(Curve):
         x, y = _line(counts.length_curve)
         top = float(y.max()) * 1.1 or 1.0
         self.set_ylimits(0, top)
-        self.set_yticks(_ticks(top, at_most=3))
+        self.set_yticks(ticks(top, at_most=3))
         self.plot(x, y, line_style=self.color("warning"), hires_mode=HiResMode.BRAILLE)

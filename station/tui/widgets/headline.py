@@ -24,6 +24,8 @@ class Bearing:
     speed: str
     autopilot: bool
     mistakes: float
+    watching: bool
+    """Another terminal holds the keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ STYLES: dict[Phase, str] = {
 """Green: the arm moves; amber: it is the operator's turn; red: halted; blue: the station works by itself."""
 
 
-def bearing(snapshot: Snapshot) -> Bearing:
+def bearing(snapshot: Snapshot, *, watching: bool = False) -> Bearing:
     """The title line of a snapshot."""
     goal = f" of {snapshot.episodes_goal}" if snapshot.episodes_goal else ""
     progress = f"{snapshot.counts.episodes}{goal} episodes"
@@ -66,6 +68,7 @@ def bearing(snapshot: Snapshot) -> Bearing:
         speed=snapshot.speed.value if snapshot.simulated else "real",
         autopilot=snapshot.autopilot,
         mistakes=snapshot.mistakes,
+        watching=watching,
     )
 
 
@@ -101,7 +104,7 @@ def _below(snapshot: Snapshot) -> str:
         return snapshot.reason
     if snapshot.episode is None:
         return ""
-    if snapshot.phase is Phase.ROLLOUT and snapshot.horizon:
+    if snapshot.phase in (Phase.ROLLOUT, Phase.EVALUATE) and snapshot.horizon:
         return f"{snapshot.episode}  step {snapshot.step} of {snapshot.horizon}"
     if snapshot.phase in (Phase.LABEL, Phase.FINISHED):
         return snapshot.episode
@@ -110,7 +113,11 @@ def _below(snapshot: Snapshot) -> str:
 
 def draw_bearing(model: Bearing, columns: int, rows: int) -> Content:
     """Session and task at the left, progress and switches at the right."""
-    left = Content.assemble((model.session, "bold"), (f"  {model.task}", "$muted"))
+    left = Content.assemble(
+        (model.session, "bold"),
+        (f"  {model.task}", "$muted"),
+        ("  WATCHING ONLY" if model.watching else "", "$warning bold"),
+    )
     mistakes = f" ({100 * model.mistakes:.0f}% wrong)" if model.autopilot and model.mistakes else ""
     right = Content.assemble(
         (model.episode, "bold"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ class FakeFeed:
         self.alive = True
         self.closed = False
         self.broken = False
-        self._acknowledged: set[int] = set()
+        self.holds_keys = True
+        self._answers: dict[int, str] = {}
 
     def latest(self) -> Snapshot | None:
         return self.snapshot
@@ -51,11 +52,14 @@ class FakeFeed:
     def stop(self) -> None:
         self.stops += 1
 
-    def acknowledged(self) -> Collection[int]:
-        return self._acknowledged
+    def answers(self) -> Mapping[int, str]:
+        return self._answers
 
-    def acknowledge(self, number: int) -> None:
-        self._acknowledged.add(number)
+    def acknowledge(self, number: int, refused: str = "") -> None:
+        self._answers[number] = refused
+
+    def take_keys(self) -> None:
+        self.holds_keys = True
 
     def close(self) -> None:
         self.closed = True

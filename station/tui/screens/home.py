@@ -1,0 +1,179 @@
+"""The sessions that were found, how far each has come, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import DataTable, Footer, Static
+
+from station.session.snapshot import Rate
+from station.tui.library import Card, Progress, cards, next_step
+from station.tui.screens.base import StationScreen
+from station.tui.widgets.panel import Panel
+from station.tui.widgets.strip import outcome_strip
+from station.tui.wording import rate_words
+
+LOOK_AGAIN = 10.0
+"""s between two looks at the folders."""
+COLUMNS = ("session", "task", "state", "demos", "episodes", "rolling", "base", "newest evaluation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """Where the home screen leads; the app opens them."""
+
+    session: Callable[[Path], None]
+    importing: Callable[[Path], None]
+    training: Callable[[Path], None]
+    demonstrating: Callable[[Path], None]
+    new: Callable[[], None]
+
+
+def _draw_card(card: Card, columns: int, rows: int) -> Content:
+    lines = [
+        Content.assemble((card.name, "bold"), (f"  {card.path}", "$muted")),
+        Content.styled(next_step(card), "$primary bold"),
+    ]
+    if card.counts.last:
+        lines += [Content(""), outcome_strip(card.counts.last, columns)]
+    return Content("\n").join(lines[:rows])
+
+
+class HomeScreen(StationScreen):
+    """A table of sessions; Enter does what the chosen one needs next."""
+
+    CSS_PATH = "home.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "new session"),
+        Binding("i", "importing", "import"),
+        Binding("t", "training", "train"),
+        Binding("d", "demonstrating", "simulated demonstrator"),
+        Binding("r", "look", "look again"),
+        Binding("q", "app.leave", "quit"),
+    ]
+
+    def __init__(self, sessions: Path, doors: Doors) -> None:
+        """`sessions` is the folder that is searched."""
+        super().__init__()
+        self._sessions = sessions
+        self._doors = doors
+        self._cards: Sequence[Card] = ()
+
+    def compose(self) -> ComposeResult:
+        """Greeting, table, the chosen session, keys."""
+        yield Static(
+            Content.assemble(("station", "bold $primary"), (f"  {self._sessions}", "$muted")), id="title"
+        )
+        yield DataTable(id="sessions", cursor_type="row")
+        yield Static("", id="empty")
+        yield Panel("chosen session: what to do next", _draw_card, id="chosen")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Fill the table and keep looking."""
+        self.query_one(DataTable).add_columns(*COLUMNS)
+        self.set_interval(LOOK_AGAIN, self.action_look)
+
+    def on_screen_resume(self) -> None:
+        """Things have changed when one comes back."""
+        self.action_look()
+
+    @work(thread=True, exclusive=True, group="look")
+    def action_look(self) -> None:
+        """Count anew."""
+        found = cards(self._sessions)
+        self.app.call_from_thread(self._show, found)
+
+    def _show(self, found: Sequence[Card]) -> None:
+        if found == self._cards and found:
+            return
+        self._cards = found
+        table = self.query_one(DataTable)
+        row = table.cursor_row
+        table.clear()
+        for card in found:
+            table.add_row(*_cells(card), key=str(card.path))
+        table.move_cursor(row=min(row, len(found) - 1) if found else 0)
+        table.display = bool(found)
+        empty = self.query_one("#empty", Static)
+        empty.display = not found
+        empty.update(f"No session in {self._sessions} yet.\nPress n to begin one: a name, a task, a seed.")
+        self._show_chosen()
+
+    @property
+    def chosen(self) -> Card | None:
+        """The session below the cursor."""
+        row = self.query_one(DataTable).cursor_row
+        return self._cards[row] if 0 <= row < len(self._cards) else None
+
+    def _show_chosen(self) -> None:
+        panel = self.query_one("#chosen", Panel)
+        panel.display = self.chosen is not None
+        if self.chosen is not None:
+            panel.show(self.chosen)
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another session below the cursor."""
+        self._show_chosen()
+
+    def on_data_table_row_selected(self) -> None:
+        """Enter: what the session needs next."""
+        card = self.chosen
+        if card is None or card.progress is Progress.UNREADABLE:
+            return
+        if card.running or card.progress in (Progress.TRAINED, Progress.ONLINE, Progress.FINISHED):
+            self._doors.session(card.path)
+        elif card.progress is Progress.DEMONSTRATIONS:
+            self._doors.training(card.path)
+        else:
+            self._doors.importing(card.path)
+
+    def action_new(self) -> None:
+        """A new session."""
+        self._doors.new()
+
+    def action_importing(self) -> None:
+        """Import recordings into the chosen session."""
+        self._enter(self._doors.importing)
+
+    def action_training(self) -> None:
+        """Train the base of the chosen session."""
+        self._enter(self._doors.training)
+
+    def action_demonstrating(self) -> None:
+        """Let the simulated demonstrator record for the chosen session."""
+        self._enter(self._doors.demonstrating)
+
+    def _enter(self, door: Callable[[Path], None]) -> None:
+        card = self.chosen
+        if card is None:
+            self.notify("Choose a session first, or press n for a new one.")
+        elif card.running:
+            self.notify("Its engine is running; end it first (Enter, then q).", severity="warning")
+        elif card.progress is Progress.UNREADABLE:
+            self.notify(card.trouble, severity="error")
+        else:
+            door(card.path)
+
+
+def _cells(card: Card) -> tuple[str, ...]:
+    counts = card.counts
+    newest: Rate | None = counts.evaluations[-1].rate if counts.evaluations else None
+    state = f"▸ {card.progress.value}" if card.running else card.progress.value
+    return (
+        card.name,
+        card.task,
+        state,
+        str(counts.demos),
+        str(counts.episodes),
+        rate_words(counts.rolling),
+        rate_words(counts.base_success),
+        rate_words(newest),
+    )

@@ -1,0 +1,176 @@
+"""Watches a job of the station: stages, loss curve, time left; interrupts and continues it.
+
+Serves training, and everything a demo prepares before its session. The job is a command in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Footer
+
+from station.tui.jobs import INTERRUPTED, Facts, Job, Record, Stage
+from station.tui.screens.base import StationScreen
+from station.tui.widgets.figures import log
+from station.tui.widgets.panel import Panel
+from station.tui.widgets.work import LossCurve, draw_stages, losses_of, stage_words
+from station.tui.wording import about
+
+REDRAW_HZ = 2.0
+
+
+def _draw_head(words: tuple[str, str, str], columns: int, rows: int) -> Content:
+    badge, style, sentence = words
+    return Content.assemble((f" {badge:^11} ", f"$background on {style} bold"), "  ", (sentence, "bold"))
+
+
+class WorkScreen(StationScreen):
+    """One job from its start to its end."""
+
+    CSS_PATH = "work.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("i", "interrupt", "interrupt (goes on later from here)"),
+        Binding("c", "go_on", "continue"),
+        Binding("enter", "onward", "next"),
+        Binding("q,escape", "back", "leave", key_display="q"),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        command: Sequence[str],
+        *,
+        onward: Callable[[], None],
+        back: Callable[[], None],
+        hurry: bool = False,
+    ) -> None:
+        """`onward` is called when the job is done: at once with `hurry`, else when the operator says so."""
+        super().__init__()
+        self._title_words = title
+        self._command = tuple(command)
+        self._onward = onward
+        self._back = back
+        self._hurry = hurry
+        self._job: Job | None = None
+        self._record = Record()
+        self._code: int | None = None
+        self._leaving = False
+
+    def compose(self) -> ComposeResult:
+        """Headline, stages, curve, words."""
+        yield Panel("", _draw_head, id="head")
+        yield Panel(self._title_words, draw_stages, id="stages")
+        yield LossCurve(id="loss")
+        yield Panel("what it says", log, id="words")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Start the job."""
+        self.set_interval(1 / REDRAW_HZ, self.redraw)
+        self.action_go_on()
+
+    def on_unmount(self) -> None:
+        """A job does not outlive its screen; it ends at its next safe point."""
+        if self._job is not None:
+            self._job.interrupt()
+
+    @work(exclusive=True)
+    async def _run(self) -> None:
+        self._code = None
+        self._record.error = None
+        self._job = Job(self._command)
+        self._code = await self._job.run(self._record.hear)
+        self.redraw()
+        self.refresh_bindings()
+        if self._leaving:
+            self._back()
+        elif self._code == 0 and self._hurry:
+            self._onward()
+
+    @property
+    def running(self) -> bool:
+        """Whether the job works."""
+        return self._code is None
+
+    def redraw(self) -> None:
+        """Draw what the job has told."""
+        stages = tuple(self._record.stages.values())
+        self.query_one("#head", Panel).show(self._head())
+        self.query_one("#stages", Panel).show(stages)
+        self.query_one("#words", Panel).show(tuple(self._words()))
+        self.query_one(LossCurve).show(losses_of(self._record))
+
+    def _head(self) -> tuple[str, str, str]:
+        if self._leaving:
+            return "ENDING", "$warning", "Waiting for a safe point; it goes on from there next time."
+        if self.running:
+            return "WORKING", "$primary", _doing(self._record.newest)
+        if self._code == 0:
+            return "DONE", "$success", "Everything is saved. Enter goes on to the next step."
+        if self._code == INTERRUPTED:
+            return "INTERRUPTED", "$warning", "Nothing is lost. c continues from here, q leaves."
+        said = self._record.error or (self._record.words or [f"exit code {self._code}"])[-1]
+        return "FAILED", "$error", f"{said} c tries again, q leaves."
+
+    def _words(self) -> list[str]:
+        return [*map(_line, self._record.findings + self._record.results), *self._record.words]
+
+    def action_interrupt(self) -> None:
+        """End the job at its next safe point."""
+        if self._job is not None:
+            self._job.interrupt()
+
+    def action_go_on(self) -> None:
+        """Start, or continue after an interruption."""
+        if self._job is None or not self.running:
+            self._run()
+            self.refresh_bindings()
+
+    def action_onward(self) -> None:
+        """The next step, once the job is done."""
+        if self._code == 0:
+            self._onward()
+
+    def action_back(self) -> None:
+        """Leave; a running job is interrupted first."""
+        if self.running and not self._leaving:
+            self._leaving = True
+            self.action_interrupt()
+            self.redraw()
+        else:
+            self._back()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what means something now is offered."""
+        offered = {
+            "interrupt": self.running,
+            "go_on": not self.running and self._code != 0,
+            "onward": self._code == 0,
+        }
+        return offered.get(action, True)
+
+
+def _doing(stage: Stage | None) -> str:
+    if stage is None:
+        return "Starting."
+    left = f", {about(stage.eta)} left in this stage" if stage.eta else ""
+    words = stage_words(stage)
+    return f"{words[0].upper()}{words[1:]}: {100 * stage.share:.0f}%{left}. You need not stay."
+
+
+def _line(facts: Facts) -> str:
+    """A finding or a result in words."""
+    if "path" in facts:
+        share = 100 * facts["successes"] / max(1, facts["n"])
+        return f"base, {facts['path']} path: {facts['successes']} of {facts['n']} succeed ({share:.0f}%)"
+    if facts.get("refused"):
+        return f"refused {facts['file']}: {facts['refused']}"
+    if "detail" in facts:
+        return f"{facts['file']}: {facts['detail']}"
+    state = "known already" if facts.get("duplicate") else f"{facts.get('steps', '?')} steps"
+    return f"{facts.get('file', '')}: {state}"
