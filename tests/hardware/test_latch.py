@@ -10,15 +10,19 @@ from pathlib import Path
 from hardware.latch import StopLatch
 
 
+def state(latch: StopLatch) -> tuple[bool, float | None]:
+    return latch.latched, latch.since
+
+
 def test_a_latch_set_by_one_process_is_seen_by_another_at_once(tmp_path: Path) -> None:
     latch = StopLatch(tmp_path / "stop")
-    assert not latch.latched and latch.since is None
+    assert state(latch) == (False, None)
     program = "import sys, pathlib; from hardware.latch import StopLatch; StopLatch(pathlib.Path(sys.argv[1])).stop()"
     subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "stop")], check=True, cwd=Path(__file__).parents[2]
     )
-    assert latch.latched
-    assert latch.since is not None and latch.since <= time.monotonic()
+    latched, since = state(latch)
+    assert latched and since is not None and since <= time.monotonic()
 
 
 def test_stopping_twice_keeps_the_first_time_and_only_rearming_clears_it(tmp_path: Path) -> None:
@@ -29,6 +33,6 @@ def test_stopping_twice_keeps_the_first_time_and_only_rearming_clears_it(tmp_pat
     assert latch.since == first
     latch.close()
     again = StopLatch(tmp_path / "folder" / "stop")
-    assert again.latched and again.since == first
+    assert state(again) == (True, first)
     again.rearm()
-    assert not again.latched and again.since is None
+    assert state(again) == (False, None)
