@@ -1,0 +1,195 @@
+"""A session that is cut off at any instant and resumed is the session that was never cut off."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.journal import Journal
+from datasets.randomness import stream
+from datasets.store import EpisodeStore
+from station.session.checkpoint import NEWEST, PREVIOUS, Checkpoints
+from station.session.engine import Engine
+from station.session.folder import SessionFolder
+from station.session.snapshot import Counts
+from station.session.status import count
+from tests.station.session.fakes import headless, make_folder
+
+EPISODES = 8
+MISTAKES = 0.2
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL inside one process: nothing after it is carried out."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that must not depend on interruptions."""
+
+    episodes: dict[str, dict[str, Any]]
+    labels: dict[str, tuple[object, bool]]
+    weights: dict[str, torch.Tensor]
+    counts: Counts
+
+
+def outcome(folder: SessionFolder) -> Outcome:
+    store = EpisodeStore(folder.episodes)
+    weights, _ = Checkpoints(folder.steering).load(NEWEST)
+    ledger = Journal(folder.journal).ledger()
+    labels = {status.id: (status.outcome, status.void) for status in ledger.episodes.values()}
+    return Outcome({name: flat(store, name) for name in store.ids()}, labels, weights, counted(folder))
+
+
+def counted(folder: SessionFolder) -> Counts:
+    """The order of lines within a round may differ; nothing that is counted does."""
+    counts = count(folder)
+    return Counts(**{**vars(counts), "last": tuple(sorted(counts.last, key=lambda mark: mark.id))})
+
+
+def flat(store: EpisodeStore, name: str) -> dict[str, Any]:
+    episode = store.load(name)
+    header = {key: value for key, value in episode.header.to_json().items() if key != "created"}
+    arrays = {key: value for key, value in vars(episode).items() if isinstance(value, np.ndarray)}
+    groups = {
+        f"{group}/{key}": value
+        for group in ("images", "features", "decisions")
+        for key, value in getattr(episode, group).items()
+    }
+    return {"header": header, **arrays, **groups}
+
+
+def assert_same(one: Outcome, other: Outcome) -> None:
+    assert one.labels == other.labels
+    assert one.counts == other.counts
+    assert one.weights.keys() == other.weights.keys()
+    for name, tensor in one.weights.items():
+        assert torch.equal(tensor, other.weights[name]), name
+    assert one.episodes.keys() == other.episodes.keys()
+    for name, parts in one.episodes.items():
+        for key, value in parts.items():
+            np.testing.assert_array_equal(value, other.episodes[name][key], err_msg=f"{name} {key}")
+
+
+def engine(folder: SessionFolder, cells: int) -> Engine:
+    return headless(folder, cells=cells, episodes=EPISODES, mistakes=MISTAKES)
+
+
+def uninterrupted(path: Path, cells: int) -> Outcome:
+    folder = make_folder(path)
+    with engine(folder, cells) as whole:
+        whole.run()
+    return outcome(folder)
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_cut_off_between_any_two_turns_it_goes_on_exactly(tmp_path: Path, cells: int) -> None:
+    whole = uninterrupted(tmp_path / "whole", cells)
+    folder = make_folder(tmp_path / "cut")
+    rng = stream(cells, "cuts")
+    over = False
+    while not over:
+        part = engine(folder, cells)
+        for _ in range(int(rng.integers(1, 40))):
+            if not part.over:
+                part.turn()
+        over = part.over
+        part.close()
+    assert_same(outcome(folder), whole)
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_cut_off_before_any_journal_line_it_goes_on_exactly(
+    tmp_path: Path, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = uninterrupted(tmp_path / "whole", cells)
+    folder = make_folder(tmp_path / "cut")
+    rng = stream(cells, "lines")
+    append, left = Journal.append, [0]
+
+    def dying(journal: Journal, op: str, **fields: Any) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return append(journal, op, **fields)
+
+    monkeypatch.setattr(Journal, "append", dying)
+    over = False
+    while not over:
+        left[0] = int(rng.integers(2, 12))
+        try:
+            with engine(folder, cells) as part:
+                part.run()
+                over = part.over
+        except Killed:
+            continue
+    assert_same(outcome(folder), whole)
+
+
+def test_a_learner_without_a_whole_newest_checkpoint_learns_the_lost_block_again(tmp_path: Path) -> None:
+    whole = uninterrupted(tmp_path / "whole", 1)
+    folder = make_folder(tmp_path / "cut")
+    with engine(folder, 1) as first:
+        first.run_until(lambda state: state.updates_done == 6 and not state.unsaved)
+    newest = Checkpoints(folder.steering).path(NEWEST)
+    data = bytearray(newest.read_bytes())
+    data[-1] ^= 1
+    newest.write_bytes(data)
+    with engine(folder, 1) as second:
+        assert any("damaged" in line and "the one before" in line.lower() for line in second.snapshot().log)
+        second.run()
+    assert_same(outcome(folder), whole)
+
+
+def test_a_learner_without_any_checkpoint_learns_everything_again(tmp_path: Path) -> None:
+    whole = uninterrupted(tmp_path / "whole", 1)
+    folder = make_folder(tmp_path / "cut")
+    with engine(folder, 1) as first:
+        first.run_until(lambda state: state.updates_done == 6 and not state.unsaved)
+    for name in (NEWEST, PREVIOUS):
+        Checkpoints(folder.steering).path(name).unlink()
+    with engine(folder, 1) as second:
+        second.run()
+    assert_same(outcome(folder), whole)
+
+
+def test_a_finished_session_stays_as_it_is_when_it_is_opened_again(tmp_path: Path) -> None:
+    whole = uninterrupted(tmp_path / "whole", 2)
+    with engine(SessionFolder.open(tmp_path / "whole"), 2) as again:
+        again.run()
+    assert_same(outcome(SessionFolder.open(tmp_path / "whole")), whole)
+
+
+def test_killed_by_the_system_again_and_again_it_goes_on_exactly(tmp_path: Path) -> None:
+    whole = uninterrupted(tmp_path / "whole", 2)
+    folder = make_folder(tmp_path / "cut")
+    rng = stream(0, "kills")
+    for _ in range(3):
+        process = start(folder.path)
+        wait_for_the_engine(folder, process)
+        time.sleep(float(rng.uniform(0.0, 0.6)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(folder.path).wait(timeout=60) == 0
+    assert_same(outcome(folder), whole)
+
+
+def wait_for_the_engine(folder: SessionFolder, process: subprocess.Popen[bytes]) -> None:
+    folder.engine.unlink(missing_ok=True)
+    while not folder.engine.exists() and process.poll() is None:
+        time.sleep(0.01)
+
+
+def start(path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.station.session.tiny_engine", str(path), str(EPISODES)]
+    )
