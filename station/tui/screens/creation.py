@@ -21,8 +21,9 @@ class NewSessionScreen(Dialog[Path]):
     """Answers with the new session's folder."""
 
     DEFAULT_CSS = """
-    NewSessionScreen OptionList { height: auto; max-height: 10; }
+    NewSessionScreen OptionList { height: auto; max-height: 14; border: none; padding: 0; }
     NewSessionScreen Label { color: $text-muted; margin-top: 1; }
+    NewSessionScreen .box { width: 92; }
     NewSessionScreen #said { height: auto; margin-top: 1; color: $error; }
     """
 
@@ -76,7 +77,7 @@ class NewSessionScreen(Dialog[Path]):
 
 
 def _option(task: TaskSummary) -> Option:
-    return Option(Content.assemble((f"{task.name:<24}", "bold"), (task.description, "$muted")), id=task.name)
+    return Option(Content.assemble((task.name, "bold"), "\n  ", (task.description, "$muted")), id=task.name)
 
 
 def _is_name(value: str) -> bool:

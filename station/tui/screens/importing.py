@@ -33,7 +33,11 @@ class Step(StrEnum):
 
 
 class RecordingTree(DirectoryTree):
-    """Folders and recordings only."""
+    """Folders and recordings only, with signs that every font has."""
+
+    ICON_NODE = "▸ "
+    ICON_NODE_EXPANDED = "▾ "
+    ICON_FILE = "· "
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         """See DirectoryTree."""

@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.worker import Worker
 
 from station.session.events import Leave, Note
 from station.session.snapshot import Counts, EpisodeMark, Phase, Snapshot
@@ -72,6 +73,7 @@ class SessionScreen(StationScreen):
         self._keymap = keymap
         self._refresh_hz = refresh
         self._on_left = on_left
+        self._seeker: Worker[None] | None = None
         self._ending = False
         self._beat = False
 
@@ -112,7 +114,7 @@ class SessionScreen(StationScreen):
     def poll(self) -> None:
         """Look once; redraw what changed."""
         if self._attachment.line in (Line.SEEKING, Line.STARTING):
-            self._seek()
+            self._seek_once()
         fresh = self._attachment.poll()
         if self._ending and self._attachment.line is Line.LOST:
             self._left()
@@ -121,7 +123,11 @@ class SessionScreen(StationScreen):
             self._show(fresh)
         self._show_call()
 
-    @work(thread=True, exclusive=True, group="seek")
+    def _seek_once(self) -> None:
+        if self._seeker is None or self._seeker.is_finished:
+            self._seeker = self._seek()
+
+    @work(thread=True)
     def _seek(self) -> None:
         feed = self._attachment.seek()
         if feed is not None:

@@ -41,10 +41,10 @@ EPISODE = "online-000120"
 
 async def settled(pilot: Pilot[int]) -> None:
     """The feed is attached and the newest snapshot is drawn."""
-    await pilot.app.workers.wait_for_complete()
     for _ in range(3):
-        await pilot.pause()
         session(pilot).poll()
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
     await pilot.pause()
 
 
