@@ -27,6 +27,8 @@ _GAIN = 8.0
 """Share of the remaining way per second near a waypoint: people slow down before they arrive."""
 _TURN_GAIN = 6.0
 _GRIPPER_RATE = 3.0
+_AT_REST = 0.25
+"""Share of its tremor that a hand keeps before it starts to work."""
 _HAND_WANDER = 0.12
 """How far the hand drifts during a clutch-off stretch, m."""
 ORANGE_IN_HAND = 0.03
@@ -88,7 +90,7 @@ class Script:
         """The hand's way; with `teleoperated` it starts idle and lets go of the clutch now and then."""
         rng, errors = self._rng, self._errors
         if teleoperated:
-            yield from self._hold(rng.uniform(0.3, 1.5))
+            yield from self._hold(rng.uniform(0.3, 1.5), tremor=_AT_REST)
         orange = self._cell.truth()
         yaw = -orange.orange_yaw  # the tool looks down: its yaw turns the other way
         across, along = _axes(orange.orange_yaw)
@@ -154,9 +156,9 @@ class Script:
         if teleoperated and self._rng.random() < 0.25:
             yield from self._reposition(self._rng.uniform(0.3, 0.8))
 
-    def _hold(self, seconds: float) -> Iterator[HandPose]:
+    def _hold(self, seconds: float, tremor: float = 1.0) -> Iterator[HandPose]:
         for _ in range(round(seconds / self._dt)):
-            yield self._pose()
+            yield self._pose(tremor)
 
     def _reposition(self, seconds: float) -> Iterator[HandPose]:
         drift = self._rng.normal(0.0, _HAND_WANDER, 3)
@@ -165,14 +167,14 @@ class Script:
             pose = self._pose()
             yield replace(pose, position=pose.position + drift * (step / steps), clutch=False)
 
-    def _pose(self) -> HandPose:
+    def _pose(self, tremor: float = 1.0) -> HandPose:
         keep = np.exp(-self._dt / 0.25)
         self._tremor = keep * self._tremor + np.sqrt(1.0 - keep**2) * self._rng.normal(0.0, 1.0, 5)
         return HandPose(
-            position=self._position + self._style.jitter * self._tremor[:3],
+            position=self._position + tremor * self._style.jitter * self._tremor[:3],
             yaw=self._yaw,
             gripper=self._gripper,
-            tilt=self._style.tilt * self._tremor[3:],
+            tilt=tremor * self._style.tilt * self._tremor[3:],
         )
 
 
