@@ -26,7 +26,7 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
         SimulatedCell(task.cell, latch, speed) for _ in range(task.session.cells if cells is None else cells)
     ]
     refuse_other_data(base.spec, made[0].spec)
-    steering = ZPRL(base, task.steering, folder.seed)
+    steering = ZPRL(base, task.steering, folder.seed, execute=task.execute)
 
     def replay(store: EpisodeStore) -> Replay:
         return Replay.for_method(steering, base_hash=base.hash, observations=store.load)

@@ -366,7 +366,7 @@ class Engine:
         self._faulted_at = self._clock() if phase is Phase.FAULT else None
         if phase is Phase.FAULT:
             self._say(self.state.reason)
-        if phase is Phase.FINISHED:
+        if phase is Phase.FINISHED and not self.state.leaving:
             self._finish()
 
     def _finish(self) -> None:

@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speed=speed,
         episodes=given.episodes,
         chunks=given.chunks,
+        evaluate=given.evaluate,
     )
     return serve(given.session, options, real)
 
@@ -104,7 +105,7 @@ def _run(folder: SessionFolder, options: Options, composer: Composer) -> int:
             _leave_politely(engine)
             engine.run()
             link.publish(engine.snapshot(pictures=False))
-            return FAILED if engine.abandoned else OK
+            return _refuse(engine.state.reason, FAILED) if engine.abandoned else OK
     finally:
         link.close()
 
@@ -140,5 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cells", type=int, default=None, help="simulated cells that run at once")
     parser.add_argument("--episodes", type=int, default=None, help="goal: online episodes")
     parser.add_argument("--chunks", type=int, default=None, help="goal: executed chunks")
+    parser.add_argument("--evaluate", type=int, default=None, help="run one evaluation block, then end")
     parser.add_argument("--threads", type=int, default=1, help="threads of one computation")
     return parser

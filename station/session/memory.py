@@ -113,4 +113,14 @@ def _state(journal: Journal, learner: Learner, parts: Parts, options: Options, n
     usual = ClockSpeed.VIRTUAL if options.headless else ClockSpeed.REAL
     remembered = _settings(journal).get("speed", usual)
     speed = options.speed or ClockSpeed(remembered)
-    return replace(state, speed=speed if parts.simulated else ClockSpeed.REAL)
+    state = replace(state, speed=speed if parts.simulated else ClockSpeed.REAL)
+    return state if options.evaluate is None else _evaluating(state, options.evaluate)
+
+
+def _evaluating(state: State, episodes: int) -> State:
+    """Ready for one evaluation block; a round of which nothing has been run is opened again another time."""
+    state = replace(state, wanted_block=episodes, only_evaluate=True)
+    untouched = state.round is not None and state.open_slots == state.round.slots
+    if not untouched or state.round is None or state.round.evaluation:
+        return state
+    return replace(state, round=None, next_online=state.round.slots[0].ordinal)

@@ -53,6 +53,8 @@ class Options:
     """Goal: online episodes."""
     chunks: int | None = None
     """Goal: online chunks."""
+    evaluate: int | None = None
+    """Run one evaluation block of so many episodes, then end."""
     patience: float = 10.0
     """s that a headless engine waits in a fault for somebody to attach."""
 

@@ -138,6 +138,8 @@ class State:
     """The last one begun, complete or not."""
     wanted_block: int | None = None
     """Episodes of an evaluation block that was asked for."""
+    only_evaluate: bool = False
+    """End when the evaluation block that was asked for is complete."""
     autopilot: bool = False
     mistakes: float = 0.0
     speed: ClockSpeed = ClockSpeed.REAL

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Outcome:
     """All that must not depend on interruptions."""
 
     episodes: dict[str, dict[str, Any]]
-    labels: dict[str, tuple[object, bool]]
+    labels: Mapping[str, tuple[object, bool]]
     weights: dict[str, torch.Tensor]
     counts: Counts
 

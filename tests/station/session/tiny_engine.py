@@ -1,4 +1,4 @@
-"""A session engine of fakes in a process of its own: ``python -m tests.station.session.tiny_engine SESSION EPISODES``."""
+"""A session engine of fakes in its own process: ``python -m tests.station.session.tiny_engine SESSION EPISODES``."""
 
 from __future__ import annotations
 
