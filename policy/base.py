@@ -54,9 +54,9 @@ class PolicySettings(Settings):
     """Size of one picture's embedding."""
     crops: dict[str, tuple[int, int]] = Field(default_factory=dict)
     """camera -> height and width of the crop, pixels; a camera that is not named is seen whole."""
-    small_channels: tuple[int, ...] = Field(default=(24, 32), min_length=1, max_length=6)
+    small_channels: tuple[int, ...] = Field(default=(16, 32, 32), min_length=1, max_length=6)
     """Small encoder: channels per convolution."""
-    small_strides: tuple[int, ...] = Field(default=(4, 1), min_length=1, max_length=6)
+    small_strides: tuple[int, ...] = Field(default=(3, 2, 1), min_length=1, max_length=6)
     """Small encoder: stride per convolution."""
     widths: tuple[int, ...] = Field(default=(256, 384, 512), min_length=1, max_length=5)
     """U-Net: channels per level, multiples of 8."""

@@ -21,6 +21,9 @@ from datasets.observation import Image
 CropOffsets = dict[str, NDArray[np.int64]]
 """camera -> [B, N, 2] top and left of each picture's crop, pixels."""
 
+SHARPNESS = 2.0
+"""Standard deviation of a fresh spatial softmax's logits."""
+
 
 class EncoderKind(StrEnum):
     """Which network looks at the pictures."""
@@ -71,11 +74,10 @@ class SpatialSoftmax(nn.Module):
         super().__init__()
         self.register_buffer("x", torch.linspace(-1, 1, width).repeat(height), persistent=False)
         self.register_buffer("y", torch.linspace(-1, 1, height).repeat_interleave(width), persistent=False)
-        self.temperature = nn.Parameter(torch.ones(()))
 
     def forward(self, feature: Tensor) -> Tensor:
         """See the class."""
-        attention = functional.softmax(feature.flatten(2) / self.temperature, dim=-1)  # [B, C, h * w]
+        attention = functional.softmax(feature.flatten(2), dim=-1)  # [B, C, h * w]
         return attention @ torch.stack([self.x, self.y], dim=1)  # [B, C, 2]
 
 
@@ -85,19 +87,18 @@ class SmallEncoder(nn.Module):
     def __init__(
         self, picture: tuple[int, int], size: int, channels: Sequence[int], strides: Sequence[int]
     ) -> None:
-        """`channels` and `strides`: one number per convolution; a convolution of stride s sees 2 * (s // 2) + 3."""
+        """`channels` and `strides`: one number per convolution; kernels of 3, or 5 at stride 3 and 4."""
         super().__init__()
         layers: list[nn.Module] = []
         before = 3
         for after, stride in zip(channels, strides, strict=True):
-            kernel = 2 * (stride // 2) + 3
-            layers += [
-                nn.Conv2d(before, after, kernel, stride, kernel // 2),
-                nn.GroupNorm(max(1, after // 4), after),
-                nn.ReLU(),
-            ]
+            kernel = 2 * ((stride + 1) // 2) + 1
+            layers += [nn.Conv2d(before, after, kernel, stride, kernel // 2), nn.ReLU()]
             before = after
-        layers.pop()  # a spatial softmax needs negative activations too
+        # A spatial softmax needs logits of both signs, and their scale is its sharpness.
+        norm = nn.GroupNorm(max(1, before // 4), before)
+        nn.init.constant_(norm.weight, SHARPNESS)
+        layers[-1] = norm
         self.trunk = nn.Sequential(*layers)
         height, width = _feature_size(picture, strides)
         self.pool = SpatialSoftmax(height, width)
