@@ -7,11 +7,13 @@ interruption is passed on to the engine, which ends at its next safe instant.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,8 +26,10 @@ from station.session.status import tally
 if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
-POLL = 5.0
+REPORT_EVERY = 5.0
 """s between two looks at the folder."""
+_POLL = 0.2
+_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")
 PATIENCE = 60.0
 """s that the engine gets to end by itself after it was asked to."""
 
@@ -47,8 +51,9 @@ def engine_arguments(
     speed: str | None = None,
     goal: Goal | None = None,
 ) -> list[str]:
-    """The engine's arguments for these wishes; what is None is left to the task."""
+    """The engine's arguments; what is None is left to the task. A headless clock runs as fast as it goes."""
     goal = goal or Goal()
+    speed = "max" if headless and speed is None else speed
     flags = [name for name, wanted in (("--headless", headless), ("--autopilot", autopilot)) if wanted]
     values = {
         "--mistakes": mistakes,
@@ -104,12 +109,14 @@ def _follow(
 ) -> None:
     """Report once in a while until the engine has ended or should."""
     journal, began, first = Journal(folder.journal), time.monotonic(), -1
+    told = began - REPORT_EVERY
     while child.poll() is None and not interrupted():
-        try:
-            child.wait(POLL)
-        except subprocess.TimeoutExpired:
+        if time.monotonic() - told >= REPORT_EVERY:
             journal.refresh()
             first = _report(folder, journal, goal, reporter, began, first)
+            told = time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_POLL)
     journal.refresh()
     _report(folder, journal, goal, reporter, began, first)
 
@@ -150,8 +157,11 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(folder: SessionFolder, start: int, code: int) -> str:
+    """The engine's own sentence, without the time it was said at."""
     with folder.log.open("rb") as log:
         log.seek(start)
         lines = log.read().decode(errors="replace").strip().splitlines()
-    said = lines[-1] if lines else "it said nothing"
-    return f"The engine of {folder.path} ended with code {code}: {said}. Its log is {folder.log}."
+    said = _TIME.sub("", lines[-1]) if lines else "It said nothing."
+    if code in set(ExitCode):
+        return said
+    return f"The engine of {folder.path} died (code {code}). Its last words: {said} Its log is {folder.log}."

@@ -54,17 +54,23 @@ def live_state(folder: SessionFolder) -> str | None:
 
 
 def wait_for(
-    folder: SessionFolder, seen: Callable[[Ledger], bool], *, refusal: str, patience: float | None = PATIENCE
-) -> Ledger:
-    """Follow the journal until it shows what was asked for; without `patience` for as long as it takes.
+    client: Client,
+    folder: SessionFolder,
+    seen: Callable[[Ledger], bool],
+    *,
+    patience: float | None = PATIENCE,
+) -> None:
+    """Follow the journal until it shows what was asked for; without `patience` for as long as the engine runs.
 
     Raises:
-        StationError: it did not happen in time; the message is `refusal`.
+        StationError: it did not happen; the message holds what the engine said last.
     """
     journal, began = Journal(folder.journal), time.monotonic()
-    while not seen(ledger := journal.ledger()):
-        if patience is not None and time.monotonic() - began > patience:
-            raise StationError(refusal)
+    while not seen(journal.ledger()):
+        late = patience is not None and time.monotonic() - began > patience
+        if late or not client.alive:
+            snapshot = client.latest()
+            said = snapshot.log[-1] if snapshot and snapshot.log else "nothing"
+            raise StationError(f"The engine of {folder.path} did not do it. It said last: {said}")
         time.sleep(_POLL)
         journal.refresh()
-    return ledger

@@ -69,8 +69,18 @@ def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> 
             raise TrainingError(
                 f"{folder.path} holds no usable demonstration. Import some with 'station import', or label them."
             )
-        if not _trained_on(journal.ledger(), demos):
-            _refuse_if_online(folder, journal.ledger())
+        ledger = journal.ledger()
+        if not _trained_on(ledger, demos):
+            _refuse_if_online(folder, ledger)
+            _train_base(folder, journal, demos, reporter, device)
+        elif not _base_stands(folder, ledger):
+            reporter.event(
+                "finding",
+                usable=False,
+                file=str(folder.base),
+                detail="the base is damaged, or gone; it is trained again",
+            )
+            shutil.rmtree(folder.base, ignore_errors=True)
             _train_base(folder, journal, demos, reporter, device)
         for path in PATHS:
             _judge(folder, journal, path, reporter, device)
@@ -93,7 +103,8 @@ def trained(folder: SessionFolder) -> bool:
     """Whether the base is trained on the demonstrations that are there now, and both its paths are judged."""
     ledger = Journal(folder.journal).ledger()
     demos = usable_demos(ledger, successes_only=folder.task.demonstrations.successes_only)
-    return _trained_on(ledger, demos) and all(verdict(ledger, path) is not None for path in PATHS)
+    judged = all(verdict(ledger, path) is not None for path in PATHS)
+    return judged and _trained_on(ledger, demos) and _base_stands(folder, ledger)
 
 
 def verdict(ledger: Ledger, path: str) -> Rate | None:
@@ -114,6 +125,16 @@ def _fingerprint(demos: Sequence[EpisodeStatus]) -> str:
 def _trained_on(ledger: Ledger, demos: Sequence[EpisodeStatus]) -> bool:
     lines = ledger.lines.get("training", [])
     return bool(lines) and lines[-1].fields["demos"] == _fingerprint(demos)
+
+
+def _base_stands(folder: SessionFolder, ledger: Ledger) -> bool:
+    """Whether the policy that the journal speaks of can still be read."""
+    from policy.base import BasePolicy, PolicyFileError
+
+    try:
+        return bool(BasePolicy.load(folder.base).hash == ledger.lines["training"][-1].fields["base_hash"])
+    except PolicyFileError:
+        return False
 
 
 def _refuse_if_online(folder: SessionFolder, ledger: Ledger) -> None:

@@ -60,8 +60,7 @@ def label(
             _write(folder, episode, verdict)
         else:
             client.send(event_of(episode, verdict))
-            refusal = f"The engine did not take '{verdict}' for {episode}; its log says why: {folder.log}."
-            wait_for(folder, lambda ledger: stands(ledger.episodes[episode], verdict), refusal=refusal)
+            wait_for(client, folder, lambda ledger: stands(ledger.episodes[episode], verdict))
     typer.echo(f"{episode}: {verdict}.")
 
 

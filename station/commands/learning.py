@@ -57,7 +57,7 @@ def evaluate(
                 _run_block(folder, wanted, cells, report)
         else:
             client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
-            wait_for(folder, lambda ledger: _blocks(ledger) > before, refusal="", patience=None)
+            wait_for(client, folder, lambda ledger: _blocks(ledger) > before, patience=None)
     point = _newest_point(folder, before)
     if as_json:
         typer.echo(json.dumps(point))

@@ -147,3 +147,14 @@ def test_json_progress_is_throttled_but_never_loses_the_end(tmp_path: Path) -> N
     shown = [json.loads(line)["done"] for line in lines]
     assert shown[-1] == 100
     assert 8 <= len(shown) <= 13
+
+
+def test_a_damaged_base_is_trained_again_to_the_same_weights(session: SessionFolder) -> None:
+    before = weights(session)
+    file = next(session.base.glob("weights-*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-8])
+    assert not training.trained(session)
+    told = Recording()
+    training.train(session, reporter=told)
+    assert weights(session) == before
+    assert "trained again" in told.results[0]["detail"]

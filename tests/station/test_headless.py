@@ -1,0 +1,95 @@
+"""Sessions without a screen, through the commands: the real engine, the real cell, the automatic operator."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from datasets.journal import Journal
+from station.benchmark import report
+from station.headless import Goal, engine_arguments
+from station.session.folder import SessionFolder
+from station.session.link import Client
+from tests.station.conftest import Station
+
+FAR = 100_000
+"""A goal that no test reaches."""
+
+
+@contextmanager
+def running(session: SessionFolder) -> Iterator[Client]:
+    """An engine that works on the session until the block ends."""
+    arguments = engine_arguments(headless=True, autopilot=True, goal=Goal(chunks=FAR))
+    command = [sys.executable, "-m", "station.session.engine", str(session.path), *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as engine:
+        try:
+            client = Client.connect(session.path, timeout=60.0)
+            while not Journal(session.journal).ledger().lines.get("label", [])[3:]:
+                assert client.wait(30.0)
+            yield client
+            client.close()
+        finally:
+            engine.terminate()
+
+
+def facts(station: Station, session: SessionFolder) -> dict[str, object]:
+    told: dict[str, object] = json.loads(station("status", session.path, "--json").stdout)
+    return told
+
+
+def test_a_headless_demo_runs_to_its_goal_and_goes_on_from_there(
+    station: Station, session: SessionFolder
+) -> None:
+    first = station("demo", "--headless", "--session", session.path, "--episodes", 3, "--json")
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout.splitlines()[-1])["event"] == "done"
+    known = facts(station, session)
+    assert (known["episodes"], known["state"]) == (3, "finished")
+    assert station("demo", "--headless", "--session", session.path, "--episodes", 5).exit_code == 0
+    assert facts(station, session)["episodes"] == 5
+    assert station("verify", session.path).exit_code == 0
+
+
+def test_commands_reach_a_running_engine(station: Station, session: SessionFolder) -> None:
+    with running(session):
+        voided = station("label", session.path, "online-000000", "void")
+        assert voided.exit_code == 0, voided.output
+        assert facts(station, session)["void"] == 1
+        refused = station("label", session.path, "online-000000", "success")
+        assert refused.exit_code == 1
+        assert "restore it" in refused.output
+        judged = station("eval", session.path, "--episodes", 2, "--json")
+        assert json.loads(judged.stdout)["n"] == 2
+        second = station("run", session.path, "--headless", "--autopilot")
+        assert second.exit_code == 3
+        assert "process" in second.output
+
+
+def test_a_session_that_rests_can_be_evaluated(station: Station, session: SessionFolder) -> None:
+    judged = station("eval", session.path, "--episodes", 2, "--json")
+    assert judged.exit_code == 0, judged.output
+    assert json.loads(judged.stdout)["n"] == 2
+    known = facts(station, session)
+    assert (known["episodes"], known["env_steps"]) == (0, 0)
+
+
+@pytest.mark.slow
+def test_a_benchmark_is_a_session_and_is_not_repeated(
+    station: Station, tmp_path: Path, tiny_task: Path
+) -> None:
+    words = ("bench", "learns", "--seeds", "0,1", "--task", tiny_task, "--out", tmp_path / "bench")
+    first = station(*words, "--chunks", 6, "--layouts", 3, "--json")
+    assert first.exit_code == 0, first.output
+    told = json.loads(first.stdout)
+    assert [seed["seed"] for seed in told["seeds"]] == [0, 1]
+    assert all(seed["final"]["n"] == 3 and seed["chunks"] >= 6 for seed in told["seeds"])
+    kept = report.read(tmp_path / "bench" / "seed-001.json")
+    assert facts(station, SessionFolder.open(tmp_path / "bench" / "seed-001"))["chunks"] == kept.chunks
+    again = station(*words, "--chunks", 6, "--layouts", 3, "--json")
+    assert json.loads(again.stdout) == told
