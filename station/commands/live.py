@@ -59,6 +59,18 @@ def demo(
     goal = Goal(episodes=episodes, chunks=chunks)
     if headless and goal == Goal():
         goal = Goal(chunks=pipeline.HEADLESS_CHUNKS)
+    if not headless and not prepare:
+        words = [
+            sys.executable,
+            "-m",
+            "station",
+            "demo",
+            "--session",
+            str(folder.path),
+            "--prepare",
+            "--json",
+        ]
+        _show(folder, engine_arguments(mistakes=mistakes, cells=cells, goal=goal), preparation=words)
     with reporter(as_json=as_json) as report:
         pipeline.prepare(folder, reporter=report)
         if headless:
@@ -66,8 +78,6 @@ def demo(
         report.event("done", session=str(folder.path))
     if headless and not as_json:
         show_status(folder.path)
-    if not headless and not prepare:
-        _show(folder, engine_arguments(mistakes=mistakes, cells=cells, goal=goal))
 
 
 def run(
@@ -144,11 +154,12 @@ def home() -> None:
     raise typer.Exit(show(None, sessions.sessions_root()))
 
 
-def _show(folder: SessionFolder, arguments: list[str]) -> None:
+def _show(folder: SessionFolder, arguments: list[str], preparation: list[str] | None = None) -> None:
     """Open the UI on the session; does not return."""
     from station.tui.app import run as show
 
-    raise typer.Exit(show(folder.path, folder.path.parent, engine_arguments=arguments))
+    sessions_folder = folder.path.parent
+    raise typer.Exit(show(folder.path, sessions_folder, engine_arguments=arguments, preparation=preparation))
 
 
 def _run_headless(
