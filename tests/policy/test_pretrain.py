@@ -142,13 +142,13 @@ def test_whole_episodes_are_held_out_and_always_the_same_ones() -> None:
     assert len(everything) == len(same) == len(data)
 
 
-@pytest.mark.parametrize("prediction", ["velocity", "sample"])
+@pytest.mark.parametrize("prediction", [pytest.param("velocity", marks=pytest.mark.slow), "sample"])
 def test_a_policy_learns_to_look_and_reach_on_both_paths(tmp_path: Path, prediction: str) -> None:
     settings = TINY.model_validate({**TINY.model_dump(), "prediction": prediction})
     base = BasePolicy(SPEC, settings, BottleneckSettings(dz=8, hidden=64), seed=0)
     training = SHORT.model_copy(
         update={
-            "iterations": 300,
+            "iterations": 500,
             "batch": 32,
             "learning_rate": 3e-3,
             "bottleneck_iterations": 250,
