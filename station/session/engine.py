@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -250,6 +251,8 @@ class Engine:
     # --- one turn -------------------------------------------------------------------------------------------------
 
     def _take_in(self, envelope: Envelope) -> None:
+        # keys come before the tick that might end a grace time, and are dated now
+        self.state = replace(self.state, now=self._clock())
         self.dispatch(envelope.event)
         if envelope.number:
             self._view.acknowledged.append(envelope.number)

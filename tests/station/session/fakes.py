@@ -44,6 +44,7 @@ class PointCell(Cell):
         self.simulated = simulated
         self.latch = latch
         self.frozen = False
+        self.limit = 1.5
         self.moves = 0
         self.braked = 0
         self.speed = ClockSpeed.REAL
@@ -83,7 +84,7 @@ class PointCell(Cell):
         self._steps += 1
         self._x += 0.25 * (float(action[0]) - self._x)
         near = abs(self._x - self._goal) < 0.1
-        ending = Ending.SUCCESS if near else Ending.IRRECOVERABLE if abs(self._x) > 1.5 else None
+        ending = Ending.SUCCESS if near else Ending.IRRECOVERABLE if abs(self._x) > self.limit else None
         return Step(
             observation=self.observe(),
             action=action,

@@ -1,0 +1,366 @@
+"""The engine on fake cells: keys, faults, a full disk, and what is on disk afterwards."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.durable import Disk
+from datasets.episode import Ending, EpisodeKind, Outcome
+from datasets.journal import Journal
+from hardware.cell import ClockSpeed
+from station.session.engine import Engine
+from station.session.events import (
+    EvaluateNow,
+    Go,
+    Label,
+    Leave,
+    Note,
+    OperatorEvent,
+    Pause,
+    Rearm,
+    SetAutopilot,
+    SetSpeed,
+    UndoLabel,
+    Void,
+)
+from station.session.folder import SessionFolder
+from station.session.parts import Options
+from station.session.settings import SessionSettings
+from station.session.snapshot import Phase
+from station.session.state import State
+from station.session.status import count
+from tests.station.session.fakes import EXECUTE, SESSION, Pusher, headless, make_folder, make_parts
+from tests.station.session.fakes import last as cell_of
+
+FIRST = "online-000000"
+LONG = SessionSettings(episode_steps=200, grace=0.0)
+SHORT = SessionSettings(episode_steps=9, grace=0.0)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def attended(
+    path: Path, settings: SessionSettings = LONG, *, simulated: bool = True, clock: Clock | None = None
+) -> Engine:
+    """An engine with one cell and a person at the keys."""
+    folder = SessionFolder.open(path) if path.exists() else make_folder(path, settings)
+    return Engine(folder, make_parts(folder, simulated=simulated), Options(), clock=clock or Clock())
+
+
+def until(engine: Engine, phase: Phase) -> None:
+    turns(engine, lambda state: state.phase is phase)
+
+
+def turns(engine: Engine, reached: Callable[[State], bool], most: int = 300) -> None:
+    for _ in range(most):
+        if reached(engine.state):
+            return
+        engine.turn()
+    raise AssertionError(f"stuck in {engine.state.phase}: {engine.state.reason}")
+
+
+def press(engine: Engine, *events: OperatorEvent) -> None:
+    for event in events:
+        engine.post(event)
+        engine.turn()
+
+
+def rolling(engine: Engine, steps: int = 3) -> Engine:
+    """The first episode, some steps in."""
+    until(engine, Phase.READY)
+    press(engine, Go())
+    for _ in range(steps - 1):
+        engine.turn()
+    return engine
+
+
+def never_ending(engine: Engine) -> Engine:
+    """No start is near its goal, so that only keys and the horizon end an episode."""
+    cell_of(engine).limit = 99.0
+    cell_of(engine).sample_layout = lambda *_: {"goal": 9.0}  # type: ignore[method-assign]
+    return engine
+
+
+def test_nothing_moves_before_the_operator_says_that_the_scene_is_reset(tmp_path: Path) -> None:
+    with attended(tmp_path / "s") as engine:
+        until(engine, Phase.READY)
+        for _ in range(3):
+            engine.turn()
+        assert cell_of(engine).moves == 0
+        assert engine.snapshot().target.keys() == {"third"}
+        press(engine, Go())
+        assert cell_of(engine).moves == 1
+
+
+def test_a_key_ends_the_motion_at_once_and_the_reward_falls_on_the_last_step(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine, steps=3)
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
+        until(engine, Phase.READY)
+        episode = engine.memory.store.load(FIRST)
+        assert (episode.header.ending, episode.steps) == (Ending.OPERATOR, 3)
+        assert episode.chunk_length.tolist() == [EXECUTE, 1]
+        assert len(episode.features["c"]) == episode.chunks + 1
+        assert engine.memory.learner.replay.episode(FIRST).reward[-1] == 1.0
+
+
+def test_a_pause_shortens_the_chunk_and_a_new_look_begins_the_next(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine, steps=3)
+        press(engine, Pause())
+        moves = cell_of(engine).moves
+        engine.turn()
+        assert (engine.state.phase, cell_of(engine).moves) == (Phase.PAUSED, moves)
+        press(engine, Pause())
+        press(engine, Label(episode=FIRST, outcome=Outcome.FAILURE))
+        episode = engine.memory.store.load(FIRST)
+        assert episode.chunk_length.tolist() == [EXECUTE, 1, episode.steps - 3]
+        assert episode.chunk_start.tolist() == [0, 2, 3]
+
+
+def test_a_relabel_reaches_the_learner_at_the_next_block(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s", SHORT)) as engine:
+        rolling(engine)
+        until(engine, Phase.READY)
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS), Go())
+        until(engine, Phase.READY)
+        assert engine.memory.learner.replay.episode(FIRST).outcome is Outcome.SUCCESS
+        press(engine, Void(episode=FIRST), Go())
+        until(engine, Phase.READY)
+        assert FIRST not in engine.memory.learner.replay
+
+
+def test_an_undone_label_survives_a_restart_and_is_not_guessed(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s", SHORT)) as engine:
+        rolling(engine)
+        until(engine, Phase.READY)
+        press(engine, UndoLabel(episode=FIRST))
+    with attended(tmp_path / "s") as again:
+        assert again.state.pending == (FIRST,)
+
+
+def test_the_latch_stops_motion_whoever_sets_it(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine)
+        engine._latch.stop()
+        moves = cell_of(engine).moves
+        engine.turn()
+        assert (engine.state.phase, cell_of(engine).moves) == (Phase.FAULT, moves)
+        assert engine.snapshot().stopped
+        assert count(engine.folder).void == 1
+        press(engine, Go())
+        assert engine.state.phase is Phase.FAULT
+        press(engine, Rearm(), Go())
+        until(engine, Phase.READY)
+        assert engine.state.next_slots[0].episode == "online-000001"
+
+
+def test_a_stop_outlives_the_engine(tmp_path: Path) -> None:
+    with attended(tmp_path / "s") as engine:
+        until(engine, Phase.READY)
+        engine._latch.stop()
+    with attended(tmp_path / "s") as again:
+        again.turn()
+        assert again.state.stopped
+
+
+def test_a_policy_that_gives_nan_brakes_and_voids(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine, steps=2)
+        steering = engine._parts.steering
+        assert isinstance(steering, Pusher)
+        steering.poisoned = True
+        braked = cell_of(engine).braked
+        engine.turn()
+        engine.turn()
+        assert engine.state.phase is Phase.FAULT
+        assert "not finite" in engine.state.reason and FIRST in engine.state.reason
+        assert cell_of(engine).braked > braked
+        assert engine.state.verdicts[FIRST].void
+        assert np.isfinite(engine.memory.store.load(FIRST).action).all()
+
+
+def test_a_policy_that_gives_nan_from_the_start_leaves_a_void_episode(tmp_path: Path) -> None:
+    with attended(tmp_path / "s") as engine:
+        until(engine, Phase.READY)
+        steering = engine._parts.steering
+        assert isinstance(steering, Pusher)
+        steering.poisoned = True
+        press(engine, Go())
+        until(engine, Phase.FAULT)
+        assert engine.memory.store.load(FIRST).steps == 0
+        assert count(engine.folder).void == 1
+        steering.poisoned = False
+        press(engine, Go())
+        until(engine, Phase.READY)
+
+
+def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine)
+        cell_of(engine).frozen = True
+        until(engine, Phase.FAULT)
+        assert "Camera third" in engine.state.reason
+        assert engine.state.verdicts[FIRST].void
+        press(engine, Go())
+        until(engine, Phase.FAULT)
+        cell_of(engine).frozen = False
+        press(engine, Go())
+        until(engine, Phase.READY)
+
+
+def test_a_full_disk_keeps_the_episode_and_goes_on_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = [True]
+    write, append = Disk.write, Disk.append
+
+    def refusing(how: Callable[[Disk, Path, bytes], None]) -> Callable[[Disk, Path, bytes], None]:
+        def act(disk: Disk, path: Path, data: bytes) -> None:
+            if full[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            how(disk, path, data)
+
+        return act
+
+    clock = Clock()
+    with never_ending(attended(tmp_path / "s", SHORT, clock=clock)) as engine:
+        rolling(engine)
+        monkeypatch.setattr(Disk, "write", refusing(write))
+        monkeypatch.setattr(Disk, "append", refusing(append))
+        until(engine, Phase.PAUSED)
+        assert "full" in engine.state.reason
+        assert engine.memory.store.ids() == []
+        press(engine, Leave(), Label(episode=FIRST, outcome=Outcome.SUCCESS))
+        assert not engine.over
+        full[0] = False
+        clock.now += 1.0
+        until(engine, Phase.READY)
+        assert engine.memory.store.ids() == [FIRST]
+        # the key that was pressed while the disk was full ended the motion, in order, behind the episode
+        assert [line.op for line in engine.memory.journal.lines if line.op in ("episode", "label")] == [
+            "episode",
+            "label",
+        ]
+
+
+def test_the_grace_time_is_the_operators_to_use(tmp_path: Path) -> None:
+    clock = Clock()
+    patient = SHORT.model_copy(update={"grace": 2.0})
+    with never_ending(attended(tmp_path / "s", patient, clock=clock)) as engine:
+        rolling(engine)
+        until(engine, Phase.LABEL)
+        clock.now += 1.5
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
+        clock.now += 1.5
+        engine.turn()
+        assert engine.snapshot().grace_left == pytest.approx(0.5)
+        clock.now += 1.0
+        until(engine, Phase.READY)
+        assert count(engine.folder).success == 1
+
+
+def test_the_automatic_operator_takes_over_what_waits(tmp_path: Path) -> None:
+    with attended(tmp_path / "s", SHORT) as engine:
+        until(engine, Phase.READY)
+        press(engine, SetAutopilot(on=True), SetSpeed(speed=ClockSpeed.VIRTUAL))
+        turns(engine, lambda state: state.updates_done >= 3)
+        assert cell_of(engine).speed is ClockSpeed.VIRTUAL
+        press(engine, SetAutopilot(on=False))
+        turns(engine, lambda state: state.phase in (Phase.READY, Phase.LABEL))
+    with attended(tmp_path / "s", SHORT) as again:
+        assert (again.state.autopilot, again.state.speed) == (False, ClockSpeed.VIRTUAL)
+
+
+def test_mistakes_are_made_at_their_rate_and_never_in_evaluations(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, cells=4, episodes=16, mistakes=1.0) as engine:
+        engine.run()
+        ledger, store = engine.memory.journal.ledger(), engine.memory.store
+        wrong = {
+            status.id: (status.outcome is Outcome.SUCCESS)
+            != (store.header(status.id).source["truth"] == "success")
+            for status in ledger.episodes.values()
+        }
+    assert {name for name, is_wrong in wrong.items() if is_wrong} == {
+        name for name in wrong if "online" in name
+    }
+
+
+def test_evaluations_are_stored_but_neither_learnt_from_nor_counted_as_steps(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s", SESSION.model_copy(update={"evaluation_every": 0}))
+    with headless(folder, cells=2, episodes=4) as engine:
+        engine.post(EvaluateNow(episodes=3))
+        engine.run()
+        evaluated = [
+            s for s in engine.memory.journal.ledger().episodes.values() if s.kind is EpisodeKind.EVALUATION
+        ]
+        assert len(evaluated) == 3
+        assert all(name.startswith("online") for name in engine.memory.learner.replay.entries)
+    counts = count(folder)
+    online = [s for s in Journal(folder.journal).ledger().episodes.values() if s.kind is EpisodeKind.ONLINE]
+    assert counts.env_steps == sum(status.steps for status in online)
+    assert [point.rate.n for point in counts.evaluations] == [3]
+
+
+def test_one_evaluation_block_and_out_runs_no_online_episode(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    options = Options(headless=True, autopilot=True, evaluate=2)
+    with Engine(folder, make_parts(folder), options) as engine:
+        engine.run()
+    assert [mark.evaluation for mark in count(folder).last] == [True, True]
+    with headless(folder, episodes=2) as engine:
+        engine.run()
+    assert count(folder).episodes == 2
+
+
+def test_what_the_screen_counts_is_what_the_folder_counts(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, cells=2, episodes=8) as engine:
+        engine.run()
+        assert engine.snapshot().counts == count(folder)
+
+
+def test_a_running_replay_equals_one_that_is_built_from_the_folder(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, cells=3, episodes=7) as engine:
+        engine.run()
+        rebuilt = make_parts(folder).replay(engine.memory.store)
+        rebuilt.sync(engine.memory.journal.ledger(), engine.memory.store.chunks)
+        assert rebuilt.fingerprint() == engine.memory.learner.replay.fingerprint()
+
+
+def test_a_headless_engine_that_nobody_watches_ends_in_a_fault(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder) as engine:
+        engine._latch.stop()
+        engine.run()
+        assert engine.abandoned
+
+
+def test_a_note_is_kept(tmp_path: Path) -> None:
+    with attended(tmp_path / "s") as engine:
+        press(engine, Note(text="the juicer has moved"))
+        assert engine.memory.journal.lines[-1].fields["text"] == "the juicer has moved"
+
+
+def test_a_real_cell_keeps_what_it_has_recorded_when_the_engine_is_ended(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s", simulated=False)) as engine:
+        rolling(engine)
+        press(engine, Leave())
+        assert engine.over
+        assert engine.memory.store.load(FIRST).header.ending is Ending.STOPPED
+        assert count(engine.folder).void == 1

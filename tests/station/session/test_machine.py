@@ -1,0 +1,516 @@
+"""The session's state machine, told step by step and then by random presses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.episode import Ending, EpisodeKind, Outcome
+from hardware.cell import ClockSpeed
+from station.session.effects import (
+    AbortMotion,
+    ApplySpeed,
+    BeginHoming,
+    BeginRollout,
+    BeginUpdate,
+    Brake,
+    CloseEvaluation,
+    Effect,
+    EndMotion,
+    JournalLabel,
+    JournalRestore,
+    JournalVoid,
+    OpenEvaluation,
+    Quit,
+    RearmLatch,
+    ResumeMotion,
+    RunPreflight,
+    SaveCheckpoint,
+    Say,
+    ShowLayouts,
+)
+from station.session.events import (
+    Checkpointed,
+    DiskFull,
+    EvaluateNow,
+    Event,
+    Faulted,
+    Go,
+    Homed,
+    Label,
+    Leave,
+    MotionEnded,
+    Note,
+    Pause,
+    PreflightDone,
+    Rearm,
+    Restore,
+    SetAutopilot,
+    SetSpeed,
+    SpaceBack,
+    Stop,
+    Tick,
+    UndoLabel,
+    UpdateDone,
+    Void,
+)
+from station.session.machine import begin, step
+from station.session.snapshot import Phase
+from station.session.state import Rules, State
+
+FIRST = "online-000000"
+SECOND = "online-000001"
+MOTION = (BeginHoming, BeginRollout, ResumeMotion)
+
+
+@dataclass
+class Session:
+    """A machine and everything it has ordered."""
+
+    state: State
+    effects: list[Effect] = field(default_factory=list)
+    labels: dict[str, Outcome | None] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, **rules: Any) -> Session:
+        session = cls(State())
+        session.state, effects = begin(State(rules=Rules(**{"grace": 2.0, **rules})))
+        session.effects += effects
+        return session
+
+    def send(self, *events: Event) -> list[Effect]:
+        """The orders that follow from these events."""
+        ordered: list[Effect] = []
+        for event in events:
+            self.state, effects = step(self.state, event)
+            ordered += effects
+        self.effects += ordered
+        return ordered
+
+    @property
+    def phase(self) -> Phase:
+        return self.state.phase
+
+
+def kinds(effects: list[Effect]) -> list[type[Effect]]:
+    return [type(effect) for effect in effects]
+
+
+def ready(**rules: Any) -> Session:
+    session = Session.fresh(**rules)
+    session.send(PreflightDone(), Homed())
+    return session
+
+
+def rolling(**rules: Any) -> Session:
+    session = ready(**rules)
+    session.send(Go())
+    return session
+
+
+def ended(episode: str, ending: Ending = Ending.HORIZON, **facts: Any) -> MotionEnded:
+    kind = EpisodeKind.EVALUATION if episode.startswith("eval") else EpisodeKind.ONLINE
+    return MotionEnded(episode=episode, kind=kind, ending=ending, steps=8, chunks=2, **facts)
+
+
+def learning(**rules: Any) -> Session:
+    session = rolling(**rules)
+    session.send(ended(FIRST), Tick(now=3.0))
+    return session
+
+
+# --- one round ----------------------------------------------------------------------------------------------------
+
+
+def test_a_round_goes_from_preflight_to_the_next_layout() -> None:
+    session = Session.fresh()
+    assert kinds(session.effects) == [RunPreflight]
+    assert BeginHoming in kinds(session.send(PreflightDone()))
+    assert kinds(session.send(Homed())) == [ShowLayouts]
+    assert kinds(session.send(Go())) == [BeginRollout]
+    assert session.phase is Phase.ROLLOUT
+    session.send(ended(FIRST, Ending.SUCCESS))
+    assert session.phase is Phase.LABEL
+    session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
+    assert kinds(session.send(Tick(now=2.5))) == [BeginUpdate]
+    assert kinds(session.send(UpdateDone(policy_version=1))) == [SaveCheckpoint]
+    session.send(Checkpointed())
+    assert session.phase is Phase.HOMING
+    assert session.state.next_slots[0].episode == SECOND
+
+
+def test_a_failed_preflight_is_a_fault_that_go_tries_again() -> None:
+    session = Session.fresh()
+    session.send(PreflightDone(problems=("camera third: no frames.",)))
+    assert session.phase is Phase.FAULT
+    assert "camera third" in session.state.reason
+    assert kinds(session.send(Go())) == [RunPreflight]
+
+
+def test_a_key_ends_the_motion_and_labels_once_the_episode_is_safe() -> None:
+    session = rolling()
+    assert kinds(session.send(Label(episode=FIRST, outcome=Outcome.FAILURE))) == [EndMotion]
+    assert session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS)) == []
+    labels = session.send(ended(FIRST, Ending.OPERATOR))
+    assert [(e.episode, e.outcome) for e in labels if isinstance(e, JournalLabel)] == [
+        (FIRST, Outcome.SUCCESS)
+    ]
+
+
+def test_a_label_for_an_unknown_episode_changes_nothing_and_says_so() -> None:
+    session = rolling()
+    before = session.state
+    assert kinds(session.send(Label(episode="online-000099", outcome=Outcome.SUCCESS))) == [Say]
+    assert session.state == before
+
+
+def test_a_horizon_is_a_timeout_that_the_grace_time_can_turn_into_a_success() -> None:
+    session = rolling()
+    labels = session.send(ended(FIRST))
+    assert [e.outcome for e in labels if isinstance(e, JournalLabel)] == [Outcome.TIMEOUT]
+    session.send(Tick(now=1.0), Label(episode=FIRST, outcome=Outcome.SUCCESS))
+    assert session.phase is Phase.LABEL
+    assert session.send(Tick(now=2.9)) == []
+    assert kinds(session.send(Tick(now=3.1))) == [BeginUpdate]
+    assert session.state.verdicts[FIRST].outcome is Outcome.SUCCESS
+
+
+def test_undo_in_the_grace_time_waits_for_a_new_label() -> None:
+    session = rolling()
+    session.send(ended(FIRST), UndoLabel(episode=FIRST), Tick(now=100.0))
+    assert session.phase is Phase.LABEL
+    session.send(Label(episode=FIRST, outcome=Outcome.FAILURE), Tick(now=103.0))
+    assert session.phase is Phase.UPDATE
+
+
+def test_no_update_begins_while_an_older_label_is_open() -> None:
+    session = learning()
+    session.send(UpdateDone(policy_version=1), Checkpointed(), UndoLabel(episode=FIRST), Homed(), Go())
+    session.send(ended(SECOND), Tick(now=60.0))
+    assert session.phase is Phase.LABEL
+    session.send(Label(episode=FIRST, outcome=Outcome.FAILURE), Tick(now=60.1))
+    assert session.phase is Phase.UPDATE
+
+
+def test_a_relabel_is_journaled_in_any_phase() -> None:
+    session = learning()
+    orders = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
+    assert kinds(orders) == [JournalLabel]
+    assert session.phase is Phase.UPDATE
+
+
+def test_void_and_restore_are_journaled_and_a_void_episode_takes_no_label() -> None:
+    session = learning()
+    assert kinds(session.send(Void(episode=FIRST))) == [JournalVoid]
+    assert kinds(session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))) == [Say]
+    assert kinds(session.send(Restore(episode=FIRST))) == [JournalRestore]
+    assert session.state.verdicts[FIRST].outcome is Outcome.TIMEOUT
+
+
+def test_void_while_the_arm_moves_ends_the_motion() -> None:
+    session = rolling()
+    assert kinds(session.send(Void(episode=FIRST))) == [EndMotion]
+    assert JournalVoid in kinds(session.send(ended(FIRST, Ending.OPERATOR)))
+    assert session.phase is Phase.UPDATE
+
+
+def test_several_cells_are_labelled_together_and_learnt_from_once() -> None:
+    session = rolling(cells=2)
+    session.send(ended(SECOND))
+    assert session.phase is Phase.ROLLOUT
+    session.send(ended(FIRST), Tick(now=5.0))
+    assert session.phase is Phase.UPDATE
+    assert session.state.updates_begun == 1
+
+
+# --- pause, stop, fault -------------------------------------------------------------------------------------------
+
+
+def test_pause_brakes_and_a_second_press_goes_on() -> None:
+    session = rolling()
+    assert kinds(session.send(Pause())) == [Brake]
+    assert session.phase is Phase.PAUSED
+    assert kinds(session.send(Pause())) == [ResumeMotion]
+    assert session.phase is Phase.ROLLOUT
+
+
+def test_a_label_while_paused_keeps_the_arm_still_until_the_operator_goes_on() -> None:
+    session = rolling()
+    session.send(Pause(), Label(episode=FIRST, outcome=Outcome.SUCCESS), ended(FIRST, Ending.OPERATOR))
+    assert session.phase is Phase.PAUSED
+    session.send(Pause())
+    assert session.phase is Phase.LABEL
+
+
+def test_homing_that_was_paused_begins_again() -> None:
+    session = Session.fresh()
+    session.send(PreflightDone(), Pause())
+    assert kinds(session.send(Pause())) == [BeginHoming]
+
+
+def test_stop_voids_the_episode_and_only_rearm_and_go_lead_back() -> None:
+    session = rolling()
+    assert {Brake, AbortMotion} <= set(kinds(session.send(Stop())))
+    assert JournalVoid in kinds(session.send(ended(FIRST, Ending.STOPPED, reason="stopped")))
+    assert kinds(session.send(Go())) == [Say]
+    assert kinds(session.send(Rearm())) == [RearmLatch]
+    assert session.phase is Phase.FAULT
+    assert kinds(session.send(Go())) == [RunPreflight]
+
+
+def test_stop_during_an_update_goes_on_with_the_same_block() -> None:
+    session = learning()
+    session.send(Stop(), Rearm(), Go())
+    orders = session.send(PreflightDone())
+    assert [e.ordinal for e in orders if isinstance(e, BeginUpdate)] == [0]
+    assert session.state.updates_begun == 1
+
+
+def test_a_fault_names_its_reason_and_voids_what_moved() -> None:
+    session = rolling()
+    session.send(Faulted(reason="Camera wrist has no new frame."))
+    session.send(ended(FIRST, Ending.STOPPED))
+    assert session.phase is Phase.FAULT
+    assert session.state.reason == "Camera wrist has no new frame."
+    assert session.state.verdicts[FIRST].void
+
+
+def test_a_fault_that_cannot_be_left_is_not_left() -> None:
+    session = learning()
+    session.send(Faulted(reason="The journal and the learner disagree.", recoverable=False))
+    assert kinds(session.send(Go())) == [Say]
+
+
+def test_a_full_disk_pauses_and_space_goes_on_by_itself() -> None:
+    session = rolling()
+    session.send(DiskFull(reason="The disk is full."))
+    assert session.phase is Phase.PAUSED
+    assert kinds(session.send(Pause())) == [Say]
+    session.send(ended(FIRST), SpaceBack(), Tick(now=9.0))
+    assert session.phase is Phase.UPDATE
+
+
+def test_leaving_is_refused_while_an_episode_waits_for_the_disk() -> None:
+    session = rolling()
+    session.send(DiskFull(reason="The disk is full."))
+    assert kinds(session.send(Leave())) == [Say]
+    session.send(ended(FIRST), SpaceBack())
+    assert Quit in kinds(session.send(Leave()))
+
+
+# --- evaluation and goals -----------------------------------------------------------------------------------------
+
+
+def test_an_evaluation_comes_every_so_many_episodes_on_the_same_layouts() -> None:
+    session = learning(evaluation_every=1, evaluation_episodes=2)
+    session.send(UpdateDone(policy_version=1))
+    orders = session.send(Checkpointed())
+    assert OpenEvaluation in kinds(orders)
+    session.send(Homed(), Go())
+    assert session.phase is Phase.EVALUATE
+    session.send(ended("evaluation-000000"), Tick(now=10.0), Homed())
+    assert [slot.layout for slot in session.state.next_slots] == [1]
+    session.send(Go(), ended("evaluation-000001"))
+    orders = session.send(Tick(now=20.0))
+    assert CloseEvaluation in kinds(orders) and BeginUpdate not in kinds(orders)
+    assert session.state.next_slots[0].episode == SECOND
+
+
+def test_an_evaluation_that_was_asked_for_comes_after_the_round() -> None:
+    session = rolling()
+    assert kinds(session.send(EvaluateNow(episodes=1))) == [Say]
+    session.send(ended(FIRST), Tick(now=3.0), UpdateDone(policy_version=1), Checkpointed())
+    assert session.state.block is not None and session.state.block.n == 1
+    assert kinds(session.send(EvaluateNow())) == [Say]
+
+
+def test_the_goal_leads_to_the_final_evaluation_and_then_to_the_end() -> None:
+    session = learning(episodes=1, final_evaluation_episodes=1)
+    session.send(UpdateDone(policy_version=1), Checkpointed(), Homed(), Go())
+    session.send(ended("evaluation-000000"), Tick(now=10.0))
+    assert session.phase is Phase.FINISHED
+    assert session.state.block is None
+
+
+def test_a_void_episode_does_not_count_towards_the_goal() -> None:
+    session = rolling(episodes=1)
+    session.send(
+        Void(episode=FIRST), ended(FIRST, Ending.OPERATOR), UpdateDone(policy_version=0), Checkpointed()
+    )
+    assert session.phase is Phase.HOMING
+
+
+def test_the_last_round_is_no_larger_than_the_goal() -> None:
+    session = ready(episodes=3, cells=2)
+    session.send(
+        Go(), ended(FIRST), ended(SECOND), Tick(now=9.0), UpdateDone(policy_version=1), Checkpointed()
+    )
+    assert len(session.state.next_slots) == 1
+    assert session.state.round is not None and session.state.round.batch == 2
+
+
+def test_go_after_the_goal_goes_on_without_one() -> None:
+    session = learning(episodes=1)
+    session.send(UpdateDone(policy_version=1), Checkpointed())
+    assert session.phase is Phase.FINISHED
+    session.send(Go(), PreflightDone())
+    assert session.phase is Phase.HOMING
+
+
+# --- switches -----------------------------------------------------------------------------------------------------
+
+
+def test_the_clock_changes_between_episodes_only() -> None:
+    session = rolling()
+    assert ApplySpeed not in kinds(session.send(SetSpeed(speed=ClockSpeed.VIRTUAL)))
+    session.send(ended(FIRST), Tick(now=9.0), UpdateDone(policy_version=1))
+    assert ApplySpeed in kinds(session.send(Checkpointed()))
+
+
+def test_the_automatic_operator_gets_no_grace_and_no_real_robot() -> None:
+    session = rolling()
+    session.send(SetAutopilot(on=True), ended(FIRST, truth=Outcome.TIMEOUT))
+    assert session.state.pending == (FIRST,)
+    session.send(Label(episode=FIRST, outcome=Outcome.TIMEOUT))
+    assert session.phase is Phase.UPDATE
+    real = ready(replayable=False)
+    assert kinds(real.send(SetAutopilot(on=True))) == [Say]
+    assert not real.state.autopilot
+
+
+# --- random presses -----------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from([FIRST, SECOND, "online-000002", "evaluation-000000", "online-000042"])
+PRESSES = st.one_of(
+    st.builds(Label, episode=NAMES, outcome=st.sampled_from([Outcome.SUCCESS, Outcome.FAILURE])),
+    st.builds(UndoLabel, episode=NAMES),
+    st.builds(Void, episode=NAMES),
+    st.builds(Restore, episode=NAMES),
+    st.builds(Note, text=st.just("hm"), episode=st.none()),
+    st.builds(SetAutopilot, on=st.booleans()),
+    st.builds(SetSpeed, speed=st.sampled_from(ClockSpeed)),
+    st.builds(EvaluateNow, episodes=st.just(1)),
+    st.builds(DiskFull, reason=st.just("The disk is full.")),
+    st.builds(Faulted, reason=st.just("A fault.")),
+    *[st.just(event) for event in (Go(), Pause(), Stop(), Rearm(), SpaceBack())],
+)
+TURNS = st.lists(st.one_of(PRESSES, st.just(None), st.just(None), st.just(None)), max_size=60)
+
+
+class World:
+    """Plays the engine: does what the machine ordered, and keeps watch over what it may order."""
+
+    def __init__(self) -> None:
+        self.session = Session.fresh(cells=2, evaluation_every=3, evaluation_episodes=2, grace=1.0)
+        self.running: set[str] = set()
+        self.begun: list[str] = []
+        self.now = 0.0
+        self.labels: dict[str, Outcome | None] = {}
+
+    def turn(self, press: Event | None) -> None:
+        before = self.session.state
+        event = self.work() if press is None else press
+        orders = self.session.send(event)
+        self.watch(before, event, orders)
+        for order in orders:
+            self.obey(order)
+
+    def work(self) -> Event:
+        """What a slice of the present phase would bring."""
+        state = self.session.state
+        self.now += 0.4
+        match state.phase:
+            case Phase.PREFLIGHT:
+                return PreflightDone()
+            case Phase.HOMING:
+                return Homed()
+            case Phase.ROLLOUT | Phase.EVALUATE if self.running:
+                name = min(self.running)
+                self.running.discard(name)
+                return ended(name)
+            case Phase.UPDATE:
+                return UpdateDone(policy_version=state.updates_begun)
+            case Phase.CHECKPOINT:
+                return Checkpointed()
+            case _:
+                return Tick(now=self.now)
+
+    def obey(self, order: Effect) -> None:
+        match order:
+            case BeginRollout():
+                self.running = {slot.episode for slot in order.slots}
+                self.begun += sorted(self.running)
+            case EndMotion() if order.episode in self.running:
+                self.running.discard(order.episode)
+                self.turn(ended(order.episode, Ending.OPERATOR))
+            case AbortMotion():
+                aborted, self.running = self.running, set()
+                for name in sorted(aborted):
+                    self.turn(ended(name, Ending.STOPPED))
+            case JournalLabel():
+                self.labels[order.episode] = order.outcome
+            case _:
+                pass
+
+    def watch(self, before: State, event: Event, orders: list[Effect]) -> None:
+        state = self.session.state
+        if isinstance(event, Stop) or state.stopped:
+            assert state.stopped and state.phase is Phase.FAULT
+            assert not any(isinstance(order, MOTION) for order in orders)
+        if (
+            any(isinstance(order, BeginUpdate) for order in orders)
+            and state.updates_begun > before.updates_begun
+        ):
+            assert not state.pending
+        if any(isinstance(order, MOTION) for order in orders):
+            assert not state.disk_full
+            assert state.updates_done == state.updates_begun and not state.unsaved
+        judged = [order for order in orders if isinstance(order, JournalLabel | JournalVoid | JournalRestore)]
+        if isinstance(event, Label | UndoLabel | Void | Restore):
+            assert len(judged) <= 1 and all(order.episode == event.episode for order in judged)
+        elif not isinstance(event, MotionEnded):
+            assert not judged
+
+
+@given(TURNS)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_pressed_stop_wins_labels_stay_with_their_episode_and_updates_wait(
+    turns: list[Event | None],
+) -> None:
+    world = World()
+    for press in turns:
+        world.turn(press)
+    assert len(set(world.begun)) == len(world.begun)
+    for name, outcome in world.labels.items():
+        assert world.session.state.verdicts[name].outcome is outcome
+
+
+@given(TURNS)
+@settings(max_examples=50, deadline=None)
+def test_whatever_was_pressed_the_session_can_be_brought_back_to_work(turns: list[Event | None]) -> None:
+    world = World()
+    for press in turns:
+        world.turn(press)
+    world.turn(SpaceBack())
+    world.turn(SetAutopilot(on=False))
+    for _ in range(80):
+        world.turn(recovery(world.session.state))
+        if world.session.phase in (Phase.ROLLOUT, Phase.EVALUATE):
+            return
+    raise AssertionError(f"stuck in {replace(world.session.state, verdicts={})}")
+
+
+def recovery(state: State) -> Event | None:
+    """What a patient operator would do."""
+    if state.stopped:
+        return Rearm()
+    if state.phase in (Phase.FAULT, Phase.READY):
+        return Go()
+    if state.phase is Phase.PAUSED:
+        return Pause()
+    if state.phase is Phase.LABEL and state.pending:
+        return Label(episode=state.pending[0], outcome=Outcome.SUCCESS)
+    return None
