@@ -12,6 +12,7 @@ import json
 import os
 import queue
 import secrets
+import socket
 import tempfile
 import threading
 import time
@@ -133,6 +134,8 @@ class Link:
                 self._receive(front_end, front_end.connection.recv())
         except _BROKEN:
             self._leave(front_end)
+        finally:
+            front_end.connection.close()
 
     def _enter(self, front_end: _FrontEnd) -> None:
         with self._changing:
@@ -212,8 +215,7 @@ class _FrontEnd:
         with self._offered:
             self._closed = True
             self._offered.notify()
-        with suppress(OSError):
-            self.connection.close()
+        _hang_up(self.connection)
 
     def _forward(self) -> None:
         while True:
@@ -312,8 +314,7 @@ class Client:
     def close(self) -> None:
         """Hang up; the engine goes on."""
         self._alive = False
-        with suppress(OSError):
-            self._connection.close()
+        _hang_up(self._connection)
 
     def _post(self, message: object) -> None:
         try:
@@ -328,9 +329,9 @@ class Client:
         try:
             while self._alive:
                 self._take(self._connection.recv())
-        except (*_BROKEN, TypeError):
-            # a connection that is closed while it is read raises TypeError
+        except _BROKEN:
             self._alive = False
+        self._connection.close()
         with self._news:
             self._news.notify_all()
 
@@ -343,6 +344,12 @@ class Client:
             self._held = message.held
         with self._news:
             self._news.notify_all()
+
+
+def _hang_up(connection: Connection) -> None:
+    """End the conversation; the thread that reads wakes up and closes. Closing alone would leave it asleep."""
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def running_pid(folder: SessionFolder) -> int | None:

@@ -111,7 +111,7 @@ class PointCell(Cell):
         return {"goal": float(stream(seed, f"layout {purpose}", ordinal).uniform(-1.0, 1.0))}
 
     def layout_picture(self, layout: Layout) -> dict[str, Image]:
-        return {"third": np.full((4, 4, 3), int(128 + 60 * layout["goal"]), np.uint8)}
+        return {"third": np.full((4, 4, 3), int(np.clip(128 + 60 * layout["goal"], 0, 255)), np.uint8)}
 
     def reset_scene(self, layout: Layout) -> None:
         self._goal, self._x, self._steps = float(layout["goal"]), 0.0, 0
@@ -234,7 +234,15 @@ def headless(folder: SessionFolder, *, cells: int = 1, episodes: int = 6, mistak
     return Engine(folder, make_parts(folder, cells), options)
 
 
-def last(engine: Engine) -> PointCell:
+def never_ending(engine: Engine) -> Engine:
+    """No start is near its goal and none is beyond help: only keys and the horizon end an episode."""
+    cell = cell_of(engine)
+    cell.limit = 99.0
+    cell.sample_layout = lambda *_: {"goal": 9.0}  # type: ignore[method-assign]
+    return engine
+
+
+def cell_of(engine: Engine) -> PointCell:
     """The first cell."""
     cell = engine._parts.cells[0]
     assert isinstance(cell, PointCell)

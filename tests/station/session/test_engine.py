@@ -34,8 +34,16 @@ from station.session.settings import SessionSettings
 from station.session.snapshot import Phase
 from station.session.state import State
 from station.session.status import count
-from tests.station.session.fakes import EXECUTE, SESSION, Pusher, headless, make_folder, make_parts
-from tests.station.session.fakes import last as cell_of
+from tests.station.session.fakes import (
+    EXECUTE,
+    SESSION,
+    Pusher,
+    cell_of,
+    headless,
+    make_folder,
+    make_parts,
+    never_ending,
+)
 
 FIRST = "online-000000"
 LONG = SessionSettings(episode_steps=200, grace=0.0)
@@ -84,13 +92,6 @@ def rolling(engine: Engine, steps: int = 3) -> Engine:
     press(engine, Go())
     for _ in range(steps - 1):
         engine.turn()
-    return engine
-
-
-def never_ending(engine: Engine) -> Engine:
-    """No start is near its goal, so that only keys and the horizon end an episode."""
-    cell_of(engine).limit = 99.0
-    cell_of(engine).sample_layout = lambda *_: {"goal": 9.0}  # type: ignore[method-assign]
     return engine
 
 

@@ -1,0 +1,222 @@
+"""The line between engine and front ends: acknowledgements, newest snapshots, who holds the keys, stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from datasets.episode import Outcome
+from datasets.lock import WriterLock
+from hardware.latch import StopLatch
+from station.session.engine import Engine
+from station.session.events import Go, Label, Note, Pause, Source
+from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
+from station.session.launch import LOCKED, REFUSED, serve
+from station.session.link import Client, Link, LinkError
+from station.session.parts import Options
+from station.session.settings import SessionSettings
+from station.session.snapshot import Phase, Snapshot
+from tests.station.session.fakes import make_folder, make_parts, never_ending
+
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SessionFolder:
+    return make_folder(tmp_path / "s")
+
+
+@pytest.fixture
+def link(folder: SessionFolder) -> Iterator[Link]:
+    made = Link(folder)
+    yield made
+    made.close()
+
+
+def eventually(true: Callable[[], bool], client: Client) -> None:
+    """Wait for news until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "nothing came"
+        client.wait(0.05)
+
+
+def acked(client: Client, number: int) -> bool:
+    return any(ack.number == number for ack in client.acks)
+
+
+def picture(number: int) -> Snapshot:
+    return Snapshot(
+        number=number, session="s", task="tiny", phase=Phase.READY, instruction="Go.", log=("x" * 100_000,)
+    )
+
+
+def test_an_event_is_acknowledged_though_the_engine_does_not_turn(folder: SessionFolder, link: Link) -> None:
+    client = Client.connect(folder.path)
+    number = client.send(Go())
+    eventually(lambda: acked(client, number), client)
+    taken = link.inbox.get_nowait()
+    assert (taken.number, taken.event) == (number, Go())
+    client.close()
+
+
+def test_a_front_end_gets_the_newest_snapshot_and_holds_nobody_up(folder: SessionFolder, link: Link) -> None:
+    client = Client.connect(folder.path)
+    number = client.send(Go())
+    eventually(lambda: acked(client, number), client)
+    began = time.monotonic()
+    for index in range(300):
+        link.publish(picture(index))
+    assert time.monotonic() - began < 2.0
+    eventually(lambda: (shown := client.latest()) is not None and shown.number == 299, client)
+    client.close()
+
+
+def test_one_front_end_holds_the_keys_and_another_may_take_them(folder: SessionFolder, link: Link) -> None:
+    first, second = Client.connect(folder.path), Client.connect(folder.path)
+    eventually(lambda: acked(first, number), first) if (number := first.send(Pause())) else None
+    refused = second.send(Pause())
+    eventually(lambda: acked(second, refused), second)
+    assert "Take them over" in second.acks[-1].refused
+    second.take_keys()
+    eventually(lambda: second.holds_keys, second)
+    taken = second.send(Pause())
+    eventually(lambda: acked(second, taken), second)
+    assert not second.acks[-1].refused
+    eventually(lambda: not first.holds_keys, first)
+    for client in (first, second):
+        client.close()
+
+
+def test_a_command_and_a_stop_need_no_keys(folder: SessionFolder, link: Link) -> None:
+    first, second = Client.connect(folder.path), Client.connect(folder.path)
+    number = second.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=Source.COMMAND))
+    eventually(lambda: acked(second, number), second)
+    second.stop()
+    eventually(lambda: len(second.acks) == 2, second)
+    assert not any(ack.refused for ack in second.acks)
+    for client in (first, second):
+        client.close()
+
+
+def test_stop_sets_the_latch_without_an_engine(folder: SessionFolder) -> None:
+    link = Link(folder)
+    client = Client.connect(folder.path)
+    link.close()
+    client.stop()
+    assert StopLatch(folder.latch).latched
+    client.close()
+
+
+def test_a_gone_engine_is_a_sentence(folder: SessionFolder) -> None:
+    with pytest.raises(LinkError, match="No engine runs"):
+        Client.connect(folder.path)
+    with pytest.raises(SessionError, match="no session"):
+        Client.connect(folder.path / "elsewhere")
+    link = Link(folder)
+    client = Client.connect(folder.path)
+    link.close()
+    eventually(lambda: not client.alive, client)
+    with pytest.raises(LinkError, match="gone"):
+        client.send(Go())
+
+
+def test_a_front_end_without_the_key_is_not_let_in(folder: SessionFolder, link: Link) -> None:
+    assert folder.key.stat().st_mode & 0o077 == 0
+    key = folder.key.read_bytes()
+    folder.key.chmod(0o600)
+    folder.key.write_bytes(b"another key")
+    with pytest.raises(LinkError):
+        Client.connect(folder.path)
+    folder.key.write_bytes(key)
+    Client.connect(folder.path).close()
+
+
+def test_a_second_engine_is_refused_with_the_pid_of_the_first(
+    folder: SessionFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WriterLock(folder.lock), caplog.at_level(logging.ERROR):
+        code = serve(folder.path, Options(headless=True), lambda made, latch: make_parts(made, latch=latch))
+    assert code == LOCKED
+    assert str(os.getpid()) in caplog.text
+
+
+def test_a_session_of_a_newer_station_is_refused_and_not_touched(folder: SessionFolder) -> None:
+    file = folder.path / "session.toml"
+    file.write_text(file.read_text().replace(f"schema = {SCHEMA}", f"schema = {SCHEMA + 1}"))
+    before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
+    with pytest.raises(NewerSchemaError, match="newer"):
+        SessionFolder.open(folder.path)
+    code = serve(folder.path, Options(headless=True), lambda made, latch: make_parts(made, latch=latch))
+    assert code == REFUSED
+    assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
+
+
+def test_a_session_is_not_made_where_something_is(folder: SessionFolder) -> None:
+    with pytest.raises(SessionError, match="exists already"):
+        make_folder(folder.path)
+
+
+def test_a_session_runs_over_the_line_and_acknowledges_in_its_snapshots(
+    folder: SessionFolder, link: Link
+) -> None:
+    with Engine(folder, make_parts(folder), link=link) as engine:
+        client = Client.connect(folder.path)
+        shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
+        number = client.send(Go())
+        snapshot = shown(engine, client, lambda snapshot: number in snapshot.acknowledged)
+        assert snapshot.phase is not Phase.READY
+        client.close()
+
+
+@pytest.mark.parametrize(("simulated", "phase"), [(False, Phase.PAUSED), (True, Phase.ROLLOUT)])
+def test_losing_the_last_screen_pauses_a_real_arm_and_not_a_simulated_one(
+    tmp_path: Path, simulated: bool, phase: Phase
+) -> None:
+    folder = make_folder(tmp_path / "s", SessionSettings(episode_steps=100_000))
+    link = Link(folder)
+    with Engine(folder, make_parts(folder, simulated=simulated), link=link) as engine:
+        never_ending(engine)
+        client = Client.connect(folder.path)
+        shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
+        client.send(Go())
+        shown(engine, client, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
+        client.close()
+        turn_until(engine, lambda: not link.watchers)
+        engine.turn()
+        assert engine.state.phase is phase
+    link.close()
+
+
+def test_a_note_from_the_line_is_in_the_journal(folder: SessionFolder, link: Link) -> None:
+    with Engine(folder, make_parts(folder), link=link) as engine:
+        client = Client.connect(folder.path)
+        client.send(Note(text="light is low"))
+        turn_until(engine, lambda: engine.memory.journal.lines[-1].fields.get("text") == "light is low")
+        client.close()
+
+
+def shown(engine: Engine, client: Client, wanted: Callable[[Snapshot], bool]) -> Snapshot:
+    """Turn the engine until the front end shows what is wanted."""
+    found: list[Snapshot] = []
+
+    def seen() -> bool:
+        snapshot = client.latest()
+        if snapshot is not None and wanted(snapshot):
+            found.append(snapshot)
+        return bool(found)
+
+    turn_until(engine, seen)
+    return found[0]
+
+
+def turn_until(engine: Engine, true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, f"stuck in {engine.state.phase}"
+        engine.turn()
