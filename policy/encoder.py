@@ -57,10 +57,9 @@ def crop_images(images: Image, offsets: NDArray[np.int64] | None, size: tuple[in
 
 def pixels(images: Image, device: torch.device) -> Tensor:
     """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in [-1, 1]."""
-    on_device = torch.from_numpy(images).to(device)
-    return (
-        on_device.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1.0
-    )
+    floats = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+    floats = floats.to(torch.float32, memory_format=torch.contiguous_format)
+    return floats.mul_(1.0 / 127.5).sub_(1.0)
 
 
 class SpatialSoftmax(nn.Module):
