@@ -33,7 +33,7 @@ def sentence(snapshot: Snapshot, keys: Keymap) -> str:
     """What happens and what to do now."""
     if snapshot.stopped:
         return (
-            f"The stop is latched, the arm will not move. When all is safe: {keys.show('rearm')} re-arms, "
+            f"The arm will not move. When all is safe: {keys.show('rearm')} re-arms the stop, "
             f"then {keys.show('go')} goes on."
         )
     return _SENTENCES[snapshot.phase](snapshot, keys)
@@ -56,8 +56,8 @@ def _ready(snapshot: Snapshot, keys: Keymap) -> str:
         )
     what = "evaluation episode" if snapshot.evaluating else "episode"
     if snapshot.simulated:
-        return f"The next {what} is ready. Press {keys.show('go')}: the scene is laid out and the arm moves."
-    return f"Lay the scene out as the blended picture shows, step back, then press {keys.show('go')}: the arm moves."
+        return f"The next {what} is ready. Press {keys.show('go')}: the arm moves."
+    return f"Lay the scene out as the blended picture shows, step back, press {keys.show('go')}: it moves."
 
 
 def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
@@ -72,9 +72,7 @@ def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
 def _paused(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.reason and snapshot.instruction:
         return snapshot.instruction
-    return (
-        f"Paused, the arm holds still. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
-    )
+    return f"Paused, the arm holds. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
 
 
 def _label(snapshot: Snapshot, keys: Keymap) -> str:
@@ -82,23 +80,21 @@ def _label(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.label is None:
         return f"Did it succeed? {s} success, {f} failure, {v} to leave it out."
     left = "" if snapshot.grace_left is None else f" {snapshot.grace_left:.1f} s left to change it:"
-    return f"Labelled {snapshot.label}.{left} {s} success, {f} failure, {v} void, {keys.show('undo')} undo."
+    return f"Labelled {snapshot.label}.{left} {s}, {f}, {v} void, {keys.show('undo')} undo."
 
 
 def _update(snapshot: Snapshot, keys: Keymap) -> str:
     live = snapshot.steering
     left = (live.planned - live.done) / live.rate if live.rate > 0 and live.planned else None
-    setting = (
-        "The arm is parked" if snapshot.simulated else "The arm is parked; you may lay out the next scene"
-    )
-    return f"The policy learns from what it did, {about(left)}. {setting}."
+    setting = "The arm is parked" if snapshot.simulated else "You may lay out the next scene"
+    return f"The policy learns from this, {about(left)}. {setting}."
 
 
 def _evaluate(snapshot: Snapshot, keys: Keymap) -> str:
-    done = f"Evaluation without exploration, {snapshot.block_done} of {snapshot.block_size} done."
+    done = f"Evaluation, {snapshot.block_done} of {snapshot.block_size} done."
     if snapshot.autopilot:
         return f"{done} The automatic operator labels."
-    return f"{done} {keys.show('success')} when it has succeeded, {keys.show('failure')} when it has failed."
+    return f"{done} {keys.show('success')} when it has succeeded, {keys.show('failure')} when it failed."
 
 
 def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
@@ -113,7 +109,7 @@ def _fault(snapshot: Snapshot, keys: Keymap) -> str:
 
 def _finished(snapshot: Snapshot, keys: Keymap) -> str:
     return (
-        f"The goal is reached and everything is saved. {keys.show('points')} shows what was gained, "
+        f"The goal is reached. {keys.show('points')} shows the gain, "
         f"{keys.show('go')} goes on without a goal, {keys.show('leave')} leaves."
     )
 

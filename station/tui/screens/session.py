@@ -139,7 +139,9 @@ class SessionScreen(StationScreen):
         title = f"steering · {snapshot.steering.method}" if snapshot.steering.method else "steering"
         self.query_one("#steering", Panel).border_title = title
         self.query_one("#steering", Panel).show(snapshot.steering)
-        self.query_one("#health", Panel).show(snapshot.health)
+        self.query_one("#health", Panel).show(
+            figures.Vitals(live=snapshot.health, moving=snapshot.phase in (Phase.ROLLOUT, Phase.EVALUATE))
+        )
         self.query_one("#time", Panel).show(snapshot.ledger)
         self.query_one("#log", Panel).show(snapshot.log)
         self._show_tiles(snapshot)

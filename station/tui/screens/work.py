@@ -81,8 +81,6 @@ class WorkScreen(StationScreen):
 
     @work(exclusive=True)
     async def _run(self) -> None:
-        self._code = None
-        self._record.error = None
         self._job = Job(self._command)
         self._code = await self._job.run(self._record.hear)
         self.redraw()
@@ -128,7 +126,9 @@ class WorkScreen(StationScreen):
     def action_go_on(self) -> None:
         """Start, or continue after an interruption."""
         if self._job is None or not self.running:
+            self._code, self._record.error = None, None
             self._run()
+            self.redraw()
             self.refresh_bindings()
 
     def action_onward(self) -> None:

@@ -6,6 +6,7 @@ All are drawn for the columns and rows there are; a sign stands beside every col
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from textual.content import Content
 
@@ -89,19 +90,29 @@ def _pairs(cells: Sequence[tuple[str, str]], columns: int) -> list[Content]:
     return [Content("").join(texts[index : index + 2]) for index in range(0, len(texts), 2)]
 
 
-def health(live: LiveHealth, columns: int, rows: int) -> Content:
+@dataclass(frozen=True, kw_only=True)
+class Vitals:
+    """What the health panel shows."""
+
+    live: LiveHealth
+    moving: bool
+    """At rest the control rate says nothing."""
+
+
+def health(vitals: Vitals, columns: int, rows: int) -> Content:
     """Achieved rate, frame ages, disk and memory; ``!`` marks what is out of order."""
+    live = vitals.live
     period = 1.0 / live.wanted_hz if live.wanted_hz else 0.0
     ages = "  ".join(f"{name} {1000 * age:.0f} ms" for name, age in live.frame_age.items()) or "no frame yet"
-    slow = bool(live.wanted_hz) and 0 < live.achieved_hz < 0.9 * live.wanted_hz
-    old = any(age > 3 * period for age in live.frame_age.values()) if period else False
+    slow = vitals.moving and 0 < live.achieved_hz < 0.9 * live.wanted_hz
+    old = vitals.moving and any(age > 3 * period for age in live.frame_age.values())
+    rate = f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz" if vitals.moving else "at rest"
+    held_back = f"   limits held back {live.interventions}" if live.interventions else ""
     lines = [
-        _state(slow, "control", f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz"),
+        _state(slow, "control", rate + held_back),
         _state(old, "frames", ages),
-        _state(
-            live.disk_hours < 1, "disk", f"{_hours(live.disk_hours)} left   memory {_memory(live.memory_mb)}"
-        ),
-        _state(False, "limits", f"{live.interventions} commands held back"),
+        _state(live.disk_hours < 1, "disk", f"{_hours(live.disk_hours)} of recording left"),
+        _state(False, "memory", _memory(live.memory_mb)),
     ]
     return Content("\n").join(lines[:rows])
 

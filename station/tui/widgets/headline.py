@@ -88,13 +88,13 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
     """The headline while there is no engine to show: what happened, what is safe, and what to do now."""
     line, leave = attachment.line, keymap.show("leave")
     if line is Line.LOST:
-        said = "The engine is gone; every committed episode is safe. Enter starts it again and the session goes on."
+        said = "The engine is gone; no committed episode is lost. Enter starts it again."
         return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo)
     if line is Line.SILENT:
         said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
         below = f"silent for {attachment.unheard:.0f} s"
         return Call(badge="SILENT", style=_AMBER, sentence=said, below=below, echo=echo)
-    said = f"The engine is starting: it loads the policy and connects the cell. {leave} leaves."
+    said = f"The engine starts: it loads the policy and connects the cell. {leave} leaves."
     below = f"{attachment.waited:.0f} s so far; what it says is in {attachment.folder / 'engine.log'}"
     return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo)
 

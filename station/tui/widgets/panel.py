@@ -17,7 +17,7 @@ class Panel(Widget, Generic[Model]):
     """Shows what `draw` makes of the newest model."""
 
     DEFAULT_CSS = """
-    Panel { height: auto; width: 1fr; }
+    Panel { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, title: str, draw: Draw[Model], *, id: str | None = None) -> None:  # noqa: A002

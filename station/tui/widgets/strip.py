@@ -28,7 +28,7 @@ def outcome_strip(marks: Sequence[EpisodeMark], width: int) -> Content:
     """The newest that fit in one row, newest rightmost, a gap after every tenth counted from the newest."""
     if not marks:
         return Content.styled("no episode yet", "$faint")
-    fitting = width * 10 // 11 if width > 11 else width
+    fitting = width - width // 11
     shown = list(marks)[-fitting:]
     parts: list[str | Content | tuple[str, str]] = []
     for index, mark in enumerate(shown):

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import DataTable, Input
+
+from datasets.episode import EpisodeKind
+from datasets.journal import Journal
+from datasets.settings import Settings
+from station.session.folder import SessionFolder
+from station.tui.app import StationApp
+from station.tui.keymap import default_keymap
+from station.tui.library import Progress, card, cards, next_step
+from station.tui.screens import importing
+from station.tui.screens.creation import NewSessionScreen
+from station.tui.screens.home import HomeScreen
+from station.tui.screens.importing import ImportScreen
+from station.tui.screens.session import SessionScreen
+from tests.station.tui.conftest import Open
+from tests.station.tui.fakes import FakeEngines
+
+TRAINING = """
+import json
+for done in range(1, 6):
+    figures = {"loss": 1 / done, "held_out": 2 / done}
+    print(json.dumps({"event": "progress", "stage": "joint", "done": done, "total": 5, **figures}))
+print(json.dumps({"event": "result", "path": "latent", "successes": 44, "n": 100, "low": 0.3, "high": 0.5}))
+print(json.dumps({"event": "done"}))
+"""
+FAILING_ONCE = """
+import json, pathlib, sys
+mark = pathlib.Path(sys.argv[1])
+if mark.exists():
+    sys.exit(0)
+mark.touch()
+print(json.dumps({"event": "error", "message": "The disk is full. Free some space.", "exit_code": 1}))
+sys.exit(1)
+"""
+WAITING = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+print('{"event": "progress", "stage": "joint", "done": 3, "total": 9}', flush=True)
+time.sleep(60)
+"""
+IMPORTING = """
+import json, sys
+dry = "--dry-run" in sys.argv
+for index in range(3):
+    file, bad = f"r{index}.h5", index == 1
+    if dry:
+        facts = {"usable": not bad, "detail": "cut off" if bad else "fine", "success": True}
+        print(json.dumps({"event": "finding", "file": file, "steps": 50, "seconds": 5.0, **facts}))
+    else:
+        refused = "cut off" if bad else None
+        print(json.dumps({"event": "result", "file": file, "refused": refused, "duplicate": False, "steps": 50}))
+    stage = "inspect" if dry else "import"
+    print(json.dumps({"event": "progress", "stage": stage, "done": index + 1, "total": 3}))
+print(json.dumps({"event": "done"}))
+"""
+PATIENCE = 60.0
+
+
+class TinyTask(Settings):
+    name: str = "tiny"
+
+
+def made(sessions: Path, name: str) -> SessionFolder:
+    return SessionFolder.create(sessions / name, TinyTask(), task_name="tiny", seed=0)
+
+
+def demonstrated(sessions: Path, name: str) -> SessionFolder:
+    folder = made(sessions, name)
+    journal = Journal(folder.journal, writable=True)
+    journal.append(
+        "episode",
+        id="demo-1",
+        kind=EpisodeKind.DEMO.value,
+        ordinal=0,
+        steps=10,
+        chunks=0,
+        ending="recorded",
+        policy_version=0,
+    )
+    journal.append("label", episode="demo-1", outcome="success", by="import")
+    return folder
+
+
+def trained(sessions: Path, name: str) -> SessionFolder:
+    folder = demonstrated(sessions, name)
+    journal = Journal(folder.journal, writable=True)
+    journal.append("training", stage="done", iterations=5, base_hash="abc")
+    journal.append(
+        "base_evaluation", path="latent", layouts="evaluation", n=4, outcomes=[True, False, True, False]
+    )
+    return folder
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Let the app work until the condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain: {pilot.app.screen}"
+        await pilot.pause(0.02)
+    await pilot.pause()
+
+
+async def shows(pilot: Pilot[int], screen: type[Screen[Any]]) -> None:
+    await until(pilot, lambda: isinstance(pilot.app.screen, screen))
+
+
+async def reads(pilot: Pilot[int], selector: str, words: str) -> None:
+    await until(pilot, lambda: bool(pilot.app.screen.query(selector)) and words in said(pilot, selector))
+
+
+def said(pilot: Pilot[int], selector: str) -> str:
+    return str(pilot.app.screen.query_one(selector).render())
+
+
+def test_each_session_says_what_to_do_next(tmp_path: Path) -> None:
+    for make, progress, sentence in (
+        (made, Progress.EMPTY, "No demonstrations yet"),
+        (demonstrated, Progress.DEMONSTRATIONS, "1 demonstrations are in. Enter trains the base"),
+        (trained, Progress.TRAINED, "The base succeeds at 50%"),
+    ):
+        found = card(make(tmp_path, progress.name).path)
+        assert found.progress is progress
+        assert sentence in next_step(found)
+
+
+def test_a_session_that_cannot_be_read_says_why_and_hides_no_other(tmp_path: Path) -> None:
+    made(tmp_path, "good")
+    broken = made(tmp_path, "broken").path / "session.toml"
+    broken.write_text("[station\n")
+    found = {one.name: one for one in cards(tmp_path)}
+    assert found["good"].progress is Progress.EMPTY
+    assert "session.toml is damaged" in next_step(found["broken"])
+
+
+async def test_the_home_screen_lists_sessions_and_the_next_step(open_app: Open, tmp_path: Path) -> None:
+    trained(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(120, 36)) as pilot:
+        await reads(pilot, "#chosen", "Enter starts teaching it")
+        assert pilot.app.screen.query_one(DataTable).get_row_at(0)[:3] == ["orange-1", "tiny", "base trained"]
+        await pilot.press("enter")
+        await shows(pilot, SessionScreen)
+        await reads(pilot, "#call", "MOVING")
+        await pilot.press("q", "k")
+        await shows(pilot, HomeScreen)
+        await pilot.press("q")
+        await pilot.pause()
+    assert pilot.app.return_code == 0
+
+
+async def test_an_empty_folder_says_how_to_begin(open_app: Open) -> None:
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await reads(pilot, "#empty", "Press n to begin one")
+
+
+async def test_letters_in_the_name_of_a_new_session_are_text(open_app: Open) -> None:
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await shows(pilot, HomeScreen)
+        await pilot.press("n")
+        assert isinstance(pilot.app.screen, NewSessionScreen)
+        await pilot.press(*"qnxit")
+        assert pilot.app.screen.query_one("#name", Input).value == "qnxit"
+        await pilot.press("escape")
+        await shows(pilot, HomeScreen)
+
+
+async def test_a_new_session_without_a_name_is_asked_for_one(open_app: Open) -> None:
+    async with open_app(folder=None).run_test(size=(100, 40)) as pilot:
+        await shows(pilot, HomeScreen)
+        await pilot.press("n", "tab", "tab", "enter")
+        await reads(pilot, "#said", "A name has letters")
+
+
+def prepared(engines: FakeEngines, folder: Path, script: str) -> StationApp:
+    return StationApp(
+        folder=folder,
+        sessions=folder.parent,
+        engines=engines,
+        keymap=default_keymap(),
+        preparation=[sys.executable, "-c", script, str(folder / "mark")],
+    )
+
+
+async def test_the_session_begins_when_its_preparation_is_done(engines: FakeEngines, tmp_path: Path) -> None:
+    async with prepared(engines, tmp_path, TRAINING).run_test(size=(100, 30)) as pilot:
+        await shows(pilot, SessionScreen)
+
+
+async def test_a_failed_preparation_says_why_and_can_be_tried_again(
+    engines: FakeEngines, tmp_path: Path
+) -> None:
+    async with prepared(engines, tmp_path, FAILING_ONCE).run_test(size=(100, 30)) as pilot:
+        await reads(pilot, "#head", "The disk is full")
+        assert "FAILED" in said(pilot, "#head")
+        await pilot.press("c")
+        await shows(pilot, SessionScreen)
+
+
+async def test_training_is_interrupted_and_continued_by_key(engines: FakeEngines, tmp_path: Path) -> None:
+    async with prepared(engines, tmp_path, WAITING).run_test(size=(100, 30)) as pilot:
+        await reads(pilot, "#head", "33%")
+        await pilot.press("i")
+        await reads(pilot, "#head", "INTERRUPTED")
+        await pilot.press("c")
+        await reads(pilot, "#head", "WORKING")
+        await pilot.press("q")
+        await until(pilot, lambda: pilot.app.return_value is not None)
+    assert pilot.app.return_code == 0
+
+
+@pytest.fixture
+def fake_import(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    given: list[tuple[str, ...]] = []
+
+    def command(*words: str) -> list[str]:
+        given.append(words)
+        return [sys.executable, "-c", IMPORTING, *words]
+
+    monkeypatch.setattr(importing, "station_command", command)
+    return given
+
+
+async def test_recordings_are_looked_at_before_they_are_imported(
+    open_app: Open, tmp_path: Path, fake_import: list[tuple[str, ...]]
+) -> None:
+    made(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(120, 36)) as pilot:
+        await reads(pilot, "#chosen", "No demonstrations yet")
+        await pilot.press("i")
+        await shows(pilot, ImportScreen)
+        await pilot.press("ctrl+o")
+        assert fake_import == []
+        pilot.app.screen.query_one(Input).value = str(tmp_path)
+        await pilot.press("enter")
+        await reads(pilot, "#head", "2 of 3 recordings are usable")
+        assert "--dry-run" in fake_import[0]
+        assert pilot.app.screen.query_one(DataTable).get_row_at(1)[0] == "✗"
+        await pilot.press("ctrl+o")
+        await reads(pilot, "#head", "2 recordings were taken in")
+        assert "cut off" in said(pilot, "#head")
+        assert "--dry-run" not in fake_import[1]
+
+
+def test_the_terminal_front_end_does_not_load_torch() -> None:
+    code = "import sys, station.tui.app; sys.exit('torch' in sys.modules or 'mujoco' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

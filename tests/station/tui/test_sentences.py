@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from station.session.snapshot import LiveSteering, Phase
+from station.tui.keymap import Keymap, default_keymap
+from station.tui.sentences import badge, sentence
+from tests.station.tui.fakes import snapshot
+
+KEYS = default_keymap()
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_every_state_has_a_badge_and_one_or_two_sentences(phase: Phase) -> None:
+    said = sentence(snapshot(phase, instruction=""), KEYS)
+    assert badge(snapshot(phase))
+    assert said[0].isupper() or said[0].isdigit()
+    assert said.endswith(".")
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize(
+    "changes", [{}, {"simulated": False}, {"autopilot": True}, {"stopped": True}, {"evaluating": True}]
+)
+def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
+    phase: Phase, changes: dict[str, Any]
+) -> None:
+    full = {"label": "success", "grace_left": 12.5, "block_done": 100, "block_size": 100, "instruction": ""}
+    said = sentence(snapshot(phase, **full, **changes), KEYS)
+    assert len(said) <= 100 - 2 - 14, said
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes", "said"),
+    [
+        (Phase.READY, {}, "Press r"),
+        (Phase.READY, {"simulated": False}, "Lay the scene out as the blended picture shows"),
+        (Phase.READY, {"evaluating": True}, "evaluation episode"),
+        (Phase.READY, {"autopilot": True}, "automatic operator starts the next episode"),
+        (Phase.ROLLOUT, {}, "s when it has succeeded, f when it has failed"),
+        (Phase.EVALUATE, {"block_done": 3, "block_size": 20}, "3 of 20 done"),
+        (Phase.PAUSED, {}, "space goes on"),
+        (Phase.PAUSED, {"reason": "no space", "instruction": "Free some space."}, "Free some space."),
+        (Phase.LABEL, {"label": None}, "Did it succeed?"),
+        (Phase.LABEL, {"label": "failure", "grace_left": 1.25}, "Labelled failure. 1.2 s left to change it"),
+        (Phase.UPDATE, {"steering": LiveSteering(done=100, planned=300, rate=50.0)}, "about 4 s"),
+        (Phase.UPDATE, {"simulated": False}, "You may lay out the next scene"),
+        (Phase.PREFLIGHT, {"reason": "camera wrist: no frame"}, "put this right, then press r"),
+        (Phase.FINISHED, {}, "q leaves"),
+    ],
+)
+def test_the_sentence_says_what_to_do_now(phase: Phase, changes: dict[str, Any], said: str) -> None:
+    assert said in sentence(snapshot(phase, **changes), KEYS)
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_latched_stop_is_said_before_everything_else(phase: Phase) -> None:
+    stopped = snapshot(phase, stopped=True)
+    assert badge(stopped) == "STOPPED"
+    assert "^r re-arms" in sentence(stopped, KEYS)
+
+
+def test_sentences_name_the_keys_that_the_operator_chose() -> None:
+    keys = Keymap({**KEYS.keys, "success": "j", "go": "enter"})
+    assert "j when it has succeeded" in sentence(snapshot(Phase.ROLLOUT), keys)

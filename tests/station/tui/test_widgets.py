@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger
+from station.tui.widgets import figures
+from station.tui.widgets.intervals import interval_bar, rate_line
+from station.tui.widgets.strip import outcome_strip
+from station.tui.widgets.tile import UPPER_HALF, fit, half_blocks, quantise
+from station.tui.wording import about, count, duration, figure, rate_words
+from tests.station.tui.fakes import counts, marks, picture, rate
+
+
+def test_a_half_block_holds_two_pixels() -> None:
+    image = np.zeros((2, 3, 3), np.uint8)
+    image[0, :] = (255, 0, 0)
+    image[1, :] = (0, 0, 255)
+    (strip,) = half_blocks(quantise(image))
+    (segment,) = strip
+    assert segment.text == UPPER_HALF * 3
+    assert segment.style is not None and segment.style.color is not None and segment.style.bgcolor is not None
+    assert segment.style.color.get_truecolor() == (255, 0, 0)
+    assert segment.style.bgcolor.get_truecolor() == (0, 0, 255)
+
+
+def test_equal_neighbours_merge_and_the_width_stays() -> None:
+    image = np.zeros((4, 64, 3), np.uint8)
+    image[:, 32:] = 200
+    strips = half_blocks(quantise(image))
+    assert [len(list(strip)) for strip in strips] == [2, 2]
+    assert [strip.cell_length for strip in strips] == [64, 64]
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (110, 280), (280, 110), (3, 500)])
+def test_a_picture_keeps_its_aspect_and_fits(shape: tuple[int, int]) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    fitted = fit(image, 40, 20)
+    height, width = fitted.shape[:2]
+    assert width <= 40 and height <= 40 and height % 2 == 0
+    if min(shape) > 50:
+        assert width / height == pytest.approx(shape[1] / shape[0], rel=0.1)
+
+
+def test_a_picture_of_fitting_size_is_not_touched() -> None:
+    image = picture(40)
+    assert fit(image, 40, 20) is image
+
+
+def test_the_interval_is_drawn_where_it_lies() -> None:
+    drawn = interval_bar(rate(50, 100), 21, "$success").plain
+    assert len(drawn) == 21
+    assert drawn.index("├") <= drawn.index("●") == 10 <= drawn.index("┤")
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 100), (100, 100)])
+def test_extreme_rates_stay_inside_the_bar(successes: int, n: int) -> None:
+    assert len(interval_bar(rate(successes, n), 15, "$success").plain) == 15
+
+
+def test_a_rate_line_has_the_width_of_its_panel() -> None:
+    assert rate_line("rolling", rate(34, 50), 40, "$success").cell_length == 40
+    assert rate_line("base", None, 40, "$success").plain.endswith("none yet")
+
+
+def test_the_strip_says_every_outcome_by_letter_with_the_newest_at_the_right() -> None:
+    outcomes = ("success", "failure", "timeout", "void", "pending")
+    last = tuple(EpisodeMark(id=o, outcome=o, steps=1, evaluation=False) for o in outcomes)
+    assert outcome_strip(last, 40).plain == "SFTV?"
+
+
+def test_evaluation_episodes_are_lower_case() -> None:
+    last = (EpisodeMark(id="e", outcome="success", steps=1, evaluation=True),)
+    assert outcome_strip(last, 40).plain == "s"
+
+
+@pytest.mark.parametrize("width", [5, 11, 12, 40, 90])
+def test_the_strip_never_overflows(width: int) -> None:
+    assert outcome_strip(marks(120), width).cell_length <= width
+
+
+def test_the_time_bar_fills_its_width_with_letters() -> None:
+    ledger = TimeLedger(moving=50, waiting=20, labelling=10, updating=20, eta=600)
+    first, *rest = figures.time_ledger(ledger, 40, 4).plain.splitlines()
+    assert first == "M" * 20 + "W" * 8 + "L" * 4 + "U" * 8
+    assert "about 10 min" in "\n".join(rest)
+
+
+def test_a_slow_loop_and_an_old_frame_are_marked_by_a_sign() -> None:
+    sick = LiveHealth(achieved_hz=6.0, wanted_hz=10.0, frame_age={"wrist": 0.7}, disk_hours=0.2)
+    drawn = figures.health(figures.Vitals(live=sick, moving=True), 40, 4).plain.splitlines()
+    assert [line[0] for line in drawn] == ["!", "!", "!", "✓"]
+
+
+def test_an_arm_at_rest_is_not_called_slow() -> None:
+    resting = LiveHealth(achieved_hz=0.4, wanted_hz=10.0, disk_hours=100)
+    assert figures.health(figures.Vitals(live=resting, moving=False), 40, 4).plain.startswith("✓")
+
+
+def test_the_steering_panel_shows_the_block_and_every_figure() -> None:
+    live = LiveSteering(
+        method="zprl", done=120, planned=340, rate=52.0, metrics={"rms_ratio": 0.2, "own": 3.0}
+    )
+    drawn = figures.steering(live, 40, 5).plain
+    assert "120/340" in drawn and "52/s" in drawn and "RMS ratio" in drawn and "own" in drawn
+
+
+def test_the_warm_up_is_said_in_chunks() -> None:
+    assert "300 chunks until the first update" in figures.steering(LiveSteering(warmup_left=300), 42, 5).plain
+
+
+def test_the_success_panel_keeps_its_tally_in_the_last_row() -> None:
+    for rows in (4, 8):
+        lines = figures.success(counts(), 40, rows).plain.splitlines()
+        assert len(lines) == rows
+        assert lines[-1] == "120 online: S 66  F 21  T 33  V 1"
+    assert "none yet" in figures.success(Counts(), 40, 4).plain
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0:00"),
+        (61, "1:01"),
+        (3 * 3600 + 240, "3h 04m"),
+        (3 * 86400, "3d 00h"),
+        (None, "–"),
+        (float("inf"), "–"),
+    ],
+)
+def test_durations(seconds: float | None, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_figures_are_short_and_never_lie_about_nan() -> None:
+    assert [figure(value) for value in (0.0, 0.5, 12.345, 1e-5, float("nan"))] == [
+        "0.000",
+        "0.500",
+        "12.3",
+        "1.0e-05",
+        "nan",
+    ]
+    assert [count(value) for value in (850, 12_400, 3_100_000)] == ["850", "12.4k", "3.1M"]
+    assert about(None) == "time left unknown"
+    assert rate_words(None) == "–" and rate_words(rate(1, 2)).startswith("50% [")
