@@ -113,7 +113,7 @@ def kill(process: subprocess.Popen[bytes] | None) -> None:
 
 
 def one_life(folder: SessionFolder, chunks: int, life: int, seed: int, mean: float, tally: Tally) -> bool:
-    """Start an engine and kill it, or its UI, or both, after `mean` journal lines or so; whether the goal came first."""
+    """Start an engine and kill it, or its UI, or both, after `mean` journal lines or so; whether it was done first."""
     rng = stream(seed, "kill", life)
     engine = start_engine(folder.path, chunks)
     tally.engines += 1
