@@ -15,7 +15,7 @@ def loaded_after(*modules: str) -> set[str]:
     """Names in sys.modules of a fresh interpreter that imported `modules`."""
     code = f"import sys, {', '.join(modules)}; print('\\n'.join(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
@@ -57,6 +57,6 @@ def test_the_import_contracts_hold() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
