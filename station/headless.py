@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datasets.journal import Journal
+from datasets.lock import WriterLock
 from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
@@ -78,8 +79,11 @@ def run(
     """Run the engine until its goal; raises KeyboardInterrupt after an interruption, once the engine has ended.
 
     Raises:
+        LockedError: another process works on the session.
         StationError: the engine ended with an error; the message holds its last words.
     """
+    with WriterLock(folder.lock):
+        folder.log.touch()
     environment = dict(os.environ)
     if threads is not None:
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}

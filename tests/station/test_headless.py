@@ -43,16 +43,12 @@ def facts(station: Station, session: SessionFolder) -> dict[str, object]:
     return told
 
 
-def test_a_headless_demo_runs_to_its_goal_and_goes_on_from_there(
-    station: Station, session: SessionFolder
-) -> None:
+def test_a_headless_demo_runs_to_its_goal(station: Station, session: SessionFolder) -> None:
     first = station("demo", "--headless", "--session", session.path, "--episodes", 3, "--json")
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout.splitlines()[-1])["event"] == "done"
     known = facts(station, session)
     assert (known["episodes"], known["state"]) == (3, "finished")
-    assert station("demo", "--headless", "--session", session.path, "--episodes", 5).exit_code == 0
-    assert facts(station, session)["episodes"] == 5
     assert station("verify", session.path).exit_code == 0
 
 
