@@ -39,7 +39,7 @@ VICTIMS = ("engine", "engine", "both", "ui")
 """Equally likely; a UI alone leaves the engine running."""
 EARLY = 0.15
 """Share of engines that are killed before they are ready."""
-JITTER = 0.4
+JITTER = 0.15
 """s within which a kill falls after the journal line that it waited for; longer than a round of a tiny session."""
 STARTUP = 60.0
 ARRAYS = (
@@ -256,7 +256,7 @@ def main() -> int:
     reference, killed = (SessionFolder.open(given.out / name) for name in ("reference", "killed"))
     seconds = undisturbed(reference, given.chunks)
     written = len(Journal(reference.journal).lines) - len(Journal(killed.journal).lines)
-    mean = 0.7 * written / given.kills
+    mean = 0.5 * written / given.kills
     tally, began, life = Tally(), time.monotonic(), 0
     while not one_life(killed, given.chunks, life, given.seed, mean, tally):
         life += 1
