@@ -25,7 +25,7 @@ Result = tuple[State, tuple[Effect, ...]]
 
 def proceed(state: State) -> Result:
     """Enter the next phase. Call it when an activity is over, never while something moves."""
-    if state.stopped:
+    if state.stopped or state.leaving:
         return state, ()
     if state.disk_full:
         return replace(state, phase=Phase.PAUSED, held=Phase.PREFLIGHT), ()

@@ -22,6 +22,7 @@ from datasets.durable import DiskFullError
 from hardware.cell import Cell, CellError, ClockSpeed
 from hardware.latch import StopLatch
 from station.session.autopilot import Truth
+from station.session.committer import Committer
 from station.session.effects import (
     AbortMotion,
     ApplySpeed,
@@ -106,6 +107,8 @@ class Engine:
         self._inbox: queue.SimpleQueue[Envelope] = link.inbox if link else queue.SimpleQueue()
         self._events: deque[Event] = deque()
         self._keeper = Keeper()
+        self._committer = Committer(self.memory.store, self.memory.journal, self._keeper, self._events.append)
+        self.memory.learner.chunks = self._committer.chunks
         self._closing = ExitStack()
         self._connected: list[Cell] = []
         self._published = self._retried = float("-inf")
@@ -178,9 +181,16 @@ class Engine:
         """The session now."""
         return self._view.snapshot(self.state, pictures=pictures)
 
+    def settle(self) -> None:
+        """Wait until every ended episode is in store and journal; nothing moves meanwhile."""
+        while self._committer.busy:
+            self._committer.collect(_IDLE)
+            self.dispatch(Tick(now=self._clock()))
+
     def close(self) -> None:
         """Brake, let go of the devices; everything is on disk already."""
         self._motion.close()
+        self._committer.close()
         self._closing.close()
 
     def __enter__(self) -> Self:
@@ -190,7 +200,9 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """See `close`."""
+        """See `close`; after an orderly end, what was on its way to the store is journaled first."""
+        if kind is None:
+            self.settle()
         self.close()
 
     # --- beginning ------------------------------------------------------------------------------------------------
@@ -199,9 +211,7 @@ class Engine:
         return Motion(
             self._parts,
             seed=self.folder.seed,
-            store=self.memory.store,
-            journal=self.memory.journal,
-            keeper=self._keeper,
+            committer=self._committer,
             emit=self._events.append,
             pool=self._closing.enter_context(workers(len(self._parts.cells))),
         )
@@ -266,6 +276,7 @@ class Engine:
         if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
             self.dispatch(Pause(source=Source.SYSTEM))
             self._say("Paused: the last screen has gone. Attach again and press space to go on.")
+        self._committer.collect()
         if self.state.disk_full and self._clock() - self._retried >= _RETRY_EVERY:
             self._retried = self._clock()
             if self._keeper.retry():

@@ -7,13 +7,13 @@ of its own. What the method does in a block is the method's business.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from datasets.episode import EpisodeKind
 from datasets.journal import Journal, Ledger, Line
 from datasets.randomness import stream
-from datasets.store import EpisodeStore
+from datasets.store import ChunkRecord, EpisodeStore
 from policy.replay import Replay
 from policy.steering.interface import Metrics, Steering
 from station.session.checkpoint import (
@@ -66,7 +66,8 @@ class Learner:
         """Gradient steps done."""
         self.progress = Progress()
         self._journal = journal
-        self._store = store
+        self.chunks: Callable[[str], ChunkRecord] = store.chunks
+        """Where the replay gets an episode's chunks; a running engine remembers the newest ones."""
         self._checkpoints = checkpoints
         self._base_hash = base_hash
         self._seed = seed
@@ -153,7 +154,7 @@ class Learner:
     def _begin(self) -> _Block:
         recorded = self._updates[self.blocks] if self.blocks < len(self._updates) else None
         ledger = self._journal.ledger(int(recorded.fields["through"]) if recorded else None)
-        self.replay.sync(ledger, self._store.chunks)
+        self.replay.sync(ledger, self.chunks)
         fresh = self._fresh(ledger)
         if recorded is None:
             recorded = self._journal.append(

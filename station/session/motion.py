@@ -1,4 +1,4 @@
-"""Everything that moves: homing, layouts and rollouts of the engine's cells, and the commit of what they recorded.
+"""Everything that moves: homing, layouts and rollouts of the engine's cells, and what they recorded.
 
 Called between two turns of the engine's loop; every call is short. Decides nothing about the session: it answers with
 events.
@@ -11,13 +11,11 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 
 from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
-from datasets.journal import Journal, episode_fields
 from datasets.observation import Image
 from datasets.randomness import stream
-from datasets.store import EpisodeStore
 from hardware.cell import Cell, CellError, Layout, StoppedError
+from station.session.committer import Committer
 from station.session.events import Event, Faulted, Homed, MotionEnded, Source, Stop
-from station.session.keeper import Keeper
 from station.session.parts import Parts
 from station.session.rollout import Finished, Homing, Rollout, Start
 from station.session.state import Slot
@@ -27,6 +25,9 @@ _TRUTH = {
     Ending.IRRECOVERABLE: Outcome.FAILURE,
     Ending.HORIZON: Outcome.TIMEOUT,
 }
+
+_PATIENCE = 0.02
+"""s that a turn waits for the store when nothing moves any more."""
 
 PURPOSES = {EpisodeKind.ONLINE: "rollout", EpisodeKind.EVALUATION: "evaluation"}
 """Which seeded schedule of layouts, and which random streams, a kind of episode uses."""
@@ -40,9 +41,7 @@ class Motion:
         parts: Parts,
         *,
         seed: int,
-        store: EpisodeStore,
-        journal: Journal,
-        keeper: Keeper,
+        committer: Committer,
         emit: Callable[[Event], None],
         pool: Executor | None,
     ) -> None:
@@ -55,9 +54,7 @@ class Motion:
         """Layouts that wait for the operator."""
         self._parts = parts
         self._seed = seed
-        self._store = store
-        self._journal = journal
-        self._keeper = keeper
+        self._committer = committer
         self._emit = emit
         self._pool = pool
         self._homing: Homing | None = None
@@ -126,7 +123,8 @@ class Motion:
 
     def rollout_slice(self) -> None:
         """One control period of every running episode."""
-        if self._rollout is None:
+        if self._rollout is None or not self._rollout.running:
+            self._committer.collect(_PATIENCE)
             return
         part = self._rollout.advance()
         for finished in part.finished:
@@ -187,7 +185,7 @@ class Motion:
         self._emit(Stop(source=Source.SYSTEM) if stopped else Faulted(reason=str(error)))
 
     def _commit(self, finished: Finished, key: str | None = None) -> None:
-        """Store, then journal, then say so; on a full disk all three wait, in this order."""
+        """On its way to the store; that the motion has ended is said when it is safe there."""
         slot = self._slots[finished.start.episode]
         truth = _TRUTH.get(finished.ending) if finished.start.cell.simulated else None
         episode = finished.recorder.build(self._header(finished, slot, truth, key), finished.final)
@@ -200,14 +198,7 @@ class Motion:
             truth=truth,
             reason=finished.reason,
         )
-        block = self.block
-
-        def journal() -> None:
-            self._journal.append("episode", **episode_fields(episode, block))
-            self._emit(event)
-
-        self._keeper.write(lambda: self._store.commit(episode))
-        self._keeper.write(journal)
+        self._committer.submit(episode, event, self.block)
 
     def _header(
         self, finished: Finished, slot: Slot, truth: Outcome | None, key: str | None

@@ -127,6 +127,7 @@ def test_a_pause_shortens_the_chunk_and_a_new_look_begins_the_next(tmp_path: Pat
         assert (engine.state.phase, cell_of(engine).moves) == (Phase.PAUSED, moves)
         press(engine, Pause())
         press(engine, Label(episode=FIRST, outcome=Outcome.FAILURE))
+        engine.settle()
         episode = engine.memory.store.load(FIRST)
         assert episode.chunk_length.tolist() == [EXECUTE, 1, episode.steps - 3]
         assert episode.chunk_start.tolist() == [0, 2, 3]
@@ -161,6 +162,7 @@ def test_the_latch_stops_motion_whoever_sets_it(tmp_path: Path) -> None:
         engine.turn()
         assert (engine.state.phase, cell_of(engine).moves) == (Phase.FAULT, moves)
         assert engine.snapshot().stopped
+        engine.settle()
         assert count(engine.folder).void == 1
         press(engine, Go())
         assert engine.state.phase is Phase.FAULT
@@ -190,6 +192,7 @@ def test_a_policy_that_gives_nan_brakes_and_voids(tmp_path: Path) -> None:
         assert engine.state.phase is Phase.FAULT
         assert "not finite" in engine.state.reason and FIRST in engine.state.reason
         assert cell_of(engine).braked > braked
+        engine.settle()
         assert engine.state.verdicts[FIRST].void
         assert np.isfinite(engine.memory.store.load(FIRST).action).all()
 
@@ -202,6 +205,7 @@ def test_a_policy_that_gives_nan_from_the_start_leaves_a_void_episode(tmp_path: 
         steering.poisoned = True
         press(engine, Go())
         until(engine, Phase.FAULT)
+        engine.settle()
         assert engine.memory.store.load(FIRST).steps == 0
         assert count(engine.folder).void == 1
         steering.poisoned = False
@@ -215,6 +219,7 @@ def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:
         cell_of(engine).frozen = True
         until(engine, Phase.FAULT)
         assert "Camera third" in engine.state.reason
+        engine.settle()
         assert engine.state.verdicts[FIRST].void
         press(engine, Go())
         until(engine, Phase.FAULT)
@@ -363,5 +368,6 @@ def test_a_real_cell_keeps_what_it_has_recorded_when_the_engine_is_ended(tmp_pat
         rolling(engine)
         press(engine, Leave())
         assert engine.over
+        engine.settle()
         assert engine.memory.store.load(FIRST).header.ending is Ending.STOPPED
         assert count(engine.folder).void == 1

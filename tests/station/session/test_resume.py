@@ -25,7 +25,7 @@ from station.session.snapshot import Counts
 from station.session.status import count
 from tests.station.session.fakes import headless, make_folder
 
-EPISODES = 8
+EPISODES = 6
 MISTAKES = 0.2
 
 
@@ -100,7 +100,7 @@ def test_cut_off_between_any_two_turns_it_goes_on_exactly(tmp_path: Path, cells:
     over = False
     while not over:
         part = engine(folder, cells)
-        for _ in range(int(rng.integers(1, 40))):
+        for _ in range(int(rng.integers(5, 80))):
             if not part.over:
                 part.turn()
         over = part.over
@@ -140,7 +140,7 @@ def test_a_learner_without_a_whole_newest_checkpoint_learns_the_lost_block_again
     whole = uninterrupted(tmp_path / "whole", 1)
     folder = make_folder(tmp_path / "cut")
     with engine(folder, 1) as first:
-        first.run_until(lambda state: state.updates_done == 6 and not state.unsaved)
+        first.run_until(lambda state: state.updates_done == 4 and not state.unsaved)
     newest = Checkpoints(folder.steering).path(NEWEST)
     data = bytearray(newest.read_bytes())
     data[-1] ^= 1
@@ -155,7 +155,7 @@ def test_a_learner_without_any_checkpoint_learns_everything_again(tmp_path: Path
     whole = uninterrupted(tmp_path / "whole", 1)
     folder = make_folder(tmp_path / "cut")
     with engine(folder, 1) as first:
-        first.run_until(lambda state: state.updates_done == 6 and not state.unsaved)
+        first.run_until(lambda state: state.updates_done == 4 and not state.unsaved)
     for name in (NEWEST, PREVIOUS):
         Checkpoints(folder.steering).path(name).unlink()
     with engine(folder, 1) as second:
