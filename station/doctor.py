@@ -83,7 +83,7 @@ LIBRARIES = (
 def examine(sessions: Path) -> Iterator[Finding]:
     """Every check, in the order of the report; `sessions` is where sessions will be written."""
     yield Finding(check=_python())
-    yield from _libraries(LIBRARIES)
+    yield from examine_libraries(LIBRARIES)
     yield Finding(check=_terminal(), optional=True)
     yield Finding(check=_colours(), optional=True)
     yield Finding(check=_disk(sessions))
@@ -104,8 +104,8 @@ def _python() -> Check:
     )
 
 
-def _libraries(libraries: tuple[Library, ...]) -> Iterator[Finding]:
-    """Two imports at a time: they are heavy, and waiting for them one by one is what makes a check unused."""
+def examine_libraries(libraries: tuple[Library, ...]) -> Iterator[Finding]:
+    """Import each in a child process; two at a time, because they are heavy."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for library, check in zip(libraries, pool.map(_try_import, libraries), strict=True):
             yield Finding(check=check, optional=library.optional)

@@ -106,7 +106,7 @@ class TerminalReporter(Reporter):
         if self._bars is None:
             return
         shown = "  ".join(
-            f"{name.replace('_', '-')} {value:.4f}"
+            f"{name.replace('_', '-')} {value if isinstance(value, int) else format(value, '.3f')}"
             for name, value in figures.items()
             if name != "eta" and value is not None
         )
