@@ -17,6 +17,7 @@ from datasets.journal import Journal, episode_fields
 from datasets.store import ChunkRecord, EpisodeStore
 from station.session.events import Event, MotionEnded
 from station.session.keeper import Keeper
+from station.session.partial import PartialLog
 
 _REMEMBERED = 128
 """Chunk records kept for the learner, which wants them right after the round; at least one for each cell."""
@@ -34,13 +35,19 @@ class Committer:
     """The way of an episode from memory to store and journal."""
 
     def __init__(
-        self, store: EpisodeStore, journal: Journal, keeper: Keeper, emit: Callable[[Event], None]
+        self,
+        store: EpisodeStore,
+        journal: Journal,
+        keeper: Keeper,
+        emit: Callable[[Event], None],
+        partial: PartialLog | None = None,
     ) -> None:
-        """`emit` takes the MotionEnded of every episode that is safe."""
+        """`emit` takes the MotionEnded of every episode that is safe, and `partial` may forget it then."""
         self._store = store
         self._journal = journal
         self._keeper = keeper
         self._emit = emit
+        self._partial = partial
         self._underway: deque[_Commit] = deque()
         self._records: OrderedDict[str, ChunkRecord] = OrderedDict()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -83,6 +90,8 @@ class Committer:
 
     def _announce(self, commit: _Commit) -> None:
         self._journal.append("episode", **episode_fields(commit.episode, commit.block))
+        if self._partial:
+            self._partial.committed(commit.episode.header.id)
         self._remember(commit.episode)
         self._emit(commit.event)
 

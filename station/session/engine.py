@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from datasets.durable import DiskFullError
-from hardware.cell import Cell, CellError, ClockSpeed
+from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
 from station.session.autopilot import Truth
 from station.session.committer import Committer
@@ -46,7 +46,6 @@ from station.session.events import (
     MotionEnded,
     OperatorEvent,
     Pause,
-    PreflightDone,
     SetAutopilot,
     Source,
     SpaceBack,
@@ -61,6 +60,7 @@ from station.session.link import Link
 from station.session.machine import MOVING, begin, step
 from station.session.memory import open_memory
 from station.session.motion import Motion
+from station.session.partial import PartialLog
 from station.session.parts import Options, Parts
 from station.session.records import Records
 from station.session.rollout import workers
@@ -107,10 +107,12 @@ class Engine:
         self._inbox: queue.SimpleQueue[Envelope] = link.inbox if link else queue.SimpleQueue()
         self._events: deque[Event] = deque()
         self._keeper = Keeper()
-        self._committer = Committer(self.memory.store, self.memory.journal, self._keeper, self._events.append)
+        self._partial = None if parts.simulated else PartialLog(folder.partial)
+        self._committer = Committer(
+            self.memory.store, self.memory.journal, self._keeper, self._events.append, self._partial
+        )
         self.memory.learner.chunks = self._committer.chunks
         self._closing = ExitStack()
-        self._connected: list[Cell] = []
         self._published = self._retried = float("-inf")
         self._faulted_at: float | None = None
         self._motion = self._make_motion()
@@ -212,6 +214,7 @@ class Engine:
             self._parts,
             seed=self.folder.seed,
             committer=self._committer,
+            partial=self._partial,
             emit=self._events.append,
             pool=self._closing.enter_context(workers(len(self._parts.cells))),
         )
@@ -230,7 +233,7 @@ class Engine:
     def _order_table(self) -> dict[type[Effect], Callable[[Any], None]]:
         motion = self._motion
         return {
-            RunPreflight: lambda _: self._preflight(),
+            RunPreflight: lambda _: motion.preflight(),
             BeginHoming: lambda effect: motion.begin_homing(effect.slots),
             ShowLayouts: lambda effect: motion.show_layouts(effect.slots),
             BeginRollout: self._begin_rollout,
@@ -330,18 +333,6 @@ class Engine:
         order = self._orders.get(type(effect))
         if order is not None:
             order(effect)
-
-    def _preflight(self) -> None:
-        problems = []
-        for cell in self._parts.cells:
-            try:
-                if cell not in self._connected:
-                    cell.connect()
-                    self._connected.append(cell)
-                problems += [f"{c.name}: {c.detail}. {c.remedy}" for c in cell.preflight() if not c.ok]
-            except CellError as error:
-                problems.append(str(error))
-        self._events.append(PreflightDone(problems=tuple(dict.fromkeys(problems))))
 
     def _begin_rollout(self, effect: BeginRollout) -> None:
         self._motion.policy_version = self.memory.learner.policy_version

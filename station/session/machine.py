@@ -6,11 +6,11 @@ What comes after an activity stands in `agenda`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from datasets.episode import Ending, EpisodeKind, Outcome
+from datasets.episode import EpisodeKind
 from station.session.agenda import apply_speed, proceed
 from station.session.effects import (
     AbortMotion,
@@ -18,14 +18,10 @@ from station.session.effects import (
     BeginRollout,
     Brake,
     Effect,
-    EndMotion,
     JournalFault,
-    JournalLabel,
     JournalNote,
-    JournalRestore,
     JournalSetting,
     JournalStop,
-    JournalVoid,
     Quit,
     RearmLatch,
     ResumeMotion,
@@ -51,7 +47,6 @@ from station.session.events import (
     Restore,
     SetAutopilot,
     SetSpeed,
-    Source,
     SpaceBack,
     Stop,
     Tick,
@@ -59,8 +54,9 @@ from station.session.events import (
     UpdateDone,
     Void,
 )
+from station.session.judging import Judgement, enter, judge, refuse
 from station.session.snapshot import Phase
-from station.session.state import Keyed, Round, State, Verdict
+from station.session.state import Round, State
 
 Result = tuple[State, tuple[Effect, ...]]
 
@@ -108,7 +104,7 @@ def _into_fault(state: State, reason: str) -> Result:
 
 def _rearm(state: State, event: Rearm) -> Result:
     if not state.stopped:
-        return _refuse(state, "Nothing to re-arm: the stop is not latched.")
+        return refuse(state, "Nothing to re-arm: the stop is not latched.")
     state = replace(state, stopped=False, reason="Re-armed. Go on when the workplace is clear.")
     return state, (RearmLatch(by=event.source),)
 
@@ -138,7 +134,7 @@ def _go(state: State, _: Go) -> Result:
     if state.phase is Phase.FINISHED:
         rules = replace(state.rules, episodes=0, chunks=0)
         return begin(replace(state, rules=rules, reason=""))
-    return _refuse(state, f"Nothing waits for a reset in {state.phase.value}.")
+    return refuse(state, f"Nothing waits for a reset in {state.phase.value}.")
 
 
 def _start_round(state: State, current: Round) -> Result:
@@ -157,23 +153,22 @@ def _start_round(state: State, current: Round) -> Result:
 
 def _leave_fault(state: State) -> Result:
     if state.stopped:
-        return _refuse(state, "The stop is latched: re-arm first.")
+        return refuse(state, "The stop is latched: re-arm first.")
     if not state.recoverable:
-        return _refuse(state, "This fault cannot be left; end the engine and start it again.")
+        return refuse(state, "This fault cannot be left; end the engine and start it again.")
     return begin(replace(state, reason=""))
 
 
 def _motion_ended(state: State, event: MotionEnded) -> Result:
     if event.episode in state.verdicts:
         return state, ()
-    state = _with(state, event.episode, Verdict(kind=event.kind, chunks=event.chunks))
+    state, effects = enter(state, event)
     state = replace(
         state,
         running=state.running - {event.episode},
         last=event.episode,
         fresh=state.fresh or event.kind is EpisodeKind.ONLINE,
     )
-    state, effects = _first_verdict(state, event)
     if state.running or state.phase is Phase.FAULT:
         return state, effects
     if state.phase is Phase.PAUSED:
@@ -183,18 +178,12 @@ def _motion_ended(state: State, event: MotionEnded) -> Result:
     return state, (*effects, *following)
 
 
-def _first_verdict(state: State, event: MotionEnded) -> Result:
-    keyed = state.keyed.get(event.episode)
-    if keyed is not None:
-        state = replace(state, keyed={k: v for k, v in state.keyed.items() if k != event.episode})
-        if keyed.outcome is None:
-            return _void(state, event.episode, keyed.source, "")
-        return _label(state, event.episode, keyed.outcome, keyed.source)
-    if event.ending is Ending.STOPPED:
-        return _void(state, event.episode, Source.SYSTEM, event.reason)
-    if event.ending is Ending.HORIZON and not state.autopilot:
-        return _label(state, event.episode, Outcome.TIMEOUT, Source.SYSTEM)
-    return state, ()
+def _judge(state: State, event: Judgement) -> Result:
+    state, effects = judge(state, event)
+    if state.phase is not Phase.LABEL:
+        return state, effects
+    state, following = proceed(state)
+    return state, (*effects, *following)
 
 
 def _update_done(state: State, event: UpdateDone) -> Result:
@@ -211,93 +200,16 @@ def _checkpointed(state: State, _: Checkpointed) -> Result:
     return proceed(state) if state.phase is Phase.CHECKPOINT else (state, ())
 
 
-# --- labels -------------------------------------------------------------------------------------------------------
-
-
-def _judge(state: State, event: Label | UndoLabel | Void | Restore) -> Result:
-    if event.episode in state.running:
-        return _judge_running(state, event)
-    verdict = state.verdicts.get(event.episode)
-    if verdict is None:
-        return _refuse(state, f"There is no episode {event.episode} to judge; nothing was changed.")
-    state, effects = _judge_known(state, event, verdict)
-    if state.phase is not Phase.LABEL:
-        return state, effects
-    state, following = proceed(state)
-    return state, (*effects, *following)
-
-
-def _judge_running(state: State, event: Label | UndoLabel | Void | Restore) -> Result:
-    if isinstance(event, UndoLabel | Restore):
-        return _refuse(state, f"{event.episode} is still moving and has no label yet.")
-    outcome = event.outcome if isinstance(event, Label) else None
-    first = event.episode not in state.keyed
-    keyed = {**state.keyed, event.episode: Keyed(outcome=outcome, source=event.source)}
-    state = replace(state, keyed=keyed)
-    return state, (EndMotion(episode=event.episode, outcome=outcome),) if first else ()
-
-
-def _judge_known(state: State, event: Label | UndoLabel | Void | Restore, verdict: Verdict) -> Result:
-    name = event.episode
-    problem = _objection(event, verdict)
-    if problem:
-        return _refuse(state, f"{name} {problem}")
-    match event:
-        case Label():
-            return _label(state, name, event.outcome, event.source)
-        case Void():
-            return _void(state, name, event.source, "")
-        case UndoLabel():
-            state = _with(state, name, replace(verdict, outcome=None))
-            return state, (JournalLabel(episode=name, outcome=None, by=event.source),)
-        case Restore():
-            state = _with(state, name, replace(verdict, void=False))
-            return state, (JournalRestore(episode=name, by=event.source),)
-
-
-def _objection(event: Label | UndoLabel | Void | Restore, verdict: Verdict) -> str:
-    match event:
-        case Label() if verdict.void:
-            return "is void; restore it before you label it."
-        case UndoLabel() if verdict.outcome is None:
-            return "has no label to take back."
-        case Void() if verdict.void:
-            return "is void already."
-        case Restore() if not verdict.void:
-            return "is not void."
-        case _:
-            return ""
-
-
-def _label(state: State, name: str, outcome: Outcome, by: Source) -> Result:
-    state = _with(state, name, replace(state.verdicts[name], outcome=outcome))
-    grace = 0.0 if state.autopilot else state.rules.grace
-    in_round = state.round is not None and any(slot.episode == name for slot in state.round.slots)
-    if in_round and grace > 0.0:
-        state = replace(state, settles=state.now + grace)
-    return state, (JournalLabel(episode=name, outcome=outcome, by=by),)
-
-
-def _void(state: State, name: str, by: Source, reason: str) -> Result:
-    state = _with(state, name, replace(state.verdicts[name], void=True))
-    return state, (JournalVoid(episode=name, by=by, reason=reason),)
-
-
-def _with(state: State, name: str, verdict: Verdict) -> State:
-    verdicts: Mapping[str, Verdict] = {**state.verdicts, name: verdict}
-    return replace(state, verdicts=verdicts)
-
-
 # --- pause, disk, clock -------------------------------------------------------------------------------------------
 
 
 def _pause(state: State, _: Pause) -> Result:
     if state.phase is Phase.PAUSED:
         if state.disk_full:
-            return _refuse(state, "The disk is still full; the session goes on by itself when space is back.")
+            return refuse(state, "The disk is still full; the session goes on by itself when space is back.")
         return _go_on(state)
     if state.phase not in _PAUSABLE:
-        return _refuse(state, f"Nothing to pause in {state.phase.value}.")
+        return refuse(state, f"Nothing to pause in {state.phase.value}.")
     moves = state.phase in MOVING or state.phase is Phase.HOMING
     return replace(state, phase=Phase.PAUSED, held=state.phase, reason=""), (Brake(),) if moves else ()
 
@@ -340,7 +252,7 @@ def _tick(state: State, event: Tick) -> Result:
 
 def _evaluate_now(state: State, event: EvaluateNow) -> Result:
     if state.block is not None:
-        return _refuse(state, "An evaluation is running already.")
+        return refuse(state, "An evaluation is running already.")
     wanted = event.episodes or state.rules.evaluation_episodes
     state = replace(state, wanted_block=wanted)
     if state.phase is Phase.FINISHED:
@@ -362,7 +274,7 @@ def _set_speed(state: State, event: SetSpeed) -> Result:
 
 def _set_autopilot(state: State, event: SetAutopilot) -> Result:
     if event.on and not state.rules.replayable:
-        return _refuse(state, "The automatic operator labels from a simulator's truth; this cell has none.")
+        return refuse(state, "The automatic operator labels from a simulator's truth; this cell has none.")
     settles = None if event.on else state.settles
     state = replace(state, autopilot=event.on, mistakes=event.mistakes, settles=settles)
     effects = (
@@ -374,15 +286,11 @@ def _set_autopilot(state: State, event: SetAutopilot) -> Result:
 
 def _leave(state: State, _: Leave) -> Result:
     if state.disk_full:
-        return _refuse(state, "The disk is full and an episode waits in memory: free some space, then leave.")
+        return refuse(state, "The disk is full and an episode waits in memory: free some space, then leave.")
     abort: tuple[Effect, ...] = ()
     if state.running and not state.rules.replayable:
         abort = (AbortMotion(reason="The engine was ended while the arm moved."),)
     return replace(state, leaving=True), (Brake(), *abort, Quit())
-
-
-def _refuse(state: State, sentence: str) -> Result:
-    return state, (Say(text=sentence),)
 
 
 _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {

@@ -15,7 +15,8 @@ from datasets.observation import Image
 from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Layout, StoppedError
 from station.session.committer import Committer
-from station.session.events import Event, Faulted, Homed, MotionEnded, Source, Stop
+from station.session.events import Event, Faulted, Homed, MotionEnded, PreflightDone, Source, Stop
+from station.session.partial import PartialLog
 from station.session.parts import Parts
 from station.session.rollout import Finished, Homing, Rollout, Start
 from station.session.state import Slot
@@ -42,10 +43,11 @@ class Motion:
         *,
         seed: int,
         committer: Committer,
+        partial: PartialLog | None,
         emit: Callable[[Event], None],
         pool: Executor | None,
     ) -> None:
-        """`emit` takes the events that tell what happened."""
+        """`emit` takes the events that tell what happened; `partial` is for cells that cannot replay an episode."""
         self.policy_version = 0
         """Stamped on every episode that begins."""
         self.block: int | None = None
@@ -55,8 +57,10 @@ class Motion:
         self._parts = parts
         self._seed = seed
         self._committer = committer
+        self._partial = partial
         self._emit = emit
         self._pool = pool
+        self._connected: list[Cell] = []
         self._homing: Homing | None = None
         self._rollout: Rollout | None = None
         self._slots: dict[str, Slot] = {}
@@ -79,6 +83,19 @@ class Motion:
     def target_pictures(self) -> dict[str, Image]:
         """How the first cell's scene should look."""
         return self._parts.cells[0].layout_picture(self.targets[0]) if self.targets else {}
+
+    def preflight(self) -> None:
+        """Open the devices and look at everything a start needs."""
+        problems = []
+        for cell in self._parts.cells:
+            try:
+                if cell not in self._connected:
+                    cell.connect()
+                    self._connected.append(cell)
+                problems += [f"{c.name}: {c.detail}. {c.remedy}" for c in cell.preflight() if not c.ok]
+            except CellError as error:
+                problems.append(str(error))
+        self._emit(PreflightDone(problems=tuple(dict.fromkeys(problems))))
 
     def begin_homing(self, slots: Sequence[Slot]) -> None:
         """Move the cells of these slots home."""
@@ -108,6 +125,7 @@ class Motion:
                 episode_steps=self._parts.settings.episode_steps,
                 explore=explore,
                 pool=self._pool,
+                partial=self._partial,
             )
         except CellError as error:
             self._trouble(error)

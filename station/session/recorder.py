@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.episode import Episode, EpisodeHeader
 from datasets.observation import FloatArray, Observation
@@ -67,6 +69,21 @@ class EpisodeRecorder:
             self._starts.pop()
             self._features.pop()
             self._decisions.pop()
+
+    def steps_since(self, first: int) -> dict[str, NDArray[Any]]:
+        """The steps from `first` on and what each led to: name -> [n, ...]."""
+        steps = self._steps[first:]
+        return {
+            "proprioception": np.stack([step.observation.proprioception for step in steps]),
+            "observation_time": np.array([step.observation.time for step in steps]),
+            "action": np.stack([step.action for step in steps]),
+            "sent": np.stack([step.sent for step in steps]),
+            "command_time": np.array([step.command_time for step in steps]),
+            **{
+                f"images.{camera.name}": np.stack([step.observation.images[camera.name] for step in steps])
+                for camera in self.spec.cameras
+            },
+        }
 
     def build(self, header: EpisodeHeader, final: dict[str, FloatArray]) -> Episode:
         """The episode; `final` are the features of the final observation."""

@@ -18,6 +18,7 @@ from datasets.observation import FloatArray, Image
 from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Layout, Step, StoppedError
 from policy.steering.interface import Steering, Window
+from station.session.partial import PartialLog
 from station.session.recorder import EpisodeRecorder
 
 
@@ -82,6 +83,7 @@ class Rollout:
         explore: bool,
         pool: Executor | None = None,
         look_at_decisions: bool = False,
+        partial: PartialLog | None = None,
     ) -> None:
         """Take the first observations; nothing moves yet.
 
@@ -94,6 +96,7 @@ class Rollout:
             explore: the method's exploration, or its evaluation behaviour.
             pool: steps several cells at the same time.
             look_at_decisions: for cells that take no pictures while they move.
+            partial: gets the steps of every finished chunk.
 
         Raises:
             CellError: a cell cannot be observed.
@@ -104,6 +107,7 @@ class Rollout:
         self._explore = explore
         self._pool = pool
         self._look_at_decisions = look_at_decisions
+        self._partial = partial
         self._runs = [
             _Run(start=start, recorder=EpisodeRecorder(start.cell.spec, start.cell.observe(), n_obs))
             for start in starts
@@ -163,6 +167,9 @@ class Rollout:
     def _decide(self, runs: list[_Run]) -> None:
         if not runs:
             return
+        if self._partial is not None:
+            for run in runs:
+                self._partial.flush(run.name, run.recorder)
         if self._look_at_decisions:
             for run in runs:
                 run.recorder.looked_anew(run.start.cell.observe())

@@ -371,3 +371,25 @@ def test_a_real_cell_keeps_what_it_has_recorded_when_the_engine_is_ended(tmp_pat
         engine.settle()
         assert engine.memory.store.load(FIRST).header.ending is Ending.STOPPED
         assert count(engine.folder).void == 1
+
+
+def test_what_a_real_cell_had_flushed_when_it_was_cut_off_can_be_looked_at_and_counts_for_nothing(
+    tmp_path: Path,
+) -> None:
+    engine = never_ending(attended(tmp_path / "s", simulated=False))
+    rolling(engine, steps=2 * EXECUTE + 1)
+    engine.close()
+    flushed = sorted((tmp_path / "s" / "partial").rglob("*.npz"))
+    assert [len(np.load(path)["action"]) for path in flushed] == [EXECUTE, EXECUTE]
+    with attended(tmp_path / "s", simulated=False) as again:
+        until(again, Phase.READY)
+        assert again.state.next_slots[0].episode == FIRST
+    assert count(again.folder).episodes == 0
+
+
+def test_a_committed_episode_of_a_real_cell_leaves_no_partial_copy(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s", simulated=False)) as engine:
+        rolling(engine, steps=5)
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
+        until(engine, Phase.READY)
+        assert not [*(tmp_path / "s" / "partial").iterdir()]
