@@ -127,13 +127,15 @@ def _try_import(library: Library) -> Check:
         return Check(name=name, ok=False, detail="import does not end", remedy=library.remedy)
     if child.returncode == 0:
         return Check(name=name, ok=True, detail=child.stdout.strip())
-    return Check(name=name, ok=False, detail=_last_words(child), remedy=library.remedy)
+    return Check(name=name, ok=False, detail=_last_words(library.module, child), remedy=library.remedy)
 
 
-def _last_words(child: subprocess.CompletedProcess[str]) -> str:
+def _last_words(module: str, child: subprocess.CompletedProcess[str]) -> str:
     if child.returncode < 0:
         return f"dies while it is imported (signal {-child.returncode})"
     lines = child.stderr.strip().splitlines()
+    if lines and lines[-1] == f"ModuleNotFoundError: No module named '{module}'":
+        return "not installed"
     return lines[-1] if lines else f"ends with exit code {child.returncode}"
 
 

@@ -56,13 +56,10 @@ def judge(
     return outcomes
 
 
-def judge_base(
-    folder: SessionFolder, path: str, judgement: Judgement, *, reporter: Reporter, device: str = "cpu"
-) -> list[bool]:
-    """Success of the session's frozen base along one of its paths (``latent`` or ``raw``)."""
-    from policy.base import BasePolicy
+def judge_base(folder: SessionFolder, path: str, judgement: Judgement, *, reporter: Reporter) -> list[bool]:
+    """Success of the session's frozen base along one of its paths (``latent`` or ``raw``). Raises SessionError."""
     from policy.steering.unsteered import Path, Unsteered
+    from station.session.compose import load_base
 
-    base = BasePolicy.load(folder.base, device)
-    steering = Unsteered(base, Path(path), execute=folder.task.execute)
+    steering = Unsteered(load_base(folder), Path(path), execute=folder.task.execute)
     return judge(folder, steering, judgement, stage=f"evaluate {path}", reporter=reporter)

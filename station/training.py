@@ -83,7 +83,7 @@ def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> 
             shutil.rmtree(folder.base, ignore_errors=True)
             _train_base(folder, journal, demos, reporter, device)
         for path in PATHS:
-            _judge(folder, journal, path, reporter, device)
+            _judge(folder, journal, path, reporter)
         return _write_report(folder, journal.ledger())
 
 
@@ -206,7 +206,7 @@ def _clear_if_other(path: Path, fingerprint: str) -> None:
     mark.write_text(fingerprint)
 
 
-def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporter, device: str) -> None:
+def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporter) -> None:
     """Success of one path on the evaluation layouts, measured once."""
     from station.evaluation import Judgement, judge_base
 
@@ -214,7 +214,7 @@ def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporte
         judgement = Judgement(
             layouts="evaluation", seed=folder.seed, n=folder.task.session.base_evaluation_episodes
         )
-        outcomes = judge_base(folder, path, judgement, reporter=reporter, device=device)
+        outcomes = judge_base(folder, path, judgement, reporter=reporter)
         journal.append(
             "base_evaluation", path=path, layouts=judgement.layouts, n=len(outcomes), outcomes=outcomes
         )

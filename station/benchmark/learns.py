@@ -111,12 +111,12 @@ def _judged(
 
 def _final_policy(folder: SessionFolder) -> Any:
     """The learner as the session left it."""
-    from policy.base import BasePolicy
     from policy.steering.zprl import ZPRL
     from station.session.checkpoint import NEWEST, Checkpoints
+    from station.session.compose import load_base
 
     task = folder.task
-    steering = ZPRL(BasePolicy.load(folder.base), task.steering, folder.seed, execute=task.execute)
+    steering = ZPRL(load_base(folder), task.steering, folder.seed, execute=task.execute)
     state, facts = Checkpoints(folder.steering).load(NEWEST)
     if facts.base_hash != steering.base.hash:
         raise StationError(f"The checkpoint in {folder.steering} belongs to another base than {folder.base}.")

@@ -29,9 +29,12 @@ def doctor(*, as_json: JsonOption = False) -> None:
         mark, style = (
             ("ok", "green") if check.ok else ("note", "yellow") if finding.optional else ("FIX", "red")
         )
-        console.print(Text.assemble((f"{mark:>4}  ", style), (f"{check.name:<34}", "bold"), check.detail))
+        console.print(
+            Text.assemble((f"{mark:>4}  ", style), (f"{check.name:<36}", "bold"), check.detail),
+            soft_wrap=True,
+        )
         if not check.ok:
-            console.print(Text(f"      -> {check.remedy}", style=style))
+            console.print(Text(f"      -> {check.remedy}", style=style), soft_wrap=True)
     if as_json:
         typer.echo(
             json.dumps([{**asdict(finding.check), "optional": finding.optional} for finding in findings])
