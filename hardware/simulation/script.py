@@ -63,10 +63,8 @@ class _Errors:
 
 def _draw_errors(style: Style, rng: np.random.Generator) -> _Errors:
     grasp = rng.normal(0.0, 1.0, 2) * style.grasp_noise
-    grasp[1] += style.grasp_bias * rng.choice([-1.0, 1.0])
-    direction = rng.uniform(0.0, 2.0 * np.pi)
-    place = rng.normal(0.0, 1.0, 2) * style.place_noise
-    place += style.place_bias * np.array([np.cos(direction), np.sin(direction)])
+    grasp[1] += style.grasp_bias
+    place = rng.normal(0.0, 1.0, 2) * style.place_noise + style.place_bias
     return _Errors(
         grasp=grasp,
         grasp_yaw=float(rng.normal(0.0, style.grasp_yaw_noise)),
