@@ -7,7 +7,9 @@ ever draws from. What is done is never done again, so a killed benchmark goes on
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import time
@@ -20,7 +22,7 @@ import torch
 from station.benchmark import report
 from station.benchmark.report import SeedResult
 from station.demo import open_or_create, prepare
-from station.errors import StationError
+from station.errors import ExitCode, StationError
 from station.evaluation import Judgement, judge, judge_base
 from station.headless import Goal, engine_arguments
 from station.headless import run as run_engine
@@ -45,6 +47,42 @@ class Protocol:
     layouts: int = 150
     cells: int | None = None
     threads: int = 1
+
+
+def pin(protocol: Protocol) -> None:
+    """Write down what all seeds of this folder have in common, or make sure that it is still so.
+
+    Raises:
+        StationError: the folder holds another benchmark; seeds of two protocols must not be averaged.
+        TaskError: there is no such task.
+    """
+    from station.config import load_task, task_to_toml
+
+    task = task_to_toml(load_task(protocol.task))
+    facts = {
+        "task": protocol.task,
+        "task_digest": hashlib.sha256(task.encode()).hexdigest()[:16],
+        "chunks": protocol.chunks,
+        "layouts": protocol.layouts,
+        "cells": protocol.cells,
+        "threads": protocol.threads,
+    }
+    path = protocol.out / "protocol.json"
+    if not path.exists():
+        protocol.out.mkdir(parents=True, exist_ok=True)
+        report.write(path, facts)
+        return
+    before = json.loads(path.read_text())
+    changed = [
+        f"{name} {before.get(name)} is now {value}"
+        for name, value in facts.items()
+        if before.get(name) != value
+    ]
+    if changed:
+        raise StationError(
+            f"{protocol.out} holds a benchmark of another kind: {'; '.join(changed)}. Choose another --out.",
+            exit_code=ExitCode.REFUSED,
+        )
 
 
 def result_path(out: Path, seed: int) -> Path:

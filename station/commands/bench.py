@@ -50,12 +50,12 @@ def learns(
     from rich.console import Console
 
     from station.benchmark import report
-    from station.benchmark.learns import Protocol, result_path
+    from station.benchmark.learns import Protocol, pin, result_path
 
     sigterm_is_ctrl_c()
     wanted = parse_seeds(seeds)
-    out.mkdir(parents=True, exist_ok=True)
     protocol = Protocol(out=out, task=task, chunks=chunks, layouts=layouts, cells=cells, threads=threads)
+    pin(protocol)
     failed = _supervise(protocol, [seed for seed in wanted if not result_path(out, seed).exists()], jobs)
     done = [report.read(path) for seed in wanted if (path := result_path(out, seed)).exists()]
     if done:

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from datasets.journal import Journal
 from station.benchmark import report
+from station.benchmark.learns import Protocol, pin
+from station.errors import StationError
 from station.headless import Goal, engine_arguments
 from station.session.folder import SessionFolder
 from station.session.link import Client
@@ -73,6 +76,14 @@ def test_a_session_that_rests_can_be_evaluated(station: Station, session: Sessio
     assert json.loads(judged.stdout)["n"] == 2
     known = facts(station, session)
     assert (known["episodes"], known["env_steps"]) == (0, 0)
+
+
+def test_seeds_of_two_protocols_are_never_averaged(tmp_path: Path, tiny_task: Path) -> None:
+    protocol = Protocol(out=tmp_path, task=str(tiny_task), chunks=6)
+    pin(protocol)
+    pin(protocol)
+    with pytest.raises(StationError, match="chunks 6 is now 7"):
+        pin(replace(protocol, chunks=7))
 
 
 @pytest.mark.slow
