@@ -53,28 +53,39 @@ class Refusal:
     exit_code: ExitCode
 
 
-_KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
+KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
     {
         ("station.library", "TaskError"): ExitCode.USAGE,
         ("station.session.folder", "NewerSchemaError"): ExitCode.REFUSED,
         ("station.session.folder", "SessionError"): ExitCode.FAILED,
         ("station.session.link", "LinkError"): ExitCode.FAILED,
+        ("station.session.learner", "LearnerError"): ExitCode.FAILED,
+        ("station.session.checkpoint", "CheckpointError"): ExitCode.FAILED,
+        ("station.tui.feed", "FeedError"): ExitCode.FAILED,
         ("datasets.lock", "LockedError"): ExitCode.LOCKED,
+        ("datasets.durable", "DiskFullError"): ExitCode.FAILED,
+        ("datasets.windows", "WindowError"): ExitCode.FAILED,
+        ("datasets.rotation", "RotationError"): ExitCode.FAILED,
         ("datasets.store", "StoreError"): ExitCode.FAILED,
         ("datasets.journal", "JournalError"): ExitCode.FAILED,
         ("datasets.vr_recording", "RecordingError"): ExitCode.FAILED,
         ("datasets.exporters.interface", "ExportError"): ExitCode.FAILED,
         ("hardware.cell", "CellError"): ExitCode.FAILED,
+        ("hardware.simulation.demonstrator", "DemonstratorError"): ExitCode.FAILED,
         ("policy.base", "PolicyFileError"): ExitCode.FAILED,
+        ("policy.weights", "WeightsError"): ExitCode.FAILED,
+        ("policy.pretrain", "PretrainingError"): ExitCode.FAILED,
+        ("policy.replay", "ReplayError"): ExitCode.FAILED,
     }
 )
+"""(module, class) -> exit code; a class before its base."""
 
 
 def refusal(error: BaseException) -> Refusal | None:
     """How to end the command because of `error`; None when it is a defect that deserves its traceback."""
     if isinstance(error, StationError):
         return Refusal(message=str(error), exit_code=error.exit_code)
-    for (module, name), code in _KNOWN.items():
+    for (module, name), code in KNOWN.items():
         known = getattr(sys.modules.get(module), name, None)
         if known is not None and isinstance(error, known):
             return Refusal(message=str(error), exit_code=code)
