@@ -7,12 +7,15 @@ published ones; its shape is capsules of those masses. Describes the scene only;
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
 from hardware.simulation.settings import TICK_HZ
+
+_LOG = logging.getLogger("station.physics")
 
 SUBSTEPS = 4
 """Physics steps per controller tick."""
@@ -143,7 +146,8 @@ def scene_xml() -> str:
 
 
 def build_scene() -> mujoco.MjModel:
-    """The compiled workplace."""
+    """The compiled workplace; from here on MuJoCo's warnings go to the log, not into a file in the user's folder."""
+    mujoco.set_mju_user_warning(_LOG.warning)
     return mujoco.MjModel.from_xml_string(scene_xml())
 
 
