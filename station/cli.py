@@ -7,6 +7,7 @@ are loaded by the commands that need them.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -87,4 +88,7 @@ app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
 
 def main() -> None:
     """The console script."""
+    # Torch's threads must sleep while they wait: spinning, they starve the cells and the UI beside them, and training
+    # on two busy cores becomes several times slower. Read once, when torch is loaded; children inherit it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()
