@@ -87,6 +87,11 @@ class CameraTile(Widget):
         self._codes: NDArray[np.int64] | None = None
         self._strips: list[Strip] = []
 
+    @property
+    def drawn(self) -> bool:
+        """Whether a picture is on the screen."""
+        return bool(self._strips)
+
     def show(self, live: Image | None, target: Image | None = None, *, blend: bool = False) -> None:
         """Show the live picture, or the target layout blended over it; None: no picture yet."""
         picture = live

@@ -37,16 +37,24 @@ class FakeFeed:
         self.alive = True
         self.closed = False
         self.broken = False
+        self.ticking = True
+        """Whether every look finds a new snapshot, as with an engine that lives."""
+        self.prompt = False
+        """Whether every event is acknowledged at once."""
         self.holds_keys = True
         self._answers: dict[int, str] = {}
 
     def latest(self) -> Snapshot | None:
+        if self.snapshot is not None and self.ticking:
+            self.play()
         return self.snapshot
 
     def send(self, event: OperatorEvent) -> int:
         if self.broken:
             raise FeedError("the line to the engine is broken")
         self.sent.append(event)
+        if self.prompt:
+            self.acknowledge(len(self.sent))
         return len(self.sent)
 
     def stop(self) -> None:
@@ -103,6 +111,13 @@ def picture(size: int = 64, shift: float = 0.0) -> Image:
     image[(x - 0.72) ** 2 + (y - 0.62) ** 2 < 0.012] = (210, 214, 220)
     image[(abs(x - 0.5) < 0.035) & (y < 0.5)] = (225, 228, 232)
     return np.asarray(np.clip(image + 12 * np.sin(6 * x)[..., None], 0, 255), dtype=np.uint8)
+
+
+def plain_picture() -> Image:
+    """Four fields, so that a drawing of it is short."""
+    image = np.zeros((96, 96, 3), np.uint8)
+    image[:48, 48:], image[48:, :48], image[48:, 48:] = (150, 132, 110), (238, 140, 40), (210, 214, 220)
+    return image
 
 
 def rate(successes: int, n: int) -> Rate:

@@ -13,19 +13,26 @@ from station.session.snapshot import LiveSteering, Phase
 from station.tui.app import StationApp
 from station.tui.keymap import default_keymap
 from station.tui.screens.session import SessionScreen
-from tests.station.tui.fakes import FakeEngines, FakeFeed, picture, snapshot
+from station.tui.widgets.tile import CameraTile
+from tests.station.tui.fakes import FakeEngines, FakeFeed, plain_picture, snapshot
 
 SMALL, LARGE = (100, 30), (140, 45)
 Compare = Callable[..., bool]
 Press = Callable[[Pilot[int]], Awaitable[None]]
 
 
+@pytest.fixture(autouse=True)
+def _named_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATION_CONFIG", "config.toml")
+
+
 def app(phase: Phase, **changes: Any) -> StationApp:
-    shown = snapshot(phase, tiles={"third": picture(16), "wrist": picture(16, 0.2)}, **changes)
+    feed = FakeFeed(snapshot(phase, tiles={"third": plain_picture(), "wrist": plain_picture()}, **changes))
+    feed.prompt = True
     return StationApp(
         folder=Path("orange-1"),
         sessions=Path("sessions"),
-        engines=FakeEngines(FakeFeed(shown)),
+        engines=FakeEngines(feed),
         keymap=default_keymap(),
     )
 
@@ -34,14 +41,23 @@ def then(*keys: str) -> Press:
     async def press(pilot: Pilot[int]) -> None:
         session = pilot.app.screen
         assert isinstance(session, SessionScreen)
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause()
-        session.poll()
-        await pilot.pause()
+        while not session.query(CameraTile) or not all(tile.drawn for tile in session.query(CameraTile)):
+            await pilot.pause(0.05)
         await pilot.press(*keys)
-        await pilot.pause()
+        session.poll()
+        await at_rest(pilot)
 
     return press
+
+
+async def at_rest(pilot: Pilot[int]) -> None:
+    """Nothing has changed on the screen for a while."""
+    before, same = "", 0
+    while same < 3:
+        await pilot.pause(0.25)
+        now = pilot.app.export_screenshot()
+        same = same + 1 if now == before else 0
+        before = now
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from station.session.events import Pause
+from station.tui.attachment import SILENCE, Attachment, Line
+from station.tui.keymap import default_keymap
+from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
+
+FOLDER = Path("orange-1")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def feed() -> FakeFeed:
+    return FakeFeed(snapshot())
+
+
+@pytest.fixture
+def engines(feed: FakeFeed) -> FakeEngines:
+    return FakeEngines(feed)
+
+
+def attached(engines: FakeEngines, clock: Clock, *, start: bool = True) -> Attachment:
+    attachment = Attachment(FOLDER, engines, default_keymap(), start=start, clock=clock)
+    found = attachment.seek()
+    if found is not None:
+        attachment.take(found)
+    return attachment
+
+
+def test_a_running_engine_is_attached_to_and_not_started_again(engines: FakeEngines, clock: Clock) -> None:
+    attachment = attached(engines, clock)
+    assert attachment.line is Line.LIVE
+    assert engines.started == []
+
+
+def test_watching_alone_starts_no_engine(engines: FakeEngines, clock: Clock) -> None:
+    engines.feed = None
+    attachment = attached(engines, clock, start=False)
+    assert attachment.seek() is None
+    assert engines.started == []
+
+
+def test_a_silent_engine_is_told_from_a_dead_one_and_from_a_live_one(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    attachment = attached(engines, clock)
+    feed.ticking = False
+    attachment.poll()
+    clock.now += SILENCE + 1
+    attachment.poll()
+    assert attachment.line is Line.SILENT
+    feed.play()
+    attachment.poll()
+    assert attachment.line is Line.LIVE
+    feed.alive = False
+    attachment.poll()
+    assert attachment.line is Line.LOST
+
+
+def test_keys_still_travel_to_a_silent_engine(engines: FakeEngines, feed: FakeFeed, clock: Clock) -> None:
+    attachment = attached(engines, clock)
+    feed.ticking = False
+    attachment.poll()
+    clock.now += SILENCE + 1
+    attachment.poll()
+    attachment.press("pause")
+    attachment.press("stop")
+    assert (feed.sent, feed.stops) == ([Pause()], 1)
+
+
+def test_only_one_snapshot_is_drawn_however_often_it_is_looked_at(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    attachment = attached(engines, clock)
+    feed.ticking = False
+    assert attachment.poll() is not None
+    assert attachment.poll() is None
+
+
+def test_a_restart_is_only_done_when_the_engine_is_lost(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    attachment = attached(engines, clock)
+    attachment.restart()
+    assert attachment.line is Line.LIVE
+    feed.alive, engines.feed = False, None
+    attachment.poll()
+    attachment.restart()
+    attachment.seek()
+    assert engines.started == [FOLDER]
+
+
+def test_another_terminal_that_holds_the_keys_is_noticed(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    attachment = attached(engines, clock)
+    feed.holds_keys = False
+    assert attachment.watching
+    attachment.take_keys()
+    assert not attachment.watching
