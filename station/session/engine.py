@@ -32,6 +32,8 @@ from station.session.effects import (
     CloseEvaluation,
     Effect,
     EndMotion,
+    JournalLabel,
+    JournalVoid,
     ResumeMotion,
     RunPreflight,
     Say,
@@ -327,8 +329,7 @@ class Engine:
 
     def _carry_out(self, effect: Effect) -> None:
         if self._records.carry_out(effect):
-            if isinstance(effect, CloseEvaluation):
-                self._mark_best()
+            self._comment(effect)
             return
         order = self._orders.get(type(effect))
         if order is not None:
@@ -346,11 +347,24 @@ class Engine:
         except CellError as error:
             self._say(str(error))
 
+    def _comment(self, effect: Effect) -> None:
+        """What people want to read in the log."""
+        match effect:
+            case JournalLabel():
+                verdict = effect.outcome.value if effect.outcome else "label taken back"
+                self._say(f"{effect.episode}: {verdict}, by {effect.by.value}.")
+            case JournalVoid():
+                self._say(f"{effect.episode}: void, by {effect.by.value}. {effect.reason}".rstrip())
+            case CloseEvaluation():
+                self._mark_best()
+
     def _mark_best(self) -> None:
         """Keep the learner that has just been evaluated if none before it did better."""
-        counts = tally(self.memory.journal.ledger(), rolling_window=1)
-        rates = [point.rate.value for point in counts.evaluations]
-        if rates and rates[-1] >= max(rates):
+        rates = [point.rate for point in tally(self.memory.journal.ledger(), rolling_window=1).evaluations]
+        if not rates:
+            return
+        self._say(f"Evaluation: {rates[-1].successes} of {rates[-1].n} succeed.")
+        if rates[-1].value >= max(rate.value for rate in rates):
             self.memory.checkpoints.mark_best()
 
     # --- what is remembered ---------------------------------------------------------------------------------------

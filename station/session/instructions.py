@@ -31,8 +31,6 @@ def _moving(state: State) -> str:
 
 
 def _label(state: State) -> str:
-    if state.autopilot:
-        return "The automatic operator labels the episode."
     if state.pending:
         others = f" ({len(state.pending)} episodes wait)" if len(state.pending) > 1 else ""
         return f"How did {state.pending[0]} end? Press s for success, f for failure, v to void it{others}."

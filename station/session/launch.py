@@ -53,8 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _set_threads(given.threads)
     speed = None if given.speed is None else ClockSpeed(given.speed)
 
+    # a person at the keys judges one arm at a time
+    cells = given.cells or (None if given.headless else 1)
+
     def real(folder: SessionFolder, latch: StopLatch) -> Parts:
-        return compose(folder, cells=given.cells, speed=speed or ClockSpeed.REAL, latch=latch)
+        return compose(folder, cells=cells, speed=speed or ClockSpeed.REAL, latch=latch)
 
     options = Options(
         headless=given.headless,
@@ -138,7 +141,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--autopilot", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--mistakes", type=float, default=None, help="share of wrong labels, 0 to 1")
     parser.add_argument("--speed", choices=[speed.value for speed in ClockSpeed], default=None)
-    parser.add_argument("--cells", type=int, default=None, help="simulated cells that run at once")
+    parser.add_argument(
+        "--cells",
+        type=int,
+        default=None,
+        help="simulated cells at once; the task's, or 1",
+    )
     parser.add_argument("--episodes", type=int, default=None, help="goal: online episodes")
     parser.add_argument("--chunks", type=int, default=None, help="goal: executed chunks")
     parser.add_argument("--evaluate", type=int, default=None, help="run one evaluation block, then end")

@@ -98,7 +98,12 @@ class Learner:
                 said.append(f"{error} The one before it is used, and what it lacks is learnt again.")
                 continue
             self._adopt(facts)
-            self.steering.load_state(state)
+            try:
+                self.steering.load_state(state)
+            except ValueError as error:
+                raise LearnerError(
+                    f"The {name} checkpoint does not fit this session's method. {error}"
+                ) from error
             return [*said, f"Learner restored after update block {facts.update} ({name} checkpoint)."]
         return said
 
@@ -148,6 +153,11 @@ class Learner:
                 f"The checkpoints in {self._checkpoints.folder} belong to {facts.method} on base "
                 f"{facts.base_hash[:12]}, this session runs {self.steering.name} on {self._base_hash[:12]}. "
                 "Put the matching base back, or start a new session."
+            )
+        if facts.update > self.begun:
+            raise LearnerError(
+                f"The checkpoints in {self._checkpoints.folder} know {facts.update} update blocks, the journal "
+                f"{self.begun}. The journal is an older copy: put the newer one back."
             )
         self.blocks, self.policy_version, self.steps = facts.update, facts.policy_version, facts.steps
 

@@ -170,6 +170,21 @@ def test_a_finished_session_stays_as_it_is_when_it_is_opened_again(tmp_path: Pat
     assert_same(outcome(SessionFolder.open(tmp_path / "whole")), whole)
 
 
+def test_a_round_cut_off_on_three_cells_is_finished_on_one_with_the_same_numbers(tmp_path: Path) -> None:
+    whole = uninterrupted(tmp_path / "whole", 3)
+    folder = make_folder(tmp_path / "cut")
+    with engine(folder, 3) as first:
+        first.run_until(lambda state: bool(state.verdicts) and bool(state.open_slots))
+        assert len(first.state.open_slots) == 2
+    with engine(folder, 1) as second:
+        second.run_until(lambda state: state.updates_done == 1)
+    cut = outcome(folder)
+    assert set(cut.episodes) == {f"online-00000{ordinal}" for ordinal in range(3)}
+    for name, parts in cut.episodes.items():
+        for key, value in parts.items():
+            np.testing.assert_array_equal(value, whole.episodes[name][key], err_msg=f"{name} {key}")
+
+
 def test_killed_by_the_system_again_and_again_it_goes_on_exactly(tmp_path: Path) -> None:
     whole = uninterrupted(tmp_path / "whole", 2)
     folder = make_folder(tmp_path / "cut")

@@ -1,0 +1,32 @@
+"""Rollouts of several cells: every row is its own, whatever its neighbours do."""
+
+from __future__ import annotations
+
+from datasets.episode import Ending
+from station.session.rollout import EpisodeResult, evaluate
+from tests.station.session.fakes import PointCell, Pusher
+
+
+def results(cells: int, n: int, *, first: int = 0, explore: bool = True) -> list[EpisodeResult]:
+    made = [PointCell() for _ in range(cells)]
+    return [
+        *evaluate(made, Pusher(), "evaluation", 3, n, n_obs=2, episode_steps=12, explore=explore, first=first)
+    ]
+
+
+def test_an_evaluation_does_not_depend_on_how_many_cells_share_the_work() -> None:
+    assert results(1, 7) == results(3, 7)
+
+
+def test_an_evaluation_can_be_taken_up_where_it_was_left() -> None:
+    assert results(2, 4) + results(2, 3, first=4) == results(2, 7)
+
+
+def test_success_is_the_simulators_truth() -> None:
+    for result in results(2, 6):
+        assert result.success == (result.ending is Ending.SUCCESS)
+        assert result.steps <= 12 and result.chunks == -(-result.steps // 2)
+
+
+def test_without_exploration_the_policy_alone_decides() -> None:
+    assert {result.steps for result in results(1, 4, explore=False) if not result.success} <= {12}
