@@ -74,12 +74,12 @@ def verdict(base: Rate, newest: Rate) -> str:
     """What the newest point says against the base, in a sentence that does not promise more than the intervals."""
     gain = 100 * (newest.value - base.value)
     if newest.low > base.high:
-        sure = "the intervals do not overlap: the policy is better than its base"
+        sure = "the intervals are apart: better than its base"
     elif newest.high < base.low:
-        sure = "the intervals do not overlap: the policy is worse than its base"
+        sure = "the intervals are apart: worse than its base"
     else:
-        sure = "the intervals overlap: more evaluation episodes are needed to be sure"
-    return f"Newest point {gain:+.0f} points against the base; {sure}."
+        sure = "the intervals overlap: it takes more episodes to be sure"
+    return f"Newest: {gain:+.0f} points against the base; {sure}."
 
 
 def _draw_points(counts: Counts, columns: int, rows: int) -> Content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,6 +15,8 @@ from station.tui.actions import ACTIONS, Group
 from station.tui.keymap import Keymap, config_path
 from station.tui.screens.dialog import Dialog
 
+WIDTH = 82
+"""Columns of text inside the box."""
 PANELS: tuple[tuple[str, str], ...] = (
     (
         "headline",
@@ -74,7 +77,9 @@ class HelpScreen(Dialog[None]):
 
 
 def _entry(head: str, words: str, width: int) -> Content:
-    return Content.assemble((f"{head:>{width}}  ", "bold"), (words, "$muted"))
+    first, *more = textwrap.wrap(words, WIDTH - width - 2)
+    hanging = "".join(f"\n{' ' * (width + 2)}{line}" for line in more)
+    return Content.assemble((f"{head:>{width}}  ", "bold"), (first + hanging, "$muted"))
 
 
 def _panels() -> Content:
@@ -88,7 +93,7 @@ def _remarks() -> Content:
         (
             "A label always goes to the episode that stood on the screen when the key went down.\n"
             "Holding a key counts once. The software stop replaces no hardware emergency stop.\n"
-            f"Other keys: lines like success = 'j' below [keys] in {config_path()}.",
+            f"Other keys: lines like success = 'j' below [keys] in\n{config_path()}",
             "$muted",
         ),
     )

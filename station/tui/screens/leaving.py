@@ -37,14 +37,10 @@ class LeaveScreen(Dialog[Leaving]):
 
     def compose(self) -> ComposeResult:
         """Three choices."""
-        alone = (
-            "the simulated session goes on by itself"
-            if self._simulated
-            else "the arm brakes and the session pauses until somebody attaches"
-        )
+        alone = "the simulated session goes on" if self._simulated else "the arm brakes, the session pauses"
         with Vertical(classes="box") as box:
             box.border_title = "Leave this session?"
-            yield Static(_choice("k", "Keep the engine running", f"{alone}; station attach comes back"))
+            yield Static(_choice("k", "Keep the engine running", f"{alone}; 'station attach' comes back"))
             yield Static(
                 _choice("e", "End the engine", "at the next safe instant; everything committed stays")
             )

@@ -146,14 +146,14 @@ def time_ledger(ledger: TimeLedger, columns: int, rows: int) -> Content:
     total = sum(entry[3] for entry in spent)
     lines = [_stacked(((sign, style, seconds) for _, sign, style, seconds in spent), total, columns)]
     cells = [
-        Content.assemble((f"{sign} {name:<9} ", style), (f"{duration(seconds):>7}  ", ""))
+        Content.assemble((f"{sign} {name:<9} ", style), f"{duration(seconds):>7}")
         for name, sign, style, seconds in spent
     ]
     left = Content.assemble(
         ("ETA ", "$muted"), about(ledger.eta) if ledger.eta is not None else "no goal set"
     )
     cells.append(left)
-    lines += [Content("").join(cells[index : index + 2]) for index in range(0, len(cells), 2)]
+    lines += [Content("  ").join(cells[index : index + 2]) for index in range(0, len(cells), 2)]
     return Content("\n").join(lines[:rows])
 
 
