@@ -58,19 +58,25 @@ def wait_for(
     folder: SessionFolder,
     seen: Callable[[Ledger], bool],
     *,
+    about: str = "",
     patience: float | None = PATIENCE,
 ) -> None:
     """Follow the journal until it shows what was asked for; without `patience` for as long as the engine runs.
 
     Raises:
-        StationError: it did not happen; the message holds what the engine said last.
+        StationError: it did not happen; the message holds what the engine said last (`about` an episode, if named).
     """
-    journal, began = Journal(folder.journal), time.monotonic()
+    journal, began, said = Journal(folder.journal), time.monotonic(), "nothing"
     while not seen(journal.ledger()):
+        said = _newest_sentence(client, about) or said
         late = patience is not None and time.monotonic() - began > patience
         if late or not client.alive:
-            snapshot = client.latest()
-            said = snapshot.log[-1] if snapshot and snapshot.log else "nothing"
             raise StationError(f"The engine of {folder.path} did not do it. It said last: {said}")
         time.sleep(_POLL)
         journal.refresh()
+
+
+def _newest_sentence(client: Client, about: str) -> str:
+    """What the engine's log says last about something; empty when it is silent on it."""
+    snapshot = client.latest()
+    return next((line for line in reversed(snapshot.log) if about in line), "") if snapshot else ""

@@ -60,7 +60,7 @@ def label(
             _write(folder, episode, verdict)
         else:
             client.send(event_of(episode, verdict))
-            wait_for(client, folder, lambda ledger: stands(ledger.episodes[episode], verdict))
+            wait_for(client, folder, lambda ledger: stands(ledger.episodes[episode], verdict), about=episode)
     typer.echo(f"{episode}: {verdict}.")
 
 
