@@ -1,0 +1,1 @@
+"""Robot arms: one file a device behind one interface."""

@@ -1,0 +1,130 @@
+"""What every arm's driver promises its controller, in whose process it lives.
+
+A driver speaks with one arm and decides nothing: limits are applied before `servo`, plans are interpolated before
+that. No method clears an error by itself; `recover` is a deliberate act of the operator. No call but `connect`,
+`recover` and `begin_servo` may block longer than the driver's own time-out.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from hardware.cell import CellError
+from hardware.plan import Command, Vector
+
+
+class ArmError(CellError):
+    """Base of everything an arm's driver raises."""
+
+
+class ArmLinkError(ArmError):
+    """The arm cannot be reached, or has not reported for too long."""
+
+
+class ArmFaultError(ArmError):
+    """The arm refuses to move until its fault is cleared; says the vendor's code and text, and the remedy."""
+
+    def __init__(self, fault: ArmFault) -> None:
+        super().__init__(f"{fault.arm}: {fault.text} (code {fault.code}). {fault.remedy}")
+        self.fault = fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmFault:
+    """One fault in the vendor's words."""
+
+    arm: str
+    code: str
+    """As the vendor writes it, e.g. C31 or "cartesian_reflex"."""
+    text: str
+    """The vendor's text."""
+    remedy: str
+    """What the operator does now, one sentence."""
+    recoverable: bool = True
+    """Whether `recover` can help; otherwise only a hand at the controller can."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmIdentity:
+    """What answers at the other end."""
+
+    model: str
+    serial: str
+    firmware: str
+    joints: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArmState:
+    """The newest report of an arm."""
+
+    time: float
+    """s, monotonic, when it was taken (or arrived, where the vendor gives no stamp of this clock)."""
+    position: Vector
+    """[3] m, flange or tool centre point as the arm is configured."""
+    quaternion: Vector
+    """[4] xyzw"""
+    joints: Vector
+    """[nq] rad"""
+    fault: ArmFault | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitCheck:
+    """One vendor-side limit (collision threshold, boundary, payload ...): whether it is set, and to what."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class Arm(ABC):
+    """One arm."""
+
+    name: str
+    """As the task file calls it; starts every error message."""
+
+    @abstractmethod
+    def connect(self) -> ArmIdentity:
+        """Open the connection and set the vendor-side limits of the task file; moves nothing.
+
+        Raises ArmLinkError, ArmFaultError; ArmError for a missing package, with the pip line.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop, leave servo mode and disconnect; safe to call twice and after errors."""
+
+    @abstractmethod
+    def limits(self) -> list[LimitCheck]:
+        """The vendor-side limits in force."""
+
+    @abstractmethod
+    def state(self) -> ArmState:
+        """The newest report. Raises ArmLinkError when it is too old."""
+
+    @abstractmethod
+    def begin_servo(self) -> None:
+        """Get ready to follow `servo`, holding the present pose. Raises ArmFaultError, ArmLinkError."""
+
+    @abstractmethod
+    def servo(self, command: Command) -> None:
+        """Follow one command, at controller rate. Raises ArmFaultError, ArmLinkError."""
+
+    @abstractmethod
+    def begin_home(self, joints: Vector) -> None:
+        """Start a slow motion, planned by the vendor, to these joint angles [nq] rad; leaves servo mode."""
+
+    @abstractmethod
+    def home_reached(self) -> bool:
+        """Whether that motion has ended at its goal. Raises ArmFaultError, ArmLinkError."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """The vendor's stop: ends any motion now; the arm holds. Never raises; moving again takes `begin_servo`."""
+
+    @abstractmethod
+    def recover(self) -> None:
+        """Clear the present fault because the operator said so. Raises ArmFaultError when it stays."""

@@ -1,0 +1,1 @@
+"""Grippers: one file a device behind one interface."""

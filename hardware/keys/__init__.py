@@ -1,0 +1,1 @@
+"""Keys beyond the terminal's own: global hotkeys and foot pedals, all optional."""
