@@ -280,7 +280,7 @@ class Engine:
         alone = link is not None and link.seen_anybody and not link.watchers
         if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
             self.dispatch(Pause(source=Source.SYSTEM))
-            self._say("Paused: the last screen has gone. Attach again and press space to go on.")
+            self._say("Paused: the last screen has gone. Attach again and end the pause to go on.")
         self._committer.collect()
         if self.state.disk_full and self._clock() - self._retried >= _RETRY_EVERY:
             self._retried = self._clock()

@@ -1,4 +1,7 @@
-"""What the operator should do now, in one sentence per situation. Pure; knows default keys only by their letters."""
+"""What the operator should do now, in one sentence per situation, naming actions and never keys.
+
+Which key an action has is the operator's choice and a front end's knowledge; a pedal or a script has none at all. Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from station.session.state import State
 
 
 def instruction(state: State) -> str:
-    """One sentence, naming the keys."""
+    """One sentence, naming actions as the table of keys does."""
     if state.stopped:
-        return "STOPPED. Clear the workplace, re-arm the stop, then press r to go on."
+        return "STOPPED. Clear the workplace, re-arm the stop, then say 'reset done' to go on."
     if state.disk_full:
         return "The disk is full: free some space; the session goes on by itself and nothing is lost."
     return _BY_PHASE[state.phase](state)
@@ -21,44 +24,44 @@ def _ready(state: State) -> str:
     if state.autopilot:
         return "The automatic operator resets the scene."
     what = "evaluation episode" if state.evaluating else "episode"
-    return f"Lay the scene out as shown, then press r to start the next {what}."
+    return f"Lay the scene out as shown, then say 'reset done' to start the next {what}."
 
 
 def _moving(state: State) -> str:
     if state.autopilot:
-        return "Watch. The automatic operator labels; space pauses, x stops."
-    return "Watch. Press s on success, f on failure, space to pause, x to stop."
+        return "Watch. The automatic operator labels; pause and stop work."
+    return "Watch, and say success or failure when you see it; pause and stop work."
 
 
 def _label(state: State) -> str:
     if state.pending:
         others = f" ({len(state.pending)} episodes wait)" if len(state.pending) > 1 else ""
-        return f"How did {state.pending[0]} end? Press s for success, f for failure, v to void it{others}."
-    return "Labelled. Press s or f to change it, u to take it back, v to void it; otherwise wait."
+        return f"How did {state.pending[0]} end: success, failure, or void to leave it out{others}?"
+    return "Labelled. Success or failure changes it, undo takes it back, void leaves it out; otherwise wait."
 
 
 def _paused(state: State) -> str:
     if state.running:
-        return "Paused, the arm holds. Press space to go on, s or f to end and label the episode, x to stop."
-    return "Paused. Press space to go on."
+        return "Paused, the arm holds. End the pause to go on, or label the episode success or failure to end it."
+    return "Paused. End the pause to go on."
 
 
 def _fault(state: State) -> str:
     if not state.recoverable:
-        return "Fault. End the engine with q, put right what is said below, and start it again."
-    return "Fault. Put right what is said below, then press r to go on."
+        return "Fault. Leave and end the engine, put right what is said below, and start it again."
+    return "Fault. Put right what is said below, then say 'reset done' to go on."
 
 
 _BY_PHASE: dict[Phase, Callable[[State], str]] = {
     Phase.PREFLIGHT: lambda _: "Checking cell, cameras and disk; wait.",
-    Phase.HOMING: lambda _: "The arm moves home; keep clear. Space pauses, x stops.",
+    Phase.HOMING: lambda _: "The arm moves home; keep clear. Pause and stop work.",
     Phase.READY: _ready,
     Phase.ROLLOUT: _moving,
     Phase.EVALUATE: _moving,
     Phase.PAUSED: _paused,
     Phase.LABEL: _label,
-    Phase.UPDATE: lambda _: "Learning from the last episodes; wait, or press u to take a label back.",
+    Phase.UPDATE: lambda _: "Learning from the last episodes; wait, or undo to take a label back.",
     Phase.CHECKPOINT: lambda _: "Saving the learner; wait.",
     Phase.FAULT: _fault,
-    Phase.FINISHED: lambda _: "Finished. Press e to evaluate, r to go on without a goal, q to leave.",
+    Phase.FINISHED: lambda _: "Finished. Evaluate, say 'reset done' to go on without a goal, or leave.",
 }

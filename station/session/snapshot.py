@@ -141,7 +141,7 @@ class Snapshot:
     task: str
     phase: Phase
     instruction: str
-    """One sentence: what the operator should do now."""
+    """One sentence: what the operator should do now, in words of actions; a front end with keys names those."""
     reason: str = ""
     """Why it is in fault, paused by itself, or refused to start."""
     evaluating: bool = False
@@ -162,6 +162,10 @@ class Snapshot:
     mistakes: float = 0.0
     stopped: bool = False
     """The stop latch is set."""
+    recoverable: bool = True
+    """Whether a fault can be left without ending the engine."""
+    disk_full: bool = False
+    """The disk refused a write; the session goes on by itself once there is space."""
     tiles: dict[str, Image] = field(default_factory=dict)
     """camera -> newest picture"""
     target: dict[str, Image] = field(default_factory=dict)

@@ -121,6 +121,8 @@ class View:
             autopilot=state.autopilot,
             mistakes=state.mistakes,
             stopped=state.stopped,
+            recoverable=state.recoverable,
+            disk_full=state.disk_full,
             tiles=self._tiles(state) if pictures else {},
             target=self._target(state) if pictures else {},
             counts=counts,

@@ -70,8 +70,8 @@ def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
 
 
 def _paused(snapshot: Snapshot, keys: Keymap) -> str:
-    if snapshot.reason and snapshot.instruction:
-        return snapshot.instruction
+    if snapshot.disk_full:
+        return "The disk is full: free some space; it goes on by itself and nothing is lost."
     return f"Paused, the arm holds. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
 
 
@@ -102,8 +102,8 @@ def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
 
 
 def _fault(snapshot: Snapshot, keys: Keymap) -> str:
-    if snapshot.instruction:
-        return snapshot.instruction
+    if not snapshot.recoverable:
+        return f"This cannot be left: {keys.show('leave')} ends the engine; put it right and start again."
     return f"Motion is halted. Put right what is said below, then press {keys.show('go')}."
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from station.session.snapshot import LiveSteering, Phase
-from station.tui.keymap import Keymap, default_keymap
+from station.tui.keymap import Keymap, default_keymap, display
 from station.tui.sentences import badge, sentence
 from tests.station.tui.fakes import snapshot
 
@@ -14,7 +15,7 @@ KEYS = default_keymap()
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_every_state_has_a_badge_and_one_or_two_sentences(phase: Phase) -> None:
-    said = sentence(snapshot(phase, instruction=""), KEYS)
+    said = sentence(snapshot(phase), KEYS)
     assert badge(snapshot(phase))
     assert said[0].isupper() or said[0].isdigit()
     assert said.endswith(".")
@@ -27,7 +28,7 @@ def test_every_state_has_a_badge_and_one_or_two_sentences(phase: Phase) -> None:
 def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
     phase: Phase, changes: dict[str, Any]
 ) -> None:
-    full = {"label": "success", "grace_left": 12.5, "block_done": 100, "block_size": 100, "instruction": ""}
+    full = {"label": "success", "grace_left": 12.5, "block_done": 100, "block_size": 100}
     said = sentence(snapshot(phase, **full, **changes), KEYS)
     assert len(said) <= 100 - 2 - 14, said
 
@@ -42,7 +43,9 @@ def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
         (Phase.ROLLOUT, {}, "s when it has succeeded, f when it has failed"),
         (Phase.EVALUATE, {"block_done": 3, "block_size": 20}, "3 of 20 done"),
         (Phase.PAUSED, {}, "space goes on"),
-        (Phase.PAUSED, {"reason": "no space", "instruction": "Free some space."}, "Free some space."),
+        (Phase.PAUSED, {"reason": "no space", "disk_full": True}, "free some space"),
+        (Phase.FAULT, {"reason": "C31"}, "then press r"),
+        (Phase.FAULT, {"reason": "no learner", "recoverable": False}, "q ends the engine"),
         (Phase.LABEL, {"label": None}, "Did it succeed?"),
         (Phase.LABEL, {"label": "failure", "grace_left": 1.25}, "Labelled failure. 1.2 s left to change it"),
         (Phase.UPDATE, {"steering": LiveSteering(done=100, planned=300, rate=50.0)}, "about 4 s"),
@@ -65,3 +68,28 @@ def test_a_latched_stop_is_said_before_everything_else(phase: Phase) -> None:
 def test_sentences_name_the_keys_that_the_operator_chose() -> None:
     keys = Keymap({**KEYS.keys, "success": "j", "go": "enter"})
     assert "j when it has succeeded" in sentence(snapshot(Phase.ROLLOUT), keys)
+
+
+REMAPPED = Keymap({action: f"f{number + 1}" for number, action in enumerate(KEYS.keys)})
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"simulated": False},
+        {"autopilot": True},
+        {"stopped": True},
+        {"disk_full": True, "reason": "no space"},
+        {"reason": "C31: collision"},
+        {"recoverable": False},
+        {"label": None},
+    ],
+)
+def test_no_sentence_names_a_default_key_once_all_keys_are_others(
+    phase: Phase, changes: dict[str, Any]
+) -> None:
+    said = sentence(snapshot(phase, **changes), REMAPPED)
+    defaults = {display(key) for key in KEYS.keys.values()} - {"a", "space"}  # also words
+    assert not defaults & set(re.findall(r"[^\s,.;:]+", said)), said
