@@ -1,11 +1,75 @@
-"""The base of every group of settings: frozen, strict, each field with a text and a range."""
+"""The base of every group of settings: frozen, strict, each field with a text and a range.
+
+`OneOf` is the base of groups that come in several kinds, such as the drivers of a device: one of their settings says
+which class reads the rest, so that a task file needs no nesting and an error names the place as it stands there.
+"""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 
 
 class Settings(BaseModel):
     """A group of settings as it stands in a task file; unknown names and wrong types are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def reader(cls, content: Mapping[str, Any]) -> type[Settings]:
+        """The class that reads `content`. Raises ValueError when there is none."""
+        return cls
+
+
+class OneOf(Settings):
+    """A group of which there are several kinds.
+
+    A base names them in its own body: `kinds`, from the value of the setting `chooser` to "module:Class", imported
+    when a file asks for it. A value with a colon names a class of one's own.
+    """
+
+    chooser: ClassVar[str] = "kind"
+    kinds: ClassVar[Mapping[str, str]] = {}
+    usual: ClassVar[str] = ""
+    """The kind where the file names none; empty: it must."""
+
+    @classmethod
+    def reader(cls, content: Mapping[str, Any]) -> type[Settings]:
+        """The kind that `content` asks for. Raises ValueError with the nearest name."""
+        if "kinds" not in vars(cls):
+            return cls
+        wanted = str(content.get(cls.chooser, cls.usual))
+        known = ", ".join(cls.kinds)
+        if not wanted:
+            raise ValueError(f"say which {cls.chooser} it is: {known}")
+        if wanted not in cls.kinds and ":" not in wanted:
+            near = difflib.get_close_matches(wanted, cls.kinds, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"choose from {known}, or name module:Class"
+            raise ValueError(f"there is no {cls.chooser} '{wanted}'; {hint}")
+        return cls._load(cls.kinds.get(wanted, wanted))
+
+    @classmethod
+    def _load(cls, path: str) -> type[Settings]:
+        module, _, name = path.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"'{path}' cannot be loaded: {error}; check the module and the class") from error
+        if not (isinstance(found, type) and issubclass(found, cls)):
+            raise ValueError(f"'{path}' is no {cls.__name__}; derive it from that class")
+        return found
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_by_kind(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(value, Mapping):
+            return handler(value)
+        reader = cls.reader(value)
+        if reader is cls:
+            return handler(value)
+        read: Any = reader.model_validate(value)
+        return read  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from datasets.settings import Settings
+from hardware.settings import CellSettings
 from hardware.simulation.settings import SimulationSettings
 from hardware.simulation.styles import STYLES
 from policy.base import PolicySettings
@@ -69,7 +70,7 @@ class Task(Settings):
     """One sentence for the list of tasks."""
     execute: int = Field(default=8, ge=1, le=128)
     """Steps executed of each predicted chunk before the policy looks again; at most the policy's horizon."""
-    cell: SimulationSettings = Field(default_factory=SimulationSettings)
+    cell: CellSettings = Field(default_factory=SimulationSettings)
     """The workplace: its scene, cameras, control rate and action representation."""
     demonstrations: DemonstrationSettings = Field(default_factory=DemonstrationSettings)
     """What the scripted demonstrator records where no recordings are given."""
@@ -84,6 +85,16 @@ class Task(Settings):
     session: SessionSettings = Field(default_factory=SessionSettings)
     """Episode length, labels, evaluation and goals."""
 
+    @property
+    def simulation(self) -> SimulationSettings:
+        """The simulated workplace. Raises TaskError on a task for real devices."""
+        if not isinstance(self.cell, SimulationSettings):
+            raise TaskError(
+                f"{self.name}: this works in simulation only, and [cell] kind is '{self.cell.kind}'. "
+                "Choose a task with a simulated cell."
+            )
+        return self.cell
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.execute > self.policy.horizon:
@@ -91,7 +102,7 @@ class Task(Settings):
                 f"execute = {self.execute} exceeds the chunk that is predicted, [policy] horizon = "
                 f"{self.policy.horizon}; lower the one or raise the other"
             )
-        pictures = {camera.name: (camera.height, camera.width) for camera in self.cell.cameras}
+        pictures = {camera.name: (camera.height, camera.width) for camera in self.cell.spec.cameras}
         for name, (height, width) in self.policy.crops.items():
             if name not in pictures:
                 raise ValueError(
@@ -124,7 +135,7 @@ def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
     try:
         return Task.model_validate(dict(content))
     except ValidationError as error:
-        found = problems(Task, error)
+        found = problems(Task, error, content)
         shown = [f"{source}: {problem}" for problem in found[:_MOST_PROBLEMS]]
         if len(found) > len(shown):
             shown.append(f"{source}: and {len(found) - len(shown)} more.")

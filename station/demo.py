@@ -60,7 +60,7 @@ def record(folder: SessionFolder, reporter: Reporter) -> Path:
     wishes = folder.task.demonstrations
     target = folder.path / "recordings"
     record_demonstrations(
-        folder.task.cell,
+        folder.task.simulation,
         target,
         wishes.count,
         folder.seed if wishes.seed is None else wishes.seed,

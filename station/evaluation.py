@@ -36,7 +36,7 @@ def judge(
     task = folder.task
     single = task.policy.n_obs == 1  # pictures between two decisions are looked at by nobody
     cells = [
-        SimulatedCell(task.cell, render="on_observe" if single else "every_step")
+        SimulatedCell(task.simulation, render="on_observe" if single else "every_step")
         for _ in range(min(task.session.cells, judgement.n))
     ]
     outcomes: list[bool] = []

@@ -1,6 +1,7 @@
 """Settings as people meet them: a commented TOML text, and a sentence for everything that is wrong with one.
 
-Works on any group of `datasets.settings.Settings`; knows no task, reads and writes no file.
+Works on any group of `datasets.settings.Settings`, and follows a base of several kinds to the one that is meant; knows
+no task, reads and writes no file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pydantic_core import ErrorDetails
 from tomlkit.items import Item
 from tomlkit.items import Table as TomlTable
 
+from datasets.settings import Settings
+
 _COMMENT_WIDTH = 100
 _FROM, _TO = "at least ", "at most "
 _OUTSIDE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "enum", "literal_error"}
@@ -32,9 +35,12 @@ def to_toml(settings: BaseModel) -> str:
     return tomlkit.dumps(document)
 
 
-def problems(model: type[BaseModel], error: ValidationError) -> list[str]:
-    """One sentence per mistake: section, key, what is allowed, and what the setting means."""
-    return [_problem(model, details) for details in error.errors(include_url=False)]
+def problems(model: type[BaseModel], error: ValidationError, content: object = None) -> list[str]:
+    """One sentence per mistake: section, key, what is allowed, and what the setting means.
+
+    `content` is what was read; where a section comes in several kinds, it tells which one is meant.
+    """
+    return [_problem(model, details, content) for details in error.errors(include_url=False)]
 
 
 def allowed(field: FieldInfo) -> str:
@@ -122,16 +128,18 @@ def _first_sentence(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split("\n\n")[0].split())
 
 
-def _problem(model: type[BaseModel], details: ErrorDetails) -> str:
+def _problem(model: type[BaseModel], details: ErrorDetails, content: object) -> str:
     """Where it stands, what was written, what is allowed, and what the setting means."""
     location = details["loc"]
     unknown = details["type"] == "extra_forbidden"
-    is_section = isinstance(details["input"], Mapping) if unknown else _model(model, location) is not None
+    is_section = (
+        isinstance(details["input"], Mapping) if unknown else _model(model, location, content) is not None
+    )
     place = _place(location, is_section=is_section)
     kind = "section" if is_section else "setting"
     if unknown:
-        return f"{place}: there is no such {kind}. {_nearest(model, location)}"
-    field = _field(model, location)
+        return f"{place}: there is no such {kind}. {_nearest(model, location, content)}"
+    field = _field(model, location, content)
     text = " ".join((field.description or "").split()) if field is not None else ""
     if details["type"] == "missing":
         return f"{place}: this {kind} is missing. {text}".rstrip()
@@ -161,9 +169,9 @@ def _place(location: Sequence[int | str], *, is_section: bool) -> str:
     return f"[{'.'.join(section)}] {key}" if section else key
 
 
-def _nearest(model: type[BaseModel], location: Sequence[int | str]) -> str:
+def _nearest(model: type[BaseModel], location: Sequence[int | str], content: object) -> str:
     """The nearest name among those that are allowed beside the unknown one."""
-    parent = _model(model, location[:-1])
+    parent = _model(model, location[:-1], content)
     names = list(parent.model_fields) if parent is not None else []
     near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
     if near:
@@ -171,24 +179,46 @@ def _nearest(model: type[BaseModel], location: Sequence[int | str]) -> str:
     return f"Known here: {', '.join(names)}."
 
 
-def _field(model: type[BaseModel], location: Sequence[int | str]) -> FieldInfo | None:
+def _field(model: type[BaseModel], location: Sequence[int | str], content: object) -> FieldInfo | None:
     """The field an error speaks of; for an item of a list, the field that holds the list."""
     for end in range(len(location), 0, -1):
-        parent = _model(model, location[: end - 1])
+        parent = _model(model, location[: end - 1], content)
         name = location[end - 1]
         if parent is not None and isinstance(name, str) and name in parent.model_fields:
             return parent.model_fields[name]
     return None
 
 
-def _model(model: type[BaseModel] | None, location: Sequence[int | str]) -> type[BaseModel] | None:
+def _model(
+    model: type[BaseModel] | None, location: Sequence[int | str], content: object
+) -> type[BaseModel] | None:
     """The group of settings at a location; None where there is no group."""
     for part in location:
         if model is None:
             return None
         if isinstance(part, str) and part in model.model_fields:
             model = next(_models_in(model.model_fields[part].annotation), None)
+        content = _inside(content, part)
+        model = _kind(model, content)
     return model
+
+
+def _inside(content: object, part: int | str) -> object:
+    if isinstance(content, Mapping):
+        return content.get(part)
+    if isinstance(content, (list, tuple)) and isinstance(part, int) and part < len(content):
+        return content[part]
+    return None
+
+
+def _kind(model: type[BaseModel] | None, content: object) -> type[BaseModel] | None:
+    """The class that reads `content`, where `model` is the base of several; the base itself where none does."""
+    if model is None or not issubclass(model, Settings) or not isinstance(content, Mapping):
+        return model
+    try:
+        return model.reader(content)
+    except ValueError:
+        return model
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from datasets.settings import Settings
 from datasets.spec import ActionSpec, CameraSpec, DataSpec, Rotation
+from hardware.settings import CellSettings
 
 TICK_HZ = 120
 """Rate of the simulated arm controller; a control period is a whole number of its ticks."""
@@ -54,9 +55,11 @@ class LimitSettings(Settings):
     """Fastest gripper opening or closing, full strokes per second."""
 
 
-class SimulationSettings(Settings):
+class SimulationSettings(CellSettings):
     """A simulated workplace: xArm-6, 85 mm gripper, two cameras, Place Orange."""
 
+    kind: Literal["simulated"] = "simulated"
+    """``simulated`` for the embedded cell, ``robot`` for real arms, grippers and cameras."""
     control_hz: int = Field(default=10, ge=5, le=60)
     """Control rate, Hz; must divide 120."""
     rotation: Rotation = Rotation.ROTATION_VECTOR

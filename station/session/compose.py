@@ -23,7 +23,8 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
     task = folder.task
     base = load_base(folder)
     made: list[Cell] = [
-        SimulatedCell(task.cell, latch, speed) for _ in range(task.session.cells if cells is None else cells)
+        SimulatedCell(task.simulation, latch, speed)
+        for _ in range(task.session.cells if cells is None else cells)
     ]
     refuse_other_data(base.spec, made[0].spec)
     steering = ZPRL(base, task.steering, folder.seed, execute=task.execute)

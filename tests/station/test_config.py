@@ -49,7 +49,7 @@ def test_the_library_describes_its_tasks() -> None:
 
 def test_the_papers_task_has_the_papers_hyperparameters() -> None:
     task = load_task("place-orange-paper")
-    [camera] = task.cell.cameras
+    [camera] = task.cell.spec.cameras
     assert (camera.height, camera.width, task.cell.control_hz) == (110, 280, 30)
     assert task.policy.crops == {"third": (106, 276)}
     assert task.policy.encoder is EncoderKind.RESNET18

@@ -11,7 +11,7 @@ from station.session.rollout import evaluate
 
 def test_the_papers_task_runs_at_30_hz_with_its_picture_size_and_resnet() -> None:
     task = load_task("place-orange-paper")
-    cell = SimulatedCell(task.cell)
+    cell = SimulatedCell(task.simulation)
     camera = cell.spec.cameras[0]
     assert (cell.spec.control_hz, camera.height, camera.width) == (30.0, 110, 280)
 

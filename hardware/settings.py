@@ -1,0 +1,97 @@
+"""What every group of cell and device settings shares; each device's own stand in its driver's file.
+
+The tables `kinds` below name all devices there are: a new one is one file and one line. Nothing here imports a driver,
+and no driver's file imports its vendor's package before it is told to connect.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from datasets.settings import OneOf
+from datasets.spec import DataSpec, Rotation
+
+if TYPE_CHECKING:
+    from hardware.arms.interface import Arm
+    from hardware.grippers.interface import Gripper
+
+Vector3 = tuple[float, float, float]
+
+
+class CellSettings(OneOf):
+    """A workplace: simulated, or made of real devices."""
+
+    kinds: ClassVar[Mapping[str, str]] = {
+        "simulated": "hardware.simulation.settings:SimulationSettings",
+        "robot": "hardware.robot.settings:RobotCellSettings",
+    }
+    usual: ClassVar[str] = "simulated"
+
+    kind: str
+    """``simulated`` for the embedded cell, ``robot`` for real arms, grippers and cameras."""
+    control_hz: int = Field(default=10, ge=5, le=60)
+    """Control rate, Hz: how often a pose of a plan is due."""
+    rotation: Rotation = Rotation.ROTATION_VECTOR
+    """How rotations stand in actions."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> DataSpec:
+        """What one step of this cell looks like."""
+
+
+class DeviceSettings(OneOf):
+    """A device: `driver` says which file speaks with it."""
+
+    chooser: ClassVar[str] = "driver"
+
+    driver: str
+    """Which driver speaks with it; a driver of one's own is named module:Class (of its settings)."""
+    name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_]*$")
+    """What it is called on the screen and in recordings."""
+
+
+class GripperSettings(DeviceSettings):
+    """A gripper."""
+
+    kinds: ClassVar[Mapping[str, str]] = {
+        "robotiq_rs485": "hardware.grippers.robotiq_rs485:RobotiqRS485Settings",
+        "robotiq_modbus": "hardware.grippers.robotiq_modbus:RobotiqModbusSettings",
+        "ufactory": "hardware.grippers.ufactory:UfactoryGripperSettings",
+        "franka_hand": "hardware.grippers.franka_hand:FrankaHandSettings",
+    }
+
+    name: str = Field(default="gripper", min_length=1, pattern=r"^[a-z0-9][a-z0-9_]*$")
+    """What it is called on the screen and in recordings."""
+
+    @abstractmethod
+    def build(self, arm: ArmSettings) -> Gripper:
+        """The driver, unconnected, of the gripper on this arm (its address may be the arm's). Opens nothing."""
+
+
+class ArmSettings(DeviceSettings):
+    """An arm, and the gripper it carries."""
+
+    kinds: ClassVar[Mapping[str, str]] = {
+        "xarm": "hardware.arms.xarm:XArmSettings",
+        "franka": "hardware.arms.franka:FrankaSettings",
+    }
+
+    joints: int = Field(default=7, ge=6, le=7)
+    """How many joints it has."""
+    home: tuple[float, ...] = ()
+    """Joint angles, rad, from which every episode starts; a start is refused while they are not set."""
+    base_position: Vector3 = (0.0, 0.0, 0.0)
+    """Where the arm's base stands in the cell's frame, m; two arms must say it to stay clear of each other."""
+    base_rotation: Vector3 = (0.0, 0.0, 0.0)
+    """How the arm's base is turned in the cell's frame, as a rotation vector, rad."""
+    gripper: GripperSettings | None = None
+    """The gripper it carries; none: actions hold no gripper."""
+
+    @abstractmethod
+    def build(self) -> Arm:
+        """The driver, unconnected. Opens nothing and imports no vendor's package."""
