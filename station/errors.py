@@ -66,6 +66,7 @@ KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
         ("datasets.durable", "DiskFullError"): ExitCode.FAILED,
         ("datasets.windows", "WindowError"): ExitCode.FAILED,
         ("datasets.rotation", "RotationError"): ExitCode.FAILED,
+        ("datasets.selection", "SelectionError"): ExitCode.USAGE,
         ("datasets.store", "StoreError"): ExitCode.FAILED,
         ("datasets.journal", "JournalError"): ExitCode.FAILED,
         ("datasets.vr_recording", "RecordingError"): ExitCode.FAILED,
