@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from station.commands import bench, data, judging, learning, live, machine, making
 from station.errors import ExitCode, Refusal, refusal
+from station.tether import leave_with_parent
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments, 3 the session is held by another process, "
@@ -91,4 +92,5 @@ def main() -> None:
     # Torch's threads must sleep while they wait: spinning, they starve the cells and the UI beside them, and training
     # on two busy cores becomes several times slower. Read once, when torch is loaded; children inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    leave_with_parent()
     app()

@@ -1,7 +1,8 @@
 """Runs a session's engine as a child process and reports on it from the folder, without any UI.
 
 The engine is the same process that the UI attaches to; what is reported is recomputed from store and journal. An
-interruption is passed on to the engine, which ends at its next safe instant.
+interruption is passed on to the engine, which ends at its next safe instant; so does an engine whose command was
+killed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
 from station.session.status import tally
+from station.tether import Tether
 
 if TYPE_CHECKING:
     from station.session.folder import SessionFolder
@@ -88,10 +90,16 @@ def run(
     if threads is not None:
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable, "-m", "station.session.engine", str(folder.path), *arguments]
-    with deferred() as interrupted, folder.log.open("ab") as log:
+    with deferred() as interrupted, Tether() as tether, folder.log.open("ab") as log:
         start = log.tell()
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment | tether.environment,
+            pass_fds=tether.inherited,
+            start_new_session=True,
         )
         try:
             _follow(folder, child, goal, reporter, interrupted)

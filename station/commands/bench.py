@@ -16,6 +16,7 @@ import typer
 from station.commands.options import CellsOption, JsonOption, TaskOption, reporter
 from station.errors import StationError, UsageError
 from station.interruption import sigterm_is_ctrl_c
+from station.tether import Tether
 
 if TYPE_CHECKING:
     from station.benchmark.learns import Protocol
@@ -108,26 +109,27 @@ def _supervise(protocol: Protocol, seeds: Sequence[int], jobs: int) -> list[int]
     """Run the seeds, `jobs` at a time, each in a process of its own; returns those that failed."""
     waiting, failed = list(seeds), list[int]()
     running: dict[int, subprocess.Popen[bytes]] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                seed = waiting.pop(0)
-                running[seed] = _start(protocol, seed)
-                typer.echo(f"seed {seed} runs; its log: {_log(protocol, seed)}", err=True)
-            time.sleep(_POLL)
-            for seed in [seed for seed, child in running.items() if child.poll() is not None]:
-                if running.pop(seed).returncode:
-                    failed.append(seed)
-    finally:
-        for child in running.values():
-            child.terminate()
-        for child in running.values():
-            child.wait()
+    with Tether() as tether:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    seed = waiting.pop(0)
+                    running[seed] = _start(protocol, seed, tether)
+                    typer.echo(f"seed {seed} runs; its log: {_log(protocol, seed)}", err=True)
+                time.sleep(_POLL)
+                for seed in [seed for seed, child in running.items() if child.poll() is not None]:
+                    if running.pop(seed).returncode:
+                        failed.append(seed)
+        finally:
+            for child in running.values():
+                child.terminate()
+            for child in running.values():
+                child.wait()
     return failed
 
 
-def _start(protocol: Protocol, seed: int) -> subprocess.Popen[bytes]:
-    """In a process group of its own: an interruption reaches it once, through the supervisor."""
+def _start(protocol: Protocol, seed: int, tether: Tether) -> subprocess.Popen[bytes]:
+    """In a process group of its own: an interruption reaches it once, through the supervisor or its tether."""
     options = {
         "--out": protocol.out,
         "--task": protocol.task,
@@ -138,10 +140,16 @@ def _start(protocol: Protocol, seed: int) -> subprocess.Popen[bytes]:
     }
     words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
     command = [sys.executable, "-m", "station", "bench", "seed", str(seed), *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(protocol.threads)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(protocol.threads), **tether.environment}
     with _log(protocol, seed).open("ab") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            pass_fds=tether.inherited,
+            start_new_session=True,
         )
 
 

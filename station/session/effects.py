@@ -158,6 +158,13 @@ class SaveCheckpoint(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskEvaluation(Effect):
+    """Write that an evaluation block was asked for, so that a kill does not forget it."""
+
+    episodes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpenEvaluation(Effect):
     """Write that an evaluation block begins."""
 

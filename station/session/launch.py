@@ -28,6 +28,7 @@ from station.session.folder import NewerSchemaError, SessionError, SessionFolder
 from station.session.learner import LearnerError
 from station.session.link import Link, LinkError
 from station.session.parts import Options, Parts
+from station.tether import leave_with_parent
 
 Composer = Callable[[SessionFolder, StopLatch], Parts]
 
@@ -106,6 +107,7 @@ def _run(folder: SessionFolder, options: Options, composer: Composer) -> int:
     try:
         with Engine(folder, parts, options, link=link, latch=latch) as engine:
             _leave_politely(engine)
+            leave_with_parent()
             engine.run()
             link.publish(engine.snapshot(pictures=False))
             return _refuse(engine.state.reason, FAILED) if engine.abandoned else OK

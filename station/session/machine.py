@@ -14,6 +14,7 @@ from datasets.episode import EpisodeKind
 from station.session.agenda import apply_speed, proceed
 from station.session.effects import (
     AbortMotion,
+    AskEvaluation,
     BeginHoming,
     BeginRollout,
     Brake,
@@ -255,9 +256,11 @@ def _evaluate_now(state: State, event: EvaluateNow) -> Result:
         return refuse(state, "An evaluation is running already.")
     wanted = event.episodes or state.rules.evaluation_episodes
     state = replace(state, wanted_block=wanted)
+    asked = AskEvaluation(episodes=wanted)
     if state.phase is Phase.FINISHED:
-        return begin(state)
-    return state, (Say(text=f"An evaluation of {wanted} episodes comes next."),)
+        state, effects = begin(state)
+        return state, (asked, *effects)
+    return state, (asked, Say(text=f"An evaluation of {wanted} episodes comes next."))
 
 
 def _note(state: State, event: Note) -> Result:

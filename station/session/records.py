@@ -11,6 +11,7 @@ from typing import Any
 from datasets.journal import Journal
 from hardware.latch import StopLatch
 from station.session.effects import (
+    AskEvaluation,
     CloseEvaluation,
     Effect,
     JournalFault,
@@ -50,6 +51,7 @@ class Records:
             JournalFault: self._fault,
             RearmLatch: self._rearm,
             OpenRound: self._round,
+            AskEvaluation: self._ask_evaluation,
             OpenEvaluation: self._open_evaluation,
             CloseEvaluation: self._close_evaluation,
         }
@@ -100,6 +102,9 @@ class Records:
     def _round(self, effect: OpenRound) -> None:
         phase = "evaluate" if effect.round.evaluation else "rollout"
         self.write("phase", phase=phase, **round_fields(effect.round), spent=self._spent())
+
+    def _ask_evaluation(self, effect: AskEvaluation) -> None:
+        self.write("evaluation", stage="asked", n=effect.episodes)
 
     def _open_evaluation(self, effect: OpenEvaluation) -> None:
         self._evaluation("begin", effect.block)

@@ -106,6 +106,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         policy_version=policy_version,
         block=open_block,
         newest_block=newest,
+        wanted_block=_asked(lines.get("evaluation", [])),
         autopilot=bool(settings.get("autopilot", False)),
         mistakes=float(settings.get("mistakes", 0.0)),
     )
@@ -147,6 +148,12 @@ def _following(statuses: Sequence[EpisodeStatus], current: Round | None, kind: E
     taken = [status.ordinal for status in statuses if status.kind is kind]
     taken += [slot.ordinal for slot in current.slots if slot.kind is kind] if current else []
     return max(taken, default=-1) + 1
+
+
+def _asked(lines: Sequence[Line]) -> int | None:
+    """Episodes of the evaluation block that was asked for last, if none has begun since."""
+    newest = next((line.fields for line in reversed(lines) if line.fields["stage"] != "end"), None)
+    return int(newest["n"]) if newest is not None and newest["stage"] == "asked" else None
 
 
 def _blocks(lines: Sequence[Line]) -> tuple[Block | None, Block | None]:

@@ -322,6 +322,22 @@ def test_evaluations_are_stored_but_neither_learnt_from_nor_counted_as_steps(tmp
     assert [point.rate.n for point in counts.evaluations] == [3]
 
 
+def test_an_evaluation_that_was_asked_for_is_not_forgotten_by_a_kill(tmp_path: Path) -> None:
+    killed = never_ending(attended(tmp_path / "s"))
+    rolling(killed)
+    killed.dispatch(EvaluateNow(episodes=3))
+    killed.close()
+    with attended(tmp_path / "s") as again:
+        assert again.state.wanted_block == 3
+        until(again, Phase.READY)
+        press(again, Go())
+        press(again, Label(episode=FIRST, outcome=Outcome.FAILURE))
+        turns(again, lambda state: state.block is not None)
+        assert again.state.block is not None and again.state.block.n == 3
+    with attended(tmp_path / "s") as third:
+        assert third.state.wanted_block is None
+
+
 def test_one_evaluation_block_and_out_runs_no_online_episode(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s")
     options = Options(headless=True, autopilot=True, evaluate=2)

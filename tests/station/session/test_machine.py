@@ -13,6 +13,7 @@ from hardware.cell import ClockSpeed
 from station.session.effects import (
     AbortMotion,
     ApplySpeed,
+    AskEvaluation,
     BeginHoming,
     BeginRollout,
     BeginUpdate,
@@ -321,7 +322,7 @@ def test_an_evaluation_comes_every_so_many_episodes_on_the_same_layouts() -> Non
 
 def test_an_evaluation_that_was_asked_for_comes_after_the_round() -> None:
     session = rolling()
-    assert kinds(session.send(EvaluateNow(episodes=1))) == [Say]
+    assert kinds(session.send(EvaluateNow(episodes=1))) == [AskEvaluation, Say]
     session.send(ended(FIRST), Tick(now=3.0), UpdateDone(policy_version=1), Checkpointed())
     assert session.state.block is not None and session.state.block.n == 1
     assert kinds(session.send(EvaluateNow())) == [Say]
