@@ -56,6 +56,8 @@ class TrainingSettings(Settings):
     """Running mean of the weights: decay 1 - (1 + step) ^ -power."""
     ema_max: float = Field(default=0.9999, ge=0, lt=1)
     """Upper limit of that decay."""
+    threads: int = Field(default=1, ge=1, le=256)
+    """Threads of one computation on the processor: small networks train fastest on one, large ones want all cores."""
     joint_bottleneck: bool = True
     """Whether the bottleneck is trained beside the base (equation 6) already."""
     held_out: float = Field(default=0.1, ge=0, le=0.5)

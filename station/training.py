@@ -12,7 +12,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> 
         TrainingError: no usable demonstrations, or online episodes hold features of an older base.
         LockedError: an engine or another command works on the session.
     """
-    with WriterLock(folder.lock):
+    with WriterLock(folder.lock), _threads(folder.task.training.threads):
         journal = Journal(folder.journal, writable=True)
         demos = usable_demos(journal.ledger(), successes_only=folder.task.demonstrations.successes_only)
         if not demos:
@@ -85,6 +86,19 @@ def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> 
         for path in PATHS:
             _judge(folder, journal, path, reporter)
         return _write_report(folder, journal.ledger())
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Torch computes with so many threads meanwhile."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def usable_demos(ledger: Ledger, *, successes_only: bool) -> list[EpisodeStatus]:
