@@ -1,0 +1,211 @@
+"""A camera as the rest of the house sees it: a process that can be killed, and its newest picture.
+
+The process is `hardware.cameras.worker`; pictures come through `hardware.cameras.ring`. Reading never waits for the
+camera. Nothing here judges a picture's age: that is the cell's business.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hardware.cameras.interface import CameraError, Frame
+from hardware.cameras.ring import Ring
+from hardware.cameras.settings import DeviceCameraSettings
+from hardware.cameras.worker import CameraState
+
+_START_TIMEOUT = 15.0  # s; a camera on a slow bus takes a few
+_LONGEST_CLOSING = 2.0  # s that the driver gets before the process is killed
+_POLL = 0.005  # s
+_HANGS_AFTER = 1.0  # s beyond the camera's own time-out without a picture or a word
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraStatus:
+    """What can be said of a camera now; never stored as truth."""
+
+    name: str
+    state: CameraState
+    identity: str
+    """Model, serial, firmware, as the driver says; empty until it was opened."""
+    view: str
+    """What is done to its pictures, e.g. ``640x480, resized to 128x128``."""
+    error: str
+    """Why there is no new picture, and what to do; empty when all is well."""
+    age: float
+    """s since the newest picture was taken; infinite while there is none."""
+    rate: float
+    """Pictures per second that arrive."""
+    dropped: int
+    """Pictures that the camera made and that never arrived, since the process started."""
+    pictures: int
+    """Pictures that arrived, restarts included."""
+    pid: int | None
+    """The process, None when there is none."""
+    needs_restart: bool
+    """Its process is gone or hangs; nothing but `CameraProcess.restart` helps."""
+
+
+class CameraProcess:
+    """One camera in a process of its own.
+
+    ``start`` (or ``launch`` for all cameras, then ``wait_ready`` for each), ``newest`` as often as wanted, ``close``.
+    A camera that fails goes on being opened by its process; `restart` is for a process that is gone or hangs.
+    """
+
+    def __init__(self, settings: DeviceCameraSettings, *, slots: int = 8) -> None:
+        """`slots` pictures are kept, so that a slow reader is not overtaken."""
+        self.settings = settings
+        self._slots = slots
+        self._ring = Ring(height=settings.height, width=settings.width, slots=slots)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._message: dict[str, Any] = {}
+        self._count_before = 0
+
+    @property
+    def name(self) -> str:
+        """As the task file calls it."""
+        return self.settings.name
+
+    def start(self, timeout: float = _START_TIMEOUT) -> str:
+        """Start and wait for the first picture; what answers. Raises CameraError; there is then no process."""
+        self.launch()
+        return self.wait_ready(timeout)
+
+    def launch(self) -> None:
+        """Start the process and return at once; one that runs is ended first."""
+        self._end()
+        self._ring.stopping = False
+        self._count_before = self._ring.count
+        # a fresh interpreter: the parent's own libraries (torch among them) would make it slow to start
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hardware.cameras.worker", self.name, str(self._ring.descriptor)],
+            stdin=subprocess.PIPE,
+            pass_fds=[self._ring.descriptor],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+        )
+        self._send_order(self._process)
+
+    def wait_ready(self, timeout: float = _START_TIMEOUT) -> str:
+        """Wait for the first picture since `launch`; what answers. Raises CameraError, having ended the process."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            status = self.status()
+            if status.state is CameraState.STREAMING and status.pictures > self._count_before:
+                return status.identity
+            if status.error:
+                self._end()
+                raise CameraError(status.error)
+            time.sleep(_POLL)
+        self._end()
+        raise CameraError(
+            f"{self.name}: no picture within {timeout:g} s. Check cable, power and port, and that no other program "
+            "uses the camera."
+        )
+
+    def newest(self) -> Frame | None:
+        """A copy of the newest picture, at the task's size; None while there is none. Never waits."""
+        picture = self._ring.newest()
+        if picture is None:
+            return None
+        return Frame(image=picture.image, time=picture.time, number=picture.number)
+
+    def status(self) -> CameraStatus:
+        """What can be said now."""
+        picture = self._ring.newest()
+        age = time.monotonic() - picture.time if picture else float("inf")
+        message = self._heard()
+        state, error = self._state(message)
+        hangs = self._hangs(state, age, message)
+        if hangs:
+            error = (
+                f"{self.name}: its process hangs; no picture and no word comes from it. Restart the camera."
+            )
+        return CameraStatus(
+            name=self.name,
+            state=state,
+            identity=message.get("identity", ""),
+            view=message.get("view", ""),
+            error=error,
+            age=age,
+            rate=picture.rate if picture and state is CameraState.STREAMING and not hangs else 0.0,
+            dropped=picture.dropped if picture else 0,
+            pictures=self._ring.count,
+            pid=self._process.pid if self._process and self._process.poll() is None else None,
+            needs_restart=hangs or state is CameraState.ENDED,
+        )
+
+    def restart(self, timeout: float = _START_TIMEOUT) -> str:
+        """End the process, however it does, and start a new one. Raises CameraError."""
+        return self.start(timeout)
+
+    def close(self) -> None:
+        """End the process and let go of the pictures; safe to call twice."""
+        self._end()
+        self._ring.close()
+
+    def _send_order(self, process: subprocess.Popen[bytes]) -> None:
+        kind = type(self.settings)
+        order = {
+            "class": f"{kind.__module__}:{kind.__qualname__}",
+            "settings": self.settings.model_dump(mode="json"),
+            "slots": self._slots,
+        }
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended already; `status` says how
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()  # and it stays open: its end tells the process that this one is gone
+
+    def _heard(self) -> dict[str, Any]:
+        """The last message of the present process."""
+        text = self._ring.heard()
+        if text and self._process is not None:
+            message = json.loads(text)
+            if message["pid"] == self._process.pid:
+                self._message = message
+        return self._message
+
+    def _state(self, message: dict[str, Any]) -> tuple[CameraState, str]:
+        code = self._process.poll() if self._process else None
+        if self._process is None or code is not None:
+            error = message.get("error", "")
+            how = (
+                f"was killed by signal {-code}"
+                if code is not None and code < 0
+                else f"ended with code {code}"
+            )
+            return CameraState.ENDED, error or (
+                f"{self.name}: its process {how}. Restart the camera; if it happens again, check its cable."
+                if code is not None
+                else ""
+            )
+        return CameraState(message.get("state", CameraState.STARTING)), message.get("error", "")
+
+    def _hangs(self, state: CameraState, age: float, message: dict[str, Any]) -> bool:
+        """Whether its driver neither delivers nor gives up."""
+        if state is CameraState.STREAMING:
+            return age > self.settings.timeout + _HANGS_AFTER
+        opening = time.monotonic() - message.get("since", time.monotonic())
+        return state is CameraState.STARTING and opening > _START_TIMEOUT
+
+    def _end(self) -> None:
+        """Ask, wait, kill; the reason of the end is not an error any more."""
+        process, self._process = self._process, None
+        self._message = {}
+        if process is None:
+            return
+        self._ring.stopping = True
+        try:
+            process.wait(min(self.settings.timeout, _LONGEST_CLOSING) + 0.5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()

@@ -1,0 +1,200 @@
+"""The camera's own process: ``python -m hardware.cameras.worker NAME DESCRIPTOR``, started by `CameraProcess`.
+
+Opens the driver, brings every picture to the task's size and publishes it. A camera that fails is reported and opened
+anew, for ever; an error that is no `CameraError` is reported and ends the process. Its standard input brings the
+settings, and its end means that the parent is gone: then this process ends too, whatever the driver is doing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from enum import StrEnum
+
+import cv2
+
+from hardware.cameras.interface import CameraError, Frame
+from hardware.cameras.ring import Ring
+from hardware.cameras.settings import DeviceCameraSettings
+from hardware.cameras.view import View
+
+_AGAIN = "It is opened anew by itself; if that does not help, unplug the camera and plug it in again."
+REOPEN_DELAY = 0.5
+"""s between a failure and the next attempt."""
+_RATE_WINDOW = 31  # pictures over which the rate is taken
+_LONGEST_ERROR = 800  # characters
+_LAST_WORDS = 1.0  # s that a driver gets to close once the parent is gone
+
+
+class CameraState(StrEnum):
+    """What the process is doing."""
+
+    STARTING = "starting"
+    STREAMING = "streaming"
+    FAILING = "failing"
+    """The camera does not deliver; it is opened again and again."""
+    ENDED = "ended"
+    """There is no process."""
+
+
+class Watch:
+    """Tells lost pictures from new ones and a frozen stream from a living one; one for each opening."""
+
+    def __init__(self, settings: DeviceCameraSettings) -> None:
+        self._settings = settings
+        self._times: deque[float] = deque(maxlen=_RATE_WINDOW)
+        self._number: int | None = None
+        self._checksum: int | None = None
+        self._changed = self._renewed = time.monotonic()
+        self.lost = 0
+        """Pictures missing in the camera's own count."""
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second lately."""
+        passed = self._times[-1] - self._times[0] if self._times else 0.0
+        return (len(self._times) - 1) / passed if passed > 0 else 0.0
+
+    def is_new(self, frame: Frame) -> bool:
+        """Whether the camera delivered something else than last time.
+
+        Raises:
+            CameraError: it has been delivering the same frame for too long.
+        """
+        now = time.monotonic()
+        if frame.number == self._number:
+            if now - self._renewed > self._settings.timeout:
+                raise CameraError(
+                    f"{self._settings.name}: the same frame has come for {now - self._renewed:.1f} s. {_AGAIN}"
+                )
+            return False
+        if self._number is not None:
+            self.lost += max(0, frame.number - self._number - 1)
+        self._number, self._renewed = frame.number, now
+        self._times.append(frame.time)
+        return True
+
+    def look(self, checksum: int) -> None:
+        """Take note of the pixels. Raises CameraError when they have not changed for too long."""
+        now = time.monotonic()
+        if checksum != self._checksum:
+            self._checksum, self._changed = checksum, now
+        elif 0 < self._settings.frozen_after < now - self._changed:
+            raise CameraError(
+                f"{self._settings.name}: the picture has not changed in one pixel for {now - self._changed:.1f} s. "
+                f"Is the lens covered, or the light off? {_AGAIN}"
+            )
+
+
+class Worker:
+    """One camera, from opening to closing, over and over."""
+
+    def __init__(self, settings: DeviceCameraSettings, ring: Ring) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._camera = settings.build()
+        self._view = View(settings)
+        self._identity = ""
+        self._described = ""
+        self._lost = 0
+
+    def run(self) -> None:
+        """Until asked to stop."""
+        try:
+            while not self._ring.stopping:
+                self._attempt()
+        except Exception as error:
+            self._say(CameraState.ENDED, f"{self._settings.name}: {type(error).__name__}: {error}")
+            raise
+
+    def _attempt(self) -> None:
+        try:
+            self._say(CameraState.STARTING)
+            self._identity = self._camera.open()
+            self._stream()
+        except CameraError as error:
+            self._say(CameraState.FAILING, str(error))
+            self._pause(REOPEN_DELAY)
+        finally:
+            self._camera.close()
+
+    def _stream(self) -> None:
+        watch = Watch(self._settings)
+        lost_before = self._lost
+        streaming = False
+        while not self._ring.stopping:
+            frame = self._camera.read(self._settings.timeout)
+            if not watch.is_new(frame):
+                continue
+            self._lost = lost_before + watch.lost
+            self._described = self._described or self._view.describe(frame.image)
+            watch.look(self._publish(frame, watch.rate))
+            if not streaming:
+                streaming = True
+                self._say(CameraState.STREAMING)
+
+    def _publish(self, frame: Frame, rate: float) -> int:
+        image = self._view.apply(frame.image)
+        return self._ring.put(image, time=frame.time, number=frame.number, dropped=self._lost, rate=rate)
+
+    def _say(self, state: CameraState, error: str = "") -> None:
+        message = {
+            "pid": os.getpid(),
+            "state": state,
+            "since": time.monotonic(),
+            "error": error[:_LONGEST_ERROR],
+            "identity": self._identity,
+            "view": self._described,
+        }
+        self._ring.say(json.dumps(message, ensure_ascii=False))
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._ring.stopping and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def main() -> int:
+    """Run one camera until its parent asks it to stop, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the engine's to judge
+    cv2.setNumThreads(1)
+    order = json.loads(_first_line())
+    settings = _settings_class(order["class"]).model_validate(order["settings"])
+    ring = Ring(
+        height=settings.height, width=settings.width, slots=order["slots"], descriptor=int(sys.argv[2])
+    )
+    threading.Thread(target=_end_with_parent, args=(ring,), daemon=True).start()
+    Worker(settings, ring).run()
+    return 0
+
+
+def _first_line() -> bytes:
+    """Read without a buffer: the thread that waits for the end of the input must not hold one when Python ends."""
+    line = b""
+    while not line.endswith(b"\n") and (data := os.read(0, 1)):
+        line += data
+    return line
+
+
+def _settings_class(path: str) -> type[DeviceCameraSettings]:
+    module, _, name = path.partition(":")
+    found: type[DeviceCameraSettings] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _end_with_parent(ring: Ring) -> None:
+    while os.read(0, 1):
+        pass
+    ring.stopping = True
+    time.sleep(_LAST_WORDS)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
