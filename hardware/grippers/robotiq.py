@@ -1,0 +1,138 @@
+"""What a Robotiq 2F gripper's registers mean, whichever wire carries them.
+
+Six bytes go out (registers 1000-1002) and six come back (2000-2002). This module turns them into widths, contacts
+and fault sentences and back; sending them is the drivers' business. Register map: Robotiq, 2F-85 & 2F-140
+instruction manual, section 4.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from hardware.grippers.interface import Grasp, Gripper, GripperState
+from hardware.settings import ArmSettings, GripperSettings
+
+SLAVE_ID = 9
+BAUD_RATE = 115_200
+OUTPUT_REGISTER = 0x03E8
+INPUT_REGISTER = 0x07D0
+REGISTERS = 3
+
+RESET = bytes(6)
+ACTIVATE = bytes([0x01, 0, 0, 0, 0, 0])
+_GO_TO = 0x09
+"""rACT and rGTO: stay activated, and go to the requested position."""
+
+_ACTIVATED = 3
+_FULL_SCALE = 255
+_MIN_SPEED, _MAX_SPEED = 0.020, 0.150
+_MIN_FORCE, _MAX_FORCE = 20.0, 235.0
+
+_FAULTS = {
+    0x05: "action delayed until activation is complete. Wait, then recover the gripper",
+    0x07: "not activated. Recover the gripper, which activates it",
+    0x08: "too hot. Let it cool down, then recover the gripper",
+    0x09: "no communication for a second. Check its cable, then recover the gripper",
+    0x0A: "supply voltage too low. Check its 24 V supply, then recover the gripper",
+    0x0B: "automatic release in progress. Wait until it is done, then recover the gripper",
+    0x0C: "internal fault. Switch its power off and on; if it stays, ask the vendor",
+    0x0D: "activation failed: something kept the fingers from moving. Free them, then recover the gripper",
+    0x0E: "overcurrent. Look for a jam, then recover the gripper",
+    0x0F: "automatic release completed. Recover the gripper, which activates it anew",
+}
+
+
+class RobotiqSettings(GripperSettings):
+    """What the 2F-85 takes on any wire."""
+
+    max_width: float = Field(default=0.085, gt=0.0, le=0.15)
+    """Opening between the fingertips when fully open, m; measure it when the fingertips are not the vendor's."""
+    open_count: int = Field(default=3, ge=0, le=100)
+    """Position the gripper reports when fully open (0 is the theoretical end)."""
+    closed_count: int = Field(default=228, ge=101, le=255)
+    """Position the gripper reports when closed on nothing; depends on the fingertips."""
+    speed: float = Field(default=_MAX_SPEED, ge=_MIN_SPEED, le=_MAX_SPEED)
+    """Finger speed, m/s."""
+    force: float = Field(default=60.0, ge=_MIN_FORCE, le=_MAX_FORCE)
+    """Grip force, N; the least there is does not re-grasp."""
+
+    @abstractmethod
+    def build(self, arm: ArmSettings) -> Gripper: ...
+
+    def move_bytes(self, width: float) -> bytes:
+        """The six output bytes that send the fingers to `width` m."""
+        return bytes([_GO_TO, 0, 0, self.count(width), self._speed_byte, self._force_byte])
+
+    def count(self, width: float) -> int:
+        """The position request for `width` m, clipped to 0 .. max_width."""
+        opening = min(max(width / self.max_width, 0.0), 1.0)
+        return round(self.closed_count + opening * (self.open_count - self.closed_count))
+
+    def width(self, count: int) -> float:
+        """The width, m, of a reported position, clipped to 0 .. max_width."""
+        opening = (count - self.closed_count) / (self.open_count - self.closed_count)
+        return min(max(opening, 0.0), 1.0) * self.max_width
+
+    @property
+    def _speed_byte(self) -> int:
+        return round((self.speed - _MIN_SPEED) / (_MAX_SPEED - _MIN_SPEED) * _FULL_SCALE)
+
+    @property
+    def _force_byte(self) -> int:
+        return round((self.force - _MIN_FORCE) / (_MAX_FORCE - _MIN_FORCE) * _FULL_SCALE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotiqStatus:
+    """The six input bytes, taken apart."""
+
+    activated: bool
+    going: bool
+    """Whether it follows position requests (gGTO)."""
+    contact: int
+    """gOBJ: 0 moving, 1 contact while opening, 2 contact while closing, 3 at the requested position."""
+    fault: int
+    requested: int
+    position: int
+    current: float
+    """A"""
+
+    @classmethod
+    def parse(cls, content: bytes) -> RobotiqStatus:
+        """Read registers 2000-2002, [6]. Raises ValueError when bytes are missing."""
+        if len(content) < 2 * REGISTERS:
+            raise ValueError(f"{len(content)} bytes where the status has {2 * REGISTERS}")
+        status, _, fault, requested, position, current = content[:6]
+        return cls(
+            activated=bool(status & 0x01) and (status >> 4) & 0x03 == _ACTIVATED,
+            going=bool(status & 0x08),
+            contact=status >> 6,
+            fault=fault & 0x0F,
+            requested=requested,
+            position=position,
+            current=current * 0.010,
+        )
+
+    @property
+    def grasp(self) -> Grasp:
+        """What the fingers met."""
+        if self.contact in (1, 2):
+            return Grasp.OBJECT
+        return Grasp.MOVING if self.going and self.contact == 0 else Grasp.NOTHING
+
+    @property
+    def fault_text(self) -> str:
+        """The vendor's code and meaning, and what to do; empty when all is well."""
+        if self.fault == 0:
+            return ""
+        meaning = _FAULTS.get(self.fault, "unknown fault. Switch its power off and on")
+        return f"Robotiq fault 0x{self.fault:02X}: {meaning}."
+
+    def state(self, settings: RobotiqSettings, time: float) -> GripperState:
+        """As the station sees it, taken at `time` (s, monotonic)."""
+        return GripperState(
+            time=time, width=settings.width(self.position), grasp=self.grasp, fault=self.fault_text
+        )
