@@ -1,1 +1,1 @@
-"""Keys beyond the terminal's own: global hotkeys and foot pedals, all optional."""
+"""Keys that are not the terminal's: foot pedals, number pads, global hotkeys. They know names, no meanings."""

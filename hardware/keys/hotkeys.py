@@ -1,0 +1,159 @@
+"""Hotkeys that work whatever window has the focus, through pynput, where there is an X server.
+
+The package is imported when the listener is opened, because its import already fails without a display. The keys are
+not kept from the window that has the focus. Native Wayland windows show pynput nothing; over SSH it hears the display
+that SSH forwards, or none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import queue
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hardware.keys.interface import KeyPress, KeySource, KeySourceError
+
+if TYPE_CHECKING:
+    from pynput.keyboard import GlobalHotKeys
+
+DEVICE = "hotkeys"
+MISSING = (
+    "the package pynput is missing. Install it: pip install 'station[hotkeys]'; its dependency evdev is compiled on "
+    "the spot, which needs: apt install gcc python3-dev linux-libc-dev"
+)
+MODIFIERS = ("alt", "alt_gr", "cmd", "ctrl", "shift")
+TYPED = (
+    *("backspace", "delete", "down", "end", "enter", "esc", "home", "insert", "left", "page_down", "page_up"),
+    *("right", "space", "tab", "up"),
+)
+"""Named keys that people use in other windows all the time."""
+UNTYPED = (
+    *(f"f{number}" for number in range(1, 21)),
+    *("media_next", "media_play_pause", "media_previous", "media_volume_down", "media_volume_mute"),
+    *("media_volume_up", "menu", "pause", "print_screen", "scroll_lock"),
+)
+NAMES = (*MODIFIERS, *TYPED, *UNTYPED)
+"""Keys that have a name; written <name>."""
+
+
+class HotkeySyntaxError(ValueError):
+    """No key combination; says why and what is near."""
+
+
+class Hotkeys(KeySource):
+    """Key combinations of the desktop."""
+
+    device = DEVICE
+
+    def __init__(self, combinations: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """`combinations` like <ctrl>+<alt>+s; `environment` is this process's where none is given."""
+        self._combinations = tuple(combinations)
+        self._environment = os.environ if environment is None else environment
+        self._pressed: queue.SimpleQueue[KeyPress] = queue.SimpleQueue()
+        self._listener: GlobalHotKeys | None = None
+
+    def open(self) -> str:
+        why = without_display(self._environment)
+        if why:
+            raise KeySourceError(f"{self.device}: {why}")
+        try:
+            from pynput.keyboard import GlobalHotKeys
+        except ModuleNotFoundError as error:
+            raise KeySourceError(f"{self.device}: {MISSING}.") from error
+        except ImportError as error:
+            raise KeySourceError(
+                f"{self.device}: the X server at DISPLAY={self._environment.get('DISPLAY')} does not answer. Start "
+                "the station in a terminal of that desktop, or use a foot pedal."
+            ) from error
+        listener = GlobalHotKeys({keys: self._callback(keys) for keys in self._combinations})
+        listener.daemon = True
+        listener.start()
+        listener.wait()
+        self._listener = listener
+        return f"X server {self._environment.get('DISPLAY')}"
+
+    def read(self, timeout: float) -> KeyPress | None:
+        if self._listener is None:
+            raise KeySourceError(f"{self.device}: the listener is not open. Open it first.")
+        with suppress(queue.Empty):
+            return self._pressed.get(timeout=timeout)
+        if not self._listener.is_alive():
+            self.close()
+            raise KeySourceError(f"{self.device}: the X server has gone. The terminal's keys still work.")
+        return None
+
+    def close(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
+
+    def _callback(self, keys: str) -> object:
+        def pressed() -> None:
+            self._pressed.put(KeyPress(device=self.device, key=keys, time=time.monotonic()))
+
+        return pressed
+
+
+def without_display(environment: Mapping[str, str]) -> str:
+    """Why hotkeys cannot work in this environment, and what can; empty where they can."""
+    if environment.get("DISPLAY"):
+        return ""
+    if environment.get("WAYLAND_DISPLAY"):
+        return "Wayland lets no program hear the keys of others. Use the terminal's keys or a foot pedal."
+    return "there is no X server here (DISPLAY is not set). Use the terminal's keys or a foot pedal."
+
+
+def warning(environment: Mapping[str, str]) -> str:
+    """What works only in part in this environment; empty where all works."""
+    if environment.get("XDG_SESSION_TYPE") == "wayland" or environment.get("WAYLAND_DISPLAY"):
+        return "on Wayland hotkeys are heard only while an X11 window has the focus"
+    if environment.get("SSH_CONNECTION"):
+        return "over SSH the hotkeys of the forwarded display are heard, one network delay later"
+    return ""
+
+
+def parts(combination: str) -> tuple[str, ...]:
+    """The keys of a combination in lower case, ``<ctrl>+<alt>+s`` -> ('<ctrl>', '<alt>', 's').
+
+    Raises:
+        HotkeySyntaxError: a part is no key, stands twice, or the whole would fire while somebody types.
+    """
+    keys = tuple(part.strip().lower() for part in _split(combination))
+    for key in keys:
+        _check(key)
+    if len(set(keys)) != len(keys):
+        raise HotkeySyntaxError(f"'{combination}' names a key twice. Write each once.")
+    names = {key.strip("<>") for key in keys}
+    if names - {*MODIFIERS, *UNTYPED} and not names & {"ctrl", "alt", "cmd"}:
+        raise HotkeySyntaxError(
+            f"'{combination}' would fire whenever somebody types it in any window. Add a modifier like <ctrl>+<alt>, "
+            "or take a function key like <f9>."
+        )
+    if names <= set(MODIFIERS):
+        raise HotkeySyntaxError(f"'{combination}' holds modifiers only. Add a key, like {combination}+s.")
+    return keys
+
+
+def _split(combination: str) -> list[str]:
+    # a plus sign may itself be the last key
+    head, plus, last = combination.rpartition("+")
+    if plus and not last:
+        return [*([part for part in head.rstrip("+").split("+") if part]), "+"]
+    return combination.split("+")
+
+
+def _check(key: str) -> None:
+    if len(key) == 1 and key.isprintable() and not key.isspace():
+        return
+    name = key.strip("<>")
+    if key == f"<{name}>" and name in NAMES:
+        return
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    hint = (
+        f"Did you mean <{near[0]}>?" if near else "Write one character, or a name like <ctrl>, <alt>, <f9>."
+    )
+    raise HotkeySyntaxError(f"'{key}' is no key. {hint}")

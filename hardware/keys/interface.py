@@ -1,0 +1,65 @@
+"""What every source of key presses beside the terminal promises: foot pedals, number pads, global hotkeys.
+
+A source says which key went down on which device and when. What a key means is the front end's table of actions; a
+source knows none of it. One physical press is one `KeyPress`: repeats of a held key and bounces of a contact are
+dropped here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+
+class KeySourceError(Exception):
+    """The device cannot be opened or has gone; says which, why, and what to do now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyPress:
+    """One press of one key."""
+
+    device: str
+    """The source's stable name."""
+    key: str
+    """As the source names it: KEY_B, <ctrl>+<alt>+s."""
+    time: float
+    """s, monotonic, when it went down (or arrived, where the device gives no stamp of this clock)."""
+
+
+class KeySource(ABC):
+    """One device, or one listener of the desktop."""
+
+    device: str
+    """Its stable name; starts every error message."""
+
+    @abstractmethod
+    def open(self) -> str:
+        """Take the device; what answers. Raises KeySourceError."""
+
+    @abstractmethod
+    def read(self, timeout: float) -> KeyPress | None:
+        """Wait for the next press, at most `timeout` s; None when there was none. Raises KeySourceError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the device; safe to call twice."""
+
+
+class Debouncer:
+    """Drops what the contact of one key adds to a press: down again within `quiet` s of any change of that key."""
+
+    def __init__(self, quiet: float = 0.03) -> None:
+        """`quiet`: s; contacts of pedals bounce for up to about 20 ms, people need over 60 ms."""
+        self._quiet = quiet
+        self._changed: dict[str, float] = {}
+
+    def down(self, key: str, time: float) -> bool:
+        """The key went down at `time`; whether that is a press of its own."""
+        before = self._changed.get(key)
+        self._changed[key] = time
+        return before is None or not 0.0 <= time - before < self._quiet
+
+    def up(self, key: str, time: float) -> None:
+        """The key came up at `time`."""
+        self._changed[key] = time
