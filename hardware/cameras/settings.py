@@ -60,7 +60,7 @@ class LiveCameraSettings(DeviceCameraSettings):
 
     capture_width: int = Field(default=640, ge=64, le=4096)
     """Columns that the device delivers."""
-    capture_height: int = Field(default=480, ge=64, le=3072)
+    capture_height: int = Field(default=480, ge=48, le=3072)
     """Rows that the device delivers."""
     capture_fps: int = Field(default=30, ge=1, le=120)
     """Pictures per second that the device delivers."""

@@ -164,6 +164,9 @@ def main() -> int:
     """Run one camera until its parent asks it to stop, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the engine's to judge
     cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_ERROR
+    )  # what it warns of, drivers say in sentences
     order = json.loads(_first_line())
     settings = _settings_class(order["class"]).model_validate(order["settings"])
     ring = Ring(

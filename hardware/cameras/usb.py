@@ -1,0 +1,187 @@
+"""Any camera that OpenCV reads: V4L2 devices (webcams, capture cards), and network cameras by their address.
+
+A device is best named by its lasting path in /dev/v4l/by-id or /dev/v4l/by-path; /dev/video0 may be another camera
+after the next start. Stamps of V4L2 are the kernel's and on the monotonic clock; V4L2 hands no frame counter through
+OpenCV, so a gap of stamps counts as lost pictures. Pictures of a network camera are stamped at arrival.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from datasets.observation import Image
+from hardware.cameras.interface import Camera, CameraError, Frame
+from hardware.cameras.settings import LiveCameraSettings
+from hardware.cameras.stamps import plausible
+
+_LASTING_NAMES = Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path")
+_MANUAL, _AUTOMATIC = 1.0, 3.0  # V4L2_EXPOSURE_MANUAL, V4L2_EXPOSURE_APERTURE_PRIORITY
+_EXPOSURE_UNIT_MS = 0.1  # of V4L2_CID_EXPOSURE_ABSOLUTE
+_OPEN_TIMEOUT_MS = 5000
+
+
+class UsbCameraSettings(LiveCameraSettings):
+    """A V4L2 camera, or a network camera."""
+
+    driver: Literal["usb"] = "usb"
+    """Which driver speaks with it."""
+    device: str = Field(min_length=1)
+    """Its path, best one in /dev/v4l/by-id; or an address (rtsp://..., http://...)."""
+    pixel_format: str = Field(default="MJPG", pattern=r"^[A-Z0-9]{4}$")
+    """Four letters: MJPG leaves USB 2 room for two cameras, YUYV has no compression."""
+    buffers: int = Field(default=2, ge=1, le=10)
+    """Pictures that the kernel may keep waiting; with 1 many cameras deliver at half their rate."""
+
+    def build(self) -> Camera:
+        return UsbCamera(self)
+
+
+class UsbCamera(Camera):
+    """One device, or one address."""
+
+    def __init__(self, settings: UsbCameraSettings) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._on_network = "://" in settings.device
+        self._capture = cv2.VideoCapture()
+        self._number = 0
+        self._last_stamp: float | None = None
+
+    def open(self) -> str:
+        self._number, self._last_stamp = 0, None
+        if self._on_network:
+            self._open_address()
+        else:
+            self._open_device()
+        return self._read_back()
+
+    def read(self, timeout: float) -> Frame:
+        try:
+            arrived, image = self._network_picture() if self._on_network else self._device_picture(timeout)
+        except cv2.error as error:
+            raise CameraError(f"{self.name}: the camera has gone ({error.err}). {self._check()}") from error
+        if not arrived or image is None:
+            raise CameraError(f"{self.name}: no picture for {timeout:g} s. {self._check()}")
+        arrival = time.monotonic()
+        stamp = arrival if self._on_network else self._stamp(arrival)
+        self._number += self._passed(stamp)
+        self._last_stamp = stamp
+        return Frame(image=np.asarray(image[..., ::-1], np.uint8), time=stamp, number=self._number)
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _open_device(self) -> None:
+        device = Path(self._settings.device)
+        if not device.exists():
+            raise CameraError(
+                f"{self.name}: there is no {device}. Cameras here: {', '.join(_devices()) or 'none'}. Plug it in, or "
+                "correct device in the task file."
+            )
+        if not os.access(device, os.R_OK | os.W_OK):
+            raise CameraError(
+                f"{self.name}: {device} may not be opened. Run: sudo usermod -aG video $USER, then log in again."
+            )
+        if not self._capture.open(str(device.resolve()), cv2.CAP_V4L2):
+            raise CameraError(
+                f"{self.name}: {device} does not open as a camera. Close other programs that use it; many cameras "
+                f"have a second node that delivers no pictures, so try the others: {', '.join(_devices()) or 'none'}."
+            )
+        self._configure()
+
+    def _configure(self) -> None:
+        """The order matters: the format decides which sizes there are, the size which rates."""
+        settings, capture = self._settings, self._capture
+        capture.set(cv2.CAP_PROP_FOURCC, _four_letters(settings.pixel_format))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.capture_width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.capture_height)
+        capture.set(cv2.CAP_PROP_FPS, settings.capture_fps)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, settings.buffers)
+        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL if settings.exposure else _AUTOMATIC)
+        if settings.exposure and not capture.set(
+            cv2.CAP_PROP_EXPOSURE, round(settings.exposure / _EXPOSURE_UNIT_MS)
+        ):
+            raise CameraError(
+                f"{self.name}: an exposure of {settings.exposure:g} ms is refused. `v4l2-ctl -d {settings.device} -L` "
+                "shows the range; or set exposure = 0."
+            )
+
+    def _open_address(self) -> None:
+        timeouts = [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+            _OPEN_TIMEOUT_MS,
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+            round(1000 * self._settings.timeout),
+        ]
+        if not self._capture.open(self._settings.device, cv2.CAP_FFMPEG, timeouts):
+            raise CameraError(
+                f"{self.name}: nothing streams at {self._settings.device}. Check address, network and power."
+            )
+        if self._settings.exposure:
+            raise CameraError(
+                f"{self.name}: set a network camera's exposure at the camera; here exposure = 0."
+            )
+
+    def _read_back(self) -> str:
+        """What was really set. Raises CameraError when the size is another one: a crop would cut elsewhere."""
+        settings, capture = self._settings, self._capture
+        width, height = (
+            round(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if (width, height) != (settings.capture_width, settings.capture_height):
+            raise CameraError(
+                f"{self.name}: it delivers {width}x{height}, not {settings.capture_width}x{settings.capture_height}. "
+                "Set capture_width and capture_height in the task file to a size that it has (`v4l2-ctl "
+                "--list-formats-ext` shows them)."
+            )
+        letters = round(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1").strip("\0")
+        said = f"{settings.device}; {width}x{height} {letters} at {capture.get(cv2.CAP_PROP_FPS):g} Hz"
+        if self._on_network:
+            return said
+        if settings.exposure:
+            return f"{said}, exposure fixed at {capture.get(cv2.CAP_PROP_EXPOSURE) * _EXPOSURE_UNIT_MS:g} ms"
+        return f"{said}, automatic exposure"
+
+    def _device_picture(self, timeout: float) -> tuple[bool, Image | None]:
+        ready, _ = cv2.VideoCapture.waitAny([self._capture], round(timeout * 1e9))
+        return self._retrieved() if ready else (False, None)
+
+    def _network_picture(self) -> tuple[bool, Image | None]:
+        return self._retrieved() if self._capture.grab() else (False, None)
+
+    def _retrieved(self) -> tuple[bool, Image | None]:
+        arrived, image = self._capture.retrieve()
+        return arrived, np.asarray(image, np.uint8) if arrived else None
+
+    def _stamp(self, arrival: float) -> float:
+        """The kernel's stamp, unless its driver stamps with another clock."""
+        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return stamp if plausible(stamp, arrival) else arrival
+
+    def _passed(self, stamp: float) -> int:
+        """Pictures the camera has made since the last one, judged by its rate."""
+        if self._on_network or self._last_stamp is None:
+            return 1
+        return max(1, round((stamp - self._last_stamp) * self._settings.capture_fps))
+
+    def _check(self) -> str:
+        return "Check address, network and power." if self._on_network else "Check cable and port."
+
+
+def _devices() -> list[str]:
+    """Every camera by its lasting name; by its number where there are no such names."""
+    for folder in _LASTING_NAMES:
+        if folder.is_dir() and (found := sorted(str(path) for path in folder.iterdir())):
+            return found
+    return sorted(str(path) for path in Path("/dev").glob("video*"))
+
+
+def _four_letters(text: str) -> int:
+    return int.from_bytes(text.encode("latin-1"), "little")
