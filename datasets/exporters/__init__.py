@@ -6,10 +6,20 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from datasets.exporters.diffusion_policy import DiffusionPolicyExporter
 from datasets.exporters.interface import Exporter, ExportError
+from datasets.exporters.lerobot import LeRobotExporter
+from datasets.exporters.plain import PlainExporter
 from datasets.exporters.robomimic import RobomimicExporter
 
-EXPORTERS: Mapping[str, type[Exporter]] = MappingProxyType({RobomimicExporter.name: RobomimicExporter})
+__all__ = ["EXPORTERS", "ExportError", "Exporter", "exporter"]
+
+EXPORTERS: Mapping[str, type[Exporter]] = MappingProxyType(
+    {
+        exporter.name: exporter
+        for exporter in (LeRobotExporter, RobomimicExporter, DiffusionPolicyExporter, PlainExporter)
+    }
+)
 """name -> exporter; a new format is one module and one entry."""
 
 

@@ -1,32 +1,24 @@
 """One HDF5 file as robomimic's SequenceDataset reads it.
 
 Per episode ``data/demo_N``: actions [T, da], rewards [T] (1 on the last step of a success), dones [T] (1 on the last
-step), obs/* and next_obs/* with ``<camera>_image`` uint8 [T, height, width, 3] and ``proprioception`` [T, dq]; filter
-keys ``mask/train``, ``mask/valid`` (every tenth) and ``mask/success``. Actions are absolute poses in the task's units,
-not scaled to -1..1, as robomimic's own normalisation expects to be told. Latents and features are not exported.
+step), obs/* and next_obs/* with ``<camera>_image`` uint8 [T, height, width, 3] and ``proprioception`` [T, dq]; true
+times and what was sent under ``station/``, which no reader looks at unasked. Filter keys ``mask/train``, ``mask/valid``
+(every tenth) and ``mask/success``. Actions are absolute poses in the task's units, not scaled to -1..1, as robomimic's
+own normalisation expects to be told. Latents and features are not exported.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import ClassVar
 
 import h5py
 import numpy as np
 
-from datasets.episode import Episode, Outcome
-from datasets.exporters.interface import (
-    Exporter,
-    ExportError,
-    ExportReport,
-    Labelled,
-    Progress,
-    finished_file,
-)
-from datasets.journal import EpisodeStatus
-from datasets.spec import DataSpec
+from datasets.episode import Episode
+from datasets.exporters.interface import Exporter
+from datasets.exporters.source import Entry, ExportSource
+from datasets.exporters.staging import Workplace, whole
 
 _GYM_TYPE = 2
 """robomimic's number for environments that are not its own simulators'."""
@@ -39,70 +31,44 @@ class RobomimicExporter(Exporter):
 
     name: ClassVar[str] = "robomimic"
     description: ClassVar[str] = "one HDF5 file with rewards and train/valid/success masks, for robomimic"
-    suffix: ClassVar[str] = ".hdf5"
+    single: ClassVar[bool] = True
+    reading: ClassVar[str] = """```python
+from robomimic.utils.dataset import SequenceDataset
+SequenceDataset(
+    hdf5_path="{name}", obs_keys=["proprioception", "<camera>_image"], dataset_keys=["actions", "rewards", "dones"],
+    frame_stack=2, seq_length=16, filter_by_attribute="train",
+)
+```
 
-    def export(
-        self,
-        episodes: Iterable[Labelled],
-        out: Path,
-        *,
-        force: bool = False,
-        progress: Progress | None = None,
-    ) -> ExportReport:
-        with finished_file(out, force=force) as partial:
-            with h5py.File(partial, "w") as file:
-                written, skipped = _write(file, episodes, progress)
-            return ExportReport(path=out, episodes=len(written), steps=sum(written.values()), skipped=skipped)
+Masks: `train`, `valid` (every tenth episode), `success`."""
 
+    def add(self, work: Workplace, source: ExportSource, index: int) -> None:
+        """Write one demo into a file of its own: a file that a kill leaves open cannot be trusted."""
+        entry = source.entries[index]
+        with whole(work.part(index) / "demo.hdf5") as path, h5py.File(path, "w") as file:
+            _write_demo(file.create_group("demo"), entry.load(), entry)
 
-def _write(
-    file: h5py.File, episodes: Iterable[Labelled], progress: Progress | None
-) -> tuple[dict[str, int], int]:
-    """Steps of each demo written, and how many void episodes were left out."""
-    data = file.create_group("data")
-    written: dict[str, int] = {}
-    successes: list[str] = []
-    skipped = 0
-    spec: DataSpec | None = None
-    for episode, status in episodes:
-        if status.void:
-            skipped += 1
-            continue
-        spec = _same(spec, episode)
-        name = f"demo_{len(written)}"
-        _write_demo(data.create_group(name), episode, status)
-        written[name] = episode.steps
-        if status.outcome is Outcome.SUCCESS:
-            successes.append(name)
-        if progress is not None:
-            progress(len(written))
-    if spec is None:
-        raise ExportError(f"There is nothing to export: no episodes, or all {skipped} are void.")
-    data.attrs["total"] = sum(written.values())
-    data.attrs["env_args"] = json.dumps(_environment(spec))
-    _write_masks(file.create_group("mask"), list(written), successes)
-    return written, skipped
+    def finish(self, work: Workplace, source: ExportSource) -> None:
+        """Bring the demos into one file; compressed chunks are copied as they are."""
+        with whole(work.payload) as path, h5py.File(path, "w") as file:
+            data = file.create_group("data")
+            for index in range(len(source.entries)):
+                with h5py.File(work.part(index) / "demo.hdf5", "r") as part:
+                    part.copy("demo", data, name=f"demo_{index}")
+            data.attrs["total"] = source.steps
+            data.attrs["env_args"] = json.dumps(_environment(source))
+            data.attrs["station"] = json.dumps(source.to_json())
+            _write_masks(file.create_group("mask"), source)
 
 
-def _same(spec: DataSpec | None, episode: Episode) -> DataSpec:
-    if spec is not None and spec != episode.header.spec:
-        raise ExportError(
-            f"Episode {episode.header.id} has other cameras, proprioception, actions or rate than those before it; "
-            "export the stores one by one."
-        )
-    return episode.header.spec
-
-
-def _write_demo(group: h5py.Group, episode: Episode, status: EpisodeStatus) -> None:
+def _write_demo(group: h5py.Group, episode: Episode, entry: Entry) -> None:
     steps = episode.steps
     last = np.arange(steps) == steps - 1
     group.attrs["num_samples"] = steps
-    group.attrs["episode"] = episode.header.id
-    group.attrs["kind"] = episode.header.kind.value
-    group.attrs["outcome"] = status.outcome.value if status.outcome else "pending"
-    group.attrs["policy_version"] = episode.header.policy_version
+    for key, value in entry.to_json().items():
+        group.attrs["episode" if key == "id" else key] = value
     group.create_dataset("actions", data=episode.action)
-    group.create_dataset("rewards", data=(last & (status.outcome is Outcome.SUCCESS)).astype(np.float64))
+    group.create_dataset("rewards", data=(last & entry.success).astype(np.float64))
     group.create_dataset("dones", data=last.astype(np.int64))
     for name, first in (("obs", 0), ("next_obs", 1)):
         observations = group.create_group(name)
@@ -113,14 +79,19 @@ def _write_demo(group: h5py.Group, episode: Episode, status: EpisodeStatus) -> N
             observations.create_dataset(
                 f"{camera}_image", data=frames[window], chunks=chunk, compression="gzip", compression_opts=1
             )
+    own = group.create_group("station")
+    for name in ("observation_time", "command_time", "sent"):
+        own.create_dataset(name, data=getattr(episode, name))
 
 
-def _environment(spec: DataSpec) -> dict[str, object]:
-    return {"env_name": "station", "type": _GYM_TYPE, "env_kwargs": {"spec": spec.to_json()}}
+def _environment(source: ExportSource) -> dict[str, object]:
+    return {"env_name": "station", "type": _GYM_TYPE, "env_kwargs": {"spec": source.spec.to_json()}}
 
 
-def _write_masks(group: h5py.Group, names: list[str], successes: list[str]) -> None:
+def _write_masks(group: h5py.Group, source: ExportSource) -> None:
+    names = [f"demo_{index}" for index in range(len(source.entries))]
     valid = names[_VALID_EVERY - 1 :: _VALID_EVERY]
-    train = [name for name in names if name not in valid]
-    for key, members in (("train", train), ("valid", valid), ("success", successes)):
+    train = [name for name in names if name not in set(valid)]
+    success = [name for name, entry in zip(names, source.entries, strict=True) if entry.success]
+    for key, members in (("train", train), ("valid", valid), ("success", success)):
         group.create_dataset(key, data=np.array(members, dtype="S"))

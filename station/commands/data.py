@@ -14,7 +14,8 @@ from station.commands.options import JsonOption, SessionArgument, reporter
 from station.errors import ExitCode, StationError, UsageError
 
 if TYPE_CHECKING:
-    from datasets.exporters.interface import Labelled
+    from datasets.exporters.interface import ExportReport
+    from datasets.exporters.source import ExportSource
     from datasets.store import EpisodeStore
     from datasets.verify import SessionReport
     from station.session.folder import SessionFolder
@@ -76,22 +77,55 @@ def verify(
 def export(
     session: SessionArgument,
     *,
-    out: Annotated[Path, typer.Option("--out", help="File to write.")],
-    form: Annotated[str, typer.Option("--format", help="Foreign format.")] = "robomimic",
+    out: Annotated[Path, typer.Option("--out", help="File (robomimic) or folder (the others) to write.")],
+    form: Annotated[
+        str, typer.Option("--format", help="lerobot | robomimic | diffusion-policy | zarr (as is).")
+    ] = "robomimic",
+    where: Annotated[
+        str,
+        typer.Option(
+            "--where", help='Which episodes, e.g. "success and version>=3 and date>=2026-11-01 and online".'
+        ),
+    ] = "",
     kind: Annotated[str, typer.Option("--kind", help=" | ".join(KINDS))] = "all",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    instruction: Annotated[
+        str,
+        typer.Option("--instruction", help="The task in words, as policies read it; else the task's own."),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace an export that exists.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write a session's episodes in another project's format: the whole file, or none."""
+    """Write a session's episodes in another project's format: complete, or not there.
+
+    Interrupted, the same command goes on where it was. A dataset card says what is in it.
+    """
     from datasets.exporters import exporter
+    from datasets.exporters.source import gather
+    from datasets.journal import Journal
+    from datasets.selection import Where
     from station.session.folder import SessionFolder
 
     if kind not in KINDS:
         raise UsageError(f"'{kind}' is no kind of episodes. Choose one of {', '.join(KINDS)}.")
+    writer, meant = exporter(form), Where.parse(where)
+    if kind != "all":
+        meant = Where.parse(f"({where}) and {kind}" if where.strip() else kind)
     folder = SessionFolder.open(sessions.find(session))
-    written = exporter(form).export(_labelled(folder, kind), out, force=force)
-    typer.echo(
-        f"Wrote {written.episodes} episodes, {written.steps} steps to {written.path}; {written.skipped} void."
+    source = gather(
+        _stores(folder),
+        Journal(folder.journal).ledger(),
+        where=meant,
+        session=folder.name,
+        instruction=instruction or folder.task.description or folder.task_name,
     )
+    with reporter(as_json=as_json) as report:
+        written = writer.export(
+            source, out, force=force, progress=lambda done, total: report.progress("export", done, total)
+        )
+        facts = {"path": str(written.path), "episodes": written.episodes, "steps": written.steps}
+        report.event("done", **facts, resumed=written.resumed, left_out=dict(source.left_out))
+    if not as_json:
+        typer.echo(_written(written, source))
 
 
 def _stores(folder: SessionFolder) -> list[EpisodeStore]:
@@ -107,16 +141,10 @@ def _is_new(folder: SessionFolder) -> bool:
     return not folder.journal.exists() and not any(store.ids() for store in _stores(folder))
 
 
-def _labelled(folder: SessionFolder, kind: str) -> Iterator[Labelled]:
-    """Episodes with what the journal says about them, one in memory at a time."""
-    from datasets.journal import Journal
-
-    ledger = Journal(folder.journal).ledger()
-    for store in _stores(folder):
-        for name in store.ids():
-            status = ledger.episodes.get(name)
-            if status is not None and kind in (status.kind.value, "all"):
-                yield store.load(name), status
+def _written(report: ExportReport, source: ExportSource) -> str:
+    left = "".join(f", {count} {reason}" for reason, count in sorted(source.left_out.items()))
+    resumed = f" ({report.resumed} of them were there already)" if report.resumed else ""
+    return f"Wrote {report.episodes} episodes{resumed}, {report.steps} steps to {report.path}{left}."
 
 
 def _set_aside(folder: SessionFolder) -> None:

@@ -197,5 +197,29 @@ def test_export_writes_a_file_once(station: Station, session: SessionFolder, tmp
     assert station("export", session.path, "--format", "robomimic", "--out", out).exit_code == 0
     with h5py.File(out) as file:
         assert len(file["data"]) == 2
+    assert "2 episodes" in (tmp_path / "out.README.md").read_text()
     assert station("export", session.path, "--out", out).exit_code == 1
     assert station("export", session.path, "--format", "robomimc", "--out", tmp_path / "x").exit_code == 1
+
+
+def test_export_takes_the_episodes_that_are_meant(
+    station: Station, session: SessionFolder, tmp_path: Path
+) -> None:
+    name = first_episode(session)
+    out = tmp_path / "one"
+    written = station(
+        "export", session.path, "--format", "zarr", "--where", f"id={name}", "--out", out, "--json"
+    )
+    assert written.exit_code == 0
+    done = json.loads(written.stdout.splitlines()[-1])
+    assert (done["event"], done["episodes"], done["left_out"]) == ("done", 1, {"not chosen": 1})
+    assert [path.name for path in (out / "episodes").iterdir()] == [name]
+
+
+def test_a_slip_in_where_is_answered_with_the_nearest(
+    station: Station, session: SessionFolder, tmp_path: Path
+) -> None:
+    refused = station("export", session.path, "--where", "sucess", "--out", tmp_path / "x")
+    assert refused.exit_code == 2
+    assert "success" in refused.output
+    assert not (tmp_path / "x").exists()

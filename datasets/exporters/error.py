@@ -1,0 +1,7 @@
+"""The one error of this room."""
+
+from __future__ import annotations
+
+
+class ExportError(Exception):
+    """Nothing was exported; the message says why and what to do."""

@@ -1,0 +1,62 @@
+"""The episodes as they lie in the store, with a journal that holds their labels: what another station reads as is.
+
+``OUT/episodes/<id>/`` are byte-for-byte copies, latents and features included; ``OUT/journal.jsonl`` has one line for
+each episode and one for its label. The only format that may mix episodes of different specs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import ClassVar
+
+from datasets.exporters.interface import Exporter, ExportError
+from datasets.exporters.source import Entry, ExportSource
+from datasets.exporters.staging import Workplace, whole
+from datasets.journal import EPISODE, LABEL, Journal, header_fields
+from datasets.manifest import describe, inspect_folder
+
+
+class PlainExporter(Exporter):
+    """zarr v3, one group per episode."""
+
+    name: ClassVar[str] = "zarr"
+    description: ClassVar[str] = "one zarr v3 group per episode, as recorded, with a journal of the labels"
+    single: ClassVar[bool] = False
+    reading: ClassVar[str] = """```python
+import zarr
+episode = zarr.open_group("{name}/episodes/<id>", mode="r")
+episode["action"][:], episode["images/<camera>"][:], episode.attrs["header"]
+```
+
+There is one observation more than there are actions: the last one is what the last action led to. Labels are the
+lines of `journal.jsonl`; `MANIFEST.json` in each folder lists sizes and CRC-32 of its files."""
+
+    def check(self, source: ExportSource) -> None:
+        """Holds everything."""
+
+    def add(self, work: Workplace, source: ExportSource, index: int) -> None:
+        """Copy one folder, and look at what arrived."""
+        entry = source.entries[index]
+        with whole(work.payload / "episodes" / entry.header.id) as folder:
+            shutil.copytree(entry.folder, folder)
+            faults = inspect_folder(folder, full=True)
+        if faults:
+            raise ExportError(
+                f"Episode {entry.header.id} is damaged ({describe(faults)}). Run 'station verify' on the session."
+            )
+
+    def finish(self, work: Workplace, source: ExportSource) -> None:
+        """Write the labels."""
+        path = work.payload / "journal.jsonl"
+        path.unlink(missing_ok=True)
+        journal = Journal(path, writable=True)
+        for entry in source.entries:
+            _enter(journal, entry)
+
+
+def _enter(journal: Journal, entry: Entry) -> None:
+    status = entry.status
+    fields = header_fields(entry.header, steps=entry.steps, chunks=status.chunks, block=status.block)
+    journal.append(EPISODE, **fields)
+    if status.outcome is not None:
+        journal.append(LABEL, episode=status.id, outcome=status.outcome, by=status.by)
