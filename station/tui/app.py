@@ -11,13 +11,19 @@ from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.screen import Screen
 
+from hardware.keys.interface import KeyPress
+from station.key_devices import load_key_devices
+from station.session.snapshot import Snapshot
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
+from station.tui.desk import Origin
 from station.tui.feed import Engines
 from station.tui.jobs import station_command
 from station.tui.keymap import Keymap, load_keymap
+from station.tui.pads import Pads
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.home import Doors, HomeScreen
 from station.tui.screens.importing import ImportScreen
@@ -27,6 +33,26 @@ from station.tui.theme import STATION_THEME
 
 REFRESH_HZ = 5.0
 """How often the newest snapshot is looked at."""
+
+
+class PadPressed(Message):
+    """A pedal or hotkey was pressed while `shown` stood on the screen."""
+
+    def __init__(self, action: str, press: KeyPress, shown: Snapshot | None) -> None:
+        """`action` is the id in the table."""
+        super().__init__()
+        self.action = action
+        self.origin = Origin(device=press.device, key=press.key, time=press.time)
+        self.shown = shown
+
+
+class PadTrouble(Message):
+    """A pedal or hotkey listener has gone, or cannot be opened."""
+
+    def __init__(self, sentence: str) -> None:
+        """`sentence` says which, why, and what to do."""
+        super().__init__()
+        self.sentence = sentence
 
 
 class StationApp(App[int]):
@@ -50,12 +76,15 @@ class StationApp(App[int]):
         start_engine: bool = True,
         preparation: Sequence[str] | None = None,
         refresh: float = REFRESH_HZ,
+        pads: Pads | None = None,
     ) -> None:
         """`folder`: open this session at once; None: show the sessions found in `sessions`.
 
-        `preparation`: a command that brings the session to where it can begin; it is watched first.
+        `preparation`: a command that brings the session to where it can begin; it is watched first. `pads`: pedals
+        and hotkeys.
         """
         super().__init__()
+        self.pads = pads or Pads()
         self._folder = folder
         self._sessions = sessions
         self._engines = engines
@@ -79,6 +108,34 @@ class StationApp(App[int]):
             self._prepare(self._folder, self._preparation)
         else:
             self.open_session(self._folder)
+
+        self.pads.start(self._pad_pressed, self._pad_trouble)
+
+    def on_unmount(self) -> None:
+        """Let go of pedals and hotkeys."""
+        self.pads.close()
+
+    def _pad_pressed(self, action: str, press: KeyPress) -> None:
+        """In the device's thread: a stop does not wait for this screen, everything else is this screen's business."""
+        session = self.session
+        if session is None:
+            return
+        if action == "stop":
+            session.attachment.stop_at_once()
+        self.post_message(PadPressed(action, press, session.attachment.shown))
+
+    def _pad_trouble(self, sentence: str) -> None:
+        self.post_message(PadTrouble(sentence))
+
+    def on_pad_pressed(self, message: PadPressed) -> None:
+        """Do what a key of the terminal would."""
+        if self.session is not None:
+            self.session.press_from(message.action, message.origin, message.shown)
+
+    def on_pad_trouble(self, message: PadTrouble) -> None:
+        """Say it once; the terminal's keys work all the same."""
+        if message.sentence:
+            self.notify(message.sentence, title="pedals and hotkeys", severity="warning", timeout=12)
 
     def _doors(self) -> Doors:
         return Doors(
@@ -196,12 +253,14 @@ def run(
     """
     from station.tui.engines import LocalEngines
 
+    keymap = load_keymap()
     app = StationApp(
         folder=folder,
         sessions=sessions,
         engines=LocalEngines(engine_arguments),
-        keymap=load_keymap(),
+        keymap=keymap,
         start_engine=start_engine,
         preparation=preparation,
+        pads=Pads(load_key_devices(keymap.keys)),
     )
     return app.run() or 0

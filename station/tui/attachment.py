@@ -12,7 +12,7 @@ from pathlib import Path
 
 from station.session.events import OperatorEvent
 from station.session.snapshot import Snapshot
-from station.tui.desk import Desk, Echo
+from station.tui.desk import TERMINAL, Desk, Echo, Origin
 from station.tui.feed import Engines, Feed, FeedError
 from station.tui.keymap import Keymap
 
@@ -102,13 +102,24 @@ class Attachment:
             self._turn(Line.SILENT)
         return snapshot if fresh else None
 
-    def press(self, action: str) -> Echo | None:
-        """Hand a key press to the desk; a stop works with or without an engine."""
+    def press(self, action: str, shown: Snapshot | None = None, origin: Origin = TERMINAL) -> Echo | None:
+        """Hand a press to the desk; a stop works with or without an engine.
+
+        `shown`: what stood on the screen when it went down; None: what stands there now.
+        """
         if self.desk is not None and self._feed is not None:
-            return self.desk.press(action, self.shown)
+            return self.desk.press(action, shown or self.shown, origin)
         if action == "stop":
             self._engines.stop(self.folder)
         return None
+
+    def stop_at_once(self) -> None:
+        """Set the latch from any thread, past desk and screen, with or without an engine."""
+        feed = self._feed
+        if feed is not None:
+            feed.stop()
+        else:
+            self._engines.stop(self.folder)
 
     @property
     def watching(self) -> bool:

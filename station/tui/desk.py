@@ -1,4 +1,4 @@
-"""From a key press to one event: which episode it names, whether it is key repeat, and what became of it.
+"""From a press to one event: which episode it names, whether it is a repeat, and what became of it.
 
 Pure of widgets: the session screen hands in presses and snapshots and shows the echo.
 """
@@ -18,6 +18,24 @@ from station.tui.keymap import Keymap
 
 UNANSWERED = 2.0
 """s without an acknowledgement after which the operator is told."""
+
+
+SAME_PRESS = 0.5
+"""s within which the same action from two devices is one press that both have seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a press came from; the terminal unless it says otherwise."""
+
+    device: str = ""
+    key: str = ""
+    """As the device names it; empty: the terminal's key of the action."""
+    time: float | None = None
+    """s, monotonic, when it went down; None: now."""
+
+
+TERMINAL = Origin()
 
 
 class Fate(StrEnum):
@@ -64,7 +82,7 @@ class Desk:
         self._feed = feed
         self._keymap = keymap
         self._clock = clock
-        self._pressed: dict[str, float] = {}
+        self._pressed: dict[str, Origin] = {}
         self._last: OperatorEvent | None = None
         self._echo: Echo | None = None
 
@@ -73,17 +91,23 @@ class Desk:
         """The newest press and its fate."""
         return self._echo
 
-    def press(self, action: str, shown: Snapshot | None) -> Echo | None:
+    def press(self, action: str, shown: Snapshot | None, origin: Origin = TERMINAL) -> Echo | None:
         """Turn one press into at most one event; `shown` is what stood on the screen.
 
-        Returns what to tell the operator, or None for key repeat, which changes nothing.
+        Returns what to tell the operator, or None for a repeat, which changes nothing.
         """
-        chosen, now = BY_ID[action], self._clock()
+        chosen = BY_ID[action]
+        now = self._clock() if origin.time is None else origin.time
         before = self._pressed.get(action)
-        self._pressed[action] = now
-        if before is not None and now - before < chosen.hold_off:
+        self._pressed[action] = replace(origin, time=now)
+        if before is not None and _is_repeat(chosen, before, origin.device, now):
             return None
-        self._echo = self._send(chosen, shown, now)
+        self._echo = self._named(self._send(chosen, shown, now), origin)
+        return self._echo
+
+    def tell_of_stop(self, origin: Origin) -> Echo:
+        """A device has set the latch by itself already: say so."""
+        self._echo = self._named(self._stopped(BY_ID["stop"], self._clock()), origin)
         return self._echo
 
     def take_keys(self) -> Echo:
@@ -130,6 +154,12 @@ class Desk:
 
     def _stop(self, action: Action, now: float) -> Echo:
         self._feed.stop()
+        return self._stopped(action, now)
+
+    def _named(self, echo: Echo, origin: Origin) -> Echo:
+        return replace(echo, key=origin.key) if origin.key else echo
+
+    def _stopped(self, action: Action, now: float) -> Echo:
         return Echo(
             action=action.id,
             key=self._keymap.show("stop"),
@@ -158,6 +188,12 @@ class Desk:
     def _refused(self, action: Action, why: str, now: float) -> Echo:
         key = self._keymap.show(action.id)
         return Echo(action=action.id, key=key, fate=Fate.REFUSED, detail=why, pressed=now)
+
+
+def _is_repeat(action: Action, before: Origin, device: str, now: float) -> bool:
+    """Whether a press is a held key's repeat, or the same press seen by a second device."""
+    hold_off = action.hold_off if device == before.device or not action.hold_off else SAME_PRESS
+    return before.time is not None and abs(now - before.time) < max(hold_off, action.hold_off)
 
 
 def _words(event: OperatorEvent, action: Action) -> str:

@@ -1,21 +1,20 @@
 """Which key does what: the table's defaults, changed by the ``[keys]`` table of the operator's config file.
 
-The file is ``~/.config/station/config.toml``, or what STATION_CONFIG names. Nothing here touches a widget.
+Where that file is: `station.operator_config`. Nothing here touches a widget.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from textual.keys import Keys, format_key
 
-from station.errors import UsageError
+from station.operator_config import KeyConfigError, checked_action, config_path, read_table
 from station.tui.actions import ACTIONS, BY_ID
+
+__all__ = ["KeyConfigError", "Keymap", "config_path", "default_keymap", "display", "load_keymap"]
 
 RESERVED: Mapping[str, str] = {
     "ctrl+x": "stop, everywhere",
@@ -26,10 +25,6 @@ RESERVED: Mapping[str, str] = {
     "enter": "confirming",
     "tab": "moving the focus",
 }
-
-
-class KeyConfigError(UsageError):
-    """The ``[keys]`` table cannot be obeyed; the message says which line, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +53,6 @@ def display(key: str) -> str:
     return format_key(key) if key else ""
 
 
-def config_path() -> Path:
-    """Where the operator's config file is expected."""
-    named = os.environ.get("STATION_CONFIG")
-    return Path(named) if named else Path.home() / ".config" / "station" / "config.toml"
-
-
 def default_keymap() -> Keymap:
     """The table's own keys."""
     return Keymap({action.id: action.key for action in ACTIONS})
@@ -77,17 +66,7 @@ def load_keymap(path: Path | None = None) -> Keymap:
             the key from an action that must have one.
     """
     path = path or config_path()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("keys", {})
-    except FileNotFoundError:
-        return default_keymap()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise KeyConfigError(f"{path} is not readable as TOML: {error}. Correct that line.") from error
-    if not isinstance(table, dict):
-        raise KeyConfigError(
-            f"{path}: keys must be a table. Write [keys] and below it lines like success = 'j'."
-        )
-    return Keymap(_merged(table, path))
+    return Keymap(_merged(read_table("keys", path, example="success = 'j'"), path))
 
 
 def _merged(changes: Mapping[str, object], path: Path) -> dict[str, str]:
@@ -99,10 +78,7 @@ def _merged(changes: Mapping[str, object], path: Path) -> dict[str, str]:
 
 
 def _checked(action: str, key: object, path: Path) -> str:
-    if action not in BY_ID:
-        near = difflib.get_close_matches(action, BY_ID, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"The actions are {', '.join(BY_ID)}."
-        raise KeyConfigError(f"{path}: there is no action '{action}'. {hint}")
+    checked_action(action, BY_ID, path)
     if not isinstance(key, str):
         raise KeyConfigError(f"{path}: the key of '{action}' must be text, like '{BY_ID[action].key}'.")
     if not key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -13,6 +14,7 @@ from textual.widgets import Static
 
 from station.tui.actions import ACTIONS, Group
 from station.tui.keymap import Keymap, config_path
+from station.tui.pads import PadLine
 from station.tui.screens.dialog import Dialog
 
 WIDTH = 82
@@ -52,10 +54,11 @@ class HelpScreen(Dialog[None]):
         Binding("q", "cancel", "close", show=False),
     ]
 
-    def __init__(self, keymap: Keymap) -> None:
-        """`keymap` gives the keys that are in force."""
+    def __init__(self, keymap: Keymap, pads: Sequence[PadLine] = ()) -> None:
+        """`keymap` gives the keys that are in force, `pads` the other devices that have keys."""
         super().__init__()
         self._keymap = keymap
+        self._pads = pads
 
     def compose(self) -> ComposeResult:
         """Keys by group, then the panels."""
@@ -64,6 +67,8 @@ class HelpScreen(Dialog[None]):
             box.border_subtitle = "Escape closes"
             for group in Group:
                 yield Static(self._keys(group))
+            if self._pads:
+                yield Static(_devices(self._pads))
             yield Static(_panels())
             yield Static(_remarks())
 
@@ -80,6 +85,16 @@ def _entry(head: str, words: str, width: int) -> Content:
     first, *more = textwrap.wrap(words, WIDTH - width - 2)
     hanging = "".join(f"\n{' ' * (width + 2)}{line}" for line in more)
     return Content.assemble((f"{head:>{width}}  ", "bold"), (first + hanging, "$muted"))
+
+
+def _devices(pads: Sequence[PadLine]) -> Content:
+    lines = [Content.styled("Pedals and hotkeys", "$primary bold")]
+    for pad in pads:
+        lines.append(Content.assemble((pad.name, "bold")))
+        lines.append(_entry("", pad.keys, 3))
+        if pad.trouble:
+            lines.append(Content.styled(f"     {pad.trouble}", "$warning"))
+    return Content("\n").join([*lines, Content("")])
 
 
 def _panels() -> Content:

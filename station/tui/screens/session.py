@@ -18,9 +18,9 @@ from textual.worker import Worker
 
 from station.session.events import Leave, Note
 from station.session.snapshot import Counts, EpisodeMark, Phase, Snapshot
-from station.tui.actions import ACTIONS
+from station.tui.actions import ACTIONS, BY_ID
 from station.tui.attachment import Attachment, Line
-from station.tui.desk import Echo
+from station.tui.desk import Echo, Origin
 from station.tui.keymap import Keymap
 from station.tui.screens.base import StationScreen
 from station.tui.screens.evaluation import EvaluationScreen
@@ -184,13 +184,26 @@ class SessionScreen(StationScreen):
             "note": self._note,
             "leave": self._leave,
             "keys": self._attachment.take_keys,
-            "help": lambda: self.app.push_screen(HelpScreen(self._keymap)),
+            "help": lambda: self.app.push_screen(HelpScreen(self._keymap, self.app.pads.lines())),
             "points": lambda: self.app.push_screen(EvaluationScreen(self._attachment)),
         }
         if action in dialogs:
             dialogs[action]()
             return
         self._attachment.press(action)
+        self._show_call()
+
+    def press_from(self, action: str, origin: Origin, shown: Snapshot | None) -> None:
+        """One press of a pedal or hotkey; `shown` is what stood on the screen when it went down."""
+        if BY_ID[action].intent is None:
+            if self.app.screen is self:
+                self.action_press(action)
+            return
+        if action == "stop":
+            if self._attachment.desk is not None:
+                self._attachment.desk.tell_of_stop(origin)
+        else:
+            self._attachment.press(action, shown, origin)
         self._show_call()
 
     def on_key_chip_pressed(self, message: KeyChip.Pressed) -> None:

@@ -19,7 +19,7 @@ from station.session.events import (
     Void,
 )
 from station.session.snapshot import Counts, EpisodeMark, Phase
-from station.tui.desk import Desk, Fate
+from station.tui.desk import Desk, Fate, Origin
 from station.tui.keymap import default_keymap
 from tests.station.tui.fakes import FakeFeed, snapshot
 
@@ -71,6 +71,34 @@ def test_the_same_label_key_works_again_after_a_moment(desk: Desk, feed: FakeFee
         "online-000001",
         "online-000002",
     ]
+
+
+def test_one_press_that_two_devices_see_is_one_label(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+    desk.press("success", snapshot(episode="online-000001"))
+    clock.now += 0.4
+    assert desk.press("success", snapshot(episode="online-000002"), Origin(device="pedal")) is None
+    clock.now += 0.6
+    desk.press("success", snapshot(episode="online-000002"), Origin(device="pedal", key="KEY_C"))
+    assert [event.episode for event in feed.sent if isinstance(event, Label)] == [
+        "online-000001",
+        "online-000002",
+    ]
+    assert desk.echo is not None and str(desk.echo).startswith("KEY_C taken")
+
+
+def test_a_press_that_arrives_late_is_judged_by_when_the_key_went_down(
+    desk: Desk, feed: FakeFeed, clock: Clock
+) -> None:
+    desk.press("success", snapshot())
+    clock.now += 3.0
+    desk.press("success", snapshot(), Origin(device="pedal", time=clock.now - 2.9))
+    assert len(feed.sent) == 1
+
+
+def test_a_stop_is_never_taken_for_a_repeat(desk: Desk, feed: FakeFeed) -> None:
+    for device in ("", "pedal", "", "hotkeys"):
+        desk.press("stop", snapshot(), Origin(device=device))
+    assert feed.stops == 4
 
 
 def test_changing_ones_mind_at_once_is_not_taken_for_key_repeat(

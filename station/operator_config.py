@@ -1,0 +1,54 @@
+"""The operator's own file: which key, pedal or hotkey does what. What its tables mean is said where they are used.
+
+It is ``~/.config/station/config.toml``, or what STATION_CONFIG names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from station.errors import UsageError
+
+
+class KeyConfigError(UsageError):
+    """A table of the operator's file cannot be obeyed; the message says which line, why, and what to do."""
+
+
+def config_path() -> Path:
+    """Where the operator's config file is expected."""
+    named = os.environ.get("STATION_CONFIG")
+    return Path(named) if named else Path.home() / ".config" / "station" / "config.toml"
+
+
+def read_table(name: str, path: Path, *, example: str) -> dict[str, Any]:
+    """One table of the file, empty where there is none; `example` is a line that could stand in it.
+
+    Raises:
+        KeyConfigError: the file is not TOML, or the name stands for something else than a table.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get(name, {})
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise KeyConfigError(f"{path} is not readable as TOML: {error}. Correct that line.") from error
+    if not isinstance(table, dict):
+        raise KeyConfigError(
+            f"{path}: {name} must be a table. Write [{name}] and below it lines like {example}."
+        )
+    return table
+
+
+def checked_action(action: object, known: Iterable[str], path: Path) -> str:
+    """An action of the table by its name. Raises KeyConfigError with the nearest one."""
+    known = tuple(known)
+    if isinstance(action, str) and action in known:
+        return action
+    near = difflib.get_close_matches(str(action), known, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"The actions are {', '.join(known)}."
+    raise KeyConfigError(f"{path}: there is no action '{action}'. {hint}")
