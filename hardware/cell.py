@@ -71,6 +71,10 @@ class CellHealth:
     """camera -> s"""
     interventions: int = 0
     """Commands the limits changed so far."""
+    late: int = 0
+    """Waypoints of plans that were dropped because they were late, so far."""
+    stop_latency: float | None = None
+    """s from the newest stop to the last motion command after it; None before the first one, or while it brakes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +150,13 @@ class Cell(ABC):
     @abstractmethod
     def health(self) -> CellHealth:
         """Live telemetry."""
+
+    def recover(self) -> None:  # noqa: B027 - most cells have nothing to recover
+        """Clear device faults and start anew what has died, because the operator has read why and says so.
+
+        Raises:
+            CellError: a fault stays.
+        """
 
     def set_speed(self, speed: ClockSpeed) -> None:
         """Change the clock; raises CellError on a cell whose clock is the wall's."""

@@ -20,6 +20,8 @@ class StopLatch:
 
     def __init__(self, path: Path) -> None:
         """Open the latch at `path`, creating it unlatched."""
+        self.path = path
+        """Where others find it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -1,0 +1,1 @@
+"""The cell made of real devices: arms with their controllers, grippers, cameras, and the interlocks between them."""

@@ -1,0 +1,384 @@
+"""One or two arms with their grippers, and cameras, behind the contract of `hardware.cell`.
+
+The cell turns actions into timed plans, posts them to the arms' controllers, waits until poses are due, and tells what
+was really commanded then. It interpolates nothing and limits nothing: that happens in the controllers' processes, which
+go on braking when this one is gone. Every call that makes plans or waits for them is the heartbeat that they watch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from datasets.observation import FloatArray, Image, Observation
+from datasets.rotation import RotationError, action_to_pose, pose_to_action
+from hardware.cameras.process import CameraProcess
+from hardware.cell import (
+    Cell,
+    CellError,
+    CellHealth,
+    Check,
+    Layout,
+    NonFiniteCommandError,
+    StaleFrameError,
+    Step,
+    StoppedError,
+)
+from hardware.latch import StopLatch
+from hardware.plan import TimedPlan
+from hardware.robot import interlocks, placements
+from hardware.robot.process import ControllerProcess
+from hardware.robot.readings import commanded, stop_latency
+from hardware.robot.requests import Ask
+from hardware.robot.settings import RobotCellSettings
+from hardware.robot.team import Team
+from hardware.settings import ArmSettings
+from hardware.wire import MOST_WAYPOINTS, Report
+
+_SLICE = 0.01  # s between two looks at latch and controllers while waiting
+_SOON = 0.05  # s that a report of an instant that has passed may take
+_SMOOTHING = 0.1
+
+
+class RobotCell(Cell):
+    """A workplace of real devices. One thread calls it; everything that must not wait for that thread does not."""
+
+    def __init__(self, settings: RobotCellSettings, latch: StopLatch) -> None:
+        """Opens nothing."""
+        self.settings = settings
+        self.spec = settings.spec
+        self.cameras: dict[str, CameraProcess] = {}
+        """By name; empty while nothing is connected."""
+        self._latch = latch
+        self._team: Team | None = None
+        self._due: deque[tuple[float, FloatArray]] = deque()
+        self._recovering = False
+        self._period = 0.0
+        self._stepped_at: float | None = None
+
+    # --- beginning and end ----------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Start the processes and open the devices, all at the same time.
+
+        Raises:
+            CellError: a device does not answer; everything has been let go of.
+        """
+        try:
+            self._team = Team(self.settings, self._latch.path)
+            self._team.start()
+            self._launch_cameras()
+            self._team.connect(Ask.RECOVER if self._recovering else Ask.CONNECT)
+            for camera in self.cameras.values():
+                camera.wait_ready()
+        except CellError:
+            self.close()
+            raise
+        self._recovering = False
+
+    def close(self) -> None:
+        """Brake, let go of the devices, end the processes; safe to call twice."""
+        self._due.clear()
+        team, self._team = self._team, None
+        cameras, self.cameras = self.cameras, {}
+        if team is not None:
+            team.close()
+        for camera in cameras.values():
+            camera.close()
+
+    def recover(self) -> None:
+        """The operator has read what was wrong: clear faults, start anew what has died.
+
+        Raises:
+            CellError: a fault stays.
+        """
+        self._due.clear()
+        if self._team is None:
+            self._recovering = True
+            return
+        self._team.recover()
+        for camera in self.cameras.values():
+            if camera.status().pid is None:
+                camera.restart()
+
+    @property
+    def team(self) -> Team:
+        """The arms. Raises CellError while nothing is connected."""
+        if self._team is None:
+            raise CellError("The cell is not connected. Go on, or start the session again.")
+        return self._team
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """Who answered: arm, gripper or camera -> model, serial, firmware."""
+        seen = {name: camera.status().identity for name, camera in self.cameras.items()}
+        return {**self.team.identities, **seen}
+
+    def preflight(self) -> list[Check]:
+        """Limits, stop latch, controllers, vendor-side limits and cameras."""
+        checks = [*interlocks.limits_set(self.settings), self._armed()]
+        checks += interlocks.controllers_well(self.team.processes)
+        for name, limits in self.team.limits().items():
+            checks += interlocks.vendor_limits(name, limits)
+        return [*checks, *self._frames_fresh()]
+
+    # --- one control period ---------------------------------------------------------------------------------------
+
+    def observe(self) -> Observation:
+        """The newest frames and joint angles. Raises StaleFrameError, and CellError when an arm is not known."""
+        self.team.beat()
+        self._require_fresh_frames()
+        return self._observation()
+
+    def plan(self, actions: FloatArray) -> None:
+        """Post a plan [n, da] to all arms, its first pose due one control period from now.
+
+        Raises:
+            NonFiniteCommandError: it held NaN or infinity, or a rotation that is none; the arms have been braked.
+            StoppedError: the stop latch is set. CellError: wrong shape, or an arm cannot follow.
+        """
+        self.team.beat()
+        self._require_armed()
+        actions = self._checked(actions)
+        plans = self._plans(actions)
+        self.team.get_ready()
+        start = time.monotonic()
+        times = start + self.spec.dt * np.arange(1, len(actions) + 1, dtype=np.float64)
+        self.team.follow([replace(plan, time=times) for plan in plans])
+        self._due = deque(zip(times.tolist(), actions, strict=True))
+        self._stepped_at = start
+
+    def advance(self) -> Step | None:
+        """Wait until the next pose is due; None when the plan has run out.
+
+        Raises:
+            StoppedError, StaleFrameError, CellError: the arms have been braked.
+        """
+        self.team.beat()
+        self._require_going_on()
+        if not self._due:
+            return None
+        due, action = self._due[0]
+        self._wait_until(due)
+        self._require_fresh_frames()
+        self._due.popleft()
+        observation = self._observation()
+        sent, command_time = self._sent(due, action)
+        self._note_period()
+        return Step(observation=observation, action=action, sent=sent, command_time=command_time)
+
+    def brake(self) -> None:
+        """Drop the plan; the controllers decelerate to a hold by themselves."""
+        self._due.clear()
+        if self._team is not None:
+            self._team.brake()
+
+    # --- homing and scene -----------------------------------------------------------------------------------------
+
+    def begin_homing(self) -> None:
+        """Send the arms home. Raises StoppedError, and CellError when an arm cannot go."""
+        self.team.beat()
+        self._require_armed()
+        self._require(interlocks.limits_set(self.settings), "")
+        self._due.clear()
+        self.team.begin_homing()
+
+    def advance_homing(self) -> bool:
+        """Wait for about one control period; True once all arms are home. Raises StoppedError, CellError."""
+        until = time.monotonic() + self.spec.dt
+        while True:
+            self.team.beat()
+            self._require_armed()
+            if self.team.at_home():
+                return True
+            if time.monotonic() >= until:
+                return False
+            _pause(until)
+
+    def sample_layout(self, seed: int, purpose: str, ordinal: int) -> Layout:
+        """Places for the objects that [[cell.placements]] names."""
+        return placements.sample(self.settings.placements, seed, purpose, ordinal)
+
+    def layout_picture(self, layout: Layout) -> dict[str, Image]:
+        """The live pictures with a marker at every place; nothing where no placements are set."""
+        if not layout:
+            return {}
+        frames = {name: camera.newest() for name, camera in self.cameras.items()}
+        return placements.draw(layout, {name: frame.image for name, frame in frames.items() if frame})
+
+    def reset_scene(self, layout: Layout) -> None:
+        """The operator says that the scene is laid out: refuse the episode unless it is safe to start.
+
+        Raises:
+            CellError: an arm is not at home, a frame is too old, a device is in fault, or a limit is not set.
+        """
+        self.team.beat()
+        self._require(self._interlocks(), "Not started. ")
+
+    def health(self) -> CellHealth:
+        """Live telemetry."""
+        reports = self._team.reports if self._team else []
+        now = time.monotonic()
+        ages = {name: now - frame.time for name, camera in self.cameras.items() if (frame := camera.newest())}
+        return CellHealth(
+            achieved_hz=1.0 / self._period if self._period else 0.0,
+            frame_age=ages,
+            interventions=sum(report.interventions for report in reports),
+            late=sum(report.late for report in reports),
+            stop_latency=stop_latency(reports),
+        )
+
+    # --- plans ----------------------------------------------------------------------------------------------------
+
+    def _checked(self, actions: FloatArray) -> FloatArray:
+        plan = np.array(actions, dtype=np.float32)
+        if plan.ndim != 2 or plan.shape[1] != self.spec.da or not 0 < len(plan) <= MOST_WAYPOINTS:
+            raise CellError(
+                f"A plan has the shape {plan.shape}, this cell takes [1 .. {MOST_WAYPOINTS}, {self.spec.da}]. "
+                "Check the task's rotation, gripper and execute settings."
+            )
+        if not np.isfinite(plan).all():
+            self.brake()
+            raise NonFiniteCommandError(
+                "A plan held NaN or infinity. Nothing of it was sent, the arms were braked; check the policy."
+            )
+        return plan
+
+    def _plans(self, actions: FloatArray) -> list[TimedPlan]:
+        """One for each arm, not dated yet."""
+        size, plans = self.spec.action.arm_size, []
+        for first in range(0, self.spec.da, size):
+            try:
+                position, quaternion, gripper = action_to_pose(
+                    actions[:, first : first + size], self.spec.action
+                )
+            except RotationError as error:
+                self.brake()
+                raise NonFiniteCommandError(
+                    f"A planned pose is no pose; the arms were braked. {error}"
+                ) from error
+            plans.append(
+                TimedPlan(
+                    time=np.zeros(len(actions)),
+                    position=position,
+                    quaternion=quaternion,
+                    gripper=np.clip(gripper, 0.0, 1.0),
+                )
+            )
+        return plans
+
+    def _require_armed(self) -> None:
+        if self._latch.latched:
+            self.brake()
+            raise StoppedError("The stop latch is set; the arms were braked. Re-arm the stop to move again.")
+
+    def _require_going_on(self) -> None:
+        self._require_armed()
+        self.team.require_going_on(planned=bool(self._due))
+
+    def _require_fresh_frames(self) -> None:
+        for check in self._frames_fresh():
+            if not check.ok:
+                self.brake()
+                raise StaleFrameError(
+                    f"{check.name}: {check.detail}. The arms were braked. {check.remedy}".rstrip()
+                )
+
+    def _wait_until(self, due: float) -> None:
+        while time.monotonic() < due:
+            _pause(due)
+            self.team.beat()
+            self._require_going_on()
+
+    # --- what was seen and sent -----------------------------------------------------------------------------------
+
+    def _observation(self) -> Observation:
+        images, times = {}, {}
+        for name, camera in self.cameras.items():
+            frame = camera.newest()
+            if frame is None:
+                raise StaleFrameError(f"Camera {name} has delivered nothing yet. Look at the camera.")
+            images[name], times[name] = frame.image, frame.time
+        measured = [self._measured(arm) for arm in self.settings.arms]
+        return Observation(
+            images=images, proprioception=np.concatenate(measured), time=time.monotonic(), image_times=times
+        )
+
+    def _measured(self, arm: ArmSettings) -> FloatArray:
+        report = self.team.processes[arm.name].report()
+        if report is None or len(report.joints) != arm.joints:
+            raise CellError(f"{arm.name}: it is not known where it is. Look at the arm, then go on.")
+        gripper = [report.measured_gripper] if arm.gripper is not None else []
+        return np.array([*report.joints, *gripper], np.float32)
+
+    def _sent(self, due: float, action: FloatArray) -> tuple[FloatArray, float]:
+        """The action [da] that the controllers really commanded at an instant, and the instant that is known for."""
+        size, parts, times = self.spec.action.arm_size, [], []
+        for number, process in enumerate(self.team.processes.values()):
+            before, after = self._around(process, due)
+            position, quaternion, gripper, instant = commanded(before, after, due)
+            if not np.isfinite(position).all():
+                # nothing was commanded then: the arm stood where it was
+                position, quaternion, gripper = before.measured_position, before.measured_quaternion, 1.0
+            part = pose_to_action(position, quaternion, gripper, self.spec.action)
+            if self.settings.arms[number].gripper is None and self.spec.action.gripper:
+                part[-1] = action[size * (number + 1) - 1]
+            parts.append(part)
+            times.append(instant)
+        return np.concatenate(parts), min(times)
+
+    def _around(self, process: ControllerProcess, due: float) -> tuple[Report, Report]:
+        """The reports before and after an instant that has just passed."""
+        until = time.monotonic() + _SOON
+        while (found := process.reports_around(due)) is None and time.monotonic() < until:
+            time.sleep(0.5 / self.settings.controller_hz)
+        if found is not None:
+            return found
+        newest = process.report()
+        if newest is None:
+            raise CellError(f"{process.name}: its controller has said nothing yet. Go on when it does.")
+        return newest, newest
+
+    def _note_period(self) -> None:
+        now = time.monotonic()
+        if self._stepped_at is not None:
+            period = now - self._stepped_at
+            self._period += _SMOOTHING * (period - self._period) if self._period else period
+        self._stepped_at = now
+
+    # --- checks ---------------------------------------------------------------------------------------------------
+
+    def _armed(self) -> Check:
+        latched = self._latch.latched
+        return Check(
+            name="stop latch", ok=not latched, detail="set" if latched else "armed", remedy="Re-arm the stop."
+        )
+
+    def _interlocks(self) -> Iterator[Check]:
+        yield self._armed()
+        yield from interlocks.limits_set(self.settings)
+        yield from interlocks.controllers_well(self.team.processes)
+        yield from interlocks.at_home(self.settings, self.team.processes)
+        yield from self._frames_fresh()
+
+    def _frames_fresh(self) -> Iterator[Check]:
+        frames = {name: camera.newest() for name, camera in self.cameras.items()}
+        return interlocks.frames_fresh(self.cameras, frames, self.settings.safety.frame_age)
+
+    def _require(self, checks: Iterator[Check], refusal: str) -> None:
+        for check in checks:
+            if not check.ok:
+                raise CellError(f"{refusal}{check.name}: {check.detail}. {check.remedy}".rstrip())
+
+    def _launch_cameras(self) -> None:
+        self.cameras = {settings.name: CameraProcess(settings) for settings in self.settings.cameras}
+        for camera in self.cameras.values():
+            camera.launch()
+
+
+def _pause(until: float) -> None:
+    time.sleep(min(_SLICE, max(0.0, until - time.monotonic())))

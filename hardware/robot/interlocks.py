@@ -1,0 +1,91 @@
+"""What stands between a cell of real devices and its next motion, each as a check with its remedy.
+
+`safe_to_work` is asked before a session begins or goes on, `safe_to_start` before every episode. Both only look.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from hardware.arms.interface import LimitCheck
+from hardware.cameras.interface import Frame
+from hardware.cameras.process import CameraProcess
+from hardware.cell import Check
+from hardware.robot.process import ControllerProcess
+from hardware.robot.settings import RobotCellSettings
+from hardware.wire import Mode
+
+
+def limits_set(settings: RobotCellSettings) -> Iterator[Check]:
+    """Limits and home poses that only the user can know."""
+    missing = settings.safety.missing([arm.name for arm in settings.arms])
+    yield Check(
+        name="limits",
+        ok=not missing,
+        detail="set" if not missing else f"not set: {', '.join(missing)}",
+        remedy="Set them in [cell.safety] of the task file; nothing moves without them.",
+    )
+    for arm in settings.arms:
+        yield Check(
+            name=f"home pose of {arm.name}",
+            ok=bool(arm.home),
+            detail="set" if arm.home else "not set",
+            remedy=f"Set home, {arm.joints} joint angles in rad, in [[cell.arms]] of {arm.name}.",
+        )
+
+
+def controllers_well(processes: Mapping[str, ControllerProcess]) -> Iterator[Check]:
+    """Every controller runs, reports, and has no fault."""
+    for name, process in processes.items():
+        report = process.report()
+        if not process.alive or report is None:
+            detail, remedy = "its controller is silent", "Make sure that the arm stands, then go on."
+            yield Check(name=f"arm {name}", ok=False, detail=detail, remedy=remedy)
+            continue
+        faulty = report.mode in (Mode.FAULT, Mode.OFFLINE)
+        detail = report.text or ("in fault" if faulty else report.mode.name.lower())
+        yield Check(name=f"arm {name}", ok=not faulty and not report.text, detail=detail)
+
+
+def vendor_limits(name: str, limits: list[LimitCheck]) -> Iterator[Check]:
+    """The limits inside the arm's own controller."""
+    for limit in limits:
+        yield Check(name=f"{name} {limit.name}", ok=limit.ok, detail=limit.detail, remedy=limit.remedy)
+
+
+def frames_fresh(
+    cameras: Mapping[str, CameraProcess], frames: Mapping[str, Frame | None], limit: float
+) -> Iterator[Check]:
+    """Every camera delivers."""
+    now = time.monotonic()
+    for name, camera in cameras.items():
+        frame = frames[name]
+        age = now - frame.time if frame is not None else math.inf
+        detail = f"newest frame {age:.2f} s old" if frame is not None else "no frame yet"
+        error = camera.status().error if age > limit else ""
+        yield Check(
+            name=f"camera {name}",
+            ok=age <= limit,
+            detail=error or detail,
+            remedy="" if error else f"Look at the camera; the limit is {limit:.2f} s.",
+        )
+
+
+def at_home(settings: RobotCellSettings, processes: Mapping[str, ControllerProcess]) -> Iterator[Check]:
+    """Every arm stands at its home pose."""
+    tolerance = settings.safety.home_tolerance
+    for arm in settings.arms:
+        report = processes[arm.name].report()
+        known = report is not None and len(report.joints) == len(arm.home)
+        away = float(np.abs(report.joints - arm.home).max()) if report is not None and known else math.inf
+        standing = report is not None and not report.moving
+        yield Check(
+            name=f"{arm.name} at home",
+            ok=away <= tolerance and standing,
+            detail=f"{away:.3f} rad away" if known else "not known where it is",
+            remedy=f"Let it go home first; the limit is {tolerance:.3f} rad.",
+        )

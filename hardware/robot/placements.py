@@ -1,0 +1,56 @@
+"""Start layouts of a real scene: places drawn from a seeded schedule and shown over the live picture.
+
+Nobody but the operator can lay a real scene out; this says how, and where each object is to lie. Knows no camera.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from datasets.observation import Image
+from datasets.randomness import stream
+from hardware.cell import Layout
+from hardware.robot.settings import PlacementSettings
+
+_COLOURS = ((255, 140, 0), (0, 200, 120), (80, 140, 255), (230, 80, 200))
+
+
+def sample(placements: Sequence[PlacementSettings], seed: int, purpose: str, ordinal: int) -> Layout:
+    """A place for every object: {name: {camera, across, down, turn}}, shares of the picture and rad."""
+    rng = stream(seed, purpose, ordinal)
+    return {
+        placement.name: {
+            "camera": placement.camera,
+            "across": float(rng.uniform(placement.left, placement.right)),
+            "down": float(rng.uniform(placement.top, placement.bottom)),
+            "turn": float(rng.uniform(-placement.turn, placement.turn)),
+        }
+        for placement in placements
+    }
+
+
+def draw(layout: Layout, pictures: Mapping[str, Image]) -> dict[str, Image]:
+    """The pictures with a marker at every place: a ring, and a line in the object's direction."""
+    shown = {name: picture.copy() for name, picture in pictures.items()}
+    for colour, (_, place) in zip(_repeated(len(layout)), layout.items(), strict=True):
+        if place["camera"] in shown:
+            _mark(shown[place["camera"]], place["across"], place["down"], place["turn"], colour)
+    return shown
+
+
+def _mark(picture: Image, across: float, down: float, turn: float, colour: tuple[int, int, int]) -> None:
+    height, width = picture.shape[:2]
+    radius = max(3, min(height, width) // 12)
+    centre = round(across * (width - 1)), round(down * (height - 1))
+    reach = np.array([math.sin(turn), -math.cos(turn)]) * 2.0 * radius
+    tip = round(centre[0] + reach[0]), round(centre[1] + reach[1])
+    cv2.circle(picture, centre, radius, colour, 2)
+    cv2.line(picture, centre, tip, colour, 2)
+
+
+def _repeated(count: int) -> list[tuple[int, int, int]]:
+    return [_COLOURS[number % len(_COLOURS)] for number in range(count)]

@@ -1,0 +1,246 @@
+"""The controller of one arm as the cell sees it: a process that can be killed, orders down, reports up.
+
+The process is `hardware.robot.worker`. Orders and heartbeats are written to shared memory and reports read from it, so
+neither end ever waits for the other; requests wait for their answer, and are made while the arm stands.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from hardware.arms.interface import ArmError, ArmFaultError
+from hardware.cell import StoppedError
+from hardware.controller import ControllerSettings
+from hardware.mailbox import Heartbeat, Mailbox
+from hardware.plan import TimedPlan
+from hardware.robot.neighbour import BaseChange
+from hardware.robot.requests import (
+    ORDER_SLOTS,
+    REPORT_SLOTS,
+    Ask,
+    NeighbourLink,
+    Reply,
+    Request,
+    Setup,
+)
+from hardware.settings import ArmSettings
+from hardware.wire import ORDER_SIZE, REPORT_SIZE, Order, Report
+
+_SILENT_AFTER = 0.25
+"""s without a report after which a controller counts as hung; a parked one reports every 0.05 s."""
+_STARTING = 10.0  # s that an interpreter gets to come up
+_CONNECTING = 30.0  # s, with a gripper that has to activate
+_ANSWERING = 8.0  # s; a recovery takes some
+_LEAVING = 5.0  # s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    """Another arm of the cell, to be kept clear of."""
+
+    process: ControllerProcess
+    change: BaseChange
+    radius: float
+
+
+class ControllerProcess:
+    """One arm's controller in a process of its own; `start`, then requests and orders, `close` at the end."""
+
+    def __init__(self, arm: ArmSettings, settings: ControllerSettings, latch: Path) -> None:
+        """Nothing is started."""
+        self.arm = arm
+        self._settings = settings
+        self._latch = latch
+        self._orders = Mailbox(size=ORDER_SIZE, slots=ORDER_SLOTS)
+        self._reports = Mailbox(size=REPORT_SIZE, slots=REPORT_SLOTS)
+        self._heartbeat = Heartbeat()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: Connection | None = None
+        self._number = 0
+        self._busy_until = self._started = 0.0
+
+    @property
+    def name(self) -> str:
+        """As the task file calls the arm."""
+        return self.arm.name
+
+    @property
+    def pid(self) -> int | None:
+        """The process, None when there is none."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self, others: Sequence[Other] = ()) -> None:
+        """Start the process, ending one that runs; the arm is connected by a request."""
+        self.kill()
+        ours, theirs = socket.socketpair()
+        reports = [other.process._reports.descriptor for other in others]
+        inherited = [
+            theirs.fileno(),
+            *reports,
+            self._orders.descriptor,
+            self._reports.descriptor,
+            self._heartbeat.descriptor,
+        ]
+        with theirs:
+            # a fresh interpreter in a session of its own: it loads no torch, and no Ctrl-C reaches it
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "hardware.robot.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=inherited,
+                start_new_session=True,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+                },
+            )
+        self._socket = Connection(ours.detach())
+        self._started = time.monotonic()
+        self._busy_until = self._started + _STARTING
+        links = [
+            NeighbourLink(descriptor=descriptor, change=other.change, radius=other.radius)
+            for descriptor, other in zip(reports, others, strict=True)
+        ]
+        self._socket.send(self._setup(tuple(links)))
+
+    def request(self, ask: Ask, timeout: float = 0.0) -> Any:
+        """Ask and wait. Raises ArmError, StoppedError, as the controller says."""
+        self.ask(ask)
+        return self.answer(timeout or (_CONNECTING if ask is Ask.CONNECT else _ANSWERING))
+
+    def ask(self, ask: Ask) -> None:
+        """Ask without waiting; `answer` must follow. Raises ArmError when there is nobody to ask."""
+        self.require_alive()
+        self._number += 1
+        self._busy_until = time.monotonic() + _CONNECTING
+        try:
+            self._connection.send(Request(number=self._number, ask=ask))
+        except OSError as error:
+            raise ArmError(self._gone()) from error
+
+    def answer(self, timeout: float = _ANSWERING) -> Any:
+        """Wait for the answer to the last `ask`. Raises ArmError, ArmFaultError, StoppedError."""
+        until = time.monotonic() + timeout
+        try:
+            while self._connection.poll(max(0.0, until - time.monotonic())):
+                reply: Reply = self._connection.recv()
+                if reply.number == self._number:
+                    self._busy_until = 0.0
+                    return _value(reply)
+        except (EOFError, OSError) as error:
+            raise ArmError(self._gone()) from error
+        raise ArmError(f"{self.name}: its controller does not answer. {_REMEDY}")
+
+    def post(self, plan: TimedPlan | None) -> int:
+        """Order the arm to follow a plan, or to hold; the order's number."""
+        return self._orders.post(Order(plan=plan, given=time.monotonic()).encode())
+
+    def beat(self, now: float) -> None:
+        """The loop that makes plans is alive."""
+        self._heartbeat.beat(now)
+
+    def report(self) -> Report | None:
+        """The newest; None before the first."""
+        found = self._reports.newest()
+        return Report.decode(found[1]) if found else None
+
+    def reports_around(self, instant: float) -> tuple[Report, Report] | None:
+        """The last report before an instant and the first one after it; None where they are not there (any more)."""
+        later: Report | None = None
+        for number in range(self._reports.count, 0, -1):
+            data = self._reports.read(number)
+            if data is None:
+                return None
+            report = Report.decode(data)
+            if report.time <= instant:
+                return (report, later) if later else None
+            later = report
+        return None
+
+    def require_alive(self) -> None:
+        """Raises ArmError when the process is gone or hangs."""
+        if self.pid is None:
+            raise ArmError(self._gone())
+        if not self.alive:
+            raise ArmError(f"{self.name}: its controller has been silent for {self.silence:.1f} s. {_REMEDY}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs and reports."""
+        now = time.monotonic()
+        return self.pid is not None and (self.silence < _SILENT_AFTER or now < self._busy_until)
+
+    @property
+    def silence(self) -> float:
+        """s since the newest report, or since the start where there is none yet."""
+        report = self.report()
+        return time.monotonic() - max(self._started, report.time if report else 0.0)
+
+    def kill(self) -> None:
+        """End the process at once, if there is one; what the arm does then is up to its own controller."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def close(self) -> None:
+        """Brake, let go of the devices and end; safe to call twice."""
+        if self._process is not None and self._socket is not None:
+            # the end of the line is the order to leave
+            self._socket.close()
+            self._socket = None
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVING)
+        self.kill()
+
+    def release(self) -> None:
+        """Let go of the shared memory; nothing can be started any more."""
+        for part in (self._orders, self._reports, self._heartbeat):
+            part.close()
+
+    @property
+    def _connection(self) -> Connection:
+        if self._socket is None:
+            raise ArmError(self._gone())
+        return self._socket
+
+    def _setup(self, links: tuple[NeighbourLink, ...]) -> Setup:
+        return Setup(
+            arm=self.arm,
+            settings=self._settings,
+            latch=self._latch,
+            orders=self._orders.descriptor,
+            reports=self._reports.descriptor,
+            heartbeat=self._heartbeat.descriptor,
+            neighbours=links,
+        )
+
+    def _gone(self) -> str:
+        code = self._process.poll() if self._process else None
+        how = f" (it ended with code {code})" if code is not None else ""
+        return f"{self.name}: its controller is not running{how}. {_REMEDY}"
+
+
+_REMEDY = "Make sure that the arm stands, then go on: the controller is started anew."
+
+
+def _value(reply: Reply) -> Any:
+    if reply.fault is not None:
+        raise ArmFaultError(reply.fault)
+    if reply.stopped:
+        raise StoppedError(reply.error)
+    if reply.error:
+        raise ArmError(reply.error)
+    return reply.value

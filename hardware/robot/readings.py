@@ -1,0 +1,72 @@
+"""What the reports of controllers mean to a session: what was commanded, why an arm does not go on, how it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hardware.cell import CellError, StoppedError
+from hardware.plan import Vector
+from hardware.quaternion import Quaternion, turn_between, turned
+from hardware.wire import Cause, Mode, Report
+
+_WHY = {
+    Cause.HEARTBEAT: "the loop that makes plans was silent for longer than [cell.safety] heartbeat allows",
+    Cause.SUSPENDED: "its own control loop was held up",
+    Cause.HOLD: "its plan was replaced by a hold",
+    Cause.LEAVING: "its controller is being closed",
+}
+
+
+def follows(report: Report | None) -> bool:
+    """Whether this arm takes plans now."""
+    return report is not None and report.mode is Mode.SERVO
+
+
+def troubled(report: Report | None) -> bool:
+    """Whether this arm needs to be recovered, or to be connected."""
+    return report is None or bool(report.text) or report.mode in (Mode.FAULT, Mode.OFFLINE)
+
+
+def end_of(name: str, report: Report) -> CellError:
+    """Why an arm does not go on, in words."""
+    if report.cause is Cause.STOP:
+        return StoppedError(
+            f"{name}: the stop latch was set; the arm was braked. Re-arm the stop to move again."
+        )
+    if report.text:
+        return CellError(report.text)
+    why = _WHY.get(report.cause, "its controller let go of it")
+    return CellError(f"{name}: the arm was braked: {why}. Look that all is well, then go on.")
+
+
+def commanded(before: Report, after: Report, instant: float) -> tuple[Vector, Vector, float, float]:
+    """Position m [3], quaternion [4] and gripper commanded at an instant between two reports.
+
+    The fourth is the instant that this is true for: the nearest of theirs where the asked one is not between them.
+    """
+    span = after.time - before.time
+    share = min(1.0, max(0.0, (instant - before.time) / span)) if span > 0.0 else 0.0
+    if not np.isfinite(after.position).all():
+        share = 0.0
+    position = before.position + share * (after.position - before.position)
+    start = _quaternion(before)
+    x, y, z = turn_between(start, _quaternion(after))
+    quaternion = np.array(turned((share * x, share * y, share * z), start))
+    gripper = before.gripper + share * (after.gripper - before.gripper)
+    return position, quaternion, gripper, before.time + share * span
+
+
+def stop_latency(reports: Sequence[Report]) -> float | None:
+    """s from the newest stop to the last motion command after it, of the slowest arm; None while one moves."""
+    stops = [report.stop_since for report in reports if report.stop_since]
+    if not stops or any(report.moving for report in reports):
+        return None
+    newest = max(stops)
+    return max(0.0, *(report.last_motion - newest for report in reports))
+
+
+def _quaternion(report: Report) -> Quaternion:
+    x, y, z, w = (float(number) for number in report.quaternion)
+    return x, y, z, w

@@ -1,0 +1,91 @@
+"""Questions that wait for an answer, between a cell and the controller of one arm: connect, recover, go home, ...
+
+They go through a socket, one at a time, and are small; the end of the line is the order to brake, let
+go of the devices and end. Whatever must never wait goes through shared memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from hardware.arms.interface import ArmFault
+from hardware.controller import ControllerSettings
+from hardware.robot.neighbour import BaseChange
+from hardware.settings import ArmSettings
+
+
+class Ask(StrEnum):
+    """What can be asked."""
+
+    CONNECT = "connect"
+    """Open the devices: `Identities`."""
+    LIMITS = "limits"
+    """The vendor-side limits: list of LimitCheck."""
+    FOLLOW = "follow"
+    """Get ready to follow plans."""
+    HOME = "home"
+    """Begin to go home; a report says when the arm is there."""
+    RECOVER = "recover"
+    """Clear faults, as a deliberate act of the operator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identities:
+    """Who answers."""
+
+    arm: str
+    """Model, serial, firmware."""
+    gripper: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One question."""
+
+    number: int
+    ask: Ask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """Its answer."""
+
+    number: int
+    value: Any = None
+    error: str = ""
+    """Why not; empty when all is well."""
+    stopped: bool = False
+    """Not, because the stop latch is set."""
+    fault: ArmFault | None = None
+    """The device's own words, where it has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighbourLink:
+    """Another arm's reports."""
+
+    descriptor: int
+    change: BaseChange
+    radius: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Everything that a controller's process is told at its start."""
+
+    arm: ArmSettings
+    settings: ControllerSettings
+    latch: Path
+    orders: int
+    reports: int
+    heartbeat: int
+    """Descriptors of the shared memory, inherited."""
+    neighbours: tuple[NeighbourLink, ...] = ()
+
+
+ORDER_SLOTS = 4
+REPORT_SLOTS = 1024
+"""Five seconds of reports at 200 Hz: what a cell may be late in reading them."""

@@ -1,0 +1,105 @@
+"""A cell of real devices as it stands in a task file; what each device needs stands in its driver's file."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from datasets.settings import Settings
+from datasets.spec import ActionSpec, DataSpec
+from hardware.cameras.settings import DeviceCameraSettings
+from hardware.safety import SafetySettings
+from hardware.settings import ArmSettings, CellSettings
+
+
+class PlacementSettings(Settings):
+    """Where an object may lie at the start of an episode, to be drawn over a camera's picture."""
+
+    name: str = Field(min_length=1)
+    """What the object is called."""
+    camera: str
+    """The camera in whose picture the place is shown."""
+    left: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Left border of the places, as a share of the picture's width."""
+    right: float = Field(default=0.75, ge=0.0, le=1.0)
+    """Right border, as a share of the picture's width."""
+    top: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Upper border, as a share of the picture's height."""
+    bottom: float = Field(default=0.75, ge=0.0, le=1.0)
+    """Lower border, as a share of the picture's height."""
+    turn: float = Field(default=0.0, ge=0.0, le=3.15)
+    """Half the range of its direction, rad, about the picture's upward direction."""
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.left > self.right or self.top > self.bottom:
+            raise ValueError("left must not be beyond right, and top not below bottom")
+        return self
+
+
+class RobotCellSettings(CellSettings):
+    """A workplace of real devices: one or two arms with their grippers, and up to four cameras."""
+
+    kind: Literal["robot"] = "robot"
+    """``simulated`` for the embedded cell, ``robot`` for real arms, grippers and cameras."""
+    controller_hz: int = Field(default=200, ge=100, le=250)
+    """How often each arm gets a command, Hz."""
+    park_after: float = Field(default=2.0, ge=0.5, le=60.0)
+    """An arm that has nothing to do for so long, s, is parked: nothing is sent to it and it holds by itself."""
+    suspended_after: float = Field(default=0.1, ge=0.02, le=1.0)
+    """A gap, s, in an arm's own control loop after which its motion is not gone on with."""
+    tracking_error: float = Field(default=0.1, ge=0.005, le=0.5)
+    """How far, m, an arm may be from where it was commanded to be before it is stopped."""
+    home_opening: float | None = Field(default=1.0, ge=0.0, le=1.0)
+    """How far grippers open on the way home, 0 closed to 1 open."""
+    arms: tuple[ArmSettings, ...] = Field(min_length=1, max_length=2)
+    """The arms, in the order in which they stand in actions."""
+    cameras: tuple[DeviceCameraSettings, ...] = Field(min_length=1, max_length=4)
+    """The cameras, in the order in which they are recorded."""
+    safety: SafetySettings = SafetySettings()
+    """What the arms may do."""
+    placements: tuple[PlacementSettings, ...] = ()
+    """Where the objects of the scene may start; none: the operator lays them out as he likes."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        for what, names in (
+            ("arms", [arm.name for arm in self.arms]),
+            ("cameras", [camera.name for camera in self.cameras]),
+            ("placements", [placement.name for placement in self.placements]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"two of the {what} have the same name ({', '.join(names)}); rename one")
+        for arm in self.arms:
+            if arm.home and len(arm.home) != arm.joints:
+                raise ValueError(
+                    f"home of {arm.name} has {len(arm.home)} angles, the arm {arm.joints} joints"
+                )
+        known = [camera.name for camera in self.cameras]
+        for placement in self.placements:
+            if placement.camera not in known:
+                raise ValueError(
+                    f"the placement of {placement.name} is for camera '{placement.camera}'; "
+                    f"there are {', '.join(known)}"
+                )
+        return self
+
+    @property
+    def spec(self) -> DataSpec:
+        """What one step of this cell looks like: joint angles and gripper of every arm, its pose commanded."""
+        return DataSpec(
+            cameras=tuple(camera.spec for camera in self.cameras),
+            proprioception=tuple(name for arm in self.arms for name in self._measured(arm)),
+            action=ActionSpec(
+                arms=len(self.arms),
+                rotation=self.rotation,
+                gripper=any(arm.gripper is not None for arm in self.arms),
+            ),
+            control_hz=float(self.control_hz),
+        )
+
+    def _measured(self, arm: ArmSettings) -> list[str]:
+        prefix = f"{arm.name}_" if len(self.arms) > 1 else ""
+        joints = [f"{prefix}joint_{number}" for number in range(1, arm.joints + 1)]
+        return [*joints, f"{prefix}gripper"] if arm.gripper is not None else joints

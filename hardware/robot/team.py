@@ -1,0 +1,212 @@
+"""The controllers of a cell's arms, as one: started, asked, ordered and watched together.
+
+What is wrong with one arm brakes all. Makes no plan and knows no camera.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from hardware.arms.interface import LimitCheck
+from hardware.cell import CellError
+from hardware.controller import ControllerSettings
+from hardware.plan import TimedPlan
+from hardware.robot.neighbour import BaseChange
+from hardware.robot.process import ControllerProcess, Other
+from hardware.robot.readings import end_of, follows, troubled
+from hardware.robot.requests import Ask, Identities
+from hardware.robot.settings import RobotCellSettings
+from hardware.settings import ArmSettings
+from hardware.wire import Mode, Report
+
+_CALM = 0.5  # s; an arm that had an order within this time has not been parked
+_CONNECTING = 30.0  # s, with a gripper that has to activate
+
+
+class Team:
+    """One or two arms."""
+
+    def __init__(self, settings: RobotCellSettings, latch: Path) -> None:
+        """Make the shared memory; `start` starts the processes."""
+        self.identities: dict[str, str] = {}
+        """Who answered: arm or gripper -> model, serial, firmware."""
+        self._settings = settings
+        self._processes = {
+            arm.name: ControllerProcess(arm, _controller_settings(settings, arm), latch)
+            for arm in settings.arms
+        }
+        self._orders: dict[str, int] = {}
+        self._ordered_at = 0.0
+        self._to_home: deque[str] = deque()
+        self._homings = 0
+
+    @property
+    def processes(self) -> Mapping[str, ControllerProcess]:
+        """By the name of their arm, in the order of the task file."""
+        return self._processes
+
+    @property
+    def reports(self) -> list[Report]:
+        """The newest of each arm that has reported."""
+        return [report for process in self._processes.values() if (report := process.report())]
+
+    def start(self) -> None:
+        """Start all processes; nothing is connected."""
+        for name in self._processes:
+            self._start(name)
+
+    def connect(self, ask: Ask) -> None:
+        """Connect all arms at the same time; with `Ask.RECOVER` faults are cleared first. Raises CellError."""
+        self._hear(self._processes, ask)
+
+    def close(self) -> None:
+        """Brake, let go, end."""
+        for process in self._processes.values():
+            process.close()
+        for process in self._processes.values():
+            process.release()
+
+    def recover(self) -> None:
+        """Start anew what is dead or hangs, and clear the faults of the others. Raises CellError when one stays."""
+        gone = [name for name, process in self._processes.items() if not process.alive]
+        faulty = [
+            name
+            for name, process in self._processes.items()
+            if name not in gone and troubled(process.report())
+        ]
+        for name in gone:
+            self._start(name)
+        self._hear(gone, Ask.CONNECT)
+        self._hear(faulty, Ask.RECOVER)
+
+    def limits(self) -> dict[str, list[LimitCheck]]:
+        """Vendor-side limits of the arms that can be asked now."""
+        found = {}
+        for name, process in self._processes.items():
+            report = process.report()
+            if process.alive and report is not None and report.mode is Mode.PARKED:
+                found[name] = process.request(Ask.LIMITS)
+        return found
+
+    # --- motion ---------------------------------------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """The loop that makes plans is alive."""
+        now = time.monotonic()
+        for process in self._processes.values():
+            process.beat(now)
+
+    def get_ready(self) -> None:
+        """Arms that were parked get ready to follow, all at the same time. Raises CellError, StoppedError."""
+        recently = time.monotonic() - self._ordered_at < min(_CALM, 0.5 * self._settings.park_after)
+        self._hear(
+            [
+                name
+                for name, process in self._processes.items()
+                if not (recently and follows(process.report()))
+            ],
+            Ask.FOLLOW,
+        )
+
+    def follow(self, plans: Sequence[TimedPlan]) -> None:
+        """One plan for each arm."""
+        pairs = zip(self._processes.items(), plans, strict=True)
+        self._orders = {name: process.post(plan) for (name, process), plan in pairs}
+        self._ordered_at = time.monotonic()
+
+    def brake(self) -> None:
+        """Decelerate and hold, wherever they were going."""
+        self._to_home.clear()
+        self._orders = {name: process.post(None) for name, process in self._processes.items()}
+        self._ordered_at = time.monotonic()
+
+    def require_going_on(self, *, planned: bool) -> None:
+        """Look whether any arm is in fault, or has dropped what is `planned`.
+
+        Raises:
+            StoppedError, CellError: one is; all have been braked.
+        """
+        for name, process in self._processes.items():
+            try:
+                process.require_alive()
+            except CellError:
+                self.brake()
+                raise
+            report = process.report()
+            if report is None:
+                continue
+            dropped = planned and report.dropped >= self._orders.get(name, 0) > 0
+            if report.mode is Mode.FAULT or dropped:
+                self.brake()
+                raise end_of(name, report)
+
+    # --- homing ---------------------------------------------------------------------------------------------------
+
+    def begin_homing(self) -> None:
+        """One after another: the vendors' planners do not know of each other. Raises CellError, StoppedError."""
+        self._to_home = deque(self._processes)
+        self._send_next_home()
+
+    def at_home(self) -> bool:
+        """Whether all have arrived; sends the next one. Raises CellError, StoppedError when one does not go on."""
+        if self._to_home and self._has_arrived(self._processes[self._to_home[0]]):
+            self._to_home.popleft()
+            if self._to_home:
+                self._send_next_home()
+        return not self._to_home
+
+    def _send_next_home(self) -> None:
+        process = self._processes[self._to_home[0]]
+        report = process.report()
+        self._homings = report.homings if report else 0
+        process.request(Ask.HOME)
+
+    def _has_arrived(self, process: ControllerProcess) -> bool:
+        process.require_alive()
+        report = process.report()
+        if report is None or report.mode in (Mode.HOMING, Mode.SERVO):
+            return False
+        if report.homings > self._homings:
+            return True
+        self.brake()
+        raise end_of(process.name, report)
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    def _start(self, name: str) -> None:
+        own, radius = self._processes[name].arm, self._settings.safety.radius
+        others = [process for process in self._processes.values() if process.name != name]
+        self._processes[name].start(
+            [
+                Other(process=other, change=BaseChange.between(other.arm, own), radius=radius)
+                for other in others
+                if radius is not None
+            ]
+        )
+
+    def _hear(self, names: Iterable[str], ask: Ask) -> None:
+        """Ask all, then wait for all."""
+        asked = [*names]
+        for name in asked:
+            self._processes[name].ask(ask)
+        for name in asked:
+            answer = self._processes[name].answer(_CONNECTING)
+            if isinstance(answer, Identities):
+                self.identities[name] = answer.arm
+                if answer.gripper:
+                    self.identities[f"{name} gripper"] = answer.gripper
+
+
+def _controller_settings(settings: RobotCellSettings, arm: ArmSettings) -> ControllerSettings:
+    return ControllerSettings(
+        safety=settings.safety,
+        hz=settings.controller_hz,
+        park_after=settings.park_after,
+        suspended_after=settings.suspended_after,
+        tracking_error=settings.tracking_error,
+        home=arm.home,
+        home_opening=settings.home_opening,
+    )

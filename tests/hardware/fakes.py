@@ -1,0 +1,301 @@
+"""An arm, a gripper and a camera without hardware, and a switchboard on which a test breaks them while they run.
+
+They are drivers like any other: a task file names them as `tests.hardware.fakes:FakeArmSettings`, and they live in the
+controller's or the camera's process. The switchboard is a file that all of them map.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from hardware.arms.interface import (
+    Arm,
+    ArmFault,
+    ArmFaultError,
+    ArmIdentity,
+    ArmLinkError,
+    ArmState,
+    LimitCheck,
+)
+from hardware.cameras.interface import Camera, CameraError, Frame
+from hardware.cameras.settings import DeviceCameraSettings
+from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
+from hardware.plan import Command, Vector
+from hardware.settings import ArmSettings, GripperSettings
+
+HOME = (0.4, 0.0, 0.3, 0.0, 0.0, 0.0)
+"""The fake arm's joints are its position and the rotation vector of its tool relative to pointing down."""
+DOWN = Rotation.from_quat((1.0, 0.0, 0.0, 0.0))
+HOMING_SPEED = 0.5  # joint units per second
+
+
+class Switch(IntEnum):
+    """What a test can turn on, and what it can read."""
+
+    FAULT = 0
+    """The arm reports a fault until it is recovered."""
+    LINK = 1
+    """Nothing is heard of the arm."""
+    STUCK = 2
+    """The arm does not follow."""
+    STUBBORN = 3
+    """The fault stays when it is recovered."""
+    GRIPPER_LINK = 4
+    CAMERA = 5
+    """Cameras deliver nothing."""
+    UNSAFE = 6
+    """A vendor-side limit is not set."""
+    SLOW_GRIPPER = 7
+    """Every word with the gripper takes so long, s."""
+    COMMANDS = 8
+    """Counts what was sent to the arm."""
+    STOPS = 9
+    """Counts the vendor's stops."""
+    OPENING = 10
+    """How far open the gripper was told to be, m."""
+
+
+class Switchboard:
+    """Numbers in a file."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            np.zeros(len(Switch)).tofile(path)
+        self._numbers = np.memmap(path, np.float64, "r+")
+
+    def __getitem__(self, switch: Switch) -> float:
+        return float(self._numbers[switch])
+
+    def __setitem__(self, switch: Switch, value: float) -> None:
+        self._numbers[switch] = value
+
+
+class FakeArmSettings(ArmSettings):
+    """A fake arm."""
+
+    driver: str = "tests.hardware.fakes:FakeArmSettings"
+    joints: int = 6
+    home: tuple[float, ...] = HOME
+    switchboard: Path
+
+    def build(self) -> Arm:
+        return FakeArm(self)
+
+
+class FakeArm(Arm):
+    """Is where the newest command says."""
+
+    def __init__(self, settings: FakeArmSettings) -> None:
+        self.name = settings.name
+        self._board = Switchboard(settings.switchboard)
+        self._joints = np.array(HOME)
+        self._joints[0] += 0.05
+        self._servo = False
+        self._homing: tuple[float, Vector, Vector] | None = None
+
+    def connect(self) -> ArmIdentity:
+        self._require()
+        return ArmIdentity(model="fake", serial="F1", firmware="1.0", joints=6)
+
+    def close(self) -> None:
+        self._servo = False
+
+    def limits(self) -> list[LimitCheck]:
+        unsafe = bool(self._board[Switch.UNSAFE])
+        return [
+            LimitCheck(
+                name="collision sensitivity",
+                ok=not unsafe,
+                detail="not set" if unsafe else "3",
+                remedy="Set collision_sensitivity.",
+            )
+        ]
+
+    def state(self) -> ArmState:
+        if self._board[Switch.LINK]:
+            raise ArmLinkError(f"{self.name}: nothing heard for 0.3 s. Check its cable.")
+        return ArmState(
+            time=time.monotonic(),
+            position=self._joints[:3].copy(),
+            quaternion=(DOWN * Rotation.from_rotvec(self._joints[3:])).as_quat(),
+            joints=self._joints.copy(),
+            fault=self._fault() if self._board[Switch.FAULT] else None,
+        )
+
+    def begin_servo(self) -> None:
+        self._require()
+        self._homing, self._servo = None, True
+
+    def servo(self, command: Command) -> None:
+        self._require()
+        assert self._servo, "servo without begin_servo"
+        self._board[Switch.COMMANDS] += 1
+        if not self._board[Switch.STUCK]:
+            self._joints[:3] = command.position
+            self._joints[3:] = (DOWN.inv() * Rotation.from_quat(command.quaternion)).as_rotvec()
+
+    def begin_home(self, joints: Vector) -> None:
+        self._require()
+        self._servo = False
+        self._homing = (time.monotonic(), self._joints.copy(), joints)
+
+    def home_reached(self) -> bool:
+        self._require()
+        assert self._homing is not None
+        begun, start, goal = self._homing
+        way = float(np.abs(goal - start).max())
+        share = 1.0 if way == 0.0 else min(1.0, HOMING_SPEED * (time.monotonic() - begun) / way)
+        self._joints = start + share * (goal - start)
+        return share == 1.0
+
+    def stop(self) -> None:
+        self._board[Switch.STOPS] += 1
+        self._servo, self._homing = False, None
+
+    def recover(self) -> None:
+        if self._board[Switch.STUBBORN]:
+            raise ArmFaultError(self._fault())
+        self._board[Switch.FAULT] = 0.0
+
+    def _require(self) -> None:
+        if self._board[Switch.LINK]:
+            raise ArmLinkError(f"{self.name}: nothing heard for 0.3 s. Check its cable.")
+        if self._board[Switch.FAULT]:
+            raise ArmFaultError(self._fault())
+
+    def _fault(self) -> ArmFault:
+        return ArmFault(
+            arm=self.name, code="C31", text="Collision caused abnormal current", remedy="Free the arm."
+        )
+
+
+class FakeGripperSettings(GripperSettings):
+    """A fake gripper."""
+
+    driver: str = "tests.hardware.fakes:FakeGripperSettings"
+    switchboard: Path
+
+    def build(self, arm: ArmSettings) -> Gripper:
+        return FakeGripper(f"{arm.name} {self.name}", self.switchboard)
+
+
+class FakeGripper(Gripper):
+    """Is as wide as it was told."""
+
+    max_width = 0.08
+
+    def __init__(self, name: str, board: Path) -> None:
+        self.name = name
+        self._board = Switchboard(board)
+        self._width = self.max_width
+
+    def connect(self) -> str:
+        self._speak()
+        return "fake gripper"
+
+    def close(self) -> None:
+        pass
+
+    def move(self, width: float) -> None:
+        self._speak()
+        self._width = self._board[Switch.OPENING] = width
+
+    def state(self) -> GripperState:
+        self._speak()
+        return GripperState(time=time.monotonic(), width=self._width, grasp=Grasp.NOTHING)
+
+    def recover(self) -> None:
+        self._speak()
+
+    def _speak(self) -> None:
+        time.sleep(self._board[Switch.SLOW_GRIPPER])
+        if self._board[Switch.GRIPPER_LINK]:
+            raise GripperError(f"{self.name}: no answer. Check its cable.")
+
+
+class FakeCameraSettings(DeviceCameraSettings):
+    """A fake camera."""
+
+    driver: str = "tests.hardware.fakes:FakeCameraSettings"
+    height: int = 32
+    width: int = 32
+    fps: float = 50.0
+    switchboard: Path
+
+    def build(self) -> Camera:
+        return FakeCamera(self)
+
+
+class FakeCamera(Camera):
+    """Counts in its first pixels."""
+
+    def __init__(self, settings: FakeCameraSettings) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._board = Switchboard(settings.switchboard)
+        self._number = 0
+
+    def open(self) -> str:
+        return "fake camera"
+
+    def read(self, timeout: float) -> Frame:
+        until = time.monotonic() + timeout
+        time.sleep(1.0 / self._settings.fps)
+        while self._board[Switch.CAMERA]:
+            if time.monotonic() > until:
+                raise CameraError(f"{self.name}: no frame for {timeout:g} s. Check its cable.")
+            time.sleep(0.005)
+        self._number += 1
+        image = np.full((self._settings.height, self._settings.width, 3), 90, np.uint8)
+        image[0, 0] = (*divmod(self._number, 256), 0)
+        return Frame(image=image, time=time.monotonic(), number=self._number)
+
+    def close(self) -> None:
+        pass
+
+
+def cell_table(board: Path, *, arms: int = 1, gripper: bool = True, **changes: Any) -> dict[str, Any]:
+    """The [cell] of a task file for fakes."""
+    names = ["left", "right"][:arms]
+    table: dict[str, Any] = {
+        "kind": "robot",
+        "control_hz": 10,
+        "controller_hz": 100,
+        "arms": [
+            {
+                "driver": "tests.hardware.fakes:FakeArmSettings",
+                "name": name,
+                "switchboard": str(board),
+                "base_position": [0.0, 1.2 * number, 0.0],
+            }
+            for number, name in enumerate(names)
+        ],
+        "cameras": [
+            {
+                "driver": "tests.hardware.fakes:FakeCameraSettings",
+                "name": "scene",
+                "switchboard": str(board),
+            }
+        ],
+        "safety": {
+            "workspaces": [
+                {"arm": name, "lower": [0.2, -0.3, 0.05], "upper": [0.7, 0.3, 0.5]} for name in names
+            ],
+            "velocity": 0.5,
+            "acceleration": 2.0,
+            "radius": 0.1,
+        },
+    }
+    if gripper:
+        for arm in table["arms"]:
+            arm["gripper"] = {
+                "driver": "tests.hardware.fakes:FakeGripperSettings",
+                "switchboard": str(board),
+            }
+    return {**table, **changes}
