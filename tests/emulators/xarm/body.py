@@ -55,6 +55,11 @@ class Body:
         self.target = np.array(target, np.float64)
         self._limit = (min(speed, MAX_SPEED), min(acceleration, SERVO_ACCELERATION))
 
+    def rest_at(self, joints: Array) -> None:
+        """Be there at once, standing."""
+        self.joints = np.array(joints, np.float64)
+        self.target, self.speed = self.joints.copy(), np.zeros_like(self.joints)
+
     def brake(self, dt: float) -> None:
         """One tick of slowing down as fast as the joints can; where they come to rest becomes the target."""
         self._accelerate(np.zeros_like(self.speed), SERVO_ACCELERATION, dt)

@@ -92,6 +92,12 @@ class ControlBox:
         """The button is turned back; the error stays until it is cleared."""
         self.estop_pressed = False
 
+    def reset(self) -> None:
+        """As it stands after a good start: at home, enabled, without error; settings stay."""
+        self.estop_pressed, self.enabled, self.tool_plugged = False, True, True
+        self.error, self.warning, self.state, self.mode = 0, 0, IDLE, POSITION
+        self.body.rest_at(np.array(HOME[self.axes]))
+
     def tick(self, now: float, dt: float) -> None:
         """Move for `dt` s until `now` (monotonic)."""
         was_turning = self.body.turning

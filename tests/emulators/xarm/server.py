@@ -152,6 +152,7 @@ class Server:
             "servo_times": lambda: list(self.box.servo_times),
             "trace": lambda: [list(point) for point in self.box.trace],
             "forget": self._forget,
+            "reset": self._reset,
         }
 
     def _delay_replies(self, seconds: float, count: int) -> None:
@@ -164,6 +165,12 @@ class Server:
     def _forget(self) -> None:
         self.box.servo_times.clear()
         self.box.trace.clear()
+
+    async def _reset(self) -> None:
+        self._silent, self._delayed_replies = False, 0
+        self.box.reset()
+        self._forget()
+        await self._plug()
 
     def _truth(self) -> dict[str, Any]:
         """How the arm really is, whatever its reports say; times are of the machine's monotonic clock."""
