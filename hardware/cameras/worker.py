@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import zlib
 from collections import deque
 from enum import StrEnum
 
@@ -46,11 +47,12 @@ class CameraState(StrEnum):
 class Watch:
     """Tells lost pictures from new ones and a frozen stream from a living one; one for each opening."""
 
-    def __init__(self, settings: DeviceCameraSettings) -> None:
+    def __init__(self, settings: DeviceCameraSettings, frozen: int | None = None) -> None:
+        """`frozen` is the checksum of the picture at which the last opening froze."""
         self._settings = settings
         self._times: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._number: int | None = None
-        self._checksum: int | None = None
+        self._checksum = self.frozen = frozen
         self._changed = self._renewed = time.monotonic()
         self.lost = 0
         """Pictures missing in the camera's own count."""
@@ -70,6 +72,7 @@ class Watch:
         now = time.monotonic()
         if frame.number == self._number:
             if now - self._renewed > self._settings.timeout:
+                self.frozen = self._checksum if self._settings.frozen_after else None
                 raise CameraError(
                     f"{self._settings.name}: the same frame has come for {now - self._renewed:.1f} s. {_AGAIN}"
                 )
@@ -80,16 +83,22 @@ class Watch:
         self._times.append(frame.time)
         return True
 
-    def look(self, checksum: int) -> None:
-        """Take note of the pixels. Raises CameraError when they have not changed for too long."""
+    def lives(self, checksum: int) -> bool:
+        """Whether the pixels may be shown: not those at which the stream was found frozen.
+
+        Raises:
+            CameraError: they have not changed for too long.
+        """
         now = time.monotonic()
         if checksum != self._checksum:
-            self._checksum, self._changed = checksum, now
+            self._checksum, self._changed, self.frozen = checksum, now, None
         elif 0 < self._settings.frozen_after < now - self._changed:
+            self.frozen = checksum
             raise CameraError(
                 f"{self._settings.name}: the picture has not changed in one pixel for {now - self._changed:.1f} s. "
                 f"Is the lens covered, or the light off? {_AGAIN}"
             )
+        return self.frozen is None
 
 
 class Worker:
@@ -103,6 +112,8 @@ class Worker:
         self._identity = ""
         self._described = ""
         self._lost = 0
+        self._error = ""
+        self._frozen: int | None = None
 
     def run(self) -> None:
         """Until asked to stop."""
@@ -125,30 +136,37 @@ class Worker:
             self._camera.close()
 
     def _stream(self) -> None:
-        watch = Watch(self._settings)
+        watch = Watch(self._settings, self._frozen)
         lost_before = self._lost
         streaming = False
-        while not self._ring.stopping:
-            frame = self._camera.read(self._settings.timeout)
-            if not watch.is_new(frame):
-                continue
-            self._lost = lost_before + watch.lost
-            self._described = self._described or self._view.describe(frame.image)
-            watch.look(self._publish(frame, watch.rate))
-            if not streaming:
-                streaming = True
-                self._say(CameraState.STREAMING)
+        try:
+            while not self._ring.stopping:
+                frame = self._camera.read(self._settings.timeout)
+                if not watch.is_new(frame):
+                    continue
+                self._lost = lost_before + watch.lost
+                if self._publish(frame, watch) and not streaming:
+                    streaming = True
+                    self._described = self._view.describe(frame.image)
+                    self._say(CameraState.STREAMING)
+        finally:
+            self._frozen = watch.frozen
 
-    def _publish(self, frame: Frame, rate: float) -> int:
+    def _publish(self, frame: Frame, watch: Watch) -> bool:
         image = self._view.apply(frame.image)
-        return self._ring.put(image, time=frame.time, number=frame.number, dropped=self._lost, rate=rate)
+        if not watch.lives(zlib.crc32(image.data)):
+            return False
+        self._ring.put(image, time=frame.time, number=frame.number, dropped=self._lost, rate=watch.rate)
+        return True
 
     def _say(self, state: CameraState, error: str = "") -> None:
+        """Tell the reader; while it is being opened anew, the reason stays."""
+        self._error = self._error if state is CameraState.STARTING else error
         message = {
             "pid": os.getpid(),
             "state": state,
             "since": time.monotonic(),
-            "error": error[:_LONGEST_ERROR],
+            "error": self._error[:_LONGEST_ERROR],
             "identity": self._identity,
             "view": self._described,
         }

@@ -19,7 +19,7 @@ class FakeCameraSettings(DeviceCameraSettings):
     fps: float = 100.0
     trouble: Literal["none", "missing", "silent", "repeats", "same pixels", "crash", "hang", "loses"] = "none"
     trouble_after: int = 10
-    """Pictures before the trouble begins, in each opening."""
+    """Pictures before the trouble begins, for ever."""
     heals: bool = False
     """Opened anew, it is well."""
 
@@ -36,7 +36,6 @@ class FakeCamera(Camera):
 
     def open(self) -> str:
         self._openings += 1
-        self._number = 0
         if self._trouble("missing"):
             raise CameraError(f"{self.name}: there is no camera 42. Plugged in are: 43.")
         return f"Fake 42, opening {self._openings}"

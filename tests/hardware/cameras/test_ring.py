@@ -1,0 +1,86 @@
+"""The shared pictures: whole or not there, whatever the writer does meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from hardware.cameras.ring import Ring
+
+
+def picture(shade: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.full((48, 64, 3), shade % 251, np.uint8)
+
+
+@pytest.fixture
+def ring() -> Ring:
+    return Ring(height=48, width=64, slots=2)
+
+
+def put(ring: Ring, number: int) -> None:
+    ring.put(picture(number), time=number / 10, number=number, dropped=number // 5, rate=30.0)
+
+
+def test_an_empty_ring_has_no_picture(ring: Ring) -> None:
+    assert ring.newest() is None and ring.heard() == ""
+
+
+def test_the_newest_picture_comes_back_with_all_that_was_said_of_it(ring: Ring) -> None:
+    for number in range(7):
+        put(ring, number)
+    newest = ring.newest()
+    assert newest is not None
+    assert (newest.number, newest.time, newest.dropped, newest.rate, newest.sequence) == (6, 0.6, 1, 30.0, 7)
+    assert (newest.image == 6).all()
+
+
+def test_a_writer_in_full_flight_never_shows_a_torn_picture(ring: Ring) -> None:
+    """Two slots only, and a writer that never rests: nearly every reading is disturbed."""
+    done = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not done.is_set():
+            put(ring, number)
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = 0
+    until = time.monotonic() + 1.0
+    try:
+        while time.monotonic() < until:
+            newest = ring.newest()
+            if newest is not None:
+                seen += 1
+                assert (newest.image == newest.number % 251).all(), "pixels of one picture, stamp of another"
+    finally:
+        done.set()
+        writer.join()
+    assert seen > 50
+
+
+def test_a_writer_that_died_in_the_middle_leaves_the_last_whole_picture(ring: Ring) -> None:
+    put(ring, 1)
+    put(ring, 2)
+    half = Ring(height=48, width=64, slots=2, descriptor=ring.descriptor)
+    half._map[4096 : 4096 + 500] = b"\xff" * 500  # into the slot of picture 1, which picture 3 would take
+    newest = ring.newest()
+    assert newest is not None and newest.number == 2
+
+
+def test_a_damaged_slot_is_refused_instead_of_shown(ring: Ring) -> None:
+    put(ring, 1)
+    ring._map[4096 + 1000] ^= 1
+    assert ring.newest() is None
+
+
+def test_a_new_writer_goes_on_where_the_last_one_stopped(ring: Ring) -> None:
+    put(ring, 1)
+    second = Ring(height=48, width=64, slots=2, descriptor=ring.descriptor)
+    put(second, 2)
+    newest = ring.newest()
+    assert newest is not None and (newest.number, newest.sequence) == (2, 2)
