@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from station.commands import bench, data, judging, learning, live, machine, making
+from station.commands import bench, data, importing, judging, learning, live, machine, making
 from station.errors import ExitCode, Refusal, refusal
 from station.tether import leave_with_parent
 
@@ -72,7 +72,7 @@ _START, _WORK, _DATA, _MACHINE = "Begin", "Work with a session", "Data", "Machin
 app.command("demo", rich_help_panel=_START)(live.demo)
 app.command("new", rich_help_panel=_START)(making.new)
 app.command("tasks", rich_help_panel=_START)(making.tasks)
-app.command("import", rich_help_panel=_WORK)(data.import_recordings)
+app.command("import", rich_help_panel=_WORK)(importing.import_recordings)
 app.command("train", rich_help_panel=_WORK)(learning.train)
 app.command("run", rich_help_panel=_WORK)(live.run)
 app.command("attach", rich_help_panel=_WORK)(live.attach)

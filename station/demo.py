@@ -73,4 +73,4 @@ def record(folder: SessionFolder, reporter: Reporter) -> Path:
 def _import(folder: SessionFolder, recordings: Path, reporter: Reporter) -> None:
     from station import importing
 
-    importing.run(folder, importing.recordings([recordings]), reporter)
+    importing.run(folder, importing.Wish(paths=[recordings]), reporter)

@@ -70,6 +70,7 @@ KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
         ("datasets.store", "StoreError"): ExitCode.FAILED,
         ("datasets.journal", "JournalError"): ExitCode.FAILED,
         ("datasets.vr_recording", "RecordingError"): ExitCode.FAILED,
+        ("datasets.importers.answers", "AnswersError"): ExitCode.FAILED,
         ("datasets.exporters.interface", "ExportError"): ExitCode.FAILED,
         ("hardware.cell", "CellError"): ExitCode.FAILED,
         ("hardware.simulation.demonstrator", "DemonstratorError"): ExitCode.FAILED,

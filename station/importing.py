@@ -1,16 +1,24 @@
-"""Takes VR recordings into a session, under its lock, telling a reporter about each file.
+"""Takes foreign demonstrations into a session, under its lock, telling a reporter about each.
 
-What is read, refused and trimmed is `datasets.importers.vr`; this module only brings session and importer together.
+What is read, refused and trimmed is the business of `datasets.importers`; this module only brings session and importers
+together and remembers what people answered.
 """
 
 from __future__ import annotations
 
+import base64
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasets.importers import vr
+from datasets.importers import answers as answer_file
+from datasets.importers.findings import Answers, Finding, Outline
+from datasets.importers.intake import ImportResult, Intake, inspect_all
+from datasets.importers.mapping import MappingError, parse_answers
+from datasets.importers.registry import UnknownFormatError, format_named, suffixes
+from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
@@ -18,66 +26,195 @@ from station.errors import UsageError
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
+    from datasets.importers.interface import Source
     from station.session.folder import SessionFolder
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What somebody wants imported, and how it is to be understood."""
+
+    paths: Sequence[Path]
+    form: str | None = None
+    """A format by name, None: whatever the structure says."""
+    answers: dict[str, str] | None = None
+    """Entries of the mapping given with this command."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What became of all files."""
+    """What became of all sources."""
 
-    imported: int
-    duplicates: int
-    refused: int
+    imported: int = 0
+    duplicates: int = 0
+    refused: int = 0
+
+    @property
+    def total(self) -> int:
+        """Sources that were looked at."""
+        return self.imported + self.duplicates + self.refused
 
 
-def recordings(paths: Sequence[Path]) -> list[Path]:
-    """The files that `paths` name, folders opened.
+def wish(
+    paths: Sequence[Path], form: str | None, entries: Sequence[str], flags: dict[str, str | None]
+) -> Wish:
+    """A command's words, checked before anything is opened.
 
     Raises:
-        UsageError: a path does not exist, or there is no recording in any of them.
+        UsageError: an unknown format, an entry of no meaning, or an impossible value.
     """
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"There is nothing at {path}. Give an HDF5 recording or a folder of them.")
-    found = vr.files(paths)
-    if not found:
-        raise UsageError(f"No recording ({', '.join(vr.SUFFIXES)}) in {', '.join(map(str, paths))}.")
-    return found
+    texts = [*entries, *(f"{name}={value}" for name, value in flags.items() if value is not None)]
+    try:
+        if form is not None:
+            format_named(form)
+        return Wish(paths=paths, form=form, answers=parse_answers(texts))
+    except (MappingError, UnknownFormatError) as error:
+        raise UsageError(f"{str(error)[:1].upper()}{str(error)[1:]}.".replace("..", ".")) from error
 
 
-def inspect(folder: SessionFolder, files: Sequence[Path], reporter: Reporter) -> None:
-    """Say what an import would do with each file; writes nothing."""
-    spec = folder.task.cell.spec
-    for done, path in enumerate(files, start=1):
-        finding = vr.inspect(path, spec)
-        reporter.event("finding", **facts(finding))
-        reporter.progress("inspect", done, len(files))
-    reporter.event("done", inspected=len(files))
+def kinds() -> tuple[str, ...]:
+    """Suffixes of files that an import reads, for people who choose files."""
+    return suffixes()
 
 
-def run(folder: SessionFolder, files: Sequence[Path], reporter: Reporter) -> Summary:
-    """Import file by file; what was told as a result is safe, whatever happens next.
+def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
+    """Say what an import would do with each source, down to the last picture; writes nothing.
 
     Raises:
+        UsageError: nothing to import. AnswersError, UnknownFormatError.
+    """
+    answers = _answers(folder, wish)
+    tally = _Tally(reporter)
+    with isolated_reader() as reader:
+        sources = _find(wish, reader)
+        for done, look in enumerate(inspect_all(sources, folder.task.cell.spec, answers, reader), start=1):
+            tally.outline(look.outline, answers)
+            tally.count(look.finding, duplicate=False)
+            reporter.event("finding", **facts(look.finding))
+            reporter.progress("inspect", done, len(sources))
+    reporter.event("done", inspected=len(sources), **tally.report())
+    return tally.summary
+
+
+def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
+    """Import source by source; what was told as a result is safe, whatever happens next.
+
+    Raises:
+        UsageError: nothing to import. AnswersError, UnknownFormatError.
         LockedError: an engine or another command works on the session.
         DiskFullError: there is no room; run it again later.
     """
-    counts = {"imported": 0, "duplicates": 0, "refused": 0}
-    with WriterLock(folder.lock):
-        journal = Journal(folder.journal, writable=True)
-        store = EpisodeStore(folder.demos, writable=True)
-        for done, result in enumerate(vr.run(files, folder.task.cell.spec, store, journal), start=1):
-            kind = "refused" if result.refused else "duplicates" if result.duplicate else "imported"
-            counts[kind] += 1
+    answers = _answers(folder, wish)
+    tally = _Tally(reporter)
+    with WriterLock(folder.lock), isolated_reader() as reader:
+        intake = Intake(EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True))
+        sources = _find(wish, reader)
+        results = intake.run(sources, folder.task.cell.spec, answers, reader)
+        for done, result in enumerate(results, start=1):
+            if tally.outline(result.outline, answers):
+                _remember(folder, tally.outlines, answers)
+            tally.count(result.finding, duplicate=result.duplicate)
             reporter.event("result", **_outcome(result))
-            reporter.progress("import", done, len(files))
-    return Summary(**counts)
+            reporter.progress("import", done, len(sources))
+    reporter.event("done", **tally.report())
+    return tally.summary
 
 
-def facts(finding: vr.Finding) -> dict[str, Any]:
+class _Tally:
+    """Counts what happens, and tells each structure of sources once."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._counts: Counter[str] = Counter()
+        self._defects: Counter[tuple[str, str]] = Counter()
+        self.outlines: dict[str, Outline] = {}
+
+    def outline(self, outline: Outline | None, answers: Answers) -> bool:
+        """Tell how a structure is understood; whether it was new."""
+        if outline is None or outline.structure in self.outlines:
+            return False
+        self.outlines[outline.structure] = outline
+        saved = answers.get(outline.structure, {})
+        self._reporter.event("mapping", **outline_facts(outline, saved))
+        return True
+
+    def count(self, finding: Finding, *, duplicate: bool) -> None:
+        """One more source."""
+        kind = "refused" if finding.refused else "duplicates" if duplicate else "imported"
+        self._counts[kind] += 1
+        self._defects.update({(note.defect.value, note.treatment.value) for note in finding.defects})
+
+    @property
+    def summary(self) -> Summary:
+        return Summary(**self._counts)
+
+    def report(self) -> dict[str, Any]:
+        """Counts of sources, and of sources per defect and treatment."""
+        defects: dict[str, dict[str, int]] = {}
+        for (defect, treatment), number in sorted(self._defects.items()):
+            defects.setdefault(defect, {})[treatment] = number
+        summary = self.summary
+        return {
+            "imported": summary.imported,
+            "duplicates": summary.duplicates,
+            "refused": summary.refused,
+            "defects": defects,
+        }
+
+
+def _find(wish: Wish, reader: Any) -> list[Source | Finding]:
+    for path in wish.paths:
+        if not path.exists():
+            raise UsageError(f"There is nothing at {path}. Give a file or a folder with demonstrations.")
+    found: list[Source | Finding] = reader.find(wish.paths, wish.form)
+    if not found:
+        raise UsageError(
+            f"No recording in {', '.join(map(str, wish.paths))}. Files that are read end in "
+            f"{', '.join(suffixes())}; LeRobot, DROID and zarr data sets are named by their folder."
+        )
+    return found
+
+
+def _answers(folder: SessionFolder, wish: Wish) -> Answers:
+    return {**answer_file.load(folder.path / answer_file.NAME), "": dict(wish.answers or {})}
+
+
+def _remember(folder: SessionFolder, outlines: dict[str, Outline], answers: Answers) -> None:
+    """What was answered counts for the structures that were met, and is not asked again."""
+    given = answers.get("", {})
+    merged = {structure: {**answers.get(structure, {}), **given} for structure in outlines}
+    answer_file.save(folder.path / answer_file.NAME, outlines, merged)
+
+
+def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
+    """An outline in plain JSON types; `pixels` are base64 of uint8 [height, width, 3] in the source's colours."""
+    origins = {**dict.fromkeys(outline.answered, "given"), **dict.fromkeys(saved, "saved")}
+    return {
+        "structure": outline.structure,
+        "format": outline.format,
+        "entries": [
+            {"name": name, "value": value, "origin": origins.get(name, "proposed")}
+            for name, value in outline.entries.items()
+        ],
+        "questions": [question.to_json() for question in outline.open],
+        "columns": outline.columns,
+        "cameras": {name: list(size) for name, size in outline.cameras.items()},
+        "pictures": {
+            name: {
+                "height": picture.shape[0],
+                "width": picture.shape[1],
+                "pixels": base64.b64encode(picture.tobytes()).decode(),
+            }
+            for name, picture in outline.pictures.items()
+        },
+    }
+
+
+def facts(finding: Finding) -> dict[str, Any]:
     """A finding in plain JSON types."""
     return {
-        "file": str(finding.path),
+        "file": finding.label,
+        "format": finding.format,
         "usable": finding.refused is None,
         "detail": finding.refused or _in_words(finding),
         "steps": finding.steps,
@@ -88,22 +225,25 @@ def facts(finding: vr.Finding) -> dict[str, Any]:
         "success": finding.success,
         "style": finding.style,
         "notes": list(finding.notes),
+        "defects": [note.to_json() for note in finding.defects],
     }
 
 
-def _outcome(result: vr.ImportResult) -> dict[str, Any]:
+def _outcome(result: ImportResult) -> dict[str, Any]:
     return {
-        "file": str(result.finding.path),
+        "file": result.finding.label,
+        "format": result.finding.format,
         "episode": result.episode,
         "refused": result.refused,
         "duplicate": result.duplicate,
         "kept": result.finding.kept,
         "dropped": result.finding.dropped,
         "steps": result.finding.steps,
+        "defects": [note.to_json() for note in result.finding.defects],
     }
 
 
-def _in_words(finding: vr.Finding) -> str:
+def _in_words(finding: Finding) -> str:
     label = {True: "success", False: "failure", None: "no label"}[finding.success]
     parts = [
         f"{finding.steps} steps from {finding.ticks} samples at {finding.rate:.0f} Hz",
@@ -112,3 +252,29 @@ def _in_words(finding: vr.Finding) -> str:
         *finding.notes,
     ]
     return ", ".join(parts)
+
+
+def mapping_in_words(facts: dict[str, Any]) -> str:
+    """How a structure of sources is understood, a line per entry, and what must still be said."""
+    lines = [f"{facts['format']}: how these sources are understood"]
+    width = max((len(entry["name"]) for entry in facts["entries"]), default=0)
+    lines += [
+        f"  {entry['name']:<{width}}  {entry['value']}  ({entry['origin']})" for entry in facts["entries"]
+    ]
+    lines += [f"  ? {question['text']}: say {question['flag']}" for question in facts["questions"]]
+    return "\n".join(lines)
+
+
+def report_in_words(facts: dict[str, Any]) -> str:
+    """The counts at the end, as a table."""
+    known = ("repaired", "warning", "refused")
+    head = ", ".join(
+        f"{facts[kind]} {kind}" for kind in ("imported", "duplicates", "refused") if kind in facts
+    )
+    if not facts["defects"]:
+        return head
+    width = max(len(defect) for defect in facts["defects"])
+    lines = [head, f"{'':<{width}}  " + "  ".join(f"{kind:>8}" for kind in known)]
+    for defect, counts in facts["defects"].items():
+        lines.append(f"{defect:<{width}}  " + "  ".join(f"{counts.get(kind, 0) or '':>8}" for kind in known))
+    return "\n".join(lines)

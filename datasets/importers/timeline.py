@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from datasets.vr_recording import RecordingError, VrRecording
+from datasets.importers.defects import Defect, Note, RefusedError, repaired
+from datasets.importers.recording import Recording
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -45,7 +46,7 @@ class Timeline:
     """Ticks dropped after the start because the arm did not follow the hand."""
     step_time: Array
     """[T+1] s of closed time of every control step; the last is the last tick, where the task was finished."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -66,13 +67,13 @@ class Timeline:
         return np.asarray(inside + before + after, np.float64)
 
 
-def timeline(recording: VrRecording, control_hz: float, shortest: int) -> Timeline:
+def timeline(recording: Recording, control_hz: float, shortest: int) -> Timeline:
     """Choose the ticks and close the time.
 
     Raises:
-        RecordingError: nothing moves, fewer than `shortest` steps remain, or a gap cannot be bridged honestly.
+        RefusedError: nothing moves, fewer than `shortest` steps remain, or a gap cannot be bridged honestly.
     """
-    following = np.flatnonzero(recording.clutch)
+    following = np.flatnonzero(recording.following)
     period = tick(recording.observation_time)
     still = first_motion(recording, following)
     # steps are counted back from the end, so one control period of stillness makes sure that no motion is cut
@@ -82,13 +83,15 @@ def timeline(recording: VrRecording, control_hz: float, shortest: int) -> Timeli
     # the small surplus keeps a recording whose rate is a multiple of the task's from losing a step
     steps = int((closed[-1] + 1e-6) * control_hz)
     if steps < shortest:
-        raise RecordingError(f"too short: {steps} control steps of motion, at least {shortest} are needed")
+        raise RefusedError(
+            Defect.TOO_SHORT, f"too short: {steps} control steps of motion, at least {shortest} are needed"
+        )
     return Timeline(
         kept=kept,
         recorded=recording.observation_time[kept],
         closed=closed,
         idle=int(kept[0]),
-        clutch_off=len(recording.clutch) - int(kept[0]) - len(kept),
+        clutch_off=len(recording.following) - int(kept[0]) - len(kept),
         step_time=closed[-1] - np.arange(steps, -1, -1, dtype=np.float64) / control_hz,
         notes=notes,
     )
@@ -99,21 +102,24 @@ def tick(stamps: Array) -> float:
     return float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
 
 
-def first_motion(recording: VrRecording, following: Indices) -> int:
+def first_motion(recording: Recording, following: Indices) -> int:
     """The last still tick before the hand moves, the gripper moves or a button is pressed, clutch closed.
 
     Raises:
-        RecordingError: that never happens.
+        RefusedError: that never happens.
     """
     if not len(following):
-        raise RecordingError("the clutch was never closed, so the arm never followed the hand")
-    pose, gripper = recording.action_pose[following], recording.action_gripper[following]
-    moved = np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1) > IDLE_DISTANCE
-    moved |= angles(pose[:1, 3:], pose[:, 3:]) > IDLE_ANGLE
-    moved |= np.abs(gripper - gripper[0]) > IDLE_GRIPPER
-    moved |= (recording.success_button | recording.failure_button)[following]
+        raise RefusedError(
+            Defect.NO_MOTION, "the clutch was never closed, so the arm never followed the hand"
+        )
+    moved = recording.finished[following]
+    for arm in recording.arms:
+        pose, gripper = arm.action_pose[following], arm.action_gripper[following]
+        moved = moved | (np.linalg.norm(pose[:, :3] - pose[0, :3], axis=1) > IDLE_DISTANCE)
+        moved |= angles(pose[:1, 3:], pose[:, 3:]) > IDLE_ANGLE
+        moved |= np.abs(gripper - gripper[0]) > IDLE_GRIPPER
     if not moved.any():
-        raise RecordingError("nothing moves from beginning to end")
+        raise RefusedError(Defect.NO_MOTION, "nothing moves from beginning to end")
     return int(following[max(0, int(np.argmax(moved)) - 1)])
 
 
@@ -145,7 +151,7 @@ def nearest(stamps: Array, time: Array) -> Indices:
     return np.where(time - stamps[left] <= stamps[right] - time, left, right).astype(np.int64)
 
 
-def _close_gaps(recording: VrRecording, kept: Indices, period: float) -> tuple[Array, tuple[str, ...]]:
+def _close_gaps(recording: Recording, kept: Indices, period: float) -> tuple[Array, tuple[Note, ...]]:
     """[len(kept)] s since the first kept tick with clutch-off stretches closed to one period; and what was seen."""
     time = recording.observation_time
     passed = np.diff(time[kept])
@@ -153,16 +159,17 @@ def _close_gaps(recording: VrRecording, kept: Indices, period: float) -> tuple[A
     _require_no_jump(recording, kept, reopened)
     lost = passed[~reopened]
     if (lost > LONGEST_GAP).any():
-        raise RecordingError(f"the recorder lost {lost.max():.2f} s in the middle of the motion")
+        raise RefusedError(Defect.GAP, f"the recorder lost {lost.max():.2f} s in the middle of the motion")
     gaps = int((lost > 1.5 * period).sum())
-    notes = (f"bridged {gaps} gaps of up to {lost.max():.2f} s",) if gaps else ()
+    notes = (repaired(Defect.GAP, f"bridged {gaps} gaps of up to {lost.max():.2f} s"),) if gaps else ()
     return np.concatenate([[0.0], np.cumsum(np.where(reopened, period, passed))]), notes
 
 
-def _require_no_jump(recording: VrRecording, kept: Indices, reopened: NDArray[np.bool_]) -> None:
-    position = recording.action_pose[kept, :3]
-    jumps = np.linalg.norm(np.diff(position, axis=0), axis=1)[reopened]
-    if (jumps > LARGEST_JUMP).any():
-        raise RecordingError(
-            f"the commanded position jumps {100 * jumps.max():.0f} cm across a clutch-off stretch"
-        )
+def _require_no_jump(recording: Recording, kept: Indices, reopened: NDArray[np.bool_]) -> None:
+    for arm in recording.arms:
+        jumps = np.linalg.norm(np.diff(arm.action_pose[kept, :3], axis=0), axis=1)[reopened]
+        if (jumps > LARGEST_JUMP).any():
+            raise RefusedError(
+                Defect.JUMP,
+                f"the commanded position jumps {100 * jumps.max():.0f} cm across a clutch-off stretch",
+            )

@@ -1,4 +1,4 @@
-"""``station import``, ``station verify`` and ``station export``."""
+"""``station verify`` and ``station export``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument, reporter
-from station.errors import ExitCode, StationError, UsageError
+from station.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from datasets.exporters.interface import ExportReport
@@ -21,31 +21,6 @@ if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
 KINDS = ("demo", "online", "evaluation", "all")
-
-
-def import_recordings(
-    session: SessionArgument,
-    paths: Annotated[list[Path], typer.Argument(help="HDF5 recordings, or folders of them.")],
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Import VR demonstrations; broken files are refused one by one, known ones are skipped."""
-    from station import importing
-    from station.session.folder import SessionFolder
-
-    folder = SessionFolder.open(sessions.find(session))
-    files = importing.recordings(paths)
-    with reporter(as_json=as_json) as report:
-        if dry_run:
-            importing.inspect(folder, files, report)
-            return
-        summary = importing.run(folder, files, report)
-        report.event(
-            "done", imported=summary.imported, duplicates=summary.duplicates, refused=summary.refused
-        )
-    if summary.refused == len(files):
-        raise StationError("None of the recordings could be imported; the reasons stand above.")
 
 
 def verify(

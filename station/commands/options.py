@@ -69,6 +69,14 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
     if kind == "finding":
         mark = "ok     " if facts["usable"] else "refused"
         return f"{mark} {facts['file']}: {facts['detail']}"
+    if kind == "mapping":
+        from station.importing import mapping_in_words
+
+        return mapping_in_words(facts)
+    if kind == "done" and "defects" in facts:
+        from station.importing import report_in_words
+
+        return report_in_words(facts)
     if kind == "result" and facts.get("refused"):
         return f"refused {facts['file']}: {facts['refused']}"
     if kind == "result" and "path" in facts:

@@ -169,7 +169,13 @@ def test_import_refuses_broken_files_one_by_one_and_adds_nothing_twice(
     result = station("import", fresh, inbox, "--json")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 0
-    assert lines[-1] == {"event": "done", "imported": 2, "duplicates": 0, "refused": 1}
+    assert lines[-1] == {
+        "event": "done",
+        "imported": 2,
+        "duplicates": 0,
+        "refused": 1,
+        "defects": {"unreadable": {"refused": 1}},
+    }
     assert [line["file"] for line in lines if line["event"] == "result" and line["refused"]] == [
         str(inbox / "broken.h5")
     ]

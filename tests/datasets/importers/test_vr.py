@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation as SciPyRotation
 
 from datasets.episode import EpisodeKind, Outcome
-from datasets.importers import vr
+from datasets.importers.findings import Finding
+from datasets.importers.intake import ImportResult, Intake, inspect_all
+from datasets.importers.reader import Reader
 from datasets.journal import Journal
 from datasets.rotation import REFERENCE_QUATERNION, action_to_pose
 from datasets.spec import DataSpec
@@ -95,8 +98,19 @@ class Desk:
         write(path, recording)
         return path
 
-    def run(self, *paths: Path) -> list[vr.ImportResult]:
-        return list(vr.run(paths or (self.inbox,), self.spec, self.store, self.journal))
+    def start(self, *paths: Path) -> Iterator[ImportResult]:
+        reader = Reader()
+        sources = reader.find(paths or (self.inbox,))
+        return Intake(self.store, self.journal).run(sources, self.spec, {}, reader)
+
+    def run(self, *paths: Path) -> list[ImportResult]:
+        return list(self.start(*paths))
+
+    def inspect(self, path: Path) -> Finding:
+        reader = Reader()
+        (look,) = inspect_all(reader.find([path]), self.spec, {}, reader)
+        assert look.episode is None
+        return look.finding
 
 
 @pytest.fixture
@@ -184,7 +198,7 @@ def test_an_import_cut_off_between_its_journal_lines_is_completed(
 def test_an_interrupted_import_goes_on_where_it_was(desk: Desk, recording: VrRecording) -> None:
     for ordinal in range(3):
         desk.put(f"{ordinal}.h5", replace(recording, attributes={"attempt": ordinal}))
-    next(vr.run([desk.inbox], desk.spec, desk.store, desk.journal))
+    next(desk.start())
     assert len(desk.store.ids()) == 1
     assert [result.duplicate for result in desk.run()] == [True, False, False]
     assert len(desk.store.ids()) == 3
@@ -193,14 +207,14 @@ def test_an_interrupted_import_goes_on_where_it_was(desk: Desk, recording: VrRec
 def test_other_picture_sizes_are_resized_and_said(desk: Desk, recording: VrRecording) -> None:
     big = np.repeat(np.repeat(recording.images["third"], 2, axis=1), 2, axis=2)
     path = desk.put("a.h5", replace(recording, images={**recording.images, "third": big}))
-    finding = vr.inspect(path, desk.spec)
+    finding = desk.inspect(path)
     assert finding.notes == ("resized 'third' from 20x16 to 10x8",)
     (result,) = desk.run()
     assert desk.store.load(str(result.episode)).images["third"].shape[1:] == (8, 10, 3)
 
 
 def test_inspecting_writes_nothing(desk: Desk, recording: VrRecording) -> None:
-    finding = vr.inspect(desk.put("a.h5", recording), desk.spec)
+    finding = desk.inspect(desk.put("a.h5", recording))
     assert (finding.refused, finding.success, finding.style) == (None, True, "careful")
     assert finding.rate == pytest.approx(HZ)
     assert desk.store.ids() == [] and desk.journal.last_seq == 0
@@ -268,12 +282,12 @@ def test_files_that_are_no_recordings_are_refused(desk: Desk, recording: VrRecor
     with h5py.File(desk.put("partly.h5", recording), "r+") as file:
         del file["action/pose"]
     refused = {result.finding.path.name: result.refused for result in desk.run()}
-    refused["absent.h5"] = vr.inspect(desk.inbox / "absent.h5", desk.spec).refused
+    refused["absent.h5"] = desk.inspect(desk.inbox / "absent.h5").refused
     assert refused.pop("whole.h5") is None
     assert {name: str(reason).split("(")[0].strip() for name, reason in refused.items()} == {
         "empty.h5": "unreadable as HDF5, damaged or cut short",
         "cut.h5": "unreadable as HDF5, damaged or cut short",
-        "other.h5": "not a VR recording: the file's attribute 'format' says something else",
+        "other.h5": "no layout that is known; known are: vr",
         "partly.h5": "'action/pose' is missing",
         "absent.h5": "unreadable",
     }
@@ -285,6 +299,6 @@ def test_small_defects_are_mended_and_said(desk: Desk, recording: VrRecording) -
     path = desk.put(
         "a.h5", replace(recording, action_pose=scaled, action_gripper=recording.action_gripper[:-2] * 1.02)
     )
-    finding = vr.inspect(path, desk.spec)
+    finding = desk.inspect(path)
     assert finding.refused is None and finding.ticks == TICKS - 2
     assert [note.split(" ")[0] for note in finding.notes] == ["cut", "normalised", "clipped"]

@@ -1,0 +1,104 @@
+"""HDF5 files opened and read with suspicion: members are asked for by name and size before any number is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import require_picture, require_size
+from datasets.importers.recording import Array, ArrayFrames
+from datasets.vr_recording import RecordingError
+
+SUFFIXES = (".h5", ".hdf5")
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+"""What h5py raises on damaged files."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file, with everything that h5py raises on damage turned into a refusal.
+
+    Raises:
+        RefusedError: no HDF5, damaged or cut short.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except RecordingError:
+        raise
+    except DAMAGE as error:
+        raise RefusedError(
+            Defect.UNREADABLE, f"unreadable as HDF5, damaged or cut short ({error or type(error).__name__})"
+        ) from error
+
+
+def damage(path: Path) -> str | None:
+    """Why a file cannot be opened as HDF5; None when it can."""
+    try:
+        with opened(path) as file:
+            list(file)
+    except RefusedError as error:
+        return str(error)
+    return None
+
+
+def has(path: Path, *members: str) -> bool:
+    """Whether `path` is an HDF5 file with all these members."""
+    if not path.is_file() or not path.name.endswith(SUFFIXES):
+        return False
+    try:
+        with opened(path) as file:
+            return all(name in file for name in members)
+    except RefusedError:
+        return False
+
+
+def group(parent: h5py.Group, name: str) -> h5py.Group:
+    """A group by name. Raises RefusedError when it is missing."""
+    member = parent.get(name)
+    if not isinstance(member, h5py.Group):
+        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
+    return member
+
+
+def dataset(parent: h5py.Group, name: str) -> h5py.Dataset:
+    """A dataset by name. Raises RefusedError when it is missing."""
+    member = parent.get(name)
+    if not isinstance(member, h5py.Dataset):
+        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
+    return member
+
+
+def is_numeric(member: Any) -> bool:
+    """Whether it is a dataset of numbers with at most two dimensions, ticks first."""
+    return isinstance(member, h5py.Dataset) and member.dtype.kind in "fiub" and member.ndim in (1, 2)
+
+
+def is_pictures(member: Any) -> bool:
+    """Whether it is a dataset of pictures, uint8 [T, height, width, 3]."""
+    return (
+        isinstance(member, h5py.Dataset)
+        and member.dtype == np.uint8
+        and member.ndim == 4
+        and member.shape[3] == 3
+    )
+
+
+def numbers(member: h5py.Dataset, name: str) -> Array:
+    """float64 [T, n]; one-dimensional data becomes one column."""
+    require_size(member.shape, name)
+    values = np.asarray(member[()], np.float64)
+    return values.reshape(len(values), -1) if values.size else np.zeros((len(values), 1))
+
+
+def pictures(member: h5py.Dataset, name: str) -> ArrayFrames:
+    """Pictures that stay in the file. Raises RefusedError for sizes that no camera has."""
+    require_size(member.shape[:1], name)
+    require_picture(member.shape[1], member.shape[2], name)
+    return ArrayFrames(member)

@@ -1,0 +1,275 @@
+"""Which column of a foreign file means what, in which units and orders: proposed, shown, answered, saved.
+
+Entries have flat names, the same in flags, in the session's ``import.toml`` and on the screen::
+
+    camera.<task camera>   position   rotation   joints   gripper          what was observed
+    action.position   action.rotation   action.joints   action.gripper     what was commanded
+    representation   action.representation      how a rotation is written
+    colour  quaternion  euler  angle  length  rate  actions  frame  kinematics
+
+A column is named by its key; ``key[2:5]`` takes some of its numbers. Names of a second arm begin with ``arm2.``.
+What a source does not say stays None, and an import that needs it asks; nothing here guesses.
+"""
+
+from __future__ import annotations
+
+import difflib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from datasets.settings import Settings
+
+Colour = Literal["rgb", "bgr"]
+QuaternionOrder = Literal["xyzw", "wxyz"]
+EulerOrder = Literal["xyz", "zyx", "XYZ", "ZYX"]
+Matrix4 = tuple[float, ...]
+
+
+class MappingError(ValueError):
+    """An entry that means nothing; says what would."""
+
+
+class Representation(StrEnum):
+    """How a rotation is written."""
+
+    QUATERNION = "quaternion"
+    EULER = "euler"
+    """Three angles; their order is an entry of its own."""
+    ROTATION_VECTOR = "rotation_vector"
+    """Axis times angle."""
+    ROT6D = "rot6d"
+    """First two rows of the matrix."""
+    MATRIX = "matrix"
+    """Nine numbers, row by row."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        return {"quaternion": 4, "euler": 3, "rotation_vector": 3, "rot6d": 6, "matrix": 9}[self.value]
+
+
+class ActionKind(StrEnum):
+    """What the source's actions are."""
+
+    COMMANDED = "commanded"
+    """Absolute targets."""
+    ACHIEVED = "achieved"
+    """Not used: the pose reached one sample later stands for the action."""
+    INCREMENTS = "increments"
+    """Added to the observed pose; `increment_position` and `increment_rotation` scale them."""
+
+
+class Track(Settings):
+    """Columns of one arm, as observed or as commanded."""
+
+    position: str | None = None
+    """Three numbers, in units of `length`."""
+    rotation: str | None = None
+    """As `representation` says, in units of `angle` where it is angles."""
+    representation: Representation | None = None
+    """quaternion, euler, rotation_vector, rot6d or matrix."""
+    joints: str | None = None
+    """Joint angles, in units of `angle`."""
+    gripper: str | None = None
+    """One number, or several of which the first counts."""
+    closed: float | None = None
+    """What the gripper's column says when it is closed."""
+    open: float | None = None
+    """What it says when it is open."""
+
+
+class Arm(Settings):
+    """One arm's columns."""
+
+    observed: Track = Field(default_factory=Track)
+    """What was measured."""
+    commanded: Track = Field(default_factory=Track)
+    """What was asked for."""
+
+
+class Mapping(Settings):
+    """Everything an import must know about a source."""
+
+    cameras: dict[str, str] = Field(default_factory=dict)
+    """The task's camera -> the source's."""
+    arms: tuple[Arm, ...] = (Arm(),)
+    """In the task's order."""
+    actions: ActionKind | None = ActionKind.COMMANDED
+    """commanded, achieved or increments."""
+    colour: Colour | None = None
+    """Order of the source's colours."""
+    quaternion: QuaternionOrder | None = None
+    """Order of a quaternion's numbers."""
+    euler: EulerOrder | None = None
+    """Axes of euler angles: small letters turn about fixed axes, capital ones about the tool's own."""
+    angle: Literal["rad", "deg"] | None = None
+    """Unit of angles."""
+    length: Literal["m", "cm", "mm"] | None = None
+    """Unit of positions."""
+    rate: float | None = Field(default=None, gt=0, le=1000)
+    """Samples per second, where the source holds no time; Hz."""
+    increment_position: float | None = Field(default=None, gt=0)
+    """m that an increment of 1 means."""
+    increment_rotation: float | None = Field(default=None, gt=0)
+    """rad that an increment of 1 means."""
+    frame: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
+    """4x4, row by row: takes poses of the source's frame into the arm's base frame; None is identity."""
+    tool: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
+    """4x4, row by row: from the body whose pose the source (or the kinematics) gives to the task's tool."""
+    kinematics: str | None = None
+    """An arm by name (xarm6, xarm7, fr3) or a URDF or MJCF file: poses are computed from joint angles."""
+
+    def entries(self) -> dict[str, str]:
+        """Flat name -> value of everything that is set."""
+        found = {f"camera.{name}": key for name, key in self.cameras.items()}
+        for number, arm in enumerate(self.arms, start=1):
+            prefix = "" if number == 1 else f"arm{number}."
+            for track, part in (("", arm.observed), ("action.", arm.commanded)):
+                for name, value in part.model_dump(mode="json", exclude_none=True).items():
+                    found[f"{prefix}{track}{name}"] = str(value)
+        for name, value in self.model_dump(
+            mode="json", exclude={"cameras", "arms"}, exclude_none=True
+        ).items():
+            found[name] = " ".join(map(str, value)) if name in _MATRICES else str(value)
+        return found
+
+    def with_answers(self, answers: dict[str, str]) -> Self:
+        """Changed by flat entries, in their order.
+
+        Raises:
+            MappingError: an unknown name or an impossible value.
+        """
+        tables = self.model_dump(mode="json")
+        for name, value in answers.items():
+            _enter(tables, name, value)
+        try:
+            return type(self).model_validate(tables)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise MappingError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def parse_answers(texts: list[str]) -> dict[str, str]:
+    """Flags of the form ``NAME=VALUE``, checked.
+
+    Raises:
+        MappingError: no such form, an unknown name or an impossible value.
+    """
+    answers: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            raise MappingError(f"'{text}' is not NAME=VALUE, as in --map camera.front=observation.images.top")
+        answers[name.strip()] = value.strip()
+    Mapping().with_answers(answers)
+    return answers
+
+
+def read_matrix(name: str, text: str) -> tuple[float, ...]:
+    """Sixteen numbers, or a text file with them, row by row, whose last row is 0 0 0 1.
+
+    Raises:
+        MappingError: something else.
+    """
+    words = text
+    if len(text) < _LONGEST_PATH and Path(text).is_file():
+        words = Path(text).read_text(encoding="utf-8", errors="replace")
+    for mark in ",;[]":
+        words = words.replace(mark, " ")
+    try:
+        numbers = tuple(float(word) for word in words.split())
+    except ValueError as error:
+        raise MappingError(
+            f"{name}: {error}; give 16 numbers row by row, or a text file with them"
+        ) from error
+    matrix = np.asarray(numbers, np.float64)
+    if matrix.shape != (16,) or not np.isfinite(matrix).all():
+        raise MappingError(f"{name}: {len(numbers)} numbers; a 4x4 matrix has 16, row by row")
+    rotation = matrix.reshape(4, 4)[:3, :3]
+    rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) and np.linalg.det(rotation) > 0
+    if not rigid or not np.allclose(matrix[12:], (0, 0, 0, 1)):
+        raise MappingError(
+            f"{name}: no rigid transform; its 3x3 part must be a rotation, its last row 0 0 0 1"
+        )
+    return numbers
+
+
+_LONGEST_PATH = 1024
+
+
+def _enter(tables: dict[str, Any], name: str, value: str) -> None:
+    """Put one flat entry where it belongs."""
+    if name.startswith("camera."):
+        tables["cameras"] = {**tables["cameras"], name.removeprefix("camera."): value}
+        return
+    rest, number = name, 1
+    if name.startswith("arm") and name[3:4].isdigit() and name[4:5] == ".":
+        rest, number = name[5:], int(name[3])
+    side = "commanded" if rest.startswith("action.") else "observed"
+    field = rest.removeprefix("action.")
+    if field == "gripper" and _is_range(value):
+        _enter_range(_track(tables, number, side), value)
+    elif field in Track.model_fields:
+        _track(tables, number, side)[field] = float(value) if field in ("closed", "open") else value
+    elif name in _MATRICES:
+        tables[name] = read_matrix(name, value)
+    elif name in Mapping.model_fields and name not in ("cameras", "arms"):
+        tables[name] = _number(value) if name in _NUMBERS else value
+    else:
+        raise MappingError(_unknown(name))
+
+
+_MATRICES = ("frame", "tool")
+_NUMBERS = ("rate", "increment_position", "increment_rotation")
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise MappingError(f"'{value}' is no number") from error
+
+
+def _is_range(value: str) -> bool:
+    first, sign, second = value.partition(",")
+    return bool(sign) and _is_number(first) and _is_number(second)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _enter_range(track: dict[str, Any], value: str) -> None:
+    closed, opened = (float(part) for part in value.split(","))
+    if closed == opened:
+        raise MappingError(f"gripper={value}: closed and open are the same number")
+    track["closed"], track["open"] = closed, opened
+
+
+def _track(tables: dict[str, Any], number: int, side: str) -> dict[str, Any]:
+    arms = list(tables["arms"])
+    if not 1 <= number <= 2:
+        raise MappingError(f"arm{number}: a task has one or two arms")
+    while len(arms) < number:
+        arms.append(Arm().model_dump(mode="json"))
+    tables["arms"] = arms
+    track: dict[str, Any] = arms[number - 1][side]
+    return track
+
+
+def _unknown(name: str) -> str:
+    known = [
+        *(field for field in Mapping.model_fields if field not in ("cameras", "arms")),
+        *(f"{side}{field}" for side in ("", "action.") for field in Track.model_fields),
+        "camera.<name>",
+    ]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    return f"there is no entry '{name}'; {hint}"

@@ -1,0 +1,64 @@
+"""Episodes that this station exported, for a task that differs from theirs: rate, rotation or camera sizes.
+
+For the same task nothing is converted at all; that is `datasets.importers.conversion.restore`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import OwnEpisode, RawEpisode
+from datasets.importers.recording import ArmTrack, Array, Recording
+from datasets.rotation import action_to_pose
+from datasets.spec import DataSpec
+
+
+def as_recording(own: OwnEpisode, raw: RawEpisode) -> Recording:
+    """A tick per observation; the last repeats the command that led to it.
+
+    Raises:
+        RefusedError: its members do not fit together.
+    """
+    ticks = len(own.proprioception)
+    if len(own.action) != ticks - 1 or not len(own.action) or own.action.shape[1] != own.spec.da:
+        raise RefusedError(Defect.UNEQUAL_LENGTHS, f"{len(own.action)} actions for {ticks} observations")
+    if not (np.isfinite(own.action).all() and own.proprioception.shape[1] == own.spec.dq):
+        raise RefusedError(Defect.NOT_FINITE, "'action' holds NaN or infinity")
+    joints, grippers = _split(own.proprioception, own.spec)
+    size, arms = own.spec.action.arm_size, []
+    per_arm = np.array_split(np.arange(joints.shape[1]), own.spec.action.arms)
+    for number, chosen in enumerate(per_arm):
+        action = own.action[:, number * size : (number + 1) * size]
+        position, quaternion, gripper = action_to_pose(action, own.spec.action)
+        opening = grippers[:, number] if number < grippers.shape[1] else np.ones(ticks)
+        arms.append(
+            ArmTrack(
+                joint_angles=joints[:, chosen],
+                gripper=opening,
+                action_pose=_held(np.concatenate([position, quaternion], axis=1)),
+                action_gripper=_held(gripper),
+            )
+        )
+    time = own.observation_time
+    return Recording(
+        frames=raw.frames,
+        image_time=dict.fromkeys(raw.frames, time),
+        arms=tuple(arms),
+        observation_time=time,
+        action_time=time,
+        following=np.ones(ticks, np.bool_),
+        finished=np.zeros(ticks, np.bool_),
+        success=raw.success,
+        attributes=raw.attributes,
+    )
+
+
+def _split(proprioception: Array, spec: DataSpec) -> tuple[Array, Array]:
+    """Joint angles and gripper openings."""
+    is_gripper = np.array(["gripper" in name for name in spec.proprioception], np.bool_)
+    return proprioception[:, ~is_gripper], proprioception[:, is_gripper]
+
+
+def _held(values: Array) -> Array:
+    return np.concatenate([values, values[-1:]])

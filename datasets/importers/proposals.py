@@ -1,0 +1,69 @@
+"""What the names in a source suggest: which camera is which, which columns of a state are joints or a pose.
+
+Suggestions are shown before anything is imported. Where names leave more than one reading, nothing is suggested.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_NOISE = {
+    "observation",
+    "observations",
+    "images",
+    "image",
+    "img",
+    "rgb",
+    "color",
+    "colour",
+    "obs",
+    "camera",
+    "cam",
+}
+
+
+def matched_cameras(wanted: Iterable[str], found: Iterable[str]) -> dict[str, str]:
+    """task camera -> source camera where the names say so, or where each side has only one."""
+    wanted, found = list(wanted), list(found)
+    if len(wanted) == len(found) == 1:
+        return {wanted[0]: found[0]}
+    matches: dict[str, str] = {}
+    for name in wanted:
+        equal = [key for key in found if key == name] or [key for key in found if _words(key) == _words(name)]
+        if len(equal) == 1:
+            matches[name] = equal[0]
+    return matches
+
+
+def _words(name: str) -> tuple[str, ...]:
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    told = tuple(word for word in words if word and word not in _NOISE)
+    return told or tuple(word for word in words if word)
+
+
+def named_range(names: tuple[str, ...], wanted: tuple[str, ...]) -> str | None:
+    """``[a:b]`` where the numbers of a column are called as `wanted`, in that order; None when they are not."""
+    ends = [re.split(r"[^a-z0-9]+", name.lower())[-1] for name in names]
+    for first in range(len(ends) - len(wanted) + 1):
+        if tuple(ends[first : first + len(wanted)]) == wanted:
+            return f"[{first}:{first + len(wanted)}]"
+    return None
+
+
+def joint_range(names: tuple[str, ...]) -> str | None:
+    """``[a:b]`` of the numbers whose names speak of joints; None when there are none or they are scattered."""
+    numbers = [
+        index
+        for index, name in enumerate(names)
+        if re.search(r"joint|waist|shoulder|elbow|forearm|wrist", name.lower()) and "grip" not in name.lower()
+    ]
+    if not numbers or numbers != list(range(numbers[0], numbers[-1] + 1)):
+        return None
+    return f"[{numbers[0]}:{numbers[-1] + 1}]"
+
+
+def gripper_range(names: tuple[str, ...]) -> str | None:
+    """``[a:b]`` of the only number whose name speaks of a gripper; None when there is none or there are several."""
+    numbers = [index for index, name in enumerate(names) if "grip" in name.lower()]
+    return f"[{numbers[0]}:{numbers[0] + 1}]" if len(numbers) == 1 else None

@@ -1,0 +1,229 @@
+"""What a mapping still lacks before a source can serve a task: each a question with the flag that answers it.
+
+Nothing is guessed here: what only one reading allows (four numbers of a rotation are a quaternion) is no question,
+everything else is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.importers import columns
+from datasets.importers.defects import Defect, Question, RefusedError
+from datasets.importers.interface import RawEpisode
+from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
+from datasets.spec import DataSpec
+
+
+def joint_count(spec: DataSpec) -> int:
+    """How many joint angles a task observes."""
+    return sum("gripper" not in name for name in spec.proprioception)
+
+
+def gripper_count(spec: DataSpec) -> int:
+    """How many gripper openings a task observes."""
+    return spec.dq - joint_count(spec)
+
+
+def questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Question]:
+    """What must still be answered before this source can serve this task, in the order in which to ask.
+
+    Raises:
+        RefusedError: no answer can help.
+    """
+    _require_arms(mapping, spec)
+    asked = list(_camera_questions(raw, mapping, spec))
+    if raw.time is None and mapping.rate is None:
+        asked.append(
+            Question(
+                name="rate", text="the source holds no time; its samples per second are needed", example="50"
+            )
+        )
+    for number, arm in enumerate(mapping.arms[: spec.action.arms], start=1):
+        prefix = "" if number == 1 else f"arm{number}."
+        asked += _ArmQuestions(raw, mapping, arm, spec, prefix).all()
+    return list({question.name: question for question in asked}.values())
+
+
+def _require_arms(mapping: Mapping, spec: DataSpec) -> None:
+    if len(mapping.arms) < spec.action.arms:
+        raise RefusedError(
+            Defect.UNFIT,
+            f"the task moves {spec.action.arms} arms, the source has one; columns of a second are named by "
+            "--map arm2.action.position=KEY and its like",
+        )
+
+
+def _camera_questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Question]:
+    asked = []
+    found = ", ".join(raw.frames) or "none"
+    for camera in spec.cameras:
+        key = mapping.cameras.get(camera.name)
+        if key is not None and key not in raw.frames:
+            raise RefusedError(
+                Defect.MISSING_MEMBER,
+                f"no camera '{key}' (the task's '{camera.name}'); the recording has: {found}",
+            )
+        if key is None and not raw.frames:
+            raise RefusedError(Defect.MISSING_MEMBER, f"no camera '{camera.name}'; the recording has: none")
+        if key is None:
+            text = f"no camera '{camera.name}'; the recording has: {found}"
+            asked.append(Question(name=f"camera.{camera.name}", text=text, choices=tuple(raw.frames)))
+    if mapping.colour is None and spec.cameras:
+        asked.append(
+            Question(
+                name="colour",
+                text="the order of the colours is not written in the source",
+                choices=("rgb", "bgr"),
+            )
+        )
+    return asked
+
+
+@dataclass(frozen=True)
+class _ArmQuestions:
+    """What one arm's columns lack."""
+
+    raw: RawEpisode
+    mapping: Mapping
+    arm: Arm
+    spec: DataSpec
+    prefix: str
+
+    def all(self) -> list[Question]:
+        """In the order in which to ask."""
+        if self.mapping.actions is None:
+            return [
+                Question(
+                    name="actions",
+                    text="whether the source's actions are absolute targets is not written in it",
+                    choices=tuple(ActionKind),
+                )
+            ]
+        return [*self._observed(), *self._commanded(), *self._orders()]
+
+    def _observed(self) -> list[Question]:
+        asked = []
+        observed = self.arm.observed
+        if joint_count(self.spec) and observed.joints is None:
+            wanted = joint_count(self.spec) // self.spec.action.arms
+            asked.append(self._column("joints", f"the task observes {wanted} joint angles"))
+        if gripper_count(self.spec) or (self.spec.action.gripper and self._achieved):
+            asked += self._gripper(observed, "")
+        if self.mapping.actions is not ActionKind.COMMANDED:
+            asked += self._pose(observed, "")
+        return asked
+
+    def _commanded(self) -> list[Question]:
+        asked = []
+        commanded = self.arm.commanded
+        if self.mapping.actions is ActionKind.INCREMENTS:
+            asked += self._increments(commanded)
+        elif not self._achieved:
+            asked += self._pose(commanded, "action.")
+        if self.spec.action.gripper and not self._achieved:
+            asked += self._gripper(commanded, "action.")
+        return asked
+
+    def _pose(self, track: Track, side: str) -> list[Question]:
+        if track.position is None and track.rotation is None and track.joints is not None:
+            if self.mapping.kinematics is not None:
+                return []
+            text = "the source holds joint angles and no end-effector pose; the arm's kinematics are needed"
+            return [Question(name="kinematics", text=text, choices=("xarm6", "xarm7", "fr3", "FILE.urdf"))]
+        asked = []
+        if track.position is None:
+            asked.append(
+                self._column(f"{side}position", "no column is known to hold the end effector's position")
+            )
+        elif self.mapping.length is None:
+            asked.append(_unit("length", "positions", ("m", "cm", "mm")))
+        if track.rotation is None:
+            asked.append(
+                self._column(f"{side}rotation", "no column is known to hold the end effector's rotation")
+            )
+        elif self._kind(track) is None:
+            choices = tuple(kind for kind in Representation if kind.size == self._size(track.rotation))
+            asked.append(
+                Question(
+                    name=f"{self.prefix}{side}representation",
+                    text=f"how '{track.rotation}' writes a rotation is not known",
+                    choices=choices or tuple(Representation),
+                )
+            )
+        return asked
+
+    def _increments(self, track: Track) -> list[Question]:
+        asked = []
+        if track.position is None:
+            asked.append(self._column("action.position", "no column is known to hold position increments"))
+        if track.rotation is None:
+            asked.append(self._column("action.rotation", "no column is known to hold rotation increments"))
+        for name, unit in (("increment_position", "m"), ("increment_rotation", "rad")):
+            if getattr(self.mapping, name) is None:
+                asked.append(
+                    Question(name=name, text=f"how many {unit} an increment of 1 means", example="0.05")
+                )
+        return asked
+
+    def _gripper(self, track: Track, side: str) -> list[Question]:
+        if track.gripper is None:
+            return [self._column(f"{side}gripper", f"no column is known to hold the gripper's {_side(side)}")]
+        if track.closed is None or track.open is None:
+            values = columns.select(self.raw.columns, track.gripper)[:, 0]
+            seen = (
+                f"it runs from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}" if values.size else "empty"
+            )
+            text = f"what '{track.gripper}' says when the gripper is closed and when it is open ({seen})"
+            return [Question(name=f"{self.prefix}{side}gripper", text=text, example="CLOSED,OPEN")]
+        return []
+
+    def _orders(self) -> list[Question]:
+        kinds = {self._kind(track) for track in self._pose_tracks() if track.rotation is not None}
+        joints = self.arm.observed.joints is not None and joint_count(self.spec) > 0
+        joints |= self.arm.commanded.joints is not None and not kinds
+        asked = []
+        if Representation.QUATERNION in kinds and self.mapping.quaternion is None:
+            text = "the order of a quaternion's numbers is not written in the source"
+            asked.append(Question(name="quaternion", text=text, choices=("xyzw", "wxyz")))
+        if Representation.EULER in kinds and self.mapping.euler is None:
+            text = "the order of the euler angles is not written in the source"
+            asked.append(Question(name="euler", text=text, choices=("xyz", "zyx", "XYZ", "ZYX")))
+        turns = {Representation.EULER, Representation.ROTATION_VECTOR} & kinds
+        if (joints or turns) and self.mapping.angle is None:
+            asked.append(_unit("angle", "angles", ("rad", "deg")))
+        return asked
+
+    def _pose_tracks(self) -> list[Track]:
+        """Whose rotations are read."""
+        if self.mapping.actions is ActionKind.COMMANDED:
+            return [self.arm.commanded]
+        return [self.arm.observed]
+
+    @property
+    def _achieved(self) -> bool:
+        return self.mapping.actions is ActionKind.ACHIEVED
+
+    def _kind(self, track: Track) -> Representation | None:
+        if track.rotation is None:
+            return None
+        return columns.representation_of(
+            columns.select(self.raw.columns, track.rotation), track.representation
+        )
+
+    def _size(self, selector: str) -> int:
+        return int(columns.select(self.raw.columns, selector).shape[1])
+
+    def _column(self, name: str, text: str) -> Question:
+        found = ", ".join(f"{key} [{values.shape[1]}]" for key, values in self.raw.columns.items()) or "none"
+        return Question(name=f"{self.prefix}{name}", text=f"{text} (columns: {found})", example="KEY[0:3]")
+
+
+def _unit(name: str, what: str, choices: tuple[str, ...]) -> Question:
+    return Question(name=name, text=f"the unit of {what} is not written in the source", choices=choices)
+
+
+def _side(side: str) -> str:
+    return "command" if side else "opening"

@@ -1,0 +1,89 @@
+"""Looks at foreign episodes and says what an import would do with each, or does all of it but writing.
+
+Everything that touches foreign bytes happens behind `Reader`, so that it can live in a process of its own. It knows no
+store and no journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from datasets.importers import conversion
+from datasets.importers.defects import Defect, Note, RefusedError, Treatment, defect_of
+from datasets.importers.findings import Answers, Finding, Look
+from datasets.importers.interface import Source
+from datasets.importers.look import Work
+from datasets.importers.registry import Found, format_named, search
+from datasets.spec import DataSpec
+from datasets.vr_recording import RecordingError
+
+
+class Reader:
+    """Reads foreign files in this very process."""
+
+    def __init__(self, beat: conversion.Beat = lambda: None) -> None:
+        """`beat` is called often while a long read goes on."""
+        self._beat = beat
+        self._outlined: set[str] = set()
+
+    def find(self, paths: Iterable[Path], forced: str | None = None) -> list[Source | Finding]:
+        """Every episode at `paths`, and a refusal for each file that should hold some and cannot be read.
+
+        Raises:
+            UnknownFormatError: `forced` is no format.
+        """
+        found: list[Source | Finding] = []
+        for place in search(paths, forced):
+            found += self._keys(place)
+            self._beat()
+        return found
+
+    def fingerprint(self, source: Source) -> str:
+        """The content's name; empty when it cannot be read."""
+        try:
+            return format_named(source.format).fingerprint(source.path, source.key)
+        except (OSError, RecordingError):
+            return ""
+
+    def look(
+        self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int
+    ) -> Look:
+        """Read, judge and convert one episode; a refusal is a finding, not an error."""
+        about: dict[str, Any] = {
+            "path": source.path,
+            "key": source.key,
+            "format": source.format,
+            "fingerprint": fingerprint,
+        }
+        work = Work(source, format_named(source.format), spec, fingerprint, ordinal, self._beat)
+        episode = None
+        try:
+            if not fingerprint:
+                raise RefusedError(Defect.UNREADABLE, "unreadable")
+            episode = work.run(answers, self._outlined)
+        except RecordingError as error:
+            note = Note(defect=defect_of(error), treatment=Treatment.REFUSED, text=str(error))
+            work.facts["defects"] = (*work.facts.get("defects", ()), note)
+            return Look(finding=Finding(**about, refused=str(error), **work.facts), outline=work.outline)
+        return Look(finding=Finding(**about, **work.facts), episode=episode, outline=work.outline)
+
+    def _keys(self, place: Found) -> list[Source | Finding]:
+        if place.format is None:
+            return [refusal(place.path, "", place.refused or RefusedError(Defect.UNREADABLE, "unreadable"))]
+        try:
+            keys = list(format_named(place.format).keys(place.path))
+        except RecordingError as error:
+            return [refusal(place.path, place.format, error)]
+        return [Source(path=place.path, format=place.format, key=key) for key in keys]
+
+
+def refusal(
+    path: Path, format_name: str, error: RecordingError, *, key: str = "", fingerprint: str = ""
+) -> Finding:
+    """The finding that goes with an error that came before any number was read."""
+    note = Note(defect=defect_of(error), treatment=Treatment.REFUSED, text=str(error))
+    return Finding(
+        path=path, key=key, format=format_name, fingerprint=fingerprint, refused=str(error), defects=(note,)
+    )

@@ -1,0 +1,103 @@
+"""Finds the formats and, among given files and folders, the episodes in them.
+
+A format is any subclass of `Format` in a module of `datasets.importers.formats`; nothing else lists them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from datasets.importers import formats
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import Format
+
+
+class UnknownFormatError(Exception):
+    """A name that no format bears; says the nearest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A file or folder that holds episodes, or one that should and does not."""
+
+    path: Path
+    format: str | None
+    refused: RefusedError | None = None
+
+
+@cache
+def all_formats() -> dict[str, Format]:
+    """name -> format, by name."""
+    found = {}
+    for module in pkgutil.iter_modules(formats.__path__):
+        for kind in vars(importlib.import_module(f"{formats.__name__}.{module.name}")).values():
+            if isinstance(kind, type) and issubclass(kind, Format) and "name" in vars(kind):
+                found[kind.name] = kind()
+    return dict(sorted(found.items()))
+
+
+def format_named(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        UnknownFormatError: there is none.
+    """
+    known = all_formats()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Known formats: {', '.join(known)}."
+    raise UnknownFormatError(f"Unknown import format '{name}'. {hint}")
+
+
+def search(paths: Iterable[Path], forced: str | None = None) -> Iterator[Found]:
+    """Everything importable at `paths`, in order; a folder that is no episode itself is looked through.
+
+    Raises:
+        UnknownFormatError: `forced` is no format.
+    """
+    wanted = [format_named(forced)] if forced else list(all_formats().values())
+    for path in paths:
+        yield from _search(path, wanted, named=True)
+
+
+def _search(path: Path, wanted: list[Format], *, named: bool) -> Iterator[Found]:
+    for candidate in wanted:
+        if candidate.recognises(path):
+            yield Found(path=path, format=candidate.name)
+            return
+    if path.is_dir():
+        for entry in sorted(path.iterdir()):
+            if not entry.name.startswith("."):
+                yield from _search(entry, wanted, named=False)
+        return
+    if named or path.name.endswith(suffixes(wanted)):
+        yield Found(path=path, format=None, refused=_refusal(path, wanted))
+
+
+def suffixes(wanted: Iterable[Format] | None = None) -> tuple[str, ...]:
+    """Of files that some format would read."""
+    kinds = all_formats().values() if wanted is None else wanted
+    return tuple(sorted({suffix for kind in kinds for suffix in kind.suffixes}))
+
+
+def _refusal(path: Path, wanted: list[Format]) -> RefusedError:
+    """Why nobody recognised a file."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        return RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+    for candidate in wanted:
+        if path.name.endswith(candidate.suffixes or ("/",)):
+            damage = candidate.damage(path)
+            if damage is not None:
+                return RefusedError(Defect.UNREADABLE, damage)
+    names = ", ".join(f"{kind.name} ({kind.description})" for kind in wanted)
+    return RefusedError(Defect.UNREADABLE, f"no layout that is known; known are: {names}")

@@ -1,0 +1,254 @@
+"""A reader in a process of its own: foreign bytes may crash, hang or swell it, and only one episode is refused for it.
+
+The child may use so much memory and be silent for so long; beyond that it is ended and a new one takes the next
+episode. Requests and answers travel through a pipe, pictures as plain bytes beside them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import resource
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.episode import Episode
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.findings import Answers, Finding, Look
+from datasets.importers.interface import Source
+from datasets.importers.reader import Reader, refusal
+from datasets.importers.registry import UnknownFormatError, format_named
+from datasets.spec import DataSpec
+
+log = logging.getLogger(__name__)
+
+MEMORY = 3 * 2**29
+"""Bytes of data that a reader may hold: an episode, what it is read from, and the decoders."""
+PATIENCE = 60.0
+"""s without a sign of life after which a reader counts as hung."""
+_BEAT = 0.2
+"""s between two signs of life."""
+
+
+class WorkerError(Exception):
+    """The reader's process cannot be started."""
+
+
+class IsolatedReader:
+    """As `Reader`; close it after use."""
+
+    def __init__(self, *, memory: int = MEMORY, patience: float = PATIENCE) -> None:
+        """`memory` bytes and `patience` s are what one episode may take."""
+        self._memory = memory
+        self._patience = patience
+        self._child: _Child | None = None
+        self._outlined: set[str] = set()
+
+    def find(self, paths: Iterable[Path], forced: str | None = None) -> list[Source | Finding]:
+        """See Reader. A folder whose listing ends the reader is refused whole."""
+        found: list[Source | Finding] = []
+        for path in paths:
+            try:
+                found += self._ask("find", [path], forced)
+            except RefusedError as error:
+                found.append(refusal(path, forced or "", error))
+        return found
+
+    def fingerprint(self, source: Source) -> str:
+        """See Reader."""
+        try:
+            return str(self._ask("fingerprint", source, extra=self._extra(source)))
+        except RefusedError:
+            return ""
+
+    def look(
+        self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int
+    ) -> Look:
+        """See Reader."""
+        try:
+            look = self._ask("look", source, spec, answers, fingerprint, ordinal, extra=self._extra(source))
+        except RefusedError as error:
+            finding = refusal(source.path, source.format, error, key=source.key, fingerprint=fingerprint)
+            return Look(finding=finding)
+        assert isinstance(look, Look)
+        # a child that replaced another one tells again what was told already
+        if look.outline is not None and look.outline.structure in self._outlined:
+            return replace(look, outline=None)
+        if look.outline is not None:
+            self._outlined.add(look.outline.structure)
+        return look
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _extra(self, source: Source) -> int:
+        try:
+            return format_named(source.format).memory(source.path)
+        except OSError as error:
+            raise RefusedError(Defect.UNREADABLE, f"unreadable ({error})") from error
+
+    def _ask(self, method: str, *words: Any, extra: int = 0) -> Any:
+        if self._child is not None and self._child.memory < self._memory + extra:
+            self.close()
+        if self._child is None:
+            self._child = _Child(self._memory + extra, self._patience)
+        try:
+            return self._child.ask(method, words)
+        except RefusedError as error:
+            if error.defect in (Defect.READER_DIED, Defect.TOO_BIG) and not self._child.alive:
+                self.close()
+            raise
+
+
+@contextlib.contextmanager
+def isolated_reader(*, memory: int = MEMORY, patience: float = PATIENCE) -> Iterator[IsolatedReader]:
+    """A reader in a process that ends with the block."""
+    reader = IsolatedReader(memory=memory, patience=patience)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+class _Child:
+    """The parent's end of one child."""
+
+    def __init__(self, memory: int, patience: float) -> None:
+        self.memory = memory
+        self._patience = patience
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, memory), daemon=True)
+        self._process.start()
+        other.close()
+        self._started = False
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def ask(self, method: str, words: tuple[Any, ...]) -> Any:
+        """One request and its answer.
+
+        Raises:
+            RefusedError: the child died, hung, or ran out of memory.
+        """
+        try:
+            self._pipe.send((method, words))
+            while True:
+                kind, content = self._hear()
+                if kind == "answer":
+                    return self._with_pictures(content)
+                if kind == "refused":
+                    raise content
+                if kind == "wrong":
+                    raise UnknownFormatError(content)
+        except (EOFError, ConnectionError, OSError) as error:
+            raise self._dead() from error
+
+    def _hear(self) -> tuple[str, Any]:
+        if not self._pipe.poll(self._patience):
+            self.end()
+            raise RefusedError(
+                Defect.READER_DIED,
+                f"reading it hung for {self._patience:.0f} s and was given up; it is damaged",
+            )
+        message: tuple[str, Any] = self._pipe.recv()
+        return message
+
+    def _with_pictures(self, content: Any) -> Any:
+        """Put the pictures, which follow as bytes, back into their episode."""
+        if not isinstance(content, Look) or content.episode is None:
+            return content
+        images = {}
+        for name, empty in content.episode.images.items():
+            images[name] = np.empty(tuple(empty.tolist()), np.uint8)
+            self._pipe.recv_bytes_into(images[name].reshape(-1).data)
+        return replace(content, episode=replace(content.episode, images=images))
+
+    def _dead(self) -> RefusedError:
+        self._process.join(1.0)
+        code = self._process.exitcode
+        self.end()
+        why = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        return RefusedError(Defect.READER_DIED, f"reading it ended the reader ({why}); it is damaged")
+
+    def end(self) -> None:
+        """Kill it; it holds nothing that is worth saving."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+class _Pulse:
+    """Tells the parent now and then that work goes on."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._last = time.monotonic()
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._last > _BEAT:
+            self._last = now
+            self._pipe.send(("beat", None))
+
+
+def _serve(pipe: Connection, memory: int) -> None:
+    """The child's whole life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    reader = Reader(_Pulse(pipe))
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            method, words = pipe.recv()
+            _answer(pipe, reader, method, words)
+
+
+def _answer(pipe: Connection, reader: Reader, method: str, words: tuple[Any, ...]) -> None:
+    try:
+        match method:
+            case "find":
+                answer: Any = reader.find(*words)
+            case "fingerprint":
+                answer = reader.fingerprint(*words)
+            case _:
+                source, spec, answers, fingerprint, ordinal = words
+                answer = reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=ordinal)
+    except UnknownFormatError as error:
+        pipe.send(("wrong", str(error)))
+    except MemoryError:
+        pipe.send(
+            ("refused", RefusedError(Defect.TOO_BIG, "reading it takes more memory than an import may use"))
+        )
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # whatever a damaged file does to a library
+        log.warning("reading failed: %s", words[:1], exc_info=True)
+        text = f"unreadable, damaged ({type(error).__name__}: {error})"[:500]
+        pipe.send(("refused", RefusedError(Defect.READER_DIED, text)))
+    else:
+        _send(pipe, answer)
+
+
+def _send(pipe: Connection, answer: Any) -> None:
+    if not isinstance(answer, Look) or answer.episode is None:
+        pipe.send(("answer", answer))
+        return
+    episode: Episode = answer.episode
+    shapes = {name: np.asarray(images.shape, np.int64) for name, images in episode.images.items()}
+    pipe.send(("answer", replace(answer, episode=replace(episode, images=shapes))))  # type: ignore[arg-type]
+    for images in episode.images.values():
+        pipe.send_bytes(np.ascontiguousarray(images).reshape(-1).data)

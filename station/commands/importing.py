@@ -1,0 +1,66 @@
+"""``station import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from station import sessions
+from station.commands.options import JsonOption, SessionArgument, reporter
+from station.errors import StationError
+
+
+def import_recordings(
+    session: SessionArgument,
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders with demonstrations, any known format.")
+    ],
+    *,
+    form: Annotated[str | None, typer.Option("--as", help="Format, instead of by structure.")] = None,
+    entries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="NAME=VALUE", help="What a column means, e.g. camera.front=KEY; repeatable."
+        ),
+    ] = None,
+    colour: Annotated[str | None, typer.Option("--colour", help="Order of colours: rgb or bgr.")] = None,
+    quaternion: Annotated[str | None, typer.Option("--quaternion", help="Order: xyzw or wxyz.")] = None,
+    euler: Annotated[str | None, typer.Option("--euler", help="Axes: xyz, zyx, XYZ or ZYX.")] = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", help="Samples per second, where no time is stored.")
+    ] = None,
+    gripper: Annotated[
+        str | None, typer.Option("--gripper", metavar="CLOSED,OPEN", help="What the gripper's column says.")
+    ] = None,
+    frame: Annotated[
+        str | None,
+        typer.Option(
+            "--frame", help="4x4 from the recorder's frame to the arm's base: 16 numbers or a file."
+        ),
+    ] = None,
+    actions: Annotated[
+        str | None, typer.Option("--actions", help="commanded, achieved or increments.")
+    ] = None,
+    kinematics: Annotated[
+        str | None,
+        typer.Option("--kinematics", help="For joint angles: xarm6, xarm7, fr3, or a URDF or MJCF file."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Import demonstrations; broken ones are refused one by one, known ones are skipped."""
+    from station import importing
+    from station.session.folder import SessionFolder
+
+    flags = {
+        "colour": colour, "quaternion": quaternion, "euler": euler, "rate": rate, "gripper": gripper,
+        "frame": frame, "actions": actions, "kinematics": kinematics,
+    }  # fmt: skip
+    wish = importing.wish(paths, form, entries or [], flags)
+    folder = SessionFolder.open(sessions.find(session))
+    with reporter(as_json=as_json) as report:
+        summary = (importing.inspect if dry_run else importing.run)(folder, wish, report)
+    if summary.refused == summary.total:
+        raise StationError("None of the recordings could be imported; the reasons stand above.")
