@@ -69,6 +69,8 @@ class ControlBox:
         self.enabled = False
         self.estop_pressed = False
         self.tool_plugged = True
+        self.tool_delay: float | None = None
+        """s that every exchange on the tool's bus takes, instead of the tool's own."""
         self.baud_index = BAUD_RATES.index(2_000_000)
         self.motion_commands = 0
         self.last_motion_command = 0.0
@@ -94,7 +96,7 @@ class ControlBox:
 
     def reset(self) -> None:
         """As it stands after a good start: at home, enabled, without error; settings stay."""
-        self.estop_pressed, self.enabled, self.tool_plugged = False, True, True
+        self.estop_pressed, self.enabled, self.tool_plugged, self.tool_delay = False, True, True, None
         self.error, self.warning, self.state, self.mode = 0, 0, IDLE, POSITION
         self.body.rest_at(np.array(HOME[self.axes]))
 
@@ -152,6 +154,8 @@ class ControlBox:
     @property
     def bus_delay(self) -> float:
         """s an exchange on the tool's bus takes; what does not answer is waited for."""
+        if self.tool_delay is not None:
+            return self.tool_delay
         alive = self.tool is not None and self.tool_plugged
         return self.tool.turnaround if alive and self.tool else 0.03
 

@@ -22,6 +22,7 @@ from tests.emulators.xarm.tool import Robotiq
 CONTROL_PORT = 502
 UNPRIVILEGED_CONTROL_PORT = 10502
 _RS485 = 124
+_SERVO = (29, 30, 93)
 _FEEDBACK_CHECK = 253
 _MOTION_FINISHED = 2
 
@@ -39,6 +40,7 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
         self._bus = asyncio.Lock()
+        self._on_bus, self._servo_beside_bus = False, 0
         self._orders = self._known_orders()
 
     async def run(self, lines: asyncio.StreamReader | None) -> None:
@@ -83,11 +85,14 @@ class Server:
     async def _serve(self, request: wire.Request, writer: asyncio.StreamWriter) -> None:
         if request.register == _RS485:
             async with self._bus:
+                self._on_bus = True
                 await asyncio.sleep(self.box.bus_delay)
                 content = self.box.bus(request.payload)
+                self._on_bus = False
             answer = request.reply(self.box.status(), content)
         else:
             answer = self.box.handle(request)
+            self._servo_beside_bus += self._on_bus and request.register in _SERVO
         if self._delayed_replies:
             self._delayed_replies -= 1
             await asyncio.sleep(self._delay)
@@ -146,8 +151,10 @@ class Server:
             "plug": self._plug,
             "unplug_tool": lambda: setattr(self.box, "tool_plugged", False),
             "plug_tool": lambda: setattr(self.box, "tool_plugged", True),
+            "slow_tool": lambda seconds: setattr(self.box, "tool_delay", seconds),
             "obstacle": self._put_obstacle,
             "tool_fault": lambda code: setattr(self.box.tool, "fault", code),
+            "tool_register": self._set_tool_register,
             "truth": self._truth,
             "servo_times": lambda: list(self.box.servo_times),
             "trace": lambda: [list(point) for point in self.box.trace],
@@ -162,12 +169,16 @@ class Server:
         if self.box.tool is not None:
             self.box.tool.fingers.obstacle = position
 
+    def _set_tool_register(self, address: int, value: int) -> None:
+        if self.box.tool is not None:
+            self.box.tool.write(address, [value])
+
     def _forget(self) -> None:
         self.box.servo_times.clear()
         self.box.trace.clear()
 
     async def _reset(self) -> None:
-        self._silent, self._delayed_replies = False, 0
+        self._silent, self._delayed_replies, self._servo_beside_bus = False, 0, 0
         self.box.reset()
         self._forget()
         await self._plug()
@@ -184,6 +195,7 @@ class Server:
             "turning": box.body.turning,
             "came_to_rest": box.came_to_rest,
             "last_motion_command": box.last_motion_command,
+            "servo_beside_bus": self._servo_beside_bus,
             "motion_commands": box.motion_commands,
             "mode": box.mode,
             "state": box.reported_state,
