@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 TEST = "test"
 """Purpose of the second set of layouts; no training, no tuning and no session draws from it."""
-TEST_SEED = 0
-"""All seeds of a benchmark meet the same test layouts."""
+TEST_SEED = 20
+"""All seeds of a benchmark meet the same test layouts. Tuned on them? Take another number."""
 
 
 @dataclass(frozen=True, kw_only=True)
