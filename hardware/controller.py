@@ -196,6 +196,7 @@ class Controller:
         """Look, decide, send, report."""
         interval = now - self._ticked if self._ticked else self._dt
         self._ticked = now
+        self._stop_since = self._latch.since or self._stop_since
         self._measure()
         match self.mode:
             case Mode.SERVO:
@@ -252,7 +253,6 @@ class Controller:
 
     def _reason_to_brake(self, now: float, interval: float) -> Cause:
         if self._latch.latched:
-            self._stop_since = self._latch.since or now
             return Cause.STOP
         if self._gripper and self._gripper.error:
             self._text = self._gripper.error
@@ -316,7 +316,7 @@ class Controller:
         self._last_motion = now
         cause = Cause.NONE
         if self._latch.latched:
-            self._stop_since, cause = self._latch.since or now, Cause.STOP
+            cause = Cause.STOP
         elif self._silence(now) > self._settings.safety.heartbeat:
             cause = Cause.HEARTBEAT
         elif self._refuse_orders():

@@ -102,6 +102,10 @@ class Task(Settings):
                 f"execute = {self.execute} exceeds the chunk that is predicted, [policy] horizon = "
                 f"{self.policy.horizon}; lower the one or raise the other"
             )
+        if self.session.cells > 1 and self.cell.kind != "simulated":
+            raise ValueError(
+                f"[session] cells = {self.session.cells}, and of real devices there is one; set it to 1"
+            )
         pictures = {camera.name: (camera.height, camera.width) for camera in self.cell.spec.cameras}
         for name, (height, width) in self.policy.crops.items():
             if name not in pictures:

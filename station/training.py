@@ -83,7 +83,7 @@ def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> 
             )
             shutil.rmtree(folder.base, ignore_errors=True)
             _train_base(folder, journal, demos, reporter, device)
-        for path in PATHS:
+        for path in _judged_paths(folder):
             _judge(folder, journal, path, reporter)
         return _write_report(folder, journal.ledger())
 
@@ -114,10 +114,10 @@ def usable_demos(ledger: Ledger, *, successes_only: bool) -> list[EpisodeStatus]
 
 
 def trained(folder: SessionFolder) -> bool:
-    """Whether the base is trained on the demonstrations that are there now, and both its paths are judged."""
+    """Whether the base is trained on the demonstrations that are there now, and its paths judged where they can be."""
     ledger = Journal(folder.journal).ledger()
     demos = usable_demos(ledger, successes_only=folder.task.demonstrations.successes_only)
-    judged = all(verdict(ledger, path) is not None for path in PATHS)
+    judged = all(verdict(ledger, path) is not None for path in _judged_paths(folder))
     return judged and _trained_on(ledger, demos) and _base_stands(folder, ledger)
 
 
@@ -218,6 +218,11 @@ def _clear_if_other(path: Path, fingerprint: str) -> None:
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
     mark.write_text(fingerprint)
+
+
+def _judged_paths(folder: SessionFolder) -> tuple[str, ...]:
+    """A real cell has no simulator that could judge: its first evaluation block does."""
+    return PATHS if folder.task.cell.kind == "simulated" else ()
 
 
 def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporter) -> None:

@@ -229,7 +229,7 @@ class RobotCell(Cell):
             frame_age=ages,
             interventions=sum(report.interventions for report in reports),
             late=sum(report.late for report in reports),
-            stop_latency=stop_latency(reports),
+            stop_latency=stop_latency(reports, self._latch.since) if reports else None,
         )
 
     # --- plans ----------------------------------------------------------------------------------------------------

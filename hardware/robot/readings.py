@@ -58,12 +58,14 @@ def commanded(before: Report, after: Report, instant: float) -> tuple[Vector, Ve
     return position, quaternion, gripper, before.time + share * span
 
 
-def stop_latency(reports: Sequence[Report]) -> float | None:
-    """s from the newest stop to the last motion command after it, of the slowest arm; None while one moves."""
-    stops = [report.stop_since for report in reports if report.stop_since]
-    if not stops or any(report.moving for report in reports):
+def stop_latency(reports: Sequence[Report], since: float | None) -> float | None:
+    """s from the newest stop to the last motion command after it, of the slowest arm; None while one moves.
+
+    `since` is when the latch was set that is set now; an arm that has not seen it yet counts as moving.
+    """
+    newest = since or max((report.stop_since for report in reports), default=0.0)
+    if not newest or any(report.moving or report.stop_since < newest for report in reports):
         return None
-    newest = max(stops)
     return max(0.0, *(report.last_motion - newest for report in reports))
 
 

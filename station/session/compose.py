@@ -1,4 +1,4 @@
-"""Puts a session's real parts together from its frozen task: simulated cells, the trained base, ZPRL, its replay."""
+"""Puts a session's real parts together from its frozen task: its cells, the trained base, ZPRL, its replay."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 from hardware.cell import Cell, ClockSpeed
 from hardware.latch import StopLatch
+from hardware.robot.cell import RobotCell
+from hardware.robot.settings import RobotCellSettings
 from hardware.simulation.cell import SimulatedCell
 from policy.base import BasePolicy, PolicyFileError
 from policy.replay import Replay
 from policy.steering.zprl import ZPRL
+from station.config import Task
 from station.session.folder import SessionError, SessionFolder
 from station.session.parts import Parts
 
@@ -22,10 +25,7 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
     """
     task = folder.task
     base = load_base(folder)
-    made: list[Cell] = [
-        SimulatedCell(task.simulation, latch, speed)
-        for _ in range(task.session.cells if cells is None else cells)
-    ]
+    made = make_cells(task, task.session.cells if cells is None else cells, speed, latch)
     refuse_other_data(base.spec, made[0].spec)
     steering = ZPRL(base, task.steering, folder.seed, execute=task.execute)
 
@@ -41,6 +41,15 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
         settings=task.session,
         warmup_chunks=task.steering.warmup_chunks,
     )
+
+
+def make_cells(task: Task, count: int, speed: ClockSpeed, latch: StopLatch) -> list[Cell]:
+    """The task's workplaces, nothing opened. Raises SessionError when there cannot be so many."""
+    if not isinstance(task.cell, RobotCellSettings):
+        return [SimulatedCell(task.simulation, latch, speed) for _ in range(count)]
+    if count != 1:
+        raise SessionError(f"{count} cells were asked for; of real devices there is one. Leave --cells out.")
+    return [RobotCell(task.cell, latch)]
 
 
 def load_base(folder: SessionFolder) -> BasePolicy:

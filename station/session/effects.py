@@ -21,6 +21,11 @@ class RunPreflight(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecoverDevices(Effect):
+    """Clear the devices' faults: the operator has read what was wrong and goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpenRound(Effect):
     """Write into the journal which episodes come next."""
 

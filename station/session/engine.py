@@ -34,6 +34,7 @@ from station.session.effects import (
     EndMotion,
     JournalLabel,
     JournalVoid,
+    RecoverDevices,
     ResumeMotion,
     RunPreflight,
     Say,
@@ -56,6 +57,7 @@ from station.session.events import (
     UpdateDone,
 )
 from station.session.folder import SessionFolder
+from station.session.gauges import disk_checks
 from station.session.keeper import Keeper
 from station.session.learner import LearnerError
 from station.session.link import Link
@@ -235,7 +237,8 @@ class Engine:
     def _order_table(self) -> dict[type[Effect], Callable[[Any], None]]:
         motion = self._motion
         return {
-            RunPreflight: lambda _: motion.preflight(),
+            RecoverDevices: lambda _: motion.recover(),
+            RunPreflight: lambda _: motion.preflight(disk_checks(self.folder.path, self._parts)),
             BeginHoming: lambda effect: motion.begin_homing(effect.slots),
             ShowLayouts: lambda effect: motion.show_layouts(effect.slots),
             BeginRollout: self._begin_rollout,
@@ -277,10 +280,12 @@ class Engine:
         if self._latch.latched and not self.state.stopped:
             self.dispatch(Stop(source=Source.SYSTEM))
         link = self._link
-        alone = link is not None and link.seen_anybody and not link.watchers
+        alone = link is not None and link.seen_anybody and not link.watchers and not self.options.headless
         if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
             self.dispatch(Pause(source=Source.SYSTEM))
             self._say("Paused: the last screen has gone. Attach again and end the pause to go on.")
+        if sentence := self._motion.about_stop(stopped=self.state.stopped):
+            self._say(sentence)
         self._committer.collect()
         if self.state.disk_full and self._clock() - self._retried >= _RETRY_EVERY:
             self._retried = self._clock()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
 from datasets.spec import DataSpec
-from hardware.cell import CellHealth
+from hardware.cell import CellHealth, Check
 from station.session.folder import SessionFolder
 from station.session.learner import Learner
 from station.session.parts import Parts
@@ -16,6 +17,8 @@ from station.session.snapshot import LiveHealth, LiveSteering
 
 _EVERY = 1.0
 """s between two looks at disk and memory."""
+_LEAST_HOURS = 1.0
+"""Hours of recording that must fit before a real session starts."""
 _COMPRESSED = 0.6
 """Share of raw pictures that the store needs, about."""
 
@@ -40,8 +43,7 @@ class Gauges:
         if self._clock() - self._read >= _EVERY:
             self._read = self._clock()
             self._memory = self._process.memory_info().rss / 1e6
-            free = shutil.disk_usage(self._folder.path).free
-            self._disk_hours = free / (len(self._parts.cells) * bytes_per_hour(self._parts.spec))
+            self._disk_hours = hours_left(self._folder.path, self._parts)
         cells = [cell.health() for cell in self._parts.cells]
         return LiveHealth(
             achieved_hz=min(cell.achieved_hz for cell in cells),
@@ -63,6 +65,26 @@ class Gauges:
             rate=progress.rate,
             metrics=dict(progress.metrics or {}),
         )
+
+
+def hours_left(path: Path, parts: Parts) -> float:
+    """Hours of recording that still fit onto the disk of `path`, about."""
+    return shutil.disk_usage(path).free / (len(parts.cells) * bytes_per_hour(parts.spec))
+
+
+def disk_checks(path: Path, parts: Parts) -> list[Check]:
+    """Whether there is room to begin; asked of real cells only, whose episodes cannot be run again."""
+    if parts.simulated:
+        return []
+    hours = hours_left(path, parts)
+    return [
+        Check(
+            name="disk",
+            ok=hours >= _LEAST_HOURS,
+            detail=f"room for {hours:.1f} h of recording",
+            remedy=f"Free some space at {path}; at least {_LEAST_HOURS:g} h must fit.",
+        )
+    ]
 
 
 def bytes_per_hour(spec: DataSpec) -> float:

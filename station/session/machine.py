@@ -25,6 +25,7 @@ from station.session.effects import (
     JournalStop,
     Quit,
     RearmLatch,
+    RecoverDevices,
     ResumeMotion,
     RunPreflight,
     Say,
@@ -157,7 +158,8 @@ def _leave_fault(state: State) -> Result:
         return refuse(state, "The stop is latched: re-arm first.")
     if not state.recoverable:
         return refuse(state, "This fault cannot be left; end the engine and start it again.")
-    return begin(replace(state, reason=""))
+    state, effects = begin(replace(state, reason=""))
+    return state, (RecoverDevices(), *effects)
 
 
 def _motion_ended(state: State, event: MotionEnded) -> Result:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
 from datasets.observation import Image
 from datasets.randomness import stream
-from hardware.cell import Cell, CellError, Layout, StoppedError
+from hardware.cell import Cell, CellError, Check, Layout, StoppedError
 from station.session.committer import Committer
 from station.session.events import Event, Faulted, Homed, MotionEnded, PreflightDone, Source, Stop
 from station.session.partial import PartialLog
@@ -64,6 +64,8 @@ class Motion:
         self._homing: Homing | None = None
         self._rollout: Rollout | None = None
         self._slots: dict[str, Slot] = {}
+        self._unrecovered: list[str] = []
+        self._stop_told = False
 
     @property
     def step(self) -> int:
@@ -84,15 +86,23 @@ class Motion:
         """How the first cell's scene should look."""
         return self._parts.cells[0].layout_picture(self.targets[0]) if self.targets else {}
 
-    def preflight(self) -> None:
-        """Open the devices and look at everything a start needs."""
-        problems = []
+    def recover(self) -> None:
+        """The operator goes on after a fault: let the devices clear theirs; what stays is told by `preflight`."""
+        for cell in self._parts.cells:
+            try:
+                cell.recover()
+            except CellError as error:
+                self._unrecovered.append(str(error))
+
+    def preflight(self, checks: Sequence[Check] = ()) -> None:
+        """Open the devices and look at everything a start needs; `checks` are those that others made."""
+        problems, self._unrecovered = [*self._unrecovered, *map(_problem, _failed(checks))], []
         for cell in self._parts.cells:
             try:
                 if cell not in self._connected:
                     cell.connect()
                     self._connected.append(cell)
-                problems += [f"{c.name}: {c.detail}. {c.remedy}" for c in cell.preflight() if not c.ok]
+                problems += map(_problem, _failed(cell.preflight()))
             except CellError as error:
                 problems.append(str(error))
         self._emit(PreflightDone(problems=tuple(dict.fromkeys(problems))))
@@ -151,6 +161,15 @@ class Motion:
             self._emit(Stop(source=Source.SYSTEM))
         elif part.fault:
             self._emit(Faulted(reason=part.fault))
+
+    def about_stop(self, *, stopped: bool) -> str:
+        """Once after each stop, when the arms stand: how long they still moved. Empty otherwise."""
+        if self._stop_told or not stopped:
+            self._stop_told = stopped
+            return ""
+        found = [latency for cell in self._parts.cells if (latency := cell.health().stop_latency) is not None]
+        self._stop_told = bool(found)
+        return f"The last motion command went out {1000 * max(found):.0f} ms after the stop." if found else ""
 
     def brake(self) -> None:
         """Decelerate and hold."""
@@ -240,3 +259,11 @@ class Motion:
             base_hash=self._parts.base_hash,
             source={name: value for name, value in facts.items() if value is not None},
         )
+
+
+def _failed(checks: Sequence[Check]) -> list[Check]:
+    return [check for check in checks if not check.ok]
+
+
+def _problem(check: Check) -> str:
+    return f"{check.name}: {check.detail}. {check.remedy}".rstrip()

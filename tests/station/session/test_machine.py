@@ -27,6 +27,7 @@ from station.session.effects import (
     OpenEvaluation,
     Quit,
     RearmLatch,
+    RecoverDevices,
     ResumeMotion,
     RunPreflight,
     SaveCheckpoint,
@@ -148,7 +149,7 @@ def test_a_failed_preflight_is_a_fault_that_go_tries_again() -> None:
     session.send(PreflightDone(problems=("camera third: no frames.",)))
     assert session.phase is Phase.FAULT
     assert "camera third" in session.state.reason
-    assert kinds(session.send(Go())) == [RunPreflight]
+    assert kinds(session.send(Go())) == [RecoverDevices, RunPreflight]
 
 
 def test_a_key_ends_the_motion_and_labels_once_the_episode_is_safe() -> None:
@@ -259,7 +260,7 @@ def test_stop_voids_the_episode_and_only_rearm_and_go_lead_back() -> None:
     assert kinds(session.send(Go())) == [Say]
     assert kinds(session.send(Rearm())) == [RearmLatch]
     assert session.phase is Phase.FAULT
-    assert kinds(session.send(Go())) == [RunPreflight]
+    assert kinds(session.send(Go())) == [RecoverDevices, RunPreflight]
 
 
 def test_stop_during_an_update_goes_on_with_the_same_block() -> None:
