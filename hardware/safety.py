@@ -1,21 +1,56 @@
 """The last word before an arm: (state, target) -> (state, command, reasons), at controller rate.
 
-Knows no plan, no device and no clock; reads only numbers. It is software and replaces no hardware emergency stop.
+What holds for every command, whatever the targets were:
+
+- Along each axis of the base frame, velocity, acceleration and jerk stay within their limits, as differences of the
+  positions that are sent. They are limits per axis: a diagonal may be faster by the square root of three.
+- From each command the arm can brake within those limits to a stand inside its workspace, and certainly clear of the
+  other arm. `hardware.axis` and `hardware.clearance` say why a state that can brake always has a next one that can.
+- The rate of rotation and its change stay within their limits as lengths of vectors, the gripper's rate within its own.
+
+A target that lies within all limits and leaves room to brake is the command, bit by bit; an axis that does not need to
+give way is not touched because another one is. Otherwise each axis follows as fast as it may so that it would come to
+rest on the target. Without a target, or with one that is not finite, the arm brakes. An arm that starts outside moves
+only inward, slowly, and along no other axis.
+
+The state is what was sent, not what was measured: seed it with `SafetyState.at_rest` when servoing begins. Knows no
+plan, no device and no clock. It is software and replaces no hardware emergency stop.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from datasets.settings import Settings
+from hardware.axis import Axis, Interval, Move
+from hardware.clearance import Clearance, Sphere
 from hardware.plan import Command, Target, Vector
-from hardware.quaternion import Quaternion, Vector3, turn_between, turned
+from hardware.quaternion import Quaternion, Vector3, normalized
+from hardware.reasons import Reason
+from hardware.turning import Turning
+
+__all__ = [
+    "Reason",
+    "SafetyError",
+    "SafetyFilter",
+    "SafetySettings",
+    "SafetyState",
+    "Sphere",
+    "WorkspaceSettings",
+]
+
+_HALVINGS = 6
+_ROUNDED = 1e-8
+"""m, how far beyond its workspace an arm still counts as inside: more than rounding ever makes of it."""
+_ROUNDING = 1.0 + 1e-9
+_UNIT = 1e-6
+"""How far a quaternion's length may be from one to count as of unit length."""
 
 
 class WorkspaceSettings(Settings):
@@ -83,25 +118,6 @@ class SafetyError(ValueError):
     """Limits that are not set, or that contradict each other."""
 
 
-class Reason(StrEnum):
-    """Why a command is not the target."""
-
-    STALE = "stale"
-    """There was no target."""
-    NOT_FINITE = "not_finite"
-    """The target held NaN or infinity."""
-    OUTSIDE = "outside"
-    """The arm is outside its workspace, and may only move inward."""
-    BOX = "box"
-    VELOCITY = "velocity"
-    ACCELERATION = "acceleration"
-    JERK = "jerk"
-    OTHER_ARM = "other_arm"
-    ROTATION_RATE = "rotation_rate"
-    ROTATION_ACCELERATION = "rotation_acceleration"
-    GRIPPER_RATE = "gripper_rate"
-
-
 @dataclass(frozen=True, kw_only=True)
 class SafetyState:
     """What was commanded last; seeded from the arm's state when servoing begins."""
@@ -133,16 +149,14 @@ class SafetyState:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sphere:
-    """A part of the other arm, in this arm's base frame."""
+class _Goal(NamedTuple):
+    """A target as plain floats."""
 
-    center: Vector3
-    """m"""
+    position: Vector3
     velocity: Vector3
-    """m/s"""
-    radius: float
-    """m"""
+    quaternion: Quaternion
+    angular_velocity: Vector3
+    gripper: float
 
 
 class SafetyFilter:
@@ -152,14 +166,29 @@ class SafetyFilter:
         """`dt` is the controller's period, s; `arm` names the workspace, and may be left out where there is one.
 
         Raises:
-            SafetyError: a limit is not set, or the limits contradict each other.
+            SafetyError: a limit is not set.
         """
         names = (arm,) if arm is not None else tuple(box.arm for box in settings.workspaces[:1])
         missing = settings.missing(names)
-        if missing or not names:
-            raise SafetyError(f"[safety] does not set {', '.join(missing) or 'workspaces'}.")
-        self._box = next(box for box in settings.workspaces if box.arm == names[0])
+        if missing or not names or settings.velocity is None or settings.acceleration is None:
+            raise SafetyError(
+                f"[safety] does not set {', '.join(missing) or 'workspaces'}; set it, then start again."
+            )
+        box = next(box for box in settings.workspaces if box.arm == names[0])
+        self._bounds: tuple[Interval, ...] = tuple(zip(box.lower, box.upper, strict=True))
         self._settings = settings
+        self._axis = Axis(
+            velocity=settings.velocity, acceleration=settings.acceleration, jerk=settings.jerk, dt=dt
+        )
+        self._clearance = Clearance(
+            radius=settings.radius or 0.0,
+            velocity=settings.velocity,
+            acceleration=settings.acceleration,
+            dt=dt,
+        )
+        self._turning = Turning(
+            rate=settings.rotation_rate, acceleration=settings.rotation_acceleration, dt=dt
+        )
         self._dt = dt
 
     def step(
@@ -171,40 +200,130 @@ class SafetyFilter:
         *,
         now: float = 0.0,
     ) -> tuple[SafetyState, Command, tuple[Reason, ...]]:
-        """The command of one tick, stamped `now`; no target brakes.
+        """The command of one tick, stamped `now`, s; no target brakes.
 
-        Pass the controller's period as `dt`, not the measured time: commands are spaced by it.
+        `dt` is the period by which commands are spaced, the one the filter was made for, not a measured time.
+
+        Raises:
+            SafetyError: `dt` is another period.
         """
-        reasons: list[Reason] = []
-        if target is None:
-            reasons.append(Reason.STALE)
-        aim = np.asarray(state.position) if target is None else target.position
-        aim = np.clip(aim, self._box.lower, self._box.upper)
-        reach = (self._settings.velocity or 0.0) * dt
-        move = np.clip(aim - state.position, -reach, reach)
-        x, y, z = (float(number) for number in np.asarray(state.position) + move)
-        quaternion = state.quaternion
-        if target is not None:
-            tx, ty, tz, tw = (float(number) for number in target.quaternion)
-            rx, ry, rz = turn_between(state.quaternion, (tx, ty, tz, tw))
-            share = min(
-                1.0, self._settings.rotation_rate * dt / max(1e-9, (rx * rx + ry * ry + rz * rz) ** 0.5)
+        if abs(dt - self._dt) > 1e-3 * self._dt:
+            raise SafetyError(f"The limits were prepared for a period of {self._dt} s, not {dt} s.")
+        goal = None if target is None else _goal(target)
+        reasons: list[Reason | None] = []
+        if goal is None:
+            reasons.append(Reason.STALE if target is None else Reason.NOT_FINITE)
+        moves = self._moves(state, goal, reasons)
+        moves = self._kept_clear(state, moves, others, reasons) if others else moves
+        if goal is None:
+            quaternion, rate, reason = self._turning.braked(state.quaternion, state.angular_velocity)
+            gripper = state.gripper
+        else:
+            quaternion, rate, reason = self._turning.follow(
+                state.quaternion, state.angular_velocity, goal.quaternion, goal.angular_velocity
             )
-            quaternion = turned((rx * share, ry * share, rz * share), state.quaternion)
-        after = SafetyState(
-            position=(x, y, z),
-            velocity=(float(move[0]) / dt, float(move[1]) / dt, float(move[2]) / dt),
-            acceleration=state.acceleration,
+            gripper = self._gripper(state.gripper, goal.gripper, reasons)
+        reasons.append(reason)
+        after = self._after(moves, quaternion, rate, gripper)
+        return after, _command(after, now), tuple(dict.fromkeys(r for r in reasons if r is not None))
+
+    def _moves(self, state: SafetyState, goal: _Goal | None, reasons: list[Reason | None]) -> list[Move]:
+        """What each axis does as far as the workspace is concerned."""
+        dt, axis = self._dt, self._axis
+        outside = [
+            not low - _ROUNDED <= x <= high + _ROUNDED
+            for x, (low, high) in zip(state.position, self._bounds, strict=True)
+        ]
+        astray = any(outside)
+        if astray:
+            reasons.append(Reason.OUTSIDE)
+        moves = []
+        for i, bounds in enumerate(self._bounds):
+            position, speed, change = (
+                state.position[i],
+                state.velocity[i] * dt,
+                state.acceleration[i] * dt * dt,
+            )
+            if goal is None or (astray and not outside[i]):
+                move = axis.braked(position, speed, change)
+            else:
+                target = goal.position[i], goal.velocity[i] * dt
+                fastest = self._settings.inward_speed * dt if astray else None
+                move = axis.follow(position, speed, change, target, bounds, fastest)
+            moves.append(move)
+            reasons.append(move.reason)
+        return moves
+
+    def _kept_clear(
+        self, state: SafetyState, moves: list[Move], others: Sequence[Sphere], reasons: list[Reason | None]
+    ) -> list[Move]:
+        """The moves, or as much of them as keeps clear of the other arm; braking at worst."""
+        if self._clearance.certain(moves, others):
+            return moves
+        dt = self._dt
+        now = [(state.position[i], state.velocity[i] * dt, state.acceleration[i] * dt * dt) for i in range(3)]
+        best = braked = [self._axis.braked(*numbers) for numbers in now]
+        if self._clearance.allowed(moves, braked, others):
+            return moves
+        reasons.append(Reason.OTHER_ARM)
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            share = 0.5 * (low + high)
+            tried = [
+                self._axis.between(position, speed, braked[i], moves[i], share)
+                for i, (position, speed, _) in enumerate(now)
+            ]
+            if self._clearance.allowed(tried, braked, others):
+                best, low = tried, share
+            else:
+                high = share
+        return best
+
+    def _gripper(self, now: float, target: float, reasons: list[Reason | None]) -> float:
+        wanted = min(max(target, 0.0), 1.0)
+        reach = self._settings.gripper_rate * self._dt
+        if abs(wanted - now) <= reach * _ROUNDING:
+            return wanted
+        reasons.append(Reason.GRIPPER_RATE)
+        return now + math.copysign(reach, wanted - now)
+
+    def _after(
+        self, moves: Sequence[Move], quaternion: Quaternion, rate: Vector3, gripper: float
+    ) -> SafetyState:
+        x, y, z = moves
+        dt, squared = self._dt, self._dt * self._dt
+        return SafetyState(
+            position=(x.position, y.position, z.position),
+            velocity=(x.speed / dt, y.speed / dt, z.speed / dt),
+            acceleration=(x.change / squared, y.change / squared, z.change / squared),
             quaternion=quaternion,
-            angular_velocity=state.angular_velocity,
-            gripper=state.gripper if target is None else target.gripper,
+            angular_velocity=rate,
+            gripper=gripper,
         )
-        command = Command(
-            time=now,
-            position=np.array(after.position),
-            quaternion=np.array(after.quaternion),
-            velocity=np.array(after.velocity),
-            angular_velocity=np.array(after.angular_velocity),
-            gripper=after.gripper,
-        )
-        return after, command, tuple(reasons)
+
+
+def _goal(target: Target) -> _Goal | None:
+    """The numbers of a target; None where one of them is not finite, or the quaternion has no length."""
+    px, py, pz = target.position.tolist()
+    vx, vy, vz = target.velocity.tolist()
+    wx, wy, wz = target.angular_velocity.tolist()
+    x, y, z, w = target.quaternion.tolist()
+    gripper = float(target.gripper)
+    quaternion: Quaternion | None = (x, y, z, w)
+    if abs(x * x + y * y + z * z + w * w - 1.0) > _UNIT:
+        quaternion = normalized((x, y, z, w))
+    numbers = (px, py, pz, vx, vy, vz, wx, wy, wz, x, y, z, w, gripper)
+    if quaternion is None or not all(map(math.isfinite, numbers)):
+        return None
+    return _Goal((px, py, pz), (vx, vy, vz), quaternion, (wx, wy, wz), gripper)
+
+
+def _command(state: SafetyState, now: float) -> Command:
+    return Command(
+        time=now,
+        position=np.array(state.position),
+        quaternion=np.array(state.quaternion),
+        velocity=np.array(state.velocity),
+        angular_velocity=np.array(state.angular_velocity),
+        gripper=state.gripper,
+    )
