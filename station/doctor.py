@@ -73,10 +73,15 @@ LIBRARIES = (
     Library(
         module="pyrealsense2",
         purpose="RealSense cameras",
-        remedy="pip install '.[realsense]' (and for udev rules: apt install librealsense2-udev-rules)",
+        remedy="pip install '.[realsense]' and apt install libusb-1.0-0",
         optional=True,
     ),
-    Library(module="evdev", purpose="foot pedals", remedy="pip install '.[hotkeys]'", optional=True),
+    Library(
+        module="evdev",
+        purpose="foot pedals",
+        remedy="apt install gcc python3-dev linux-libc-dev, then pip install '.[hotkeys]'",
+        optional=True,
+    ),
 )
 
 
@@ -88,6 +93,7 @@ def examine(sessions: Path) -> Iterator[Finding]:
     yield Finding(check=_colours(), optional=True)
     yield Finding(check=_disk(sessions))
     yield Finding(check=_memory(), optional=True)
+    yield from examine_keys()
 
 
 def healthy(findings: list[Finding]) -> bool:
@@ -126,7 +132,7 @@ def _try_import(library: Library) -> Check:
     except subprocess.TimeoutExpired:
         return Check(name=name, ok=False, detail="import does not end", remedy=library.remedy)
     if child.returncode == 0:
-        return Check(name=name, ok=True, detail=child.stdout.strip())
+        return Check(name=name, ok=True, detail=child.stdout.strip().splitlines()[-1])
     return Check(name=name, ok=False, detail=_last_words(library.module, child), remedy=library.remedy)
 
 
@@ -137,6 +143,73 @@ def _last_words(module: str, child: subprocess.CompletedProcess[str]) -> str:
     if lines and lines[-1] == f"ModuleNotFoundError: No module named '{module}'":
         return "not installed"
     return lines[-1] if lines else f"ends with exit code {child.returncode}"
+
+
+def examine_keys() -> Iterator[Finding]:
+    """Pedals and hotkeys: those of the operator's file must work, others are only spoken of."""
+    from station.key_devices import KeyDevice, load_key_devices
+    from station.operator_config import KeyConfigError
+    from station.tui.keymap import load_keymap
+
+    devices: tuple[KeyDevice, ...] = ()
+    try:
+        devices = load_key_devices(load_keymap().keys)
+    except KeyConfigError as error:
+        yield Finding(check=Check(name="keys", ok=False, detail=str(error), remedy="Correct that line."))
+    for device in devices:
+        if not device.is_hotkeys:
+            yield Finding(check=_pedal(device.name))
+    yield Finding(check=_input_devices(), optional=True)
+    yield Finding(check=_hotkeys(), optional=not any(device.is_hotkeys for device in devices))
+
+
+def _pedal(name: str) -> Check:
+    """Looks whether it is there and may be read; does not take it from a station that runs."""
+    from hardware.keys.evdev_keys import DENIED, find, known_keys
+    from hardware.keys.interface import KeySourceError
+
+    try:
+        known_keys()
+        path = find(name)
+    except KeySourceError as error:
+        return Check(name="pedal", ok=False, detail=str(error), remedy="The terminal's keys work without it.")
+    readable = os.access(path, os.R_OK)
+    detail = f"{name} at {path}" if readable else f"{name}: {DENIED}"
+    return Check(name="pedal", ok=readable, detail=detail, remedy="The terminal's keys work without it.")
+
+
+def _input_devices() -> Check:
+    from hardware.keys.evdev_keys import FOLDERS, present
+
+    found = present()
+    readable = [path for path in found if os.access(path, os.R_OK)]
+    names = ", ".join(path.name for path in readable) or "none"
+    return Check(
+        name="input devices",
+        ok=len(readable) == len(found),
+        detail=f"{len(found)} in {FOLDERS[0]}; may be read: {names}",
+        remedy="Only for foot pedals: sudo usermod -aG input $USER, then log in again.",
+    )
+
+
+def _hotkeys() -> Check:
+    from hardware.keys.hotkeys import warning, without_display
+
+    why = without_display(os.environ)
+    if why:
+        return Check(
+            name="hotkeys", ok=False, detail=why, remedy="Nothing to do: the terminal's keys always work."
+        )
+    found = _try_import(
+        Library(
+            module="pynput.keyboard",
+            purpose="hotkeys",
+            remedy="apt install gcc python3-dev linux-libc-dev, then pip install '.[hotkeys]'",
+            probe="print('present')",
+        )
+    )
+    limited = warning(os.environ)
+    return Check(name="hotkeys", ok=found.ok, detail=limited or found.detail, remedy=found.remedy)
 
 
 def _terminal() -> Check:

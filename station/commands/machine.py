@@ -3,27 +3,77 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from station.commands.options import JsonOption
+from station.commands.options import JsonOption, complete_tasks
 from station.errors import ExitCode
 from station.sessions import sessions_root
 
-
-def doctor(*, as_json: JsonOption = False) -> None:
-    """Check this machine and say what to install or change."""
+if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
-    from station import doctor as examination
+    from hardware.robot.examination import DeviceReport
+    from station.doctor import Finding
+
+TaskArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[TASK]",
+        help="Also connect and measure the devices of this task: a name, or a .toml file.",
+        autocompletion=complete_tasks,
+    ),
+]
+SecondsOption = Annotated[
+    float, typer.Option("--seconds", min=0.5, max=600.0, help="How long devices are measured.")
+]
+HoldOption = Annotated[
+    bool,
+    typer.Option("--hold/--no-hold", help="Enable the arms and let them hold their pose while measured."),
+]
+
+
+def doctor(
+    task: TaskArgument = None,
+    *,
+    seconds: SecondsOption = 3.0,
+    hold: HoldOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine, and the devices of a task: what is missing, how fast they are, what to change."""
+    from rich.console import Console
 
     console = Console()
+    chosen = _load(task)
+    findings = _machine(console, quiet=as_json)
+    reports = _devices(console, chosen, seconds=seconds, hold=hold, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(_plain(findings, reports)))
+    from station.doctor import healthy
+
+    if not healthy(findings) or not all(report.ready for report in reports or ()):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _load(task: str | None) -> Any:
+    """Before anything is looked at, so that a wrong name is answered at once."""
+    from station.config import load_task
+
+    return None if task is None else load_task(task)
+
+
+def _machine(console: Console, *, quiet: bool) -> list[Finding]:
+    from rich.text import Text
+
+    from station.doctor import examine
+
     findings = []
-    for finding in examination.examine(sessions_root()):
+    for finding in examine(sessions_root()):
         findings.append(finding)
-        if as_json:
+        if quiet:
             continue
         check = finding.check
         mark, style = (
@@ -35,9 +85,45 @@ def doctor(*, as_json: JsonOption = False) -> None:
         )
         if not check.ok:
             console.print(Text(f"      -> {check.remedy}", style=style), soft_wrap=True)
-    if as_json:
-        typer.echo(
-            json.dumps([{**asdict(finding.check), "optional": finding.optional} for finding in findings])
+    return findings
+
+
+def _devices(
+    console: Console, task: Any, *, seconds: float, hold: bool, quiet: bool
+) -> Sequence[DeviceReport] | None:
+    if task is None:
+        return None
+    from rich.text import Text
+
+    from station import cell_doctor
+
+    if not quiet:
+        held = " Arms whose limits are set are enabled and hold their pose: keep clear." if hold else ""
+        simulated = task.cell.kind == "simulated"
+        console.print(f"\nConnecting the devices of {task.name} ...{'' if simulated else held}")
+    reports = cell_doctor.examine_cell(task, sessions_root(), seconds=seconds, hold=hold)
+    if not quiet:
+        console.print(cell_doctor.table(reports))
+        for sentence in cell_doctor.remedies(reports):
+            console.print(Text(f"  -> {sentence}", style="red"), soft_wrap=True)
+        ready = all(report.ready for report in reports)
+        console.print(
+            Text("The cell is ready.", style="green")
+            if ready
+            else Text("The cell is NOT ready: put the above right, then look again.", style="bold red")
         )
-    if not examination.healthy(findings):
-        raise typer.Exit(ExitCode.FAILED)
+    return reports
+
+
+def _plain(findings: list[Finding], reports: Sequence[DeviceReport] | None) -> Any:
+    from hardware.robot.examination import as_plain
+
+    machine = [{**asdict(finding.check), "optional": finding.optional} for finding in findings]
+    if reports is None:
+        return machine
+    devices = [as_plain(report) for report in reports]
+    return {
+        "machine": machine,
+        "devices": devices,
+        "ready": all(report.ready for report in reports),
+    }

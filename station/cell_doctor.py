@@ -1,0 +1,157 @@
+"""Looks at the devices of a task's cell before a session does: who answers, how fast, within which limits.
+
+Refuses to touch devices that a running session uses. What is measured, and how, stands in `hardware.robot.examination`;
+the machine itself is `station.doctor`'s business.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardware.cell import Check
+from hardware.robot.examination import DeviceReport, examine
+from hardware.robot.settings import RobotCellSettings
+from station.errors import ExitCode, StationError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hardware.simulation.settings import SimulationSettings
+    from station.config import Task
+
+_STEPS = 20
+"""Control periods that a simulated cell is timed for."""
+
+
+def examine_cell(
+    task: Task, sessions: Path, *, seconds: float = 3.0, hold: bool = True
+) -> Sequence[DeviceReport]:
+    """A report for each device of this task's cell; `sessions`: where running engines are looked for.
+
+    Raises:
+        StationError: a session is using real devices now.
+    """
+    if isinstance(task.cell, RobotCellSettings):
+        for name, pid in engines_on_devices(sessions):
+            raise StationError(
+                f"Session {name} runs on real devices now (process {pid}). End it, then look again.",
+                exit_code=ExitCode.LOCKED,
+            )
+        with tempfile.TemporaryDirectory(prefix="station-doctor-") as folder:
+            return examine(task.cell, Path(folder) / "stop.latch", seconds=seconds, hold=hold)
+    return [_simulated(task.simulation)]
+
+
+def engines_on_devices(sessions: Path) -> Iterator[tuple[str, int]]:
+    """Sessions under this folder whose engine is alive and drives real devices, with its pid."""
+    import psutil
+
+    from station.session.folder import SessionError, SessionFolder
+    from station.session.link import running_pid
+
+    for path in sorted(sessions.glob("*/session.toml")):
+        try:
+            folder = SessionFolder.open(path.parent)
+        except SessionError:
+            continue
+        pid = running_pid(folder)
+        kind = folder.tables.get("cell", {}).get("kind", "simulated")
+        if pid is not None and kind != "simulated" and psutil.pid_exists(pid):
+            yield folder.name, pid
+
+
+def _simulated(settings: SimulationSettings) -> DeviceReport:
+    """How many control periods the embedded cell manages per second."""
+    from hardware.cell import ClockSpeed
+    from hardware.simulation.cell import SimulatedCell
+
+    cell = SimulatedCell(settings, None, ClockSpeed.VIRTUAL)
+    cell.connect()
+    cell.begin_homing()
+    began, steps = time.monotonic(), 0
+    while steps < _STEPS:
+        if cell.advance_homing():
+            cell.begin_homing()
+        cell.observe()
+        steps += 1
+    rate = steps / (time.monotonic() - began)
+    cell.close()
+    slow = Check(
+        name="simulated cell",
+        ok=False,
+        detail=f"this machine steps it {rate:.0f} times per second; {settings.control_hz} are one second of it",
+        remedy="Make the pictures smaller, or let the clock run slower than 1x.",
+    )
+    return DeviceReport(
+        device="simulated cell",
+        identity=f"xArm-6, {', '.join(camera.name for camera in settings.cameras)}",
+        rate=rate,
+        wanted=float(settings.control_hz),
+        problems=(slow,) if rate < settings.control_hz else (),
+    )
+
+
+def table(reports: Sequence[DeviceReport]) -> Table:
+    """One row a device."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=SIMPLE_HEAD, header_style="bold")
+    for name in ("device", "model, serial, firmware"):
+        made.add_column(name, overflow="fold")
+    for name in ("rate Hz", "age ms", "latency ms", "limits"):
+        made.add_column(name, justify="right", no_wrap=True)
+    made.add_column("verdict")
+    for report in reports:
+        verdict = Text("ready", "green") if report.ready else Text("NOT READY", "bold red")
+        made.add_row(
+            report.device,
+            report.identity or "-",
+            _rate(report),
+            _milliseconds(report.frame_age),
+            _milliseconds(report.latency),
+            _limits(report),
+            verdict,
+        )
+    return made
+
+
+def remedies(reports: Sequence[DeviceReport]) -> list[str]:
+    """What to put right, one sentence each, without saying anything twice."""
+    said = []
+    for report in reports:
+        said += [_sentence(report.device, check.detail, check.remedy) for check in report.problems]
+        said += [
+            _sentence(report.device, f"{limit.name}: {limit.detail}", limit.remedy)
+            for limit in report.limits
+            if not limit.ok
+        ]
+    return list(dict.fromkeys(said))
+
+
+def _sentence(device: str, detail: str, remedy: str) -> str:
+    # an error of a device begins with its name
+    begins = detail.startswith(device.rpartition(" ")[2])
+    said = f"{detail if begins else f'{device}: {detail}'}".rstrip(". ")
+    return f"{said}. {remedy}".strip()
+
+
+def _rate(report: DeviceReport) -> str:
+    if report.rate is None:
+        return "-"
+    return f"{report.rate:.0f}" + (f" of {report.wanted:.0f}" if report.wanted else "")
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{1000 * value:.1f}"
+
+
+def _limits(report: DeviceReport) -> str:
+    if not report.limits:
+        return "-"
+    return f"{sum(limit.ok for limit in report.limits)} of {len(report.limits)} set"

@@ -1,0 +1,121 @@
+"""The doctor of a cell: every device answered for, whatever is missing, and nothing called ready that is not."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardware.latch import StopLatch
+from hardware.robot.examination import DeviceReport, Examination, as_plain, examine
+from hardware.robot.settings import RobotCellSettings
+from tests.hardware.fakes import Switch, Switchboard, cell_table
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Switchboard:
+    return Switchboard(tmp_path / "board")
+
+
+def looked_at(folder: Path, *, hold: bool = True, **changes: Any) -> dict[str, DeviceReport]:
+    settings = RobotCellSettings.model_validate(cell_table(folder / "board", **changes))
+    reports = examine(settings, folder / "latch", seconds=0.5, hold=hold)
+    return {report.device: report for report in reports}
+
+
+@pytest.mark.usefixtures("board")
+def test_a_whole_cell_is_measured_at_work(tmp_path: Path) -> None:
+    found = looked_at(tmp_path, arms=2)
+    assert list(found) == [
+        "task file",
+        "arm left",
+        "gripper of left",
+        "arm right",
+        "gripper of right",
+        "camera scene",
+    ]
+    assert all(report.ready for report in found.values()), [r.problems for r in found.values()]
+    arm, camera = found["arm left"], found["camera scene"]
+    assert arm.identity == "fake, serial F1, firmware 1.0"
+    assert arm.rate is not None and 80.0 < arm.rate < 110.0
+    assert arm.latency is not None and 0.0 < arm.latency < 0.1
+    assert [limit.name for limit in arm.limits] == ["collision sensitivity"]
+    assert camera.rate is not None and 20.0 < camera.rate < 60.0
+    assert camera.frame_age is not None and 0.0 < camera.frame_age < 0.2
+    json.dumps([as_plain(report) for report in found.values()])
+
+
+def test_looking_moves_no_arm(tmp_path: Path, board: Switchboard) -> None:
+    settings = RobotCellSettings.model_validate(cell_table(tmp_path / "board"))
+    with Examination(settings, tmp_path / "latch") as examination:
+        examination.measure(0.5)
+        (arm,) = examination._team.reports
+    assert board[Switch.COMMANDS] > 20
+    assert arm.last_motion == 0.0
+    assert math.isclose(board[Switch.OPENING], 0.08)
+
+
+def test_arms_are_not_even_enabled_where_that_is_not_wanted(tmp_path: Path, board: Switchboard) -> None:
+    found = looked_at(tmp_path, hold=False)
+    assert board[Switch.COMMANDS] == 0
+    assert found["arm left"].rate is None
+    assert found["arm left"].ready
+
+
+def test_a_cell_whose_limits_are_not_set_is_not_ready_and_no_arm_is_enabled(
+    tmp_path: Path, board: Switchboard
+) -> None:
+    table = cell_table(tmp_path / "board")
+    del table["safety"]["velocity"]
+    reports = examine(RobotCellSettings.model_validate(table), tmp_path / "latch", seconds=0.2)
+    assert not reports[0].ready
+    assert "velocity" in reports[0].problems[0].detail
+    assert "[cell.safety]" in reports[0].problems[0].remedy
+    assert board[Switch.COMMANDS] == 0
+
+
+def test_a_vendor_side_limit_that_is_not_set_is_not_ready(tmp_path: Path, board: Switchboard) -> None:
+    board[Switch.UNSAFE] = 1
+    found = looked_at(tmp_path)
+    assert not found["arm left"].ready
+    assert found["arm left"].rate is None
+    assert found["camera scene"].ready
+
+
+@pytest.mark.parametrize(
+    ("switch", "device", "said"),
+    [
+        (Switch.LINK, "arm left", "Check its cable"),
+        (Switch.FAULT, "arm left", "Free the arm"),
+        (Switch.GRIPPER_LINK, "arm left", "no answer"),
+    ],
+)
+def test_one_broken_device_does_not_hide_the_others(
+    tmp_path: Path, board: Switchboard, switch: Switch, device: str, said: str
+) -> None:
+    board[switch] = 1
+    found = looked_at(tmp_path)
+    assert said in found[device].problems[0].detail
+    assert found["camera scene"].ready
+
+
+def test_a_silent_camera_is_named_and_the_arm_is_measured_all_the_same(
+    tmp_path: Path, board: Switchboard
+) -> None:
+    board[Switch.CAMERA] = 1
+    found = looked_at(tmp_path)
+    assert "no frame" in found["camera scene"].problems[0].detail
+    assert found["arm left"].rate is not None
+
+
+def test_a_stop_while_the_arms_hold_ends_the_measurement_with_that_reason(
+    tmp_path: Path, board: Switchboard
+) -> None:
+    latch = StopLatch(tmp_path / "latch")
+    latch.stop()
+    found = looked_at(tmp_path)
+    assert "stop" in found["arm left"].problems[0].detail
+    assert board[Switch.COMMANDS] == 0

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+
+from station import doctor
+from station.cell_doctor import engines_on_devices
+from station.config import load_task
+from station.session.folder import SessionFolder
+from tests.hardware.fakes import Switch, Switchboard, cell_table
+from tests.station.conftest import Station
+
+
+@pytest.fixture(autouse=True)
+def known_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The machine's own libraries take a while to be looked at, and are another test's business."""
+    monkeypatch.setattr(doctor, "LIBRARIES", ())
+    monkeypatch.setenv("STATION_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("STATION_SESSIONS", str(tmp_path / "sessions"))
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("DISPLAY", raising=False)
+
+
+def task_file(folder: Path, **safety: Any) -> Path:
+    """A task for one fake arm and one fake camera."""
+    table = cell_table(folder / "board")
+    table["safety"] = {
+        key: value for key, value in {**table["safety"], **safety}.items() if value is not None
+    }
+    task = {"name": "fakes", "execute": 4, "cell": table, "policy": {"horizon": 8}, "session": {"cells": 1}}
+    path = folder / "fakes.toml"
+    path.write_text(tomlkit.dumps(task))
+    Switchboard(folder / "board")
+    return path
+
+
+def told(station: Station, *words: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(station("doctor", *words, "--json").stdout)
+    return found
+
+
+def test_a_cell_that_is_well_is_called_ready(station: Station, tmp_path: Path) -> None:
+    done = station("doctor", task_file(tmp_path), "--seconds", 0.5)
+    assert done.exit_code == 0, done.output
+    assert "The cell is ready" in done.output
+    assert "fake, serial F1, firmware 1.0" in done.output
+    assert "1 of 1 set" in done.output
+
+
+def test_a_cell_without_limits_is_refused_with_the_names_of_what_to_set(
+    station: Station, tmp_path: Path
+) -> None:
+    path = task_file(tmp_path, velocity=None, workspaces=None)
+    done = station("doctor", path, "--seconds", 0.5)
+    assert done.exit_code == 1
+    assert "NOT ready" in done.output
+    assert "workspaces (arm = 'left'), velocity" in done.output
+    found = told(station, path, "--seconds", 0.5)
+    assert not found["ready"]
+    assert [device["ready"] for device in found["devices"]] == [False, True, True, True]
+
+
+def test_a_fault_is_told_with_the_vendors_words_and_the_remedy(station: Station, tmp_path: Path) -> None:
+    path = task_file(tmp_path)
+    Switchboard(tmp_path / "board")[Switch.FAULT] = 1
+    done = station("doctor", path, "--seconds", 0.5)
+    assert done.exit_code == 1
+    assert "Collision caused abnormal current (code C31). Free the arm." in done.output
+
+
+def test_a_simulated_task_is_timed(station: Station) -> None:
+    found = told(station, "place-orange-tiny")
+    (device,) = found["devices"]
+    assert (device["device"], device["ready"]) == ("simulated cell", True)
+    assert device["rate_hz"] > device["wanted_hz"]
+
+
+def test_a_wrong_task_is_answered_before_anything_is_touched(station: Station) -> None:
+    done = station("doctor", "place-organe")
+    assert done.exit_code == 2
+    assert "Did you mean 'place-orange'" in done.output.replace("\n", " ")
+
+
+def test_devices_that_a_running_session_uses_are_left_alone(station: Station, tmp_path: Path) -> None:
+    path = task_file(tmp_path)
+    folder = SessionFolder.create(tmp_path / "sessions" / "busy", load_task(path), task_name="fakes", seed=0)
+    assert tomllib.loads((folder.path / "session.toml").read_text())["cell"]["kind"] == "robot"
+    folder.engine.write_text(json.dumps({"pid": os.getpid(), "address": "", "started": 0.0}))
+    assert list(engines_on_devices(tmp_path / "sessions")) == [("busy", os.getpid())]
+    done = station("doctor", path)
+    assert done.exit_code == 3
+    assert "Session busy runs on real devices now" in done.output.replace("\n", " ")
+
+
+def test_a_configured_pedal_that_is_not_there_makes_the_machine_unfit(
+    station: Station, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text("[pedals]\n'usb-none' = { KEY_B = 'stop' }\n")
+    found = json.loads(station("doctor", "--json").stdout)
+    pedal = next(check for check in found if check["name"] == "pedal")
+    assert (pedal["ok"], pedal["optional"]) == (False, False)
+
+
+def test_what_cannot_work_here_is_a_note_and_no_failure(station: Station) -> None:
+    found = json.loads(station("doctor", "--json").stdout)
+    hotkeys = next(check for check in found if check["name"] == "hotkeys")
+    assert (hotkeys["ok"], hotkeys["optional"]) == (False, True)
+    assert "no X server here" in hotkeys["detail"]
+    assert "terminal's keys always work" in hotkeys["remedy"]
