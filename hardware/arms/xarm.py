@@ -1,9 +1,9 @@
 """UFACTORY xArm-6 and xArm-7, through the vendor's SDK: poses streamed in servo mode, homing planned by the arm.
 
 Reports come at 100 Hz over one connection and hold poses and state; errors they do not hold, so the code that every
-command returns is looked at, and while the arm stands the error is asked for. The link counts as lost when two
-replies in a row are late or reports stay away; the arm then gets no new targets and stands still at the last one.
-Limits, interpolation and heartbeat are the controller's; the gripper has a connection of its own.
+command returns is looked at, and while the arm stands the error is asked for. The link counts as lost when replies
+or reports stay away; the arm then gets no new targets and stands still at the last one. Limits, interpolation and
+heartbeat are the controller's; the gripper has a connection of its own.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class XArmSettings(xarm_limits.XArmLimitSettings):
     """Address of the control box, e.g. 192.168.1.185."""
     control_port: int = Field(default=xarm_sdk.CONTROL_PORT, ge=1, le=65535)
     """Its command port; other than the vendor's only for an emulated arm."""
-    reply_timeout: float = Field(default=0.1, ge=0.02, le=2.0)
-    """s to wait for the reply to one command; two late replies in a row count as a lost link."""
+    reply_timeout: float = Field(default=0.05, ge=0.02, le=0.5)
+    """s to wait for the reply to one pose; the next is sent then, and the arm has stood for a moment."""
     report_timeout: float = Field(default=0.25, ge=0.05, le=2.0)
-    """s without a report after which the link counts as lost."""
+    """s without a report, or with late replies only, after which the link counts as lost."""
     home_speed: float = Field(default=0.35, gt=0.0, le=2.0)
     """Joint speed on the way home, rad/s."""
     home_acceleration: float = Field(default=1.0, gt=0.0, le=10.0)
@@ -79,7 +79,7 @@ class _Report:
     mode: int
     joints: Vector
     position: Vector
-    rpy: Vector
+    quaternion: Vector
 
 
 class XArm(Arm):
@@ -191,7 +191,7 @@ class XArm(Arm):
         return ArmState(
             time=report.time,
             position=report.position,
-            quaternion=Rotation.from_euler("xyz", report.rpy).as_quat(canonical=True),
+            quaternion=report.quaternion,
             joints=report.joints,
             fault=self._fault,
         )
@@ -208,14 +208,14 @@ class XArm(Arm):
             mode=raw.mode,
             joints=np.array(raw.actual_joint_angle[: self._settings.joints]),
             position=pose[:3] / _MILLI,
-            rpy=pose[3:],
+            quaternion=Rotation.from_euler("xyz", pose[3:]).as_quat(canonical=True),
         )
 
     def _fresh_report(self) -> _Report:
         """The newest report. Raises ArmLinkError when it is too old."""
         report = self._connected_report()
-        if self._late > 1:
-            raise self._lost("does not reply")
+        if self._late * self._settings.reply_timeout >= self._settings.report_timeout:
+            raise self._lost(f"left {self._late} commands in a row without a reply")
         age = time.monotonic() - report.time
         if age > self._settings.report_timeout:
             raise self._lost(f"has not reported for {age:.2f} s")
@@ -390,13 +390,11 @@ class XArm(Arm):
             raise ArmError(f"{self.name}: it reported an error that is gone by now. Recover it to go on.")
 
     def _count_late(self, code: int) -> None:
-        """One late reply may be the network's. Raises ArmLinkError at the second, or when reports stay away."""
+        """A late reply may be the network's. Raises ArmLinkError when they go on being late, or reports stay away."""
         if code != _LATE:
             self._demand_link(code)
             return
         self._late += 1
-        if self._late > 1:
-            raise self._lost(f"left {self._late} commands in a row without a reply")
         self._fresh_report()
 
     def _link_is_lost(self) -> bool:

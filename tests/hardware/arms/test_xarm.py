@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hardware.arms import xarm_errors
+from hardware.arms import xarm_errors, xarm_sdk
 from hardware.arms.interface import ArmError, ArmFaultError, ArmLinkError
 from hardware.arms.xarm import XArm
 from tests.emulators.xarm import XArmEmulator
@@ -114,13 +114,13 @@ def test_streamed_poses_are_followed_and_reported(arm: XArm, emulator: XArmEmula
     np.testing.assert_allclose(end.joints, emulator.truth()["joints"], atol=1e-4)
 
 
-def test_two_hundred_poses_a_second_reach_the_arm(arm: XArm, emulator: XArmEmulator) -> None:
+def test_a_hundred_poses_a_second_reach_the_arm(arm: XArm, emulator: XArmEmulator) -> None:
     arm.begin_servo()
     emulator.order("forget")
-    stream(arm, 1.5, hz=200.0, offset=lambda t: np.array([0.02 * np.sin(3 * t), 0.0, 0.0]))
+    stream(arm, 1.5, hz=100.0, offset=lambda t: np.array([0.02 * np.sin(3 * t), 0.0, 0.0]))
     intervals = np.diff(emulator.order("servo_times"))
-    assert len(intervals) > 280
-    assert np.median(intervals) == pytest.approx(0.005, abs=0.001)
+    assert len(intervals) > 140
+    assert np.median(intervals) == pytest.approx(0.010, abs=0.002)
 
 
 def test_homing_is_planned_by_the_arm_and_ends_at_home(arm: XArm, emulator: XArmEmulator) -> None:
@@ -304,13 +304,14 @@ def test_an_address_where_nothing_answers_is_named(emulator: XArmEmulator) -> No
         arm.connect()
 
 
-def test_a_box_that_accepts_and_stays_silent_is_given_up_in_time() -> None:
+def test_a_box_that_accepts_and_stays_silent_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xarm_sdk, "_CONNECT_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as mute, XArmEmulator() as other:
         arm = settings(other, address="127.0.0.1", control_port=mute.getsockname()[1]).build()
         since = time.monotonic()
         with pytest.raises(ArmLinkError, match="said nothing"):
             arm.connect()
-        assert time.monotonic() - since < 8.0
+        assert time.monotonic() - since < 4.0
 
 
 def test_two_arms_at_once_do_not_mix() -> None:
