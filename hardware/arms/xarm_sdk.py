@@ -178,9 +178,16 @@ def _quieten() -> None:
             vars(module)["print"] = _note
     logs = sys.modules["xarm.core.utils.log"]
     for logger in (logs.logger, logs.origin_logger):
-        logger.handlers.clear()
-        logger.parent = _log
+        logger.handlers[:] = [_Forward()]
+        logger.propagate = False
     vars(sys.modules["xarm.core.comm.socket_port"])["socket"] = _Sockets()
+
+
+class _Forward(logging.Handler):
+    """To the station's log, for whoever looks there; what matters is raised as an exception."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _log.debug("%s", record.getMessage())
 
 
 def _note(*words: object, **_: object) -> None:
