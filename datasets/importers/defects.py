@@ -30,6 +30,7 @@ class Defect(StrEnum):
     QUATERNION_SIGN = "quaternion sign"
     EULER_WRAP = "euler wrap"
     GRIPPER_RANGE = "gripper range"
+    FRAME = "frame"
     OUT_OF_REACH = "out of reach"
     NO_MOTION = "no motion"
     TOO_SHORT = "too short"

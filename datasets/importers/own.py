@@ -5,13 +5,30 @@ For the same task nothing is converted at all; that is `datasets.importers.conve
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from datasets.episode import Outcome
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import OwnEpisode, RawEpisode
 from datasets.importers.recording import ArmTrack, Array, Recording
 from datasets.rotation import action_to_pose
 from datasets.spec import DataSpec
+
+
+def spec_from(data: Any) -> DataSpec | None:
+    """The spec that an export carries; None where there is none, or one that this station does not understand."""
+    try:
+        return DataSpec.from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def outcome_named(name: Any) -> Outcome | None:
+    """An outcome by its word; None for "pending" and whatever else is none."""
+    known = {outcome.value for outcome in Outcome}
+    return Outcome(name) if isinstance(name, str) and name in known else None
 
 
 def as_recording(own: OwnEpisode, raw: RawEpisode) -> Recording:

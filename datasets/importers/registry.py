@@ -99,5 +99,5 @@ def _refusal(path: Path, wanted: list[Format]) -> RefusedError:
             damage = candidate.damage(path)
             if damage is not None:
                 return RefusedError(Defect.UNREADABLE, damage)
-    names = ", ".join(f"{kind.name} ({kind.description})" for kind in wanted)
-    return RefusedError(Defect.UNREADABLE, f"no layout that is known; known are: {names}")
+    names = ", ".join(kind.name for kind in wanted)
+    return RefusedError(Defect.UNREADABLE, f"no layout that is known ({names})")

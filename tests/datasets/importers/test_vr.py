@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation as SciPyRotation
 
 from datasets.episode import EpisodeKind, Outcome
-from datasets.importers.findings import Finding
-from datasets.importers.intake import ImportResult, Intake, inspect_all
-from datasets.importers.reader import Reader
 from datasets.journal import Journal
 from datasets.rotation import REFERENCE_QUATERNION, action_to_pose
 from datasets.spec import DataSpec
-from datasets.store import EpisodeStore
 from datasets.vr_recording import VrRecording, write
+from tests.datasets.importers.desk import Desk as ImportDesk
 
 HZ = 30.0
 IDLE, TICKS, OPEN, CLOSED = 15, 120, 60, 75
@@ -83,34 +79,13 @@ def recording(spec: DataSpec) -> VrRecording:
     return make_recording(spec)
 
 
-class Desk:
-    """A session's demonstrations and journal, and a folder of recordings."""
-
-    def __init__(self, root: Path, spec: DataSpec) -> None:
-        self.spec = spec
-        self.inbox = root / "inbox"
-        self.inbox.mkdir()
-        self.store = EpisodeStore(root / "demos", writable=True)
-        self.journal = Journal(root / "journal.jsonl", writable=True)
+class Desk(ImportDesk):
+    """With VR recordings in the inbox."""
 
     def put(self, name: str, recording: VrRecording) -> Path:
         path = self.inbox / name
         write(path, recording)
         return path
-
-    def start(self, *paths: Path) -> Iterator[ImportResult]:
-        reader = Reader()
-        sources = reader.find(paths or (self.inbox,))
-        return Intake(self.store, self.journal).run(sources, self.spec, {}, reader)
-
-    def run(self, *paths: Path) -> list[ImportResult]:
-        return list(self.start(*paths))
-
-    def inspect(self, path: Path) -> Finding:
-        reader = Reader()
-        (look,) = inspect_all(reader.find([path]), self.spec, {}, reader)
-        assert look.episode is None
-        return look.finding
 
 
 @pytest.fixture
@@ -287,7 +262,7 @@ def test_files_that_are_no_recordings_are_refused(desk: Desk, recording: VrRecor
     assert {name: str(reason).split("(")[0].strip() for name, reason in refused.items()} == {
         "empty.h5": "unreadable as HDF5, damaged or cut short",
         "cut.h5": "unreadable as HDF5, damaged or cut short",
-        "other.h5": "no layout that is known; known are: vr",
+        "other.h5": "no layout that is known",
         "partly.h5": "'action/pose' is missing",
         "absent.h5": "unreadable",
     }

@@ -1,0 +1,94 @@
+"""ALOHA and ACT episodes: one HDF5 file each, joint angles and pictures, plain or compressed one by one as JPEG.
+
+``/observations/qpos`` and ``/action`` [T, n] hold for each arm its joint angles, rad, and the gripper's opening, which
+the recorder scales to 0 closed .. 1 open. ``/observations/images/<camera>`` is uint8 [T, height, width, 3], or JPEG
+bytes [T, longest]. There is no time, no success, and nothing says whether pictures are RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+
+from datasets.importers import hdf5
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import Format, RawEpisode, require_size
+from datasets.importers.mapping import Arm, Mapping, Track
+from datasets.importers.recording import EncodedFrames, Frames
+from datasets.spec import DataSpec
+
+_QPOS, _ACTION, _IMAGES = "observations/qpos", "action", "observations/images"
+_PER_ARM = (7, 8)
+"""Numbers of one arm: six or seven joints and the gripper."""
+
+
+class AlohaFormat(Format):
+    """ALOHA and ACT HDF5."""
+
+    name: ClassVar[str] = "aloha"
+    description: ClassVar[str] = "ALOHA and ACT episodes, HDF5"
+    suffixes: ClassVar[tuple[str, ...]] = hdf5.SUFFIXES
+
+    def recognises(self, path: Path) -> bool:
+        return hdf5.has(path, _QPOS, _ACTION)
+
+    @contextmanager
+    def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
+        with hdf5.opened(path) as file:
+            images = file.get(_IMAGES)
+            names = list(images) if isinstance(images, h5py.Group) else []
+            yield RawEpisode(
+                columns=_columns(file),
+                frames={name: _frames(file, f"{_IMAGES}/{name}") for name in names},
+                attributes={"sim": bool(file.attrs["sim"])} if "sim" in file.attrs else {},
+            )
+
+    def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
+        width, arms = raw.columns[_QPOS].shape[1], spec.action.arms
+        if width % arms or width // arms not in _PER_ARM:
+            return Mapping(arms=(Arm(),) * arms, angle="rad")
+        size = width // arms
+        return Mapping(arms=tuple(_arm(number * size, size) for number in range(arms)), angle="rad")
+
+
+def _arm(first: int, size: int) -> Arm:
+    gripper = first + size - 1
+
+    def track(key: str) -> Track:
+        return Track(
+            joints=f"{key}[{first}:{gripper}]",
+            gripper=f"{key}[{gripper}:{gripper + 1}]",
+            closed=0.0,
+            open=1.0,
+        )
+
+    return Arm(observed=track(_QPOS), commanded=track(_ACTION))
+
+
+def _columns(file: h5py.File) -> dict[str, Any]:
+    names = [_ACTION, *(f"observations/{name}" for name in hdf5.group(file, "observations"))]
+    columns = {name: hdf5.numbers(file[name], name) for name in names if hdf5.is_numeric(file.get(name))}
+    for name in (_QPOS, _ACTION):
+        if name not in columns:
+            raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing or holds no numbers")
+    return columns
+
+
+def _frames(file: h5py.File, name: str) -> Frames:
+    member = hdf5.dataset(file, name)
+    if hdf5.is_pictures(member):
+        return hdf5.pictures(member, name)
+    lengths = h5py.check_vlen_dtype(member.dtype)
+    if (member.ndim, lengths) not in ((1, np.dtype(np.uint8)), (2, None)) or member.dtype.kind not in "uO":
+        raise RefusedError(
+            Defect.PICTURE,
+            f"'{name}' is {member.dtype} {list(member.shape)}: neither pictures nor JPEG bytes",
+        )
+    require_size(member.shape[:1], name)
+    # the recorder handed its pictures to OpenCV's encoder as they were, so they come back in the same order
+    return EncodedFrames(lambda index: bytes(member[index]), len(member), name, reverse=False)

@@ -1,0 +1,286 @@
+"""Diffusion Policy's and UMI's replay buffers: one zarr v2 folder or zip, all episodes end to end.
+
+``data/*`` have a row per step, ``meta/episode_ends`` says where episodes end. There is no success, mostly no time, and
+UMI holds no actions: the pose of the next step stands for them. Arrays are opened only after their description was
+found harmless: known codecs, plain numbers. JPEG-XL pictures need imagecodecs. Exports of this station come back
+number for number.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import zarr
+from numcodecs.registry import register_codec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.errors import BaseZarrError
+from zarr.storage import LocalStore, ZipStore
+
+from datasets.importers import fingerprints
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_picture, require_size
+from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
+from datasets.importers.optional import needed
+from datasets.importers.own import outcome_named, spec_from
+from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, SlicedFrames
+from datasets.spec import DataSpec
+from datasets.vr_recording import RecordingError
+
+_CODECS = (
+    "blosc",
+    "zlib",
+    "gzip",
+    "lz4",
+    "zstd",
+    "bz2",
+    "lzma",
+    "crc32",
+    "delta",
+    "shuffle",
+    "fixedscaleoffset",
+)
+"""Compressors and filters of numbers; others, such as pickle, can do more than decode."""
+_JPEGXL = "imagecodecs_jpegxl"
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, AttributeError)
+
+
+class DiffusionPolicyFormat(Format):
+    """Diffusion Policy's zarr v2."""
+
+    name: ClassVar[str] = "diffusion-policy"
+    description: ClassVar[str] = "Diffusion Policy and UMI replay buffers, zarr v2 folder or zip"
+    suffixes: ClassVar[tuple[str, ...]] = (".zarr.zip",)
+
+    def recognises(self, path: Path) -> bool:
+        if path.is_dir():
+            return (path / ".zgroup").is_file() and (path / "meta" / "episode_ends" / ".zarray").is_file()
+        if not path.name.endswith(self.suffixes):
+            return False
+        try:
+            with _opened(path) as root:
+                return "meta/episode_ends" in root
+        except RecordingError:
+            return False
+
+    def damage(self, path: Path) -> str | None:
+        try:
+            with _opened(path):
+                return None
+        except RecordingError as error:
+            return str(error)
+
+    def keys(self, path: Path) -> Iterator[str]:
+        with _opened(path) as root:
+            count = len(_ends(root))
+        yield from (str(number) for number in range(count))
+
+    @contextmanager
+    def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
+        with _opened(path) as root:
+            first, end = _range(root, int(key))
+            columns, frames = _rows(root, first, end)
+            own = _own(root, int(key), columns)
+            time = columns["timestamp"][:, 0] if "timestamp" in columns else None
+            yield RawEpisode(
+                columns=columns,
+                frames=_whole(root, int(key), frames) if own else frames,
+                time=time,
+                success=None,
+                own=own,
+            )
+
+    def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
+        robots = [name for name in ("robot0_", "robot1_") if f"{name}eef_pos" in raw.columns]
+        if robots:
+            arms = tuple(_umi_arm(raw, name) for name in robots)
+            return Mapping(arms=arms, angle="rad", length="m", actions=_umi_actions(raw))
+        if "robot_eef_pose" in raw.columns:
+            return Mapping(arms=(_real_arm(raw),), angle="rad", length="m", actions=None)
+        return Mapping(arms=(Arm(),) * spec.action.arms)
+
+    def fingerprint(self, path: Path, key: str) -> str:
+        with _opened(path) as root:
+            first, end = _range(root, int(key))
+            return fingerprints.of_arrays(self.name, _rows(root, first, end)[0])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zarr.Group]:
+    store = None
+    try:
+        store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
+        yield zarr.open_group(store, mode="r", zarr_format=2)
+    except RecordingError:
+        raise
+    except (*_DAMAGE, BaseZarrError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise RefusedError(
+            Defect.UNREADABLE,
+            f"unreadable as zarr, damaged or cut short ({str(error)[:200] or type(error).__name__})",
+        ) from error
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _array(root: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array whose description is harmless.
+
+    Raises:
+        RefusedError: missing, or not plain numbers in known codecs.
+    """
+    _require_harmless(root, name)
+    member = root.get(name)
+    if not isinstance(member, zarr.Array):
+        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
+    return member
+
+
+def _require_harmless(root: zarr.Group, name: str) -> None:
+    """Look at an array's description before any library acts on it."""
+    described = _bytes(root, f"{name}/.zarray")
+    if described is None:
+        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
+    facts = json.loads(described)
+    dtype = facts.get("dtype")
+    if not isinstance(dtype, str) or dtype[1:2] not in "fiub" or not dtype[2:].isdigit():
+        raise RefusedError(Defect.UNREADABLE, f"'{name}' holds {dtype}, no numbers")
+    codecs = [facts.get("compressor"), *(facts.get("filters") or ())]
+    for codec in codecs:
+        if codec is not None and codec.get("id") == _JPEGXL:
+            with needed("formats"):
+                from imagecodecs.numcodecs import Jpegxl
+
+                register_codec(Jpegxl)
+        elif codec is not None and codec.get("id") not in _CODECS:
+            raise RefusedError(
+                Defect.UNREADABLE, f"'{name}' is packed with '{codec.get('id')}', which is not read"
+            )
+
+
+def _bytes(root: zarr.Group, name: str) -> bytes | None:
+    """A file of the store as it lies there."""
+    buffer = sync(root.store.get(name, default_buffer_prototype()))
+    return None if buffer is None else buffer.to_bytes()
+
+
+def _ends(root: zarr.Group) -> np.ndarray[Any, np.dtype[np.int64]]:
+    array = _array(root, "meta/episode_ends")
+    require_size(array.shape, "meta/episode_ends")
+    ends = np.asarray(array[:]).astype(np.int64)
+    if ends.ndim != 1 or (np.diff(np.concatenate([[0], ends])) < 0).any():
+        raise RefusedError(Defect.UNREADABLE, "'meta/episode_ends' does not rise")
+    return ends
+
+
+def _range(root: zarr.Group, number: int) -> tuple[int, int]:
+    ends = _ends(root)
+    if number >= len(ends):
+        raise RefusedError(Defect.MISSING_MEMBER, f"there are only {len(ends)} episodes")
+    return (int(ends[number - 1]) if number else 0), int(ends[number])
+
+
+def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dict[str, Frames]]:
+    """An episode's numbers, and its pictures where they lie."""
+    columns: dict[str, Array] = {}
+    frames: dict[str, Frames] = {}
+    data = root.get("data")
+    if not isinstance(data, zarr.Group):
+        raise RefusedError(Defect.MISSING_MEMBER, "'data' is missing")
+    for name in sorted(_names(root)):
+        array = _array(root, f"data/{name}")
+        if len(array.shape) == _PICTURES and array.dtype == np.uint8 and array.shape[3] == 3:
+            require_picture(array.shape[1], array.shape[2], name)
+            frames[name] = SlicedFrames(ArrayFrames(array), first, min(end, array.shape[0]))
+        elif len(array.shape) in (1, 2):
+            require_size((end - first, *array.shape[1:]), name)
+            values = np.asarray(array[first:end], np.float64)
+            columns[name] = values.reshape(len(values), -1) if values.size else np.zeros((len(values), 1))
+    return columns, frames
+
+
+_PICTURES = 4
+"""Dimensions of an array of pictures."""
+
+
+def _names(root: zarr.Group) -> list[str]:
+    """Arrays under data/, by what lies there and not by what some index claims."""
+
+    async def listed() -> list[str]:
+        return [name async for name in root.store.list_dir("data")]
+
+    return [name for name in sync(listed()) if not name.startswith(".")]
+
+
+def _umi_arm(raw: RawEpisode, prefix: str) -> Arm:
+    def found(name: str) -> str | None:
+        return f"{prefix}{name}" if f"{prefix}{name}" in raw.columns else None
+
+    rotation = found("eef_rot_axis_angle")
+    observed = Track(
+        position=found("eef_pos"),
+        rotation=rotation,
+        representation=Representation.ROTATION_VECTOR if rotation else None,
+        gripper=found("gripper_width"),
+        joints=found("joint_pos"),
+    )
+    return Arm(observed=observed)
+
+
+def _umi_actions(raw: RawEpisode) -> ActionKind | None:
+    return None if "action" in raw.columns else ActionKind.ACHIEVED
+
+
+def _real_arm(raw: RawEpisode) -> Arm:
+    pose = raw.columns["robot_eef_pose"].shape[1]
+    vector = Representation.ROTATION_VECTOR
+    known = {"position": "robot_eef_pose[0:3]", "rotation": "robot_eef_pose[3:6]", "representation": vector}
+    joints = "robot_joint" if "robot_joint" in raw.columns else None
+    commanded = Track()
+    if "action" in raw.columns and raw.columns["action"].shape[1] >= _POSE:
+        commanded = Track(position="action[0:3]", rotation="action[3:6]", representation=vector)
+    return Arm(observed=Track(**(known if pose == _POSE else {}), joints=joints), commanded=commanded)
+
+
+_POSE = 6
+"""Numbers of a position and a rotation vector."""
+
+
+def _own(root: zarr.Group, number: int, columns: dict[str, Array]) -> OwnEpisode | None:
+    """An export of this station."""
+    facts = root.attrs.get("station")
+    spec = spec_from(facts.get("spec") if isinstance(facts, dict) else None)
+    wanted = ("proprioception", "observation_time", "action", "sent", "command_time")
+    if spec is None or not isinstance(facts, dict) or not all(name in columns for name in wanted):
+        return None
+    entries = facts.get("episodes")
+    entry = entries[number] if isinstance(entries, list) and number < len(entries) else {}
+    final = {
+        name: np.asarray(_array(root, f"meta/final_{name}")[number : number + 1], np.float64).reshape(1, -1)
+        for name in ("proprioception", "observation_time")
+    }
+    return OwnEpisode(
+        spec=spec,
+        proprioception=np.concatenate([columns["proprioception"], final["proprioception"]]),
+        observation_time=np.append(columns["observation_time"][:, 0], final["observation_time"][0, 0]),
+        action=columns["action"],
+        sent=columns["sent"],
+        command_time=columns["command_time"][:, 0],
+        outcome=outcome_named(entry.get("outcome") if isinstance(entry, dict) else None),
+    )
+
+
+def _whole(root: zarr.Group, number: int, frames: dict[str, Frames]) -> dict[str, Frames]:
+    """Pictures with the last one, which the layout has no row for."""
+    return {
+        name.removesuffix("_image"): JoinedFrames(
+            pictures, SlicedFrames(ArrayFrames(_array(root, f"meta/final_{name}")), number, number + 1)
+        )
+        for name, pictures in frames.items()
+    }

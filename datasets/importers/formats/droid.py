@@ -1,0 +1,190 @@
+"""DROID episode folders: ``trajectory.h5`` and one MP4 per camera under ``recordings/MP4``.
+
+Poses are m and euler angles about fixed axes x, y, z; the gripper says 0 open .. 1 closed; steps in which the
+operator's clutch was open are marked and carry zero actions. Cameras are called by the roles that ``metadata_*.json``
+gives their serial numbers, else by serial number. SVO recordings need the camera maker's own library and are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.importers import fingerprints, hdf5
+from datasets.importers.defects import Defect, Note, RefusedError, repaired
+from datasets.importers.interface import Format, RawEpisode
+from datasets.importers.mapping import Arm, Mapping, Representation, Track
+from datasets.importers.recording import Array, CutFrames, Frames
+from datasets.importers.timeline import nearest
+from datasets.importers.video import VideoFrames
+from datasets.spec import DataSpec
+
+_STATE = "observation/robot_state"
+_TRAJECTORY = "trajectory.h5"
+_RATE = 15.0
+"""Hz at which the recorder runs; needed only where a trajectory holds no time."""
+_ROLES = {"wrist_cam_serial": "wrist", "ext1_cam_serial": "ext1", "ext2_cam_serial": "ext2"}
+
+
+class DroidFormat(Format):
+    """DROID episode folders."""
+
+    name: ClassVar[str] = "droid"
+    description: ClassVar[str] = "DROID episode folders"
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_dir() and hdf5.has(path / _TRAJECTORY, _STATE, "action")
+
+    @contextmanager
+    def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
+        with hdf5.opened(path / _TRAJECTORY) as file:
+            columns = {
+                name: hdf5.numbers(member, name)
+                for name, member in _members(file)
+                if name.startswith((_STATE, "action/")) and hdf5.is_numeric(member)
+            }
+            time, notes = _time(file)
+            yield RawEpisode(
+                columns=columns,
+                frames={name: _frames(file, video, serial) for name, serial, video in _cameras(path)},
+                time=time,
+                following=_following(file),
+                success=_success(file, path),
+                attributes={"folder": "/".join(path.parts[-3:])},
+                notes=notes,
+            )
+
+    def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
+        observed = Track(
+            position=f"{_STATE}/cartesian_position[0:3]",
+            rotation=f"{_STATE}/cartesian_position[3:6]",
+            joints=f"{_STATE}/joint_positions",
+            gripper=f"{_STATE}/gripper_position",
+            representation=Representation.EULER,
+            closed=1.0,
+            open=0.0,
+        )
+        commanded = Track(
+            position="action/cartesian_position[0:3]",
+            rotation="action/cartesian_position[3:6]",
+            gripper="action/gripper_position",
+            representation=Representation.EULER,
+            closed=1.0,
+            open=0.0,
+        )
+        arms = (Arm(observed=observed, commanded=commanded),)
+        rate = None if raw.time is not None else _RATE
+        return Mapping(arms=arms, colour="rgb", euler="xyz", angle="rad", length="m", rate=rate)
+
+    def fingerprint(self, path: Path, key: str) -> str:
+        return fingerprints.of_files([path / _TRAJECTORY, *sorted((path / "recordings").rglob("*.mp4"))])
+
+
+def _members(file: h5py.File) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    file.visititems(lambda name, member: found.append((name, member)))
+    return found
+
+
+def _time(file: h5py.File) -> tuple[Array | None, tuple[Note, ...]]:
+    """s [T] of the robot's state, by the robot's clock or the recorder's; None when neither is there."""
+    stamps = file.get("observation/timestamp/robot_state")
+    if isinstance(stamps, h5py.Group):
+        pair = [stamps.get(f"robot_timestamp_{unit}") for unit in ("seconds", "nanos")]
+        if all(hdf5.is_numeric(member) for member in pair):
+            seconds, nanos = (hdf5.numbers(member, "robot_timestamp")[:, 0] for member in pair)
+            if len(seconds) == len(nanos) and (np.diff(seconds + nanos * 1e-9) > 0).all():
+                return seconds - seconds[:1] + nanos * 1e-9, ()
+    control = file.get("observation/timestamp/control/step_start")
+    if hdf5.is_numeric(control):
+        note = repaired(
+            Defect.TIME_ORDER, "the robot's own clock is missing or stands still; the recorder's is used"
+        )
+        return hdf5.numbers(control, "step_start")[:, 0] * 1e-3, (note,)
+    return None, ()
+
+
+def _following(file: h5py.File) -> NDArray[np.bool_] | None:
+    """[T] whether the operator's clutch was closed."""
+    flags = []
+    for name, wanted in (
+        ("observation/controller_info/movement_enabled", True),
+        ("observation/timestamp/skip_action", False),
+        ("observation/skip_action", False),
+    ):
+        member = file.get(name)
+        if hdf5.is_numeric(member):
+            flags.append((hdf5.numbers(member, name)[:, 0] != 0) == wanted)
+    if not flags:
+        return None
+    ticks = min(len(flag) for flag in flags)
+    return np.asarray(np.stack([flag[:ticks] for flag in flags]).all(axis=0), np.bool_)
+
+
+def _success(file: h5py.File, path: Path) -> bool | None:
+    """The file's own verdict; where it has none, the folder into which the recorder moved the episode."""
+    success, failure = file.attrs.get("success"), file.attrs.get("failure")
+    if success is not None and bool(success):
+        return True
+    if failure is not None and bool(failure):
+        return False
+    folders = [part for part in path.parts[-4:-1] if part in ("success", "failure")]
+    # episodes start in the folder of failures, so one that lies there without a verdict was never judged
+    return True if folders == ["success"] else None
+
+
+def _cameras(path: Path) -> Iterator[tuple[str, str, Path]]:
+    """Role (or serial number), serial number, video of each camera."""
+    videos = {video.stem: video for video in sorted((path / "recordings" / "MP4").glob("*.mp4"))}
+    if not videos and any((path / "recordings").rglob("*.svo*")):
+        raise RefusedError(
+            Defect.MISSING_MEMBER,
+            "its pictures are SVO recordings, which only the camera maker's library reads; convert them to MP4 "
+            "with DROID's svo_to_mp4 script and import the folder again",
+        )
+    roles = _roles(path)
+    for serial, video in videos.items():
+        if not serial.endswith("-stereo"):
+            yield roles.get(serial, serial), serial, video
+
+
+def _roles(path: Path) -> dict[str, str]:
+    """Serial number -> role."""
+    for file in sorted(path.glob("metadata_*.json")):
+        try:
+            facts = json.loads(file.read_text(encoding="utf-8", errors="replace"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(facts, dict):
+            return {str(facts[key]): role for key, role in _ROLES.items() if key in facts}
+    return {}
+
+
+def _frames(file: h5py.File, video: Path, serial: str) -> Frames:
+    """The picture of each tick: by the recorder's list of stamps where it kept one, else one after the other."""
+    frames = VideoFrames(video)
+    received = file.get(f"observation/timestamp/cameras/{serial}_frame_received")
+    listed = _stamps(video.with_name(f"{video.stem}_timestamps.json"))
+    if listed is None or not hdf5.is_numeric(received):
+        return frames
+    wanted = hdf5.numbers(received, "frame_received")[:, 0]
+    stamps = listed[: frames.count]
+    if not len(stamps) or not len(wanted) or not (np.diff(stamps) >= 0).all():
+        return frames
+    return CutFrames(frames, kept=np.maximum.accumulate(nearest(stamps, wanted)))
+
+
+def _stamps(path: Path) -> Array | None:
+    """ms of each picture of a video, as its recorder listed them."""
+    try:
+        stamps = np.asarray(json.loads(path.read_text(encoding="utf-8")), np.float64)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return stamps if stamps.ndim == 1 and np.isfinite(stamps).all() else None

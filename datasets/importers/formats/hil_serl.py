@@ -1,0 +1,254 @@
+"""HIL-SERL's demonstrations: pickled lists of transitions, read by an unpickler that can build arrays and nothing else.
+
+A transition is ``{observations, actions, next_observations, rewards, masks, dones, infos}``; episodes end where
+``dones`` says so. Numbers of observations and infos become columns named by their path. Actions are scaled increments
+in the tool's frame, so the pose reached next stands for them. There is no time. A pickle is read whole.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import psutil
+
+from datasets.importers import fingerprints
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import Format, RawEpisode, require_picture, require_size
+from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
+from datasets.importers.recording import Array, ArrayFrames, Frames
+from datasets.spec import DataSpec
+
+_EXPANSION = 3
+"""How many times its size a pickle may take in memory."""
+_POSE = "tcp_pose"
+_MEMBERS = ("observations", "actions", "dones")
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    """How old pickles write bytes; nothing but that."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"text in {encoding}")
+    return text.encode("latin1")
+
+
+def _allowed() -> MappingProxyType[tuple[str, str], Callable[..., Any]]:
+    """(module, name) -> what may be built; numpy's core was renamed, so both names lead to it."""
+    empty: Any = np.zeros(0)
+    number: Any = np.float64(0)
+    core: dict[str, tuple[str, Callable[..., Any]]] = {
+        "_reconstruct": ("multiarray", empty.__reduce__()[0]),
+        "scalar": ("multiarray", number.__reduce__()[0]),
+        "_frombuffer": ("numeric", empty.__reduce_ex__(5)[0]),
+    }
+    table = {
+        (f"{package}.{module}", name): function
+        for package in ("numpy.core", "numpy._core")
+        for name, (module, function) in core.items()
+    }
+    plain: dict[tuple[str, str], Callable[..., Any]] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): _encoded,
+    }
+    return MappingProxyType({**table, **plain})
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Builds plain Python values and numpy arrays; every other class or function is an error."""
+
+    _table = _allowed()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """See pickle.Unpickler."""
+        found = self._table.get((module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f"it wants to build {module}.{name}, which is not plain data")
+        return found
+
+
+class HilSerlFormat(Format):
+    """HIL-SERL pickles."""
+
+    name: ClassVar[str] = "hil-serl"
+    description: ClassVar[str] = "HIL-SERL demonstrations, pickled transitions"
+    suffixes: ClassVar[tuple[str, ...]] = (".pkl", ".pickle")
+
+    def __init__(self) -> None:
+        self._held: tuple[Path, int, list[dict[str, Any]]] | None = None
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_file() and path.name.endswith(self.suffixes) and _looks_right(path)
+
+    def keys(self, path: Path) -> Iterator[str]:
+        count = len(_bounds(self._load(path)))
+        yield from (str(number) for number in range(count))
+
+    @contextmanager
+    def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
+        transitions = self._load(path)
+        bounds = _bounds(transitions)
+        if int(key) >= len(bounds):
+            raise RefusedError(Defect.MISSING_MEMBER, f"there are only {len(bounds)} episodes")
+        first, end = bounds[int(key)]
+        episode = transitions[first:end]
+        columns, frames = _collected(episode)
+        rewards = columns.get("rewards")
+        yield RawEpisode(
+            columns=columns, frames=frames, success=None if rewards is None else bool((rewards > 0).any())
+        )
+
+    def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
+        pose = next((name for name in raw.columns if name.endswith(f"/{_POSE}")), None)
+        gripper = next((name for name in raw.columns if name.endswith("/gripper_pose")), None)
+        observed = Track(gripper=gripper)
+        quaternion = pose is not None and raw.columns[pose].shape[1] == _WITH_QUATERNION
+        if pose is not None:
+            observed = Track(
+                position=f"{pose}[0:3]",
+                rotation=f"{pose}[3:7]" if quaternion else f"{pose}[3:6]",
+                representation=Representation.QUATERNION if quaternion else Representation.EULER,
+                gripper=gripper,
+            )
+        return Mapping(
+            arms=(Arm(observed=observed),),
+            actions=ActionKind.ACHIEVED,
+            quaternion="xyzw" if quaternion else None,
+            euler=None if quaternion or pose is None else "xyz",
+            angle="rad",
+            length="m",
+        )
+
+    def fingerprint(self, path: Path, key: str) -> str:
+        return fingerprints.of_file(path, key)
+
+    def memory(self, path: Path) -> int:
+        return _EXPANSION * path.stat().st_size
+
+    def _load(self, path: Path) -> list[dict[str, Any]]:
+        """The transitions; the last pickle is kept, because its episodes are asked for one by one."""
+        stamp = path.stat().st_mtime_ns
+        if self._held is None or self._held[:2] != (path, stamp):
+            self._held = None
+            self._held = (path, stamp, _read(path))
+        return self._held[2]
+
+
+_WITH_QUATERNION = 7
+
+
+def _looks_right(path: Path) -> bool:
+    """A pickle whose first bytes speak of transitions; nothing is built."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return head[:1] in (b"\x80", b"]", b"(") and b"observations" in head
+
+
+_HEAD = 2**16
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    size, free = path.stat().st_size, psutil.virtual_memory().available
+    if size * _EXPANSION > free:
+        raise RefusedError(
+            Defect.TOO_BIG,
+            f"a pickle is read whole and may take {size * _EXPANSION / 2**30:.1f} GB; {free / 2**30:.1f} GB are free",
+        )
+    try:
+        with path.open("rb") as file:
+            content = ArrayUnpickler(io.BufferedReader(file)).load()
+    except RefusedError:
+        raise
+    except MemoryError as error:
+        raise RefusedError(Defect.TOO_BIG, "the pickle takes more memory than an import may use") from error
+    # a damaged pickle makes the unpickler raise nearly anything
+    except Exception as error:
+        raise RefusedError(
+            Defect.UNREADABLE, f"the pickle is damaged or not plain data ({str(error)[:200]})"
+        ) from error
+    if not isinstance(content, list) or not content or not all(_is_transition(entry) for entry in content):
+        raise RefusedError(Defect.UNREADABLE, "the pickle is no list of transitions")
+    return content
+
+
+def _is_transition(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(name in entry for name in _MEMBERS)
+
+
+def _bounds(transitions: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """[first, end) of each episode; one that was cut off at the end of the file counts."""
+    try:
+        ends = [
+            index + 1 for index, entry in enumerate(transitions) if bool(np.asarray(entry["dones"]).any())
+        ]
+    except (ValueError, TypeError) as error:
+        raise RefusedError(Defect.UNREADABLE, f"'dones' are no truth values ({error})") from error
+    if not ends or ends[-1] != len(transitions):
+        ends.append(len(transitions))
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _collected(episode: list[dict[str, Any]]) -> tuple[dict[str, Array], dict[str, Frames]]:
+    """Columns and pictures: what the first transition holds and all others hold alike."""
+    columns: dict[str, Array] = {}
+    frames: dict[str, Frames] = {}
+    for name in _leaves(episode[0], ""):
+        values = [_leaf(transition, name) for transition in episode]
+        if any(value is None or value.shape != values[0].shape for value in values):  # type: ignore[union-attr]
+            continue
+        rows = [value for value in values if value is not None]
+        if _is_picture(rows[0]):
+            require_picture(rows[0].shape[-3], rows[0].shape[-2], name)
+            frames[name.removeprefix("observations/")] = ArrayFrames(_Pictures(rows))
+        elif rows[0].dtype.kind in "fiub" and rows[0].ndim <= _NUMBERS:
+            require_size((len(rows), rows[0].size), name)
+            columns[name] = np.stack([np.asarray(row, np.float64).reshape(-1) for row in rows])
+    return columns, frames
+
+
+_NUMBERS = 2
+"""Dimensions that a row of numbers may have; one is the recorder's history."""
+
+
+class _Pictures:
+    """Pictures of many transitions as one array, stacked only where they are looked at."""
+
+    def __init__(self, rows: list[np.ndarray[Any, np.dtype[Any]]]) -> None:
+        self._rows = rows
+        height, width = rows[0].shape[-3:-1]
+        self.shape = (len(rows), height, width, 3)
+
+    def __getitem__(self, wanted: slice) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        # of a history the last picture is the present one
+        return np.stack([row.reshape(-1, *self.shape[1:])[-1] for row in self._rows[wanted]])
+
+
+def _leaves(value: Any, name: str) -> Iterator[str]:
+    """Paths of everything that is no dictionary; what comes next belongs to the next transition."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if isinstance(key, str) and key != "next_observations" and "/" not in key:
+                yield from _leaves(member, f"{name}/{key}" if name else key)
+    elif name:
+        yield name
+
+
+def _leaf(transition: dict[str, Any], name: str) -> np.ndarray[Any, np.dtype[Any]] | None:
+    value: Any = transition
+    for key in name.split("/"):
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    if isinstance(value, bool | int | float | np.generic | np.ndarray):
+        return np.asarray(value)
+    return None
+
+
+def _is_picture(value: np.ndarray[Any, np.dtype[Any]]) -> bool:
+    return value.dtype == np.uint8 and value.ndim in (3, 4) and value.shape[-1] == 3

@@ -1,0 +1,236 @@
+"""robomimic's HDF5, many episodes to a file: ``data/demo_N`` with actions, rewards, dones and ``obs/*``.
+
+``data``'s attribute ``env_args`` tells of the simulator: control rate, and whether actions are increments. Files that
+robosuite wrote itself hold simulator states instead of observations and are refused with what makes them usable.
+Exports of this station are known by the spec they carry and come back number for number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+
+from datasets.importers import fingerprints, hdf5
+from datasets.importers.defects import Defect, RefusedError, warning
+from datasets.importers.interface import Format, OwnEpisode, RawEpisode
+from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
+from datasets.importers.own import outcome_named, spec_from
+from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames
+from datasets.spec import DataSpec
+
+_ROBOSUITE = 1
+"""robomimic's number for environments of robosuite."""
+_PANDA_FINGER = 0.04
+"""m a finger of the Panda's hand travels."""
+
+
+class RobomimicFormat(Format):
+    """robomimic HDF5."""
+
+    name: ClassVar[str] = "robomimic"
+    description: ClassVar[str] = "robomimic data sets, HDF5"
+    suffixes: ClassVar[tuple[str, ...]] = hdf5.SUFFIXES
+
+    def recognises(self, path: Path) -> bool:
+        if not hdf5.has(path, "data"):
+            return False
+        with hdf5.opened(path) as file:
+            data = file["data"]
+            return isinstance(data, h5py.Group) and any(re.fullmatch(r"demo_\d+", name) for name in data)
+
+    def keys(self, path: Path) -> Iterator[str]:
+        with hdf5.opened(path) as file:
+            names = [name for name in hdf5.group(file, "data") if re.fullmatch(r"demo_\d+", name)]
+        yield from sorted(names, key=lambda name: int(name[5:]))
+
+    @contextmanager
+    def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
+        with hdf5.opened(path) as file:
+            demo = hdf5.group(hdf5.group(file, "data"), key)
+            if "obs" not in demo:
+                raise RefusedError(
+                    Defect.MISSING_MEMBER,
+                    "it holds simulator states and no observations; render them with robomimic's "
+                    "dataset_states_to_obs script and import what that writes",
+                )
+            facts = _facts(file)
+            own = _own(demo, facts)
+            columns = {} if own else _columns(demo)
+            yield RawEpisode(
+                columns=columns,
+                frames=_frames(demo, own),
+                success=_success(file, demo, key),
+                attributes={"env_name": str(facts.get("env_name", ""))},
+                facts=facts,
+                notes=(_WORLD,) if facts.get("type") == _ROBOSUITE else (),
+                own=own,
+            )
+
+    def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
+        simulated = raw.facts.get("type") == _ROBOSUITE
+        cameras = {c.name: f"{c.name}_image" for c in spec.cameras if f"{c.name}_image" in raw.frames}
+        arms = tuple(_arm(raw, f"robot{number}_", simulated) for number in range(spec.action.arms))
+        return Mapping(
+            cameras=cameras,
+            arms=arms,
+            colour="rgb" if simulated else None,
+            quaternion="xyzw" if simulated else None,
+            angle="rad" if simulated else None,
+            length="m" if simulated else None,
+            **_controls(raw.facts),
+        )
+
+    def fingerprint(self, path: Path, key: str) -> str:
+        with hdf5.opened(path) as file:
+            demo = hdf5.group(hdf5.group(file, "data"), key)
+            return fingerprints.of_arrays(self.name, _columns(demo) if "obs" in demo else _states(demo))
+
+
+_WORLD = warning(
+    Defect.FRAME, "poses are in the simulator's world; say --frame where the arm's base stands elsewhere"
+)
+
+
+def _facts(file: h5py.File) -> dict[str, Any]:
+    text = file["data"].attrs.get("env_args", "{}")
+    try:
+        facts = json.loads(text)
+    except (ValueError, TypeError) as error:
+        raise RefusedError(Defect.UNREADABLE, f"its 'env_args' are no JSON ({error})") from error
+    return facts if isinstance(facts, dict) else {}
+
+
+def _columns(demo: h5py.Group) -> dict[str, Array]:
+    observations = hdf5.group(demo, "obs")
+    columns = {f"obs/{name}": hdf5.numbers(m, name) for name, m in observations.items() if hdf5.is_numeric(m)}
+    return {"actions": hdf5.numbers(hdf5.dataset(demo, "actions"), "actions"), **columns}
+
+
+def _states(demo: h5py.Group) -> dict[str, Array]:
+    return {name: hdf5.numbers(m, name) for name, m in demo.items() if hdf5.is_numeric(m)}
+
+
+def _frames(demo: h5py.Group, own: OwnEpisode | None) -> dict[str, Frames]:
+    observations = hdf5.group(demo, "obs")
+    found: dict[str, Frames] = {
+        name: hdf5.pictures(member, f"obs/{name}")
+        for name, member in observations.items()
+        if hdf5.is_pictures(member)
+    }
+    if own is None:
+        return found
+    following = hdf5.group(demo, "next_obs")
+    return {
+        name.removesuffix("_image"): JoinedFrames(
+            frames, ArrayFrames(np.asarray(hdf5.dataset(following, name)[-1:], np.uint8))
+        )
+        for name, frames in found.items()
+    }
+
+
+def _own(demo: h5py.Group, facts: dict[str, Any]) -> OwnEpisode | None:
+    kwargs = facts.get("env_kwargs")
+    spec = spec_from(kwargs.get("spec") if isinstance(kwargs, dict) else None)
+    if spec is None or "station" not in demo:
+        return None
+
+    def column(name: str) -> Array:
+        return hdf5.numbers(hdf5.dataset(demo, name), name)
+
+    rest = column("next_obs/proprioception")[-1:]
+    return OwnEpisode(
+        spec=spec,
+        proprioception=np.concatenate([column("obs/proprioception"), rest]),
+        observation_time=column("station/observation_time")[:, 0],
+        action=column("actions"),
+        sent=column("station/sent"),
+        command_time=column("station/command_time")[:, 0],
+        outcome=outcome_named(demo.attrs.get("outcome")),
+    )
+
+
+def _success(file: h5py.File, demo: h5py.Group, name: str) -> bool | None:
+    """A reward was earned; or, where none is, what the file's own list of successes says."""
+    rewards = demo.get("rewards")
+    if hdf5.is_numeric(rewards) and (hdf5.numbers(rewards, "rewards") > 0).any():
+        return True
+    listed = file.get("mask/success")
+    if not isinstance(listed, h5py.Dataset) or listed.ndim != 1:
+        return None
+    return name.encode() in {bytes(entry) for entry in listed[()]}
+
+
+def _arm(raw: RawEpisode, prefix: str, simulated: bool) -> Arm:
+    def found(name: str) -> str | None:
+        return f"obs/{prefix}{name}" if f"obs/{prefix}{name}" in raw.columns else None
+
+    gripper = found("gripper_qpos")
+    robots = raw.facts.get("env_kwargs", {}).get("robots") if simulated else None
+    panda = robots in (["Panda"], "Panda", ["Panda", "Panda"])
+    observed = Track(
+        position=found("eef_pos"),
+        rotation=found("eef_quat"),
+        representation=Representation.QUATERNION if found("eef_quat") else None,
+        joints=found("joint_pos"),
+        gripper=f"{gripper}[0:1]" if gripper else None,
+        closed=0.0 if gripper and panda else None,
+        open=_PANDA_FINGER if gripper and panda else None,
+    )
+    if raw.columns.get("actions", np.zeros((0, 0))).shape[1] != _ACTION_SIZE or not simulated:
+        return Arm(observed=observed)
+    commanded = Track(
+        position="actions[0:3]",
+        rotation="actions[3:6]",
+        representation=Representation.ROTATION_VECTOR,
+        gripper="actions[6:7]",
+        closed=1.0,
+        open=-1.0,
+    )
+    return Arm(observed=observed, commanded=commanded)
+
+
+_ACTION_SIZE = 7
+
+
+def _controls(facts: dict[str, Any]) -> dict[str, Any]:
+    """The rate and what actions are, as far as the simulator's settings tell."""
+    kwargs = facts.get("env_kwargs")
+    kwargs = kwargs if isinstance(kwargs, dict) else {}
+    rate = kwargs.get("control_freq")
+    known: dict[str, Any] = (
+        {"rate": float(rate)} if isinstance(rate, int | float) and 0 < rate <= _FASTEST else {}
+    )
+    controller = _controller(kwargs.get("controller_configs"))
+    delta = controller.get(
+        "control_delta", {"delta": True, "absolute": False}.get(str(controller.get("input_type")))
+    )
+    if facts.get("type") != _ROBOSUITE or delta is None or controller.get("type") != "OSC_POSE":
+        return {**known, "actions": None}
+    if not delta:
+        return {**known, "actions": ActionKind.COMMANDED}
+    largest = controller.get("output_max")
+    if not isinstance(largest, list) or len(largest) != _ACTION_SIZE - 1:
+        return {**known, "actions": ActionKind.INCREMENTS}
+    return {
+        **known,
+        "actions": ActionKind.INCREMENTS,
+        "increment_position": float(largest[0]),
+        "increment_rotation": float(largest[3]),
+    }
+
+
+_FASTEST = 1000
+
+
+def _controller(configs: Any) -> dict[str, Any]:
+    """One arm's controller; newer robosuite nests it below the parts of a body."""
+    if isinstance(configs, dict) and isinstance(configs.get("body_parts"), dict):
+        configs = configs["body_parts"].get("right", {})
+    return configs if isinstance(configs, dict) else {}

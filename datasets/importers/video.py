@@ -1,0 +1,96 @@
+"""Pictures of a video file, decoded forwards and one at a time. Needs PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import require_picture
+from datasets.importers.optional import needed
+from datasets.importers.recording import Frames, Indices
+from datasets.observation import Image
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+_EARLIER = 1.0
+"""s before a picture at which decoding starts; the container goes back to a key frame from there."""
+
+
+class VideoFrames(Frames):
+    """Some or all pictures of a video: either all in the order of the file, or those from an instant on."""
+
+    def __init__(
+        self, path: Path, *, begin: float | None = None, count: int | None = None, rate: float = 0.0
+    ) -> None:
+        """All of `path`; or, with `begin` s, the `count` pictures that follow from there at `rate` Hz.
+
+        Raises:
+            RefusedError: no video, or PyAV is missing.
+        """
+        self._path, self._begin, self._rate = path, begin, rate
+        with _opened(path) as (container, stream):
+            self.height, self.width = stream.height, stream.width
+            require_picture(self.height, self.width, path.name)
+            self.count = _packets(container, stream) if count is None else count
+
+    def pick(self, indices: Indices) -> Iterator[Image]:
+        """See Frames."""
+        if not len(indices):
+            return
+        wanted = iter(indices.tolist())
+        index = next(wanted)
+        for number, picture in self._decoded(int(indices[0])):
+            if number < index:
+                continue
+            if number > index:
+                raise RefusedError(Defect.PICTURE, f"picture {index} is not in {self._path.name}")
+            shown = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+            while index == number:
+                yield shown
+                following = next(wanted, None)
+                if following is None:
+                    return
+                index = following
+        raise RefusedError(Defect.PICTURE, f"{self._path.name} ends before picture {index}")
+
+    def _decoded(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Pictures with their numbers, from a little before `first` on."""
+        with _opened(self._path) as (container, stream):
+            if self._begin is None:
+                yield from enumerate(container.decode(stream))
+                return
+            origin = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
+            target = origin + self._begin + first / self._rate
+            if target > _EARLIER and stream.time_base:
+                container.seek(int((target - _EARLIER) / stream.time_base), stream=stream)
+            for frame in container.decode(stream):
+                if frame.time is not None:
+                    yield round((frame.time - origin - self._begin) * self._rate), frame
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    with needed("formats"):
+        import av
+    try:
+        with av.open(str(path), "r") as container:
+            if not container.streams.video:
+                raise RefusedError(Defect.PICTURE, f"{path.name} holds no video")
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except (av.error.FFmpegError, OSError, ValueError, OverflowError, ZeroDivisionError) as error:
+        raise RefusedError(Defect.PICTURE, f"the video {path.name} is damaged ({error})") from error
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> int:
+    """How many pictures there are, without decoding one; what the header claims is not believed."""
+    return sum(packet.pts is not None for packet in container.demux(stream))

@@ -1,0 +1,42 @@
+"""A store and a journal to import into, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.importers.findings import Finding, Look
+from datasets.importers.intake import ImportResult, Intake, Reads, inspect_all
+from datasets.importers.reader import Reader
+from datasets.journal import Journal
+from datasets.spec import DataSpec
+from datasets.store import EpisodeStore
+
+
+class Desk:
+    """A session's demonstrations and journal, and a folder of sources."""
+
+    def __init__(self, root: Path, spec: DataSpec, answers: dict[str, str] | None = None) -> None:
+        self.spec = spec
+        self.answers = {"": dict(answers or {})}
+        self.inbox = root / "inbox"
+        self.inbox.mkdir(parents=True)
+        self.store = EpisodeStore(root / "demos", writable=True)
+        self.journal = Journal(root / "journal.jsonl", writable=True)
+
+    def start(self, *paths: Path, reader: Reads | None = None) -> Iterator[ImportResult]:
+        reader = reader or Reader()
+        sources = reader.find(paths or (self.inbox,))
+        return Intake(self.store, self.journal).run(sources, self.spec, self.answers, reader)
+
+    def run(self, *paths: Path) -> list[ImportResult]:
+        return list(self.start(*paths))
+
+    def looks(self, path: Path) -> list[Look]:
+        reader = Reader()
+        return list(inspect_all(reader.find([path]), self.spec, self.answers, reader))
+
+    def inspect(self, path: Path) -> Finding:
+        (look,) = self.looks(path)
+        assert look.episode is None
+        return look.finding
