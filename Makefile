@@ -25,20 +25,28 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the station and its test tools into $(VENV) (a few minutes the first time) ..."
-	@$(PIP) -e '.[test,dev]'
+	@$(PIP) -e '.[test,dev,formats]'
 	@touch $@ $(VENV)/.core
 
-.PHONY: install install-test demo test test-slow test-all check format clean help
+# Every suite, those of keys and devices too: evdev is compiled, so this one needs gcc and Python's and Linux's headers.
+$(VENV)/.hardware: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the station with all device libraries into $(VENV) ..."
+	@$(PIP) -e '.[test,dev,formats,robot]'
+	@touch $@ $(VENV)/.test $(VENV)/.core
+
+.PHONY: install install-test install-hardware demo test test-slow test-all check format clean help
 
 install: $(VENV)/.core  ## the station and all it needs to run
 	@echo "Ready: $(BIN)/station --help"
 
 install-test: $(VENV)/.test  ## the same with everything that tests and checks need
 
+install-hardware: $(VENV)/.hardware  ## the same with every device library; needs a compiler (apt install gcc python3-dev)
+
 demo: $(VENV)/.core  ## watch a simulated arm being taught: demonstrations, training, then your keys
 	@$(BIN)/station demo $(ARGS)
 
-test: $(VENV)/.test  ## the quick tests (ARGS='-k replay' to choose)
+test: $(VENV)/.test  ## the quick tests (ARGS='-k replay' to choose); names at its end what it left out
 	@$(TEST_ENV) $(BIN)/pytest -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.test  ## whole sessions and real training

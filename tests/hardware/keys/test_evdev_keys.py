@@ -156,7 +156,7 @@ def test_an_unplugged_pedal_is_told_of_and_taken_up_again(pedal: Pedal) -> None:
 
 @pytest.mark.skipif(
     not os.access("/dev/uinput", os.W_OK),
-    reason="no writable /dev/uinput: sudo modprobe uinput, and run as root or in the group of the file",
+    reason="this kernel gives no /dev/uinput to write to: sudo modprobe uinput, then run as root",
 )
 def test_the_kernel_gives_our_presses_to_nobody_else() -> None:
     with evdev.UInput({evdev.ecodes.EV_KEY: [A, B]}, name="station test pedal") as foot:

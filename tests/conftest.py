@@ -1,0 +1,59 @@
+"""Says which suites were left out on this machine, and the line that brings them; can insist that none is."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+THIS_KERNEL = "this kernel"
+"""How a reason begins that no installation can change; nobody insists on those."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="fail when a test below this folder was left out for want of a package; may be given more than once",
+    )
+
+
+def left_out(reporter: pytest.TerminalReporter) -> Counter[tuple[str, str]]:
+    """(file, reason) -> tests."""
+    found: Counter[tuple[str, str]] = Counter()
+    for report in reporter.stats.get("skipped", []):
+        if isinstance(report.longrepr, tuple):
+            found[report.nodeid.split("::")[0], report.longrepr[2].removeprefix("Skipped: ")] += 1
+    return found
+
+
+def wanting(config: pytest.Config) -> list[str]:
+    """Files that must not have been left out and were."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None:
+        return []
+    return sorted(
+        {
+            file
+            for file, reason in left_out(reporter)
+            if not reason.startswith(THIS_KERNEL) and file.startswith(tuple(config.getoption("--no-skips")))
+        }
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if wanting(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = left_out(terminalreporter)
+    if found:
+        terminalreporter.section("left out on this machine")
+        for (file, reason), count in sorted(found.items()):
+            terminalreporter.write_line(f"{file} ({count}): {reason}")
+    for file in wanting(config):
+        terminalreporter.write_line(f"{file} must not be left out here (--no-skips)", red=True)

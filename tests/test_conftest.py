@@ -1,0 +1,67 @@
+"""What a run of the tests says about the tests that it did not run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).with_name("conftest.py")
+SUITE = """
+import pytest
+
+def test_runs():
+    pass
+
+@pytest.mark.skip(reason="Xvfb is missing: apt install xvfb")
+def test_hotkeys():
+    pass
+
+@pytest.mark.skip(reason="this kernel gives no /dev/uinput")
+def test_pedal():
+    pass
+"""
+MODULE = "import pytest\npytest.importorskip('no_such_package', reason='pip install it')\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Two suites, one of which cannot even be collected here."""
+    (tmp_path / "conftest.py").write_text(CONFTEST.read_text())
+    for folder, name, text in (("devices", "test_keys.py", SUITE), ("formats", "test_tables.py", MODULE)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    return tmp_path
+
+
+def run(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(
+        command, cwd=project, env=alone, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_suites_that_were_left_out_are_named_with_the_line_that_brings_them(project: Path) -> None:
+    done = run(project)
+    assert done.returncode == 0, done.stdout
+    assert "devices/test_keys.py (1): Xvfb is missing: apt install xvfb" in done.stdout
+    assert "formats/test_tables.py (1): pip install it" in done.stdout
+
+
+def test_a_run_that_insists_fails_for_what_an_installation_would_have_brought(project: Path) -> None:
+    done = run(project, "--no-skips", "devices")
+    assert done.returncode == 1, done.stdout
+    assert "devices/test_keys.py must not be left out here" in done.stdout
+    assert "formats/test_tables.py must not" not in done.stdout
+    assert run(project, "--no-skips", "formats").returncode == 1
+
+
+def test_nobody_insists_on_what_the_kernel_lacks(project: Path) -> None:
+    done = run(project, "--no-skips", "devices", "-k", "runs or pedal", "devices")
+    assert done.returncode == 0, done.stdout
+    assert "this kernel gives no /dev/uinput" in done.stdout
