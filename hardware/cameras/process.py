@@ -82,13 +82,12 @@ class CameraProcess:
     def launch(self) -> None:
         """Start the process and return at once; one that runs is ended first."""
         self._end()
-        self._ring.stopping = False
         self._count_before = self._ring.count
         # a fresh interpreter: the parent's own libraries (torch among them) would make it slow to start
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hardware.cameras.worker", self.name, str(self._ring.descriptor)],
+            [sys.executable, "-P", "-m", "hardware.cameras.worker", self.name],
             stdin=subprocess.PIPE,
-            pass_fds=[self._ring.descriptor],
+            pass_fds=self._ring.descriptors,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
         )
         self._send_order(self._process)
@@ -157,11 +156,12 @@ class CameraProcess:
             "class": f"{kind.__module__}:{kind.__qualname__}",
             "settings": self.settings.model_dump(mode="json"),
             "slots": self._slots,
+            "descriptors": self._ring.descriptors,
         }
         assert process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended already; `status` says how
             process.stdin.write(json.dumps(order).encode() + b"\n")
-            process.stdin.flush()  # and it stays open: its end tells the process that this one is gone
+            process.stdin.flush()  # and it stays open: where it ends, the process ends
 
     def _heard(self) -> dict[str, Any]:
         """The last message of the present process."""
@@ -201,11 +201,10 @@ class CameraProcess:
         self._message = {}
         if process is None:
             return
-        self._ring.stopping = True
+        assert process.stdin is not None
+        process.stdin.close()
         try:
             process.wait(min(self.settings.timeout, _LONGEST_CLOSING) + 0.5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdin is not None:
-            process.stdin.close()

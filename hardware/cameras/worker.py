@@ -1,8 +1,8 @@
-"""The camera's own process: ``python -m hardware.cameras.worker NAME DESCRIPTOR``, started by `CameraProcess`.
+"""The camera's own process: ``python -m hardware.cameras.worker NAME``, started by `CameraProcess`.
 
 Opens the driver, brings every picture to the task's size and publishes it. A camera that fails is reported and opened
 anew, for ever; an error that is no `CameraError` is reported and ends the process. Its standard input brings the
-settings, and its end means that the parent is gone: then this process ends too, whatever the driver is doing.
+settings; where it ends, the parent wants no more pictures or is gone, and this process ends whatever its driver does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from enum import StrEnum
 import cv2
 
 from hardware.cameras.interface import CameraError, Frame
-from hardware.cameras.ring import Ring
+from hardware.cameras.ring import Picture, Ring
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.cameras.view import View
 
@@ -30,7 +30,7 @@ REOPEN_DELAY = 0.5
 """s between a failure and the next attempt."""
 _RATE_WINDOW = 31  # pictures over which the rate is taken
 _LONGEST_ERROR = 800  # characters
-_LAST_WORDS = 1.0  # s that a driver gets to close once the parent is gone
+_LAST_WORDS = 2.0  # s that a driver gets to close
 
 
 class CameraState(StrEnum):
@@ -104,9 +104,10 @@ class Watch:
 class Worker:
     """One camera, from opening to closing, over and over."""
 
-    def __init__(self, settings: DeviceCameraSettings, ring: Ring) -> None:
+    def __init__(self, settings: DeviceCameraSettings, ring: Ring, leaving: threading.Event) -> None:
         self._settings = settings
         self._ring = ring
+        self._leaving = leaving
         self._camera = settings.build()
         self._view = View(settings)
         self._identity = ""
@@ -118,7 +119,7 @@ class Worker:
     def run(self) -> None:
         """Until asked to stop."""
         try:
-            while not self._ring.stopping:
+            while not self._leaving.is_set():
                 self._attempt()
         except Exception as error:
             self._say(CameraState.ENDED, f"{self._settings.name}: {type(error).__name__}: {error}")
@@ -131,7 +132,7 @@ class Worker:
             self._stream()
         except CameraError as error:
             self._say(CameraState.FAILING, str(error))
-            self._pause(REOPEN_DELAY)
+            self._leaving.wait(REOPEN_DELAY)
         finally:
             self._camera.close()
 
@@ -140,7 +141,7 @@ class Worker:
         lost_before = self._lost
         streaming = False
         try:
-            while not self._ring.stopping:
+            while not self._leaving.is_set():
                 frame = self._camera.read(self._settings.timeout)
                 if not watch.is_new(frame):
                     continue
@@ -156,7 +157,9 @@ class Worker:
         image = self._view.apply(frame.image)
         if not watch.lives(zlib.crc32(image.data)):
             return False
-        self._ring.put(image, time=frame.time, number=frame.number, dropped=self._lost, rate=watch.rate)
+        self._ring.put(
+            Picture(image=image, time=frame.time, number=frame.number, dropped=self._lost, rate=watch.rate)
+        )
         return True
 
     def _say(self, state: CameraState, error: str = "") -> None:
@@ -172,11 +175,6 @@ class Worker:
         }
         self._ring.say(json.dumps(message, ensure_ascii=False))
 
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not self._ring.stopping and time.monotonic() < until:
-            time.sleep(0.02)
-
 
 def main() -> int:
     """Run one camera until its parent asks it to stop, or is gone."""
@@ -187,11 +185,11 @@ def main() -> int:
     )  # what it warns of, drivers say in sentences
     order = json.loads(_first_line())
     settings = _settings_class(order["class"]).model_validate(order["settings"])
-    ring = Ring(
-        height=settings.height, width=settings.width, slots=order["slots"], descriptor=int(sys.argv[2])
-    )
-    threading.Thread(target=_end_with_parent, args=(ring,), daemon=True).start()
-    Worker(settings, ring).run()
+    descriptors: tuple[int, int] = tuple(order["descriptors"])
+    ring = Ring(height=settings.height, width=settings.width, slots=order["slots"], descriptors=descriptors)
+    leaving = threading.Event()
+    threading.Thread(target=_leave_with_parent, args=(leaving,), daemon=True).start()
+    Worker(settings, ring, leaving).run()
     return 0
 
 
@@ -209,10 +207,10 @@ def _settings_class(path: str) -> type[DeviceCameraSettings]:
     return found
 
 
-def _end_with_parent(ring: Ring) -> None:
+def _leave_with_parent(leaving: threading.Event) -> None:
     while os.read(0, 1):
         pass
-    ring.stopping = True
+    leaving.set()
     time.sleep(_LAST_WORDS)
     os._exit(0)
 
