@@ -123,7 +123,7 @@ class Controller:
         self._require_armed()
         self._heard = self._busy = now
         self._seen = self._orders.count
-        if self.mode is Mode.SERVO and not self._braking:
+        if self.state is Mode.SERVO:
             return
         self._require(Mode.PARKED)
         self._filter = self._make_filter()
@@ -177,6 +177,11 @@ class Controller:
             self._brake(Cause.LEAVING)
         elif self.mode is Mode.HOMING:
             self._end_homing(Cause.LEAVING)
+
+    @property
+    def state(self) -> Mode:
+        """What the arm is doing, as reports tell it."""
+        return Mode.BRAKING if self._braking and self.mode is Mode.SERVO else self.mode
 
     @property
     def standing(self) -> bool:
@@ -258,9 +263,6 @@ class Controller:
             self._text = self._gripper.error
             return Cause.FAULT
         if interval > self._settings.suspended_after:
-            # the arm has stopped where its own controller let it, so the motion starts from there
-            if self._measured is not None:
-                self._start_from(self._measured, now)
             return Cause.SUSPENDED
         if self._distance() > self._settings.tracking_error:
             self._text = self._not_following()
@@ -295,11 +297,14 @@ class Controller:
         """Decelerate within the limits, whatever the plan says; nothing for no cause."""
         if cause is Cause.NONE:
             return
-        self._braking, self._going_home = cause, False
-        if not self._interpolator.done(self._ticked):
+        held_up = cause is Cause.SUSPENDED
+        if held_up or not self._interpolator.done(self._ticked):
             self._drop(self._order, cause)
-        self._cause = cause
+        if held_up and self._measured is not None:
+            # the arm has stopped where its own controller let it, so the motion ends there
+            self._start_from(self._measured, self._ticked)
         self._interpolator.hold(self._ticked)
+        self._braking, self._cause, self._going_home = cause, cause, False
 
     def _at_rest(self, now: float) -> None:
         if self._braking:
@@ -425,8 +430,8 @@ class Controller:
             raise ArmError(f"{self.arm.name}: {error} It does not move before the limits are set.") from error
 
     def _require(self, *modes: Mode) -> None:
-        if self.mode not in modes:
-            why = self._text or f"it is {self.mode.name.lower()}"
+        if self.state not in modes:
+            why = self._text or f"it is {self.state.name.lower()}"
             raise ArmError(f"{self.arm.name}: not possible now: {why}")
 
     def _require_armed(self) -> None:
@@ -440,7 +445,7 @@ class Controller:
             Report(
                 time=now,
                 interval=interval,
-                mode=self.mode,
+                mode=self.state,
                 cause=self._cause,
                 order=self._order,
                 dropped=self._dropped,

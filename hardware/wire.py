@@ -39,6 +39,8 @@ class Mode(IntEnum):
     """The arm moves on the vendor's own plan."""
     FAULT = 4
     """Nothing is sent until the operator recovers the device."""
+    BRAKING = 5
+    """Commands go out until the arm stands; then it is parked, or in fault."""
 
 
 class Cause(IntEnum):

@@ -52,7 +52,7 @@ class Neighbour:
         if found is None:
             return []
         report = Report.decode(found[1])
-        servo = report.mode is Mode.SERVO and bool(np.isfinite(report.position).all())
+        servo = report.mode in (Mode.SERVO, Mode.BRAKING) and bool(np.isfinite(report.position).all())
         position = report.position if servo else report.measured_position
         if not np.isfinite(position).all():
             return []

@@ -23,6 +23,8 @@ from hardware.settings import ArmSettings
 from hardware.wire import Mode, Report
 
 _CALM = 0.5  # s; an arm that had an order within this time has not been parked
+_BRAKING = 3.0  # s that an arm may need to come to rest
+_LOOK_EVERY = 0.005  # s
 _CONNECTING = 30.0  # s, with a gripper that has to activate
 
 
@@ -101,6 +103,7 @@ class Team:
 
     def get_ready(self) -> None:
         """Arms that were parked get ready to follow, all at the same time. Raises CellError, StoppedError."""
+        self._await_rest()
         recently = time.monotonic() - self._ordered_at < min(_CALM, 0.5 * self._settings.park_after)
         self._hear(
             [
@@ -158,7 +161,14 @@ class Team:
                 self._send_next_home()
         return not self._to_home
 
+    def _await_rest(self) -> None:
+        """Arms that brake take no plan and cannot go home; after a stop they stand in a fraction of a second."""
+        until = time.monotonic() + _BRAKING
+        while any(report.mode is Mode.BRAKING for report in self.reports) and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
+
     def _send_next_home(self) -> None:
+        self._await_rest()
         process = self._processes[self._to_home[0]]
         report = process.report()
         self._homings = report.homings if report else 0
@@ -167,7 +177,7 @@ class Team:
     def _has_arrived(self, process: ControllerProcess) -> bool:
         process.require_alive()
         report = process.report()
-        if report is None or report.mode in (Mode.HOMING, Mode.SERVO):
+        if report is None or report.mode in (Mode.HOMING, Mode.SERVO, Mode.BRAKING):
             return False
         if report.homings > self._homings:
             return True

@@ -59,6 +59,10 @@ class Switch(IntEnum):
     """Counts the vendor's stops."""
     OPENING = 10
     """How far open the gripper was told to be, m."""
+    X = 11
+    """Where the arm is, m."""
+    MOVED_AT = 12
+    """When it was last told to be somewhere else, s, monotonic."""
 
 
 class Switchboard:
@@ -137,7 +141,10 @@ class FakeArm(Arm):
         assert self._servo, "servo without begin_servo"
         self._board[Switch.COMMANDS] += 1
         if not self._board[Switch.STUCK]:
+            if np.abs(self._joints[:3] - command.position).max() > 1e-7:
+                self._board[Switch.MOVED_AT] = time.monotonic()
             self._joints[:3] = command.position
+            self._board[Switch.X] = command.position[0]
             self._joints[3:] = (DOWN.inv() * Rotation.from_quat(command.quaternion)).as_rotvec()
 
     def begin_home(self, joints: Vector) -> None:
