@@ -1,0 +1,388 @@
+"""Franka FR3 and Panda through franky: a Cartesian impedance law at 1 kHz follows the commands of `servo`.
+
+franky's own thread keeps the 1 kHz loop; `servo` only hands it a pose and a twist. The law is compliant: under load or
+contact the arm stays off its target by force / stiffness. Limits of the workspace and of speed are applied before
+`servo`; here stand those of the control box: collision thresholds, torque steps, the distance at which the law clips
+the error, and torques that push off the joints' ends.
+
+The law would hold its last target for ever. So each motion carries a reaction that ends it after `stale_stop`, and
+`servo` hands over to a fresh motion a few times in that span: a hung caller leaves an arm that stops by itself, without
+a helper thread. A stopped process (its 1 kHz thread stops as well) is the firmware's to judge.
+
+A hand is a device of its own, in `hardware.grippers.franka_hand`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from hardware.arms.franka_impedance import stop_motion, tracking_motion
+from hardware.arms.franka_link import (
+    connection_error,
+    fault_in,
+    installed_version,
+    load_franky,
+    motion_error,
+    realtime_check,
+)
+from hardware.arms.franka_settings import JOINT_ENDS, FrankaSettings
+from hardware.arms.interface import (
+    Arm,
+    ArmError,
+    ArmFault,
+    ArmFaultError,
+    ArmIdentity,
+    ArmLinkError,
+    ArmState,
+    LimitCheck,
+)
+from hardware.plan import Command, Vector
+
+__all__ = ["FrankaArm", "FrankaSettings"]
+
+_LOG = logging.getLogger(__name__)
+
+_RENEWALS = 4
+"""Fresh motions per stale_stop; a caller that is late by 1 - 1 / _RENEWALS of it has been stopped for certain."""
+_SETTLE = 3.0
+"""s, longest wait for a motion to end before another kind of motion starts."""
+_START = 1.0
+"""s, longest wait for the control box to take a motion up."""
+_AT_REST = 0.02
+"""rad/s"""
+_HOME_TOLERANCE = 0.01
+"""rad"""
+_LOAD_TOLERANCE = 1e-3
+"""kg"""
+
+
+class FrankaArm(Arm):
+    """One Franka; connect before any other call."""
+
+    def __init__(self, settings: FrankaSettings) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._franky: ModuleType | None = None
+        self._robot: Any = None
+        self._motion: Any = None
+        self._renewed = -math.inf
+        self._commanded = -math.inf
+        self._goal: Vector | None = None
+        self._fault: ArmFault | None = None
+        self._lost: ArmLinkError | None = None
+        self._report = (-1, -math.inf)
+
+    # --- connection ---
+
+    def connect(self) -> ArmIdentity:
+        """Open the connection; waits up to a minute for a control box that does not answer."""
+        self.close()
+        self._franky = load_franky(self.name)
+        self._open()
+        return ArmIdentity(
+            model=self._model(),
+            serial=f"not told by FCI ({self._settings.address})",
+            firmware=f"FCI, franky {installed_version()}",
+            joints=7,
+        )
+
+    def _model(self) -> str:
+        """As the robot's own description calls itself; robots before server version 9 have none."""
+        description = re.search(r'<robot[^>]*name="([^"]+)"', getattr(self._robot, "model_urdf", ""))
+        return description.group(1) if description else self._settings.model
+
+    def _open(self) -> None:
+        franky, settings = self._vendor(), self._settings
+        ignore, enforce = franky.RealtimeConfig.Ignore, franky.RealtimeConfig.Enforce
+        try:
+            self._robot = franky.Robot(
+                settings.address,
+                default_torque_threshold=settings.torque_threshold,
+                default_force_threshold=settings.force_threshold,
+                realtime_config=enforce if settings.realtime == "enforce" else ignore,
+            )
+            self._robot.set_load(settings.load_mass, list(settings.load_center), [0.0] * 9)
+        except franky.Exception as error:
+            self._robot = None
+            raise connection_error(franky, self.name, settings.address, error) from error
+        self._motion, self._fault, self._lost = None, None, None
+        self._report = (-1, -math.inf)
+
+    def close(self) -> None:
+        if self._robot is None:
+            return
+        self.stop()
+        try:
+            self._settle()
+        except ArmError as error:
+            _LOG.warning("%s", error)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Disconnect: the control box takes one client at a time, and another would wait for it for ever."""
+        self._robot = None
+
+    def limits(self) -> list[LimitCheck]:
+        settings = self._settings
+        pull = settings.translational_stiffness * settings.translational_error_clip
+        load = self._raw().m_load
+        return [
+            LimitCheck(
+                name="collision thresholds",
+                ok=True,
+                detail=f"{settings.torque_threshold:g} Nm at a joint, {settings.force_threshold:g} N at the hand",
+            ),
+            LimitCheck(name="pull", ok=True, detail=f"at most {pull:.0f} N towards the target"),
+            LimitCheck(
+                name="load",
+                ok=abs(load - settings.load_mass) < _LOAD_TOLERANCE,
+                detail=f"{load:.2f} kg beyond the end effector of Desk",
+                remedy=f"The task says {settings.load_mass:.2f} kg; connect anew.",
+            ),
+            realtime_check(enforced=settings.realtime == "enforce"),
+        ]
+
+    # --- state ---
+
+    def state(self) -> ArmState:
+        raw = self._raw()
+        pose = raw.O_T_EE
+        return ArmState(
+            time=self._arrival(raw.time.to_msec()),
+            position=np.array(pose.translation, dtype=np.float64),
+            quaternion=np.array(pose.quaternion, dtype=np.float64),
+            joints=np.array(raw.q, dtype=np.float64),
+            fault=fault_in(self.name, raw) or self._fault,
+        )
+
+    def _raw(self) -> Any:
+        robot = self._connected()
+        try:
+            return robot.state
+        except self._vendor().Exception as error:
+            raise self._noted(error) from error
+
+    def _arrival(self, robot_ms: int) -> float:
+        """When the report with the robot's own stamp arrived. Raises ArmLinkError when that is too long ago."""
+        now = time.monotonic()
+        if robot_ms != self._report[0]:
+            self._report = (robot_ms, now)
+        age = now - self._report[1]
+        if age > self._settings.report_age:
+            raise ArmLinkError(
+                f"{self.name}: the control box has not reported for {age:.2f} s. Check its power and the cable, then "
+                "recover."
+            )
+        return self._report[1]
+
+    # --- servo ---
+
+    def begin_servo(self) -> None:
+        self._refuse_fault()
+        self.stop()
+        self._settle()
+        raw = self._raw()
+        self._hand_over(self._vendor().CartesianReference(raw.O_T_EE))
+        self._await_start()
+        if not self._robot.is_in_control:
+            raise self._ended()
+
+    def _await_start(self) -> None:
+        """Wait until the control box has taken the motion up, or it has ended already."""
+        robot, franky = self._connected(), self._vendor()
+        until = time.monotonic() + _START
+        while robot.is_in_control and self._raw().robot_mode != franky.RobotMode.Move:
+            if time.monotonic() > until:
+                self.stop()
+                raise ArmLinkError(
+                    f"{self.name}: the control box did not start within {_START:g} s. Recover."
+                )
+            time.sleep(0.002)
+        self._commanded = time.monotonic()
+        self._report = (-1, self._commanded)
+
+    def servo(self, command: Command) -> None:
+        franky = self._franky
+        if self._motion is None or franky is None:
+            raise self._not_servoing()
+        now = time.monotonic()
+        if now - self._commanded > self._settings.stale_stop * (1.0 - 1.0 / _RENEWALS):
+            raise self._stale(now - self._commanded)
+        reference = franky.CartesianReference(
+            franky.Affine(command.position, command.quaternion),
+            franky.Twist(command.velocity, command.angular_velocity),
+        )
+        if now - self._renewed > self._settings.stale_stop / _RENEWALS:
+            self._hand_over(reference)
+        else:
+            self._motion.set_reference(reference)
+        self._commanded = now
+        if not self._robot.is_in_control:
+            raise self._ended()
+
+    def _hand_over(self, reference: Any) -> None:
+        """Let a fresh motion take over; its law is the running one's, so that torques do not step."""
+        motion = tracking_motion(self._vendor(), self._settings, reference)
+        try:
+            self._connected().move(motion, asynchronous=True)
+        except (self._vendor().Exception, RuntimeError) as error:
+            raise self._noted(error) from error
+        self._motion = motion
+        self._renewed = time.monotonic()
+
+    # --- homing ---
+
+    def begin_home(self, joints: Vector) -> None:
+        self._refuse_fault()
+        goal = np.asarray(joints, dtype=np.float64)
+        lower, upper = JOINT_ENDS[self._settings.model]
+        if goal.shape != (7,) or not np.all((goal > lower) & (goal < upper)):
+            raise ArmError(
+                f"{self.name}: {np.round(goal, 3).tolist()} is no posture of this arm. Give 7 joint angles in rad "
+                f"between {list(lower)} and {list(upper)} as home."
+            )
+        self.stop()
+        self._settle()
+        franky = self._vendor()
+        motion = franky.JointMotion(goal, relative_dynamics_factor=self._settings.home_dynamics)
+        try:
+            self._connected().move(motion, asynchronous=True)
+        except (franky.Exception, RuntimeError) as error:
+            raise self._noted(error) from error
+        self._await_start()
+        self._goal = goal
+
+    def home_reached(self) -> bool:
+        if self._goal is None:
+            return False
+        robot = self._connected()
+        if robot.is_in_control:
+            self._arrival(robot.state.time.to_msec())
+            return False
+        try:
+            robot.join_motion()
+        except (self._vendor().Exception, RuntimeError) as error:
+            raise self._noted(error) from error
+        raw = self._raw()
+        there = bool(np.max(np.abs(raw.q - self._goal)) < _HOME_TOLERANCE)
+        return there and bool(np.max(np.abs(raw.dq)) < _AT_REST)
+
+    # --- stopping and recovering ---
+
+    def stop(self) -> None:
+        self._motion, self._goal = None, None
+        robot, franky = self._robot, self._franky
+        if robot is None or franky is None:
+            return
+        try:
+            kind = robot.current_control_signal_type
+            if kind == franky.ControlSignalType.Torques:
+                robot.move(stop_motion(franky, self._settings), asynchronous=True)
+            elif kind is not None:
+                robot.move(franky.JointStopMotion(), asynchronous=True)
+        except (franky.Exception, RuntimeError) as error:
+            self._noted(error)
+            _LOG.warning("%s: stopping gently failed (%s); motion is cut off", self.name, error)
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        try:
+            self._robot.stop()
+        except (self._vendor().Exception, RuntimeError) as error:
+            _LOG.error("%s: the control box did not take the stop (%s)", self.name, error)
+
+    def recover(self) -> None:
+        """Clear the fault; connects anew where the link was lost."""
+        self._motion, self._goal = None, None
+        if self._robot is None or self._lost is not None:
+            self._drop()
+            self._open()
+        franky, robot = self._vendor(), self._connected()
+        try:
+            self._settle()
+        except ArmFaultError as error:
+            _LOG.info("%s: clearing %s", self.name, error.fault.text)
+        try:
+            robot.recover_from_errors()
+        except franky.Exception as error:
+            raise self._noted(error) from error
+        self._fault = None
+        left = fault_in(self.name, self._raw())
+        if left is not None:
+            raise ArmFaultError(left)
+
+    # --- what went wrong ---
+
+    def _settle(self) -> None:
+        """Wait until no motion runs and the arm rests. Raises what ended the motion."""
+        robot, franky = self._connected(), self._vendor()
+        try:
+            ended = robot.join_motion(timeout=_SETTLE)
+        except (franky.Exception, RuntimeError) as error:
+            raise self._noted(error) from error
+        if not ended:
+            self._cut_off()
+            raise ArmLinkError(
+                f"{self.name}: the arm did not come to rest in {_SETTLE:g} s; it was cut off. Recover."
+            )
+        until = time.monotonic() + 1.0
+        while np.max(np.abs(self._raw().dq)) > _AT_REST and time.monotonic() < until:
+            time.sleep(0.005)
+
+    def _ended(self) -> ArmError:
+        """Why the control loop is not running any more."""
+        self._motion = None
+        try:
+            self._connected().join_motion(timeout=_SETTLE)
+        except (self._vendor().Exception, RuntimeError) as error:
+            return self._noted(error)
+        return self._stale(time.monotonic() - self._commanded)
+
+    def _stale(self, gap: float) -> ArmFaultError:
+        self.stop()
+        self._fault = ArmFault(
+            arm=self.name,
+            code="stale_commands",
+            text=f"no command came for {gap:.2f} s, so the arm stopped by itself",
+            remedy="Look at what held up the control loop (doctor shows its rate), then recover.",
+        )
+        return ArmFaultError(self._fault)
+
+    def _not_servoing(self) -> ArmError:
+        if self._fault is not None:
+            return ArmFaultError(self._fault)
+        return self._lost or ArmError(f"{self.name}: not following commands. Begin servo mode first.")
+
+    def _refuse_fault(self) -> None:
+        fault = fault_in(self.name, self._raw()) or self._fault
+        if fault is not None:
+            raise ArmFaultError(fault)
+
+    def _noted(self, error: Exception) -> ArmError:
+        """The error in our words; remembered until the operator recovers."""
+        self._motion = None
+        said = motion_error(self._vendor(), self.name, error)
+        if isinstance(said, ArmFaultError):
+            self._fault = said.fault
+        elif isinstance(said, ArmLinkError):
+            self._lost = said
+        return said
+
+    def _vendor(self) -> ModuleType:
+        if self._franky is None:
+            raise ArmError(f"{self.name}: not connected. Connect it first.")
+        return self._franky
+
+    def _connected(self) -> Any:
+        if self._lost is not None:
+            raise self._lost
+        if self._robot is None:
+            raise ArmError(f"{self.name}: not connected. Connect it first.")
+        return self._robot

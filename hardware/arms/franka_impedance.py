@@ -1,0 +1,58 @@
+"""The motions that a Franka runs while it follows commands, built from its settings; franky executes them at 1 kHz."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from hardware.arms.franka_settings import JOINT_ENDS, FrankaSettings
+
+_AT_ONCE = 1e-6
+"""s, time constant with which gains change: they never do, and a fresh motion must not start with others."""
+_STOP_RAMP = 0.1
+"""s in which the torques of the law give way to pure damping."""
+
+
+def tracking_motion(franky: ModuleType, settings: FrankaSettings, reference: Any) -> Any:
+    """The impedance law on `reference`, which its `set_reference` replaces; ends itself after `stale_stop`.
+
+    The law has no memory but its gains, which start where they are to be: a fresh motion continues the torques of the
+    one before.
+    """
+    lower, upper = JOINT_ENDS[settings.model]
+    motion = franky.CartesianImpedanceTrackingMotion(
+        translational_stiffness=settings.translational_stiffness,
+        rotational_stiffness=settings.rotational_stiffness,
+        translational_error_clip=np.full(3, settings.translational_error_clip),
+        rotational_error_clip=np.full(3, settings.rotational_error_clip),
+        max_delta_tau=settings.max_torque_step,
+        lower_joint_limits=np.array(lower),
+        upper_joint_limits=np.array(upper),
+        posture_task=_elbow_task(franky, settings),
+        gains_time_constant=_AT_ONCE,
+    )
+    motion.set_gains(_gains(franky, settings))
+    motion.set_reference(reference)
+    expired = settings.stale_stop < franky.Measure.REL_TIME
+    motion.add_reaction(franky.TorqueReaction(expired, stop_motion(franky, settings)))
+    return motion
+
+
+def _gains(franky: ModuleType, settings: FrankaSettings) -> Any:
+    stiffness = (settings.translational_stiffness, settings.rotational_stiffness)
+    damping = (settings.damping_ratio * 2.0 * math.sqrt(value) for value in stiffness)
+    return franky.CartesianImpedanceGains.isotropic(*stiffness, *damping)
+
+
+def _elbow_task(franky: ModuleType, settings: FrankaSettings) -> Any:
+    if not settings.home or not settings.elbow_stiffness:
+        return None
+    return franky.PostureTask(np.array(settings.home), stiffness=settings.elbow_stiffness)
+
+
+def stop_motion(franky: ModuleType, settings: FrankaSettings) -> Any:
+    """Damps the arm to rest and ends; the control box holds from there."""
+    return franky.TorqueStopMotion(ramp_duration=_STOP_RAMP, max_delta_tau=settings.max_torque_step)

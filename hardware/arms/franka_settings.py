@@ -1,0 +1,70 @@
+"""Settings of a Franka arm as they stand in a task file; what they do is in `hardware.arms.franka`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hardware.arms.interface import Arm
+from hardware.settings import ArmSettings, Vector3
+
+JOINT_ENDS = {
+    "fr3": (
+        (-2.9007, -1.8361, -2.9007, -3.0770, -2.8763, 0.4398, -3.0508),
+        (2.9007, 1.8361, 2.9007, -0.1169, 2.8763, 4.6216, 3.0508),
+    ),
+    "panda": (
+        (-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
+        (2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
+    ),
+}
+"""rad, lower and upper, as the vendor's data sheets give them."""
+
+
+class FrankaSettings(ArmSettings):
+    """A Franka arm on its control box."""
+
+    driver: Literal["franka"] = "franka"
+    """FR3 and Panda through franky."""
+    joints: Literal[7] = 7
+    """How many joints it has."""
+    address: str = Field(min_length=1)
+    """Host name or IP address of the control box."""
+    model: Literal["fr3", "panda"] = "fr3"
+    """Decides where the joints end."""
+    realtime: Literal["enforce", "ignore"] = "enforce"
+    """``enforce`` refuses to start without a real-time kernel; ``ignore`` risks communication faults."""
+    translational_stiffness: float = Field(default=1200.0, ge=10.0, le=3000.0)
+    """How hard the hand is pulled to its target, N/m."""
+    rotational_stiffness: float = Field(default=60.0, ge=1.0, le=300.0)
+    """How hard the hand is turned to its target, Nm/rad."""
+    damping_ratio: float = Field(default=1.0, ge=0.3, le=2.0)
+    """Damping over 2 sqrt(stiffness)."""
+    elbow_stiffness: float = Field(default=10.0, ge=0.0, le=50.0)
+    """How hard the elbow is pulled to its home posture, without moving the hand, Nm/rad."""
+    translational_error_clip: float = Field(default=0.03, ge=0.005, le=0.2)
+    """Largest distance that pulls, m: bounds the force at stiffness times this."""
+    rotational_error_clip: float = Field(default=0.3, ge=0.02, le=1.0)
+    """Largest angle that turns, rad."""
+    max_torque_step: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Largest change of a joint's torque in one millisecond, Nm."""
+    torque_threshold: float = Field(default=20.0, ge=1.0, le=100.0)
+    """External torque at a joint that triggers the reflex, Nm."""
+    force_threshold: float = Field(default=30.0, ge=1.0, le=100.0)
+    """External force at the hand that triggers the reflex, N (torques about its axes: Nm)."""
+    load_mass: float = Field(default=0.0, ge=0.0, le=3.0)
+    """Mass beyond the end effector that is configured in Desk, kg."""
+    load_center: Vector3 = (0.0, 0.0, 0.0)
+    """Centre of that mass in the flange frame, m."""
+    home_dynamics: float = Field(default=0.1, ge=0.01, le=0.5)
+    """Speed, acceleration and jerk of homing, as a share of the arm's limits."""
+    stale_stop: float = Field(default=0.2, ge=0.06, le=1.0)
+    """The arm stops by itself once no command has come for this long, s; at the earliest after three quarters of it."""
+    report_age: float = Field(default=0.1, ge=0.02, le=1.0)
+    """Oldest report of the arm on which motion may go on, s."""
+
+    def build(self) -> Arm:
+        from hardware.arms.franka import FrankaArm
+
+        return FrankaArm(self)
