@@ -6,8 +6,8 @@ of that braking, and the way of the rest of it is part of the way that was found
 target is reached exactly when the move to it has the property; every other move lies between the two, where the
 property holds too, since a stronger change can only carry an axis further.
 
-Bounds are stretched as far as braking needs where an axis starts beyond them, and never further: such an axis may only
-come back. Knows no other axis; units are metres and ticks of the controller.
+An axis that starts beyond its bounds may only come back: every position of the move and of braking after it lies nearer
+to them than the one before. Knows no other axis; units are metres and ticks of the controller.
 """
 
 from __future__ import annotations
@@ -44,8 +44,26 @@ class Move(NamedTuple):
     highest: float
     ticks: int
     """How long that braking takes."""
+    steady: bool
+    """Whether that braking never turns back."""
     reason: Reason | None = None
     """Why it is not the target."""
+
+
+class _Room(NamedTuple):
+    """Where an axis may be: within its bounds, and on its way back to them."""
+
+    bounds: Interval
+    braking: Interval
+    """Lowest and highest position of braking from the present state."""
+
+    def holds(self, move: Move) -> bool:
+        """Whether stopping after `move` needs no more than that: beyond a bound only where it does not turn back."""
+        low, high = self.bounds[0] - _NANOMETRE, self.bounds[1] + _NANOMETRE
+        if move.steady:
+            low = min(low, max(self.braking[0], move.position))
+            high = max(high, min(self.braking[1], move.position))
+        return low <= move.lowest and move.highest <= high
 
 
 class Axis:
@@ -84,20 +102,20 @@ class Axis:
         fastest = self._fastest if fastest is None else min(fastest, self._fastest)
         needed = target[0] - position - speed
         least, most, reason = self._changes(speed, change, fastest, needed)
+        exact = self._move(position, speed, needed, None) if reason is None else None
+        if exact is not None and _within(exact, bounds, 2.0 * _NANOMETRE):
+            return exact._replace(position=target[0])
+        room = _Room(bounds, self.room(position, speed, change))
+        if exact is not None and room.holds(exact):
+            return exact._replace(position=target[0])
+        aim = min(max(target[0], min(bounds[0], position)), max(bounds[1], position))
+        if aim != target[0] or reason is None:
+            reason = Reason.BOX
         if least > most:
             return self.braked(position, speed, change, reason)
-        exact = self._move(position, speed, needed, None) if reason is None else None
-        if exact is not None and _within(exact, _stretched(bounds, 2.0 * _NANOMETRE)):
-            return exact._replace(position=target[0])
-        low, high = _stretched(bounds, _NANOMETRE)
-        now = self.room(position, speed, change)
-        bounds = min(low, now[0]), max(high, now[1])
-        if exact is not None and _within(exact, bounds):
-            return exact._replace(position=target[0])
-        aim = min(max(target[0], bounds[0]), bounds[1])
         pace = min(max(target[1], -fastest), fastest) if aim == target[0] else 0.0
         chosen = self._aim(position, speed, change, (aim, pace), (least, most))
-        return self._bounded(position, speed, change, chosen, bounds, reason or Reason.BOX)
+        return self._bounded(position, speed, change, chosen, room, reason)
 
     def _changes(
         self, speed: float, change: float, fastest: float, needed: float
@@ -135,18 +153,18 @@ class Axis:
         return _crossing(miss, (first, missed), (other, other_missed))
 
     def _bounded(
-        self, position: float, speed: float, change: float, chosen: float, bounds: Interval, reason: Reason
+        self, position: float, speed: float, change: float, chosen: float, room: _Room, reason: Reason
     ) -> Move:
         """The move with the `chosen` change, or as much of it as leaves room to stop."""
         move = self._move(position, speed, chosen, reason)
-        if _within(move, bounds):
+        if room.holds(move):
             return move
         best = self.braked(position, speed, change, Reason.BOX)
         safe, unsafe = best.change, chosen
         for _ in range(_HALVINGS):
             middle = 0.5 * (safe + unsafe)
             move = self._move(position, speed, middle, Reason.BOX)
-            if _within(move, bounds):
+            if room.holds(move):
                 best, safe = move, middle
             else:
                 unsafe = middle
@@ -156,17 +174,13 @@ class Axis:
         speed += change
         position += speed
         stop = self._brake.stop(speed, change)
-        return Move(
-            position, speed, change, position + stop.lowest, position + stop.highest, stop.ticks, reason
-        )
+        steady = abs(stop.end) >= stop.highest - stop.lowest
+        lowest, highest = position + stop.lowest, position + stop.highest
+        return Move(position, speed, change, lowest, highest, stop.ticks, steady, reason)
 
 
-def _within(move: Move, bounds: Interval) -> bool:
-    return bounds[0] <= move.lowest and move.highest <= bounds[1]
-
-
-def _stretched(bounds: Interval, by: float) -> Interval:
-    return bounds[0] - by, bounds[1] + by
+def _within(move: Move, bounds: Interval, slack: float) -> bool:
+    return bounds[0] - slack <= move.lowest and move.highest <= bounds[1] + slack
 
 
 def _crossing(miss: Callable[[float], float], a: tuple[float, float], b: tuple[float, float]) -> float:

@@ -53,11 +53,14 @@ class Clearance:
 
     def allowed(self, moves: Sequence[Move], braked: Sequence[Move], others: Iterable[Sphere]) -> bool:
         """Whether every sphere is certainly avoided, or at least no nearer than by braking."""
-        return all(
-            self.certain(moves, (other,))
-            or self._distance(moves, other, 0) >= self._distance(braked, other, 0)
-            for other in others
-        )
+        return all(self.certain(moves, (other,)) or self._no_nearer(moves, braked, other) for other in others)
+
+    def _no_nearer(self, moves: Sequence[Move], braked: Sequence[Move], other: Sphere) -> bool:
+        """Neither where the arm is after the tick, nor anywhere on its way to a stand."""
+        here = math.dist([move.position for move in moves], other.center)
+        return here >= math.dist([move.position for move in braked], other.center) and self._distance(
+            moves, other, 0
+        ) >= self._distance(braked, other, 0)
 
     def _needed(self, other: Sphere) -> float:
         return self._radius + other.radius - _NANOMETRE

@@ -169,11 +169,9 @@ class SafetyFilter:
             SafetyError: a limit is not set.
         """
         names = (arm,) if arm is not None else tuple(box.arm for box in settings.workspaces[:1])
-        missing = settings.missing(names)
-        if missing or not names or settings.velocity is None or settings.acceleration is None:
-            raise SafetyError(
-                f"[safety] does not set {', '.join(missing) or 'workspaces'}; set it, then start again."
-            )
+        missing = settings.missing(names) if names else ("workspaces", *settings.missing(()))
+        if missing or settings.velocity is None or settings.acceleration is None:
+            raise SafetyError(f"[safety] does not set {', '.join(missing)}; set it, then start again.")
         box = next(box for box in settings.workspaces if box.arm == names[0])
         self._bounds: tuple[Interval, ...] = tuple(zip(box.lower, box.upper, strict=True))
         self._settings = settings
