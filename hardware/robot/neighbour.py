@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from hardware.mailbox import Mailbox
 from hardware.plan import Vector
@@ -27,6 +26,9 @@ class BaseChange:
     @classmethod
     def between(cls, other: ArmSettings, own: ArmSettings) -> BaseChange:
         """From `other`'s frame to `own`'s."""
+        # a controller's process gets the numbers, and starts in half the time without this library
+        from scipy.spatial.transform import Rotation
+
         back = Rotation.from_rotvec(own.base_rotation).inv()
         turn = (back * Rotation.from_rotvec(other.base_rotation)).as_matrix()
         shift = back.apply(np.subtract(other.base_position, own.base_position))

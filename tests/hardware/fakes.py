@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from datasets.settings import Settings
 from hardware.arms.interface import (
     Arm,
     ArmFault,
@@ -27,7 +28,8 @@ from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
 from hardware.plan import Command, Vector
-from hardware.settings import ArmSettings, GripperSettings
+from hardware.robot.settings import RobotCellSettings
+from hardware.settings import ArmSettings, CellSettings, GripperSettings
 
 HOME = (0.4, 0.0, 0.3, 0.0, 0.0, 0.0)
 """The fake arm's joints are its position and the rotation vector of its tool relative to pointing down."""
@@ -306,3 +308,14 @@ def cell_table(board: Path, *, arms: int = 1, gripper: bool = True, **changes: A
                 "switchboard": str(board),
             }
     return {**table, **changes}
+
+
+def read_cell(table: dict[str, Any]) -> RobotCellSettings:
+    """A [cell] table as a task file's is read."""
+
+    class File(Settings):
+        cell: CellSettings
+
+    cell = File.model_validate({"cell": table}).cell
+    assert isinstance(cell, RobotCellSettings)
+    return cell

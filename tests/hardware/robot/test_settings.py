@@ -9,8 +9,7 @@ import pytest
 
 from datasets.spec import Rotation
 from station.config import TaskError, parse_task
-from tests.hardware.fakes import FakeArmSettings, cell_table
-from tests.hardware.workplaces import read_cell
+from tests.hardware.fakes import FakeArmSettings, cell_table, read_cell
 
 
 def problem(table: dict[str, Any]) -> str:

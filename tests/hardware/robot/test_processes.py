@@ -1,0 +1,211 @@
+"""Processes are killed and suspended while an arm moves: it stands within the limit, and the reason is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hardware.cell import CellError
+from hardware.latch import StopLatch
+from hardware.robot.cell import RobotCell
+from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
+from tests.hardware.workplaces import Workplace, one_arm
+
+HEARTBEAT = 0.3
+BRAKING = 0.6
+"""s that the fakes' limits need to bring the fastest motion here to rest, with room for a busy machine."""
+
+
+class Planner:
+    """The other process, its arm on the way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.board = Switchboard(folder / "board")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hardware.robot.planner", str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        words = self.line().split()
+        assert words[0] == "moving"
+        self.controller = psutil.Process(int(words[1]))
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def still_for(self, seconds: float) -> None:
+        """Wait until the arm has been standing for so long."""
+        wait_for(lambda: time.monotonic() - self.board[Switch.MOVED_AT] > seconds)
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def wait_for(reached: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def planner(tmp_path: Path) -> Iterator[Planner]:
+    planner = Planner(tmp_path)
+    yield planner
+    planner.end()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Workplace]:
+    with one_arm(tmp_path) as place:
+        place.go_home()
+        yield place
+
+
+def test_when_the_loop_that_makes_plans_is_killed_the_arm_stands_and_its_controller_ends(
+    planner: Planner,
+) -> None:
+    killed = time.monotonic()
+    planner.process.kill()
+    planner.still_for(0.5)
+    assert planner.board[Switch.MOVED_AT] - killed < BRAKING
+    wait_for(lambda: not planner.controller.is_running())
+    assert planner.board[Switch.STOPS] >= 1
+
+
+def test_when_the_loop_that_makes_plans_is_suspended_the_arm_stands_and_it_learns_why(
+    planner: Planner,
+) -> None:
+    suspended = time.monotonic()
+    planner.process.send_signal(signal.SIGSTOP)
+    planner.still_for(0.5)
+    assert planner.board[Switch.MOVED_AT] - suspended < HEARTBEAT + BRAKING
+    planner.process.send_signal(signal.SIGCONT)
+    assert "the arm was braked: the loop that makes plans was silent" in planner.line()
+
+
+def test_a_stop_that_is_set_while_that_loop_is_suspended_works_at_once(
+    planner: Planner, tmp_path: Path
+) -> None:
+    planner.process.send_signal(signal.SIGSTOP)
+    latch = StopLatch(tmp_path / "stop.latch")
+    latch.stop()
+    planner.still_for(0.4)
+    assert latch.since is not None and planner.board[Switch.MOVED_AT] - latch.since < BRAKING
+    planner.process.send_signal(signal.SIGCONT)
+    assert "Re-arm the stop" in planner.line()
+
+
+def test_a_killed_controller_is_told_and_started_anew_on_the_operators_word(place: Workplace) -> None:
+    cell = place.cell
+    assert isinstance(cell, RobotCell)
+    process = cell.team.processes["left"]
+    cell.plan(place.plan(20))
+    cell.advance()
+    pid = process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(CellError, match="its controller is not running"):
+        any(cell.advance() is None for _ in range(100))
+    assert not all(check.ok for check in cell.preflight())
+    place.go_home()
+    assert process.pid not in (None, pid)
+    cell.reset_scene({})
+    cell.plan(place.plan(2))
+    assert cell.advance() is not None
+
+
+def test_a_suspended_controller_is_told_and_replaced_on_the_operators_word(place: Workplace) -> None:
+    cell = place.cell
+    assert isinstance(cell, RobotCell)
+    process = cell.team.processes["left"]
+    cell.plan(place.plan(20))
+    cell.advance()
+    pid = process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(CellError, match="its controller has been silent for"):
+        any(cell.advance() is None for _ in range(100))
+    place.go_home()
+    assert process.pid not in (None, pid)
+
+
+def test_a_killed_camera_stops_the_motion_and_comes_back(place: Workplace) -> None:
+    cell = place.cell
+    assert isinstance(cell, RobotCell)
+    pid = cell.cameras["scene"].status().pid
+    assert pid is not None
+    cell.plan(place.plan(40, step=0.002))
+    cell.advance()
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(CellError, match="camera scene"):
+        any(cell.advance() is None for _ in range(100))
+    cell.recover()
+    assert all(check.ok for check in cell.preflight())
+
+
+def test_a_fault_that_stands_when_the_cell_is_connected_is_cleared_on_the_operators_word_only(
+    tmp_path: Path,
+) -> None:
+    board = Switchboard(tmp_path / "board")
+    cell = RobotCell(read_cell(cell_table(tmp_path / "board")), StopLatch(tmp_path / "stop.latch"))
+    board[Switch.FAULT] = 1.0
+    for _ in range(2):
+        with pytest.raises(CellError, match="C31"):
+            cell.connect()
+    cell.recover()
+    cell.connect()
+    assert all(check.ok for check in cell.preflight())
+    cell.close()
+
+
+def test_an_episode_is_refused_away_from_home_with_old_frames_and_with_an_unset_vendor_limit(
+    place: Workplace, tmp_path: Path
+) -> None:
+    cell, board = place.cell, Switchboard(tmp_path / "board")
+    cell.reset_scene({})
+    cell.plan(place.plan(8, step=0.02))
+    while cell.advance() is not None:
+        pass
+    with pytest.raises(CellError, match=r"Not started\. left at home: .* rad away"):
+        cell.reset_scene({})
+    place.go_home()
+    place.silence_cameras()
+    wait_for(lambda: cell.health().frame_age["scene"] > 0.3)
+    with pytest.raises(CellError, match=r"Not started\. camera scene"):
+        cell.reset_scene({})
+    place.wake_cameras()
+    board[Switch.UNSAFE] = 1.0
+    [failed] = [check for check in cell.preflight() if not check.ok]
+    assert failed.name == "left collision sensitivity" and "collision_sensitivity" in failed.remedy
+
+
+def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
+    from tests.hardware.workplaces import two_arms
+
+    with two_arms(tmp_path) as place:
+        place.go_home()
+        cell = place.cell
+        assert isinstance(cell, RobotCell)
+        for _ in range(3):
+            cell.plan(place.plan(3))
+            while cell.advance() is not None:
+                pass
+            delays = [report.order_delay for report in cell.team.reports]
+            assert max(delays) < 0.03
+            left, right = (report.position for report in cell.team.reports)
+            assert abs(left[0] - right[0]) < 0.002
