@@ -21,7 +21,7 @@ from hardware.cameras.ring import Ring
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.cameras.worker import CameraState
 
-_START_TIMEOUT = 15.0  # s; a camera on a slow bus takes a few
+_START_TIMEOUT = 30.0  # s; a camera on a slow bus takes a few, a busy machine some more
 _LONGEST_CLOSING = 2.0  # s that the driver gets before the process is killed
 _POLL = 0.005  # s
 _HANGS_AFTER = 1.0  # s beyond the camera's own time-out without a picture or a word

@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from collections import deque
+from contextlib import suppress
 from enum import StrEnum
 
 import cv2
@@ -28,6 +29,8 @@ from hardware.cameras.view import View
 _AGAIN = "It is opened anew by itself; if that does not help, unplug the camera and plug it in again."
 REOPEN_DELAY = 0.5
 """s between a failure and the next attempt."""
+_PRIORITY = 10  # of 1 .. 99 real-time priorities: above ordinary work, below the arms' controllers
+_NOTHING_NEW = 0.002  # s until a driver that repeats itself without waiting is asked again
 _RATE_WINDOW = 31  # pictures over which the rate is taken
 _LONGEST_ERROR = 800  # characters
 _LAST_WORDS = 2.0  # s that a driver gets to close
@@ -144,6 +147,7 @@ class Worker:
             while not self._leaving.is_set():
                 frame = self._camera.read(self._settings.timeout)
                 if not watch.is_new(frame):
+                    time.sleep(_NOTHING_NEW)
                     continue
                 self._lost = lost_before + watch.lost
                 if self._publish(frame, watch) and not streaming:
@@ -189,6 +193,8 @@ def main() -> int:
     ring = Ring(height=settings.height, width=settings.width, slots=order["slots"], descriptors=descriptors)
     leaving = threading.Event()
     threading.Thread(target=_leave_with_parent, args=(leaving,), daemon=True).start()
+    with suppress(PermissionError):  # where the system allows it, a busy machine delays no picture
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
     Worker(settings, ring, leaving).run()
     return 0
 
