@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from hardware.wire import Mode
 ENOUGH = 0.9
 """Share of the rate that was asked for which counts as keeping it."""
 _POLL = 0.001  # s
+_CONNECTING = 60.0  # s; a Franka's control box that is not there takes its time
 _ORDER_EVERY = 0.1  # s
 _WARMING_UP = 0.3  # s of a measurement that do not count
 
@@ -136,7 +137,11 @@ class Examination:
 
     def reports(self) -> Iterator[DeviceReport]:
         """Limits of the task file, then every device."""
-        unset = [check for check in interlocks.limits_set(self._settings) if not check.ok]
+        unset = [
+            replace(check, detail=f"{check.name}: {check.detail}")
+            for check in interlocks.limits_set(self._settings)
+            if not check.ok
+        ]
         yield DeviceReport(device="task file", identity="limits and home poses", problems=tuple(unset))
         for arm in self._settings.arms:
             yield self._arm(arm, self._arms[arm.name])
@@ -152,7 +157,13 @@ class Examination:
             camera.launch()
         self._team.start()
         for name, process in self._team.processes.items():
-            self._meet(name, process, self._arms[name])
+            try:
+                process.ask(Ask.CONNECT)
+            except CellError as error:
+                self._arms[name].blame(name, error)
+        for name, process in self._team.processes.items():
+            if not self._arms[name].problems:
+                self._meet(name, process, self._arms[name])
         for name, camera in self._cameras.items():
             try:
                 self._views[name].identity = camera.wait_ready()
@@ -161,7 +172,7 @@ class Examination:
 
     def _meet(self, name: str, process: ControllerProcess, seen: _Seen) -> None:
         try:
-            answer = process.request(Ask.CONNECT)
+            answer = process.answer(_CONNECTING)
             if isinstance(answer, Identities):
                 seen.identity, seen.gripper = answer.arm, answer.gripper
             seen.limits = process.request(Ask.LIMITS)

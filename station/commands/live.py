@@ -1,4 +1,4 @@
-"""``station demo``, ``run``, ``attach`` and ``serve``: what an operator sits in front of."""
+"""``station demo``, ``run``, ``attach``, ``stop`` and ``serve``: what an operator sits in front of."""
 
 from __future__ import annotations
 
@@ -119,6 +119,17 @@ def attach(session: SessionArgument) -> None:
 
     folder = SessionFolder.open(sessions.find(session))
     raise typer.Exit(show(folder.path, folder.path.parent, start_engine=False))
+
+
+def stop(session: SessionArgument) -> None:
+    """Stop the arms of a session at once and keep them stopped, whether or not its engine or a screen answers."""
+    from hardware.latch import StopLatch
+    from station.session.folder import SessionFolder
+
+    latch = StopLatch(SessionFolder.open(sessions.find(session)).latch)
+    latch.stop()
+    latch.close()
+    typer.echo("Stopped. Nothing moves until it is re-armed on the session's screen.")
 
 
 def serve(
