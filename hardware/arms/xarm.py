@@ -39,6 +39,8 @@ _ASK_EVERY = 0.2
 """s between two questions for the error of an arm that stands."""
 _SETTLE = 0.5
 """s after which an arm that stands away from its goal has given up."""
+_STOP_REPLY = 0.05
+"""s to wait for the reply to a stop, and as long again for the state that it led to."""
 _MILLI = 1000.0
 
 _log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class XArmSettings(xarm_limits.XArmLimitSettings):
     """Address of the control box, e.g. 192.168.1.185."""
     control_port: int = Field(default=xarm_sdk.CONTROL_PORT, ge=1, le=65535)
     """Its command port; other than the vendor's only for an emulated arm."""
-    reply_timeout: float = Field(default=0.05, ge=0.02, le=0.5)
+    reply_timeout: float = Field(default=0.05, ge=0.02, le=0.1)
     """s to wait for the reply to one pose; the next is sent then, and the arm has stood for a moment."""
     report_timeout: float = Field(default=0.25, ge=0.05, le=2.0)
     """s without a report, or with late replies only, after which the link counts as lost."""
@@ -317,7 +319,10 @@ class XArm(Arm):
         self._goal = None
         if self._api is None:
             return
+        # It is sent whatever becomes of the reply, and whoever watches this loop must not take it for hung.
+        self._api.set_timeout(_STOP_REPLY)
         code = self._api.set_state(_STOPPED)
+        self._api.set_timeout(self._settings.reply_timeout)
         if code != _OK:
             _log.warning("%s: the stop was not confirmed (code %s)", self.name, code)
 

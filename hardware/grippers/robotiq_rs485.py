@@ -41,9 +41,7 @@ class RobotiqRS485(Gripper):
         """Open the line; a gripper that is active already keeps what it holds, another sweeps its fingers."""
         self._bus.open()
         try:
-            status = self._status()
-            if not status.activated or status.fault:
-                self._activate()
+            self._activate_if_need_be()
         except GripperError:
             self._bus.close()
             raise
@@ -59,9 +57,14 @@ class RobotiqRS485(Gripper):
         return self._status().state(self._settings, time.monotonic())
 
     def recover(self) -> None:
-        """Connect anew and activate, which sweeps the fingers and lets go of what is held."""
+        """Connect anew; in a fault, activate, which sweeps the fingers and lets go of what is held."""
         self._bus.open()
-        self._activate()
+        self._activate_if_need_be()
+
+    def _activate_if_need_be(self) -> None:
+        status = self._status()
+        if not status.activated or status.fault:
+            self._activate()
 
     def _activate(self) -> None:
         self._send(robotiq.RESET)

@@ -46,7 +46,9 @@ class ToolBus:
         try:
             self._api = xarm_sdk.open_api(self._arm.address, control_port=self._arm.control_port)
         except CellError as error:
-            raise GripperError(f"{self._name}: {error}") from error
+            raise GripperError(
+                f"{self._name}: its line runs through the arm, but {error} Then recover the gripper."
+            ) from error
         self._api.set_timeout(_SETTING_UP)
         code, present = self._api.get_rs485_baudrate()
         if code == _OK and present != self._baud_rate:
@@ -82,13 +84,21 @@ class ToolBus:
             raise GripperError(f"{self._name}: it refused what was written to {address:#06x}. {_CHECK_MODEL}")
 
     def _exchange(self, frame: bytes, length: int) -> bytes:
-        if self._api is None:
-            raise GripperError(f"{self._name}: not connected. Connect it first.")
-        code, answer = self._api.set_rs485_data(list(frame), min_res_len=length, ignore_log=True)
+        """Send and receive; a connection that broke is opened anew once, as nothing on the line knows of it."""
+        code, answer = self._send(frame, length)
+        if code == _LATE or code in _NO_LINK:
+            self.open()
+            code, answer = self._send(frame, length)
         # An error that is pending on the arm colours the code of an exchange that went well.
         if code == _OK or (code == _BUS_ERROR and len(answer) >= length):
             return bytes(answer)
         raise self._lost(code)
+
+    def _send(self, frame: bytes, length: int) -> tuple[int, list[int]]:
+        if self._api is None:
+            raise GripperError(f"{self._name}: not connected. Connect it first.")
+        code, answer = self._api.set_rs485_data(list(frame), min_res_len=length, ignore_log=True)
+        return code, answer
 
     def _lost(self, code: int) -> GripperError:
         if code in _NO_LINK or code == _LATE:

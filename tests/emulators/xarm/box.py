@@ -94,9 +94,14 @@ class ControlBox:
         """The button is turned back; the error stays until it is cleared."""
         self.estop_pressed = False
 
+    def mend(self) -> None:
+        """Nothing outside is broken any more; errors stay until they are cleared."""
+        self.estop_pressed, self.tool_plugged, self.tool_delay = False, True, None
+
     def reset(self) -> None:
         """As it stands after a good start: at home, enabled, without error; settings stay."""
-        self.estop_pressed, self.enabled, self.tool_plugged, self.tool_delay = False, True, True, None
+        self.mend()
+        self.enabled = True
         self.error, self.warning, self.state, self.mode = 0, 0, IDLE, POSITION
         self.body.rest_at(np.array(HOME[self.axes]))
 

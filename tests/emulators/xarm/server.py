@@ -160,6 +160,7 @@ class Server:
             "trace": lambda: [list(point) for point in self.box.trace],
             "forget": self._forget,
             "reset": self._reset,
+            "mend": self._mend,
         }
 
     def _delay_replies(self, seconds: float, count: int) -> None:
@@ -178,8 +179,12 @@ class Server:
         self.box.trace.clear()
 
     async def _reset(self) -> None:
-        self._silent, self._delayed_replies, self._servo_beside_bus = False, 0, 0
         self.box.reset()
+        await self._mend()
+
+    async def _mend(self) -> None:
+        self._silent, self._delayed_replies, self._servo_beside_bus = False, 0, 0
+        self.box.mend()
         self._forget()
         await self._plug()
 
