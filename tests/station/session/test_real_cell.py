@@ -1,0 +1,216 @@
+"""A session on real devices (drivers without hardware, everything else as it is): faults, stops, and the way back."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from datasets.episode import Ending, Outcome
+from datasets.observation import FloatArray
+from datasets.store import EpisodeStore
+from hardware.latch import StopLatch
+from hardware.robot.cell import RobotCell
+from policy.replay import Replay
+from policy.steering.interface import Decision, Window
+from station.session.engine import Engine
+from station.session.events import Go, Label, OperatorEvent, Pause, Rearm
+from station.session.folder import SessionFolder
+from station.session.parts import Options, Parts
+from station.session.settings import SessionSettings
+from station.session.snapshot import Phase
+from station.session.status import count
+from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
+from tests.station.session.fakes import Pusher, make_folder
+
+SETTINGS = SessionSettings(episode_steps=60, grace=0.0)
+EXECUTE = 4
+
+
+class Wanderer(Pusher):
+    """Goes away from home and back, a centimetre a step."""
+
+    def features(
+        self, window: Window, rngs: Sequence[np.random.Generator], *, explore: bool
+    ) -> dict[str, FloatArray]:
+        return {
+            "c": np.concatenate([window.proprioception[:, -1, :2], np.ones((window.batch, 1), np.float32)], 1)
+        }
+
+    def act(
+        self,
+        window: Window,
+        features: dict[str, FloatArray],
+        rngs: Sequence[np.random.Generator],
+        *,
+        explore: bool,
+    ) -> Decision:
+        x = float(window.proprioception[0, -1, 0])
+        step = 0.01 if x < HOME[0] + 0.05 else -0.01
+        actions = np.zeros((window.batch, EXECUTE, 7), np.float32)
+        actions[:, :, 0] = x + step * np.arange(1, EXECUTE + 1)
+        actions[:, :, 1:3], actions[:, :, 6] = HOME[1:3], 1.0
+        return Decision(actions=actions, chosen={"dz": np.zeros((window.batch, 1), np.float32)})
+
+
+def make_engine(path: Path, board: Path, link: object = None) -> Engine:
+    """An engine with one arm, and a person at the keys."""
+    folder = SessionFolder.open(path) if path.exists() else make_folder(path, SETTINGS)
+    latch = StopLatch(folder.latch)
+    steering = Wanderer()
+
+    def replay(store: EpisodeStore) -> Replay:
+        return Replay.for_method(steering, base_hash="tiny")
+
+    parts = Parts(
+        cells=[RobotCell(read_cell(cell_table(board)), latch)],
+        steering=steering,
+        replay=replay,
+        base_hash="tiny",
+        n_obs=1,
+        settings=SETTINGS,
+    )
+    return Engine(folder, parts, Options(), link=link, latch=latch)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Switchboard:
+    return Switchboard(tmp_path / "board")
+
+
+@pytest.fixture
+def engine(tmp_path: Path, board: Switchboard) -> Iterator[Engine]:
+    with make_engine(tmp_path / "s", tmp_path / "board") as engine:
+        yield engine
+
+
+def until(engine: Engine, reached: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"stuck in {engine.state.phase}: {engine.state.reason}"
+        engine.turn()
+
+
+def until_phase(engine: Engine, phase: Phase) -> None:
+    until(engine, lambda: engine.state.phase is phase)
+
+
+def press(engine: Engine, event: OperatorEvent) -> None:
+    engine.post(event)
+    engine.turn()
+
+
+def roll(engine: Engine, steps: int = 6) -> str:
+    """Start the next episode and let it run some steps; its name."""
+    until_phase(engine, Phase.READY)
+    episode = engine.state.next_slots[0].episode
+    press(engine, Go())
+    until(engine, lambda: engine._motion.step >= steps)
+    return episode
+
+
+def stands(board: Switchboard) -> bool:
+    return time.monotonic() - board[Switch.MOVED_AT] > 0.3
+
+
+def test_an_arms_fault_ends_the_episode_and_is_cleared_when_the_operator_goes_on(
+    engine: Engine, board: Switchboard
+) -> None:
+    first = roll(engine)
+    press(engine, Label(episode=first, outcome=Outcome.SUCCESS))
+    second = roll(engine)
+    board[Switch.FAULT] = 1.0
+    until_phase(engine, Phase.FAULT)
+    assert "Collision caused abnormal current (code C31). Free the arm." in engine.state.reason
+    until(engine, lambda: stands(board))
+    assert board[Switch.FAULT] == 1.0, "nobody but the operator clears it"
+
+    press(engine, Go())
+    assert board[Switch.FAULT] == 0.0
+    third = roll(engine)
+    press(engine, Label(episode=third, outcome=Outcome.FAILURE))
+    until_phase(engine, Phase.READY)
+    assert engine.memory.store.load(second).header.ending is Ending.STOPPED
+    counts = count(engine.folder)
+    assert (counts.success, counts.failure, counts.void) == (1, 1, 1)
+
+
+def test_a_fault_that_stays_is_shown_again(engine: Engine, board: Switchboard) -> None:
+    until_phase(engine, Phase.READY)
+    board[Switch.FAULT] = board[Switch.STUBBORN] = 1.0
+    press(engine, Go())
+    until_phase(engine, Phase.FAULT)
+    press(engine, Go())
+    until_phase(engine, Phase.FAULT)
+    assert "C31" in engine.state.reason
+
+
+def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, board: Switchboard) -> None:
+    roll(engine)
+    engine._latch.stop()
+    until_phase(engine, Phase.FAULT)
+    until(engine, lambda: any("after the stop" in line for line in engine.snapshot(pictures=False).log))
+    assert stands(board) or board[Switch.MOVED_AT] - (engine._latch.since or 0.0) < 0.6
+    press(engine, Go())
+    assert engine.state.phase is Phase.FAULT
+    press(engine, Rearm())
+    press(engine, Go())
+    until_phase(engine, Phase.READY)
+
+
+def test_an_episode_with_a_silent_camera_is_not_started(engine: Engine, board: Switchboard) -> None:
+    until_phase(engine, Phase.READY)
+    board[Switch.CAMERA] = 1.0
+    until(engine, lambda: engine._parts.cells[0].health().frame_age["scene"] > 0.3)
+    press(engine, Go())
+    assert engine.state.phase is Phase.FAULT
+    assert "Not started. camera scene" in engine.state.reason
+    sent = board[Switch.COMMANDS]
+    engine.turn()
+    assert board[Switch.COMMANDS] == sent
+
+
+def test_when_the_last_screen_goes_the_arm_brakes_and_the_session_waits(
+    tmp_path: Path, board: Switchboard
+) -> None:
+
+    link = SimpleNamespace(
+        inbox=queue.SimpleQueue(), seen_anybody=True, watchers=1, publish=lambda snapshot: None
+    )
+    with make_engine(tmp_path / "s", tmp_path / "board", link) as engine:
+        roll(engine)
+        link.watchers = 0
+        until_phase(engine, Phase.PAUSED)
+        until(engine, lambda: stands(board))
+        assert engine.state.running
+        link.watchers = 1
+        press(engine, Pause())
+        until(engine, lambda: not stands(board))
+
+
+def test_a_start_is_refused_while_the_disk_has_no_room_for_an_hour(
+    tmp_path: Path, board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    with make_engine(tmp_path / "s", tmp_path / "board") as engine:
+        until_phase(engine, Phase.FAULT)
+        assert "disk: room for 0.0 h of recording. Free some space" in engine.state.reason
+
+
+def test_what_was_sent_and_when_is_recorded(engine: Engine) -> None:
+    episode = roll(engine, steps=9)
+    press(engine, Label(episode=episode, outcome=Outcome.SUCCESS))
+    until_phase(engine, Phase.READY)
+    recorded = engine.memory.store.load(episode)
+    assert recorded.steps >= 9 and np.isfinite(recorded.sent).all()
+    away = np.abs(recorded.sent[:, 0] - recorded.action[:, 0])
+    assert np.median(away) < 0.005 and away.max() < 0.03
+    assert (np.diff(recorded.command_time) > 0.05).all()
+    assert (recorded.command_time <= recorded.observation_time[1:]).all()
