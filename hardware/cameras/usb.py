@@ -7,6 +7,7 @@ OpenCV, so a gap of stamps counts as lost pictures. Pictures of a network camera
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -89,6 +90,8 @@ class UsbCamera(Camera):
             raise CameraError(
                 f"{self.name}: {device} may not be opened. Run: sudo usermod -aG video $USER, then log in again."
             )
+        # how long OpenCV waits for the first picture; it reads it once, and this process has one camera
+        os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(math.ceil(self._settings.timeout))
         if not self._capture.open(str(device.resolve()), cv2.CAP_V4L2):
             raise CameraError(
                 f"{self.name}: {device} does not open as a camera. Close other programs that use it; many cameras "

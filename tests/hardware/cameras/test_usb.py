@@ -1,25 +1,33 @@
 """OpenCV's capture class: how it is asked, what it really delivers, and what is said when it does not.
 
-There is no V4L2 device here. Reading, read-back and time-outs run against a real stream on the loopback network;
-that a device obeys its settings, and what unplugging looks like, only hardware shows.
+V4L2: OpenCV's own backend in a camera process that preloads an emulated device. Network cameras: a real stream on the
+loopback network. What only hardware shows: MJPG over a shared USB bus, and how well a device keeps its rate.
 """
 
 from __future__ import annotations
 
 import http.server
+import shutil
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from hardware.cameras.interface import Camera, CameraError
+from hardware.cameras.interface import Camera, CameraError, Frame
+from hardware.cameras.process import CameraProcess, CameraStatus
 from hardware.cameras.usb import UsbCameraSettings
+from hardware.cameras.worker import CameraState
 
 PICTURES = 20
+EMULATOR = Path(__file__).parents[2] / "emulators" / "v4l2_camera.c"
+
+Plug = Callable[..., CameraProcess]
 
 
 class Streamer(http.server.BaseHTTPRequestHandler):
@@ -111,3 +119,91 @@ def test_a_device_that_is_no_camera_is_named_with_those_that_are_there(device: s
     with pytest.raises(CameraError) as error:
         camera(device).open()
     assert sentence in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The emulated device, compiled."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs: apt-get install gcc libc6-dev linux-libc-dev")
+    library = tmp_path_factory.mktemp("v4l2") / "camera.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, EMULATOR], check=True)
+    return library
+
+
+@pytest.fixture
+def video0(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A camera's node; it is unplugged by removing it."""
+    node = tmp_path / "video0"
+    node.touch()
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("EMULATED_CAMERA", str(node))
+    return node
+
+
+@pytest.fixture
+def plug(video0: Path) -> Iterator[Plug]:
+    processes: list[CameraProcess] = []
+
+    def make(**settings: Any) -> CameraProcess:
+        usual = {"name": "third", "device": str(video0), "pixel_format": "YUYV", "height": 48, "width": 64}
+        processes.append(CameraProcess(UsbCameraSettings.model_validate({**usual, **settings})))
+        return processes[-1]
+
+    yield make
+    for process in processes:
+        process.close()
+
+
+def once(process: CameraProcess, seen: Callable[[CameraStatus], bool]) -> CameraStatus:
+    deadline = time.monotonic() + 20
+    while not seen(status := process.status()):
+        assert time.monotonic() < deadline, status
+        time.sleep(0.01)
+    return status
+
+
+def test_a_device_says_what_was_really_set_and_stamps_by_the_kernel(plug: Plug) -> None:
+    process = plug(exposure=8.0, capture_fps=60)
+    assert "640x480 YUYV at 60 Hz, exposure fixed at 8 ms" in process.start()
+    once(process, lambda status: status.pictures > 20)
+    frames: list[Frame] = []
+    while len(frames) < 5:
+        frame = process.newest()
+        if frame is not None and (not frames or frame.number > frames[-1].number):
+            frames.append(frame)
+    assert all(0 < time.monotonic() - frame.time < 5.0 for frame in frames)
+    ticks = np.diff([f.time for f in frames]) / np.diff([f.number for f in frames])
+    assert np.allclose(ticks, 1 / 60, atol=1e-4), "arrivals would jitter"
+    assert process.status().dropped < process.status().pictures
+
+
+def test_a_device_without_the_wanted_format_says_which_it_uses(plug: Plug) -> None:
+    assert "640x480 YUYV" in plug(pixel_format="MJPG").start()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"capture_width": 800, "capture_height": 600},
+            r"it delivers 640x480, not 800x600\. Set capture_width",
+        ),
+        ({"exposure": 500.0}, r"an exposure of 500 ms is refused\. `v4l2-ctl -d .*video0 -L`"),
+    ],
+)
+def test_what_a_device_cannot_do_is_refused(plug: Plug, settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(CameraError, match=sentence):
+        plug(**settings).start()
+
+
+def test_an_unplugged_device_is_named_and_comes_back_when_it_is_plugged_in(plug: Plug, video0: Path) -> None:
+    process = plug(timeout=0.3)
+    process.start()
+    video0.unlink()
+    status = once(process, lambda status: "there is no" in status.error)
+    assert f"there is no {video0}. Cameras here: " in status.error
+    assert not status.needs_restart
+    video0.touch()
+    status = once(process, lambda status: status.state is CameraState.STREAMING)
+    assert status.error == ""
