@@ -1,21 +1,27 @@
-"""Training windows over episodes: N past observations and the H actions that follow, held in memory.
+"""Training windows over episodes: N past observations and the H actions that follow, at the speed of memory.
 
 Every recorded step opens one window. Where a window reaches over an edge, the first or the last step of its episode
-is repeated. Pictures are stored once, as uint8; a window is a row of indices into them. This module neither crops
-nor normalises: that is the policy's business.
+is repeated. Pictures are stored once, as uint8, in memory or mapped from a file; a window is a row of indices into
+them. This module neither crops nor normalises: that is the policy's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.episode import Episode
+from datasets.episode import Episode, EpisodeHeader
 from datasets.observation import FloatArray, Image
+from datasets.picture_memory import make_room
 from datasets.spec import DataSpec
+
+if TYPE_CHECKING:
+    from datasets.store import EpisodeStore
 
 
 class WindowError(ValueError):
@@ -60,26 +66,70 @@ class TrainingWindows:
             WindowError: no episode has a step, or two episodes were recorded under different specs.
         """
         kept = [episode for episode in episodes if episode.steps > 0]
-        spec = _common_spec(kept)
-        lengths = np.array([episode.steps for episode in kept], np.int64)
-        frame = np.arange(int(lengths.sum()), dtype=np.int64)
-        member = np.repeat(np.arange(len(kept), dtype=np.int64), lengths)
+        spec = _common_spec([episode.header for episode in kept])
+        return cls._laid_out(spec, [episode.steps for episode in kept], kept, n_obs, horizon, None, None)
+
+    @classmethod
+    def from_store(
+        cls,
+        store: EpisodeStore,
+        names: Sequence[str],
+        n_obs: int,
+        horizon: int,
+        *,
+        folder: Path | None = None,
+        limit: int | None = None,
+    ) -> TrainingWindows:
+        """The same of committed episodes, of which only one is in memory beside the windows.
+
+        Pictures of more than `limit` bytes (half of the free memory when None) lie in a nameless file in `folder`.
+
+        Raises:
+            WindowError: as above. StoreError: an episode cannot be read. DiskFullError: `folder` has no room.
+        """
+        sizes = {name: store.size(name)[0] for name in names}
+        kept = [name for name in names if sizes[name] > 0]
+        spec = _common_spec([store.header(name) for name in kept])
+        loaded = (store.load(name) for name in kept)
+        return cls._laid_out(spec, [sizes[name] for name in kept], loaded, n_obs, horizon, folder, limit)
+
+    @classmethod
+    def _laid_out(
+        cls,
+        spec: DataSpec,
+        steps: Sequence[int],
+        episodes: Iterable[Episode],
+        n_obs: int,
+        horizon: int,
+        folder: Path | None,
+        limit: int | None,
+    ) -> TrainingWindows:
+        lengths = np.array(steps, np.int64)
+        count = int(lengths.sum())
+        frame = np.arange(count, dtype=np.int64)
         first = np.repeat(np.cumsum(lengths) - lengths, lengths)[:, None]
         last = np.repeat(np.cumsum(lengths) - 1, lengths)[:, None]
         past = np.arange(1 - n_obs, 1, dtype=np.int64)
         ahead = np.arange(horizon, dtype=np.int64)
-        return cls(
+        shapes = {camera.name: (count, camera.height, camera.width, 3) for camera in spec.cameras}
+        windows = cls(
             spec=spec,
-            images={
-                camera.name: np.concatenate([e.images[camera.name][: e.steps] for e in kept])
-                for camera in spec.cameras
-            },
-            proprioception=np.concatenate([e.proprioception[: e.steps] for e in kept]).astype(np.float32),
-            actions=np.concatenate([e.action for e in kept]).astype(np.float32),
+            images=make_room(shapes, folder, limit),
+            proprioception=np.empty((count, spec.dq), np.float32),
+            actions=np.empty((count, spec.da), np.float32),
             observed=np.maximum(frame[:, None] + past, first),
             followed=np.minimum(frame[:, None] + ahead, last),
-            episode=member,
+            episode=np.repeat(np.arange(len(lengths), dtype=np.int64), lengths),
         )
+        for begin, episode in zip(np.cumsum(lengths) - lengths, episodes, strict=True):
+            windows._put(episode, slice(int(begin), int(begin) + episode.steps))
+        return windows
+
+    def _put(self, episode: Episode, rows: slice) -> None:
+        for name, frames in self.images.items():
+            frames[rows] = episode.images[name][: episode.steps]
+        self.proprioception[rows] = episode.proprioception[: episode.steps]
+        self.actions[rows] = episode.action
 
     def __len__(self) -> int:
         """How many windows there are."""
@@ -105,14 +155,14 @@ class TrainingWindows:
         )
 
 
-def _common_spec(episodes: Sequence[Episode]) -> DataSpec:
-    if not episodes:
+def _common_spec(headers: Sequence[EpisodeHeader]) -> DataSpec:
+    if not headers:
         raise WindowError("There is no recorded step to train on. Import demonstrations first.")
-    spec = episodes[0].header.spec
-    for episode in episodes:
-        if episode.header.spec != spec:
+    spec = headers[0].spec
+    for header in headers:
+        if header.spec != spec:
             raise WindowError(
-                f"Episode {episode.header.id} was recorded under another spec than {episodes[0].header.id}. "
+                f"Episode {header.id} was recorded under another spec than {headers[0].id}. "
                 "Train on episodes of one task only."
             )
     return spec

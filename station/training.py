@@ -170,8 +170,13 @@ def _train_base(
 
     task, began = folder.task, time.monotonic()
     store = EpisodeStore(folder.demos)
-    episodes = [store.load(status.id) for status in demos]
-    windows = TrainingWindows.from_episodes(episodes, n_obs=task.policy.n_obs, horizon=task.policy.horizon)
+    windows = TrainingWindows.from_store(
+        store,
+        [status.id for status in demos],
+        n_obs=task.policy.n_obs,
+        horizon=task.policy.horizon,
+        folder=folder.path,
+    )
     base = BasePolicy(windows.spec, task.policy, task.bottleneck, seed=folder.seed).to(device)
     _clear_if_other(folder.base, _fingerprint(demos))
     pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base)

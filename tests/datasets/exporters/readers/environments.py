@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ HERE = Path(__file__).parent
 class Reader:
     """One project's reader."""
 
+    name: str
+    """Of its environment."""
     script: str
     requirements: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class Reader:
 
 
 LEROBOT = Reader(
+    name="lerobot",
     script="read_lerobot.py",
     requirements=(
         "datasets<5",
@@ -54,13 +57,15 @@ LEROBOT = Reader(
     alone=("lerobot==0.4.4", "torchvision==0.28.0", "torchcodec==0.13.0", "accelerate"),
     shares=True,
 )
+LEROBOT_LOADER = replace(LEROBOT, script="time_lerobot.py")
 ROBOMIMIC = Reader(
+    name="robomimic",
     script="read_robomimic.py",
     requirements=("tqdm", "termcolor", "imageio"),
     alone=("robomimic==0.3.0",),
     shares=True,
 )
-ZARR_2 = Reader(script="read_replay_buffer.py", requirements=("zarr==2.18.7", "numcodecs<0.16"))
+ZARR_2 = Reader(name="zarr2", script="read_replay_buffer.py", requirements=("zarr==2.18.7", "numcodecs<0.16"))
 
 
 def read(reader: Reader, dataset: Path, *arguments: str) -> dict[str, NDArray[Any]]:
@@ -81,7 +86,7 @@ def run(reader: Reader, *arguments: str) -> subprocess.CompletedProcess[str]:
 def _environment(reader: Reader) -> Path:
     """Its interpreter; builds the environment when it is not there."""
     recipe = repr((reader.requirements, reader.alone, reader.shares and _packages(), sys.version))
-    name = f"{Path(reader.script).stem}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    name = f"{reader.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "station-readers"
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / name
