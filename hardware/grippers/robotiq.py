@@ -1,18 +1,19 @@
 """What a Robotiq 2F gripper's registers mean, whichever wire carries them.
 
 Six bytes go out (registers 1000-1002) and six come back (2000-2002). This module turns them into widths, contacts
-and fault sentences and back; sending them is the drivers' business. Register map: Robotiq, 2F-85 & 2F-140
-instruction manual, section 4.
+and fault sentences and back, and knows what a gripper does with them; each wire's driver only carries them. Register
+map: Robotiq, 2F-85 & 2F-140 instruction manual, section 4.
 """
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from dataclasses import dataclass
 
 from pydantic import Field
 
-from hardware.grippers.interface import Grasp, Gripper, GripperState
+from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
 from hardware.settings import ArmSettings, GripperSettings
 
 SLAVE_ID = 9
@@ -25,6 +26,10 @@ RESET = bytes(6)
 ACTIVATE = bytes([0x01, 0, 0, 0, 0, 0])
 _GO_TO = 0x09
 """rACT and rGTO: stay activated, and go to the requested position."""
+
+_ACTIVATION_TIMEOUT = 6.0  # s; the fingers sweep once
+_ASK_EVERY = 0.05  # s
+_SILENCE_FAULT = 0x09
 
 _ACTIVATED = 3
 _FULL_SCALE = 255
@@ -136,3 +141,70 @@ class RobotiqStatus:
         return GripperState(
             time=time, width=settings.width(self.position), grasp=self.grasp, fault=self.fault_text
         )
+
+
+class Robotiq(Gripper):
+    """A 2F-85, whichever line carries its registers. All calls come from one thread."""
+
+    def __init__(self, settings: RobotiqSettings) -> None:
+        self.name = settings.name
+        self.max_width = settings.max_width
+        self._settings = settings
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The line, for people."""
+
+    @abstractmethod
+    def open_line(self) -> None:
+        """Open the line, anew where it was open. Raises GripperError."""
+
+    @abstractmethod
+    def write(self, content: bytes) -> None:
+        """Write registers 1000-1002, [6]. Raises GripperError."""
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Read registers 2000-2002, [6]. Raises GripperError."""
+
+    def connect(self) -> str:
+        """Open the line; a gripper that is active already keeps what it holds, another sweeps its fingers."""
+        try:
+            self.recover()
+        except GripperError:
+            self.close()
+            raise
+        return f"Robotiq 2F-85, {self.where}"
+
+    def move(self, width: float) -> None:
+        self.write(self._settings.move_bytes(width))
+
+    def state(self) -> GripperState:
+        return self._status().state(self._settings, time.monotonic())
+
+    def recover(self) -> None:
+        """Open the line anew; in a fault, activate, which sweeps the fingers and lets go of what is held."""
+        self.open_line()
+        status = self._status()
+        if not status.activated or status.fault:
+            self._activate()
+
+    def _activate(self) -> None:
+        self.write(RESET)
+        self.write(ACTIVATE)
+        until = time.monotonic() + _ACTIVATION_TIMEOUT
+        while not (status := self._status()).activated:
+            if time.monotonic() > until:
+                reason = status.fault_text or "Free the fingers, then recover the gripper."
+                raise GripperError(
+                    f"{self.name}: it did not activate within {_ACTIVATION_TIMEOUT:g} s. {reason}"
+                )
+            time.sleep(_ASK_EVERY)
+        if status.fault:
+            raise GripperError(f"{self.name}: {status.fault_text}")
+
+    def _status(self) -> RobotiqStatus:
+        """The newest report; the fault that nobody asked for a second is over with the question that finds it."""
+        status = RobotiqStatus.parse(self.read())
+        return RobotiqStatus.parse(self.read()) if status.fault == _SILENCE_FAULT else status

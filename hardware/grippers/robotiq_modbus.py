@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,13 +15,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field
 
 from hardware.grippers import robotiq
-from hardware.grippers.interface import Gripper, GripperError, GripperState
+from hardware.grippers.interface import Gripper, GripperError
 from hardware.settings import ArmSettings
 
 _ATTEMPTS = 2
-_ACTIVATION_TIMEOUT = 6.0  # s; the fingers sweep once
-_ASK_EVERY = 0.05  # s
-_SILENCE_FAULT = 0x09  # nobody spoke with it for a second; it is over with the question that finds it
 _LASTING_NAMES = Path("/dev/serial/by-id")
 
 _LINK_ERRORS = (OSError, ValueError, termios.error)
@@ -49,50 +45,22 @@ class RobotiqModbusSettings(robotiq.RobotiqSettings):
         return RobotiqModbus(self)
 
 
-class RobotiqModbus(Gripper):
-    """One 2F-85. All calls come from one thread."""
+class RobotiqModbus(robotiq.Robotiq):
+    """One 2F-85 on a serial port."""
 
     def __init__(self, settings: RobotiqModbusSettings) -> None:
-        self.name = settings.name
-        self.max_width = settings.max_width
-        self._settings = settings
+        super().__init__(settings)
+        self._port = settings
         self._line: Any = None
 
-    def connect(self) -> str:
-        """Open the line; a gripper that is active already keeps what it holds, another sweeps its fingers."""
-        self._open()
-        try:
-            status = self._status()
-            if not status.activated or status.fault:
-                self._activate()
-        except GripperError:
-            self.close()
-            raise
-        return f"Robotiq 2F-85, address {self._settings.address} on {self._settings.port}"
+    @property
+    def where(self) -> str:
+        return f"address {self._port.address} on {self._port.port}"
 
-    def close(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.serial.close()
-
-    def move(self, width: float) -> None:
-        self._send(self._settings.move_bytes(width))
-
-    def state(self) -> GripperState:
-        status = self._status()
-        if status.fault == _SILENCE_FAULT:
-            status = self._status()
-        return status.state(self._settings, time.monotonic())
-
-    def recover(self) -> None:
-        """Open the line anew and activate, which sweeps the fingers and lets go of what is held."""
-        self._open()
-        self._activate()
-
-    def _open(self) -> None:
+    def open_line(self) -> None:
         self.close()
         minimalmodbus, serial = _libraries(self.name)
-        settings = self._settings
+        settings = self._port
         try:
             port = serial.Serial(
                 settings.port,
@@ -105,27 +73,18 @@ class RobotiqModbus(Gripper):
             raise GripperError(f"{self.name}: {_why_closed(settings.port, error)}") from error
         self._line = minimalmodbus.Instrument(port, settings.address)
 
-    def _activate(self) -> None:
-        self._send(robotiq.RESET)
-        self._send(robotiq.ACTIVATE)
-        until = time.monotonic() + _ACTIVATION_TIMEOUT
-        while not (status := self._status()).activated:
-            if time.monotonic() > until:
-                reason = status.fault_text or "Free the fingers, then recover the gripper."
-                raise GripperError(
-                    f"{self.name}: it did not activate within {_ACTIVATION_TIMEOUT:g} s. {reason}"
-                )
-            time.sleep(_ASK_EVERY)
-        if status.fault:
-            raise GripperError(f"{self.name}: {status.fault_text}")
+    def close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.serial.close()
 
-    def _send(self, content: bytes) -> None:
+    def write(self, content: bytes) -> None:
         words = [int.from_bytes(content[at : at + 2], "big") for at in range(0, len(content), 2)]
         self._ask(lambda line: line.write_registers(robotiq.OUTPUT_REGISTER, words))
 
-    def _status(self) -> robotiq.RobotiqStatus:
+    def read(self) -> bytes:
         words = self._ask(lambda line: line.read_registers(robotiq.INPUT_REGISTER, robotiq.REGISTERS))
-        return robotiq.RobotiqStatus.parse(b"".join(word.to_bytes(2, "big") for word in words))
+        return b"".join(word.to_bytes(2, "big") for word in words)
 
     def _ask(self, question: Callable[[Any], Answer]) -> Answer:
         """Ask, and once more when the answer was garbled. Raises GripperError when the link is lost."""
@@ -137,7 +96,7 @@ class RobotiqModbus(Gripper):
                 return question(self._line)
             except minimalmodbus.SlaveReportedException as error:
                 raise GripperError(
-                    f"{self.name}: what answers at address {self._settings.address} refuses the request ({error}). "
+                    f"{self.name}: what answers at address {self._port.address} refuses the request ({error}). "
                     "Is it a Robotiq 2F?"
                 ) from error
             except minimalmodbus.InvalidResponseError as error:
@@ -149,7 +108,7 @@ class RobotiqModbus(Gripper):
 
     def _lost(self, error: Exception) -> GripperError:
         return GripperError(
-            f"{self.name}: the link over {self._settings.port} is lost ({error}). Check its 24 V supply, the cable and "
+            f"{self.name}: the link over {self._port.port} is lost ({error}). Check its 24 V supply, the cable and "
             "the adapter, then recover the gripper."
         )
 

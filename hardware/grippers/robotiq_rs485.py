@@ -5,16 +5,11 @@ What its registers mean stands in `hardware.grippers.robotiq`, how they travel i
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from hardware.grippers import robotiq
-from hardware.grippers.interface import Gripper, GripperError, GripperState
 from hardware.grippers.xarm_bus import ToolBus
 from hardware.settings import ArmSettings
-
-_ACTIVATION_TIMEOUT = 6.0
-_ASK_EVERY = 0.05
 
 
 class RobotiqRS485Settings(robotiq.RobotiqSettings):
@@ -27,62 +22,26 @@ class RobotiqRS485Settings(robotiq.RobotiqSettings):
         return RobotiqRS485(self, arm)
 
 
-class RobotiqRS485(Gripper):
-    """One 2F-85. All calls come from one thread."""
+class RobotiqRS485(robotiq.Robotiq):
+    """One 2F-85 in the tool plug."""
 
     def __init__(self, settings: RobotiqRS485Settings, arm: ArmSettings) -> None:
         """Opens nothing. Raises GripperError when the arm is no xArm."""
-        self.name = settings.name
-        self.max_width = settings.max_width
-        self._settings = settings
+        super().__init__(settings)
         self._bus = ToolBus(settings.name, arm, robotiq.BAUD_RATE)
 
-    def connect(self) -> str:
-        """Open the line; a gripper that is active already keeps what it holds, another sweeps its fingers."""
+    @property
+    def where(self) -> str:
+        return self._bus.where
+
+    def open_line(self) -> None:
         self._bus.open()
-        try:
-            self._activate_if_need_be()
-        except GripperError:
-            self._bus.close()
-            raise
-        return f"Robotiq 2F-85, {self._bus.where}"
 
     def close(self) -> None:
         self._bus.close()
 
-    def move(self, width: float) -> None:
-        self._send(self._settings.move_bytes(width))
-
-    def state(self) -> GripperState:
-        return self._status().state(self._settings, time.monotonic())
-
-    def recover(self) -> None:
-        """Connect anew; in a fault, activate, which sweeps the fingers and lets go of what is held."""
-        self._bus.open()
-        self._activate_if_need_be()
-
-    def _activate_if_need_be(self) -> None:
-        status = self._status()
-        if not status.activated or status.fault:
-            self._activate()
-
-    def _activate(self) -> None:
-        self._send(robotiq.RESET)
-        self._send(robotiq.ACTIVATE)
-        until = time.monotonic() + _ACTIVATION_TIMEOUT
-        while not (status := self._status()).activated:
-            if time.monotonic() > until:
-                reason = status.fault_text or "Free the fingers, then recover the gripper."
-                raise GripperError(
-                    f"{self.name}: it did not activate within {_ACTIVATION_TIMEOUT:g} s. {reason}"
-                )
-            time.sleep(_ASK_EVERY)
-        if status.fault:
-            raise GripperError(f"{self.name}: {status.fault_text}")
-
-    def _send(self, content: bytes) -> None:
+    def write(self, content: bytes) -> None:
         self._bus.write(robotiq.SLAVE_ID, robotiq.OUTPUT_REGISTER, content)
 
-    def _status(self) -> robotiq.RobotiqStatus:
-        content = self._bus.read(robotiq.SLAVE_ID, robotiq.INPUT_REGISTER, robotiq.REGISTERS)
-        return robotiq.RobotiqStatus.parse(content)
+    def read(self) -> bytes:
+        return self._bus.read(robotiq.SLAVE_ID, robotiq.INPUT_REGISTER, robotiq.REGISTERS)

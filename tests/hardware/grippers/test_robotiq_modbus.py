@@ -99,7 +99,7 @@ def test_a_fault_comes_with_the_vendors_code_and_a_remedy_until_it_is_recovered(
 def test_fingers_that_are_jammed_end_the_activation_with_a_reason(
     emulated: EmulatedRobotiq, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hardware.grippers.robotiq_modbus._ACTIVATION_TIMEOUT", 0.2)
+    monkeypatch.setattr("hardware.grippers.robotiq._ACTIVATION_TIMEOUT", 0.2)
     emulated.hand.jammed = True
     driver = driver_of(emulated)
     with pytest.raises(GripperError, match=r"did not activate within 0\.2 s\. Free the fingers"):
@@ -128,6 +128,7 @@ def test_a_silent_line_is_a_lost_link_within_its_time_out(
     emulated.silent = False
     gripper.recover()
     assert gripper.state().fault == ""
+    assert emulated.hand.activations == 1, "what it held it still holds"
 
 
 def test_a_pulled_adapter_is_a_lost_link_and_not_a_traceback(
