@@ -26,7 +26,7 @@ _ANY_DIRECTION = math.sqrt(3.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Sphere:
-    """A part of the other arm, in this arm's base frame, as it was commanded last."""
+    """A part of the other arm, in this arm's base frame, as it was commanded `age` ago."""
 
     center: Vector3
     """m"""
@@ -34,6 +34,8 @@ class Sphere:
     """m/s"""
     radius: float
     """m"""
+    age: float = 0.0
+    """s; the longer nothing was heard of the other arm, the further it may have gone."""
 
 
 class Clearance:
@@ -66,8 +68,9 @@ class Clearance:
         return self._radius + other.radius - _NANOMETRE
 
     def _distance(self, moves: Sequence[Move], other: Sphere, ticks: int) -> float:
-        """m, between the box of `moves` and the box of where the sphere's centre can be within `ticks`."""
+        """m, between the box of `moves` and the box of where the sphere's centre can be within `ticks` from now."""
         squared = 0.0
+        ticks += math.ceil(other.age / self._dt) if other.age > 0.0 else 0
         for move, center, velocity in zip(moves, other.center, other.velocity, strict=True):
             speed = velocity * self._dt
             grown, most = 0.5 * self._change * (ticks + 1), max(self._fastest, abs(speed))

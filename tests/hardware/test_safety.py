@@ -331,6 +331,20 @@ def test_an_arm_held_off_by_the_other_can_move_away_and_comes_near_when_there_is
     assert left.positions[-1] == pytest.approx(CENTER - np.array([0.0, 0.1, 0.0]), abs=1e-6)
 
 
+def test_the_longer_nothing_was_heard_of_the_other_arm_the_further_this_one_stays_away() -> None:
+    chosen = limits(radius=0.05)
+
+    def other(age: float) -> tuple[Sphere]:
+        return (Sphere(center=(0.4, 0.14, 0.3), velocity=(0.0, 0.0, 0.0), radius=0.05, age=age),)
+
+    wanted = target(CENTER + np.array([0.0, 0.1, 0.0]))
+    ends = [
+        run(chosen, DT, standing(), lambda _: wanted, 400, lambda *_, age=age: other(age)).positions[-1, 1]
+        for age in (0.0, 0.1, 1.0)
+    ]
+    assert ends[0] > 0.03 and ends[0] - ends[1] > 0.01 and ends[2] == 0.0
+
+
 def test_a_position_of_the_other_arm_that_is_not_finite_brakes() -> None:
     chosen = limits(radius=0.05)
     nowhere = (Sphere(center=(math.nan, 0.0, 0.0), velocity=(0.0, 0.0, 0.0), radius=0.05),)
