@@ -59,10 +59,9 @@ class Work:
             RecordingError: it cannot be used.
         """
         with self.format.open(self.source.path, self.source.key) as raw:
-            own_outcome = raw.own.outcome if raw.own is not None else None
-            self.facts.update(
-                outcome=own_outcome or _outcome(raw.success), style=str(raw.attributes.get("style", ""))[:200]
-            )
+            # an episode of our own that nobody judged is pending, whatever its rewards say
+            outcome = raw.own.outcome if raw.own is not None else _outcome(raw.success)
+            self.facts.update(outcome=outcome, style=str(raw.attributes.get("style", ""))[:200])
             self.beat()
             if raw.own is not None and raw.own.spec == self.spec:
                 return self._restored(raw.own, raw)
