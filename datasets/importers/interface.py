@@ -106,7 +106,11 @@ class Format(ABC):
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
-        """Whether `path` is one of this format's files or folders, by its structure; never raises for bad content."""
+        """Whether `path` is one of this format's files or folders, by its structure.
+
+        Raises:
+            RecordingError: it looks like one, and is damaged.
+        """
 
     def keys(self, path: Path) -> Iterator[str]:
         """The episodes in `path`, in order; one empty key when `path` is the episode.

@@ -23,7 +23,7 @@ Indices = NDArray[np.int64]
 
 _LARGEST_BLOCK = 2**26
 """Bytes of pictures that are decoded at once."""
-_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError)
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, SystemError)
 """What array libraries raise on damaged chunks."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from datasets.importers import formats
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format
+from datasets.vr_recording import RecordingError
 
 
 class UnknownFormatError(Exception):
@@ -28,7 +29,7 @@ class Found:
 
     path: Path
     format: str | None
-    refused: RefusedError | None = None
+    refused: RecordingError | None = None
 
 
 @cache
@@ -68,16 +69,21 @@ def search(paths: Iterable[Path], forced: str | None = None) -> Iterator[Found]:
 
 
 def _search(path: Path, wanted: list[Format], *, named: bool) -> Iterator[Found]:
+    damaged: RecordingError | None = None
     for candidate in wanted:
-        if candidate.recognises(path):
-            yield Found(path=path, format=candidate.name)
-            return
-    if path.is_dir():
+        try:
+            if candidate.recognises(path):
+                yield Found(path=path, format=candidate.name)
+                return
+        except RecordingError as error:
+            damaged = error
+    if damaged is not None:
+        yield Found(path=path, format=None, refused=damaged)
+    elif path.is_dir():
         for entry in sorted(path.iterdir()):
             if not entry.name.startswith("."):
                 yield from _search(entry, wanted, named=False)
-        return
-    if named or path.name.endswith(suffixes(wanted)):
+    elif named or path.name.endswith(suffixes(wanted)):
         yield Found(path=path, format=None, refused=_refusal(path, wanted))
 
 

@@ -53,13 +53,18 @@ class IsolatedReader:
         self._outlined: set[str] = set()
 
     def find(self, paths: Iterable[Path], forced: str | None = None) -> list[Source | Finding]:
-        """See Reader. A folder whose listing ends the reader is refused whole."""
-        found: list[Source | Finding] = []
-        for path in paths:
-            try:
-                found += self._ask("find", [path], forced)
-            except RefusedError as error:
-                found.append(refusal(path, forced or "", error))
+        """See Reader."""
+        return [source for path in paths for source in self._find(path, forced)]
+
+    def _find(self, path: Path, forced: str | None) -> list[Source | Finding]:
+        """A folder whose listing ends the reader is looked through entry by entry, so that one file spoils no other."""
+        try:
+            found: list[Source | Finding] = self._ask("find", [path], forced)
+        except RefusedError as error:
+            entries = sorted(path.iterdir()) if path.is_dir() else []
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            inside = [source for entry in shown for source in self._find(entry, forced)]
+            return inside or [refusal(path, forced or "", error)]
         return found
 
     def fingerprint(self, source: Source) -> str:
@@ -151,7 +156,7 @@ class _Child:
                 if kind == "answer":
                     return self._with_pictures(content)
                 if kind == "refused":
-                    raise content
+                    raise RefusedError(*content)
                 if kind == "wrong":
                     raise UnknownFormatError(content)
         except (EOFError, ConnectionError, OSError) as error:
@@ -230,15 +235,13 @@ def _answer(pipe: Connection, reader: Reader, method: str, words: tuple[Any, ...
     except UnknownFormatError as error:
         pipe.send(("wrong", str(error)))
     except MemoryError:
-        pipe.send(
-            ("refused", RefusedError(Defect.TOO_BIG, "reading it takes more memory than an import may use"))
-        )
+        pipe.send(("refused", (Defect.TOO_BIG, "reading it takes more memory than an import may use")))
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:  # whatever a damaged file does to a library
         log.warning("reading failed: %s", words[:1], exc_info=True)
         text = f"unreadable, damaged ({type(error).__name__}: {error})"[:500]
-        pipe.send(("refused", RefusedError(Defect.READER_DIED, text)))
+        pipe.send(("refused", (Defect.READER_DIED, text)))
     else:
         _send(pipe, answer)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,7 +48,10 @@ _CODECS = (
 )
 """Compressors and filters of numbers; others, such as pickle, can do more than decode."""
 _JPEGXL = "imagecodecs_jpegxl"
-_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, AttributeError)
+_DAMAGE = (
+    OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, AttributeError, SystemError,
+    EOFError, NotImplementedError, RecursionError, zipfile.BadZipFile, BaseZarrError,
+)  # fmt: skip
 
 
 class DiffusionPolicyFormat(Format):
@@ -119,14 +122,16 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
         yield zarr.open_group(store, mode="r", zarr_format=2)
     except RecordingError:
         raise
-    except (*_DAMAGE, BaseZarrError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise RefusedError(
             Defect.UNREADABLE,
             f"unreadable as zarr, damaged or cut short ({str(error)[:200] or type(error).__name__})",
         ) from error
     finally:
         if store is not None:
-            store.close()
+            # a zip that could not be opened has nothing to close, and says so badly
+            with suppress(AttributeError):
+                store.close()
 
 
 def _array(root: zarr.Group, name: str) -> zarr.Array[Any]:

@@ -1,0 +1,146 @@
+"""The reader's own process: what kills, hangs or swells it refuses one episode and spoils no other."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from datasets.importers.defects import Defect
+from datasets.importers.findings import Answers, Finding, Look
+from datasets.importers.interface import Source
+from datasets.importers.worker import IsolatedReader
+from datasets.spec import DataSpec
+from tests.datasets.importers import sources
+from tests.datasets.importers.desk import Desk
+from tests.datasets.importers.sources import ANSWERS, SPECS
+
+
+@pytest.fixture
+def reader() -> Iterator[IsolatedReader]:
+    reader = IsolatedReader(patience=20)
+    yield reader
+    reader.close()
+
+
+def child(reader: IsolatedReader) -> psutil.Process:
+    assert reader._child is not None
+    return psutil.Process(reader._child._process.pid)
+
+
+def test_another_process_reads_what_this_one_would(tmp_path: Path, reader: IsolatedReader) -> None:
+    here = Desk(tmp_path / "here", SPECS["aloha"], ANSWERS["aloha"])
+    there = Desk(tmp_path / "there", SPECS["aloha"], ANSWERS["aloha"])
+    path = sources.aloha(here.inbox / "episode_0.hdf5")
+    (one,) = here.run()
+    (other,) = there.start(path, reader=reader)
+    assert one.finding == other.finding and other.outline is not None
+    mine, theirs = here.store.load(str(one.episode)), there.store.load(str(other.episode))
+    np.testing.assert_array_equal(mine.images["front"], theirs.images["front"])
+    np.testing.assert_array_equal(mine.action, theirs.action)
+
+
+def test_a_reader_that_is_killed_refuses_one_episode_and_the_next_is_read(
+    tmp_path: Path, reader: IsolatedReader
+) -> None:
+    desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
+    for number in range(2):
+        sources.aloha(desk.inbox / f"episode_{number}.hdf5", bgr=bool(number))
+    first, second = reader.find([desk.inbox])
+    assert not isinstance(first, Finding) and not isinstance(second, Finding)
+    (refused,) = list(desk.start(first.path, reader=Doomed(reader)))
+    assert refused.finding.defects[0].defect is Defect.READER_DIED
+    assert "SIGKILL" in str(refused.refused)
+    (taken,) = list(desk.start(second.path, reader=reader))
+    assert taken.refused is None
+
+
+class Doomed:
+    """A reader whose child is dead by the time it is asked to look."""
+
+    def __init__(self, reader: IsolatedReader) -> None:
+        self._reader = reader
+        self.find = reader.find
+        self.fingerprint = reader.fingerprint
+
+    def look(
+        self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int
+    ) -> Look:
+        child(self._reader).kill()
+        return self._reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=ordinal)
+
+
+def test_a_reader_that_hangs_is_given_up(tmp_path: Path) -> None:
+    reader = IsolatedReader(patience=0.5)
+    path = sources.aloha(tmp_path / "episode_0.hdf5")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "_patience", 30.0)
+        assert len(reader.find([path])) == 1
+    assert reader._child is not None
+    reader._child._patience = 0.3
+    process = child(reader)
+    process.send_signal(signal.SIGSTOP)
+    begun = time.monotonic()
+    (answer,) = reader._find(path, None)
+    assert time.monotonic() - begun < 10
+    assert "hung" in str(getattr(answer, "refused", ""))
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    reader.close()
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    class Greedy:
+        def __reduce__(self) -> tuple[object, ...]:
+            return np.ndarray, ((2**36,), np.dtype(np.uint8))
+
+    path = tmp_path / "greedy.pkl"
+    path.write_bytes(pickle.dumps([{"observations": Greedy(), "actions": 0, "dones": True}]))
+    reader = IsolatedReader(memory=2**29, patience=30)
+    (finding,) = reader.find([path])
+    assert "memory" in str(getattr(finding, "refused", ""))
+    reader.close()
+
+
+class Evil:
+    """What a pickle from a stranger may hold."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("touch /tmp/this-must-not-exist",)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_builds_arrays_and_nothing_else(tmp_path: Path, protocol: int) -> None:
+    desk = Desk(tmp_path, SPECS["hil-serl"], ANSWERS["hil-serl"])
+    sources.hil_serl(desk.inbox / "good.pkl", episodes=1, protocol=protocol)
+    evil = [{"observations": Evil(), "actions": np.zeros(7), "dones": True}]
+    (desk.inbox / "evil.pkl").write_bytes(pickle.dumps(evil, protocol=protocol))
+    refused, good = desk.run()
+    assert "system, which is not plain data" in str(refused.refused)
+    assert not Path("/tmp/this-must-not-exist").exists()
+    assert good.refused is None
+
+
+def test_pickles_of_the_older_numpy_are_read(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["hil-serl"], ANSWERS["hil-serl"])
+    path = sources.hil_serl(desk.inbox / "good.pkl", episodes=1, protocol=2)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core.", b"numpy.core."))
+    (result,) = desk.run()
+    assert result.refused is None
+
+
+def test_a_pickle_that_does_not_fit_into_memory_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path, SPECS["hil-serl"], ANSWERS["hil-serl"])
+    sources.hil_serl(desk.inbox / "good.pkl", episodes=1)
+    few = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: few)
+    (result,) = desk.run()
+    assert "a pickle is read whole" in str(result.refused)
