@@ -9,7 +9,9 @@ What holds for every command, whatever the targets were:
 - The rate of rotation and its change stay within their limits as lengths of vectors, the gripper's rate within its own.
 
 A target that lies within all limits and leaves room to brake is the command, bit by bit; an axis that does not need to
-give way is not touched because another one is. Otherwise each axis follows as fast as it may so that it would come to
+give way is not touched because another one is. Room to brake is room to come to rest: a motion that turns round at a
+wall with its full acceleration a passes where it keeps a^3 / (24 jerk^2) away from it, below a millimetre for usual
+limits; one that comes to rest there may touch it. Otherwise each axis follows as fast as it may so that it would come to
 rest on the target. Without a target, or with one that is not finite, the arm brakes. An arm that starts outside moves
 only inward, slowly, and along no other axis.
 

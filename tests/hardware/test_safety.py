@@ -132,6 +132,18 @@ def test_a_smooth_motion_up_to_the_walls_passes_bit_by_bit() -> None:
     assert np.array_equal(done.positions[1:], way)
 
 
+def test_a_motion_that_turns_round_a_millimetre_from_a_wall_passes_bit_by_bit() -> None:
+    chosen = limits()
+    t = np.arange(1, 1001) * DT
+    ramp = np.minimum(t / 3.0, 1.0)
+    swing = 0.149 * ramp**3 * (10.0 - 15.0 * ramp + 6.0 * ramp**2) * np.sin(2.0 * t)
+    way = CENTER + swing[:, None] * np.array([1.0, 0.0, -1.0])
+    positions = iter(way)
+    done = run(chosen, DT, standing(), lambda _: target(next(positions)), len(way))
+    assert swing.max() > 0.1489 and not done.reasons
+    assert np.array_equal(done.positions[1:], way)
+
+
 def test_a_push_against_one_wall_leaves_the_other_axes_bit_by_bit() -> None:
     chosen = limits()
     way = smooth([CENTER, CENTER + np.array([0.1, -0.1, 0.0]), CENTER], 1.5, DT)
