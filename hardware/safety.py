@@ -8,12 +8,12 @@ What holds for every command, whatever the targets were:
   other arm. `hardware.axis` and `hardware.clearance` say why a state that can brake always has a next one that can.
 - The rate of rotation and its change stay within their limits as lengths of vectors, the gripper's rate within its own.
 
-A target that lies within all limits and leaves room to brake is the command, bit by bit; an axis that does not need to
-give way is not touched because another one is. Room to brake is room to come to rest: a motion that turns round at a
-wall with its full acceleration a passes where it keeps a^3 / (24 jerk^2) away from it, below a millimetre for usual
-limits; one that comes to rest there may touch it. Otherwise each axis follows as fast as it may so that it would come to
-rest on the target. Without a target, or with one that is not finite, the arm brakes. An arm that starts outside moves
-only inward, slowly, and along no other axis.
+A target that lies within all limits and leaves room to brake is the command, bit by bit. Room to brake is room to come
+to rest: a motion that turns round at a wall with its full acceleration a passes where it keeps a^3 / (24 jerk^2) away
+from it, below a millimetre for usual limits; one that comes to rest there may touch it. Otherwise each axis follows as
+fast as it may so that it would come to rest on the target; a wall in the way of one axis does not hold up the others,
+the other arm holds up all. Without a target, or with one that is not finite, the arm brakes. An arm that starts outside
+moves only inward, slowly, and along no other axis.
 
 The state is what was sent, not what was measured: seed it with `SafetyState.at_rest` when servoing begins. Knows no
 plan, no device and no clock. It is software and replaces no hardware emergency stop.
