@@ -61,13 +61,23 @@ class Reader:
         episode = None
         try:
             if not fingerprint:
-                raise RefusedError(Defect.UNREADABLE, "unreadable")
+                raise self._unreadable(source)
             episode = work.run(answers, self._outlined)
         except RecordingError as error:
             note = Note(defect=defect_of(error), treatment=Treatment.REFUSED, text=str(error))
             work.facts["defects"] = (*work.facts.get("defects", ()), note)
             return Look(finding=Finding(**about, refused=str(error), **work.facts), outline=work.outline)
         return Look(finding=Finding(**about, **work.facts), episode=episode, outline=work.outline)
+
+    def _unreadable(self, source: Source) -> RecordingError:
+        """Why a source has no fingerprint."""
+        try:
+            format_named(source.format).fingerprint(source.path, source.key)
+        except RecordingError as error:
+            return error
+        except OSError as error:
+            return RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+        return RefusedError(Defect.UNREADABLE, "it changed while it was read; import it again")
 
     def _keys(self, place: Found) -> list[Source | Finding]:
         if place.format is None:

@@ -1,0 +1,235 @@
+"""Each defect that real recordings have: mended and said, imported with a warning, or refused with why and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+from datasets.importers.defects import Defect, Treatment
+from datasets.importers.findings import Finding
+from tests.datasets.importers import sources
+from tests.datasets.importers.desk import Desk
+from tests.datasets.importers.sources import ANSWERS, SPECS, TICKS
+
+Change = Callable[[h5py.File], None]
+
+STATE = "observation/robot_state"
+
+
+def finding(tmp_path: Path, change: Change) -> tuple[Finding, Desk]:
+    """Of a DROID episode in which something was changed."""
+    desk = Desk(tmp_path, SPECS["droid"])
+    folder = sources.droid(desk.inbox)
+    with h5py.File(folder / "trajectory.h5", "r+") as file:
+        change(file)
+    (result,) = desk.run()
+    return result.finding, desk
+
+
+def treated(found: Finding, defect: Defect) -> Treatment | None:
+    return next((note.treatment for note in found.defects if note.defect is defect), None)
+
+
+def put(file: h5py.File, name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+    del file[name]
+    file[name] = values
+
+
+def test_a_missing_member_is_named_and_the_other_episodes_come_in(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["robomimic"])
+    path = sources.robomimic(desk.inbox / "set.hdf5")
+    with h5py.File(path, "r+") as file:
+        del file["data/demo_0/actions"]
+    broken, good = desk.run()
+    assert broken.refused == "'actions' is missing" and broken.finding.key == "demo_0"
+    assert treated(broken.finding, Defect.MISSING_MEMBER) is Treatment.REFUSED
+    assert good.refused is None
+
+
+@pytest.mark.parametrize(
+    ("lost", "treatment"), [(1, Treatment.REPAIRED), (2, Treatment.REPAIRED), (3, Treatment.REFUSED)]
+)
+def test_a_short_tail_is_cut_and_a_long_one_refuses(tmp_path: Path, lost: int, treatment: Treatment) -> None:
+    found, _ = finding(
+        tmp_path, lambda file: put(file, f"{STATE}/joint_positions", file[f"{STATE}/joint_positions"][:-lost])
+    )
+    assert treated(found, Defect.UNEQUAL_LENGTHS) is treatment
+
+
+def test_a_gap_is_bridged_and_marked_and_a_long_one_refuses(tmp_path: Path) -> None:
+    def gap(length: float) -> Change:
+        def change(file: h5py.File) -> None:
+            time = 1_700_000_000 + np.arange(TICKS) / sources.HZ + length * (np.arange(TICKS) > 40)
+            put(file, "observation/timestamp/robot_state/robot_timestamp_seconds", np.floor(time))
+            put(file, "observation/timestamp/robot_state/robot_timestamp_nanos", (time % 1) * 1e9)
+
+        return change
+
+    short, _ = finding(tmp_path / "short", gap(0.3))
+    assert treated(short, Defect.GAP) is Treatment.REPAIRED
+    long, _ = finding(tmp_path / "long", gap(2.0))
+    assert "lost 2.05 s" in str(long.refused)
+
+
+def test_samples_that_repeat_an_instant_are_dropped(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"])
+    sources.lerobot(desk.inbox / "set", "v2.1", episodes=1)
+    pq = sources.needs("pyarrow.parquet")
+    (path,) = desk.inbox.rglob("*.parquet")
+    table = pq.read_table(path)
+    stamps = table["timestamp"].to_numpy().copy()
+    stamps[33] = stamps[32]
+    number = table.column_names.index("timestamp")
+    pq.write_table(table.set_column(number, "timestamp", [stamps]), path)
+    (result,) = desk.run()
+    assert treated(result.finding, Defect.TIME_ORDER) is Treatment.REPAIRED
+    assert "dropped 1 ticks that repeat the time of the one before" in result.finding.notes
+
+
+def test_a_frozen_camera_is_a_warning(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
+    path = sources.aloha(desk.inbox / "episode_0.hdf5")
+    with h5py.File(path, "r+") as file:
+        shown = file["observations/images/cam_high"]
+        shown[20:50] = shown[20]
+    (result,) = desk.run()
+    assert result.refused is None
+    assert treated(result.finding, Defect.FROZEN_PICTURES) is Treatment.WARNING
+    assert any("'front' shows the very same picture for 1." in note for note in result.finding.notes)
+
+
+def test_a_picture_that_cannot_be_decoded_refuses_with_its_number(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
+    path = sources.aloha(desk.inbox / "episode_0.hdf5", compressed=True)
+    with h5py.File(path, "r+") as file:
+        file["observations/images/cam_high"][37] = 0
+    (result,) = desk.run()
+    assert "picture 37 of 'observations/images/cam_high' cannot be decoded" in str(result.refused)
+    assert desk.store.ids() == []
+
+
+def test_a_video_that_ends_too_early_refuses(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"])
+    root = sources.lerobot(desk.inbox / "set", "v2.1", episodes=1)
+    (path,) = root.rglob("*.mp4")
+    sources.video(path, sources.pictures(30))
+    (result,) = desk.run()
+    assert "ends before picture 3" in str(result.refused)
+
+
+def test_idle_starts_and_skipped_steps_are_dropped_and_their_places_kept(tmp_path: Path) -> None:
+    found, desk = finding(tmp_path, lambda file: None)
+    assert (found.idle, found.clutch_off) == (sources.REST - 2, 5)
+    (name,) = desk.store.ids()
+    assert desk.store.header(name).source["kept"] == [[8, 30], [35, 60]]
+
+
+@pytest.mark.parametrize(
+    ("scale", "treatment"), [(1.005, Treatment.REPAIRED), (1.2, Treatment.REFUSED), (0.0, Treatment.REFUSED)]
+)
+def test_quaternions_are_normalised_or_refused(tmp_path: Path, scale: float, treatment: Treatment) -> None:
+    desk = Desk(tmp_path, SPECS["robomimic"])
+    path = sources.robomimic(desk.inbox / "set.hdf5", demos=1)
+    with h5py.File(path, "r+") as file:
+        file["data/demo_0/obs/robot0_eef_quat"][30] *= scale
+    desk.answers = {"": {"actions": "achieved"}}
+    (result,) = desk.run()
+    assert treated(result.finding, Defect.QUATERNION_NORM) is treatment
+
+
+def test_quaternions_that_change_their_sign_are_made_continuous(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["robomimic"], {"actions": "achieved"})
+    path = sources.robomimic(desk.inbox / "set.hdf5", demos=1)
+    plain = desk.looks(path)[0].finding
+    assert treated(plain, Defect.QUATERNION_SIGN) is None
+    with h5py.File(path, "r+") as file:
+        file["data/demo_0/obs/robot0_eef_quat"][20:40] *= -1
+    (result,) = desk.run()
+    assert treated(result.finding, Defect.QUATERNION_SIGN) is Treatment.REPAIRED
+    assert result.refused is None
+
+
+def test_euler_angles_that_wrap_leave_no_trace(tmp_path: Path) -> None:
+    # a tool that points down sits at half a turn, so that its roll flips between 180 and -180 degrees
+    def wrap(file: h5py.File) -> None:
+        for name in (f"{STATE}/cartesian_position", "action/cartesian_position"):
+            values = file[name][()]
+            values[::2, 3] = np.where(values[::2, 3] > 0, values[::2, 3] - 2 * np.pi, values[::2, 3])
+            put(file, name, values)
+
+    straight, one = finding(tmp_path / "straight", lambda file: None)
+    wrapped, other = finding(tmp_path / "wrapped", wrap)
+    assert straight.refused is None and wrapped.refused is None
+    actions = [desk.store.load(desk.store.ids()[0]).action for desk in (one, other)]
+    np.testing.assert_allclose(actions[0], actions[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_refuse_with_their_place(tmp_path: Path, value: float) -> None:
+    def poke(file: h5py.File) -> None:
+        file["action/cartesian_position"][41, 1] = value
+
+    found, _ = finding(tmp_path, poke)
+    assert found.refused == "'action_pose' holds NaN or infinity at tick 41"
+    assert treated(found, Defect.NOT_FINITE) is Treatment.REFUSED
+
+
+def test_a_gripper_of_another_range_is_not_taken_for_ours(tmp_path: Path) -> None:
+    def widen(file: h5py.File) -> None:
+        put(file, "action/gripper_position", 85 * file["action/gripper_position"][()])
+
+    found, _ = finding(tmp_path, widen)
+    assert treated(found, Defect.GRIPPER_RANGE) is Treatment.REFUSED
+
+
+def test_a_pose_out_of_reach_puts_the_frame_in_doubt(tmp_path: Path) -> None:
+    def far(file: h5py.File) -> None:
+        for name in (f"{STATE}/cartesian_position", "action/cartesian_position"):
+            file[name][:, 0] += 5.0
+
+    found, _ = finding(tmp_path, far)
+    assert found.refused is None and treated(found, Defect.OUT_OF_REACH) is Treatment.WARNING
+
+
+def test_half_a_file_refuses_only_itself(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
+    whole = sources.aloha(desk.inbox / "episode_0.hdf5").read_bytes()
+    (desk.inbox / "episode_1.hdf5").write_bytes(whole[: len(whole) // 3])
+    (desk.inbox / "notes.txt").write_text("nothing to import")
+    good, cut = desk.run()
+    assert good.refused is None
+    assert treated(cut.finding, Defect.UNREADABLE) is Treatment.REFUSED
+
+
+def test_arrays_that_could_do_more_than_decode_are_not_opened(tmp_path: Path) -> None:
+    import json
+
+    desk = Desk(tmp_path, SPECS["diffusion-policy"], ANSWERS["diffusion-policy"])
+    root = sources.umi(desk.inbox / "dataset.zarr", episodes=1)
+    described = root / "data" / "robot0_demo_start_pose" / ".zarray"
+    facts = json.loads(described.read_text())
+    described.write_text(json.dumps({**facts, "dtype": "|O", "filters": [{"id": "pickle"}]}))
+    (result,) = desk.run()
+    assert "holds |O, no numbers" in str(result.refused)
+    described.write_text(json.dumps({**facts, "filters": [{"id": "pickle"}]}))
+    (result,) = desk.run()
+    assert "packed with 'pickle', which is not read" in str(result.refused)
+
+
+def test_a_huge_picture_is_not_decoded_into_memory(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
+    path = sources.aloha(desk.inbox / "episode_0.hdf5", compressed=True)
+    data = bytearray(cv2.imencode(".jpg", sources.picture(3))[1].tobytes())
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = b"\xff\xfe\xff\xfe"
+    with h5py.File(path, "r+") as file:
+        rows = file["observations/images/cam_high"]
+        rows[0] = 0
+        rows[0, : min(len(data), rows.shape[1])] = np.frombuffer(bytes(data), np.uint8)[: rows.shape[1]]
+    (result,) = desk.run()
+    assert result.refused is not None
