@@ -14,8 +14,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hardware.cell import Check
+
+if TYPE_CHECKING:
+    from station.key_devices import KeyDevice
 
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_TERMINAL = (100, 30)
@@ -147,13 +151,17 @@ def _last_words(module: str, child: subprocess.CompletedProcess[str]) -> str:
 
 def examine_keys() -> Iterator[Finding]:
     """Pedals and hotkeys: those of the operator's file must work, others are only spoken of."""
-    from station.key_devices import KeyDevice, load_key_devices
     from station.operator_config import KeyConfigError
-    from station.tui.keymap import load_keymap
 
     devices: tuple[KeyDevice, ...] = ()
     try:
+        from station.key_devices import load_key_devices
+        from station.tui.keymap import load_keymap
+
         devices = load_key_devices(load_keymap().keys)
+    except ImportError:
+        # without the terminal UI's library there are no keys to look at; that it is missing was said above
+        return
     except KeyConfigError as error:
         yield Finding(check=Check(name="keys", ok=False, detail=str(error), remedy="Correct that line."))
     for device in devices:
