@@ -19,6 +19,16 @@ from tests.datasets.conftest import MakeEpisode
 MakeSource = Callable[..., ExportSource]
 
 
+def content(path: Path) -> dict[str, bytes]:
+    """Every file but the card, which says when it was written."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in files
+        if file.name not in ("README.md", "journal.jsonl")
+    }
+
+
 def smooth(episode: Episode) -> Episode:
     """The same with pictures as cameras see them: neighbours are alike, so a video codec loses little."""
     images = {}

@@ -15,7 +15,7 @@ from datasets.exporters.interface import ExportError
 from datasets.exporters.source import ExportSource
 from datasets.exporters.staging import Workplace
 from datasets.lock import LockedError
-from tests.datasets.exporters.conftest import MakeSource
+from tests.datasets.exporters.conftest import MakeSource, content
 
 THREE = [Outcome.SUCCESS, Outcome.FAILURE, None]
 
@@ -26,16 +26,6 @@ def format_name(request: pytest.FixtureRequest) -> str:
         for package in ("pyarrow", "av"):
             pytest.importorskip(package, reason="pip install 'station[formats]'")
     return str(request.param)
-
-
-def _content(path: Path) -> dict[str, bytes]:
-    """Every file but the card, which says when it was written."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for file in files
-        if file.name not in ("README.md", "journal.jsonl")
-    }
 
 
 def _cut_off(format_name: str, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
@@ -69,7 +59,7 @@ def test_an_interrupted_export_goes_on_where_it_was_and_equals_one_that_never_st
     assert seen == [(2, 3), (3, 3)]
     exporter(format_name).export(source, tmp_path / "straight")
     if format_name != "robomimic":  # HDF5 holds the time at which it was written
-        assert _content(out) == _content(tmp_path / "straight")
+        assert content(out) == content(tmp_path / "straight")
     assert _hidden(tmp_path) == []
 
 
@@ -119,12 +109,12 @@ def test_nothing_is_replaced_unasked_and_force_replaces_exports_only(
 ) -> None:
     source, out = make_source(THREE), tmp_path / "out"
     exporter(format_name).export(source, out)
-    before = _content(out)
+    before = content(out)
     with pytest.raises(ExportError, match="--force"):
         exporter(format_name).export(source, out)
-    assert _content(out) == before
+    assert content(out) == before
     exporter(format_name).export(make_source([Outcome.SUCCESS], name="other"), out, force=True)
-    assert _content(out) != before
+    assert content(out) != before
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")

@@ -1,0 +1,77 @@
+"""An export that is killed for real, again and again, ends as one that never was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from datasets.exporters import EXPORTERS, exporter
+from datasets.exporters.source import ExportSource, gather
+from datasets.journal import Journal
+from datasets.store import EpisodeStore
+from tests.datasets.exporters.conftest import MakeSource, content, smooth
+
+pytestmark = pytest.mark.slow
+
+DEADLINE = 120.0
+"""s until a child must have got as far as it is waited for."""
+_PROGRAM = """
+import sys
+from pathlib import Path
+from datasets.exporters import exporter
+from tests.datasets.exporters.test_kill import source_of
+exporter(sys.argv[1]).export(source_of(Path(sys.argv[2])), Path(sys.argv[3]))
+"""
+
+
+def source_of(session: Path) -> ExportSource:
+    ledger = Journal(session / "journal.jsonl").ledger()
+    return gather([EpisodeStore(session / "episodes")], ledger, session="session", instruction="Place it")
+
+
+@pytest.mark.parametrize("format_name", sorted(EXPORTERS))
+def test_an_export_that_was_killed_twice_equals_one_that_never_was(
+    tmp_path: Path, make_source: MakeSource, format_name: str
+) -> None:
+    if format_name == "lerobot":
+        for package in ("pyarrow", "av"):
+            pytest.importorskip(package, reason="pip install 'station[formats]'")
+    make_source(["success"] * 12, change=smooth, steps=20)
+    out = tmp_path / "killed"
+    for done in (3, 11):
+        _kill_after(done, format_name, tmp_path / "session", out)
+        assert not out.exists()
+    source = source_of(tmp_path / "session")
+    report = exporter(format_name).export(source, out)
+    assert report.resumed >= 11
+    exporter(format_name).export(source, tmp_path / "straight")
+    if format_name != "robomimic":  # HDF5 holds the time at which it was written
+        assert content(out) == content(tmp_path / "straight")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def _kill_after(done: int, format_name: str, session: Path, out: Path) -> None:
+    """Kill the export as soon as it says that so many episodes are finished: in the midst of the next."""
+    state = out.with_name(f".{out.name}.partial") / "state.json"
+    child = subprocess.Popen([sys.executable, "-c", _PROGRAM, format_name, str(session), str(out)])
+    until = time.monotonic() + DEADLINE
+    while _done(state) < done:
+        assert child.poll() is None, "the export ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _done(state: Path) -> int:
+    try:
+        return int(json.loads(state.read_text())["done"])
+    except (OSError, ValueError):
+        return -1
