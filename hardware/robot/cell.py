@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +37,7 @@ from hardware.robot.requests import Ask
 from hardware.robot.settings import RobotCellSettings
 from hardware.robot.team import Team
 from hardware.settings import ArmSettings
+from hardware.smoothing import mean_of_poses
 from hardware.wire import MOST_WAYPOINTS, Report
 
 _SLICE = 0.01  # s between two looks at latch and controllers while waiting
@@ -56,6 +57,7 @@ class RobotCell(Cell):
         self._latch = latch
         self._team: Team | None = None
         self._due: deque[tuple[float, FloatArray]] = deque()
+        self._planned: Sequence[TimedPlan | None] = ()
         self._recovering = False
         self._period = 0.0
         self._stepped_at: float | None = None
@@ -148,7 +150,8 @@ class RobotCell(Cell):
         self.team.get_ready()
         start = time.monotonic()
         times = start + self.spec.dt * np.arange(1, len(actions) + 1, dtype=np.float64)
-        self.team.follow([replace(plan, time=times) for plan in plans])
+        dated = [replace(plan, time=times) for plan in plans]
+        self.team.follow(self._smoothed(dated))
         self._due = deque(zip(times.tolist(), actions, strict=True))
         self._stepped_at = start
 
@@ -174,6 +177,7 @@ class RobotCell(Cell):
     def brake(self) -> None:
         """Drop the plan; the controllers decelerate to a hold by themselves."""
         self._due.clear()
+        self._planned = ()
         if self._team is not None:
             self._team.brake()
 
@@ -185,6 +189,7 @@ class RobotCell(Cell):
         self._require_armed()
         self._require(interlocks.limits_set(self.settings), "")
         self._due.clear()
+        self._planned = ()
         self.team.begin_homing()
 
     def advance_homing(self) -> bool:
@@ -270,6 +275,12 @@ class RobotCell(Cell):
                 )
             )
         return plans
+
+    def _smoothed(self, plans: list[TimedPlan]) -> list[TimedPlan]:
+        """The task's temporal filter; it looks back at what was planned since the last brake."""
+        count = self.settings.safety.mean_of_poses
+        earlier, self._planned = self._planned or [None] * len(plans), plans
+        return [mean_of_poses(*pair, count) for pair in zip(plans, earlier, strict=True)]
 
     def _require_armed(self) -> None:
         if self._latch.latched:

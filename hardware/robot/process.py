@@ -166,6 +166,14 @@ class ControllerProcess:
             later = report
         return None
 
+    def reports_since(self, number: int) -> tuple[int, list[Report]]:
+        """All reports after a number, as far as they are still there, and the number of the newest."""
+        newest = self._reports.count
+        found = [
+            self._reports.read(each) for each in range(max(number + 1, newest - REPORT_SLOTS + 1), newest + 1)
+        ]
+        return newest, [Report.decode(data) for data in found if data is not None]
+
     def require_alive(self) -> None:
         """Raises ArmError when the process is gone or hangs."""
         if self.pid is None:

@@ -46,6 +46,7 @@ from station.session.events import (
     Envelope,
     Event,
     Faulted,
+    Go,
     MotionEnded,
     OperatorEvent,
     Pause,
@@ -271,6 +272,9 @@ class Engine:
     def _take_in(self, envelope: Envelope) -> None:
         # keys come before the tick that might end a grace time, and are dated now
         self.state = replace(self.state, now=self._clock())
+        if isinstance(envelope.event, Go) and self.state.phase is Phase.FAULT:
+            # the episode that the fault has cut off is safe, and known to be over, before anything moves again
+            self.settle()
         self.dispatch(envelope.event)
         if envelope.number:
             self._view.acknowledged.append(envelope.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from datasets.durable import Disk
-from datasets.episode import Ending, EpisodeKind, Outcome
+from datasets.episode import Ending, Episode, EpisodeKind, Outcome
 from datasets.journal import Journal
+from datasets.store import EpisodeStore
 from hardware.cell import ClockSpeed
 from station.session.engine import Engine
 from station.session.events import (
@@ -409,3 +411,24 @@ def test_a_committed_episode_of_a_real_cell_leaves_no_partial_copy(tmp_path: Pat
         press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
         until(engine, Phase.READY)
         assert not [*(tmp_path / "s" / "partial").iterdir()]
+
+
+def test_going_on_after_a_fault_waits_until_the_episode_that_it_cut_off_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = EpisodeStore.commit
+
+    def slowly(store: EpisodeStore, episode: Episode) -> None:
+        time.sleep(0.3)
+        commit(store, episode)
+
+    monkeypatch.setattr(EpisodeStore, "commit", slowly)
+    with never_ending(attended(tmp_path / "s", simulated=False)) as engine:
+        rolling(engine)
+        cell_of(engine).frozen = True
+        until(engine, Phase.FAULT)
+        cell_of(engine).frozen = False
+        press(engine, Go())
+        until(engine, Phase.READY)
+        assert engine.state.next_slots[0].episode == "online-000001"
+        assert engine.memory.store.load(FIRST).header.ending is Ending.STOPPED
