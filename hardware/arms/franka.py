@@ -75,6 +75,8 @@ class FrankaArm(Arm):
         self._renewed = -math.inf
         self._commanded = -math.inf
         self._goal: Vector | None = None
+        self._homing = False
+        self._started = -math.inf
         self._fault: ArmFault | None = None
         self._lost: ArmLinkError | None = None
         self._report = (-1, -math.inf)
@@ -175,7 +177,9 @@ class FrankaArm(Arm):
         if robot_ms != self._report[0]:
             self._report = (robot_ms, now)
         age = now - self._report[1]
-        if age > self._settings.report_age:
+        # nothing is reported between asking for control and the first cycle of it
+        starting = now - self._started < _START
+        if age > self._settings.report_age and not starting:
             raise ArmLinkError(
                 f"{self.name}: the control box has not reported for {age:.2f} s. Check its power and the cable, then "
                 "recover."
@@ -205,6 +209,7 @@ class FrankaArm(Arm):
                     f"{self.name}: the control box did not start within {_START:g} s. Recover."
                 )
             time.sleep(0.002)
+        self._started = -math.inf
         self._commanded = time.monotonic()
         self._report = (-1, self._commanded)
 
@@ -215,6 +220,8 @@ class FrankaArm(Arm):
         now = time.monotonic()
         if now - self._commanded > self._settings.stale_stop * (1.0 - 1.0 / _RENEWALS):
             raise self._stale(now - self._commanded)
+        if not self._robot.is_in_control:
+            raise self._ended()
         reference = franky.CartesianReference(
             franky.Affine(command.position, command.quaternion),
             franky.Twist(command.velocity, command.angular_velocity),
@@ -224,22 +231,27 @@ class FrankaArm(Arm):
         else:
             self._motion.set_reference(reference)
         self._commanded = now
-        if not self._robot.is_in_control:
-            raise self._ended()
 
     def _hand_over(self, reference: Any) -> None:
         """Let a fresh motion take over; its law is the running one's, so that torques do not step."""
         motion = tracking_motion(self._vendor(), self._settings, reference)
-        try:
-            self._connected().move(motion, asynchronous=True)
-        except (self._vendor().Exception, RuntimeError) as error:
-            raise self._noted(error) from error
+        self._move(motion)
         self._motion = motion
         self._renewed = time.monotonic()
+
+    def _move(self, motion: Any) -> None:
+        robot = self._connected()
+        if not robot.is_in_control:
+            self._started = time.monotonic()
+        try:
+            robot.move(motion, asynchronous=True)
+        except (self._vendor().Exception, RuntimeError) as error:
+            raise self._noted(error) from error
 
     # --- homing ---
 
     def begin_home(self, joints: Vector) -> None:
+        """Ends the motion before; the way home begins when `home_reached` finds the arm at rest."""
         self._refuse_fault()
         goal = np.asarray(joints, dtype=np.float64)
         lower, upper = JOINT_ENDS[self._settings.model]
@@ -249,14 +261,6 @@ class FrankaArm(Arm):
                 f"between {list(lower)} and {list(upper)} as home."
             )
         self.stop()
-        self._settle()
-        franky = self._vendor()
-        motion = franky.JointMotion(goal, relative_dynamics_factor=self._settings.home_dynamics)
-        try:
-            self._connected().move(motion, asynchronous=True)
-        except (franky.Exception, RuntimeError) as error:
-            raise self._noted(error) from error
-        self._await_start()
         self._goal = goal
 
     def home_reached(self) -> bool:
@@ -264,20 +268,26 @@ class FrankaArm(Arm):
             return False
         robot = self._connected()
         if robot.is_in_control:
-            self._arrival(robot.state.time.to_msec())
             return False
-        try:
-            robot.join_motion()
-        except (self._vendor().Exception, RuntimeError) as error:
-            raise self._noted(error) from error
+        self._join()
         raw = self._raw()
-        there = bool(np.max(np.abs(raw.q - self._goal)) < _HOME_TOLERANCE)
-        return there and bool(np.max(np.abs(raw.dq)) < _AT_REST)
+        if np.max(np.abs(raw.dq)) > _AT_REST:
+            return False
+        if not self._homing:
+            self._start_home(self._goal)
+            return False
+        return bool(np.max(np.abs(raw.q - self._goal)) < _HOME_TOLERANCE)
+
+    def _start_home(self, goal: Vector) -> None:
+        """Once the motion before has ended: joint motions cannot take over from torques."""
+        motion = self._vendor().JointMotion(goal, relative_dynamics_factor=self._settings.home_dynamics)
+        self._move(motion)
+        self._homing = True
 
     # --- stopping and recovering ---
 
     def stop(self) -> None:
-        self._motion, self._goal = None, None
+        self._motion, self._goal, self._homing = None, None, False
         robot, franky = self._robot, self._franky
         if robot is None or franky is None:
             return
@@ -300,7 +310,7 @@ class FrankaArm(Arm):
 
     def recover(self) -> None:
         """Clear the fault; connects anew where the link was lost."""
-        self._motion, self._goal = None, None
+        self._motion, self._goal, self._homing = None, None, False
         if self._robot is None or self._lost is not None:
             self._drop()
             self._open()
@@ -322,12 +332,7 @@ class FrankaArm(Arm):
 
     def _settle(self) -> None:
         """Wait until no motion runs and the arm rests. Raises what ended the motion."""
-        robot, franky = self._connected(), self._vendor()
-        try:
-            ended = robot.join_motion(timeout=_SETTLE)
-        except (franky.Exception, RuntimeError) as error:
-            raise self._noted(error) from error
-        if not ended:
+        if not self._join(_SETTLE):
             self._cut_off()
             raise ArmLinkError(
                 f"{self.name}: the arm did not come to rest in {_SETTLE:g} s; it was cut off. Recover."
@@ -336,13 +341,20 @@ class FrankaArm(Arm):
         while np.max(np.abs(self._raw().dq)) > _AT_REST and time.monotonic() < until:
             time.sleep(0.005)
 
+    def _join(self, patience: float = 0.0) -> bool:
+        """Whether no motion runs any more, after waiting for it. Raises what ended it."""
+        try:
+            return bool(self._connected().join_motion(timeout=patience))
+        except (self._vendor().Exception, RuntimeError) as error:
+            raise self._noted(error) from error
+
     def _ended(self) -> ArmError:
         """Why the control loop is not running any more."""
         self._motion = None
         try:
-            self._connected().join_motion(timeout=_SETTLE)
-        except (self._vendor().Exception, RuntimeError) as error:
-            return self._noted(error)
+            self._join(_SETTLE)
+        except ArmError as error:
+            return error
         return self._stale(time.monotonic() - self._commanded)
 
     def _stale(self, gap: float) -> ArmFaultError:

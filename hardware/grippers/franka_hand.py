@@ -1,7 +1,7 @@
 """The Franka hand through franky, over a connection of its own to the control box.
 
 The hand takes one command at a time and works it off; a new goal on its way has to stop the running command first,
-which takes it some ten milliseconds. So a goal is given to the hand at once only while it is idle or going the wrong
+which takes some tenths of a second. So a goal is given to the hand at once only while it is idle or going the wrong
 way; otherwise the newest one waits until `state` sees the running command end.
 
 Opening is a move. Closing is a grasp, so that what is held stays pressed with `force`; while something is held, goals
@@ -29,7 +29,7 @@ _TOLERANCE = 0.002
 """m; goals and widths that differ by less are the same."""
 _STOPPED = 1.0
 """s, longest wait for the hand to let a command go."""
-_HOMED = 20.0
+_HOMED = 14.0
 """s, longest wait for the hand to find its ends."""
 _LEAST_WIDTH = 0.01
 """m; a hand that has not been homed since power-up reports less than this as its largest width."""
@@ -64,8 +64,9 @@ class FrankaHand(Gripper):
         self._settings = settings
         self._address = address
         self._franky: ModuleType | None = None
-        self._hand: Any = None
+        # a running command uses the connection: where both go at once, as at exit, the command has to go first
         self._running: Any = None
+        self._hand: Any = None
         self._goal: float | None = None
         self._wish: float | None = None
         self._fault = ""
@@ -102,6 +103,12 @@ class FrankaHand(Gripper):
             raise GripperError(f"{self.name}: {self._fault}")
 
     def close(self) -> None:
+        """Stops fingers that move; those that press go on pressing."""
+        try:
+            if self._running is not None and not self._running.wait(0.0):
+                self._stop()
+        except GripperError as error:
+            _LOG.warning("%s", error)
         self._let_go()
 
     def move(self, width: float) -> None:
@@ -131,7 +138,7 @@ class FrankaHand(Gripper):
         """
         self._abandoned = [pair for pair in self._abandoned if not pair[1].wait(0.0)]
         if self._running is not None and not self._running.wait(0.0):
-            self._abandoned.append((self._hand, self._running))
+            self._abandoned.append((self._hand, self._running))  # a tuple lets go of its last first
         self._hand, self._running = None, None
 
     # --- one command at a time ---

@@ -115,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--robots", type=int, default=1)
     parser.add_argument("--address", action="append", default=[], help="loopback address of the next robot")
     options = parser.parse_args(arguments)
+    # a control box has a computer of its own; where the user may not ask for precedence, it has to share
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     from tests.emulators.franka_cell import FrankaCell
 
     with FrankaCell(options.robots, options.address) as cell:

@@ -18,15 +18,18 @@ from hardware.cell import (
 )
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
-from tests.hardware.fakes import cell_table
-from tests.hardware.workplaces import WORKPLACES, Workplace, read_cell
+from tests.hardware.fakes import cell_table, read_cell
+from tests.hardware.workplaces import SLOW_WORKPLACES, WORKPLACES, Workplace
 
 
-@pytest.fixture(scope="module", params=WORKPLACES)
+@pytest.fixture(
+    scope="module",
+    params=[*WORKPLACES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_WORKPLACES)],
+)
 def connected(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workplace]:
-    with WORKPLACES[request.param](tmp_path_factory.mktemp("cell")) as workplace:
+    with {**WORKPLACES, **SLOW_WORKPLACES}[request.param](tmp_path_factory.mktemp("cell")) as workplace:
         yield workplace
 
 

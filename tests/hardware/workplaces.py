@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from datasets.observation import FloatArray
 from datasets.rotation import pose_to_action
-from datasets.settings import Settings
 from hardware.cell import Cell
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
-from hardware.robot.settings import RobotCellSettings
-from hardware.settings import CellSettings
 from hardware.simulation.cell import SimulatedCell
 from hardware.simulation.settings import CameraSettings, SimulationSettings
-from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table
+from tests.emulators.franka import FrankaEmulator
+from tests.hardware.arms.xarm_bench import NEEDS_XARM, SDK_IS_HERE
+from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
+from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 
@@ -54,17 +55,6 @@ class Workplace:
         self.cell.begin_homing()
         while not self.cell.advance_homing():
             pass
-
-
-def read_cell(table: dict[str, object]) -> RobotCellSettings:
-    """A [cell] table as a task file's is read."""
-
-    class File(Settings):
-        cell: CellSettings
-
-    cell = File.model_validate({"cell": table}).cell
-    assert isinstance(cell, RobotCellSettings)
-    return cell
 
 
 @contextmanager
@@ -120,4 +110,39 @@ def two_arms(folder: Path) -> Iterator[Workplace]:
         yield workplace
 
 
+@contextmanager
+def two_frankas(folder: Path) -> Iterator[Workplace]:
+    """Two Frankas with their hands: the real franky against simulated control boxes."""
+    pytest.importorskip("franky", reason=NEEDS_FRANKY)
+    pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
+    board = Switchboard(folder / "board")
+    latch = StopLatch(folder / "stop.latch")
+    with FrankaEmulator(2) as emulator:
+        cell = RobotCell(read_cell(franka_table(emulator, folder / "board")), latch)
+        try:
+            cell.connect()
+            yield Workplace(
+                cell=cell,
+                latch=latch,
+                home=TOOL,
+                silence_cameras=lambda: board.__setitem__(Switch.CAMERA, 1.0),
+                wake_cameras=lambda: board.__setitem__(Switch.CAMERA, 0.0),
+            )
+        finally:
+            cell.close()
+
+
+@contextmanager
+def xarm(folder: Path) -> Iterator[Workplace]:
+    """An xArm with a Robotiq in its tool plug: the vendor's SDK against an emulated control box."""
+    if not SDK_IS_HERE:
+        pytest.skip(NEEDS_XARM)
+    from tests.hardware.arms.xarm_cell import xarm_workplace
+
+    with xarm_workplace(folder) as workplace:
+        yield workplace
+
+
 WORKPLACES = {"simulated": simulated, "one arm": one_arm, "two arms": two_arms}
+SLOW_WORKPLACES = {"two Frankas": two_frankas, "xArm": xarm}
+"""Left to `make test-all`."""

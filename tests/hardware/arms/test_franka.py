@@ -22,12 +22,10 @@ from hardware.arms.franka import FrankaArm, FrankaSettings
 from hardware.arms.interface import ArmError, ArmFaultError, ArmLinkError
 from hardware.plan import Command, Vector
 from tests.emulators.franka import READY, FrankaEmulator
+from tests.hardware.franka_cells import NEEDS_FRANKY
 
-_NEEDS = (
-    "needs franky and franky-sim: pip install franky-control franky-sim (Linux on x86_64, no apt package)"
-)
-pytest.importorskip("franky", reason=_NEEDS)
-pytest.importorskip("franky_sim", reason=_NEEDS)
+pytest.importorskip("franky", reason=NEEDS_FRANKY)
+pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
 
 PATIENCE = 30.0
 STILL = 0.02
@@ -243,7 +241,7 @@ def test_homing_arrives_can_be_stopped_and_refuses_what_is_no_posture(
     wait_until(arm.home_reached)
     assert arm.state().joints == pytest.approx(away, abs=0.011)
     arm.begin_home(np.array(READY))
-    wait_until(lambda: speed(emulator) > 0.05)
+    wait_until(lambda: not arm.home_reached() and speed(emulator) > 0.05)
     arm.stop()
     wait_until(lambda: speed(emulator) < STILL)
     assert not arm.home_reached()

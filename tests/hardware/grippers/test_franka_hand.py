@@ -11,12 +11,10 @@ from hardware.arms.franka import FrankaSettings
 from hardware.grippers.franka_hand import FrankaHand, FrankaHandSettings
 from hardware.grippers.interface import Grasp, GripperError, GripperState
 from tests.emulators.franka import FrankaEmulator
+from tests.hardware.franka_cells import NEEDS_FRANKY
 
-_NEEDS = (
-    "needs franky and franky-sim: pip install franky-control franky-sim (Linux on x86_64, no apt package)"
-)
-pytest.importorskip("franky", reason=_NEEDS)
-pytest.importorskip("franky_sim", reason=_NEEDS)
+pytest.importorskip("franky", reason=NEEDS_FRANKY)
+pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
 
 PATIENCE = 20.0
 
@@ -36,9 +34,9 @@ def hand(emulator: FrankaEmulator) -> Iterator[FrankaHand]:
     hand.close()
 
 
-def connected(emulator: FrankaEmulator) -> FrankaHand:
+def connected(emulator: FrankaEmulator, speed: float = 0.2) -> FrankaHand:
     arm = FrankaSettings(name="left", address=emulator.addresses[0])
-    hand = FrankaHandSettings(name="hand", speed=0.2).build(arm)
+    hand = FrankaHandSettings(name="hand", speed=speed).build(arm)
     hand.connect()
     return hand
 
@@ -76,7 +74,10 @@ def test_an_object_between_the_fingers_is_seen_held_and_let_go(
     assert arrive(hand, 0.07).grasp is Grasp.NOTHING
 
 
-def test_a_move_returns_at_once_and_a_reversal_does_not_wait_for_the_old_goal(hand: FrankaHand) -> None:
+def test_a_move_returns_at_once_and_a_reversal_does_not_wait_for_the_old_goal(
+    emulator: FrankaEmulator,
+) -> None:
+    hand = connected(emulator, speed=0.03)
     arrive(hand, 0.08)
     began = time.monotonic()
     hand.move(0.0)
@@ -89,6 +90,7 @@ def test_a_move_returns_at_once_and_a_reversal_does_not_wait_for_the_old_goal(ha
         narrowest = min(narrowest, state.width)
     assert narrowest > 0.03
     assert state.width == pytest.approx(0.08, abs=3e-3)
+    hand.close()
 
 
 def test_of_many_goals_on_the_way_the_newest_wins(hand: FrankaHand) -> None:
