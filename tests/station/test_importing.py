@@ -1,0 +1,119 @@
+"""``station import`` of foreign demonstrations: questions and answers, the report, dry runs, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.datasets.importers import sources
+from tests.station.conftest import Station
+
+EVERYTHING = ("--colour", "rgb", "--rate", "20", "--kinematics", "xarm6")
+
+
+@pytest.fixture
+def session(station: Station, tmp_path: Path, tiny_task: Path) -> Path:
+    assert station("new", tmp_path / "s", "--task", tiny_task).exit_code == 0
+    return tmp_path / "s"
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_an_import_that_must_ask_says_the_flags_and_changes_nothing(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    sources.aloha(tmp_path / "episode_0.hdf5")
+    result = station("import", session, tmp_path / "episode_0.hdf5")
+    assert result.exit_code == 1
+    for flag in ("--colour rgb|bgr", "--rate", "--kinematics"):
+        assert flag in result.output
+    assert json.loads(station("status", session, "--json").stdout)["demos"] == 0
+
+
+def test_what_was_answered_once_is_not_asked_again(station: Station, session: Path, tmp_path: Path) -> None:
+    sources.aloha(tmp_path / "episode_0.hdf5")
+    assert station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING).exit_code == 0
+    assert 'colour = "rgb"' in (session / "import.toml").read_text()
+    sources.aloha(tmp_path / "episode_1.hdf5", bgr=True)
+    result = station("import", session, tmp_path / "episode_1.hdf5", "--json")
+    assert result.exit_code == 0
+    (mapping,) = (line for line in lines(result.stdout) if line["event"] == "mapping")
+    origins = {entry["name"]: entry["origin"] for entry in mapping["entries"]}
+    assert (origins["colour"], origins["camera.third"]) == ("saved", "proposed")
+    assert mapping["questions"] == [] and mapping["pictures"]["cam_high"]["width"] == 64
+
+
+def test_a_dry_run_writes_nothing_and_counts_what_it_saw(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    sources.aloha(inbox / "episode_0.hdf5")
+    (inbox / "broken.hdf5").write_bytes(b"nothing")
+    result = station("import", session, inbox, *EVERYTHING, "--dry-run", "--json")
+    done = lines(result.stdout)[-1]
+    assert (done["imported"], done["refused"]) == (1, 1)
+    assert done["defects"]["unreadable"] == {"refused": 1}
+    assert done["defects"]["no success label"] == {"warning": 1}
+    assert not (session / "journal.jsonl").exists() and not (session / "import.toml").exists()
+
+
+def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_path: Path) -> None:
+    sources.aloha(tmp_path / "episode_0.hdf5")
+    result = station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING)
+    assert "1 imported, 0 duplicates, 0 refused" in result.output
+    assert "camera.third" in result.output and "(proposed)" in result.output
+    row = next(line for line in result.output.splitlines() if line.startswith("no success label"))
+    assert row.split() == ["no", "success", "label", "1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--colour", "green"), "rgb"),
+        (("--as", "lerobt"), "Did you mean 'lerobot'?"),
+        (("--map", "colr=rgb"), "did you mean 'colour'?"),
+    ],
+)
+def test_flags_of_no_meaning_are_answered_before_anything_is_read(
+    station: Station, session: Path, tmp_path: Path, flags: tuple[str, ...], sentence: str
+) -> None:
+    sources.aloha(tmp_path / "episode_0.hdf5")
+    result = station("import", session, tmp_path / "episode_0.hdf5", *flags)
+    assert result.exit_code == 2 and sentence in result.output
+
+
+def test_an_import_that_is_killed_goes_on_without_duplicates(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    path = sources.robomimic(inbox / "set.hdf5", demos=12)
+    flags = ["--as", "robomimic", "--map", "joints=obs/robot0_joint_pos[0:6]", "--json"]
+    command = [sys.executable, "-m", "station", "import", str(session), str(path), *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"event": "result"' in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 60
+    result = station("import", session, path, *flags)
+    while "holds" in result.output and time.monotonic() < deadline:
+        result = station("import", session, path, *flags)
+    done = lines(result.stdout)[-1]
+    assert done["imported"] + done["duplicates"] == 12 and done["duplicates"] >= 1
+    assert json.loads(station("status", session, "--json").stdout)["demos"] == 12
+    assert station("verify", session).exit_code == 0
