@@ -129,6 +129,8 @@ class Controller:
         self._filter = self._make_filter()
         self.arm.begin_servo()
         self._start_from(self.arm.state(), now)
+        # what getting ready took is no gap in a motion
+        self._ticked = 0.0
         self.mode, self._cause = Mode.SERVO, Cause.NONE
 
     def home(self, now: float) -> None:

@@ -35,7 +35,7 @@ from hardware.latch import StopLatch
 from hardware.plan import Vector
 from hardware.robot.cell import RobotCell
 from hardware.robot.settings import RobotCellSettings
-from hardware.wire import Mode
+from hardware.wire import Mode, Report
 from policy.replay import Replay
 from policy.steering.interface import Decision, Window
 from station.config import Task, load_task, parse_task
@@ -104,6 +104,7 @@ class Operator:
         self.figures = Figures()
         self._number: dict[str, int] = {}
         self._orders: dict[str, int] = {}
+        self._reacted = 0.0
 
     def turn(self, cell: RobotCell) -> None:
         """After each turn of the engine."""
@@ -140,12 +141,19 @@ class Operator:
     def _collect(self, cell: RobotCell) -> None:
         for name, process in cell.team.processes.items():
             self._number[name], reports = process.reports_since(self._number.get(name, 0))
+            self._note_reaction(reports)
             following = [report for report in reports if report.mode is Mode.SERVO]
             self.figures.intervals += [report.interval for report in following]
             for report in following:
                 if report.order != self._orders.get(name) and report.order_delay:
                     self._orders[name] = report.order
                     self.figures.delays.append(report.order_delay)
+
+    def _note_reaction(self, reports: Sequence[Report]) -> None:
+        for report in reports:
+            if report.mode is Mode.BRAKING and report.stop_since > self._reacted:
+                self._reacted = report.stop_since
+                self.figures.reactions.append(report.time - report.stop_since)
 
     def _post(self, event: OperatorEvent) -> None:
         self._engine.post(event)

@@ -28,7 +28,10 @@ class Figures:
 
     intervals: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
+    reactions: list[float] = field(default_factory=list)
+    """From the key to the first command that brakes, or that is not sent any more."""
     stops: list[float] = field(default_factory=list)
+    """From the key to the last motion command; a loop that breaks off sends its last one before it looks."""
     late: int = 0
     waypoints: int = 0
     overruns: int = 0
@@ -44,6 +47,7 @@ class Figures:
             "waypoints": self.waypoints,
             "late_waypoints": self.late,
             **_percentiles("command_latency_ms", self.delays),
+            **_percentiles("stop_reaction_ms", self.reactions),
             **_percentiles("stop_latency_ms", self.stops),
             "stops": len(self.stops),
         }
@@ -111,6 +115,7 @@ class PlainLoop:
         self._phase += 2.0 * np.pi / (PERIOD * self._hz)
         now = time.monotonic()
         if self._pressed is not None:
+            self._figures.reactions.append(now - self._pressed)
             self._figures.stops.append(max(0.0, self._last - self._pressed))
             self._pressed = None
             self._last = 0.0

@@ -315,3 +315,17 @@ def test_without_limits_nothing_moves(tmp_path: Path) -> None:
     )
     with pytest.raises(ArmError, match="before the limits are set"):
         bench.controller.follow(bench.now)
+
+
+def test_the_time_that_getting_ready_takes_is_no_gap_in_the_motion(bench: Bench) -> None:
+    bench.run(0.1)
+    begin = bench.controller.arm.begin_servo
+
+    def slowly() -> None:
+        begin()
+        bench.now += 0.5
+
+    bench.controller.arm.begin_servo = slowly  # type: ignore[method-assign]
+    order = bench.follow(steps=5)
+    last = bench.run(0.2)[-1]
+    assert (last.mode, last.order, last.dropped) == (Mode.SERVO, order, 0)
