@@ -1,4 +1,7 @@
-"""Choose recordings, see what is in them, import them. Each file is judged on its own; doing it twice adds nothing."""
+"""Choose demonstrations, see how they are understood, answer what they do not say, import them.
+
+Each is judged on its own; doing it twice adds nothing. What is asked, and what an answer means, the import says.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.suggester import SuggestFromList
 from textual.widgets import DataTable, DirectoryTree, Footer, Input, Static
 
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
 from station.tui.widgets.panel import Panel
+from station.tui.widgets.understanding import Understanding
 from station.tui.widgets.work import draw_stages
 
-SUFFIXES = (".h5", ".hdf5")
+SUFFIXES = (".h5", ".hdf5", ".pickle", ".pkl", ".zarr.zip")
+"""Of files that an import reads; other formats are folders."""
 
 
 class Step(StrEnum):
@@ -27,6 +33,7 @@ class Step(StrEnum):
 
     CHOOSE = "choose"
     LOOK = "look"
+    ASK = "ask"
     READY = "ready"
     IMPORT = "import"
     DONE = "done"
@@ -44,7 +51,7 @@ class RecordingTree(DirectoryTree):
         return [
             path
             for path in paths
-            if not path.name.startswith(".") and (path.is_dir() or path.suffix in SUFFIXES)
+            if not path.name.startswith(".") and (path.is_dir() or path.name.endswith(SUFFIXES))
         ]
 
 
@@ -69,14 +76,20 @@ class ImportScreen(StationScreen):
         self._job: Job | None = None
         self._record = Record()
         self._said = ""
+        self._answers: dict[str, str] = {}
+        self._questions: list[Facts] = []
 
     def compose(self) -> ComposeResult:
         """Sentence, path, folders beside findings, progress."""
         yield Static("", id="head")
-        yield Input(str(self._suggested()), id="path", placeholder="folder with VR recordings", compact=True)
+        yield Input(
+            str(self._suggested()), id="path", placeholder="file or folder with demonstrations", compact=True
+        )
         with Horizontal(id="middle"):
             yield RecordingTree(Path.cwd(), id="tree")
             yield DataTable(id="findings", cursor_type="row", zebra_stripes=False)
+        yield Understanding(id="understanding")
+        yield Input("", id="answer", compact=True)
         yield Panel("progress", draw_stages, id="stages")
         yield Footer()
 
@@ -105,8 +118,9 @@ class ImportScreen(StationScreen):
         total = len(self._record.findings)
         taken = sum(not fact.get("refused") and not fact.get("duplicate") for fact in self._record.results)
         words = {
-            Step.CHOOSE: "Choose a folder of VR recordings: type its path or pick it, then Enter looks into it.",
+            Step.CHOOSE: "Choose demonstrations: type a path or pick a file or folder, then Enter looks into it.",
             Step.LOOK: f"Looking into the recordings: {total} seen, {usable} usable. Escape interrupts.",
+            Step.ASK: self._question(),
             Step.READY: f"{usable} of {total} recordings are usable. ^o imports them; nothing is written before.",
             Step.IMPORT: f"Importing: {taken} taken in. Escape interrupts; what is in stays in.",
             Step.DONE: f"{taken} recordings were taken in. ^t trains the base, Escape leaves.",
@@ -118,9 +132,45 @@ class ImportScreen(StationScreen):
             ("\n" + self._said, "$error"),
         )
 
-    def on_input_submitted(self) -> None:
-        """Enter looks."""
-        self.action_look()
+    def _question(self) -> str:
+        """The first that is open."""
+        if not self._questions:
+            return ""
+        question = self._questions[0]
+        choices = " or ".join(question["choices"])
+        return f"{question['text'][:1].upper()}{question['text'][1:]}. {choices or 'Type the answer'}, then Enter."
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Enter looks, or answers."""
+        if message.input.id == "answer":
+            self._answer(message.value.strip())
+        else:
+            self._answers = {}
+            self.action_look()
+
+    def _answer(self, value: str) -> None:
+        """Take an answer; after the last one everything is looked at again."""
+        if not self._questions or not value:
+            return
+        self._answers[str(self._questions.pop(0)["name"])] = value
+        if self._questions:
+            self._ask()
+        else:
+            self.query_one("#answer", Input).display = False
+            self._step = Step.CHOOSE
+            self.action_look()
+
+    def _ask(self) -> None:
+        """Offer the first open question."""
+        self._step = Step.ASK
+        answer = self.query_one("#answer", Input)
+        answer.value = ""
+        choices = [str(choice) for choice in self._questions[0]["choices"]]
+        answer.placeholder = " | ".join(choices) or str(self._questions[0]["flag"])
+        answer.suggester = SuggestFromList(choices) if choices else None
+        answer.display = True
+        answer.focus()
+        self.redraw()
 
     def on_directory_tree_directory_selected(self, message: DirectoryTree.DirectorySelected) -> None:
         """A folder was picked."""
@@ -134,7 +184,9 @@ class ImportScreen(StationScreen):
         """Say what an import would do."""
         if self._step not in (Step.LOOK, Step.IMPORT):
             self._record = Record()
+            self._questions = []
             self.query_one(DataTable).clear()
+            self.query_one(Understanding).show(None)
             self._work(Step.LOOK, Step.READY, "--dry-run")
 
     def action_take(self) -> None:
@@ -158,19 +210,33 @@ class ImportScreen(StationScreen):
     async def _work(self, during: Step, after: Step, *options: str) -> None:
         before, self._step, self._said = self._step, during, ""
         path = self.query_one("#path", Input).value.strip()
-        self._job = Job(station_command("import", str(self._folder.absolute()), path, *options, "--json"))
+        told = [word for name, value in self._answers.items() for word in ("--map", f"{name}={value}")]
+        self._job = Job(
+            station_command("import", str(self._folder.absolute()), path, *told, *options, "--json")
+        )
         code = await self._job.run(self._hear)
+        if not self.is_attached:
+            return
         self._step = after if code == 0 else before
         if code not in (0, INTERRUPTED):
             self._said = self._record.error or " ".join(self._record.words[-2:])
         elif code == INTERRUPTED:
             self._said = "Interrupted. Doing it again adds nothing twice."
+        if self._questions and code != INTERRUPTED:
+            self._said = ""
+            self._ask()
         self.refresh_bindings()
         self.redraw()
 
     def _hear(self, facts: Facts) -> None:
+        if not self.is_attached:
+            return
         self._record.hear(facts)
-        if facts["event"] == "finding":
+        if facts["event"] == "mapping":
+            self.query_one(Understanding).show(facts)
+            known = {question["name"] for question in self._questions}
+            self._questions += [each for each in facts["questions"] if each["name"] not in known]
+        elif facts["event"] == "finding":
             self.query_one(DataTable).add_row(*_row(facts))
         elif facts["event"] == "result" and facts.get("refused"):
             self._said = f"refused {Path(facts['file']).name}: {facts['refused']}"

@@ -255,3 +255,56 @@ async def test_recordings_are_looked_at_before_they_are_imported(
 def test_the_terminal_front_end_does_not_load_torch() -> None:
     code = "import sys, station.tui.app; sys.exit('torch' in sys.modules or 'mujoco' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ASKING = """
+import json, sys
+words = sys.argv[1:]
+told = {words[i + 1] for i, word in enumerate(words) if word == "--map"}
+asked = [
+    {"name": "colour", "text": "the order of the colours is not written",
+     "choices": ["rgb", "bgr"], "flag": "--colour"},
+    {"name": "rate", "text": "the source holds no time", "choices": [], "flag": "--rate 50"},
+]
+open_ = [q for q in asked if not any(t.startswith(q["name"] + "=") for t in told)]
+entries = [{"name": "camera.third", "value": "cam_high", "origin": "proposed"}]
+picture = {"height": 1, "width": 1, "pixels": "/wAA"}
+print(json.dumps({"event": "mapping", "format": "aloha", "entries": entries, "questions": open_,
+                  "pictures": {"cam_high": picture}}))
+print(json.dumps({"event": "finding", "file": "e.hdf5", "usable": not open_, "detail": "", "success": None}))
+sys.exit(bool(open_))
+"""
+
+
+async def test_what_a_source_does_not_say_is_asked_and_the_answers_go_with_the_import(
+    open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, ...]] = []
+
+    def command(*words: str) -> list[str]:
+        given.append(words)
+        return [sys.executable, "-c", ASKING, *words]
+
+    monkeypatch.setattr(importing, "station_command", command)
+    made(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(120, 44)) as pilot:
+        await reads(pilot, "#chosen", "No demonstrations yet")
+        await pilot.press("i")
+        await shows(pilot, ImportScreen)
+        await pilot.press("enter")
+        await reads(pilot, "#head", "The order of the colours is not written")
+        await reads(pilot, "#mapping", "camera.third")
+        await pilot.press(*"bgr", "enter")
+        await reads(pilot, "#head", "The source holds no time")
+        await pilot.press(*"50", "enter")
+        await reads(pilot, "#head", "1 of 1 recordings are usable")
+        assert given[1][3:7] == ("--map", "colour=bgr", "--map", "rate=50")
+        await pilot.press("ctrl+o")
+        await reads(pilot, "#head", "recordings were taken in")
+        assert "--dry-run" not in given[2] and "colour=bgr" in given[2]
+
+
+def test_the_chooser_offers_what_an_import_reads() -> None:
+    from datasets.importers.registry import suffixes
+
+    assert suffixes() == importing.SUFFIXES

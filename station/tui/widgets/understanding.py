@@ -1,0 +1,72 @@
+"""How foreign demonstrations are understood: the mapping as a list, the first picture in both orders of colour.
+
+Shows what the import command told; asks nothing and decides nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from datasets.observation import Image
+from station.tui.widgets.tile import CameraTile
+
+Facts = dict[str, Any]
+
+_STYLES = {"proposed": "$muted", "given": "$success", "saved": "$success"}
+
+
+class Understanding(Horizontal):
+    """Hidden until there is something to show."""
+
+    DEFAULT_CSS = """
+    Understanding { height: 12; display: none; }
+    Understanding #entries { width: 1fr; }
+    Understanding CameraTile { width: 26; border: round $border; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """The list, and one tile per order of colours."""
+        with VerticalScroll(id="entries"):
+            yield Static("", id="mapping")
+        yield CameraTile("rgb")
+        yield CameraTile("bgr")
+
+    def show(self, facts: Facts | None) -> None:
+        """Show the ``mapping`` event `facts`; None hides everything."""
+        self.display = facts is not None
+        if facts is None:
+            return
+        self.query_one("#mapping", Static).update(Content("\n").join(_lines(facts)))
+        camera, picture = _first(facts)
+        for tile in self.query(CameraTile):
+            order = tile.camera
+            tile.show(None if picture is None else picture if order == "rgb" else picture[..., ::-1])
+            tile.border_title = f"{camera} as {order}"
+
+
+def _lines(facts: Facts) -> Iterator[Content]:
+    yield Content.assemble((f"{facts['format']} sources are understood so", "bold"))
+    width = max((len(entry["name"]) for entry in facts["entries"]), default=0)
+    for entry in facts["entries"]:
+        style = _STYLES.get(entry["origin"], "$muted")
+        yield Content.assemble(
+            (f"{entry['name']:<{width}}  ", "$muted"), entry["value"], (f"  {entry['origin']}", style)
+        )
+    for question in facts["questions"]:
+        yield Content.assemble((f"? {question['text']}", "$warning"))
+
+
+def _first(facts: Facts) -> tuple[str, Image | None]:
+    """The first camera and its picture as the source has it."""
+    for camera, picture in facts["pictures"].items():
+        pixels = np.frombuffer(base64.b64decode(picture["pixels"]), np.uint8)
+        return camera, np.ascontiguousarray(pixels.reshape(picture["height"], picture["width"], 3))
+    return "no picture", None
