@@ -234,7 +234,7 @@ class Controller:
         if self._safe is None or self._filter is None:
             return
         target = None if self._braking else self._interpolator.target(now)
-        others = [sphere for neighbour in self._neighbours for sphere in neighbour.spheres()]
+        others = [sphere for neighbour in self._neighbours for sphere in neighbour.spheres(now)]
         self._safe, self._command, reasons = self._filter.step(self._safe, target, self._dt, others, now=now)
         self._count(reasons)
         self._send(self._command, now)

@@ -15,6 +15,9 @@ from hardware.safety import Sphere
 from hardware.settings import ArmSettings, Vector3
 from hardware.wire import Mode, Report
 
+_STANDING_AGE = 0.3
+"""s after which the last report of an arm that stood is nothing to rely on any more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaseChange:
@@ -48,8 +51,8 @@ class Neighbour:
         self._radius = radius
         self._seen: tuple[float, Vector] | None = None
 
-    def spheres(self) -> list[Sphere]:
-        """None while nothing is known of the other arm."""
+    def spheres(self, now: float) -> list[Sphere]:
+        """As of `now`; none while nothing is known of the other arm."""
         found = self._reports.newest()
         if found is None:
             return []
@@ -60,7 +63,9 @@ class Neighbour:
             return []
         velocity = report.velocity if servo else self._estimated(report)
         center, speed = self._turn @ position + self._shift, self._turn @ velocity
-        return [Sphere(center=_plain(center), velocity=_plain(speed), radius=self._radius)]
+        return [
+            Sphere(center=_plain(center), velocity=_plain(speed), radius=self._radius, age=_age(report, now))
+        ]
 
     def _estimated(self, report: Report) -> Vector:
         """Velocity of an arm that moves on its vendor's plan, m/s, from its last two reports."""
@@ -69,6 +74,13 @@ class Neighbour:
             return np.zeros(3)
         velocity: Vector = (report.measured_position - before[1]) / (report.measured_time - before[0])
         return velocity
+
+
+def _age(report: Report, now: float) -> float:
+    """s in which the arm may have moved on; one that stands says so before it moves, and reports less often."""
+    age = max(0.0, now - report.time)
+    standing = report.mode in (Mode.PARKED, Mode.FAULT, Mode.OFFLINE) and age < _STANDING_AGE
+    return 0.0 if standing else age
 
 
 def _plain(vector: Vector) -> Vector3:

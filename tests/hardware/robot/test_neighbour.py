@@ -43,7 +43,7 @@ def across(tmp_path: Path) -> BaseChange:
 def test_a_point_before_the_other_arm_is_before_this_one(across: BaseChange) -> None:
     reports = Mailbox(size=REPORT_SIZE)
     reports.post(report(Mode.SERVO, commanded=(0.4, 0.1, 0.3)))
-    [sphere] = Neighbour(reports, across, 0.1).spheres()
+    [sphere] = Neighbour(reports, across, 0.1).spheres(1.0)
     np.testing.assert_allclose(sphere.center, (0.6, -0.1, 0.3), atol=1e-9)
     np.testing.assert_allclose(sphere.velocity, (-0.1, 0.0, 0.0), atol=1e-9)
     assert sphere.radius == 0.1
@@ -62,15 +62,23 @@ def test_an_arm_that_goes_home_is_where_it_is_measured_and_its_speed_is_estimate
     reports = Mailbox(size=REPORT_SIZE)
     neighbour = Neighbour(reports, across, 0.1)
     reports.post(report(Mode.HOMING, measured=(0.4, 0.0, 0.3), at=1.0))
-    neighbour.spheres()
+    neighbour.spheres(1.0)
     reports.post(report(Mode.HOMING, measured=(0.41, 0.0, 0.3), at=1.1))
-    [sphere] = neighbour.spheres()
+    [sphere] = neighbour.spheres(1.15)
+    assert sphere.age == pytest.approx(0.05)
     np.testing.assert_allclose(sphere.velocity, (-0.1, 0.0, 0.0), atol=1e-9)
 
 
 def test_an_arm_that_nobody_knows_anything_of_is_not_there(across: BaseChange) -> None:
     reports = Mailbox(size=REPORT_SIZE)
     neighbour = Neighbour(reports, across, 0.1)
-    assert neighbour.spheres() == []
+    assert neighbour.spheres(1.0) == []
     reports.post(report(Mode.OFFLINE))
-    assert neighbour.spheres() == []
+    assert neighbour.spheres(1.0) == []
+
+
+def test_an_arm_that_stands_is_not_expected_elsewhere_until_it_is_silent_for_long(across: BaseChange) -> None:
+    reports = Mailbox(size=REPORT_SIZE)
+    reports.post(report(Mode.PARKED, measured=(0.4, 0.0, 0.3), at=1.0))
+    neighbour = Neighbour(reports, across, 0.1)
+    assert [neighbour.spheres(now)[0].age for now in (1.05, 2.0)] == [0.0, 1.0]
