@@ -19,12 +19,14 @@ from datasets.durable import Disk, full_disk_named
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
 
 EPISODE, LABEL, VOID, RESTORE, IMPORT = "episode", "label", "void", "restore", "import"
+PRUNE = "prune"
 
 _REQUIRED = {
     EPISODE: {"id", "kind", "ordinal", "steps", "chunks", "ending", "policy_version"},
     LABEL: {"episode", "outcome", "by"},
     VOID: {"episode", "by"},
     RESTORE: {"episode", "by"},
+    PRUNE: {"episodes", "by"},
 }
 """Fields without which the ledger cannot follow a line; the other operations are their writers' business."""
 
@@ -68,6 +70,8 @@ class EpisodeStatus:
     """The line that entered it."""
     block: int | None = None
     """The evaluation block it belongs to."""
+    pruned: bool = False
+    """Its files were deleted for good while it was void; it stays void."""
 
 
 @dataclass(kw_only=True)
@@ -92,6 +96,8 @@ class Ledger:
             self.episodes.setdefault(status.id, status)
         elif line.op in (LABEL, VOID, RESTORE):
             self._change(line)
+        elif line.op == PRUNE:
+            self._prune(line)
 
     def copy(self) -> Ledger:
         """One that later lines do not touch."""
@@ -112,8 +118,13 @@ class Ledger:
             outcome = line.fields["outcome"]
             status = replace(status, outcome=None if outcome is None else Outcome(outcome), by=by)
         else:
-            status = replace(status, void=line.op == VOID, by=by)
+            status = replace(status, void=line.op == VOID or status.pruned, by=by)
         self.episodes[status.id] = status
+
+    def _prune(self, line: Line) -> None:
+        for name in line.fields["episodes"]:
+            if name in self.episodes:
+                self.episodes[name] = replace(self.episodes[name], void=True, pruned=True)
 
 
 class Journal:
@@ -257,6 +268,8 @@ class Journal:
             )
         if op in (LABEL, VOID, RESTORE) and fields["episode"] not in known:
             raise JournalError(f"No episode {fields['episode']} in {self.path}; `station status` lists them.")
+        if op == RESTORE and known[fields["episode"]].pruned:
+            raise JournalError(f"Episode {fields['episode']} was pruned: its files are gone, it stays void.")
         if op == LABEL and fields["outcome"] not in {None, *Outcome}:
             raise JournalError(f"'{fields['outcome']}' is no outcome; one of {', '.join(Outcome)} or null.")
 

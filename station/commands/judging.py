@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
-from station.errors import UsageError
-
-if TYPE_CHECKING:
-    from datasets.journal import EpisodeStatus
-    from station.session.events import OperatorEvent
-    from station.session.folder import SessionFolder
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
+"""Of `station.verdicts`, said here without loading it."""
 
 
 def status(
@@ -44,45 +39,13 @@ def label(
     verdict: Annotated[str, typer.Argument(help=" | ".join(VERDICTS))],
 ) -> None:
     """Relabel, reopen, void or restore one episode; it reaches the learner at its next update."""
-    from datasets.journal import Journal
-    from station.remote import engine, wait_for
+    from station import verdicts
+    from station.session.events import Source
     from station.session.folder import SessionFolder
 
-    if verdict not in VERDICTS:
-        raise UsageError(f"'{verdict}' is no verdict. Choose one of {', '.join(VERDICTS)}.")
     folder = SessionFolder.open(sessions.find(session))
-    if episode not in Journal(folder.journal).ledger().episodes:
-        raise UsageError(
-            f"There is no episode {episode} in {folder.path}. Give its full name, e.g. online-000012."
-        )
-    with engine(folder) as client:
-        if client is None:
-            _write(folder, episode, verdict)
-        else:
-            client.send(event_of(episode, verdict))
-            wait_for(client, folder, lambda ledger: stands(ledger.episodes[episode], verdict), about=episode)
+    verdicts.give(folder, episode, verdict, source=Source.COMMAND)
     typer.echo(f"{episode}: {verdict}.")
-
-
-def stands(status: EpisodeStatus, verdict: str) -> bool:
-    """Whether the journal says of the episode what `verdict` asked for."""
-    if verdict in ("void", "restore"):
-        return status.void == (verdict == "void")
-    return status.outcome == (None if verdict == "undo" else verdict)
-
-
-def event_of(episode: str, verdict: str) -> OperatorEvent:
-    """The event that an operator's key would send."""
-    from datasets.episode import Outcome
-    from station.session.events import Label, Restore, Source, UndoLabel, Void
-
-    if verdict == "void":
-        return Void(episode=episode, source=Source.COMMAND)
-    if verdict == "restore":
-        return Restore(episode=episode, source=Source.COMMAND)
-    if verdict == "undo":
-        return UndoLabel(episode=episode, source=Source.COMMAND)
-    return Label(episode=episode, outcome=Outcome(verdict), source=Source.COMMAND)
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -117,23 +80,6 @@ def _in_words(value: Any) -> str:
         low, high = value["interval"]
         return f"{value['successes']}/{value['n']} = {value['successes'] / value['n']:.2f} [{low:.2f}, {high:.2f}]"
     return "-" if value is None else str(value)
-
-
-def _write(folder: SessionFolder, episode: str, verdict: str) -> None:
-    """Without an engine: one line in the journal, under the session's lock."""
-    from datasets.journal import Journal
-    from datasets.lock import WriterLock
-    from station.session.events import Source
-
-    with WriterLock(folder.lock):
-        journal = Journal(folder.journal, writable=True)
-        by = Source.COMMAND.value
-        if verdict == "void":
-            journal.append("void", episode=episode, by=by, reason="by command")
-        elif verdict == "restore":
-            journal.append("restore", episode=episode, by=by)
-        else:
-            journal.append("label", episode=episode, outcome=None if verdict == "undo" else verdict, by=by)
 
 
 def _list(*, as_json: bool) -> None:

@@ -19,6 +19,8 @@ class Source(StrEnum):
     OPERATOR = "operator"
     AUTOPILOT = "autopilot"
     COMMAND = "command"
+    REVIEW = "review"
+    """A person who looked at the recording again."""
     SYSTEM = "system"
 
 

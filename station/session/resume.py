@@ -95,6 +95,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
                 kind=status.kind, chunks=status.chunks, outcome=status.outcome, void=status.void
             )
             for status in ledger.episodes.values()
+            if not status.pruned  # nobody can judge what nobody can see, and it counts nowhere
         },
         round=current,
         last=of_session[-1].id if of_session else None,

@@ -265,6 +265,13 @@ ACTIONS: tuple[Action, ...] = (
         group=Group.SESSION,
     ),
     Action(
+        id="review",
+        key="b",
+        label="review",
+        help="Look back: play any episode of the session, relabel, void and restore. The session goes on.",
+        group=Group.SESSION,
+    ),
+    Action(
         id="note",
         key="n",
         label="note",

@@ -6,6 +6,7 @@ The session itself runs in another process; closing this one, or losing its term
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,12 +28,22 @@ from station.tui.pads import Pads
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.home import Doors, HomeScreen
 from station.tui.screens.importing import ImportScreen
+from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
 from station.tui.screens.work import WorkScreen
 from station.tui.theme import STATION_THEME
 
 REFRESH_HZ = 5.0
 """How often the newest snapshot is looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """What to look at first."""
+
+    where: str = ""
+    """The sentence that chooses recordings."""
+    episode: str | None = None
 
 
 class PadPressed(Message):
@@ -77,11 +88,12 @@ class StationApp(App[int]):
         preparation: Sequence[str] | None = None,
         refresh: float = REFRESH_HZ,
         pads: Pads | None = None,
+        review: Review | None = None,
     ) -> None:
         """`folder`: open this session at once; None: show the sessions found in `sessions`.
 
         `preparation`: a command that brings the session to where it can begin; it is watched first. `pads`: pedals
-        and hotkeys.
+        and hotkeys. `review`: look at the recordings of `folder` instead of opening its session.
         """
         super().__init__()
         self.pads = pads or Pads()
@@ -92,6 +104,7 @@ class StationApp(App[int]):
         self._start_engine = start_engine
         self._preparation = preparation
         self._refresh_hz = refresh
+        self._review = review
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours that every theme must have for the panels, whatever theme the operator chooses."""
@@ -104,6 +117,8 @@ class StationApp(App[int]):
         self.set_keymap(self._keys.for_textual())
         if self._folder is None:
             self.push_screen(HomeScreen(self._sessions, self._doors()))
+        elif self._review is not None:
+            self.open_review(self._folder, self._review.where, self._review.episode)
         elif self._preparation is not None:
             self._prepare(self._folder, self._preparation)
         else:
@@ -144,6 +159,7 @@ class StationApp(App[int]):
             training=self.open_training,
             demonstrating=lambda folder: self._prepare(folder, _preparation(folder)),
             new=self._new_session,
+            review=self.open_review,
         )
 
     def open_session(self, folder: Path) -> None:
@@ -154,6 +170,22 @@ class StationApp(App[int]):
     def open_import(self, folder: Path) -> None:
         """Show the import screen of this folder."""
         self._open(ImportScreen(folder, onward=lambda: self.open_training(folder), back=self.go_home))
+
+    def open_review(self, folder: Path, where: str = "", episode: str | None = None) -> None:
+        """Show the recordings of this folder over what is open, which goes on."""
+        beneath = self.session
+
+        def back() -> None:
+            if len(self.screen_stack) > 2:
+                self.pop_screen()
+            else:
+                self.exit(0)
+
+        def live() -> str:
+            shown = beneath.attachment.shown if beneath is not None else None
+            return f"{shown.phase.value} {shown.episode or ''}".strip() if shown is not None else ""
+
+        self.push_screen(ReviewScreen(folder, back=back, where=where, episode=episode, live=live))
 
     def open_training(self, folder: Path) -> None:
         """Train the base of this folder and watch."""
@@ -198,20 +230,29 @@ class StationApp(App[int]):
 
     def action_stop(self) -> None:
         """Stop, from every screen and every text field."""
+        reviewed = self.reviewed
         if self.session is not None:
             self.session.action_press("stop")
+        elif reviewed is not None:
+            self._engines.stop(reviewed)
+            self.notify("Stop latched: nothing moves until it is re-armed.", severity="warning")
+
+    @property
+    def reviewed(self) -> Path | None:
+        """The session whose recordings are looked at."""
+        return next((screen.folder for screen in self.screen_stack if isinstance(screen, ReviewScreen)), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Stop means something only while a session is open."""
+        """Stop means something only while a session is open, or looked at."""
         if action == "stop":
-            return self.session is not None
+            return self.session is not None or self.reviewed is not None
         return super().check_action(action, parameters)
 
     def action_leave(self) -> None:
         """Leave what is open, or the station."""
         if isinstance(self.screen, SessionScreen):
             self.screen.action_press("leave")
-        elif isinstance(self.screen, WorkScreen | ImportScreen):
+        elif isinstance(self.screen, WorkScreen | ImportScreen | ReviewScreen):
             self.screen.action_back()
         elif self.session is None:
             self.exit(0)
@@ -242,11 +283,13 @@ def run(
     engine_arguments: Sequence[str] = (),
     start_engine: bool = True,
     preparation: Sequence[str] | None = None,
+    review: Review | None = None,
 ) -> int:
     """Show the station until the operator leaves; returns an exit code.
 
     `folder`: open this session, None: the list of those in `sessions`. `preparation`: a command to watch first, one
-    that prints JSON lines. `engine_arguments`: for an engine that is started from here.
+    that prints JSON lines. `engine_arguments`: for an engine that is started from here. `review`: look at recordings,
+    start no engine.
 
     Raises:
         KeyConfigError: the operator's key table cannot be obeyed.
@@ -262,5 +305,6 @@ def run(
         start_engine=start_engine,
         preparation=preparation,
         pads=Pads(load_key_devices(keymap.keys)),
+        review=review,
     )
     return app.run() or 0

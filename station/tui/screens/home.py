@@ -34,6 +34,7 @@ class Doors:
     training: Callable[[Path], None]
     demonstrating: Callable[[Path], None]
     new: Callable[[], None]
+    review: Callable[[Path], None]
 
 
 def _draw_card(card: Card, columns: int, rows: int) -> Content:
@@ -55,6 +56,7 @@ class HomeScreen(StationScreen):
         Binding("i", "importing", "import"),
         Binding("t", "training", "train"),
         Binding("d", "demonstrating", "simulated demonstrator"),
+        Binding("b", "review", "review"),
         Binding("r", "look", "look again"),
         Binding("q", "app.leave", "quit"),
     ]
@@ -150,6 +152,11 @@ class HomeScreen(StationScreen):
     def action_demonstrating(self) -> None:
         """Let the simulated demonstrator record for the chosen session."""
         self._enter(self._doors.demonstrating)
+
+    def action_review(self) -> None:
+        """Look at what was recorded in the chosen session, whether or not its engine runs."""
+        if self.chosen is not None:
+            self._doors.review(self.chosen.path)
 
     def _enter(self, door: Callable[[Path], None]) -> None:
         card = self.chosen

@@ -185,6 +185,7 @@ class SessionScreen(StationScreen):
             "leave": self._leave,
             "keys": self._attachment.take_keys,
             "help": lambda: self.app.push_screen(HelpScreen(self._keymap, self.app.pads.lines())),
+            "review": lambda: self.app.open_review(self._attachment.folder),
             "points": lambda: self.app.push_screen(EvaluationScreen(self._attachment)),
         }
         if action in dialogs:

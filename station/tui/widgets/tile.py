@@ -78,10 +78,11 @@ class CameraTile(Widget):
     CameraTile { height: 1fr; width: 1fr; }
     """
 
-    def __init__(self, camera: str) -> None:
-        """`camera` is shown as the title."""
+    def __init__(self, camera: str, *, words: str = "live") -> None:
+        """`camera` and `words` (what kind of picture it shows) are the title."""
         super().__init__()
         self.camera = camera
+        self._words = words
         self.border_title = camera
         self._picture: Image | None = None
         self._codes: NDArray[np.int64] | None = None
@@ -102,7 +103,7 @@ class CameraTile(Widget):
         self._draw()
 
     def _entitle(self, *, wanted: bool, live: bool) -> None:
-        state = "no picture" if not live else "WANTED LAYOUT" if wanted else "live"
+        state = "no picture" if not live else "WANTED LAYOUT" if wanted else self._words
         title = f"{self.camera} · {state}"
         if self.border_title != title:
             self.border_title = title

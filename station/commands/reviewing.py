@@ -1,0 +1,94 @@
+"""``station review``: what was recorded, on the screen, as a list, or as a file for the Rerun viewer."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from station import sessions
+from station.commands.options import JsonOption, SessionArgument
+from station.errors import UsageError
+
+if TYPE_CHECKING:
+    from station.review.catalogue import Catalogue, Item
+
+
+def review(
+    session: SessionArgument,
+    *,
+    where: Annotated[
+        str, typer.Option("--where", help='Which episodes, e.g. "failure and online and date>=yesterday".')
+    ] = "",
+    episode: Annotated[
+        str | None, typer.Option("--episode", help="Show this one first, e.g. online-000012.")
+    ] = None,
+    rerun: Annotated[
+        Path | None,
+        typer.Option("--rerun", help="Write the episode as a .rrd file for the Rerun viewer instead."),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Print what there is instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Play demonstrations and episodes in the terminal; relabel, void, restore. An engine may run meanwhile."""
+    from datasets.selection import Where
+    from station.review.catalogue import Catalogue
+    from station.session.folder import SessionFolder
+
+    meant = Where.parse(where)
+    folder = SessionFolder.open(sessions.find(session))
+    catalogue = Catalogue(folder)
+    if rerun is not None:
+        _write_rerun(catalogue, _one(catalogue.items(meant), episode), rerun)
+    elif listing or as_json or not sys.stdout.isatty():
+        _list(catalogue.items(meant), as_json=as_json)
+    else:
+        from station.tui.app import Review, run
+
+        raise typer.Exit(run(folder.path, folder.path.parent, review=Review(where=where, episode=episode)))
+
+
+def _one(items: list[Item], episode: str | None) -> Item:
+    """The one that is named, or the newest."""
+    found = next((item for item in items if episode in (None, item.id)), None)
+    if found is None:
+        named = f"There is no recording {episode}" if episode else "No recording is meant"
+        raise UsageError(f"{named}. List them with 'station review SESSION --list'.")
+    return found
+
+
+def _write_rerun(catalogue: Catalogue, item: Item, path: Path) -> None:
+    from station.review import rerun_file
+
+    rerun_file.write(catalogue.load(item), path, verdict=item.verdict)
+    typer.echo(f"Wrote {item.id} to {path}. Open it with 'rerun {path}'.")
+
+
+def _list(items: list[Item], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([_facts(item) for item in items]))
+        return
+    for item in items:
+        steps = item.status.steps if item.status else ""
+        moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.entered))
+        typer.echo(f"{item.id:<34} {item.verdict:<8} {steps:>5}  {moment}")
+
+
+def _facts(item: Item) -> dict[str, object]:
+    status = item.status
+    facts: dict[str, object] = {"id": item.id, "verdict": item.verdict, "entered": item.entered}
+    if status is None:
+        return facts
+    return {
+        **facts,
+        "kind": status.kind.value,
+        "outcome": status.outcome,
+        "void": status.void,
+        "steps": status.steps,
+        "policy_version": status.policy_version,
+        "by": status.by,
+    }

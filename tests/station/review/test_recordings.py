@@ -1,0 +1,156 @@
+"""What can be looked at, and how it is played, without a screen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.episode import EpisodeKind
+from datasets.journal import Journal
+from datasets.selection import Where
+from datasets.store import StoreError
+from station.review.catalogue import Catalogue
+from station.review.playback import Playback
+from station.review.take import take_of, take_of_partial
+from station.session.folder import SessionFolder
+from tests.station.conftest import Station
+from tests.station.tui.recorded import episode, leave_partial, recorded
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded(tmp_path_factory.mktemp("recorded") / "orange-1").path
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> SessionFolder:
+    shutil.copytree(whole, tmp_path / "orange-1")
+    return SessionFolder.open(tmp_path / "orange-1")
+
+
+def ids(catalogue: Catalogue, where: str = "") -> list[str]:
+    return [item.id for item in catalogue.items(Where.parse(where))]
+
+
+def test_everything_is_listed_newest_first_and_leftovers_with_it(folder: SessionFolder) -> None:
+    found = ids(Catalogue(folder))
+    assert found[0].startswith("online-000003-")
+    assert found[1:] == ["online-000002", "online-000001", "online-000000", "demo-b", "demo-a"]
+
+
+def test_the_sentences_of_export_choose_here_too(folder: SessionFolder) -> None:
+    catalogue = Catalogue(folder)
+    assert ids(catalogue, "failure and date>=yesterday") == ["online-000002"]
+    assert ids(catalogue, "demo and pending") == ["demo-b"]
+    assert ids(catalogue, "void") == []
+
+
+def test_what_another_process_writes_is_seen_after_a_refresh(folder: SessionFolder) -> None:
+    catalogue = Catalogue(folder)
+    assert not catalogue.refresh()
+    Journal(folder.journal, writable=True).append("void", episode="demo-a", by="command")
+    assert catalogue.refresh()
+    assert ids(catalogue, "void") == ["demo-a"]
+
+
+def test_a_take_shows_what_was_committed(folder: SessionFolder) -> None:
+    catalogue = Catalogue(folder)
+    take = catalogue.load(next(item for item in catalogue.items() if item.id == "online-000001"))
+    assert take.frames == 21 and take.images["third"][7, 0, 0, 0] == 70
+    assert [group.title.split(",")[0] for group in take.groups][:4] == [
+        "action",
+        "sent to the arm",
+        "proprioception",
+        "gripper",
+    ]
+    np.testing.assert_allclose(take.time, np.arange(21) / 10, atol=1e-9)
+    assert take.groups[0].names == ("x", "y", "z", "rx", "ry", "rz", "gripper")
+
+
+def test_a_leftover_is_shown_up_to_its_first_unreadable_piece(folder: SessionFolder) -> None:
+    root = leave_partial(folder, "online-000009-x", pieces=3)
+    torn = root / "steps-000005.npz"
+    torn.write_bytes(torn.read_bytes()[:200])
+    take = take_of_partial(root)
+    assert take.frames == 5
+    assert "steps-000005.npz" in take.trouble
+    (root / "steps-000000.npz").write_bytes(b"")
+    with pytest.raises(StoreError, match="can be read"):
+        take_of_partial(root)
+
+
+def test_pruned_files_are_said_to_be_pruned(folder: SessionFolder) -> None:
+    journal = Journal(folder.journal, writable=True)
+    journal.append("void", episode="demo-a", by="command")
+    journal.append("prune", episodes=["demo-a"], by="command", bytes=1)
+    catalogue = Catalogue(folder)
+    item = next(item for item in catalogue.items() if item.id == "demo-a")
+    assert item.verdict == "pruned"
+    with pytest.raises(StoreError, match="pruned"):
+        catalogue.load(item)
+
+
+def test_stamps_that_were_never_taken_are_replaced_by_the_control_rate() -> None:
+    one = episode("demo-x", EpisodeKind.DEMO, 0)
+    one.observation_time[:] = 5.0
+    np.testing.assert_allclose(take_of(one).time, np.arange(21) / 10)
+
+
+def test_playing_follows_uneven_stamps() -> None:
+    play = Playback(np.array([0.0, 0.1, 0.2, 2.0]))
+    play.toggle()
+    assert play.advance(0.25) and play.frame == 2
+    assert not play.advance(1.0)
+    assert play.advance(1.0) and play.at_end and not play.playing
+    play.toggle()
+    assert (play.frame, play.playing) == (0, True)
+
+
+def test_steps_stop_at_both_ends_and_speed_at_its_limits() -> None:
+    play = Playback(np.arange(3) / 10.0)
+    play.step(-5)
+    assert play.frame == 0
+    play.last()
+    assert play.frame == 2
+    for _ in range(20):
+        play.change_speed(1)
+    assert play.speed == 16.0
+    empty = Playback(np.zeros(0))
+    empty.toggle()
+    empty.last()
+    assert (empty.frame, empty.playing, empty.elapsed) == (0, False, 0.0)
+
+
+def test_the_command_lists_what_a_sentence_means(station: Station, folder: SessionFolder) -> None:
+    listed = json.loads(station("review", folder.path, "--where", "failure", "--json").stdout)
+    assert [facts["id"] for facts in listed] == ["online-000002", "online-000001"]
+    assert "demo-b" in station("review", folder.path, "--list").stdout
+    assert station("review", folder.path, "--where", "sucess").exit_code == 2
+
+
+def test_one_episode_is_written_for_the_rerun_viewer(
+    station: Station, folder: SessionFolder, tmp_path: Path
+) -> None:
+    pytest.importorskip("rerun", reason="pip install 'station[rerun]'")
+    out = tmp_path / "one.rrd"
+    written = station("review", folder.path, "--episode", "online-000001", "--rerun", out)
+    assert written.exit_code == 0, written.output
+    assert out.read_bytes()[:3] == b"RRF"
+    data = out.read_bytes()
+    assert b"cameras/third" in data and b"action/gripper" in data
+    missing = station("review", folder.path, "--episode", "online-9", "--rerun", out)
+    assert missing.exit_code == 2
+
+
+def test_without_the_library_the_line_that_brings_it_is_said(
+    station: Station, folder: SessionFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    refused = station("review", folder.path, "--rerun", tmp_path / "x.rrd")
+    assert refused.exit_code == 1
+    assert "pip install" in refused.output
