@@ -7,8 +7,10 @@ each episode and one for its label. The only format that may mix episodes of dif
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import ClassVar
 
+from datasets.durable import Disk
 from datasets.exporters.interface import Exporter, ExportError
 from datasets.exporters.source import Entry, ExportSource
 from datasets.exporters.staging import Workplace, whole
@@ -49,9 +51,17 @@ lines of `journal.jsonl`; `MANIFEST.json` in each folder lists sizes and CRC-32 
         """Write the labels."""
         path = work.payload / "journal.jsonl"
         path.unlink(missing_ok=True)
-        journal = Journal(path, writable=True)
+        journal = Journal(path, writable=True, disk=_WithoutWaiting())
         for entry in source.entries:
             _enter(journal, entry)
+
+
+class _WithoutWaiting(Disk):
+    """An export is synchronised once and as a whole before it gets its name, not line by line."""
+
+    def append(self, path: Path, data: bytes) -> None:
+        with path.open("ab") as file:
+            file.write(data)
 
 
 def _enter(journal: Journal, entry: Entry) -> None:
