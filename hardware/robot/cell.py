@@ -294,7 +294,9 @@ class RobotCell(Cell):
     def _require_fresh_frames(self) -> None:
         for check in self._frames_fresh():
             if not check.ok:
-                self.brake()
+                # who only looks, on the way home or between episodes, does not stop what goes on
+                if self._due:
+                    self.brake()
                 raise StaleFrameError(
                     f"{check.name}: {check.detail}. The arms were braked. {check.remedy}".rstrip()
                 )

@@ -155,10 +155,13 @@ class Team:
 
     def at_home(self) -> bool:
         """Whether all have arrived; sends the next one. Raises CellError, StoppedError when one does not go on."""
-        if self._to_home and self._has_arrived(self._processes[self._to_home[0]]):
-            self._to_home.popleft()
-            if self._to_home:
-                self._send_next_home()
+        if not self._to_home:
+            raise CellError("The way home was interrupted, or not begun. Go on to begin it again.")
+        if not self._has_arrived(self._processes[self._to_home[0]]):
+            return False
+        self._to_home.popleft()
+        if self._to_home:
+            self._send_next_home()
         return not self._to_home
 
     def _await_rest(self) -> None:

@@ -189,6 +189,7 @@ def test_an_episode_is_refused_away_from_home_with_old_frames_and_with_an_unset_
     with pytest.raises(CellError, match=r"Not started\. camera scene"):
         cell.reset_scene({})
     place.wake_cameras()
+    wait_for(lambda: cell.health().frame_age["scene"] < 0.1)
     board[Switch.UNSAFE] = 1.0
     [failed] = [check for check in cell.preflight() if not check.ok]
     assert failed.name == "left collision sensitivity" and "collision_sensitivity" in failed.remedy
@@ -209,3 +210,27 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
             assert max(delays) < 0.03
             left, right = (report.position for report in cell.team.reports)
             assert abs(left[0] - right[0]) < 0.002
+
+
+def test_a_look_that_finds_a_silent_camera_does_not_interrupt_the_way_home(place: Workplace) -> None:
+    cell = place.cell
+    cell.plan(place.plan(10, step=0.02))
+    while cell.advance() is not None:
+        pass
+    cell.begin_homing()
+    place.silence_cameras()
+    wait_for(lambda: cell.health().frame_age["scene"] > 0.3)
+    with pytest.raises(CellError, match="camera scene"):
+        cell.observe()
+    wait_for(cell.advance_homing)
+
+
+def test_a_way_home_that_was_interrupted_is_not_taken_for_an_arrival(place: Workplace) -> None:
+    cell = place.cell
+    cell.plan(place.plan(10, step=0.02))
+    while cell.advance() is not None:
+        pass
+    cell.begin_homing()
+    cell.brake()
+    with pytest.raises(CellError, match="interrupted"):
+        cell.advance_homing()
