@@ -63,7 +63,8 @@ class Reader:
             if not fingerprint:
                 raise self._unreadable(source)
             episode = work.run(answers, self._outlined)
-        except RecordingError as error:
+        except (RecordingError, OSError) as raised:
+            error = raised if isinstance(raised, RecordingError) else _system(raised)
             note = Note(defect=defect_of(error), treatment=Treatment.REFUSED, text=str(error))
             work.facts["defects"] = (*work.facts.get("defects", ()), note)
             return Look(finding=Finding(**about, refused=str(error), **work.facts), outline=work.outline)
@@ -76,7 +77,7 @@ class Reader:
         except RecordingError as error:
             return error
         except OSError as error:
-            return RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+            return _system(error)
         return RefusedError(Defect.UNREADABLE, "it changed while it was read; import it again")
 
     def _keys(self, place: Found) -> list[Source | Finding]:
@@ -87,6 +88,10 @@ class Reader:
         except RecordingError as error:
             return [refusal(place.path, place.format, error)]
         return [Source(path=place.path, format=place.format, key=key) for key in keys]
+
+
+def _system(error: OSError) -> RefusedError:
+    return RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
 
 
 def refusal(

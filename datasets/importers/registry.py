@@ -77,14 +77,25 @@ def _search(path: Path, wanted: list[Format], *, named: bool) -> Iterator[Found]
                 return
         except RecordingError as error:
             damaged = error
+        except OSError as error:
+            damaged = RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
     if damaged is not None:
         yield Found(path=path, format=None, refused=damaged)
     elif path.is_dir():
-        for entry in sorted(path.iterdir()):
-            if not entry.name.startswith("."):
-                yield from _search(entry, wanted, named=False)
+        yield from _inside(path, wanted)
     elif named or path.name.endswith(suffixes(wanted)):
         yield Found(path=path, format=None, refused=_refusal(path, wanted))
+
+
+def _inside(folder: Path, wanted: list[Format]) -> Iterator[Found]:
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        refused = RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+        yield Found(path=folder, format=None, refused=refused)
+        return
+    for entry in entries:
+        yield from _search(entry, wanted, named=False)
 
 
 def suffixes(wanted: Iterable[Format] | None = None) -> tuple[str, ...]:

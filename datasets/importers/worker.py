@@ -34,6 +34,8 @@ MEMORY = 3 * 2**29
 """Bytes of data that a reader may hold: an episode, what it is read from, and the decoders."""
 PATIENCE = 60.0
 """s without a sign of life after which a reader counts as hung."""
+_SLOWEST = 20e6
+"""Bytes per second at which a file that is read whole may come in, on top of that."""
 _BEAT = 0.2
 """s between two signs of life."""
 
@@ -54,7 +56,23 @@ class IsolatedReader:
 
     def find(self, paths: Iterable[Path], forced: str | None = None) -> list[Source | Finding]:
         """See Reader."""
-        return [source for path in paths for source in self._find(path, forced)]
+        found = [source for path in paths for source in self._find(path, forced)]
+        return [source for each in found for source in self._with_more_memory(each)]
+
+    def _with_more_memory(self, source: Source | Finding) -> list[Source | Finding]:
+        """A file that is read whole, and did not fit, is asked once more with the memory that its format names."""
+        too_big = isinstance(source, Finding) and any(n.defect is Defect.TOO_BIG for n in source.defects)
+        if not isinstance(source, Finding) or not too_big or not source.format or source.key:
+            return [source]
+        place = Source(path=source.path, format=source.format)
+        try:
+            extra = self._extra(place)
+            again: list[Source | Finding] = (
+                self._ask("find", [source.path], source.format, extra=extra) if extra else [source]
+            )
+        except RefusedError:
+            return [source]
+        return again
 
     def _find(self, path: Path, forced: str | None) -> list[Source | Finding]:
         """A folder whose listing ends the reader is looked through entry by entry, so that one file spoils no other."""
@@ -107,7 +125,7 @@ class IsolatedReader:
         if self._child is not None and self._child.memory < self._memory + extra:
             self.close()
         if self._child is None:
-            self._child = _Child(self._memory + extra, self._patience)
+            self._child = _Child(self._memory + extra, self._patience + extra / _SLOWEST)
         try:
             return self._child.ask(method, words)
         except RefusedError as error:

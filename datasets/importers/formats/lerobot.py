@@ -59,6 +59,9 @@ class LeRobotFormat(Format):
     name: ClassVar[str] = "lerobot"
     description: ClassVar[str] = "LeRobotDataset v2.1 and v3.0 folders"
 
+    def __init__(self) -> None:
+        self._held: tuple[Path, int, dict[int, _Place]] | None = None
+
     def recognises(self, path: Path) -> bool:
         return (
             path.is_dir()
@@ -67,14 +70,12 @@ class LeRobotFormat(Format):
         )
 
     def keys(self, path: Path) -> Iterator[str]:
-        yield from (str(number) for number in sorted(_places(path)))
+        yield from (str(number) for number in sorted(self._places(path)))
 
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
         features, rate = _info(path)
-        place = _places(path).get(int(key))
-        if place is None:
-            raise RefusedError(Defect.MISSING_MEMBER, f"episode {key} is not in its list of episodes")
+        place = self._place(path, key)
         table = _rows(place)
         columns = _columns(table)
         ticks = table.num_rows
@@ -99,13 +100,24 @@ class LeRobotFormat(Format):
         )
 
     def fingerprint(self, path: Path, key: str) -> str:
-        place = _places(path).get(int(key))
-        if place is None:
-            raise RefusedError(Defect.MISSING_MEMBER, f"episode {key} is not in its list of episodes")
+        place = self._place(path, key)
         columns = _columns(_rows(place))
         return fingerprints.of_arrays(
             self.name, {name: values for name, values in columns.items() if name not in _BOOKKEEPING}
         )
+
+    def _place(self, path: Path, key: str) -> _Place:
+        place = self._places(path).get(int(key))
+        if place is None:
+            raise RefusedError(Defect.MISSING_MEMBER, f"episode {key} is not in its list of episodes")
+        return place
+
+    def _places(self, path: Path) -> dict[int, _Place]:
+        """Every episode; kept, because episodes are asked for one by one."""
+        stamp = (path / "meta" / "info.json").stat().st_mtime_ns
+        if self._held is None or self._held[:2] != (path, stamp):
+            self._held = (path, stamp, _places(path))
+        return self._held[2]
 
 
 def _info(path: Path) -> tuple[dict[str, Any], float]:
@@ -203,7 +215,7 @@ def _rows(place: _Place) -> pa.Table:
             table = opened.read()
         else:
             pieces = []
-            for group in range(opened.num_row_groups):
+            for group in _groups(opened.metadata, place.number):
                 mine = pc.equal(
                     opened.read_row_group(group, columns=["episode_index"])["episode_index"], place.number
                 )
@@ -213,6 +225,16 @@ def _rows(place: _Place) -> pa.Table:
         table.validate(full=True)
     require_size((table.num_rows,), place.table.name)
     return table
+
+
+def _groups(metadata: Any, number: int) -> Iterator[int]:
+    """Row groups that may hold an episode, by the statistics that most writers leave."""
+    names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+    column = names.index("episode_index")
+    for group in range(metadata.num_row_groups):
+        known = metadata.row_group(group).column(column).statistics
+        if known is None or not known.has_min_max or known.min <= number <= known.max:
+            yield group
 
 
 def _columns(table: pa.Table) -> dict[str, Array]:

@@ -108,6 +108,17 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_a_pickle_that_needs_more_memory_than_others_may_have_gets_it(tmp_path: Path) -> None:
+    path = tmp_path / "large.pkl"
+    ballast = np.zeros(2**29, np.uint8)
+    row = {"observations": {"state": np.zeros(3), "ballast": ballast}, "actions": np.zeros(7), "dones": True}
+    path.write_bytes(pickle.dumps([row]))
+    reader = IsolatedReader(memory=2**28, patience=30)
+    (source,) = reader.find([path])
+    assert getattr(source, "refused", None) is None
+    reader.close()
+
+
 class Evil:
     """What a pickle from a stranger may hold."""
 
