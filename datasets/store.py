@@ -7,11 +7,13 @@ session's journal. Readers need no lock; a writer works under the session's `dat
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import re
 import shutil
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from datasets.zarr_codec import ChunkRecord
 __all__ = ["ChunkRecord", "DiskFullError", "EpisodeStore", "StoreError", "StoreReport", "unjournaled"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SWEPT = 256
+"""Newest episodes that an opening for writing looks at: only what was written last can be hurt by a crash, and what
+happens to older ones is found when they are read and by `EpisodeStore.verify`."""
 _READ_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 
 
@@ -65,8 +70,13 @@ class StoreReport:
 class EpisodeStore:
     """A folder of episodes."""
 
-    def __init__(self, root: Path, *, writable: bool = False, disk: Disk | None = None) -> None:
-        """Open the store; a writer creates it, removes unfinished folders and quarantines damaged ones (by size).
+    def __init__(
+        self, root: Path, *, writable: bool = False, disk: Disk | None = None, sweep: bool = True
+    ) -> None:
+        """Open the store; a writer creates it, removes unfinished folders and quarantines damaged ones.
+
+        Of committed episodes the `SWEPT` newest are looked at, by size, so that opening costs the same for ten and
+        for ten thousand; `sweep=False` leaves that to the caller.
 
         Raises:
             StoreError: opened for reading and there is no store.
@@ -82,7 +92,8 @@ class EpisodeStore:
         self._quarantine = root / "quarantine"
         if writable:
             self._make_folders()
-            self._sweep()
+            if sweep:
+                self._sweep()
         elif not self._episodes.is_dir():
             raise StoreError(f"There is no episode store in {root}. Check the path of the session.")
 
@@ -120,9 +131,7 @@ class EpisodeStore:
         """Everything but the arrays. Raises StoreError."""
         self._folder(episode)
         try:
-            data = (self._episodes / episode / "zarr.json").read_bytes()
-            if self._manifest(episode).files["zarr.json"] != (len(data), zlib.crc32(data)):
-                raise ValueError("the header's checksum is wrong")
+            data = self._checked(episode, "zarr.json", self._manifest(episode))
             return EpisodeHeader.from_json(json.loads(data)["attributes"]["header"])
         except _READ_ERRORS as error:
             raise self._unreadable(episode, error) from error
@@ -146,17 +155,20 @@ class EpisodeStore:
             raise self._unreadable(episode, error) from error
 
     def chunks(self, episode: str) -> ChunkRecord:
-        """Decisions and features without images; a few milliseconds. Raises StoreError."""
-        folder = self._folder(episode)
-        self._require_whole(episode)
+        """Decisions and features without images; about a millisecond. Raises StoreError."""
+        self._folder(episode)
         try:
-            return zarr_codec.decode_chunks(folder)
+            manifest = self._manifest(episode)
+            return zarr_codec.decode_chunks(lambda name: self._checked(episode, name, manifest))
         except _READ_ERRORS as error:
             raise self._unreadable(episode, error) from error
 
-    def verify(self, *, full: bool = True) -> StoreReport:
-        """Look at every file of every episode; `full` compares contents as well as sizes. Changes nothing."""
-        ids = self.ids()
+    def verify(self, *, full: bool = True, only: Sequence[str] | None = None) -> StoreReport:
+        """Look at every file of every episode (or of `only` these); `full` compares contents as well as sizes.
+
+        Changes nothing.
+        """
+        ids = self.ids() if only is None else list(only)
         faults = tuple(fault for name in ids for fault in inspect_folder(self._episodes / name, full=full))
         damaged = {fault.episode for fault in faults}
         return StoreReport(
@@ -192,10 +204,15 @@ class EpisodeStore:
     def _sweep(self) -> None:
         for leftover in self._tmp.iterdir():
             shutil.rmtree(leftover)
-        report = self.verify(full=False)
+        report = self.verify(full=False, only=self._newest(SWEPT))
         for name in report.damaged:
             self.quarantine(name, report.reason(name))
         self.swept = report.faults
+
+    def _newest(self, count: int) -> list[str]:
+        found = [entry for entry in os.scandir(self._episodes) if entry.is_dir()]
+        newest = heapq.nlargest(count, found, key=lambda entry: entry.stat().st_mtime_ns)
+        return sorted(entry.name for entry in newest)
 
     def _check_commit(self, name: str) -> None:
         if not self.writable:
@@ -227,6 +244,13 @@ class EpisodeStore:
 
     def _manifest(self, episode: str) -> Manifest:
         return Manifest.from_bytes((self._episodes / episode / MANIFEST).read_bytes())
+
+    def _checked(self, episode: str, name: str, manifest: Manifest) -> bytes:
+        """A file's bytes as they were committed, or an error."""
+        data = (self._episodes / episode / name).read_bytes()
+        if manifest.files[name] != (len(data), zlib.crc32(data)):
+            raise ValueError(f"the checksum of {name} is wrong")
+        return data
 
     def _require_whole(self, episode: str) -> None:
         """Sizes only: zarr would read a missing chunk as zeros."""

@@ -26,7 +26,7 @@ _COLOURS = {
 }
 
 
-class EpisodeList(ScrollView, can_focus=True):
+class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
     """Recordings, newest first, with a cursor."""
 
     DEFAULT_CSS = """
