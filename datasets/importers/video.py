@@ -85,6 +85,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if not container.streams.video:
                 raise RefusedError(Defect.PICTURE, f"{path.name} holds no video")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise RefusedError(Defect.PICTURE, f"{path.name} is coded in a way that is not known here")
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.error.FFmpegError, OSError, ValueError, OverflowError, ZeroDivisionError) as error:
