@@ -36,8 +36,8 @@ from hardware.robot.requests import (
 from hardware.settings import ArmSettings
 from hardware.wire import ORDER_SIZE, REPORT_SIZE, Order, Report
 
-_SILENT_AFTER = 0.25
-"""s without a report after which a controller counts as hung; a parked one reports every 0.05 s."""
+_SILENT_AFTER = 0.5
+"""s without a report after which a controller counts as hung: longer than a driver waits for a lost line."""
 _STARTING = 10.0  # s that an interpreter gets to come up
 _CONNECTING = 30.0  # s, with a gripper that has to activate
 _ANSWERING = 8.0  # s; a recovery takes some
@@ -178,8 +178,9 @@ class ControllerProcess:
         """Raises ArmError when the process is gone or hangs."""
         if self.pid is None:
             raise ArmError(self._gone())
-        if not self.alive:
-            raise ArmError(f"{self.name}: its controller has been silent for {self.silence:.1f} s. {_REMEDY}")
+        silence = self.silence
+        if silence > _SILENT_AFTER and not self.alive:
+            raise ArmError(f"{self.name}: its controller has been silent for {silence:.1f} s. {_REMEDY}")
 
     @property
     def alive(self) -> bool:
