@@ -1,16 +1,17 @@
 """Is a session's memory sound? One look at its stores and its journal, and at whether they agree.
 
-Looking changes nothing; `set_aside` moves damaged episodes to quarantine and is the only thing here that writes.
+Looking changes nothing; `set_aside` moves damaged episodes to quarantine, and `renounce` says in the journal that the
+session goes on without them. Nothing here deletes. Policies and checkpoints are looked at by those who write them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.journal import Journal, JournalError
+from datasets.journal import VOID, Journal, JournalError
 from datasets.store import EpisodeStore, StoreReport, unjournaled
 
 
@@ -42,7 +43,11 @@ class SessionReport:
     unjournaled: tuple[str, ...] = ()
     """Committed, but the journal does not know them; a session adopts them when it is next opened."""
     absent: tuple[str, ...] = ()
-    """In the journal, but in no store: damaged and quarantined, or removed by hand."""
+    """In the journal, but in no store, and no line says that the session goes on without them."""
+    lost: tuple[str, ...] = ()
+    """In no store any more, and void: their files are in quarantine. Their lines are all that counts of them."""
+    pruned: int = 0
+    """Void episodes whose files an operator had deleted; no loss."""
 
     @property
     def ok(self) -> bool:
@@ -64,6 +69,8 @@ class SessionReport:
             },
             "unjournaled": list(self.unjournaled),
             "absent": list(self.absent),
+            "lost": list(self.lost),
+            "pruned": self.pruned,
         }
 
 
@@ -76,6 +83,7 @@ def verify(stores: Sequence[EpisodeStore], journal: Path, *, full: bool = True) 
         return SessionReport(stores=reports, journal=JournalReport(path=journal, error=str(error)))
     ledger = reader.ledger()
     present = {name for store in stores for name in store.ids()}
+    gone = [status for name, status in ledger.episodes.items() if name not in present]
     return SessionReport(
         stores=reports,
         journal=JournalReport(
@@ -86,7 +94,9 @@ def verify(stores: Sequence[EpisodeStore], journal: Path, *, full: bool = True) 
             error=None if journal.exists() else "there is no journal",
         ),
         unjournaled=tuple(name for store in stores for name in unjournaled(store, ledger)),
-        absent=tuple(name for name in ledger.episodes if name not in present),
+        absent=tuple(status.id for status in gone if not status.void),
+        lost=tuple(status.id for status in gone if status.void and not status.pruned),
+        pruned=sum(status.pruned for status in gone),
     )
 
 
@@ -97,6 +107,21 @@ def set_aside(store: EpisodeStore, report: StoreReport) -> list[Path]:
         StoreError: the store was opened for reading.
     """
     return [store.quarantine(name, report.reason(name)) for name in report.damaged]
+
+
+def renounce(journal: Journal, lost: Mapping[str, str]) -> list[str]:
+    """Void episodes that cannot be read any more (id -> why), so that counts, training and replay go on without them.
+
+    Returns the ids that a line was written for: those that the journal knows and that were not void already.
+
+    Raises:
+        JournalError: opened for reading. DiskFullError.
+    """
+    known = journal.ledger().episodes
+    names = [name for name in lost if name in known and not known[name].void]
+    for name in names:
+        journal.append(VOID, episode=name, by="system", reason=f"damaged and in quarantine: {lost[name]}")
+    return names
 
 
 def _store_json(report: StoreReport) -> dict[str, Any]:

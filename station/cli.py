@@ -14,7 +14,18 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from station.commands import bench, data, importing, judging, learning, live, machine, making, reviewing
+from station.commands import (
+    bench,
+    data,
+    importing,
+    judging,
+    learning,
+    live,
+    machine,
+    making,
+    reviewing,
+    verifying,
+)
 from station.errors import ExitCode, Refusal, refusal
 from station.tether import leave_with_parent
 
@@ -81,7 +92,7 @@ app.command("eval", rich_help_panel=_WORK)(learning.evaluate)
 app.command("status", rich_help_panel=_WORK)(judging.status)
 app.command("label", rich_help_panel=_WORK)(judging.label)
 app.command("review", rich_help_panel=_DATA)(reviewing.review)
-app.command("verify", rich_help_panel=_DATA)(data.verify)
+app.command("verify", rich_help_panel=_DATA)(verifying.verify)
 app.command("export", rich_help_panel=_DATA)(data.export)
 app.command("home", hidden=True)(live.home)
 app.command("serve", rich_help_panel=_MACHINE)(live.serve)

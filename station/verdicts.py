@@ -32,6 +32,8 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -
     if verdict not in VERDICTS:
         raise UsageError(f"'{verdict}' is no verdict. Choose one of {', '.join(VERDICTS)}.")
     _require(folder, Journal(folder.journal).ledger().episodes.get(episode), episode)
+    if verdict == "restore":
+        _require_files(folder, episode)
     with engine(folder) as client:
         if client is None:
             _write(folder, episode, verdict, source)
@@ -68,6 +70,14 @@ def _require(folder: SessionFolder, status: EpisodeStatus | None, episode: str) 
         )
     if status.pruned:
         raise UsageError(f"The files of {episode} were pruned; it stays void.")
+
+
+def _require_files(folder: SessionFolder, episode: str) -> None:
+    places = (store / "episodes" / episode for store in (folder.demos, folder.episodes))
+    if not any(place.is_dir() for place in places):
+        raise UsageError(
+            f"The files of {episode} are in no store of {folder.path} (damaged ones lie in quarantine): it stays void."
+        )
 
 
 def _write(folder: SessionFolder, episode: str, verdict: str, source: Source) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from datasets.journal import Journal
+from datasets.manifest import describe
 from datasets.store import EpisodeStore
+from datasets.verify import renounce
 from hardware.cell import ClockSpeed
 from station.session.autopilot import Autopilot
 from station.session.checkpoint import Checkpoints
@@ -47,6 +49,7 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
     journal = Journal(folder.journal, writable=True)
     store = EpisodeStore(folder.episodes, writable=True)
     said = [*_damage(journal, store)]
+    renounce(journal, {fault.episode: describe([fault]) for fault in store.swept})
     journal.append(
         "session",
         schema=SCHEMA,

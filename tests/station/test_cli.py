@@ -147,10 +147,14 @@ def test_verify_finds_damage_and_sets_it_aside(station: Station, session: Sessio
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(bytes(data))
+    looked = station("verify", session.path, "--look-only", "--json")
+    assert (looked.exit_code, json.loads(looked.stdout)["moved"]) == (1, [])
     report = station("verify", session.path, "--json")
     assert report.exit_code == 1
     assert name in report.stdout
-    assert station("verify", session.path, "--set-aside").exit_code == 1
+    again = station("verify", session.path)
+    assert again.exit_code == 0
+    assert f"Lost: 1 episodes ({name})" in again.stdout
     assert not (session.demos / "episodes" / name).exists()
     assert list((session.demos / "quarantine").iterdir())
 

@@ -1,0 +1,157 @@
+"""``station verify``: is everything of a session still what was written?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from station import sessions
+from station.commands.options import JsonOption, SessionArgument
+from station.errors import ExitCode
+
+if TYPE_CHECKING:
+    from datasets.store import EpisodeStore
+    from datasets.verify import SessionReport
+    from station.session.folder import SessionFolder
+    from station.soundness import FileFault
+
+
+def verify(
+    session: SessionArgument,
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Sizes only, and neither policy nor checkpoints.")
+    ] = False,
+    look_only: Annotated[bool, typer.Option("--look-only", help="Move nothing, whatever is found.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every episode, checkpoint and journal line; move what is broken to quarantine. Nothing is deleted.
+
+    Exit code 1 when something is damaged. While an engine works on the session, it only looks.
+    """
+    from datasets import verify as verification
+    from datasets.lock import LockedError, WriterLock
+    from station.session.folder import SessionFolder
+
+    folder = SessionFolder.open(sessions.find(session))
+    with ExitStack() as held:
+        busy = ""
+        if not look_only:
+            try:
+                held.enter_context(WriterLock(folder.lock))
+            except LockedError as error:
+                busy = str(error)
+        report = verification.verify(stores(folder), folder.journal, full=not quick)
+        files = [] if quick else _inspect(folder)
+        moved = [] if look_only or busy else _quarantine(folder, report, files)
+    if as_json:
+        typer.echo(json.dumps(_facts(report, files, moved)))
+    else:
+        for line in (*_sentences(report), *_of_files(files), *_verdict(report, files, moved, busy)):
+            typer.echo(line)
+    if not (report.ok and not files) and not _is_new(folder):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def stores(folder: SessionFolder) -> list[EpisodeStore]:
+    """Those that are there already."""
+    from datasets.store import EpisodeStore
+
+    roots = (folder.demos, folder.episodes)
+    return [EpisodeStore(root) for root in roots if (root / "episodes").is_dir()]
+
+
+def _inspect(folder: SessionFolder) -> list[FileFault]:
+    from datasets.journal import Journal, JournalError, Ledger
+
+    if not any(folder.base.glob("*")) and not any(folder.steering.glob("*")):
+        return []
+    from station import soundness
+
+    try:
+        ledger = Journal(folder.journal).ledger()
+    except JournalError:
+        ledger = Ledger()
+    return soundness.inspect(folder, ledger)
+
+
+def _is_new(folder: SessionFolder) -> bool:
+    """Nothing was ever written into it."""
+    return not folder.journal.exists() and not any(store.ids() for store in stores(folder))
+
+
+def _quarantine(folder: SessionFolder, report: SessionReport, files: list[FileFault]) -> list[str]:
+    """Under the lock: what is broken moves, and the journal says that the session goes on without it."""
+    from datasets.journal import Journal
+    from datasets.store import EpisodeStore
+    from datasets.verify import renounce, set_aside
+
+    moved = []
+    for store in report.stores:
+        if store.damaged:
+            moved += [
+                str(path) for path in set_aside(EpisodeStore(store.root, writable=True, sweep=False), store)
+            ]
+    journal = report.journal
+    if journal.error is None and (moved or report.absent or journal.torn_bytes):
+        writer = Journal(folder.journal, writable=True)
+        reasons = {name: store.reason(name) for store in report.stores for name in store.damaged}
+        renounce(writer, {**dict.fromkeys(report.absent, "its files are gone"), **reasons})
+        moved += [str(writer.torn)] if writer.torn is not None else []
+    if files:
+        from station import soundness
+
+        places = [soundness.quarantine(folder, fault) for fault in files]
+        moved += [str(place) for place in places if place is not None]
+    return moved
+
+
+def _facts(report: SessionReport, files: list[FileFault], moved: list[str]) -> dict[str, Any]:
+    shown = [{"file": str(fault.path), "detail": fault.detail, "loss": fault.loss} for fault in files]
+    return {**report.to_json(), "ok": report.ok and not files, "files": shown, "moved": moved}
+
+
+def _sentences(report: SessionReport) -> Iterator[str]:
+    for store in report.stores:
+        yield f"{store.root}: {len(store.sound)} episodes sound, {len(store.damaged)} damaged."
+        yield from (
+            f"  {fault.episode} {fault.file}: {fault.damage} {fault.detail}" for fault in store.faults
+        )
+        if store.quarantined:
+            yield f"  in quarantine: {', '.join(store.quarantined)}"
+    journal = report.journal
+    yield f"{journal.path}: {journal.error or f'{journal.lines} lines, sound'}"
+    if journal.torn_bytes:
+        yield f"  an unfinished last line of {journal.torn_bytes} bytes; a writer keeps it beside and cuts it off."
+    for seq in journal.orphans:
+        yield f"  line {seq} judges an episode that no line before it has entered."
+    for name in report.absent:
+        yield f"  {name} is in the journal, but in no store."
+    for name in report.unjournaled:
+        yield f"  {name} is committed, but not yet in the journal; the next start enters it."
+    if report.pruned:
+        yield f"  {report.pruned} void episodes were pruned; no loss."
+
+
+def _of_files(files: list[FileFault]) -> Iterator[str]:
+    for fault in files:
+        yield f"{fault.path}: {fault.detail}"
+        yield f"  lost: {fault.loss}"
+
+
+def _verdict(report: SessionReport, files: list[FileFault], moved: list[str], busy: str) -> Iterator[str]:
+    found = [*report.absent, *(name for store in report.stores for name in store.damaged)]
+    yield from (f"Moved to {place}." for place in moved)
+    if (found or files) and not moved:
+        yield f"Nothing was moved: {busy or '--look-only was given.'}"
+    if report.journal.torn_bytes:
+        yield "Lost: what the unfinished line said. No command had reported it as done."
+    if found or report.lost:
+        names = ", ".join([*report.lost, *found])
+        yield f"Lost: {len(report.lost) + len(found)} episodes ({names}). The session goes on without them, as void."
+    elif report.ok and not files and not report.journal.torn_bytes:
+        yield "Nothing is lost."

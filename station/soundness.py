@@ -1,0 +1,100 @@
+"""Can the policy and the checkpoints of a session still be read? Every file's digest is compared.
+
+Episodes and journal are `datasets.verify`'s. What is broken is moved to the session's ``quarantine/``, never deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.durable import Disk, full_disk_named
+from datasets.journal import Ledger
+from policy import weights
+from policy.base import POLICY_FILE, BasePolicy, PolicyFileError
+from station.session.checkpoint import BEST, NEWEST, PREVIOUS, CheckpointError, Checkpoints
+from station.session.folder import SessionFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFault:
+    """A file that is broken or gone."""
+
+    path: Path
+    detail: str
+    loss: str
+    """What is lost with it, and what to do."""
+
+
+def inspect(folder: SessionFolder, ledger: Ledger) -> list[FileFault]:
+    """Everything below ``base/`` and ``steering/`` that cannot be used although it should; changes nothing."""
+    return [*_base(folder, ledger), *_steering(folder, ledger)]
+
+
+def quarantine(folder: SessionFolder, fault: FileFault) -> Path | None:
+    """Move the file out of the way, with a note why; None when there is no file. The caller holds the lock.
+
+    Raises:
+        DiskFullError: the note did not fit; the file has been moved.
+    """
+    if not fault.path.exists():
+        return None
+    place = folder.path / "quarantine"
+    place.mkdir(exist_ok=True)
+    number = 0
+    while (target := place / f"{fault.path.parent.name}-{fault.path.name}-{number}").exists():
+        number += 1
+    fault.path.rename(target)
+    disk = Disk()
+    disk.sync(fault.path.parent)
+    disk.sync(place)
+    with full_disk_named("the reason of a quarantine", place):
+        disk.write(target.with_name(f"{target.name}.reason.txt"), f"{fault.detail}\n".encode())
+    return target
+
+
+def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
+    online = any(status.kind != "demo" for status in ledger.episodes.values())
+    loss = (
+        "the base policy: restore it from a copy, for the online episodes hold its features"
+        if online
+        else "the base policy: 'station train' trains it again from the demonstrations"
+    )
+    found = False
+    for path in sorted(folder.base.glob("*.safetensors")):
+        try:
+            weights.read(path)
+        except weights.WeightsError as error:
+            # training replaces its states; one that went away meanwhile is no damage
+            if path.exists():
+                state = path in weights.numbered(folder.base)
+                found = found or not state
+                yield FileFault(
+                    path=path,
+                    detail=str(error),
+                    loss="nothing: training goes on from the state before" if state else loss,
+                )
+    policy = folder.base / POLICY_FILE
+    if not found and (policy.exists() or ledger.lines.get("training")):
+        try:
+            BasePolicy.load(folder.base)
+        except PolicyFileError as error:
+            yield FileFault(path=policy, detail=str(error), loss=loss)
+
+
+def _steering(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
+    checkpoints = Checkpoints(folder.steering)
+    losses = {
+        NEWEST: "nothing: the one before is used, and what it lacks is learnt again",
+        PREVIOUS: "nothing, as long as the newest is sound",
+        BEST: "the best policy so far; the newest is untouched",
+    }
+    for name, loss in losses.items():
+        try:
+            checkpoints.load(name)
+        except FileNotFoundError:
+            if name == NEWEST and ledger.lines.get("checkpoint"):
+                yield FileFault(path=checkpoints.path(name), detail="it is missing", loss=loss)
+        except CheckpointError as error:
+            yield FileFault(path=checkpoints.path(name), detail=str(error), loss=loss)
