@@ -37,10 +37,13 @@ def wilson(successes: int, n: int) -> Rate:
 
 def count(folder: SessionFolder) -> Counts:
     """The counts of a session. Raises JournalError."""
-    if not folder.journal.exists():
-        return Counts()
+    return count_in(folder, Journal(folder.journal).ledger())
+
+
+def count_in(folder: SessionFolder, ledger: Ledger) -> Counts:
+    """The same for a journal that has been read already."""
     window = folder.tables.get("session", {}).get("rolling_window", 50)
-    return tally(Journal(folder.journal).ledger(), rolling_window=int(window))
+    return tally(ledger, rolling_window=int(window))
 
 
 def tally(ledger: Ledger, *, rolling_window: int) -> Counts:

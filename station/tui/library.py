@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from datasets.journal import Journal, JournalError
 from station.session.folder import SessionError, SessionFolder
 from station.session.link import running_pid
 from station.session.snapshot import Counts
-from station.session.status import count, resting_state
+from station.session.status import count_in, resting_state
 from station.tui.wording import rate_words
 
 
@@ -50,33 +50,43 @@ _STATES: dict[str, Progress] = {
 }
 
 
-def cards(sessions: Path) -> list[Card]:
-    """Every session in the folder, the one that was changed last first."""
-    found = [path.parent for path in sessions.glob("*/session.toml")]
-    return [card(path) for path in sorted(found, key=_changed, reverse=True)]
+class Library:
+    """The sessions of a folder; a journal that has not changed since is not read again."""
+
+    def __init__(self, sessions: Path) -> None:
+        """`sessions` is the folder that is searched."""
+        self._sessions = sessions
+        self._read: dict[Path, tuple[object, Card]] = {}
+
+    def cards(self) -> list[Card]:
+        """Every session in the folder, the one that was changed last first."""
+        found = [path.parent for path in self._sessions.glob("*/session.toml")]
+        return [self._card(path) for path in sorted(found, key=_changed, reverse=True)]
+
+    def _card(self, path: Path) -> Card:
+        stamp = _stamp(path)
+        before = self._read.get(path)
+        if before is None or before[0] != stamp:
+            self._read[path] = (stamp, card(path))
+        known = self._read[path][1]
+        return replace(known, running=known.progress is not Progress.UNREADABLE and _running(path))
 
 
 def card(path: Path) -> Card:
     """One session."""
     try:
         folder = SessionFolder.open(path)
+        ledger = Journal(folder.journal).ledger()
         return Card(
             path=path,
             name=folder.name,
             task=folder.task_name,
-            progress=progress(folder),
-            counts=count(folder),
-            running=_running(folder),
+            progress=_STATES[resting_state(ledger)],
+            counts=count_in(folder, ledger),
+            running=_running(path),
         )
     except (SessionError, JournalError, OSError) as error:
         return Card(path=path, name=path.name, progress=Progress.UNREADABLE, trouble=str(error))
-
-
-def progress(folder: SessionFolder) -> Progress:
-    """How far the session has come, from its journal. Raises JournalError."""
-    if not folder.journal.exists():
-        return Progress.EMPTY
-    return _STATES[resting_state(Journal(folder.journal).ledger())]
 
 
 def next_step(one: Card) -> str:
@@ -102,11 +112,19 @@ def next_step(one: Card) -> str:
     return said
 
 
-def _running(folder: SessionFolder) -> bool:
-    pid = running_pid(folder)
+def _running(path: Path) -> bool:
+    pid = running_pid(SessionFolder.open(path))
     return pid is not None and psutil.pid_exists(pid)
 
 
+def _files(path: Path) -> list[Path]:
+    return [file for file in (path / "journal.jsonl", path / "session.toml") if file.exists()]
+
+
 def _changed(path: Path) -> float:
-    files = [path / "journal.jsonl", path / "session.toml"]
-    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+    return max((file.stat().st_mtime for file in _files(path)), default=0.0)
+
+
+def _stamp(path: Path) -> object:
+    """Changes when journal or task do."""
+    return [(found.st_ino, found.st_size, found.st_mtime_ns) for found in map(Path.stat, _files(path))]

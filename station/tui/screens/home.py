@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import DataTable, Footer, Static
 
 from station.session.snapshot import Rate
-from station.tui.library import Card, Progress, cards, next_step
+from station.tui.library import Card, Library, Progress, next_step
 from station.tui.screens.base import StationScreen
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.strip import outcome_strip
@@ -66,6 +66,7 @@ class HomeScreen(StationScreen):
         super().__init__()
         self._sessions = sessions
         self._doors = doors
+        self._library = Library(sessions)
         self._cards: Sequence[Card] = ()
 
     def compose(self) -> ComposeResult:
@@ -90,7 +91,7 @@ class HomeScreen(StationScreen):
     @work(thread=True, exclusive=True, group="look")
     def action_look(self) -> None:
         """Count anew."""
-        found = cards(self._sessions)
+        found = self._library.cards()
         self.app.call_from_thread(self._show, found)
 
     def _show(self, found: Sequence[Card]) -> None:

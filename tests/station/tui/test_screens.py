@@ -18,7 +18,7 @@ from datasets.settings import Settings
 from station.session.folder import SessionFolder
 from station.tui.app import StationApp
 from station.tui.keymap import default_keymap
-from station.tui.library import Progress, card, cards, next_step
+from station.tui.library import Library, Progress, card, next_step
 from station.tui.screens import importing
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.home import HomeScreen
@@ -139,9 +139,22 @@ def test_a_session_that_cannot_be_read_says_why_and_hides_no_other(tmp_path: Pat
     made(tmp_path, "good")
     broken = made(tmp_path, "broken").path / "session.toml"
     broken.write_text("[station\n")
-    found = {one.name: one for one in cards(tmp_path)}
+    found = {one.name: one for one in Library(tmp_path).cards()}
     assert found["good"].progress is Progress.EMPTY
     assert "session.toml is damaged" in next_step(found["broken"])
+
+
+def test_a_journal_is_read_again_only_once_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = demonstrated(tmp_path, "orange-1")
+    library = Library(tmp_path)
+    assert library.cards()[0].counts.demos == 1
+    with monkeypatch.context() as blind:
+        blind.setattr("station.tui.library.Journal", None)
+        assert library.cards()[0].counts.demos == 1
+    Journal(folder.journal, writable=True).append("void", episode="demo-1", by="command")
+    assert library.cards()[0].counts.demos == 0
 
 
 async def test_the_home_screen_lists_sessions_and_the_next_step(open_app: Open, tmp_path: Path) -> None:
