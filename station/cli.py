@@ -23,6 +23,7 @@ from station.commands import (
     live,
     machine,
     making,
+    pruning,
     reviewing,
     verifying,
 )
@@ -93,6 +94,7 @@ app.command("status", rich_help_panel=_WORK)(judging.status)
 app.command("label", rich_help_panel=_WORK)(judging.label)
 app.command("review", rich_help_panel=_DATA)(reviewing.review)
 app.command("verify", rich_help_panel=_DATA)(verifying.verify)
+app.command("prune", rich_help_panel=_DATA)(pruning.prune)
 app.command("export", rich_help_panel=_DATA)(data.export)
 app.command("home", hidden=True)(live.home)
 app.command("serve", rich_help_panel=_MACHINE)(live.serve)

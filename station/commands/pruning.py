@@ -1,0 +1,82 @@
+"""``station prune``: the one command that deletes, and only what it has named and an operator has confirmed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from station import sessions
+from station.commands.options import JsonOption, SessionArgument
+
+if TYPE_CHECKING:
+    from station.pruning import Piece, Plan
+
+_DAY = 86400.0
+
+
+def prune(
+    session: SessionArgument,
+    *,
+    older_than: Annotated[
+        float, typer.Option("--older-than", min=0.0, help="Only what was voided or left so many days ago.")
+    ] = 30.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the files of void episodes, leftovers and old quarantine, once confirmed. Labels and lines stay.
+
+    With --json nothing is deleted unless --yes stands there too.
+    """
+    from datasets.lock import WriterLock
+    from station import pruning
+    from station.session.folder import SessionFolder
+
+    folder = SessionFolder.open(sessions.find(session))
+    wanted = pruning.plan(folder, before=time.time() - older_than * _DAY)
+    asked = yes or as_json
+    if not as_json:
+        for line in _sentences(wanted, older_than):
+            typer.echo(line)
+    if dry_run or not wanted.pieces or (as_json and not yes):
+        gone = None
+    else:
+        if not asked:
+            typer.confirm("Delete this for good?", abort=True)
+        with WriterLock(folder.lock):
+            gone = pruning.carry_out(folder, wanted)
+    if as_json:
+        typer.echo(json.dumps({"deleted": gone is not None, **(gone or wanted).to_json()}))
+    elif gone is not None:
+        typer.echo(
+            f"Deleted {len(gone.pieces)} of them, {_megabytes(gone.size)}. The journal keeps their lines."
+        )
+
+
+def _sentences(plan: Plan, days: float) -> Iterator[str]:
+    groups: dict[str, tuple[Piece, ...]] = {
+        "void episodes": plan.void,
+        "leftovers of episodes that were cut off": plan.partial,
+        "files in quarantine": plan.quarantined,
+    }
+    for what, pieces in groups.items():
+        if pieces:
+            yield f"{len(pieces)} {what}, {_megabytes(sum(piece.size for piece in pieces))}:"
+            yield from (f"  {piece.path}" for piece in pieces)
+    if plan.needed:
+        yield (
+            f"{len(plan.needed)} void episodes stay until the learner has made three more update blocks "
+            "without them."
+        )
+    if not plan.pieces:
+        yield f"Nothing was voided, left over or quarantined more than {days:g} days ago."
+    else:
+        yield f"This would free {_megabytes(plan.size)}."
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,148 @@
+"""Nothing is deleted but what was named and confirmed, and the journal says what went."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from datasets.journal import Journal
+from datasets.lock import WriterLock
+from datasets.store import EpisodeStore
+from station import pruning
+from station.cli import app
+from station.session.events import Source
+from station.session.folder import SessionFolder
+from station.session.resume import state_of
+from station.session.state import Rules
+from station.session.status import count
+from station.verdicts import give
+from tests.station.conftest import Station
+from tests.station.tui.recorded import recorded
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """demo-b and online-000001 are void."""
+    folder = recorded(tmp_path_factory.mktemp("recorded") / "orange-1")
+    for name in ("demo-b", "online-000001"):
+        give(folder, name, "void", source=Source.COMMAND)
+    return folder.path
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> SessionFolder:
+    shutil.copytree(whole, tmp_path / "orange-1")
+    return SessionFolder.open(tmp_path / "orange-1")
+
+
+def files(folder: SessionFolder) -> dict[Path, bytes]:
+    return {
+        path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file() and path.name != "lock"
+    }
+
+
+def names(folder: SessionFolder) -> list[str]:
+    return [*EpisodeStore(folder.demos).ids(), *EpisodeStore(folder.episodes).ids()]
+
+
+def test_a_dry_run_says_what_would_go_and_deletes_nothing(station: Station, folder: SessionFolder) -> None:
+    before = files(folder)
+    said = station("prune", folder.path, "--older-than", 0, "--dry-run")
+    assert said.exit_code == 0
+    for name in ("demo-b", "online-000001", "online-000003-20261120T120000"):
+        assert name in said.stdout
+    assert "online-000000" not in said.stdout
+    assert files(folder) == before
+
+
+def test_a_no_deletes_nothing_and_a_yes_what_was_named(folder: SessionFolder) -> None:
+    before = files(folder)
+    words = ["prune", str(folder.path), "--older-than", "0"]
+    assert CliRunner().invoke(app, words, input="n\n").exit_code == 1
+    assert files(folder) == before
+    assert CliRunner().invoke(app, words, input="y\n").exit_code == 0
+    assert names(folder) == ["demo-a", "online-000000", "online-000002"]
+    assert not any(folder.partial.iterdir())
+
+
+def test_counts_and_labels_stay_and_the_journal_names_what_went(
+    station: Station, folder: SessionFolder
+) -> None:
+    before, lines = count(folder), folder.journal.read_bytes()
+    done = json.loads(station("prune", folder.path, "--older-than", 0, "--yes", "--json").stdout)
+    assert done["deleted"] and done["bytes"] > 0
+    assert count(folder) == before
+    assert folder.journal.read_bytes().startswith(lines)
+    ledger = Journal(folder.journal).ledger()
+    (line,) = ledger.lines["prune"]
+    assert line.fields["episodes"] == ["demo-b", "online-000001"]
+    assert line.fields["bytes"] == done["bytes"]
+    assert ledger.episodes["online-000001"].outcome == "failure"
+    assert "2 void episodes were pruned; no loss" in station("verify", folder.path).stdout
+
+
+def test_what_was_pruned_cannot_be_restored_by_command_or_engine(
+    station: Station, folder: SessionFolder
+) -> None:
+    station("prune", folder.path, "--older-than", 0, "--yes")
+    assert "pruned" in station("label", folder.path, "online-000001", "restore").output
+    state = state_of(Journal(folder.journal).ledger(), Rules(), blocks_done=0, policy_version=0, now=0.0)
+    assert "online-000001" not in state.verdicts
+    assert state.next_online == 3
+
+
+def test_what_is_young_stays(station: Station, folder: SessionFolder) -> None:
+    leftover = next(folder.partial.iterdir())
+    for path in leftover.iterdir():
+        os.utime(path, (time.time() - 40 * 86400,) * 2)
+    assert json.loads(station("prune", folder.path, "--yes", "--json").stdout)["void"] == []
+    assert not leftover.exists()
+    assert len(names(folder)) == 5
+
+
+def test_what_a_resumed_learner_may_still_ask_for_stays(station: Station, folder: SessionFolder) -> None:
+    journal = Journal(folder.journal, writable=True)
+    before_the_void = next(line.seq for line in journal.lines if line.op == "void") - 1
+    journal.append("update", ordinal=0, through=before_the_void, steps=5)
+    assert pruning.plan(folder, before=time.time() + 1).needed == ("online-000001",)
+    for ordinal in range(1, 4):
+        journal.append("update", ordinal=ordinal, through=journal.last_seq, steps=5)
+    assert pruning.plan(folder, before=time.time() + 1).needed == ()
+
+
+def test_nothing_is_pruned_while_an_engine_works(station: Station, folder: SessionFolder) -> None:
+    before = files(folder)
+    with WriterLock(folder.lock):
+        refused = station("prune", folder.path, "--older-than", 0, "--yes")
+    assert refused.exit_code == 3
+    assert files(folder) == before
+
+
+def test_what_changed_between_question_and_answer_is_not_deleted(folder: SessionFolder) -> None:
+    confirmed = pruning.plan(folder, before=time.time() + 1)
+    give(folder, "online-000001", "restore", source=Source.COMMAND)
+    gone = pruning.carry_out(folder, confirmed)
+    assert [piece.episode for piece in gone.void] == ["demo-b"]
+    assert "online-000001" in names(folder)
+
+
+def test_a_crash_amid_pruning_is_finished_by_pruning_again(
+    folder: SessionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: pruning.Piece) -> None:
+        raise KeyboardInterrupt
+
+    wanted = pruning.plan(folder, before=time.time() + 1)
+    with monkeypatch.context() as dying:
+        dying.setattr(pruning, "_delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            pruning.carry_out(folder, wanted)
+    assert Journal(folder.journal).ledger().episodes["demo-b"].pruned
+    pruning.carry_out(folder, pruning.plan(folder, before=time.time() + 1))
+    assert names(folder) == ["demo-a", "online-000000", "online-000002"]

@@ -1,0 +1,67 @@
+"""A verdict on the past takes the engine's way where one runs: a session never has two writers."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from datasets.episode import Outcome
+from datasets.journal import Journal
+from datasets.lock import WriterLock
+from station.errors import StationError, UsageError
+from station.session.events import Label, OperatorEvent, Source
+from station.session.folder import SessionFolder
+from station.session.link import Link
+from station.verdicts import give
+from tests.station.tui.recorded import recorded
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SessionFolder:
+    return recorded(tmp_path / "orange-1")
+
+
+def test_a_running_engine_writes_the_line_itself(folder: SessionFolder) -> None:
+    heard: list[OperatorEvent] = []
+
+    def obey() -> None:
+        event = link.inbox.get(timeout=30).event
+        heard.append(event)
+        assert isinstance(event, Label)
+        Journal(folder.journal, writable=True).append(
+            "label", episode=event.episode, outcome=event.outcome.value, by=event.source.value
+        )
+
+    with WriterLock(folder.lock):
+        link = Link(folder)
+        engine = threading.Thread(target=obey)
+        engine.start()
+        give(folder, "online-000001", "success", source=Source.REVIEW)
+        engine.join()
+        link.close()
+    assert heard == [Label(episode="online-000001", outcome=Outcome.SUCCESS, source=Source.REVIEW)]
+    status = Journal(folder.journal).ledger().episodes["online-000001"]
+    assert (status.outcome, status.by) == (Outcome.SUCCESS, "review")
+
+
+def test_an_engine_that_does_not_do_it_is_told_of_and_nothing_is_written(
+    folder: SessionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(give.__globals__["wait_for"], "__kwdefaults__", {"about": "", "patience": 0.2})
+    before = folder.journal.read_bytes()
+    with WriterLock(folder.lock):
+        link = Link(folder)
+        with pytest.raises(StationError, match="did not do it"):
+            give(folder, "online-000001", "success", source=Source.REVIEW)
+        link.close()
+    assert folder.journal.read_bytes() == before
+
+
+def test_a_misspelt_verdict_or_episode_changes_nothing(folder: SessionFolder) -> None:
+    before = folder.journal.read_bytes()
+    for name, verdict in (("online-000001", "sucess"), ("online-1", "success")):
+        with pytest.raises(UsageError):
+            give(folder, name, verdict, source=Source.COMMAND)
+    assert folder.journal.read_bytes() == before
