@@ -163,19 +163,22 @@ class ReviewScreen(StationScreen):
     @work(thread=True, group="look")
     def look(self, *, anew: bool = False) -> None:
         """Read the journal's news; show the list again if there were any."""
+        where = self._where
         try:
             if self._catalogue is None:
                 self._catalogue, anew = Catalogue(SessionFolder.open(self._folder)), True
             if not self._catalogue.refresh() and not anew:
                 self.app.call_from_thread(self._show_head)
                 return
-            found = self._catalogue.items(Where.parse(self._where))
+            found = self._catalogue.items(Where.parse(where))
         except _TROUBLE as error:
             self.app.call_from_thread(self._say, str(error), error=True)
             return
-        self.app.call_from_thread(self._show_list, found)
+        self.app.call_from_thread(self._show_list, found, where)
 
-    def _show_list(self, items: list[Item]) -> None:
+    def _show_list(self, items: list[Item], where: str) -> None:
+        if where != self._where:
+            return
         wanted, self._wanted = self._wanted, None
         self._shown = len(items)
         self.query_one(EpisodeList).show(items, wanted)

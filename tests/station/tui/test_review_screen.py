@@ -82,7 +82,7 @@ async def test_an_episode_is_stepped_through_and_its_end_is_one_key_away(
     app = reviewing(folder, engines, Review(episode="online-000001"))
     async with app.run_test(size=(120, 36)) as pilot:
         await reads(pilot, "6 recordings", "online-000001: failure by operator", "frame 1/21")
-        assert pilot.app.screen.query_one(CameraTile).drawn
+        await until(pilot, lambda: pilot.app.screen.query_one(CameraTile).drawn)
         await pilot.press("right", "right")
         await reads(pilot, "frame 3/21  0.20 s", "x +0.020")
         await pilot.press("end")
