@@ -249,7 +249,7 @@ class ControlBox:
         if self._outside(pose):
             self.fail(BOUNDARY)
             return b""
-        joints, left = self.body.solve(pose, iterations=3)
+        joints, left = self.body.solve(pose, iterations=10)
         self._follow(joints, now, left)
         return b""
 

@@ -23,7 +23,7 @@ from tests.hardware.fakes import read_cell
 from tests.hardware.workplaces import DOWN, Workplace
 
 TOOL_LENGTH = 0.17
-_DOWN_HOME = {6: (0.0, -0.3, -0.8, 0.0, 1.1, 0.0), 7: HOME[7]}
+HOME_DOWN = {6: (0.0, -0.3, -0.8, 0.0, 1.1, 0.0), 7: HOME[7]}
 
 
 def video(path: Path, *, seconds: float = 2.0, rate: float = 30.0, size: tuple[int, int] = (64, 48)) -> Path:
@@ -50,7 +50,7 @@ def attached_table(address: str, port: int, film: Path, axes: int = 6) -> dict[s
         "driver": "xarm",
         "name": "arm",
         "joints": axes,
-        "home": _DOWN_HOME[axes],
+        "home": HOME_DOWN[axes],
         "address": address,
         "control_port": port,
         "boundary_lower": (0.1, -0.4, 0.0),
@@ -65,7 +65,7 @@ def attached_table(address: str, port: int, film: Path, axes: int = 6) -> dict[s
     }
     camera = {"driver": "file", "name": "third", "path": str(film), "height": 48, "width": 64}
     safety = {
-        "workspaces": [{"arm": "arm", "lower": (0.12, -0.35, 0.02), "upper": (0.65, 0.35, 0.5)}],
+        "workspaces": [{"arm": "arm", "lower": (0.25, -0.2, 0.08), "upper": (0.56, 0.2, 0.3)}],
         "velocity": 0.3,
         "acceleration": 2.0,
         "frame_age": 1.0,

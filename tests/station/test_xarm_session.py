@@ -1,0 +1,193 @@
+"""A whole session on an xArm: the vendor's SDK, an emulated control box with a gripper, and a video as the camera.
+
+Demonstrations are imported, a tiny base is trained, and a person labels twenty online episodes, with a stop, an arm
+error and a second sitting in between.
+"""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomlkit
+from scipy.spatial.transform import Rotation
+
+from datasets import vr_recording
+from datasets.episode import EpisodeKind, Outcome
+from datasets.lock import WriterLock
+from datasets.store import EpisodeStore
+from hardware.cell import ClockSpeed
+from hardware.latch import StopLatch
+from station.session.compose import compose
+from station.session.engine import Engine
+from station.session.events import Go, Label, OperatorEvent, Rearm
+from station.session.folder import SessionFolder
+from station.session.parts import Options
+from station.session.snapshot import Phase
+from station.session.status import count
+from tests.emulators.xarm import XArmEmulator
+from tests.emulators.xarm.body import Body, from_rpy
+from tests.hardware.arms.xarm_bench import needs_sdk
+from tests.hardware.arms.xarm_cell import HOME_DOWN, TOOL_LENGTH, cell_table, video
+from tests.station.conftest import Station
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), needs_sdk]
+
+EPISODES = 20
+_TINY = Path(__file__).resolve().parents[2] / "station" / "tasks" / "place-orange-tiny.toml"
+_RECORDER_HZ = 30.0
+
+
+def write_task(path: Path, cell: dict[str, Any]) -> Path:
+    """The smallest task there is, on this cell."""
+    task = tomllib.loads(_TINY.read_text())
+    task.pop("demonstrations")
+    # A base that has learned next to nothing goes anywhere; in here the arm reaches every pose.
+    cell["safety"]["workspaces"] = [{"arm": "arm", "lower": (0.33, -0.08, 0.14), "upper": (0.45, 0.08, 0.25)}]
+    task |= {"name": "xarm-tiny", "description": "A tiny task on an emulated xArm", "cell": cell}
+    task["session"] |= {"episode_steps": 16, "cells": 1, "grace": 0.0}
+    path.write_text(tomlkit.dumps(task))
+    return path
+
+
+def write_demonstration(path: Path, direction: float) -> None:
+    """Four seconds forward and to one side, then the gripper closes; joint angles are the arm's own."""
+    body = Body(6, np.array(HOME_DOWN[6]))
+    body.tool = from_rpy(np.array([0.0, 0.0, TOOL_LENGTH, 0.0, 0.0, 0.0]))
+    start = body.tool_pose()[:3, 3]
+    ticks = np.arange(150)
+    way = np.clip((ticks - 15) / _RECORDER_HZ, 0.0, 4.0)[:, None]
+    told = start + way * np.array([0.012, 0.012 * direction, -0.008])
+    # A little about every axis, so that a base that learned nothing turns the tool no further than that.
+    turns = Rotation.from_rotvec(0.04 * np.sin(way * [1.0, 1.3, 1.7]))
+    quaternions = (Rotation.from_quat([1.0, 0.0, 0.0, 0.0]) * turns).as_quat()
+    joints = []
+    for position, matrix in zip(told, Rotation.from_quat(quaternions).as_matrix(), strict=True):
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = matrix, position
+        body.target, _ = body.solve(pose)
+        joints.append(body.target)
+    poses = np.concatenate([told, quaternions], 1)
+    time_ = 50.0 + ticks / _RECORDER_HZ
+    random = np.random.default_rng(round(direction) + 5)
+    closing = np.where(ticks > 140, 0.2, 1.0)
+    vr_recording.write(
+        path,
+        vr_recording.VrRecording(
+            images={"third": random.integers(0, 255, (len(ticks), 48, 64, 3), np.uint8)},
+            image_time={"third": time_},
+            joint_angles=np.array(joints),
+            end_effector_pose=np.concatenate([poses[:1], poses[:-1]]),
+            gripper=closing,
+            observation_time=time_,
+            action_pose=poses,
+            action_gripper=closing,
+            action_time=time_,
+            clutch=np.ones(len(ticks), np.bool_),
+            success_button=ticks == ticks[-1],
+            failure_button=np.zeros(len(ticks), np.bool_),
+            success=True,
+        ),
+    )
+
+
+@contextmanager
+def sitting(path: Path) -> Iterator[Engine]:
+    """An engine as a person's session starts it, in this process."""
+    folder = SessionFolder.open(path)
+    latch = StopLatch(folder.latch)
+    with WriterLock(folder.lock):
+        parts = compose(folder, cells=1, speed=ClockSpeed.REAL, latch=latch)
+        with Engine(folder, parts, Options(), latch=latch) as engine:
+            yield engine
+
+
+def until(engine: Engine, reached: Callable[[], bool], seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"stuck in {engine.state.phase}: {engine.state.reason}"
+        engine.turn()
+
+
+def until_phase(engine: Engine, *phases: Phase) -> None:
+    until(engine, lambda: engine.state.phase in phases)
+
+
+def press(engine: Engine, event: OperatorEvent) -> None:
+    engine.post(event)
+    engine.turn()
+
+
+def start(engine: Engine) -> str:
+    """The next episode, once it has moved a little; its name. A busy machine's interruptions are gone on after."""
+    until_phase(engine, Phase.READY)
+    episode = engine.state.next_slots[0].episode
+    press(engine, Go())
+    until(engine, lambda: engine._motion.step >= 4)
+    return episode
+
+
+def episode(engine: Engine, outcome: Outcome) -> str:
+    """One episode with its label; a timeout is left to itself."""
+    name = start(engine)
+    if outcome is not Outcome.TIMEOUT:
+        press(engine, Label(episode=name, outcome=outcome))
+    until_phase(engine, Phase.READY)
+    return name
+
+
+def play(engine: Engine, n: int) -> None:
+    for number in range(n):
+        episode(engine, (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT)[number % 3])
+
+
+def test_a_whole_session_with_a_stop_a_fault_and_a_second_sitting(station: Station, tmp_path: Path) -> None:
+    with XArmEmulator() as emulator:
+        task = write_task(tmp_path / "task.toml", cell_table(emulator, video(tmp_path / "film.avi")))
+        path = tmp_path / "session"
+        for direction in (-1.0, 0.0, 1.0):
+            write_demonstration(tmp_path / "demos" / f"demo{direction:+.0f}.h5", direction)
+        for words in (("new", path, "--task", task), ("import", path, tmp_path / "demos"), ("train", path)):
+            done = station(*words)
+            assert done.exit_code == 0, done.output
+
+        with sitting(path) as engine:
+            play(engine, 6)
+
+            cut = start(engine)
+            stopped = station("stop", path)
+            assert stopped.exit_code == 0, stopped.output
+            until_phase(engine, Phase.FAULT)
+            until(engine, lambda: not emulator.truth()["turning"])
+            press(engine, Rearm())
+            press(engine, Go())
+            play(engine, 4)
+
+            broken = start(engine)
+            emulator.order("fail", code=31)
+            until_phase(engine, Phase.FAULT)
+            assert "Collision Caused Abnormal Current (code C31)" in engine.state.reason
+            assert not emulator.truth()["turning"]
+            assert emulator.truth()["error"] == 31
+            press(engine, Go())
+            play(engine, 4)
+            learned = engine.state.policy_version
+
+        with sitting(path) as engine:
+            assert engine.state.policy_version == learned
+            play(engine, EPISODES - 14)
+            assert engine.state.policy_version > learned
+
+        counts = count(SessionFolder.open(path))
+        assert counts.success + counts.failure + counts.timeout == EPISODES
+        assert counts.void == 2
+        store = EpisodeStore(SessionFolder.open(path).episodes)
+        kinds = {name: store.load(name).header.kind for name in (cut, broken)}
+        assert set(kinds.values()) == {EpisodeKind.ONLINE}
+        assert station("verify", path).exit_code == 0
