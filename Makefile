@@ -30,8 +30,8 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 # Every suite, those of keys and devices too: evdev is compiled, so this one needs gcc and Python's and Linux's headers.
 $(VENV)/.hardware: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing the station with all device libraries into $(VENV) ..."
-	@$(PIP) -e '.[test,dev,formats,robot]'
+	@echo "Installing the station with all device libraries and the Rerun writer into $(VENV) ..."
+	@$(PIP) -e '.[test,dev,formats,robot,rerun]'
 	@touch $@ $(VENV)/.test $(VENV)/.core
 
 .PHONY: install install-test install-hardware demo test test-slow test-all check format clean help

@@ -276,6 +276,7 @@ def cell_table(board: Path, *, arms: int = 1, gripper: bool = True, **changes: A
         "kind": "robot",
         "control_hz": 10,
         "controller_hz": 100,
+        "suspended_after": 0.5,
         "arms": [
             {
                 "driver": "tests.hardware.fakes:FakeArmSettings",

@@ -207,9 +207,9 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
             while cell.advance() is not None:
                 pass
             delays = [report.order_delay for report in cell.team.reports]
-            assert max(delays) < 0.03
+            assert max(delays) < cell.spec.dt, "an arm that misses its start is a whole period behind the other"
             left, right = (report.position for report in cell.team.reports)
-            assert abs(left[0] - right[0]) < 0.002
+            assert abs(left[0] - right[0]) < 0.02
 
 
 def test_a_look_that_finds_a_silent_camera_does_not_interrupt_the_way_home(place: Workplace) -> None:
