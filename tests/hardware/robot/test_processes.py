@@ -207,7 +207,9 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
             while cell.advance() is not None:
                 pass
             delays = [report.order_delay for report in cell.team.reports]
-            assert max(delays) < cell.spec.dt, "an arm that misses its start is a whole period behind the other"
+            assert max(delays) < cell.spec.dt, (
+                "an arm that misses its start is a whole period behind the other"
+            )
             left, right = (report.position for report in cell.team.reports)
             assert abs(left[0] - right[0]) < 0.02
 
