@@ -82,6 +82,7 @@ app = typer.Typer(
 _START, _WORK, _DATA, _MACHINE = "Begin", "Work with a session", "Data", "Machine"
 
 app.command("demo", rich_help_panel=_START)(live.demo)
+app.command("home", rich_help_panel=_START)(live.home)
 app.command("new", rich_help_panel=_START)(making.new)
 app.command("tasks", rich_help_panel=_START)(making.tasks)
 app.command("import", rich_help_panel=_WORK)(importing.import_recordings)
@@ -96,7 +97,6 @@ app.command("review", rich_help_panel=_DATA)(reviewing.review)
 app.command("verify", rich_help_panel=_DATA)(verifying.verify)
 app.command("prune", rich_help_panel=_DATA)(pruning.prune)
 app.command("export", rich_help_panel=_DATA)(data.export)
-app.command("home", hidden=True)(live.home)
 app.command("serve", rich_help_panel=_MACHINE)(live.serve)
 app.command("doctor", rich_help_panel=_MACHINE)(machine.doctor)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)

@@ -69,7 +69,8 @@ def wish(
             format_named(form)
         return Wish(paths=paths, form=form, answers=parse_answers(texts))
     except (MappingError, UnknownFormatError) as error:
-        raise UsageError(f"{str(error)[:1].upper()}{str(error)[1:]}.".replace("..", ".")) from error
+        said = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        raise UsageError(said if said.endswith((".", "?")) else f"{said}.") from error
 
 
 def kinds() -> tuple[str, ...]:
@@ -268,9 +269,14 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
 def report_in_words(facts: dict[str, Any]) -> str:
     """The counts at the end, as a table."""
     known = ("repaired", "warning", "refused")
-    head = ", ".join(
-        f"{facts[kind]} {kind}" for kind in ("imported", "duplicates", "refused") if kind in facts
-    )
+    words = {"imported": "imported", "duplicates": "duplicates", "refused": "refused"}
+    if "inspected" in facts:
+        words = {
+            "imported": "would be imported",
+            "duplicates": "known already",
+            "refused": "would be refused",
+        }
+    head = ", ".join(f"{facts[kind]} {word}" for kind, word in words.items() if kind in facts)
     if not facts["defects"]:
         return head
     width = max(len(defect) for defect in facts["defects"])

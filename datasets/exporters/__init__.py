@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from datasets.exporters.diffusion_policy import DiffusionPolicyExporter
+from datasets.exporters.error import UnknownExportFormatError
 from datasets.exporters.interface import Exporter, ExportError
 from datasets.exporters.lerobot import LeRobotExporter
 from datasets.exporters.plain import PlainExporter
@@ -27,10 +28,10 @@ def exporter(name: str) -> Exporter:
     """The exporter of that name.
 
     Raises:
-        ExportError: there is none; names the nearest.
+        UnknownExportFormatError: there is none; names the nearest.
     """
     if name in EXPORTERS:
         return EXPORTERS[name]()
     near = difflib.get_close_matches(name, EXPORTERS, n=1)
     hint = f"Did you mean '{near[0]}'?" if near else f"Known formats: {', '.join(EXPORTERS)}."
-    raise ExportError(f"Unknown export format '{name}'. {hint}")
+    raise UnknownExportFormatError(f"Unknown export format '{name}'. {hint}")

@@ -1,7 +1,11 @@
-"""The one error of this room."""
+"""The errors of this room."""
 
 from __future__ import annotations
 
 
 class ExportError(Exception):
     """Nothing was exported; the message says why and what to do."""
+
+
+class UnknownExportFormatError(ExportError):
+    """No format has that name; the message names the nearest."""

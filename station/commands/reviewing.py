@@ -42,10 +42,13 @@ def review(
     meant = Where.parse(where)
     folder = SessionFolder.open(sessions.find(session))
     catalogue = Catalogue(folder)
+    items = catalogue.items(meant)
+    if episode is not None:
+        items = [_one(items, episode)]
     if rerun is not None:
-        _write_rerun(catalogue, _one(catalogue.items(meant), episode), rerun)
+        _write_rerun(catalogue, _one(items, episode), rerun)
     elif listing or as_json or not sys.stdout.isatty():
-        _list(catalogue.items(meant), as_json=as_json)
+        _list(items, as_json=as_json)
     else:
         from station.tui.app import Review, run
 

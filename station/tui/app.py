@@ -5,6 +5,8 @@ The session itself runs in another process; closing this one, or losing its term
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from hardware.keys.interface import KeyPress
+from station.errors import UsageError
 from station.key_devices import load_key_devices
 from station.session.snapshot import Snapshot
 from station.tui.actions import ACTIONS
@@ -293,9 +296,11 @@ def run(
 
     Raises:
         KeyConfigError: the operator's key table cannot be obeyed.
+        UsageError: there is no terminal to draw on.
     """
     from station.tui.engines import LocalEngines
 
+    _require_terminal()
     keymap = load_keymap()
     app = StationApp(
         folder=folder,
@@ -308,3 +313,14 @@ def run(
         review=review,
     )
     return app.run() or 0
+
+
+def _require_terminal() -> None:
+    """Without one the screens would be written into a pipe or a log for ever, and no key could end it."""
+    served = "TEXTUAL_DRIVER" in os.environ
+    if served or (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    raise UsageError(
+        "The UI needs a terminal for its keys and pictures, and there is none here. Run the command in a terminal; "
+        "without one there are --headless, 'station status' and 'station review SESSION --list'."
+    )

@@ -43,6 +43,31 @@ def test_every_command_explains_itself(station: Station, command: str) -> None:
     assert "Usage: station" in shown.output
 
 
+@pytest.mark.parametrize("words", [("home",), ("attach", "SESSION"), ("run", "SESSION")])
+def test_without_a_terminal_the_ui_says_so_and_ends(
+    station: Station, session: SessionFolder, words: tuple[str, ...]
+) -> None:
+    result = station(*(session.path if word == "SESSION" else word for word in words))
+    assert result.exit_code == 2
+    assert "needs a terminal" in " ".join(result.output.split())
+    assert "\x1b[?1049h" not in result.output
+
+
+def test_every_command_of_an_operator_stands_in_the_help(station: Station) -> None:
+    shown = station("--help").output
+    assert all(f"│ {command.name} " in shown for command in app.registered_commands)
+
+
+def test_a_recording_that_is_not_there_is_not_answered_with_all_others(
+    station: Station, session: SessionFolder
+) -> None:
+    name = first_episode(session)
+    listed = station("review", session.path, "--list", "--episode", name)
+    assert listed.exit_code == 0 and len(listed.output.splitlines()) == 1
+    missing = station("review", session.path, "--list", "--episode", "online-999999")
+    assert missing.exit_code == 2 and "online-999999" in missing.output
+
+
 def test_a_misspelt_command_is_answered_with_the_nearest(station: Station) -> None:
     result = station("statsu")
     assert result.exit_code == 2
@@ -209,7 +234,7 @@ def test_export_writes_a_file_once(station: Station, session: SessionFolder, tmp
         assert len(file["data"]) == 2
     assert "2 episodes" in (tmp_path / "out.README.md").read_text()
     assert station("export", session.path, "--out", out).exit_code == 1
-    assert station("export", session.path, "--format", "robomimc", "--out", tmp_path / "x").exit_code == 1
+    assert station("export", session.path, "--format", "robomimc", "--out", tmp_path / "x").exit_code == 2
 
 
 def test_export_takes_the_episodes_that_are_meant(

@@ -68,6 +68,14 @@ def test_a_dry_run_writes_nothing_and_counts_what_it_saw(
     assert not (session / "journal.jsonl").exists() and not (session / "import.toml").exists()
 
 
+def test_a_dry_run_does_not_claim_that_something_was_imported(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    sources.aloha(tmp_path / "episode_0.hdf5")
+    said = station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING, "--dry-run").output
+    assert "1 would be imported, 0 known already, 0 would be refused" in said
+
+
 def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_path: Path) -> None:
     sources.aloha(tmp_path / "episode_0.hdf5")
     result = station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING)

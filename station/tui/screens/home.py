@@ -55,7 +55,7 @@ class HomeScreen(StationScreen):
         Binding("n", "new", "new session"),
         Binding("i", "importing", "import"),
         Binding("t", "training", "train"),
-        Binding("d", "demonstrating", "simulated demonstrator"),
+        Binding("d", "demonstrating", "demonstrator"),
         Binding("b", "review", "review"),
         Binding("r", "look", "look again"),
         Binding("q", "app.leave", "quit"),

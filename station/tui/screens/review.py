@@ -101,15 +101,15 @@ class ReviewScreen(StationScreen):
         Binding("shift+left", "step(-10)", "10 back", show=False),
         Binding("shift+right", "step(10)", "10 on", show=False),
         Binding("home", "first", "first", show=False),
-        Binding("end", "last", "last frame"),
-        Binding("plus,equals_sign", "speed(1)", "speed", key_display="+-"),
+        Binding("end", "last", "last frame", show=False),
+        Binding("plus,equals_sign", "speed(1)", "speed", key_display="+-", show=False),
         Binding("minus", "speed(-1)", "slower", show=False),
-        Binding("tab", "group", "curves"),
+        Binding("tab", "group", "curves", show=False),
         Binding("s", "judge('success')", "success", id="success"),
         Binding("f", "judge('failure')", "failure", id="failure"),
         Binding("t", "judge('timeout')", "timeout"),
         Binding("u", "judge('undo')", "unlabel", id="undo"),
-        Binding("v", "void", "void / restore", id="void"),
+        Binding("v", "void", "void", id="void"),
         Binding("slash", "filter", "filter", key_display="/"),
         Binding("escape,q", "back", "back"),
     ]
@@ -150,7 +150,7 @@ class ReviewScreen(StationScreen):
                 yield Trajectory(id="plot")
                 yield Panel("", _draw_values, id="values")
         yield Input(self._where, id="where", placeholder="failure and date>=yesterday", compact=True)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Look, and keep looking."""
@@ -358,6 +358,7 @@ def _draw_head(head: _Head, columns: int, rows: int) -> Content:
         f"  {head.session}  ",
         (f"{head.shown} recordings{where}", "$muted"),
         (f"   live: {head.live}" if head.live else "", "$warning"),
+        ("   end last frame · +- speed · tab other curves", "$muted"),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
+from textual.widgets._footer import FooterKey
 
 from datasets.journal import EpisodeStatus, Journal
 from datasets.lock import WriterLock
@@ -245,3 +246,25 @@ async def test_the_home_screen_leads_to_the_recordings_and_back(
         await reads(pilot, "6 recordings")
         await pilot.press("q")
         assert isinstance(pilot.app.screen, HomeScreen)
+
+
+def cut_off(pilot: Pilot[int]) -> list[str]:
+    """The keys of the footer that the screen's right edge hides."""
+    return [
+        key.description
+        for key in pilot.app.screen.query(FooterKey)
+        if key.region.right > pilot.app.size.width or not key.region.width
+    ]
+
+
+async def test_on_the_smallest_terminal_no_key_is_cut_off(open_app: Open, folder: SessionFolder) -> None:
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, HomeScreen) and pilot.app.screen.chosen is not None
+        )
+        await until(pilot, lambda: bool(pilot.app.screen.query(FooterKey)))
+        assert not cut_off(pilot)
+        await pilot.press("b")
+        await reads(pilot, "6 recordings", "end last frame")
+        await until(pilot, lambda: bool(pilot.app.screen.query(FooterKey)))
+        assert not cut_off(pilot)
