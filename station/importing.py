@@ -69,7 +69,8 @@ def wish(
             format_named(form)
         return Wish(paths=paths, form=form, answers=parse_answers(texts))
     except (MappingError, UnknownFormatError) as error:
-        said = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        name, colon, why = str(error).partition(":")
+        said = f"--{name}:{why}" if colon and name in flags else f"{str(error)[:1].upper()}{str(error)[1:]}"
         raise UsageError(said if said.endswith((".", "?")) else f"{said}.") from error
 
 

@@ -88,7 +88,8 @@ def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_p
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (("--colour", "green"), "rgb"),
+        (("--colour", "green"), "--colour: Input should be 'rgb' or 'bgr'"),
+        (("--frame", "nowhere.txt"), "--frame:"),
         (("--as", "lerobt"), "Did you mean 'lerobot'?"),
         (("--map", "colr=rgb"), "did you mean 'colour'?"),
     ],
