@@ -9,7 +9,7 @@ import typer
 
 from station import sessions
 from station.commands.options import CellsOption, JsonOption, SessionArgument, reporter
-from station.errors import StationError
+from station.errors import StationError, UsageError
 from station.reporting import Reporter, SilentReporter
 
 if TYPE_CHECKING:
@@ -28,9 +28,23 @@ def train(
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
+    _require_device(device)
     with reporter(as_json=as_json) as report:
         result = training.train(folder, reporter=report, device=device)
         report.event("done", base_hash=result.base_hash, report=str(folder.base / "report.json"))
+
+
+def _require_device(name: str) -> None:
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: there is no such device. Say cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            f"--device {name}: torch finds no CUDA GPU here; 'station doctor' says more. Say cpu."
+        )
 
 
 def evaluate(

@@ -58,6 +58,11 @@ def test_every_command_of_an_operator_stands_in_the_help(station: Station) -> No
     assert all(f"│ {command.name} " in shown for command in app.registered_commands)
 
 
+def test_a_misspelt_device_is_a_sentence_and_trains_nothing(station: Station, session: SessionFolder) -> None:
+    result = station("train", session.path, "--device", "cud")
+    assert result.exit_code == 2 and "Say cpu or cuda" in " ".join(result.output.split())
+
+
 def test_a_recording_that_is_not_there_is_not_answered_with_all_others(
     station: Station, session: SessionFolder
 ) -> None:
