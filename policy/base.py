@@ -238,6 +238,8 @@ class BasePolicy(nn.Module):
             loaded = weights.read(folder / index["weights"])
             policy.load_state_dict(loaded.tensors)
             stored = index["hash"]
+        except FileNotFoundError as error:
+            raise PolicyFileError(f"There is no policy at {path}. Train one first.") from error
         except (OSError, ValidationError, weights.WeightsError, *_MALFORMED) as error:
             raise PolicyFileError(
                 f"No usable policy at {path}: {error}. Train the base policy again."

@@ -84,8 +84,15 @@ def _in_words(value: Any) -> str:
 
 def _list(*, as_json: bool) -> None:
     """Every session in the sessions folder, one line each."""
+    from station.session.folder import SessionError
+
     root = sessions.sessions_root()
-    known = {name: facts(root / name) for name in sessions.names(root)}
+    known: dict[str, dict[str, Any]] = {}
+    for name in sessions.names(root):
+        try:
+            known[name] = facts(root / name)
+        except SessionError as error:  # one damaged session hides none of the others
+            typer.echo(f"{name}: {error}", err=True)
     if as_json:
         typer.echo(json.dumps(known))
         return

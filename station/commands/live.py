@@ -114,10 +114,13 @@ def run(
 
 def attach(session: SessionArgument) -> None:
     """Open the UI on a session whose engine runs already; closing it again leaves the engine alone."""
+    from datasets.lock import holder
     from station.session.folder import SessionFolder
     from station.tui.app import run as show
 
     folder = SessionFolder.open(sessions.find(session))
+    if holder(folder.lock) is None:
+        raise UsageError(f"No engine runs on {folder.path}. Start one with 'station run {session}'.")
     raise typer.Exit(show(folder.path, folder.path.parent, start_engine=False))
 
 

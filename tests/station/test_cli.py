@@ -43,7 +43,7 @@ def test_every_command_explains_itself(station: Station, command: str) -> None:
     assert "Usage: station" in shown.output
 
 
-@pytest.mark.parametrize("words", [("home",), ("attach", "SESSION"), ("run", "SESSION")])
+@pytest.mark.parametrize("words", [("home",), ("run", "SESSION")])
 def test_without_a_terminal_the_ui_says_so_and_ends(
     station: Station, session: SessionFolder, words: tuple[str, ...]
 ) -> None:
@@ -51,6 +51,26 @@ def test_without_a_terminal_the_ui_says_so_and_ends(
     assert result.exit_code == 2
     assert "needs a terminal" in " ".join(result.output.split())
     assert "\x1b[?1049h" not in result.output
+
+
+def test_attaching_where_no_engine_runs_says_how_to_start_one(
+    station: Station, session: SessionFolder
+) -> None:
+    result = station("attach", session.path)
+    assert result.exit_code == 2
+    assert "No engine runs" in result.output and "station run" in result.output
+
+
+def test_one_damaged_session_hides_none_of_the_others(
+    station: Station, session: SessionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATION_SESSIONS", str(session.path.parent))
+    broken = session.path.parent / "broken"
+    broken.mkdir()
+    (broken / "session.toml").write_text("this = is not [ toml")
+    listed = station("status")
+    assert listed.exit_code == 0
+    assert session.path.name in listed.output and "broken" in listed.output and "damaged" in listed.output
 
 
 def test_every_command_of_an_operator_stands_in_the_help(station: Station) -> None:
