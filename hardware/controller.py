@@ -483,6 +483,8 @@ def _interpolator(safety: SafetySettings) -> Interpolator:
         acceleration=safety.acceleration or _GENTLE,
         jerk=safety.jerk,
         rotation_acceleration=safety.rotation_acceleration,
+        velocity=safety.velocity or math.inf,
+        rotation_rate=safety.rotation_rate,
     )
 
 

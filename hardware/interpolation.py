@@ -115,11 +115,25 @@ class _Piece:
 class Interpolator:
     """The motion of one arm: `reset`, then `post` plans and ask for the `target` at each tick of a growing time."""
 
-    def __init__(self, *, acceleration: float, jerk: float, rotation_acceleration: float) -> None:
-        """How a motion ends that no plan continues: at about m/s2, m/s3 and rad/s2."""
+    def __init__(
+        self,
+        *,
+        acceleration: float,
+        jerk: float,
+        rotation_acceleration: float,
+        velocity: float = math.inf,
+        rotation_rate: float = math.inf,
+    ) -> None:
+        """How a motion ends that no plan continues: at about m/s2, m/s3 and rad/s2.
+
+        It ends from no more than `velocity` (m/s, per axis) and `rotation_rate` (rad/s): a plan that asks for more is
+        not followed at its own speed, and the way to rest counts from the speed that the arm can have.
+        """
         self._acceleration = acceleration
         self._jerk = jerk
         self._rotation_acceleration = rotation_acceleration
+        self._velocity = velocity
+        self._rotation_rate = rotation_rate
         nothing = np.zeros(6)
         self._rest = _Knot(
             time=-math.inf, reference=IDENTITY, value=nothing, rate=nothing, bend=nothing, gripper=1.0
@@ -169,13 +183,14 @@ class Interpolator:
         if first + 1 < len(plan.time) and plan.time[first] - start.time < lead:
             first += 1
         knots = _knots(start, plan, first)
+        knots[-1] = self._slowed(knots[-1])
         pieces = [*kept, *(_piece(a, b) for a, b in itertools.pairwise(knots))]
         self._set([*pieces, self._stop(knots[-1])], knots[-1].time)
         return late
 
     def hold(self, now: float) -> None:
         """Drop the plan and decelerate to rest."""
-        here = _recentred(self._at(now))
+        here = self._slowed(_recentred(self._at(now)))
         self._set([self._stop(here)], -math.inf)
 
     def target(self, now: float) -> Target:
@@ -209,6 +224,17 @@ class Interpolator:
     def _kept(self, now: float, before: float) -> list[_Piece]:
         """Pieces of the present plan that end after `now` and by `before`: they are followed to their ends."""
         return [piece for piece in self._pieces if now < piece.end <= min(before, self._end)]
+
+    def _slowed(self, knot: _Knot) -> _Knot:
+        """The same pose at a speed that is allowed; unchanged where it is."""
+        speed, turning = float(np.abs(knot.rate[:3]).max()), float(np.linalg.norm(knot.rate[3:]))
+        if speed <= self._velocity and turning <= self._rotation_rate:
+            return knot
+        shares = (
+            min(1.0, self._velocity / max(speed, 1e-12)),
+            min(1.0, self._rotation_rate / max(turning, 1e-12)),
+        )
+        return replace(knot, rate=knot.rate * np.repeat(shares, 3), bend=np.zeros(6))
 
     def _stop(self, start: _Knot) -> _Piece:
         """From `start` to rest: velocities that follow the cubic with no slope at its end."""

@@ -234,3 +234,39 @@ def eased(first: float) -> TimedPlan:
     )
     turns = Rotation.from_rotvec(share * np.outer(np.sin(time), [0.3, 0.0, 0.4])) * Rotation.from_quat(DOWN)
     return TimedPlan(time=time, position=position, quaternion=turns.as_quat(), gripper=np.ones(16))
+
+
+def test_a_plan_that_asks_for_more_than_the_limits_is_not_overrun_at_its_own_speed() -> None:
+    wild = TimedPlan(
+        time=np.array([0.1, 0.2, 0.3]),
+        position=CENTER + np.outer([0.0, 0.2, 0.4], [1.0, 0.0, 0.0]),
+        quaternion=(
+            Rotation.from_rotvec(np.outer([0.0, 0.5, 1.0], [0.0, 0.0, 1.0])) * Rotation.from_quat(DOWN)
+        ).as_quat(),
+        gripper=np.ones(3),
+    )
+    overrun = []
+    for limits in ({}, {"velocity": 0.25, "rotation_rate": 1.0}):
+        motion = Interpolator(acceleration=2.0, jerk=20.0, rotation_acceleration=10.0, **limits)
+        motion.reset(CENTER, DOWN, 1.0, 0.0)
+        motion.post(wild, 0.0)
+        _, velocity, quaternion, _ = sampled(motion, np.array([0.3, 9.0]))
+        assert np.allclose(velocity[1], 0.0)
+        overrun.append(float(np.linalg.norm(turns_between(quaternion)[0])))
+    assert overrun[1] < 0.2 < 0.5 < overrun[0]
+    assert motion.target(9.0).position[0] - wild.position[-1, 0] < 0.05
+
+
+def test_a_plan_within_the_limits_ends_as_if_there_were_none() -> None:
+    free, limited = (
+        interpolator(),
+        Interpolator(
+            acceleration=2.0, jerk=20.0, rotation_acceleration=10.0, velocity=1.0, rotation_rate=3.0
+        ),
+    )
+    limited.reset(CENTER, DOWN, 1.0, 0.0)
+    for motion in (free, limited):
+        motion.post(plan(0.1, 5), 0.0)
+    times = np.arange(0.0, 1.5, 0.01)
+    for one, other in zip(sampled(free, times), sampled(limited, times), strict=True):
+        assert (one == other).all()
