@@ -52,6 +52,7 @@ def franka_table(emulator: FrankaEmulator, board: Path, **changes: Any) -> dict[
             "workspaces": [
                 {"arm": name, "lower": [0.2, -0.3, 0.2], "upper": [0.6, 0.3, 0.7]} for name in names
             ],
+            "heartbeat": 1.5,
             "velocity": 0.3,
             "acceleration": 1.5,
             "radius": 0.1,
