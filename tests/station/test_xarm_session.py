@@ -6,9 +6,8 @@ error and a second sitting in between.
 
 from __future__ import annotations
 
-import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
 from station.session.compose import compose
 from station.session.engine import Engine
-from station.session.events import Go, Label, OperatorEvent, Rearm
+from station.session.events import Go, Label, Rearm
 from station.session.folder import SessionFolder
 from station.session.parts import Options
 from station.session.snapshot import Phase
@@ -36,6 +35,7 @@ from tests.emulators.xarm.body import Body, from_rpy
 from tests.hardware.arms.xarm_bench import needs_sdk
 from tests.hardware.arms.xarm_cell import HOME_DOWN, TOOL_LENGTH, cell_table, video
 from tests.station.conftest import Station
+from tests.station.session.driving import press, until, until_phase
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), needs_sdk]
 
@@ -106,22 +106,6 @@ def sitting(path: Path) -> Iterator[Engine]:
         parts = compose(folder, cells=1, speed=ClockSpeed.REAL, latch=latch)
         with Engine(folder, parts, Options(), latch=latch) as engine:
             yield engine
-
-
-def until(engine: Engine, reached: Callable[[], bool], seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, f"stuck in {engine.state.phase}: {engine.state.reason}"
-        engine.turn()
-
-
-def until_phase(engine: Engine, *phases: Phase) -> None:
-    until(engine, lambda: engine.state.phase in phases)
-
-
-def press(engine: Engine, event: OperatorEvent) -> None:
-    engine.post(event)
-    engine.turn()
 
 
 def start(engine: Engine) -> str:

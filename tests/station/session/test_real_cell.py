@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,13 +20,14 @@ from hardware.robot.cell import RobotCell
 from policy.replay import Replay
 from policy.steering.interface import Decision, Window
 from station.session.engine import Engine
-from station.session.events import Go, Label, OperatorEvent, Pause, Rearm
+from station.session.events import Go, Label, Pause, Rearm
 from station.session.folder import SessionFolder
 from station.session.parts import Options, Parts
 from station.session.settings import SessionSettings
 from station.session.snapshot import Phase
 from station.session.status import count
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
+from tests.station.session.driving import press, roll, until, until_phase
 from tests.station.session.fakes import Pusher, make_folder
 
 SETTINGS = SessionSettings(episode_steps=60, grace=0.0)
@@ -88,31 +89,6 @@ def board(tmp_path: Path) -> Switchboard:
 def engine(tmp_path: Path, board: Switchboard) -> Iterator[Engine]:
     with make_engine(tmp_path / "s", tmp_path / "board") as engine:
         yield engine
-
-
-def until(engine: Engine, reached: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, f"stuck in {engine.state.phase}: {engine.state.reason}"
-        engine.turn()
-
-
-def until_phase(engine: Engine, phase: Phase) -> None:
-    until(engine, lambda: engine.state.phase is phase)
-
-
-def press(engine: Engine, event: OperatorEvent) -> None:
-    engine.post(event)
-    engine.turn()
-
-
-def roll(engine: Engine, steps: int = 6) -> str:
-    """Start the next episode and let it run some steps; its name."""
-    until_phase(engine, Phase.READY)
-    episode = engine.state.next_slots[0].episode
-    press(engine, Go())
-    until(engine, lambda: engine._motion.step >= steps)
-    return episode
 
 
 def stands(board: Switchboard) -> bool:

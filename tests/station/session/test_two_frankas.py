@@ -6,8 +6,7 @@ and an engine that is started again on the way.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -28,7 +27,7 @@ from station.config import Task, load_task
 from station.reporting import SilentReporter
 from station.session.compose import compose
 from station.session.engine import Engine
-from station.session.events import Go, Label, OperatorEvent, Rearm
+from station.session.events import Go, Label, Rearm
 from station.session.folder import SessionFolder
 from station.session.parts import Options
 from station.session.snapshot import Phase
@@ -36,6 +35,7 @@ from station.session.status import count
 from tests.emulators.franka import READY, FrankaEmulator
 from tests.hardware.fakes import read_cell
 from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
+from tests.station.session.driving import press, roll, until, until_phase
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("franky", reason=NEEDS_FRANKY)
@@ -128,31 +128,6 @@ def start(folder: SessionFolder) -> Engine:
     latch = StopLatch(folder.latch)
     parts = compose(folder, cells=None, speed=ClockSpeed.REAL, latch=latch)
     return Engine(folder, parts, Options(), latch=latch)
-
-
-def until(engine: Engine, reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < end, f"stuck in {engine.state.phase}: {engine.state.reason}"
-        engine.turn()
-
-
-def until_phase(engine: Engine, phase: Phase) -> None:
-    until(engine, lambda: engine.state.phase is phase)
-
-
-def press(engine: Engine, event: OperatorEvent) -> None:
-    engine.post(event)
-    engine.turn()
-
-
-def roll(engine: Engine, steps: int = 6) -> str:
-    """Start the next episode and let it run some steps; its name."""
-    until_phase(engine, Phase.READY)
-    episode = engine.state.next_slots[0].episode
-    press(engine, Go())
-    until(engine, lambda: engine._motion.step >= steps)
-    return episode
 
 
 def teach(engine: Engine, outcomes: list[Outcome]) -> list[str]:
