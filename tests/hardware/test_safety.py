@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from hardware.plan import Target
+from hardware.plan import Command, Target
 from hardware.safety import (
     Reason,
     SafetyError,
@@ -67,6 +67,16 @@ def hostile_run(chosen: SafetySettings, dt: float, seed: int, ticks: int) -> Non
     tick = iter(range(ticks))
     done = run(chosen, dt, start, lambda state: adversary(state) if next(tick) < last else None, ticks)
     assert_within(chosen, dt, done)
+    assert_at_rest(chosen, done.commands[-1], braked_for=(ticks - last) * dt)
+
+
+def assert_at_rest(chosen: SafetySettings, command: Command, *, braked_for: float) -> None:
+    """Where there was time enough to brake, by the limits' own account, nothing moves any more."""
+    velocity, acceleration = chosen.velocity or 0.0, chosen.acceleration or 0.0
+    if braked_for > velocity / acceleration + 3.0 * acceleration / chosen.jerk:
+        assert np.abs(command.velocity).max() < 1e-9
+    if braked_for > 1.5 * chosen.rotation_rate / chosen.rotation_acceleration:
+        assert np.linalg.norm(command.angular_velocity) < 1e-9
 
 
 @settings(no_shrinking, max_examples=60)
