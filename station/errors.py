@@ -73,7 +73,6 @@ KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
         ("datasets.importers.answers", "AnswersError"): ExitCode.FAILED,
         ("datasets.importers.registry", "UnknownFormatError"): ExitCode.USAGE,
         ("datasets.importers.mapping", "MappingError"): ExitCode.USAGE,
-        ("datasets.importers.worker", "WorkerError"): ExitCode.FAILED,
         ("datasets.exporters.error", "UnknownExportFormatError"): ExitCode.USAGE,
         ("datasets.exporters.error", "ExportError"): ExitCode.FAILED,
         ("hardware.cell", "CellError"): ExitCode.FAILED,

@@ -40,10 +40,6 @@ _BEAT = 0.2
 """s between two signs of life."""
 
 
-class WorkerError(Exception):
-    """The reader's process cannot be started."""
-
-
 class IsolatedReader:
     """As `Reader`; close it after use."""
 

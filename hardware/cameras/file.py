@@ -23,7 +23,6 @@ from hardware.cameras.settings import DeviceCameraSettings
 
 _HDF5 = (".h5", ".hdf5")
 _USUAL_RATE = 30.0  # Hz, of a video that does not say
-_MOST_MISSING = 30  # pictures at the end of a video that it names and has not
 
 
 class FileCameraSettings(DeviceCameraSettings):
@@ -220,13 +219,3 @@ class VideoReel(Reel):
 
     def close(self) -> None:
         self._capture.release()
-
-
-def _readable(capture: cv2.VideoCapture) -> int:
-    """How many pictures a video has; what it says of itself may be a few too many."""
-    said = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    for last in range(said - 1, max(said - _MOST_MISSING, 0) - 1, -1):
-        capture.set(cv2.CAP_PROP_POS_FRAMES, last)
-        if capture.grab():
-            return last + 1
-    return 0

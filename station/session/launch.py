@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,20 +83,6 @@ def serve(path: Path, options: Options, composer: Composer) -> int:
         return _refuse(str(error), REFUSED)
     except _FAILURES as error:
         return _refuse(str(error), FAILED)
-
-
-def spawn(path: Path, arguments: Sequence[str] = ()) -> int:
-    """Start an engine that outlives this process, its output in the session's engine.log; returns its pid."""
-    folder = SessionFolder.open(path)
-    with folder.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "station.session.engine", str(path), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    return process.pid
 
 
 def _run(folder: SessionFolder, options: Options, composer: Composer) -> int:
