@@ -17,6 +17,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from datasets.episode import Outcome
+from datasets.lock import WriterLock
 from datasets.observation import FloatArray
 from datasets.rotation import pose_to_action
 from datasets.spec import ActionSpec
@@ -174,7 +176,11 @@ def run_session(task: Task, settings: RobotCellSettings, path: Path, seconds: fl
 
     parts = Parts(cells=[cell], steering=swinger, replay=replay, base_hash="none", n_obs=1, settings=SETTINGS)
     link = Link(folder)
-    with Engine(folder, parts, Options(), link=link, latch=latch) as engine, _screen(path):
+    with (
+        WriterLock(folder.lock),
+        Engine(folder, parts, Options(), link=link, latch=latch) as engine,
+        _screen(path),
+    ):
         operator = Operator(engine, swinger, latch)
         done = threading.Event()
         finger = threading.Thread(target=_press, args=(operator, done), daemon=True)
@@ -201,20 +207,21 @@ def _press(operator: Operator, done: threading.Event) -> None:
 
 @contextmanager
 def _screen(path: Path) -> Iterator[None]:
-    """The real UI in a pseudo-terminal."""
+    """The real UI in a pseudo-terminal, open to the end."""
     ours, theirs = pty.openpty()
-    size = {"COLUMNS": "140", "LINES": "45", "TERM": "xterm-256color"}
+    termios.tcsetwinsize(theirs, (45, 140))
     ui = subprocess.Popen(
         [sys.executable, "-m", "station", "attach", str(path)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, **size},
+        env={**os.environ, "TERM": "xterm-256color"},
     )
     os.close(theirs)
     threading.Thread(target=_drain, args=(ours,), daemon=True).start()
     try:
         yield
+        assert ui.poll() is None, "the UI did not stay open: these figures are of a session without one"
     finally:
         ui.kill()
         ui.wait()
