@@ -280,14 +280,14 @@ class Engine:
             self._view.acknowledged.append(envelope.number)
 
     def _look_around(self) -> None:
-        """The latch may have been set past the engine, the last front end of a real cell may have gone."""
+        """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
         if self._latch.latched and not self.state.stopped:
             self.dispatch(Stop(source=Source.SYSTEM))
         link = self._link
         alone = link is not None and link.seen_anybody and not link.watchers and not self.options.headless
         if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
             self.dispatch(Pause(source=Source.SYSTEM))
-            self._say("Paused: the last screen has gone. Attach again and end the pause to go on.")
+            self._say("Paused: no screen is looked at any more. Attach again, or wake it, and end the pause.")
         if sentence := self._motion.about_stop(stopped=self.state.stopped):
             self._say(sentence)
         self._committer.collect()
@@ -329,7 +329,7 @@ class Engine:
 
     def _publish(self) -> None:
         now = self._clock()
-        if self._link is None or not self._link.watchers or now - self._published < _PUBLISH_EVERY:
+        if self._link is None or not self._link.attached or now - self._published < _PUBLISH_EVERY:
             return
         self._published = now
         self._link.publish(self.snapshot())

@@ -1,7 +1,8 @@
 """The line between a session engine and its front ends: a unix socket, events in, newest snapshot out.
 
 Acknowledges an event as soon as it is queued, whatever the engine is busy with. A slow front end misses snapshots and
-holds nobody up. Many may watch; one holds the keys. Stop is the exception to everything: it is accepted from all, and
+holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing more, counts as
+gone. Many may watch; one holds the keys. Stop is the exception to everything: it is accepted from all, and
 `Client.stop` sets the latch by itself, with or without an engine. It knows no screen.
 """
 
@@ -32,6 +33,8 @@ from station.session.events import Envelope, OperatorEvent, Source, Stop
 from station.session.folder import SessionFolder
 from station.session.snapshot import Snapshot
 
+UNSEEN = 3.0
+"""s that a snapshot may wait to be looked at before its front end counts as gone."""
 _RETRY = 0.05
 _BROKEN = (EOFError, OSError, AuthenticationError)
 
@@ -63,6 +66,11 @@ class KeysHeld:
     held: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """Somebody has looked at the newest snapshot: the front end's own loop says so, and none of its threads."""
+
+
 class Link:
     """The engine's end. Only its own threads touch sockets; the engine's loop reads `inbox` and calls `publish`."""
 
@@ -84,9 +92,14 @@ class Link:
         threading.Thread(target=self._accept, name="link", daemon=True).start()
 
     @property
-    def watchers(self) -> int:
-        """Front ends attached now."""
+    def attached(self) -> int:
+        """Front ends on the line."""
         return len(self._front_ends)
+
+    @property
+    def watchers(self) -> int:
+        """Those of them that look at what they are shown."""
+        return sum(front_end.looks for front_end in tuple(self._front_ends))
 
     def publish(self, snapshot: Snapshot) -> None:
         """Offer the newest snapshot to everybody; returns at once."""
@@ -155,7 +168,9 @@ class Link:
                 self._holder = None
 
     def _receive(self, front_end: _FrontEnd, message: object) -> None:
-        if isinstance(message, TakeKeys):
+        if isinstance(message, Looked):
+            front_end.looked()
+        elif isinstance(message, TakeKeys):
             self._hand_over(front_end)
         elif isinstance(message, Envelope):
             refused = self._refusal(front_end, message.event)
@@ -181,8 +196,7 @@ class Link:
 
     def _tell_holders(self) -> None:
         for front_end in tuple(self._front_ends):
-            with suppress(*_BROKEN):
-                front_end.send(KeysHeld(held=front_end is self._holder))
+            front_end.send(KeysHeld(held=front_end is self._holder))
 
 
 class _FrontEnd:
@@ -190,10 +204,20 @@ class _FrontEnd:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._sending = threading.Lock()
         self._newest: bytes | None = None
+        self._waiting: list[bytes] = []
+        self._unseen_since: float | None = None
         self._offered = threading.Condition()
         self._closed = False
+
+    @property
+    def looks(self) -> bool:
+        """Whether what it was offered is looked at."""
+        since = self._unseen_since
+        return since is None or time.monotonic() - since < UNSEEN
+
+    def looked(self) -> None:
+        self._unseen_since = None
 
     def authenticate(self, key: bytes) -> None:
         deliver_challenge(self.connection, key)
@@ -203,12 +227,15 @@ class _FrontEnd:
         threading.Thread(target=self._forward, name="snapshots", daemon=True).start()
 
     def send(self, message: object) -> None:
-        with self._sending:
-            self.connection.send(message)
+        """Nothing is lost on the way, unlike with `offer`; both return at once, whether or not anybody reads."""
+        with self._offered:
+            self._waiting.append(bytes(ForkingPickler.dumps(message)))
+            self._offered.notify()
 
     def offer(self, data: bytes) -> None:
         with self._offered:
             self._newest = data
+            self._unseen_since = self._unseen_since or time.monotonic()
             self._offered.notify()
 
     def close(self) -> None:
@@ -220,13 +247,14 @@ class _FrontEnd:
     def _forward(self) -> None:
         while True:
             with self._offered:
-                self._offered.wait_for(lambda: self._closed or self._newest is not None)
-                data, self._newest = self._newest, None
-            if self._closed or data is None:
-                return
+                self._offered.wait_for(lambda: self._closed or self._waiting or self._newest is not None)
+                if self._closed:
+                    return
+                data = [*self._waiting, *([] if self._newest is None else [self._newest])]
+                self._waiting, self._newest = [], None
             try:
-                with self._sending:
-                    self.connection.send_bytes(data)
+                for each in data:
+                    self.connection.send_bytes(each)
             except _BROKEN:
                 return
 
@@ -243,6 +271,7 @@ class Client:
         # numbers of different front ends never meet
         self._number = secrets.randbits(30) << 24
         self._snapshot: Snapshot | None = None
+        self._looked_at: Snapshot | None = None
         self._acks: deque[Ack] = deque(maxlen=256)
         self._held = False
         self._alive = True
@@ -297,8 +326,13 @@ class Client:
             self._post(TakeKeys())
 
     def latest(self) -> Snapshot | None:
-        """The newest snapshot that has arrived, None before the first."""
-        return self._snapshot
+        """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""
+        snapshot = self._snapshot
+        if snapshot is not self._looked_at:
+            self._looked_at = snapshot
+            with suppress(LinkError), self._sending:
+                self._post(Looked())
+        return snapshot
 
     def wait(self, timeout: float) -> bool:
         """Wait until something arrives; whether it did."""

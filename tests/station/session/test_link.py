@@ -13,11 +13,12 @@ import pytest
 from datasets.episode import Outcome
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
+from station.session import link as link_module
 from station.session.engine import Engine
 from station.session.events import Go, Label, Note, Pause, Source
 from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
 from station.session.launch import LOCKED, REFUSED, serve
-from station.session.link import Client, Link, LinkError
+from station.session.link import Client, Link, LinkError, _dial
 from station.session.parts import Options
 from station.session.settings import SessionSettings
 from station.session.snapshot import Phase, Snapshot
@@ -193,6 +194,46 @@ def test_losing_the_last_screen_pauses_a_real_arm_and_not_a_simulated_one(
         engine.turn()
         assert engine.state.phase is phase
     link.close()
+
+
+def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "UNSEEN", 1.0)
+    folder = make_folder(tmp_path / "s", SessionSettings(episode_steps=100_000))
+    link = Link(folder)
+    with Engine(folder, make_parts(folder, simulated=False), link=link) as engine:
+        never_ending(engine)
+        client = Client.connect(folder.path)
+        shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
+        client.send(Go())
+        looking_until = time.monotonic() + 2.0
+        shown(engine, client, lambda _: time.monotonic() > looking_until)
+        assert engine.state.phase is Phase.ROLLOUT
+        turn_until(engine, lambda: engine.state.phase is Phase.PAUSED)
+        assert link.attached and not link.watchers
+        shown(engine, client, lambda snapshot: snapshot.phase is Phase.PAUSED)
+        client.send(Pause())
+        shown(engine, client, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
+        client.close()
+    link.close()
+
+
+def test_the_keys_of_one_front_end_work_while_another_reads_nothing(
+    folder: SessionFolder, link: Link
+) -> None:
+    stuck = _dial(folder)
+    turn = time.monotonic() + 1.0
+    while time.monotonic() < turn:
+        link.publish(picture(0))
+    client = Client.connect(folder.path)
+    client.take_keys()
+    eventually(lambda: client.holds_keys, client)
+    number = client.send(Pause())
+    eventually(lambda: acked(client, number), client)
+    assert not client.acks[-1].refused
+    client.close()
+    stuck.close()
 
 
 def test_a_note_from_the_line_is_in_the_journal(folder: SessionFolder, link: Link) -> None:

@@ -157,7 +157,7 @@ def test_when_the_last_screen_goes_the_arm_brakes_and_the_session_waits(
 ) -> None:
 
     link = SimpleNamespace(
-        inbox=queue.SimpleQueue(), seen_anybody=True, watchers=1, publish=lambda snapshot: None
+        inbox=queue.SimpleQueue(), seen_anybody=True, attached=1, watchers=1, publish=lambda snapshot: None
     )
     with make_engine(tmp_path / "s", tmp_path / "board", link) as engine:
         roll(engine)
