@@ -111,8 +111,6 @@ class Axis:
         aim = min(max(target[0], min(bounds[0], position)), max(bounds[1], position))
         if aim != target[0] or reason is None:
             reason = Reason.BOX
-        if least > most:
-            return self.braked(position, speed, change, reason)
         pace = min(max(target[1], -fastest), fastest) if aim == target[0] else 0.0
         chosen = self._aim(position, speed, change, (aim, pace), (least, most))
         return self._bounded(position, speed, change, chosen, room, reason)
@@ -125,6 +123,8 @@ class Axis:
         up, down = brake.strongest(fastest - speed), -brake.strongest(fastest + speed)
         most = min(change + brake.jerk, brake.most, up)
         least = max(change - brake.jerk, -brake.most, down)
+        if least > most:  # at the fastest, and beyond it by rounding: all that is left is to brake
+            least = most = brake.change(speed, change)
         if least - self._tolerance <= needed <= most + self._tolerance:
             return least, most, None
         bound, limit = (most, up) if needed > most else (least, down)

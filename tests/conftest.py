@@ -1,10 +1,19 @@
-"""Says which suites were left out on this machine, and the line that brings them; can insist that none is."""
+"""Says which suites were left out on this machine, and the line that brings them; can insist that none is.
+
+Generated cases are the same in every run, so that a change is judged by what it changed; pytest's
+`--hypothesis-profile=explore` draws new ones.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("repeat", derandomize=True)
+hypothesis.settings.register_profile("explore", derandomize=False, print_blob=True)
+hypothesis.settings.load_profile("repeat")
 
 THIS_KERNEL = "this kernel"
 """How a reason begins that no installation can change; nobody insists on those."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -53,6 +53,7 @@ some_limits = st.builds(
     rotation_acceleration=st.floats(0.5, 50.0),
     gripper_rate=st.floats(0.1, 10.0),
 )
+slow_and_abrupt = limits(velocity=0.01, acceleration=13.372798326598206, jerk=9.52373093223167, half=0.01)
 some_periods = st.sampled_from([0.004, 0.005, 0.01])
 some_seeds = st.integers(0, 2**32 - 1)
 
@@ -97,6 +98,7 @@ def test_no_command_of_a_million_breaks_a_limit(chosen: SafetySettings, dt: floa
 
 @settings(no_shrinking, max_examples=30)
 @given(chosen=some_limits, dt=some_periods, seed=some_seeds)
+@example(chosen=slow_and_abrupt, dt=0.004, seed=10206).via("at the fastest and beyond it by rounding")
 def test_every_trajectory_that_was_within_the_limits_passes_bit_by_bit(
     chosen: SafetySettings, dt: float, seed: int
 ) -> None:
