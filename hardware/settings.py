@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from datasets.settings import OneOf
+from datasets.settings import OneOf, Settings
 from datasets.spec import DataSpec, Rotation
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class CellSettings(OneOf):
     """Control rate, Hz: how often a pose of a plan is due."""
     rotation: Rotation = Rotation.ROTATION_VECTOR
     """How rotations stand in actions."""
+
+    @classmethod
+    def reader(cls, content: Mapping[str, Any]) -> type[Settings]:
+        """The kind that `content` asks for; one that names arms and no kind means real ones."""
+        return super().reader({"kind": "robot", **content} if "arms" in content else content)
 
     @property
     @abstractmethod

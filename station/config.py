@@ -23,7 +23,7 @@ from policy.pretrain import TrainingSettings
 from policy.steering.zprl import ZPRLSettings
 from station.library import TaskError, find_task, list_tasks, read_toml
 from station.session.settings import SessionSettings
-from station.settings_text import problems, to_toml
+from station.settings_text import Beside, nested, problems, to_toml
 
 __all__ = [
     "DemonstrationSettings",
@@ -70,7 +70,9 @@ class Task(Settings):
     """One sentence for the list of tasks."""
     execute: int = Field(default=8, ge=1, le=128)
     """Steps executed of each predicted chunk before the policy looks again; at most the policy's horizon."""
-    cell: CellSettings = Field(default_factory=SimulationSettings)
+    cell: Annotated[CellSettings, Beside(("arms", "cameras", "safety", "placements"))] = Field(
+        default_factory=SimulationSettings
+    )
     """The workplace: its scene, cameras, control rate and action representation."""
     demonstrations: DemonstrationSettings = Field(default_factory=DemonstrationSettings)
     """What the scripted demonstrator records where no recordings are given."""
@@ -137,7 +139,11 @@ def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
         TaskError: a setting is unknown, missing or out of range.
     """
     try:
-        return Task.model_validate(dict(content))
+        inside = nested(Task, content)
+    except ValueError as error:
+        raise TaskError(f"{source}: {error}") from error
+    try:
+        return Task.model_validate(inside)
     except ValidationError as error:
         found = problems(Task, error, content)
         shown = [f"{source}: {problem}" for problem in found[:_MOST_PROBLEMS]]

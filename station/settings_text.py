@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin
@@ -17,7 +18,7 @@ import annotated_types
 import tomlkit
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticUndefined
 from tomlkit.items import Item
 from tomlkit.items import Table as TomlTable
 
@@ -26,27 +27,66 @@ from datasets.settings import Settings
 _COMMENT_WIDTH = 100
 _FROM, _TO = "at least ", "at most "
 _OUTSIDE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "enum", "literal_error"}
+_Settings = BaseModel | type[BaseModel]
+"""Settings with their values, or a class of them with its defaults."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Marks a field: these tables of its section stand beside it in a file, as [arms] and not as [cell.arms]."""
+
+    names: tuple[str, ...]
 
 
 def to_toml(settings: BaseModel) -> str:
-    """All settings with their texts and ranges as comments; parsing it gives equal settings back."""
+    """All settings with their texts and ranges as comments; parsing `nested` of it gives equal settings back."""
     document = tomlkit.document()
-    _fill(document, settings)
+    _fill(document, settings, ())
     return tomlkit.dumps(document)
 
 
-def problems(model: type[BaseModel], error: ValidationError, content: object = None) -> list[str]:
+def section_to_toml(model: type[BaseModel], section: str, *, repeated: bool) -> str:
+    """All settings of one section with their texts, ranges and defaults; `repeated`: it is one of several."""
+    document = tomlkit.document()
+    table = _table(model, (section,))
+    document.add(section, tomlkit.aot() if repeated else table)
+    if repeated:
+        document[section].append(table)
+    return tomlkit.dumps(document)
+
+
+def nested(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's content with the tables that stand beside their section moved into it.
+
+    Raises:
+        ValueError: one stands in both places.
+    """
+    moved = dict(content)
+    for section, names in _beside(model).items():
+        tables = {name: moved.pop(name) for name in names if name in content}
+        inside = content.get(section, {})
+        if not tables or not isinstance(inside, Mapping):
+            continue
+        for name in tables:
+            if name in inside:
+                raise ValueError(f"[{name}] stands in [{section}] as well; keep the one beside it.")
+        moved[section] = {**inside, **tables}
+    return moved
+
+
+def problems(model: type[BaseModel], error: ValidationError, content: Mapping[str, Any]) -> list[str]:
     """One sentence per mistake: section, key, what is allowed, and what the setting means.
 
-    `content` is what was read; where a section comes in several kinds, it tells which one is meant.
+    `content` is what was read: it tells which kind of a section is meant, and where its tables stand.
     """
-    return [_problem(model, details, content) for details in error.errors(include_url=False)]
+    inside = nested(model, content)
+    return [_problem(model, details, inside, content) for details in error.errors(include_url=False)]
 
 
 def allowed(field: FieldInfo) -> str:
     """What a field takes, in words; empty when only its type limits it."""
     choices = _choices(field.annotation)
-    if choices:
+    if len(choices) > 1:
         return "one of " + ", ".join(choices)
     lower, upper = _bounds(field)
     if lower.startswith(_FROM) and upper.startswith(_TO):
@@ -54,32 +94,54 @@ def allowed(field: FieldInfo) -> str:
     return " and ".join(limit for limit in (lower, upper) if limit)
 
 
-def _fill(table: tomlkit.TOMLDocument | TomlTable, settings: BaseModel) -> None:
+def _fill(
+    table: tomlkit.TOMLDocument | TomlTable,
+    settings: _Settings,
+    path: tuple[str, ...],
+    without: Sequence[str] = (),
+) -> None:
     """Plain values first, then the tables: TOML would read a value after a table as part of it."""
-    later: list[tuple[str, FieldInfo, Any]] = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, BaseModel) or _is_models(value):
-            later.append((name, field, value))
-        else:
+    later: list[tuple[str, FieldInfo, Any, tuple[str, ...]]] = []
+    for name, field, value in _values(settings):
+        if name in without:
+            continue
+        if not _is_group(field, value):
             _add_value(table, name, field, value)
-    for name, field, value in later:
+            continue
+        beside = _names_beside(field)
+        later.append((name, field, value, beside))
+        later += [(*inner, ()) for inner in _values(value) if inner[0] in beside] if beside else []
+    for name, field, value, beside in later:
+        place = (*path, name)
         if isinstance(value, BaseModel):
-            table.add(name, _table(value, field))
-        else:
+            table.add(name, _table(value, place, field, beside))
+        elif value:
             tables = tomlkit.aot()
             for item in value:
-                tables.append(_table(item))
+                tables.append(_table(item, place))
             table.add(name, tables)
+        else:
+            _add_template(table, place, field)
 
 
-def _table(settings: BaseModel, field: FieldInfo | None = None) -> TomlTable:
+def _values(settings: _Settings) -> Iterator[tuple[str, FieldInfo, Any]]:
+    """Name, field and value; a class gives its defaults."""
+    model = type(settings) if isinstance(settings, BaseModel) else settings
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True) if model is settings else None
+        yield name, field, default if model is settings else getattr(settings, name)
+
+
+def _table(
+    settings: _Settings, path: tuple[str, ...], field: FieldInfo | None = None, without: Sequence[str] = ()
+) -> TomlTable:
     table = tomlkit.table()
+    model = type(settings) if isinstance(settings, BaseModel) else settings
     text = field.description if field is not None and field.description else None
-    for line in _wrapped(text or _first_sentence(type(settings))):
+    for line in _wrapped(text or _first_sentence(model)):
         table.add(tomlkit.comment(line))
     table.add(tomlkit.nl())
-    _fill(table, settings)
+    _fill(table, settings, path, without)
     return table
 
 
@@ -90,8 +152,22 @@ def _add_value(table: tomlkit.TOMLDocument | TomlTable, name: str, field: FieldI
         table.add(tomlkit.comment(line))
     if value is None:
         table.add(tomlkit.comment(f"{name} is not set"))
+    elif value is PydanticUndefined:
+        table.add(tomlkit.comment(f"{name} = ... must be set"))
     else:
         table.add(name, _item(value))
+
+
+def _add_template(table: tomlkit.TOMLDocument | TomlTable, path: tuple[str, ...], field: FieldInfo) -> None:
+    """A list of sections that is empty, as comments that show what one of them would be."""
+    [model] = _models_in(field.annotation)
+    lines = [*_wrapped(field.description or ""), f"[[{'.'.join(path)}]]"]
+    for name, inner, value in _values(model):
+        shown = "..." if value is PydanticUndefined else _item(value).as_string()
+        lines.append(f"{name} = {shown}  # {' '.join((inner.description or '').split())}")
+    table.add(tomlkit.nl())
+    for line in lines:
+        table.add(tomlkit.comment(line))
 
 
 def _item(value: object) -> Item:
@@ -116,8 +192,19 @@ def _plain(value: object) -> Any:
     return value
 
 
-def _is_models(value: object) -> bool:
-    return isinstance(value, (tuple, list)) and bool(value) and isinstance(value[0], BaseModel)
+def _is_group(field: FieldInfo, value: object) -> bool:
+    """Whether it is written as a section, or as several; one that is left out is a comment among the values."""
+    models = list(_models_in(field.annotation))
+    return isinstance(value, BaseModel) or (bool(models) and isinstance(value, (tuple, list)))
+
+
+def _beside(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
+    """Section -> those of its tables that stand beside it."""
+    return {name: names for name, field in model.model_fields.items() if (names := _names_beside(field))}
+
+
+def _names_beside(field: FieldInfo) -> tuple[str, ...]:
+    return next((mark.names for mark in field.metadata if isinstance(mark, Beside)), ())
 
 
 def _wrapped(text: str) -> list[str]:
@@ -128,23 +215,36 @@ def _first_sentence(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split("\n\n")[0].split())
 
 
-def _problem(model: type[BaseModel], details: ErrorDetails, content: object) -> str:
-    """Where it stands, what was written, what is allowed, and what the setting means."""
+def _problem(
+    model: type[BaseModel], details: ErrorDetails, content: Mapping[str, Any], written: Mapping[str, Any]
+) -> str:
+    """Where it stands as it was `written`, what was written, what is allowed, and what the setting means."""
     location = details["loc"]
     unknown = details["type"] == "extra_forbidden"
     is_section = (
         isinstance(details["input"], Mapping) if unknown else _model(model, location, content) is not None
     )
-    place = _place(location, is_section=is_section)
+    field = None if unknown else _field(model, location, content)
+    is_list = field is not None and get_origin(field.annotation) is tuple
+    place = _place(_as_written(model, location, written), is_section=is_section, is_list=is_list)
     kind = "section" if is_section else "setting"
     if unknown:
         return f"{place}: there is no such {kind}. {_nearest(model, location, content)}"
-    field = _field(model, location, content)
     text = " ".join((field.description or "").split()) if field is not None else ""
     if details["type"] == "missing":
         return f"{place}: this {kind} is missing. {text}".rstrip()
     value = "" if isinstance(details["input"], Mapping) else f" = {details['input']!r}"
     return f"{place}{value}: {_wrong(details, field)} {text}".rstrip()
+
+
+def _as_written(
+    model: type[BaseModel], location: Sequence[int | str], written: Mapping[str, Any]
+) -> Sequence[int | str]:
+    """Without the section beside which the table stands."""
+    if len(location) < 2 or location[1] not in _beside(model).get(str(location[0]), ()):
+        return location
+    inside = written.get(str(location[0]))
+    return location if isinstance(inside, Mapping) and location[1] in inside else location[1:]
 
 
 def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
@@ -158,21 +258,25 @@ def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
     return wrong if wrong.endswith("?") else f"{wrong}."
 
 
-def _place(location: Sequence[int | str], *, is_section: bool) -> str:
-    """`[section.sub] key`, or `[section]`, as it stands in the file; list positions count from 1."""
-    words = [f"#{part + 1}" if isinstance(part, int) else part for part in location]
-    if not words:
+def _place(location: Sequence[int | str], *, is_section: bool, is_list: bool) -> str:
+    """As it stands in the file: `[section.sub] key`, `[section]`, `[[sections]]`; in a list `sections[0].key`."""
+    if not location:
         return "the settings together"
+    words = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
+    path = "".join(words).removeprefix(".")
+    if any(isinstance(part, int) for part in location):
+        return path
     if is_section:
-        return f"[{'.'.join(words)}]"
-    *section, key = words
-    return f"[{'.'.join(section)}] {key}" if section else key
+        return f"[[{path}]]" if is_list else f"[{path}]"
+    section, _, key = path.rpartition(".")
+    return f"[{section}] {key}" if section else key
 
 
 def _nearest(model: type[BaseModel], location: Sequence[int | str], content: object) -> str:
     """The nearest name among those that are allowed beside the unknown one."""
     parent = _model(model, location[:-1], content)
     names = list(parent.model_fields) if parent is not None else []
+    names += [name for beside in _beside(parent).values() for name in beside] if parent is not None else []
     near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
     if near:
         return f"Did you mean '{near[0]}'?"

@@ -34,11 +34,11 @@ _REMEDIES = {
         "'performance'; then recover."
     ),
     "joint_position_limits": "Move the joint off its limit by hand with the guiding button, then recover.",
-    "velocity": "Lower the velocity limits in [cell.safety], then recover.",
+    "velocity": "Lower the velocity limits in [safety], then recover.",
     "torque_discontinuity": "Lower max_torque_step or the stiffness of this arm, then recover.",
     "instability": "Lower the stiffness of this arm, then recover.",
     "self_collision": "Guide the arm away from itself by hand, then recover.",
-    "power_limit": "Lower the velocity and acceleration limits in [cell.safety], then recover.",
+    "power_limit": "Lower the velocity and acceleration limits in [safety], then recover.",
     "tau_J_range": "Take weight off the arm and check load_mass, then recover.",
 }
 """By a part of the vendor's name of an error; the first that fits."""

@@ -74,7 +74,7 @@ class FrankaHand(Gripper):
 
     def connect(self) -> str:
         if not self._address:
-            raise GripperError(f"{self.name}: there is no address. Set address in [cell.arms.gripper].")
+            raise GripperError(f"{self.name}: there is no address. Set address in [arms.gripper].")
         try:
             self._franky = load_franky(self.name)
             self._open(self._franky)

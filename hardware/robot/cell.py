@@ -205,7 +205,7 @@ class RobotCell(Cell):
             _pause(until)
 
     def sample_layout(self, seed: int, purpose: str, ordinal: int) -> Layout:
-        """Places for the objects that [[cell.placements]] names."""
+        """Places for the objects that [[placements]] names."""
         return placements.sample(self.settings.placements, seed, purpose, ordinal)
 
     def layout_picture(self, layout: Layout) -> dict[str, Image]:

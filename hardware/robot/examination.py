@@ -323,7 +323,7 @@ def _slow(
         yield Check(
             name=name,
             ok=False,
-            detail=f"its newest frame was up to {oldest:.2f} s old; [cell.safety] frame_age allows "
+            detail=f"its newest frame was up to {oldest:.2f} s old; [safety] frame_age allows "
             f"{settings.safety.frame_age:.2f} s",
             remedy="Raise the camera's rate, or shorten its exposure.",
         )

@@ -27,14 +27,14 @@ def limits_set(settings: RobotCellSettings) -> Iterator[Check]:
         name="limits",
         ok=not missing,
         detail="set" if not missing else f"not set: {', '.join(missing)}",
-        remedy="Set them in [cell.safety] of the task file; nothing moves without them.",
+        remedy="Set them in [safety] of the task file; nothing moves without them.",
     )
     for arm in settings.arms:
         yield Check(
             name=f"home pose of {arm.name}",
             ok=bool(arm.home),
             detail="set" if arm.home else "not set",
-            remedy=f"Set home, {arm.joints} joint angles in rad, in [[cell.arms]] of {arm.name}.",
+            remedy=f"Set home, {arm.joints} joint angles in rad, in [[arms]] of {arm.name}.",
         )
 
 

@@ -12,7 +12,7 @@ from hardware.quaternion import Quaternion, turn_between, turned
 from hardware.wire import Cause, Mode, Report
 
 _WHY = {
-    Cause.HEARTBEAT: "the loop that makes plans was silent for longer than [cell.safety] heartbeat allows",
+    Cause.HEARTBEAT: "the loop that makes plans was silent for longer than [safety] heartbeat allows",
     Cause.SUSPENDED: "its own control loop was held up",
     Cause.HOLD: "its plan was replaced by a hold",
     Cause.LEAVING: "its controller is being closed",

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from datasets.settings import Settings
-from station.settings_text import problems, to_toml
+from station.settings_text import problems, section_to_toml, to_toml
 
 
 class Colour(StrEnum):
@@ -49,7 +49,7 @@ class Room(Settings):
 def mistakes(content: dict[str, object]) -> list[str]:
     with pytest.raises(ValidationError) as caught:
         Room.model_validate(content)
-    return problems(Room, caught.value)
+    return problems(Room, caught.value, content)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,18 @@ def test_every_setting_is_written_with_its_text_and_range() -> None:
     assert "# Power, W. (more than 0 and at most 60)\nwatts = 5.0" in text
     assert "# What it shines. (one of 'red', 'blue')" in text
     assert "# heating is not set" in text
+
+
+def test_a_list_of_sections_that_is_empty_is_shown_as_one_would_be_written() -> None:
+    text = to_toml(Room(name="hall"))
+    assert "# The others.\n# [[lamps]]\n# watts = 5.0  # Power, W.\n" in text
+
+
+def test_a_class_is_explained_by_its_defaults_and_what_must_be_set() -> None:
+    text = section_to_toml(Room, "rooms", repeated=True)
+    assert text.startswith("[[rooms]]\n# A room and its lamps.")
+    assert "# What people call it.\n# name = ... must be set" in text
+    assert "# Target, degrees; not set: off. (at least 0)\n# heating is not set" in text
 
 
 def test_a_misspelt_setting_is_answered_with_the_nearest_name() -> None:
@@ -109,7 +121,7 @@ def test_a_wrong_choice_is_answered_with_the_choices() -> None:
 
 def test_a_mistake_in_a_list_says_which_entry() -> None:
     [problem] = mistakes({"name": "hall", "lamps": [{}, {"watts": 0}]})
-    assert problem.startswith("[lamps.#2] watts = 0: must be more than 0")
+    assert problem.startswith("lamps[1].watts = 0: must be more than 0")
 
 
 def test_a_missing_setting_is_named_with_its_meaning() -> None:

@@ -73,7 +73,7 @@ def test_a_cell_whose_limits_are_not_set_is_not_ready_and_no_arm_is_enabled(
     reports = examine(RobotCellSettings.model_validate(table), tmp_path / "latch", seconds=0.2)
     assert not reports[0].ready
     assert "velocity" in reports[0].problems[0].detail
-    assert "[cell.safety]" in reports[0].problems[0].remedy
+    assert "[safety]" in reports[0].problems[0].remedy
     assert board[Switch.COMMANDS] == 0
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from datasets.spec import Rotation
-from station.config import TaskError, parse_task
+from station.config import TaskError, parse_task, task_to_toml
 from tests.hardware.fakes import FakeArmSettings, cell_table, read_cell
 
 
@@ -40,11 +41,60 @@ def test_each_device_is_read_by_its_drivers_own_settings(tmp_path: Path) -> None
     assert isinstance(arm, FakeArmSettings) and arm.switchboard == tmp_path / "board"
 
 
-def test_a_mistake_in_a_device_is_named_with_its_section_and_the_nearest_setting(tmp_path: Path) -> None:
+def as_file(table: dict[str, Any]) -> dict[str, Any]:
+    """A task file's content, whose devices and limits stand beside the cell."""
+    beside = {name: table.pop(name) for name in ("arms", "cameras", "safety")}
+    return {"name": "mine", "cell": table, **beside}
+
+
+def problem_in_file(content: dict[str, Any]) -> str:
+    with pytest.raises(TaskError) as caught:
+        parse_task(content, source="mine.toml")
+    return str(caught.value)
+
+
+def test_devices_and_limits_stand_beside_the_cell_and_are_written_so(tmp_path: Path) -> None:
+    content = as_file(cell_table(tmp_path / "board"))
+    del content["cell"]["kind"]  # arms say enough
+    task = parse_task(content, source="mine.toml")
+    assert task.cell == read_cell(cell_table(tmp_path / "board"))
+    written = tomllib.loads(task_to_toml(task))
+    assert {"arms", "cameras", "safety"} <= set(written)
+    assert not {"arms", "cameras", "safety"} & set(written["cell"])
+    assert parse_task(written, source="copy") == task
+
+
+def test_a_mistake_in_a_device_is_named_as_it_stands_with_the_nearest_setting(tmp_path: Path) -> None:
+    content = as_file(cell_table(tmp_path / "board"))
+    content["arms"][0]["switchbord"] = "x"
+    content["arms"][0]["gripper"]["drivr"] = "x"
+    content["safety"] |= {"velocty": 0.1, "acceleration": 100.0}
+    said = problem_in_file(content)
+    assert "arms[0].switchbord: there is no such setting. Did you mean 'switchboard'?" in said
+    assert "arms[0].gripper.drivr: there is no such setting. Did you mean 'driver'?" in said
+    assert "[safety] velocty: there is no such setting. Did you mean 'velocity'?" in said
+    assert "[safety] acceleration = 100.0: must be more than 0 and at most 20." in said
+    assert "cell" not in said
+
+
+def test_a_mistake_inside_the_cell_is_named_there(tmp_path: Path) -> None:
     table = cell_table(tmp_path / "board")
     table["arms"][0]["switchbord"] = "x"
-    said = problem(table)
-    assert "[cell.arms.#1] switchbord: there is no such setting. Did you mean 'switchboard'?" in said
+    assert "cell.arms[0].switchbord: there is no such setting." in problem(table)
+
+
+def test_a_misspelt_table_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    content = as_file(cell_table(tmp_path / "board"))
+    content["camera"] = content.pop("cameras")
+    said = problem_in_file(content)
+    assert "camera: there is no such" in said and "Did you mean 'cameras'?" in said
+    assert "[[cameras]]: this section is missing" in said
+
+
+def test_a_table_that_stands_in_both_places_is_refused(tmp_path: Path) -> None:
+    content = as_file(cell_table(tmp_path / "board"))
+    content["cell"]["safety"] = {"velocity": 0.1}
+    assert "[safety] stands in [cell] as well" in problem_in_file(content)
 
 
 def test_a_driver_that_does_not_exist_is_answered_with_the_nearest(tmp_path: Path) -> None:
