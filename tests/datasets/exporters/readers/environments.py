@@ -1,6 +1,7 @@
-"""Environments of other projects' readers, whose requirements contradict ours; built once, outside the repository.
+"""Environments of other projects' readers and writers, whose requirements contradict ours; built once, elsewhere.
 
-A reader runs as a script in its own interpreter, is given the dataset's path, and leaves what it saw in an ``.npz``.
+A reader runs as a script in its own interpreter, is given the dataset's path, and leaves what it saw in an ``.npz``; a
+writer is given an ``.npz`` and leaves a dataset.
 An environment that cannot be built (no network, no such version) skips its tests and says the line that brings it.
 """
 
@@ -32,6 +33,7 @@ class Reader:
     name: str
     """Of its environment."""
     script: str
+    """Beside this file, or a whole path."""
     requirements: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
     """Installed without what they require, because that contradicts what is there."""
@@ -57,6 +59,13 @@ LEROBOT = Reader(
     alone=("lerobot==0.4.4", "torchvision==0.28.0", "torchcodec==0.13.0", "accelerate"),
     shares=True,
 )
+LEROBOT_2 = replace(
+    LEROBOT,
+    name="lerobot2",
+    requirements=("datasets<=3.6", *LEROBOT.requirements[1:]),
+    alone=("lerobot==0.3.3", *LEROBOT.alone[1:]),
+)
+"""The last release that writes v2.1."""
 LEROBOT_LOADER = replace(LEROBOT, script="time_lerobot.py")
 ROBOMIMIC = Reader(
     name="robomimic",
@@ -75,6 +84,15 @@ def read(reader: Reader, dataset: Path, *arguments: str) -> dict[str, NDArray[An
     assert done.returncode == 0, done.stderr[-4000:]
     with np.load(found) as saved:
         return dict(saved)
+
+
+def write(writer: Reader, dataset: Path, *arguments: str, **given: NDArray[Any]) -> Path:
+    """`dataset` as the project itself writes what is `given`; fails the test with its own words when it cannot."""
+    told = dataset.with_name(f"{dataset.name}.given.npz")
+    np.savez(told, **given)
+    done = run(writer, str(told), str(dataset), *arguments)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return dataset
 
 
 def run(reader: Reader, *arguments: str) -> subprocess.CompletedProcess[str]:
