@@ -1,58 +1,118 @@
-"""Memory and speed of importing a large source: ALOHA episodes with full-size pictures, through the real reader.
+"""Memory and speed of importing a large source, through the real reader: many ALOHA files, or one robomimic file.
 
     python -m tests.benchmarks.import_memory --gigabytes 5
+    python -m tests.benchmarks.import_memory --gigabytes 100 --packed
+    python -m tests.benchmarks.import_memory --gigabytes 100 --packed --one-file
 
-Prints the source's size, the largest memory of the import (both processes together), and how fast it went. Nothing of
-it depends on the number of episodes: each is read, committed and forgotten.
+A gigabyte counts pictures as they are in memory, and every one of them is decoded: no start is trimmed, no rate is
+changed. Packed, they are smooth and deflated, so that a source of any size fits on the disk; otherwise they are noise.
+Prints the largest memory of the import (both processes together) after 1, 10, 30 and 100 GB and how fast it went.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
+from datasets.importers.findings import Answers
 from datasets.importers.intake import Intake
 from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
 from datasets.randomness import stream
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore
+from tests.datasets.importers.sources import OSC_POSE
 
-STEPS, CAMERAS, SIZE = 400, 3, (480, 640, 3)
-SPEC = DataSpec(
-    cameras=tuple(CameraSpec(name=f"cam_{number}", height=128, width=128) for number in range(CAMERAS)),
-    proprioception=(*(f"joint_{number}" for number in range(1, 7)), "gripper"),
-    action=ActionSpec(),
-    control_hz=10.0,
-)
-ANSWERS = {"": {"colour": "rgb", "rate": "20", "kinematics": "xarm6"}}
+STEPS, CAMERAS, SIZE, HZ = 400, 3, (480, 640, 3), 20.0
+DISTINCT = 32
+"""Different pictures of a source; they come in turn."""
+EPISODE = STEPS * CAMERAS * int(np.prod(SIZE))
+"""Bytes of an episode's pictures."""
+MARKS = (1, 10, 30, 100)
+"""GB after which memory is told."""
+ANSWERS: Answers = {"": {"colour": "rgb", "rate": str(HZ), "kinematics": "xarm6"}}
 
 
-def make(path: Path, ordinal: int) -> int:
-    """One episode; its size in bytes."""
-    rng = stream(1, "import benchmark", ordinal)
-    noise = rng.integers(0, 255, (8, *SIZE), dtype=np.uint8)
-    time_ = np.arange(STEPS)[:, None] / 20
-    state = np.concatenate([0.1 * np.arange(6) + 0.1 * time_, 1 - time_ / 100], 1).astype(np.float32)
-    with h5py.File(path, "w") as file:
-        for camera in range(CAMERAS):
-            shape = (STEPS, *SIZE)
-            images = file.create_dataset(
-                f"observations/images/cam_{camera}", shape, np.uint8, chunks=(1, *SIZE)
-            )
-            for step in range(STEPS):
-                images[step] = noise[step % 8]
-        file["observations/qpos"] = state
-        file["action"] = state + rng.normal(0, 1e-3, state.shape).astype(np.float32) * (np.arange(7) < 6)
-    return path.stat().st_size
+def spec(joints: int) -> DataSpec:
+    """A task with as many joints as the source's arm, at the source's own rate."""
+    return DataSpec(
+        cameras=tuple(CameraSpec(name=f"cam_{number}", height=128, width=128) for number in range(CAMERAS)),
+        proprioception=(*(f"joint_{number}" for number in range(1, joints + 1)), "gripper"),
+        action=ActionSpec(),
+        control_hz=HZ,
+    )
+
+
+class Maker:
+    """Writes episodes whose pictures cost no time to make."""
+
+    def __init__(self, *, packed: bool) -> None:
+        """`packed`: smooth pictures, deflated; otherwise noise as it is."""
+        rng = stream(1, "import benchmark", 0)
+        self._packed = packed
+        shown = [
+            _smooth(turn) if packed else rng.integers(0, 255, SIZE, np.uint8) for turn in range(DISTINCT)
+        ]
+        self._chunks = [zlib.compress(p.tobytes(), 1) if packed else p.tobytes() for p in shown]
+
+    def aloha(self, folder: Path, episodes: int) -> None:
+        """A file per episode."""
+        for ordinal in range(episodes):
+            with h5py.File(folder / f"episode_{ordinal}.hdf5", "w") as file:
+                for camera in range(CAMERAS):
+                    self._pictures(file, f"observations/images/cam_{camera}")
+                file["observations/qpos"] = file["action"] = _state(ordinal, joints=6).astype(np.float32)
+
+    def robomimic(self, folder: Path, episodes: int) -> None:
+        """All episodes in one file."""
+        controller = {**OSC_POSE, "control_delta": False}
+        kwargs = {"robots": ["Panda"], "control_freq": HZ, "controller_configs": controller}
+        with h5py.File(folder / "all.hdf5", "w") as file:
+            data = file.create_group("data")
+            data.attrs["env_args"] = json.dumps({"env_name": "Lift", "type": 1, "env_kwargs": kwargs})
+            for ordinal in range(episodes):
+                demo, state = data.create_group(f"demo_{ordinal}"), _state(ordinal, joints=7)
+                demo.attrs["num_samples"] = STEPS
+                for camera in range(CAMERAS):
+                    self._pictures(demo, f"obs/cam_{camera}_image")
+                place = state[:, :3] + (0.3, 0, 0.2)
+                down = np.tile([np.pi, 0, 0, -1], (STEPS, 1))
+                demo["actions"] = np.concatenate([place, down], 1)
+                demo["obs/robot0_eef_pos"] = place
+                demo["obs/robot0_eef_quat"] = np.tile([1.0, 0, 0, 0], (STEPS, 1))
+                demo["obs/robot0_joint_pos"] = state[:, :7]
+                demo["obs/robot0_gripper_qpos"] = np.stack([0.04 * state[:, 7], -0.04 * state[:, 7]], 1)
+
+    def _pictures(self, group: h5py.Group, name: str) -> None:
+        packing = {"compression": "gzip"} if self._packed else {}
+        images = group.create_dataset(name, (STEPS, *SIZE), np.uint8, chunks=(1, *SIZE), **packing)
+        for step in range(STEPS):
+            images.id.write_direct_chunk((step, 0, 0, 0), self._chunks[step % DISTINCT])
+
+
+def _smooth(turn: int) -> NDArray[np.uint8]:
+    picture = np.full(SIZE, 40, np.uint8)
+    picture[..., 1] = np.linspace(0, 250, SIZE[1]).astype(np.uint8)
+    picture[100:200, 10 * turn : 10 * turn + 100] = 200
+    return picture
+
+
+def _state(ordinal: int, *, joints: int) -> NDArray[np.float64]:
+    """[T, joints + 1]; moves from the first step on, and differs between episodes."""
+    time_ = np.arange(STEPS)[:, None] / HZ
+    moving = 0.1 * np.arange(joints) + 0.1 * time_ + 1e-4 * ordinal
+    return np.concatenate([moving, 1 - time_ / 100], 1)
 
 
 class Watch:
@@ -71,6 +131,10 @@ class Watch:
         self._over.set()
         self._thread.join()
 
+    def __str__(self) -> str:
+        parts = (self.parent / 2**20, self.child / 2**20, self.both / 2**20)
+        return "{:.0f} MB importer, {:.0f} MB reader, {:.0f} MB together".format(*parts)
+
     def _look(self) -> None:
         me = psutil.Process(os.getpid())
         while not self._over.wait(0.05):
@@ -83,36 +147,50 @@ class Watch:
             self.both = max(self.both, mine + others)
 
 
+def measure(root: Path, inbox: Path, wanted: DataSpec) -> None:
+    """Import everything, then once more; print the figures."""
+    store = EpisodeStore(root / "demos", writable=True)
+    journal = Journal(root / "journal.jsonl", writable=True)
+    begun, decoded, marks = time.monotonic(), 0, list(MARKS)
+    with Watch() as watch, isolated_reader() as reader:
+        for result in Intake(store, journal).run(reader.find([inbox]), wanted, ANSWERS, reader):
+            assert result.refused is None and not result.finding.dropped, result.finding
+            decoded += (result.finding.steps + 1) * CAMERAS * int(np.prod(SIZE))
+            while marks and decoded >= marks[0] * 2**30:
+                seconds = time.monotonic() - begun
+                print(
+                    f"after {marks.pop(0):4d} GB  {watch}, {decoded / 2**20 / seconds:.0f} MB/s", flush=True
+                )
+    seconds = time.monotonic() - begun
+    print(
+        f"decoded {decoded / 2**30:.1f} GB in {seconds:.1f} s, {decoded / 2**20 / seconds:.0f} MB/s; {watch}"
+    )
+    again = time.monotonic()
+    with isolated_reader() as reader:
+        known = list(Intake(store, journal).run(reader.find([inbox]), wanted, ANSWERS, reader))
+    assert all(result.duplicate for result in known)
+    print(f"again   {len(known)} known in {time.monotonic() - again:.1f} s")
+
+
 def main() -> None:
     """Make a source, import it, print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=5.0)
-    wanted = parser.parse_args().gigabytes * 2**30
+    parser.add_argument("--packed", action="store_true")
+    parser.add_argument("--one-file", action="store_true")
+    wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         inbox = Path(folder) / "inbox"
         inbox.mkdir()
-        size = episodes = 0
-        while size < wanted:
-            size += make(inbox / f"episode_{episodes}.hdf5", episodes)
-            episodes += 1
-        store = EpisodeStore(Path(folder) / "demos", writable=True)
-        journal = Journal(Path(folder) / "journal.jsonl", writable=True)
-        begun = time.monotonic()
-        with Watch() as watch, isolated_reader() as reader:
-            results = list(Intake(store, journal).run(reader.find([inbox]), SPEC, ANSWERS, reader))
-        taken = time.monotonic() - begun
-        again = time.monotonic()
-        with isolated_reader() as reader:
-            known = list(Intake(store, journal).run(reader.find([inbox]), SPEC, ANSWERS, reader))
-        skipped = time.monotonic() - again
-    print(
-        f"source    {size / 2**30:.1f} GB in {episodes} episodes of {STEPS} steps, {CAMERAS} cameras {SIZE}"
-    )
-    print(f"imported  {sum(result.refused is None for result in results)} in {taken:.1f} s, "
-          f"{size / 2**20 / taken:.0f} MB/s")  # fmt: skip
-    print(f"again     {sum(result.duplicate for result in known)} known in {skipped:.1f} s")
-    print(f"memory    {watch.parent / 2**20:.0f} MB importer, {watch.child / 2**20:.0f} MB reader, "
-          f"{watch.both / 2**20:.0f} MB together")  # fmt: skip
+        episodes = int(np.ceil(wanted.gigabytes * 2**30 / EPISODE))
+        maker = Maker(packed=wanted.packed)
+        (maker.robomimic if wanted.one_file else maker.aloha)(inbox, episodes)
+        size = sum(path.stat().st_size for path in inbox.iterdir())
+        print(
+            f"source  {episodes} episodes of {STEPS} steps, {CAMERAS} cameras {SIZE}: "
+            f"{episodes * EPISODE / 2**30:.1f} GB of pictures, {size / 2**30:.2f} GB on disk"
+        )
+        measure(Path(folder), inbox, spec(7 if wanted.one_file else 6))
 
 
 if __name__ == "__main__":
