@@ -89,7 +89,7 @@ def read(reader: Reader, dataset: Path, *arguments: str) -> dict[str, NDArray[An
 def write(writer: Reader, dataset: Path, *arguments: str, **given: NDArray[Any]) -> Path:
     """`dataset` as the project itself writes what is `given`; fails the test with its own words when it cannot."""
     told = dataset.with_name(f"{dataset.name}.given.npz")
-    np.savez(told, **given)
+    np.savez(told, allow_pickle=False, **given)
     done = run(writer, str(told), str(dataset), *arguments)
     assert done.returncode == 0, done.stderr[-4000:]
     return dataset

@@ -16,7 +16,8 @@ def main(given: str, path: str) -> None:
         told = dict(saved)
     episode = told.pop("episode")
     # episodes arrive one by one in memory; what is then saved is a folder, or a zip that is filled from a folder
-    root: Any = zarr.group(store=zarr.MemoryStore())
+    zarr_2: Any = zarr
+    root = zarr_2.group(store=zarr_2.MemoryStore())
     data, meta = root.create_group("data"), root.create_group("meta")
     meta.zeros("episode_ends", shape=(0,), dtype=np.int64, compressor=None)
     lz4 = numcodecs.Blosc(cname="lz4", clevel=5, shuffle=numcodecs.Blosc.NOSHUFFLE)
@@ -37,8 +38,8 @@ def main(given: str, path: str) -> None:
         ends = meta["episode_ends"]
         ends.resize(len(ends) + 1)
         ends[-1] = int((episode <= number).sum())
-    store = zarr.ZipStore(path, mode="w") if path.endswith(".zip") else zarr.DirectoryStore(path)
-    zarr.copy_store(root.store, store)
+    store = zarr_2.ZipStore(path, mode="w") if path.endswith(".zip") else zarr_2.DirectoryStore(path)
+    zarr_2.copy_store(root.store, store)
     store.close()
 
 
