@@ -124,11 +124,12 @@ class _Columns:
         return np.concatenate([position, rotation], axis=1)
 
     def _placed(self, poses: Array) -> Array:
-        if self.mapping.frame is None and self.mapping.tool is None:
+        matrices = (self.arm.frame or self.mapping.frame, self.arm.tool or self.mapping.tool)
+        if matrices == (None, None):
             return poses
         frame, tool = (
             np.eye(4) if matrix is None else np.asarray(matrix, np.float64).reshape(4, 4)
-            for matrix in (self.mapping.frame, self.mapping.tool)
+            for matrix in matrices
         )
         return columns.transformed(poses, frame, tool)
 

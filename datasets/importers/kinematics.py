@@ -97,8 +97,18 @@ def forward_kinematics(name: str) -> Forward:
     Raises:
         RefusedError: neither; says which names there are.
     """
+    found = require_arm(name)
+    return _of_file(*found) if found else lambda joints: _along(ARMS[name], joints)
+
+
+def require_arm(name: str) -> tuple[Path, str] | None:
+    """The file and the body that a name means, None for a known arm; nothing is read.
+
+    Raises:
+        RefusedError: neither; says which names there are.
+    """
     if name in ARMS:
-        return lambda joints: _along(ARMS[name], joints)
+        return None
     text, _, body = name.rpartition(":") if not Path(name).is_file() else (name, "", "")
     path = Path(text)
     if not path.is_file():
@@ -106,7 +116,7 @@ def forward_kinematics(name: str) -> Forward:
             Defect.NO_KINEMATICS,
             f"'{name}' is no arm this station knows ({', '.join(ARMS)}) and no URDF or MJCF file",
         )
-    return _of_file(path, body)
+    return path, body
 
 
 def _along(chain: Chain, joints: Array) -> Array:

@@ -7,7 +7,8 @@ Entries have flat names, the same in flags, in the session's ``import.toml`` and
     representation   action.representation      how a rotation is written
     colour  quaternion  euler  angle  length  rate  actions  frame  kinematics
 
-A column is named by its key; ``key[2:5]`` takes some of its numbers. Names of a second arm begin with ``arm2.``.
+A column is named by its key; ``key[2:5]`` takes some of its numbers. Names of a second arm begin with ``arm2.``, also
+its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well.
 What a source does not say stays None, and an import that needs it asks; nothing here guesses.
 """
 
@@ -21,6 +22,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, ValidationError
 
+from datasets.importers.defects import RefusedError
+from datasets.importers.kinematics import require_arm
 from datasets.settings import Settings
 
 Colour = Literal["rgb", "bgr"]
@@ -89,6 +92,10 @@ class Arm(Settings):
     """What was measured."""
     commanded: Track = Field(default_factory=Track)
     """What was asked for."""
+    frame: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
+    """Of a second arm, as the mapping's own, which holds where this is None."""
+    tool: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
+    """As `frame`."""
 
 
 class Mapping(Settings):
@@ -131,6 +138,9 @@ class Mapping(Settings):
             for track, part in (("", arm.observed), ("action.", arm.commanded)):
                 for name, value in part.model_dump(mode="json", exclude_none=True).items():
                     found[f"{prefix}{track}{name}"] = str(value)
+            for name, matrix in (("frame", arm.frame), ("tool", arm.tool)):
+                if matrix is not None:
+                    found[f"{prefix}{name}"] = " ".join(map(str, matrix))
         for name, value in self.model_dump(
             mode="json", exclude={"cameras", "arms"}, exclude_none=True
         ).items():
@@ -154,7 +164,7 @@ class Mapping(Settings):
 
 
 def parse_answers(texts: list[str]) -> dict[str, str]:
-    """Flags of the form ``NAME=VALUE``, checked.
+    """Flags of the form ``NAME=VALUE``, checked; of a file with a matrix, its numbers, which stay when it goes.
 
     Raises:
         MappingError: no such form, an unknown name or an impossible value.
@@ -165,8 +175,22 @@ def parse_answers(texts: list[str]) -> dict[str, str]:
         if not sign or not name.strip() or not value.strip():
             raise MappingError(f"'{text}' is not NAME=VALUE, as in --map camera.front=observation.images.top")
         answers[name.strip()] = value.strip()
-    Mapping().with_answers(answers)
-    return answers
+    mapping = Mapping().with_answers(answers)
+    if mapping.kinematics is not None:
+        _require_kinematics(mapping.kinematics)
+    known = mapping.entries()
+    return {
+        name: known[name] if name.rpartition(".")[2] in _MATRICES else value
+        for name, value in answers.items()
+    }
+
+
+def _require_kinematics(name: str) -> None:
+    """Also where no source of this import turns out to need them, a wrong name is a mistake."""
+    try:
+        require_arm(name)
+    except RefusedError as error:
+        raise MappingError(f"kinematics: {error}") from error
 
 
 def read_matrix(name: str, text: str) -> tuple[float, ...]:
@@ -175,17 +199,18 @@ def read_matrix(name: str, text: str) -> tuple[float, ...]:
     Raises:
         MappingError: something else.
     """
-    words = text
-    if len(text) < _LONGEST_PATH and Path(text).is_file():
-        words = Path(text).read_text(encoding="utf-8", errors="replace")
-    for mark in ",;[]":
-        words = words.replace(mark, " ")
+    words, wanted = text, "give 16 numbers row by row, or a text file with them"
+    is_file = len(text) < _LONGEST_PATH and Path(text).is_file()
     try:
+        words = Path(text).read_text(encoding="utf-8", errors="replace") if is_file else text
+        for mark in ",;[]":
+            words = words.replace(mark, " ")
         numbers = tuple(float(word) for word in words.split())
+    except OSError as error:
+        raise MappingError(f"{name}: {text} cannot be read ({error.strerror}); {wanted}") from error
     except ValueError as error:
-        raise MappingError(
-            f"{name}: {error}; give 16 numbers row by row, or a text file with them"
-        ) from error
+        what = f"{text} holds something else than numbers" if is_file else f"there is no file {text}"
+        raise MappingError(f"{name}: {what}; {wanted}") from error
     matrix = np.asarray(numbers, np.float64)
     if matrix.shape != (16,) or not np.isfinite(matrix).all():
         raise MappingError(f"{name}: {len(numbers)} numbers; a 4x4 matrix has 16, row by row")
@@ -215,8 +240,9 @@ def _enter(tables: dict[str, Any], name: str, value: str) -> None:
         _enter_range(_track(tables, number, side), value)
     elif field in Track.model_fields:
         _track(tables, number, side)[field] = float(value) if field in ("closed", "open") else value
-    elif name in _MATRICES:
-        tables[name] = read_matrix(name, value)
+    elif rest in _MATRICES:
+        place = tables if number == 1 else _arm(tables, number)
+        place[rest] = read_matrix(name, value)
     elif name in Mapping.model_fields and name not in ("cameras", "arms"):
         tables[name] = _number(value) if name in _NUMBERS else value
     else:
@@ -254,14 +280,19 @@ def _enter_range(track: dict[str, Any], value: str) -> None:
 
 
 def _track(tables: dict[str, Any], number: int, side: str) -> dict[str, Any]:
+    track: dict[str, Any] = _arm(tables, number)[side]
+    return track
+
+
+def _arm(tables: dict[str, Any], number: int) -> dict[str, Any]:
     arms = list(tables["arms"])
     if not 1 <= number <= 2:
         raise MappingError(f"arm{number}: a task has one or two arms")
     while len(arms) < number:
         arms.append(Arm().model_dump(mode="json"))
     tables["arms"] = arms
-    track: dict[str, Any] = arms[number - 1][side]
-    return track
+    arm: dict[str, Any] = arms[number - 1]
+    return arm
 
 
 def _unknown(name: str) -> str:

@@ -85,6 +85,48 @@ def test_a_frame_takes_poses_of_the_recorder_to_the_arms_base(tmp_path: Path) ->
     np.testing.assert_allclose((turned * Rotation.from_quat(poses[1][1]).inv()).magnitude(), 0, atol=1e-5)
 
 
+def test_a_second_arm_may_stand_in_a_frame_of_its_own(tmp_path: Path) -> None:
+    spec = SPECS["aloha"]
+    both = replace(
+        spec,
+        proprioception=tuple(f"{side}_{name}" for side in ("left", "right") for name in spec.proprioception),
+        action=replace(spec.action, arms=2),
+    )
+    positions = []
+    for name, frames in (("both", {"frame": SHIFTED}), ("own", {"frame": SHIFTED, "arm2.frame": IDENTITY})):
+        desk = Desk(
+            tmp_path / name, both, ANSWERS["aloha"] | parse_answers([f"{k}={v}" for k, v in frames.items()])
+        )
+        path = sources.aloha(desk.inbox / "episode_0.hdf5")
+        with h5py.File(path, "r+") as file:
+            for column in ("observations/qpos", "action"):
+                one = file[column][()]
+                del file[column]
+                file[column] = np.concatenate([one, one], 1)
+        (result,) = desk.run()
+        episode = desk.store.load(str(result.episode))
+        positions.append(
+            [action_to_pose(part, spec.action)[0] for part in np.split(episode.action, 2, axis=1)]
+        )
+    (left, right), (own_left, own_right) = positions
+    np.testing.assert_allclose(own_left, left)
+    np.testing.assert_allclose(left, right)
+    np.testing.assert_allclose(own_right, right - (0.1, 0, 0), atol=1e-6)
+
+
+SHIFTED, IDENTITY = "1 0 0 0.1 0 1 0 0 0 0 1 0 0 0 0 1", "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"
+
+
+def test_a_matrix_is_kept_as_its_numbers_when_its_file_goes(tmp_path: Path) -> None:
+    file = tmp_path / "frame.txt"
+    file.write_text(SHIFTED)
+    answers = parse_answers([f"frame={file}", f"arm2.tool={file}"])
+    file.unlink()
+    mapping = Mapping().with_answers(answers)
+    assert mapping.frame == mapping.arms[1].tool and mapping.frame is not None
+    assert Mapping().with_answers(mapping.entries()) == mapping
+
+
 def test_lengths_in_millimetres_and_angles_in_degrees_are_brought_to_metres_and_radians(
     tmp_path: Path,
 ) -> None:
@@ -113,6 +155,8 @@ def test_lengths_in_millimetres_and_angles_in_degrees_are_brought_to_metres_and_
         ("camera.front", "is not NAME=VALUE"),
         ("gripper=1,1", "closed and open are the same"),
         ("frame=1 2 3", "a 4x4 matrix has 16"),
+        ("frame=nowhere.txt", "frame: there is no file nowhere.txt; give 16 numbers row by row"),
+        ("kinematics=nope", "kinematics: 'nope' is no arm this station knows"),
         ("frame=2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "no rigid transform"),
         ("arm3.position=x", "one or two arms"),
         ("action.representation=quat", "representation"),
