@@ -82,7 +82,7 @@ class Exporter(ABC):
                 work.publish(self._card(source, out.name))
         except OSError as error:
             raise ExportError(
-                f"{out} could not be written: {error}. Free some space, or choose another folder; "
+                f"{out} could not be written ({error.strerror or error}). Free some space, or choose another folder; "
                 "the same command goes on where this one was."
             ) from error
         return ExportReport(path=out, episodes=total, steps=source.steps, resumed=resumed)

@@ -74,9 +74,15 @@ class Workplace:
         """Take up what an interrupted export of the same source left, or begin anew.
 
         Raises:
-            LockedError: another process writes the same export.
+            LockedError: another process writes the same export. ExportError: nothing can be written there.
         """
-        self._lock.acquire()
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise ExportError(
+                f"Nothing can be written to {self.out.parent} ({(error.strerror or str(error)).lower()}). "
+                f"Choose another place for {self.out.name}."
+            ) from error
         if self._state() is None:
             self._clear()
             self.mark(0)

@@ -149,6 +149,15 @@ def test_a_full_disk_is_a_sentence_and_costs_only_the_episode_at_hand(
     assert exporter("zarr").export(source, out).resumed == 2
 
 
+def test_a_place_where_nothing_can_be_written_is_a_sentence(tmp_path: Path, make_source: MakeSource) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ExportError,
+        match=r"Nothing can be written to .*file \(not a directory\). Choose another place for x\.",
+    ):
+        exporter("zarr").export(make_source(THREE), tmp_path / "file" / "x")
+
+
 def test_the_card_counts_what_was_written_and_says_why_the_rest_was_not(
     tmp_path: Path, make_source: MakeSource, format_name: str
 ) -> None:
