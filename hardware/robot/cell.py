@@ -104,7 +104,7 @@ class RobotCell(Cell):
             return
         self._team.recover()
         for camera in self.cameras.values():
-            if camera.status().pid is None:
+            if camera.status().needs_restart:
                 camera.restart()
 
     @property

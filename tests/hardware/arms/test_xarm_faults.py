@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from hardware.cell import CellError, StoppedError
 from hardware.robot.cell import RobotCell
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
-from tests.hardware.arms.xarm_cell import XArmWorkplace, video, xarm_workplace
+from tests.hardware.arms.xarm_cell import XArmWorkplace, stands, video, xarm_workplace
 
 pytestmark = needs_sdk
 
@@ -210,7 +210,7 @@ def test_an_engine_that_is_killed_or_suspended_while_the_arm_moves(
             time.sleep(0.5)
             hit = time.monotonic()
             os.kill(engine.pid, how)
-            wait_until(_gone_still(emulator), 3.0)
+            wait_until(lambda: stands(emulator), 3.0)
             truth = emulator.truth()
             # The heartbeat's limit is 0.3 s; from 0.1 m/s the arm then brakes within its limits.
             assert truth["last_motion_command"] - hit < 0.3 + 0.5
@@ -218,16 +218,6 @@ def test_an_engine_that_is_killed_or_suspended_while_the_arm_moves(
         finally:
             engine.kill()
             engine.communicate()
-
-
-def _gone_still(emulator: XArmEmulator) -> Callable[[], bool]:
-    """Whether the arm has stood for a fifth of a second."""
-
-    def still() -> bool:
-        truth = emulator.truth()
-        return not truth["turning"] and truth["time"] - truth["came_to_rest"] > 0.2
-
-    return still
 
 
 def test_the_path_of_a_chunk_is_smooth_at_the_arm(place: XArmWorkplace) -> None:

@@ -18,6 +18,7 @@ from datasets.rotation import pose_to_action
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from tests.emulators.xarm import XArmEmulator
+from tests.emulators.xarm.body import Body, from_rpy
 from tests.hardware.arms.xarm_bench import HOME
 from tests.hardware.fakes import read_cell
 from tests.hardware.workplaces import DOWN, Workplace
@@ -34,6 +35,20 @@ def video(path: Path, *, seconds: float = 2.0, rate: float = 30.0, size: tuple[i
         writer.write(random.integers(0, 255, (size[1], size[0], 3), np.uint8))
     writer.release()
     return path
+
+
+def tool_at_home(axes: int = 6) -> tuple[float, float, float]:
+    """Where the tool of `cell_table` is at home, m, base frame."""
+    body = Body(axes, np.array(HOME_DOWN[axes]))
+    body.tool = from_rpy(np.array([0.0, 0.0, TOOL_LENGTH, 0.0, 0.0, 0.0]))
+    x, y, z = (float(number) for number in body.tool_pose()[:3, 3])
+    return x, y, z
+
+
+def stands(emulator: XArmEmulator, seconds: float = 0.3) -> bool:
+    """Whether the arm has really been at rest for so long; at a turning point it is for an instant."""
+    truth = emulator.truth()
+    return not truth["turning"] and truth["time"] - truth["came_to_rest"] > seconds
 
 
 def cell_table(emulator: XArmEmulator, film: Path) -> dict[str, Any]:
