@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hardware.simulation.settings import SimulationSettings
     from station.config import Task
 
+_WIDE = 110
+"""Columns that hold a device's numbers and who it is side by side."""
 _STEPS = 20
 """Control periods that a simulated cell is timed for."""
 
@@ -95,30 +97,39 @@ def _simulated(settings: SimulationSettings) -> DeviceReport:
     )
 
 
-def table(reports: Sequence[DeviceReport]) -> Table:
-    """One row a device."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def tables(reports: Sequence[DeviceReport], width: int) -> list[Table]:
+    """One row a device; on a narrow terminal, of `width` columns, who answers stands in a table of its own."""
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, header_style="bold")
-    for name in ("device", "model, serial, firmware"):
-        made.add_column(name, overflow="fold")
+    measured = _table()
+    identities = [_table()] if width < _WIDE else []
+    for shown in (measured, *identities):
+        shown.add_column("device")
+    (identities or [measured])[0].add_column("model, serial, firmware", overflow="fold")
     for name in ("rate Hz", "age ms", "latency ms", "limits"):
-        made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("verdict")
+        measured.add_column(name, justify="right", no_wrap=True)
+    measured.add_column("verdict", no_wrap=True)
     for report in reports:
-        verdict = Text("ready", "green") if report.ready else Text("NOT READY", "bold red")
-        made.add_row(
+        who = report.identity or "-"
+        for shown in identities:
+            shown.add_row(report.device, who)
+        measured.add_row(
             report.device,
-            report.identity or "-",
+            *([] if identities else [who]),
             _rate(report),
             _milliseconds(report.frame_age),
             _milliseconds(report.latency),
             _limits(report),
-            verdict,
+            Text("ready", "green") if report.ready else Text("NOT READY", "bold red"),
         )
-    return made
+    return [*identities, measured]
+
+
+def _table() -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    return Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
 
 
 def remedies(reports: Sequence[DeviceReport]) -> list[str]:

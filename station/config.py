@@ -26,6 +26,7 @@ from station.session.settings import SessionSettings
 from station.settings_text import Beside, nested, problems, to_toml
 
 __all__ = [
+    "BESIDE_CELL",
     "DemonstrationSettings",
     "Task",
     "TaskError",
@@ -35,6 +36,8 @@ __all__ = [
     "task_to_toml",
 ]
 
+BESIDE_CELL = Beside(("arms", "cameras", "safety", "placements"))
+"""What a cell is made of, as people write it: beside [cell], not in it."""
 _MOST_PROBLEMS = 12
 
 
@@ -70,9 +73,7 @@ class Task(Settings):
     """One sentence for the list of tasks."""
     execute: int = Field(default=8, ge=1, le=128)
     """Steps executed of each predicted chunk before the policy looks again; at most the policy's horizon."""
-    cell: Annotated[CellSettings, Beside(("arms", "cameras", "safety", "placements"))] = Field(
-        default_factory=SimulationSettings
-    )
+    cell: Annotated[CellSettings, BESIDE_CELL] = Field(default_factory=SimulationSettings)
     """The workplace: its scene, cameras, control rate and action representation."""
     demonstrations: DemonstrationSettings = Field(default_factory=DemonstrationSettings)
     """What the scripted demonstrator records where no recordings are given."""

@@ -75,6 +75,12 @@ LIBRARIES = (
     Library(module="xarm", purpose="UFACTORY xArm", remedy="pip install '.[xarm]'", optional=True),
     Library(module="franky", purpose="Franka arms", remedy="pip install '.[franka]'", optional=True),
     Library(
+        module="minimalmodbus",
+        purpose="Robotiq on RS485",
+        remedy="pip install '.[robotiq]'",
+        optional=True,
+    ),
+    Library(
         module="pyrealsense2",
         purpose="RealSense cameras",
         remedy="pip install '.[realsense]' and apt install libusb-1.0-0",
@@ -168,46 +174,59 @@ def examine_keys() -> Iterator[Finding]:
         if not device.is_hotkeys:
             yield Finding(check=_pedal(device.name))
     yield Finding(check=_input_devices(), optional=True)
-    yield Finding(check=_hotkeys(), optional=not any(device.is_hotkeys for device in devices))
+    wanted = any(device.is_hotkeys for device in devices)
+    yield Finding(check=_hotkeys(wanted=wanted), optional=not wanted)
 
 
 def _pedal(name: str) -> Check:
     """Looks whether it is there and may be read; does not take it from a station that runs."""
     from hardware.keys.evdev_keys import DENIED, find, known_keys
     from hardware.keys.interface import KeySourceError
+    from station.operator_config import config_path
 
+    remedy = f"Until then take it out of {config_path()}; the terminal's keys work without it."
     try:
         known_keys()
         path = find(name)
     except KeySourceError as error:
-        return Check(name="pedal", ok=False, detail=str(error), remedy="The terminal's keys work without it.")
+        return Check(name="pedal", ok=False, detail=str(error), remedy=remedy)
     readable = os.access(path, os.R_OK)
     detail = f"{name} at {path}" if readable else f"{name}: {DENIED}"
-    return Check(name="pedal", ok=readable, detail=detail, remedy="The terminal's keys work without it.")
+    return Check(name="pedal", ok=readable, detail=detail, remedy=remedy)
 
 
 def _input_devices() -> Check:
     from hardware.keys.evdev_keys import FOLDERS, present
 
     found = present()
+    if not found:
+        there = FOLDERS[0].parent.exists()
+        why = "nothing is plugged in" if there else f"{FOLDERS[0].parent} is missing, as in a container"
+        return Check(
+            name="foot pedals",
+            ok=False,
+            detail=f"none can work here: {why}",
+            remedy="Nothing to do without a pedal or number pad: the terminal's keys always work.",
+        )
     readable = [path for path in found if os.access(path, os.R_OK)]
     names = ", ".join(path.name for path in readable) or "none"
     return Check(
-        name="input devices",
+        name="foot pedals",
         ok=len(readable) == len(found),
         detail=f"{len(found)} in {FOLDERS[0]}; may be read: {names}",
         remedy="Only for foot pedals: sudo usermod -aG input $USER, then log in again.",
     )
 
 
-def _hotkeys() -> Check:
-    from hardware.keys.hotkeys import warning, without_display
+def _hotkeys(*, wanted: bool) -> Check:
+    from hardware.keys.hotkeys import UNANSWERED, warning, without_display
+    from station.operator_config import config_path
 
+    spare = "Nothing to do: the terminal's keys always work."
+    asked = f"Take [hotkeys] out of {config_path()}, or start the station on a desktop with an X server."
     why = without_display(os.environ)
     if why:
-        return Check(
-            name="hotkeys", ok=False, detail=why, remedy="Nothing to do: the terminal's keys always work."
-        )
+        return Check(name="hotkeys", ok=False, detail=why, remedy=asked if wanted else spare)
     found = _try_import(
         Library(
             module="pynput.keyboard",
@@ -216,6 +235,9 @@ def _hotkeys() -> Check:
             probe="print('present')",
         )
     )
+    if not found.ok and "ModuleNotFoundError" not in found.detail:
+        detail = UNANSWERED.format(display=os.environ.get("DISPLAY"))
+        return Check(name="hotkeys", ok=False, detail=detail, remedy=asked if wanted else spare)
     limited = warning(os.environ)
     return Check(name="hotkeys", ok=found.ok, detail=limited or found.detail, remedy=found.remedy)
 

@@ -45,14 +45,14 @@ def to_toml(settings: BaseModel) -> str:
     return tomlkit.dumps(document)
 
 
-def section_to_toml(model: type[BaseModel], section: str, *, repeated: bool) -> str:
-    """All settings of one section with their texts, ranges and defaults; `repeated`: it is one of several."""
+def section_to_toml(model: type[BaseModel], header: str, without: Sequence[str] = ()) -> str:
+    """All settings of one section, e.g. [[cameras]], with their texts, ranges and defaults, `without` some."""
     document = tomlkit.document()
-    table = _table(model, (section,))
-    document.add(section, tomlkit.aot() if repeated else table)
-    if repeated:
-        document[section].append(table)
-    return tomlkit.dumps(document)
+    for line in _wrapped(first_sentence(model)):
+        document.add(tomlkit.comment(line))
+    document.add(tomlkit.nl())
+    _fill(document, model, tuple(header.strip("[]").split(".")), without)
+    return f"{header}\n{tomlkit.dumps(document)}"
 
 
 def nested(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _table(
     table = tomlkit.table()
     model = type(settings) if isinstance(settings, BaseModel) else settings
     text = field.description if field is not None and field.description else None
-    for line in _wrapped(text or _first_sentence(model)):
+    for line in _wrapped(text or first_sentence(model)):
         table.add(tomlkit.comment(line))
     table.add(tomlkit.nl())
     _fill(table, settings, path, without)
@@ -211,7 +211,8 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, _COMMENT_WIDTH)
 
 
-def _first_sentence(model: type[BaseModel]) -> str:
+def first_sentence(model: type[BaseModel]) -> str:
+    """What a group of settings is."""
     return " ".join((model.__doc__ or "").split("\n\n")[0].split())
 
 

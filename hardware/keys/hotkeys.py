@@ -25,6 +25,10 @@ MISSING = (
     "the package pynput is missing. Install it: pip install 'station[hotkeys]'; its dependency evdev is compiled on "
     "the spot, which needs: apt install gcc python3-dev linux-libc-dev"
 )
+UNANSWERED = (
+    "the X server at DISPLAY={display} does not answer. Start the station in a terminal of that desktop, or use a "
+    "foot pedal."
+)
 MODIFIERS = ("alt", "alt_gr", "cmd", "ctrl", "shift")
 TYPED = (
     *("backspace", "delete", "down", "end", "enter", "esc", "home", "insert", "left", "page_down", "page_up"),
@@ -65,10 +69,8 @@ class Hotkeys(KeySource):
         except ModuleNotFoundError as error:
             raise KeySourceError(f"{self.device}: {MISSING}.") from error
         except ImportError as error:
-            raise KeySourceError(
-                f"{self.device}: the X server at DISPLAY={self._environment.get('DISPLAY')} does not answer. Start "
-                "the station in a terminal of that desktop, or use a foot pedal."
-            ) from error
+            unanswered = UNANSWERED.format(display=self._environment.get("DISPLAY"))
+            raise KeySourceError(f"{self.device}: {unanswered}") from error
         listener = GlobalHotKeys({keys: self._callback(keys) for keys in self._combinations})
         listener.daemon = True
         listener.start()

@@ -35,6 +35,8 @@ HoldOption = Annotated[
     typer.Option("--hold/--no-hold", help="Enable the arms and let them hold their pose while measured."),
 ]
 
+_NAME_WIDTH = 35
+
 
 def doctor(
     task: TaskArgument = None,
@@ -66,6 +68,7 @@ def _load(task: str | None) -> Any:
 
 
 def _machine(console: Console, *, quiet: bool) -> list[Finding]:
+    from rich.table import Table
     from rich.text import Text
 
     from station.doctor import examine
@@ -79,13 +82,21 @@ def _machine(console: Console, *, quiet: bool) -> list[Finding]:
         mark, style = (
             ("ok", "green") if check.ok else ("note", "yellow") if finding.optional else ("FIX", "red")
         )
-        console.print(
-            Text.assemble((f"{mark:>4}  ", style), (f"{check.name:<36}", "bold"), check.detail),
-            soft_wrap=True,
-        )
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(width=4, justify="right")
+        row.add_column(width=_NAME_WIDTH)
+        row.add_row(Text(mark, style), Text(check.name, "bold"), check.detail)
+        console.print(row)
         if not check.ok:
-            console.print(Text(f"      -> {check.remedy}", style=style), soft_wrap=True)
+            _print_remedy(console, check.remedy, style)
     return findings
+
+
+def _print_remedy(console: Console, remedy: str, style: str) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(f"-> {remedy}", style=style), (0, 0, 0, 6)))
 
 
 def _devices(
@@ -103,9 +114,9 @@ def _devices(
         console.print(f"\nConnecting the devices of {task.name} ...{'' if simulated else held}")
     reports = cell_doctor.examine_cell(task, sessions_root(), seconds=seconds, hold=hold)
     if not quiet:
-        console.print(cell_doctor.table(reports))
+        console.print(*cell_doctor.tables(reports, console.width))
         for sentence in cell_doctor.remedies(reports):
-            console.print(Text(f"  -> {sentence}", style="red"), soft_wrap=True)
+            _print_remedy(console, sentence, "red")
         ready = all(report.ready for report in reports)
         console.print(
             Text("The cell is ready.", style="green")

@@ -1,4 +1,4 @@
-"""``station new`` and ``station tasks``."""
+"""``station new``, ``station tasks`` and ``station settings``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from station import sessions
-from station.commands.options import SeedOption, TaskOption
+from station.commands.options import SeedOption, TaskOption, complete_tasks
 
 
 def new(
@@ -23,21 +23,60 @@ def new(
     path = sessions.place(name)
     settings = load_task(task)
     SessionFolder.create(path, settings, task_name=settings.name, seed=seed)
-    typer.echo(f"Made {path}. Next: station import {name} RECORDINGS, or 'station demo --session {name}'.")
+    simulated = settings.cell.kind == "simulated"
+    other = (
+        f", or 'station demo --session {name}'"
+        if simulated
+        else f"; 'station doctor {task}' checks its devices"
+    )
+    typer.echo(f"Made {path}. Next: station import {name} RECORDINGS{other}.")
 
 
 def tasks(
     name: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="Show every setting of this task.")
+        str | None,
+        typer.Argument(
+            metavar="[TASK]",
+            help="Print this task's file to start your own from.",
+            autocompletion=complete_tasks,
+        ),
     ] = None,
+    *,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="With every setting, its meaning and range, also where it is the default."
+        ),
+    ] = False,
 ) -> None:
     """List the task library, or print one task as a file to start your own from."""
     if name is not None:
         from station.config import load_task, task_to_toml
+        from station.library import find_task
 
-        typer.echo(task_to_toml(load_task(name)))
+        explained = task_to_toml(load_task(name))
+        typer.echo(explained if every else find_task(name).read_text(encoding="utf-8"), nl=every)
         return
     from station.library import task_summaries
 
     for known in task_summaries():
         typer.echo(f"{known.name:<24} {known.description}")
+
+
+def settings(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A driver, e.g. xarm, or a section, e.g. safety.")
+    ] = None,
+) -> None:
+    """What a task file may hold: all sections and drivers, or every setting of one with unit, range and default."""
+    from station.reference import section, sections
+    from station.settings_text import first_sentence
+
+    if name is not None:
+        typer.echo(section(name).text, nl=False)
+        return
+    for known in sections():
+        typer.echo(f"{known.name:<16} {known.header:<16} {first_sentence(known.model)}")
+    typer.echo(
+        "\n'station settings NAME' prints one of them as it stands in a task file, every setting explained."
+    )

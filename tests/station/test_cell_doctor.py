@@ -53,6 +53,23 @@ def test_a_cell_that_is_well_is_called_ready(station: Station, tmp_path: Path) -
     assert "1 of 1 set" in done.output
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_holds_every_number_whole_however_narrow_the_terminal(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = station("doctor", task_file(tmp_path), "--seconds", 0.5).output.splitlines()
+    assert max(map(len, lines)) <= width
+    headers = next(line for line in lines if "rate Hz" in line)
+    for name in ("device", "age ms", "latency ms", "limits", "verdict"):
+        assert name in headers
+    [arm] = [line for line in lines if line.strip().startswith("arm left") and "ready" in line]
+    assert "of 100" in arm and "1 of 1 set" in arm
+    [camera] = [line for line in lines if line.strip().startswith("camera scene") and "ready" in line]
+    assert len(camera.split()) >= 6
+    assert any("fake, serial F1, firmware 1.0" in line for line in lines)
+
+
 def test_a_cell_without_limits_is_refused_with_the_names_of_what_to_set(
     station: Station, tmp_path: Path
 ) -> None:
@@ -105,6 +122,31 @@ def test_a_configured_pedal_that_is_not_there_makes_the_machine_unfit(
     found = json.loads(station("doctor", "--json").stdout)
     pedal = next(check for check in found if check["name"] == "pedal")
     assert (pedal["ok"], pedal["optional"]) == (False, False)
+    assert str(tmp_path / "config.toml") in pedal["remedy"]
+
+
+def test_hotkeys_that_are_asked_for_where_no_x_server_is_make_the_machine_unfit(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text("[hotkeys]\n'<f9>' = 'stop'\n")
+    found = json.loads(station("doctor", "--json").stdout)
+    hotkeys = next(check for check in found if check["name"] == "hotkeys")
+    assert (hotkeys["ok"], hotkeys["optional"]) == (False, False)
+    assert "Take [hotkeys] out of" in hotkeys["remedy"]
+
+
+def test_a_machine_without_input_devices_says_why_no_pedal_can_work(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for parent, why in (
+        (tmp_path / "none", "is missing, as in a container"),
+        (tmp_path, "nothing is plugged in"),
+    ):
+        monkeypatch.setattr("hardware.keys.evdev_keys.FOLDERS", (parent / "by-id",))
+        found = json.loads(station("doctor", "--json").stdout)
+        pedals = next(check for check in found if check["name"] == "foot pedals")
+        assert (pedals["ok"], pedals["optional"]) == (False, True)
+        assert why in pedals["detail"]
 
 
 def test_what_cannot_work_here_is_a_note_and_no_failure(station: Station) -> None:

@@ -84,7 +84,7 @@ def test_a_list_of_sections_that_is_empty_is_shown_as_one_would_be_written() -> 
 
 
 def test_a_class_is_explained_by_its_defaults_and_what_must_be_set() -> None:
-    text = section_to_toml(Room, "rooms", repeated=True)
+    text = section_to_toml(Room, "[[rooms]]")
     assert text.startswith("[[rooms]]\n# A room and its lamps.")
     assert "# What people call it.\n# name = ... must be set" in text
     assert "# Target, degrees; not set: off. (at least 0)\n# heating is not set" in text

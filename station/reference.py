@@ -1,0 +1,76 @@
+"""What a task file may hold: every section, every driver, each setting with its unit, range and default.
+
+Reads the settings classes only: no task, no device, no vendor's package.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from datasets.settings import OneOf
+from hardware.cameras.settings import DeviceCameraSettings
+from hardware.robot.settings import PlacementSettings, RobotCellSettings
+from hardware.safety import SafetySettings
+from hardware.settings import ArmSettings, GripperSettings
+from station.config import BESIDE_CELL, Task, TaskError
+from station.settings_text import section_to_toml
+
+_DRIVERS: Mapping[str, type[OneOf]] = {
+    "[[arms]]": ArmSettings,
+    "[arms.gripper]": GripperSettings,
+    "[[cameras]]": DeviceCameraSettings,
+}
+_OF_A_CELL: Mapping[str, type[BaseModel]] = {
+    "[cell]": RobotCellSettings,
+    "[safety]": SafetySettings,
+    "[[placements]]": PlacementSettings,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One section of a task file, as one kind of it has it."""
+
+    name: str
+    """How it is asked for: the driver's name, or the section's."""
+    header: str
+    """As it stands in the file, in its brackets."""
+    model: type[BaseModel]
+
+    @property
+    def text(self) -> str:
+        """Every setting of it as a file would have it, explained."""
+        return section_to_toml(self.model, self.header, BESIDE_CELL.names if self.name == "cell" else ())
+
+
+def sections() -> list[Section]:
+    """Everything that can be asked for: a cell of real devices first, then what every task has."""
+    found = [Section(name=_bare(header), header=header, model=model) for header, model in _OF_A_CELL.items()]
+    for header, base in _DRIVERS.items():
+        for driver in base.kinds:
+            model = base.reader({base.chooser: driver})
+            found.append(Section(name=driver, header=header, model=model))
+    for name, field in Task.model_fields.items():
+        kind = field.annotation
+        if name != "cell" and isinstance(kind, type) and issubclass(kind, BaseModel):
+            found.append(Section(name=name, header=f"[{name}]", model=kind))
+    return found
+
+
+def section(name: str) -> Section:
+    """One of them by its name, with brackets or without. Raises TaskError with the nearest."""
+    known = {section.name: section for section in sections()}
+    wanted = _bare(name)
+    if wanted in known:
+        return known[wanted]
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    raise TaskError(f"There is no section and no driver '{name}'. {hint}Known: {', '.join(known)}.")
+
+
+def _bare(header: str) -> str:
+    return header.strip("[]")
