@@ -42,7 +42,7 @@ class Ending(StrEnum):
     """A simulated cell saw a state from which no success is possible."""
     HORIZON = "horizon"
     STOPPED = "stopped"
-    """Stop latch, fault, or a policy that gave non-finite actions; void."""
+    """In older recordings only: stop latch or fault; void. What is cut off now is not committed at all."""
     RECORDED = "recorded"
     """A demonstration ended by its recorder."""
 

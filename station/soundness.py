@@ -1,4 +1,4 @@
-"""Can the policy and the checkpoints of a session still be read? Every file's digest is compared.
+"""Can policy, checkpoints and what was cut off of a session still be read? Every file's digest is compared.
 
 Episodes and journal are `datasets.verify`'s. What is broken is moved to the session's ``quarantine/``, never deleted.
 """
@@ -15,6 +15,7 @@ from policy import weights
 from policy.base import POLICY_FILE, BasePolicy, PolicyFileError
 from station.session.checkpoint import BEST, NEWEST, PREVIOUS, CheckpointError, Checkpoints
 from station.session.folder import SessionFolder
+from station.session.partial import leftovers, read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class FileFault:
 
 
 def inspect(folder: SessionFolder, ledger: Ledger) -> list[FileFault]:
-    """Everything below ``base/`` and ``steering/`` that cannot be used although it should; changes nothing."""
-    return [*_base(folder, ledger), *_steering(folder, ledger)]
+    """All of ``base/``, ``steering/`` and ``partial/`` that cannot be used although it should; changes nothing."""
+    return [*_base(folder, ledger), *_steering(folder, ledger), *_partial(folder)]
 
 
 def quarantine(folder: SessionFolder, fault: FileFault) -> Path | None:
@@ -98,3 +99,12 @@ def _steering(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
                 yield FileFault(path=checkpoints.path(name), detail="it is missing", loss=loss)
         except CheckpointError as error:
             yield FileFault(path=checkpoints.path(name), detail=str(error), loss=loss)
+
+
+def _partial(folder: SessionFolder) -> Iterator[FileFault]:
+    for left in leftovers(folder.partial):
+        for hole in read(left)[1]:
+            # one that is gone was moved away before, or its episode has just been committed
+            if hole.path.exists():
+                loss = f"nothing that counts: {left.name} was cut off, and can be reviewed up to there"
+                yield FileFault(path=hole.path, detail=hole.detail, loss=loss)

@@ -76,22 +76,26 @@ def _list(items: list[Item], *, as_json: bool) -> None:
         typer.echo(json.dumps([_facts(item) for item in items]))
         return
     for item in items:
-        steps = item.status.steps if item.status else ""
+        steps = "" if item.steps is None else item.steps
         moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.entered))
-        typer.echo(f"{item.id:<34} {item.verdict:<8} {steps:>5}  {moment}")
+        typer.echo(f"{item.id:<34} {item.verdict:<8} {steps:>5}  {moment}  {item.reason}".rstrip())
 
 
 def _facts(item: Item) -> dict[str, object]:
     status = item.status
-    facts: dict[str, object] = {"id": item.id, "verdict": item.verdict, "entered": item.entered}
+    facts: dict[str, object] = {
+        "id": item.id,
+        "verdict": item.verdict,
+        "steps": item.steps,
+        "entered": item.entered,
+    }
     if status is None:
-        return facts
+        return {**facts, "reason": item.reason}
     return {
         **facts,
         "kind": status.kind.value,
         "outcome": status.outcome,
         "void": status.void,
-        "steps": status.steps,
         "policy_version": status.policy_version,
         "by": status.by,
     }

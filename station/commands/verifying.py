@@ -24,7 +24,7 @@ def verify(
     session: SessionArgument,
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Sizes only, and neither policy nor checkpoints.")
+        bool, typer.Option("--quick", help="Sizes only; neither policy nor checkpoints nor partial/.")
     ] = False,
     look_only: Annotated[bool, typer.Option("--look-only", help="Move nothing, whatever is found.")] = False,
     as_json: JsonOption = False,
@@ -47,11 +47,17 @@ def verify(
                 busy = str(error)
         report = verification.verify(stores(folder), folder.journal, full=not quick)
         files = [] if quick else _inspect(folder)
+        cut_off = list(_of_partial(folder, full=not quick))
         moved = [] if look_only or busy else _quarantine(folder, report, files)
     if as_json:
         typer.echo(json.dumps(_facts(report, files, moved)))
     else:
-        for line in (*_sentences(report), *_of_files(files), *_verdict(report, files, moved, busy)):
+        for line in (
+            *_sentences(report),
+            *cut_off,
+            *_of_files(files),
+            *_verdict(report, files, moved, busy),
+        ):
             typer.echo(line)
     if not (report.ok and not files) and not _is_new(folder):
         raise typer.Exit(ExitCode.FAILED)
@@ -68,7 +74,7 @@ def stores(folder: SessionFolder) -> list[EpisodeStore]:
 def _inspect(folder: SessionFolder) -> list[FileFault]:
     from datasets.journal import Journal, JournalError, Ledger
 
-    if not any(folder.base.glob("*")) and not any(folder.steering.glob("*")):
+    if not any(any(place.glob("*")) for place in (folder.base, folder.steering, folder.partial)):
         return []
     from station import soundness
 
@@ -135,6 +141,17 @@ def _sentences(report: SessionReport) -> Iterator[str]:
         yield f"  {name} is committed, but not yet in the journal; the next start enters it."
     if report.pruned:
         yield f"  {report.pruned} void episodes were pruned; no loss."
+
+
+def _of_partial(folder: SessionFolder, *, full: bool) -> Iterator[str]:
+    from station.session.partial import leftovers, read
+
+    found = leftovers(folder.partial)
+    if found:
+        yield f"{folder.partial}: {len(found)} cut off, counted nowhere."
+    for left in found if full else ():
+        gone = (hole.path.name for hole in read(left)[1] if not hole.path.exists())
+        yield from (f"  {left.name} can be reviewed up to {name}, which is missing." for name in gone)
 
 
 def _of_files(files: list[FileFault]) -> Iterator[str]:

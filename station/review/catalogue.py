@@ -1,4 +1,4 @@
-"""What of a session can be looked at: demonstrations, online and evaluation episodes, and leftovers in ``partial/``.
+"""What of a session can be looked at: demonstrations, online and evaluation episodes, and what is in ``partial/``.
 
 Follows the journal while others write it and reads no array; `station.review.take` loads one recording. Headers are
 read only where a sentence asks for what the journal does not say (a date, a method), and each only once.
@@ -7,16 +7,19 @@ read only where a sentence asks for what the journal does not say (a date, a met
 from __future__ import annotations
 
 import re
+import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.episode import EpisodeHeader, EpisodeKind
-from datasets.journal import EpisodeStatus, Journal
+from datasets.journal import EpisodeStatus, Journal, Line
 from datasets.selection import Facts, Where, facts
 from datasets.store import EpisodeStore, StoreError
 from station.review.take import Take, take_of, take_of_partial
 from station.session.folder import SessionFolder
+from station.session.partial import CUT_OFF, leftovers
 
 _OF_THE_HEADER = re.compile(r"\b(date|method)\b")
 
@@ -27,7 +30,11 @@ class Item:
 
     id: str
     status: EpisodeStatus | None = None
-    """None: a leftover of an episode that was cut off, which nobody can judge."""
+    """None: what is left of an episode that was cut off, which nobody can judge."""
+    steps: int | None = None
+    """None: only its files know."""
+    reason: str = ""
+    """Why it was cut off."""
     entered: float = 0.0
     """s since 1970, when the journal heard of it; of a leftover, when it was written last."""
 
@@ -59,15 +66,20 @@ class Catalogue:
             return bool(self._journal.refresh())
 
     def items(self, where: Where | None = None) -> list[Item]:
-        """Those that `where` means (None: all, leftovers included), newest first."""
+        """Those that `where` means (None: all, and what was cut off), newest first."""
         with self._reading:
-            episodes, lines = self._journal.ledger().episodes, self._journal.lines
+            ledger, lines = self._journal.ledger(), self._journal.lines
             found = [
-                Item(id=status.id, status=status, entered=lines[status.seq - 1].time)
-                for status in reversed(episodes.values())
+                (
+                    status.seq,
+                    Item(id=status.id, status=status, steps=status.steps, entered=lines[status.seq - 1].time),
+                )
+                for status in ledger.episodes.values()
                 if where is None or where(self._facts(status, where))
             ]
-        return [*self._leftovers(), *found] if where is None or not where.text else found
+        if where is None or not where.text:
+            found += self._leftovers(ledger.lines.get(CUT_OFF, []))
+        return [item for _, item in sorted(found, key=lambda row: row[0], reverse=True)]
 
     def load(self, item: Item) -> Take:
         """One recording with its pictures.
@@ -94,9 +106,15 @@ class Catalogue:
     def _root(self, status: EpisodeStatus) -> Path:
         return self._folder.demos if status.kind is EpisodeKind.DEMO else self._folder.episodes
 
-    def _leftovers(self) -> list[Item]:
-        """What a killed engine had flushed; those of an episode that was recorded again later as well."""
-        if not self._folder.partial.is_dir():
-            return []
-        folders = sorted(entry for entry in self._folder.partial.iterdir() if entry.is_dir())
-        return [Item(id=entry.name, entered=entry.stat().st_mtime) for entry in reversed(folders)]
+    def _leftovers(self, lines: Sequence[Line]) -> list[tuple[int, Item]]:
+        """What was cut off, by its place in the journal; what has none yet comes last."""
+        told = {line.fields["episode"]: line for line in lines}
+        return [_cut_off(folder, told.get(folder.name)) for folder in leftovers(self._folder.partial)]
+
+
+def _cut_off(folder: Path, line: Line | None) -> tuple[int, Item]:
+    if line is None:
+        words = "it moves still, or its engine was killed and the next one enters it"
+        return sys.maxsize, Item(id=folder.name, entered=folder.stat().st_mtime, reason=words)
+    steps, reason = line.fields["steps"], line.fields["reason"]
+    return line.seq, Item(id=folder.name, steps=steps, reason=reason, entered=line.time)

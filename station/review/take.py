@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from datasets.episode import Episode
 from datasets.observation import FloatArray, Image, TimeArray
 from datasets.spec import ActionSpec, Rotation
 from datasets.store import StoreError
-
-_BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+from station.session.partial import read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +79,8 @@ def take_of_partial(folder: Path) -> Take:
     Raises:
         StoreError: none of its pieces can be read.
     """
-    pieces, bad = [], []
-    for path in sorted(folder.glob("steps-*.npz")):
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                pieces.append({name: file[name] for name in file.files})
-        except _BROKEN as error:
-            bad.append(f"{path.name} ({error})")
-            # what lies behind a hole would be shown as if it followed
-            break
+    pieces, holes = read(folder)
+    bad = [f"{hole.path.name} ({hole.detail})" for hole in holes]
     if not pieces:
         why = bad[0] if bad else "it is empty"
         raise StoreError(f"Nothing of {folder} can be read: {why}. `station prune` can remove it.")

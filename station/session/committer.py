@@ -1,7 +1,8 @@
 """Commits ended episodes beside the loop, so that a slow disk holds up neither keys nor the cells that still move.
 
 One thread writes to the store and nothing else; the loop collects what is done, in the order in which it ended, writes
-the journal line and only then says that the motion has ended. What a full disk refuses waits in the keeper.
+the journal line and only then says that the motion has ended. What was cut off goes to ``partial/`` instead. What a
+full disk refuses waits in the keeper.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from datasets.durable import DiskFullError
 from datasets.episode import Episode
 from datasets.journal import Journal, episode_fields
 from datasets.store import ChunkRecord, EpisodeStore
-from station.session.events import Event, MotionEnded
+from station.session.events import CutOff, Event, MotionEnded
 from station.session.keeper import Keeper
-from station.session.partial import PartialLog
+from station.session.partial import CUT_OFF, PartialLog
+from station.session.recorder import EpisodeRecorder
 
 _REMEMBERED = 128
 """Chunk records kept for the learner, which wants them right after the round; at least one for each cell."""
@@ -40,9 +42,9 @@ class Committer:
         journal: Journal,
         keeper: Keeper,
         emit: Callable[[Event], None],
-        partial: PartialLog | None = None,
+        partial: PartialLog,
     ) -> None:
-        """`emit` takes the MotionEnded of every episode that is safe, and `partial` may forget it then."""
+        """`emit` takes the MotionEnded of every episode that is safe, and `partial` forgets it then; or its CutOff."""
         self._store = store
         self._journal = journal
         self._keeper = keeper
@@ -61,6 +63,10 @@ class Committer:
         """Put an episode on its way; `event` follows when it is safe."""
         written = self._writer.submit(self._store.commit, episode)
         self._underway.append(_Commit(episode=episode, event=event, block=block, written=written))
+
+    def cut_off(self, episode: str, recorder: EpisodeRecorder, reason: str) -> None:
+        """Keep what was recorded of an episode that will not be committed; its CutOff follows when that is safe."""
+        self._keeper.write(lambda: self._put_aside(episode, recorder, reason))
 
     def collect(self, patience: float = 0.0) -> None:
         """Journal and announce what is in the store, in order; waits up to `patience` s for the first.
@@ -88,10 +94,15 @@ class Committer:
             self._keeper.write(lambda: self._store.commit(commit.episode))
         self._keeper.write(lambda: self._announce(commit))
 
+    def _put_aside(self, episode: str, recorder: EpisodeRecorder, reason: str) -> None:
+        kept = self._partial.keep(episode, recorder)
+        lost = recorder.steps - kept
+        self._journal.append(CUT_OFF, episode=episode, steps=kept, lost=lost, reason=reason)
+        self._emit(CutOff(episode=episode, steps=kept, lost=lost))
+
     def _announce(self, commit: _Commit) -> None:
         self._journal.append("episode", **episode_fields(commit.episode, commit.block))
-        if self._partial:
-            self._partial.committed(commit.episode.header.id)
+        self._partial.committed(commit.episode.header.id)
         self._remember(commit.episode)
         self._emit(commit.event)
 

@@ -75,7 +75,7 @@ class EndMotion(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class AbortMotion(Effect):
-    """End every running episode as stopped; each is committed and does not count."""
+    """Give up every running episode; answer with one CutOff for each."""
 
     reason: str
 
@@ -95,7 +95,6 @@ class JournalVoid(Effect):
 
     episode: str
     by: Source
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

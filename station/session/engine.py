@@ -112,7 +112,7 @@ class Engine:
         self._inbox: queue.SimpleQueue[Envelope] = link.inbox if link else queue.SimpleQueue()
         self._events: deque[Event] = deque()
         self._keeper = Keeper()
-        self._partial = None if parts.simulated else PartialLog(folder.partial)
+        self._partial = PartialLog(folder.partial)
         self._committer = Committer(
             self.memory.store, self.memory.journal, self._keeper, self._events.append, self._partial
         )
@@ -219,7 +219,7 @@ class Engine:
             self._parts,
             seed=self.folder.seed,
             committer=self._committer,
-            partial=self._partial,
+            partial=None if self._parts.simulated else self._partial,
             emit=self._events.append,
             pool=self._closing.enter_context(workers(len(self._parts.cells))),
         )
@@ -363,7 +363,7 @@ class Engine:
                 verdict = effect.outcome.value if effect.outcome else "label taken back"
                 self._say(f"{effect.episode}: {verdict}, by {effect.by.value}.")
             case JournalVoid():
-                self._say(f"{effect.episode}: void, by {effect.by.value}. {effect.reason}".rstrip())
+                self._say(f"{effect.episode}: void, by {effect.by.value}.")
             case CloseEvaluation():
                 self._mark_best()
 

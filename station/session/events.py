@@ -152,7 +152,17 @@ class MotionEnded(Event):
     chunks: int
     truth: Outcome | None = None
     """What a simulator saw; the automatic operator's source."""
-    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutOff(Event):
+    """One episode was given up while it moved; what it recorded lies in ``partial/`` and counts nowhere."""
+
+    episode: str
+    steps: int
+    """That lie there."""
+    lost: int = 0
+    """That could not be written."""
 
 
 @dataclass(frozen=True, kw_only=True)

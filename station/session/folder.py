@@ -134,7 +134,7 @@ class SessionFolder:
 
     @property
     def partial(self) -> Path:
-        """What a real cell had flushed of an episode that was cut off."""
+        """What was recorded of episodes that were cut off; counts nowhere."""
         return self.path / "partial"
 
     @property

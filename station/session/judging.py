@@ -26,6 +26,8 @@ def judge(state: State, event: Judgement) -> Result:
     if event.episode in state.running:
         return _judge_running(state, event)
     verdict = state.verdicts.get(event.episode)
+    if event.episode in state.cut_off:
+        return refuse(state, f"{event.episode} was cut off: it counts nowhere and cannot be judged.")
     if verdict is None:
         return refuse(state, f"There is no episode {event.episode} to judge; nothing was changed.")
     return _judge_known(state, event, verdict)
@@ -47,10 +49,8 @@ def _first_verdict(state: State, event: MotionEnded) -> Result:
     if keyed is not None:
         state = replace(state, keyed={k: v for k, v in state.keyed.items() if k != event.episode})
         if keyed.outcome is None:
-            return _void(state, event.episode, keyed.source, "")
+            return _void(state, event.episode, keyed.source)
         return _label(state, event.episode, keyed.outcome, keyed.source)
-    if event.ending is Ending.STOPPED:
-        return _void(state, event.episode, Source.SYSTEM, event.reason)
     if event.ending is Ending.HORIZON and not state.autopilot:
         return _label(state, event.episode, Outcome.TIMEOUT, Source.SYSTEM)
     return state, ()
@@ -75,7 +75,7 @@ def _judge_known(state: State, event: Judgement, verdict: Verdict) -> Result:
         case Label():
             return _label(state, name, event.outcome, event.source)
         case Void():
-            return _void(state, name, event.source, "")
+            return _void(state, name, event.source)
         case UndoLabel():
             state = _with(state, name, replace(verdict, outcome=None))
             return state, (JournalLabel(episode=name, outcome=None, by=event.source),)
@@ -107,9 +107,9 @@ def _label(state: State, name: str, outcome: Outcome, by: Source) -> Result:
     return state, (JournalLabel(episode=name, outcome=outcome, by=by),)
 
 
-def _void(state: State, name: str, by: Source, reason: str) -> Result:
+def _void(state: State, name: str, by: Source) -> Result:
     state = _with(state, name, replace(state.verdicts[name], void=True))
-    return state, (JournalVoid(episode=name, by=by, reason=reason),)
+    return state, (JournalVoid(episode=name, by=by),)
 
 
 def _with(state: State, name: str, verdict: Verdict) -> State:

@@ -33,6 +33,7 @@ from station.session.effects import (
 )
 from station.session.events import (
     Checkpointed,
+    CutOff,
     DiskFull,
     EvaluateNow,
     Event,
@@ -181,6 +182,13 @@ def _motion_ended(state: State, event: MotionEnded) -> Result:
     return state, (*effects, *following)
 
 
+def _cut_off(state: State, event: CutOff) -> Result:
+    state = replace(state, running=state.running - {event.episode}, cut_off=state.cut_off | {event.episode})
+    lost = f" {event.lost} more could not be written." if event.lost else ""
+    kept = f"{event.steps} steps are kept in partial/ and count nowhere."
+    return state, (Say(text=f"{event.episode} was cut off: {kept}{lost}"),)
+
+
 def _judge(state: State, event: Judgement) -> Result:
     state, effects = judge(state, event)
     if state.phase is not Phase.LABEL:
@@ -306,6 +314,7 @@ _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {
     Homed: _homed,
     Go: _go,
     MotionEnded: _motion_ended,
+    CutOff: _cut_off,
     Label: _judge,
     UndoLabel: _judge,
     Void: _judge,

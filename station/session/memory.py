@@ -21,7 +21,7 @@ from station.session.checkpoint import Checkpoints
 from station.session.folder import SCHEMA, SessionFolder
 from station.session.learner import Learner
 from station.session.parts import Options, Parts, rules
-from station.session.resume import adopt, opening_verdicts, state_of, truths
+from station.session.resume import adopt, enter_partials, opening_verdicts, state_of, truths
 from station.session.state import State
 
 
@@ -59,6 +59,7 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
         torch=torch.__version__,
     )
     said += [f"{name} was adopted: it had been committed without a line." for name in adopt(store, journal)]
+    said += enter_partials(folder.partial, journal)
     checkpoints = Checkpoints(folder.steering)
     learner = Learner(
         parts.steering,

@@ -192,10 +192,10 @@ class Motion:
             self._commit(finished, key="void" if outcome is None else outcome.value)
 
     def abort(self, reason: str) -> None:
-        """End everything that runs, void."""
+        """Cut off everything that runs."""
         rollout, self._rollout, self._homing = self._rollout, None, None
-        for finished in rollout.abort(reason) if rollout else ():
-            self._commit(finished)
+        for episode, recorder in rollout.abort().items() if rollout else ():
+            self._committer.cut_off(episode, recorder, reason)
 
     def close(self) -> None:
         """Brake, hold, let go of the devices; what runs is forgotten."""
@@ -233,7 +233,6 @@ class Motion:
             steps=episode.steps,
             chunks=episode.chunks,
             truth=truth,
-            reason=finished.reason,
         )
         self._committer.submit(episode, event, self.block)
 
@@ -244,7 +243,6 @@ class Motion:
             "truth": truth.value if truth else None,
             "key": key,
             "block": self.block,
-            "reason": finished.reason or None,
         }
         return EpisodeHeader(
             id=slot.episode,

@@ -1,54 +1,121 @@
-"""What a real cell has recorded of an episode that is not over: flushed chunk by chunk, for the case of a crash.
+"""What was recorded of episodes that were cut off: kept in ``partial/<episode>/`` for people to look at.
 
-A simulated episode that is cut off is run again; a real one cannot be. Its flushed steps stay in ``partial/`` for
-people to look at. They enter no counter and no replay, and go away when the episode is committed.
+A stop, a fault or an engine that is ended while a real arm moves leaves here what it interrupts. A real cell flushes
+every chunk besides, so that a killed engine leaves it too. Nothing here is counted or learnt from; the journal has one
+line for each, and its episode's number is spent. The copy of an episode that the store has whole goes away.
 """
 
 from __future__ import annotations
 
 import shutil
+import struct
+import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from datasets.durable import Disk, full_disk_named
 from station.session.recorder import EpisodeRecorder
 
+CUT_OFF = "cut_off"
+"""The journal's operation: episode, steps that are kept, steps that were lost, reason."""
 
-@dataclass(kw_only=True)
-class _Open:
-    folder: Path
-    flushed: int = 0
+_PIECE = "steps-"
+_BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile)
+_ALWAYS = {"proprioception", "observation_time", "action", "sent", "command_time"}
+
+Piece = dict[str, NDArray[Any]]
+"""Consecutive steps and what each led to: name -> [n, ...]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hole:
+    """A piece that cannot be read."""
+
+    path: Path
+    detail: str
 
 
 class PartialLog:
-    """The ``partial/`` folder of a session."""
+    """The ``partial/`` folder of a session, as its engine writes it."""
 
     def __init__(self, root: Path) -> None:
         """Nothing is written before the first flush."""
         self._root = root
-        self._open: dict[str, _Open] = {}
+        self._flushed: dict[str, int] = {}
 
     def flush(self, episode: str, recorder: EpisodeRecorder) -> None:
         """Write the steps since the last flush; a disk that refuses them costs the copy, not the episode."""
-        if episode not in self._open:
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-            self._open[episode] = _Open(folder=self._root / f"{episode}-{stamp}")
-        known = self._open[episode]
-        if recorder.steps == known.flushed:
-            return
-        try:
-            known.folder.mkdir(parents=True, exist_ok=True)
-            arrays: dict[str, Any] = recorder.steps_since(known.flushed)
-            np.savez(known.folder / f"steps-{known.flushed:06d}.npz", **arrays)
-        except OSError:
-            return
-        known.flushed = recorder.steps
+        with suppress(OSError):
+            self._write(episode, recorder)
+
+    def keep(self, episode: str, recorder: EpisodeRecorder) -> int:
+        """The episode was cut off: write the rest too, and wait for the disk; returns how many steps lie there.
+
+        Raises:
+            DiskFullError: the rest does not fit; call again when there is room.
+        """
+        with suppress(OSError), full_disk_named(f"what was recorded of {episode}", self._root):
+            self._write(episode, recorder)
+            folder = self._root / episode
+            for entry in (*folder.glob("*"), folder, self._root):
+                Disk().sync(entry)
+        return self._flushed.get(episode, 0)
 
     def committed(self, episode: str) -> None:
         """The store has it whole."""
-        known = self._open.pop(episode, None)
-        if known is not None:
-            shutil.rmtree(known.folder, ignore_errors=True)
+        if self._flushed.pop(episode, 0):
+            shutil.rmtree(self._root / episode, ignore_errors=True)
+
+    def _write(self, episode: str, recorder: EpisodeRecorder) -> None:
+        """One more piece, whole or not at all."""
+        first = self._flushed.get(episode, 0)
+        if recorder.steps == first:
+            return
+        path = self._root / episode / f"{_PIECE}{first:06d}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}")
+        try:
+            with draft.open("wb") as file:
+                np.savez(file, **recorder.steps_since(first))  # type: ignore[arg-type]
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._flushed[episode] = recorder.steps
+
+
+def leftovers(root: Path) -> list[Path]:
+    """One folder for each episode that has something here, by name."""
+    return sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+
+
+def read(folder: Path) -> tuple[list[Piece], list[Hole]]:
+    """The pieces of one episode up to the first hole, and every hole; what lies behind one does not follow."""
+    pieces: list[Piece] = []
+    holes: list[Hole] = []
+    steps = 0
+    for path in sorted(folder.glob(f"{_PIECE}*.npz")):
+        try:
+            piece = _load(path, pieces)
+        except _BROKEN as error:
+            holes.append(Hole(path=path, detail=str(error)))
+            continue
+        missing = path.with_name(f"{_PIECE}{steps:06d}.npz")
+        if not holes and path != missing:
+            holes.append(Hole(path=missing, detail="it is missing"))
+        if not holes:
+            pieces.append(piece)
+            steps += len(piece["action"])
+    return pieces, holes
+
+
+def _load(path: Path, before: list[Piece]) -> Piece:
+    with np.load(path, allow_pickle=False) as file:
+        piece = {name: file[name] for name in file.files}
+    if not piece.keys() >= (before[0].keys() if before else _ALWAYS):
+        raise ValueError("some of its arrays are gone")
+    return piece

@@ -76,7 +76,7 @@ class Records:
         self.write("label", episode=effect.episode, outcome=outcome, by=effect.by.value)
 
     def _void(self, effect: JournalVoid) -> None:
-        self.write("void", episode=effect.episode, by=effect.by.value, reason=effect.reason)
+        self.write("void", episode=effect.episode, by=effect.by.value)
 
     def _restore(self, effect: JournalRestore) -> None:
         self.write("restore", episode=effect.episode, by=effect.by.value)

@@ -6,14 +6,19 @@ load the learner and starts nothing.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.journal import EpisodeStatus, Journal, Ledger, Line, header_fields
 from datasets.store import EpisodeStore, unjournaled
 from station.session.autopilot import Truth
+from station.session.partial import CUT_OFF, leftovers, read
 from station.session.state import Block, Round, Rules, Slot, State, Verdict, episode_id
+
+_KILLED = "The engine was killed while the arm moved."
 
 
 def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
@@ -28,17 +33,36 @@ def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
     return adopted
 
 
+def enter_partials(root: Path, journal: Journal) -> list[str]:
+    """Journal what a killed engine left in ``partial/``; returns sentences for the log. Raises DiskFullError."""
+    said = []
+    ledger = journal.ledger()
+    known = {line.fields["episode"] for line in ledger.lines.get(CUT_OFF, [])}
+    for folder in leftovers(root):
+        if folder.name in known:
+            continue
+        pieces, holes = read(folder)
+        if folder.name in ledger.episodes or not (pieces or holes):
+            # the kill came after the commit, or before the first piece was whole
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        steps = sum(len(piece["action"]) for piece in pieces)
+        journal.append(CUT_OFF, episode=folder.name, steps=steps, lost=0, reason=_KILLED)
+        said.append(
+            f"{folder.name} was cut off when the last engine was killed: {steps} steps are in partial/."
+        )
+    return said
+
+
 def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) -> list[str]:
     """Write the verdicts that need nobody and that a kill kept from the journal; returns sentences for the log.
 
-    A stopped episode is void, a key that ended a motion is its label, and a horizon is a timeout unless the automatic
-    operator judges it. Episodes whose label was taken back are left alone.
+    A key that ended a motion is its label, and a horizon is a timeout unless the automatic operator judges it. Episodes
+    whose label was taken back are left alone.
     """
     said = []
     for status in unjudged(journal.ledger()):
-        if status.ending is Ending.STOPPED:
-            journal.append("void", episode=status.id, by="system", reason="stopped")
-        elif status.ending is Ending.OPERATOR:
+        if status.ending is Ending.OPERATOR:
             key = store.header(status.id).source.get("key")
             if key is None:
                 continue
@@ -97,6 +121,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
             for status in ledger.episodes.values()
             if not status.pruned  # nobody can judge what nobody can see, and it counts nowhere
         },
+        cut_off=frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, [])),
         round=current,
         last=of_session[-1].id if of_session else None,
         next_online=_following(of_session, current, EpisodeKind.ONLINE),

@@ -43,7 +43,6 @@ class Finished:
     final: dict[str, FloatArray]
     """Features of the final observation."""
     ending: Ending
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +148,10 @@ class Rollout:
         """A key ends this episode; nothing for one that is not running."""
         return self._finish([(run, Ending.OPERATOR) for run in self._runs if run.name == episode])
 
-    def abort(self, reason: str) -> tuple[Finished, ...]:
-        """End all that still run."""
-        return self._finish([(run, Ending.STOPPED) for run in self._runs], reason)
+    def abort(self) -> dict[str, EpisodeRecorder]:
+        """Give up all that still run; returns what each has recorded."""
+        runs, self._runs = self._runs, []
+        return {run.name: run.recorder for run in runs}
 
     def brake(self) -> None:
         """Decelerate and hold, all cells."""
@@ -198,7 +198,7 @@ class Rollout:
         run.left -= 1
         return step.ending or (Ending.HORIZON if run.recorder.steps >= self._horizon else None)
 
-    def _finish(self, over: Sequence[tuple[_Run, Ending]], reason: str = "") -> tuple[Finished, ...]:
+    def _finish(self, over: Sequence[tuple[_Run, Ending]]) -> tuple[Finished, ...]:
         if not over:
             return ()
         runs = [run for run, _ in over]
@@ -207,9 +207,7 @@ class Rollout:
         final = self._steering.features(self._window(runs), self._rngs(runs), explore=self._explore)
         self._runs = [run for run in self._runs if run not in runs]
         return tuple(
-            Finished(
-                start=run.start, recorder=run.recorder, final=_row(final, run), ending=ending, reason=reason
-            )
+            Finished(start=run.start, recorder=run.recorder, final=_row(final, run), ending=ending)
             for run, ending in over
         )
 
@@ -237,7 +235,7 @@ class Rollout:
 class _NonFiniteError(Exception):
     def __init__(self, episode: str) -> None:
         super().__init__(
-            f"The policy gave actions that are not finite in {episode}. The arm was braked and the episode is void; "
+            f"The policy gave actions that are not finite in {episode}. The arm was braked and the episode cut off; "
             "resume from an older checkpoint, or look at the learning rates."
         )
 

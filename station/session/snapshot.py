@@ -75,6 +75,8 @@ class Counts:
     failure: int = 0
     timeout: int = 0
     void: int = 0
+    cut_off: int = 0
+    """Given up while they moved; they are in no other count."""
     pending: int = 0
     chunks: int = 0
     env_steps: int = 0

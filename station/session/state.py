@@ -116,6 +116,8 @@ class State:
     reason: str = ""
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     """Every committed episode."""
+    cut_off: frozenset[str] = frozenset()
+    """Episodes that were given up while they moved; nobody judges them and no other gets their names."""
     round: Round | None = None
     running: frozenset[str] = frozenset()
     """Episodes in motion."""
@@ -154,7 +156,11 @@ class State:
         """Episodes of the round that have not been run to their end."""
         if self.round is None:
             return ()
-        return tuple(slot for slot in self.round.slots if slot.episode not in self.verdicts)
+        return tuple(
+            slot
+            for slot in self.round.slots
+            if slot.episode not in self.verdicts and slot.episode not in self.cut_off
+        )
 
     @property
     def next_slots(self) -> tuple[Slot, ...]:

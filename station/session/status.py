@@ -14,6 +14,7 @@ from typing import Any
 from datasets.episode import EpisodeKind, Outcome
 from datasets.journal import EpisodeStatus, Journal, Ledger, Line
 from station.session.folder import SessionFolder
+from station.session.partial import CUT_OFF
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate
 
 _POINTS = 300
@@ -63,6 +64,7 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
         failure=_having(counted, Outcome.FAILURE),
         timeout=_having(counted, Outcome.TIMEOUT),
         void=len(online) - len(counted),
+        cut_off=len(ledger.lines.get(CUT_OFF, [])),
         pending=_having(counted, None),
         chunks=sum(status.chunks for status in counted),
         env_steps=sum(status.steps for status in counted),
@@ -96,6 +98,7 @@ def to_json(counts: Counts, state: str) -> dict[str, Any]:
         "failure": counts.failure,
         "timeout": counts.timeout,
         "void": counts.void,
+        "cut_off": counts.cut_off,
         "pending": counts.pending,
         "chunks": counts.chunks,
         "env_steps": counts.env_steps,

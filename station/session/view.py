@@ -164,8 +164,7 @@ def _shown_episode(state: State) -> str | None:
 def _done_of_block(state: State) -> int:
     if state.block is None:
         return 0
-    slots = state.round.slots if state.round and state.round.evaluation else ()
-    unfinished = sum(slot.episode not in state.verdicts for slot in slots)
+    unfinished = len(state.open_slots) if state.round and state.round.evaluation else 0
     return max(0, state.next_evaluation - state.block.first - unfinished)
 
 

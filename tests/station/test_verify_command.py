@@ -130,6 +130,23 @@ def test_a_damaged_checkpoint_of_the_learner_is_found(
 
 
 @pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_piece_of_what_was_cut_off_is_found_and_costs_nothing_that_counts(
+    station: Station, folder: SessionFolder, harm: str
+) -> None:
+    (left,) = folder.partial.iterdir()
+    piece = left / "steps-000000.npz"
+    HARMS[harm](piece)
+    before = count(folder)
+    code, report = looked(station, folder)
+    assert code == (harm != "missing")
+    assert [fault["file"] for fault in report["files"]] == [str(piece)] * (harm != "missing")
+    assert not piece.exists() and count(folder) == before
+    said = station("verify", folder.path)
+    assert said.exit_code == 0
+    assert f"{left.name} can be reviewed up to steps-000000.npz, which is missing" in said.stdout
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_a_damaged_base_is_found(station: Station, session: SessionFolder, harm: str) -> None:
     path = next(session.base.glob("weights-*.safetensors"))
     HARMS[harm](path)

@@ -18,7 +18,7 @@ import tomlkit
 from scipy.spatial.transform import Rotation
 
 from datasets import vr_recording
-from datasets.episode import EpisodeKind, Outcome
+from datasets.episode import Outcome
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
 from hardware.cell import ClockSpeed
@@ -36,6 +36,7 @@ from tests.hardware.arms.xarm_bench import needs_sdk
 from tests.hardware.arms.xarm_cell import HOME_DOWN, TOOL_LENGTH, cell_table, video
 from tests.station.conftest import Station
 from tests.station.session.driving import press, until, until_phase
+from tests.station.session.leftovers import kept
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), needs_sdk]
 
@@ -170,8 +171,7 @@ def test_a_whole_session_with_a_stop_a_fault_and_a_second_sitting(station: Stati
 
         counts = count(SessionFolder.open(path))
         assert counts.success + counts.failure + counts.timeout == EPISODES
-        assert counts.void == 2
-        store = EpisodeStore(SessionFolder.open(path).episodes)
-        kinds = {name: store.load(name).header.kind for name in (cut, broken)}
-        assert set(kinds.values()) == {EpisodeKind.ONLINE}
+        assert (counts.void, counts.cut_off) == (0, 2)
+        assert kept(SessionFolder.open(path)).keys() == {cut, broken}
+        assert not {cut, broken} & {*EpisodeStore(SessionFolder.open(path).episodes).ids()}
         assert station("verify", path).exit_code == 0

@@ -388,7 +388,7 @@ def _values(take: Take | None, group: Group | None, now: float) -> _Values:
 
 def _verdict_words(item: Item) -> str:
     if item.status is None:
-        return f"{item.id}: a leftover; look, but it cannot be judged."
+        return f"{item.id}: cut off, counts nowhere and cannot be judged: {item.reason}"
     by = f" by {item.status.by}" if item.status.by else ""
     void = f" (label: {item.status.outcome or 'pending'})" if item.status.void else ""
     return f"{item.id}: {item.verdict}{void}{by}"

@@ -120,7 +120,7 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
 
 
 def _length(item: Item) -> str:
-    return "" if item.status is None else str(item.status.steps)
+    return "" if item.steps is None else str(item.steps)
 
 
 def _when(item: Item) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datasets.episode import EpisodeKind
-from datasets.journal import Journal
+from datasets.journal import Journal, episode_fields
 from datasets.selection import Where
 from datasets.store import StoreError
 from station.review.catalogue import Catalogue
@@ -72,6 +72,23 @@ def test_a_take_shows_what_was_committed(folder: SessionFolder) -> None:
     assert take.groups[0].names == ("x", "y", "z", "rx", "ry", "rz", "gripper")
 
 
+def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, folder: SessionFolder) -> None:
+    leave_partial(folder, "online-000007", pieces=2)
+    journal = Journal(folder.journal, writable=True)
+    journal.append("cut_off", episode="online-000007", steps=10, lost=0, reason="Camera third froze.")
+    journal.append("episode", **episode_fields(episode("online-000008", EpisodeKind.ONLINE, 8)))
+    catalogue = Catalogue(folder)
+    assert ids(catalogue)[1:3] == ["online-000008", "online-000007"]
+    (item,) = (item for item in catalogue.items() if item.id == "online-000007")
+    assert (item.verdict, item.steps, item.reason) == ("partial", 10, "Camera third froze.")
+    assert catalogue.load(item).frames == 10
+    assert ids(catalogue, "online and void") == []
+    listed = station("review", folder.path, "--list").stdout
+    assert "partial" in listed and "Camera third froze." in listed
+    facts = json.loads(station("review", folder.path, "--episode", "online-000007", "--json").stdout)
+    assert (facts[0]["steps"], facts[0]["reason"]) == (10, "Camera third froze.")
+
+
 def test_a_leftover_is_shown_up_to_its_first_unreadable_piece(folder: SessionFolder) -> None:
     root = leave_partial(folder, "online-000009-x", pieces=3)
     torn = root / "steps-000005.npz"
@@ -79,6 +96,8 @@ def test_a_leftover_is_shown_up_to_its_first_unreadable_piece(folder: SessionFol
     take = take_of_partial(root)
     assert take.frames == 5
     assert "steps-000005.npz" in take.trouble
+    torn.unlink()
+    assert "steps-000005.npz (it is missing)" in take_of_partial(root).trouble
     (root / "steps-000000.npz").write_bytes(b"")
     with pytest.raises(StoreError, match="can be read"):
         take_of_partial(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from datasets.episode import Ending, Episode, EpisodeKind, Outcome
 from datasets.journal import Journal
 from datasets.store import EpisodeStore
 from hardware.cell import ClockSpeed
+from station.review.catalogue import Catalogue
 from station.session.engine import Engine
 from station.session.events import (
     EvaluateNow,
@@ -46,8 +48,9 @@ from tests.station.session.fakes import (
     make_parts,
     never_ending,
 )
+from tests.station.session.leftovers import cut_off, kept, reviewed
 
-FIRST = "online-000000"
+FIRST, SECOND = "online-000000", "online-000001"
 LONG = SessionSettings(episode_steps=200, grace=0.0)
 SHORT = SessionSettings(episode_steps=9, grace=0.0)
 
@@ -164,13 +167,14 @@ def test_the_latch_stops_motion_whoever_sets_it(tmp_path: Path) -> None:
         engine.turn()
         assert (engine.state.phase, cell_of(engine).moves) == (Phase.FAULT, moves)
         assert engine.snapshot().stopped
-        engine.settle()
-        assert count(engine.folder).void == 1
+        counts = count(engine.folder)
+        assert (counts.cut_off, counts.void, counts.episodes) == (1, 0, 0)
+        assert kept(engine.folder) == {FIRST: 3}
         press(engine, Go())
         assert engine.state.phase is Phase.FAULT
         press(engine, Rearm(), Go())
         until(engine, Phase.READY)
-        assert engine.state.next_slots[0].episode == "online-000001"
+        assert engine.state.next_slots[0].episode == SECOND
 
 
 def test_a_stop_outlives_the_engine(tmp_path: Path) -> None:
@@ -182,7 +186,7 @@ def test_a_stop_outlives_the_engine(tmp_path: Path) -> None:
         assert again.state.stopped
 
 
-def test_a_policy_that_gives_nan_brakes_and_voids(tmp_path: Path) -> None:
+def test_a_policy_that_gives_nan_brakes_and_is_cut_off(tmp_path: Path) -> None:
     with never_ending(attended(tmp_path / "s")) as engine:
         rolling(engine, steps=2)
         steering = engine._parts.steering
@@ -194,12 +198,11 @@ def test_a_policy_that_gives_nan_brakes_and_voids(tmp_path: Path) -> None:
         assert engine.state.phase is Phase.FAULT
         assert "not finite" in engine.state.reason and FIRST in engine.state.reason
         assert cell_of(engine).braked > braked
-        engine.settle()
-        assert engine.state.verdicts[FIRST].void
-        assert np.isfinite(engine.memory.store.load(FIRST).action).all()
+        assert kept(engine.folder) == {FIRST: 2}
+        assert np.isfinite(reviewed(engine.folder)[FIRST].groups[0].values).all()
 
 
-def test_a_policy_that_gives_nan_from_the_start_leaves_a_void_episode(tmp_path: Path) -> None:
+def test_a_policy_that_gives_nan_from_the_start_leaves_a_line_and_nothing_to_look_at(tmp_path: Path) -> None:
     with attended(tmp_path / "s") as engine:
         until(engine, Phase.READY)
         steering = engine._parts.steering
@@ -207,12 +210,12 @@ def test_a_policy_that_gives_nan_from_the_start_leaves_a_void_episode(tmp_path: 
         steering.poisoned = True
         press(engine, Go())
         until(engine, Phase.FAULT)
-        engine.settle()
-        assert engine.memory.store.load(FIRST).steps == 0
-        assert count(engine.folder).void == 1
+        assert cut_off(engine.folder)[FIRST]["steps"] == 0
+        assert kept(engine.folder) == {}
         steering.poisoned = False
         press(engine, Go())
         until(engine, Phase.READY)
+        assert engine.state.next_slots[0].episode == SECOND
 
 
 def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:
@@ -221,8 +224,8 @@ def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:
         cell_of(engine).frozen = True
         until(engine, Phase.FAULT)
         assert "Camera third" in engine.state.reason
-        engine.settle()
-        assert engine.state.verdicts[FIRST].void
+        assert cut_off(engine.folder)[FIRST]["reason"] == engine.state.reason
+        assert engine.memory.store.ids() == []
         press(engine, Go())
         until(engine, Phase.FAULT)
         cell_of(engine).frozen = False
@@ -386,9 +389,8 @@ def test_a_real_cell_keeps_what_it_has_recorded_when_the_engine_is_ended(tmp_pat
         rolling(engine)
         press(engine, Leave())
         assert engine.over
-        engine.settle()
-        assert engine.memory.store.load(FIRST).header.ending is Ending.STOPPED
-        assert count(engine.folder).void == 1
+    assert cut_off(engine.folder)[FIRST]["reason"] == "The engine was ended while the arm moved."
+    assert kept(engine.folder) == {FIRST: cell_of(engine).moves}
 
 
 def test_what_a_real_cell_had_flushed_when_it_was_cut_off_can_be_looked_at_and_counts_for_nothing(
@@ -399,10 +401,19 @@ def test_what_a_real_cell_had_flushed_when_it_was_cut_off_can_be_looked_at_and_c
     engine.close()
     flushed = sorted((tmp_path / "s" / "partial").rglob("*.npz"))
     assert [len(np.load(path)["action"]) for path in flushed] == [EXECUTE, EXECUTE]
+    assert "killed" in Catalogue(engine.folder).items()[0].reason
     with attended(tmp_path / "s", simulated=False) as again:
+        assert any(
+            "cut off when the last engine was killed: 4 steps" in line for line in again.snapshot().log
+        )
         until(again, Phase.READY)
-        assert again.state.next_slots[0].episode == FIRST
-    assert count(again.folder).episodes == 0
+        assert again.state.next_slots[0].episode == SECOND
+    with attended(tmp_path / "s", simulated=False) as third:
+        assert third.state.next_slots[0].episode == SECOND
+    counts = count(again.folder)
+    assert (counts.episodes, counts.cut_off) == (0, 1)
+    assert cut_off(again.folder)[FIRST]["steps"] == 2 * EXECUTE
+    assert kept(again.folder) == {FIRST: 2 * EXECUTE}
 
 
 def test_a_committed_episode_of_a_real_cell_leaves_no_partial_copy(tmp_path: Path) -> None:
@@ -413,7 +424,69 @@ def test_a_committed_episode_of_a_real_cell_leaves_no_partial_copy(tmp_path: Pat
         assert not [*(tmp_path / "s" / "partial").iterdir()]
 
 
-def test_going_on_after_a_fault_waits_until_the_episode_that_it_cut_off_is_safe(
+def test_a_copy_that_a_kill_left_beside_its_committed_episode_goes_away(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s", simulated=False)) as engine:
+        rolling(engine, steps=5)
+        flushed = shutil.copytree(engine.folder.partial / FIRST, tmp_path / "copy")
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
+        until(engine, Phase.READY)
+    shutil.copytree(flushed, engine.folder.partial / FIRST)
+    with attended(tmp_path / "s", simulated=False) as again:
+        assert kept(again.folder) == {} and again.memory.store.ids() == [FIRST]
+    assert count(again.folder).cut_off == 0
+
+
+def test_a_stop_with_a_full_disk_keeps_what_was_recorded_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    clock = Clock()
+    with never_ending(attended(tmp_path / "s", simulated=False, clock=clock)) as engine:
+        rolling(engine, steps=4)
+        with monkeypatch.context() as full:
+            full.setattr(np, "savez", refuse)
+            engine._latch.stop()
+            engine.turn()
+            assert engine.state.disk_full and cut_off(engine.folder) == {}
+            press(engine, Leave())
+            assert not engine.over
+        clock.now += 1.0
+        engine.turn()
+        assert kept(engine.folder) == {FIRST: 4}
+        assert (cut_off(engine.folder)[FIRST]["steps"], cut_off(engine.folder)[FIRST]["lost"]) == (4, 0)
+
+
+def test_what_a_broken_disk_refuses_is_said_to_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with never_ending(attended(tmp_path / "s", simulated=False)) as engine:
+        rolling(engine, steps=EXECUTE + 1)
+        monkeypatch.setattr(np, "savez", refuse)
+        engine._latch.stop()
+        engine.turn()
+        line = cut_off(engine.folder)[FIRST]
+        assert (line["steps"], line["lost"]) == (EXECUTE, 1)
+        assert any("1 more could not be written" in said for said in engine.snapshot().log)
+
+
+def test_a_session_that_was_stopped_and_cut_off_anywhere_goes_on_with_the_next_name(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine)
+        engine._latch.stop()
+        engine.turn()
+    with attended(tmp_path / "s") as again:
+        press(again, Rearm(), Go())
+        until(again, Phase.READY)
+        assert again.state.next_slots[0].episode == SECOND
+        assert again.state.updates_begun == 0
+
+
+def test_going_on_after_a_fault_waits_until_the_episode_that_was_over_before_it_is_safe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = EpisodeStore.commit
@@ -425,10 +498,11 @@ def test_going_on_after_a_fault_waits_until_the_episode_that_it_cut_off_is_safe(
     monkeypatch.setattr(EpisodeStore, "commit", slowly)
     with never_ending(attended(tmp_path / "s", simulated=False)) as engine:
         rolling(engine)
-        cell_of(engine).frozen = True
-        until(engine, Phase.FAULT)
-        cell_of(engine).frozen = False
-        press(engine, Go())
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
+        engine._latch.stop()
+        engine.turn()
+        assert engine.state.phase is Phase.FAULT and FIRST not in engine.state.verdicts
+        press(engine, Rearm(), Go())
         until(engine, Phase.READY)
-        assert engine.state.next_slots[0].episode == "online-000001"
-        assert engine.memory.store.load(FIRST).header.ending is Ending.STOPPED
+        assert engine.state.next_slots[0].episode == SECOND
+        assert (count(engine.folder).success, count(engine.folder).cut_off) == (1, 0)

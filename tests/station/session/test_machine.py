@@ -36,6 +36,7 @@ from station.session.effects import (
 )
 from station.session.events import (
     Checkpointed,
+    CutOff,
     DiskFull,
     EvaluateNow,
     Event,
@@ -253,10 +254,11 @@ def test_homing_that_was_paused_begins_again() -> None:
     assert kinds(session.send(Pause())) == [BeginHoming]
 
 
-def test_stop_voids_the_episode_and_only_rearm_and_go_lead_back() -> None:
+def test_stop_cuts_the_episode_off_and_only_rearm_and_go_lead_back() -> None:
     session = rolling()
     assert {Brake, AbortMotion} <= set(kinds(session.send(Stop())))
-    assert JournalVoid in kinds(session.send(ended(FIRST, Ending.STOPPED, reason="stopped")))
+    assert kinds(session.send(CutOff(episode=FIRST, steps=7))) == [Say]
+    assert not session.state.running and not session.state.verdicts
     assert kinds(session.send(Go())) == [Say]
     assert kinds(session.send(Rearm())) == [RearmLatch]
     assert session.phase is Phase.FAULT
@@ -271,13 +273,22 @@ def test_stop_during_an_update_goes_on_with_the_same_block() -> None:
     assert session.state.updates_begun == 1
 
 
-def test_a_fault_names_its_reason_and_voids_what_moved() -> None:
+def test_a_fault_names_its_reason_and_what_it_cut_off_is_neither_judged_nor_learnt_from() -> None:
     session = rolling()
     session.send(Faulted(reason="Camera wrist has no new frame."))
-    session.send(ended(FIRST, Ending.STOPPED))
+    session.send(CutOff(episode=FIRST, steps=7))
     assert session.phase is Phase.FAULT
     assert session.state.reason == "Camera wrist has no new frame."
-    assert session.state.verdicts[FIRST].void
+    (said,) = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
+    assert isinstance(said, Say) and "was cut off" in said.text
+    assert BeginHoming in kinds(session.send(Go(), PreflightDone()))
+    assert session.state.updates_begun == 0
+
+
+def test_an_episode_that_was_cut_off_keeps_its_name_to_itself() -> None:
+    session = rolling()
+    session.send(Faulted(reason="A fault."), CutOff(episode=FIRST, steps=7), Go(), PreflightDone())
+    assert [slot.episode for slot in session.state.next_slots] == [SECOND]
 
 
 def test_a_fault_that_cannot_be_left_is_not_left() -> None:
@@ -451,7 +462,7 @@ class World:
             case AbortMotion():
                 aborted, self.running = self.running, set()
                 for name in sorted(aborted):
-                    self.turn(ended(name, Ending.STOPPED))
+                    self.turn(CutOff(episode=name, steps=1))
             case JournalLabel():
                 self.labels[order.episode] = order.outcome
             case _:

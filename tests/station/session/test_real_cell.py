@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from datasets.episode import Ending, Outcome
+from datasets.episode import Outcome
 from datasets.observation import FloatArray
 from datasets.store import EpisodeStore
 from hardware.latch import StopLatch
@@ -29,6 +29,7 @@ from station.session.status import count
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
 from tests.station.session.driving import press, roll, until, until_phase
 from tests.station.session.fakes import Pusher, make_folder
+from tests.station.session.leftovers import cut_off, kept
 
 SETTINGS = SessionSettings(episode_steps=60, grace=0.0)
 EXECUTE = 4
@@ -112,9 +113,12 @@ def test_an_arms_fault_ends_the_episode_and_is_cleared_when_the_operator_goes_on
     third = roll(engine)
     press(engine, Label(episode=third, outcome=Outcome.FAILURE))
     until_phase(engine, Phase.READY)
-    assert engine.memory.store.load(second).header.ending is Ending.STOPPED
+    line = cut_off(engine.folder)[second]
+    assert line["steps"] >= 6 and line["lost"] == 0 and "C31" in line["reason"]
+    assert kept(engine.folder) == {second: line["steps"]}
+    assert engine.memory.store.ids() == [first, third]
     counts = count(engine.folder)
-    assert (counts.success, counts.failure, counts.void) == (1, 1, 1)
+    assert (counts.success, counts.failure, counts.void, counts.cut_off) == (1, 1, 0, 1)
 
 
 def test_a_fault_that_stays_is_shown_again(engine: Engine, board: Switchboard) -> None:
@@ -128,7 +132,7 @@ def test_a_fault_that_stays_is_shown_again(engine: Engine, board: Switchboard) -
 
 
 def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, board: Switchboard) -> None:
-    roll(engine)
+    stopped = roll(engine)
     engine._latch.stop()
     until_phase(engine, Phase.FAULT)
     until(engine, lambda: any("after the stop" in line for line in engine.snapshot(pictures=False).log))
@@ -138,6 +142,7 @@ def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, boa
     press(engine, Rearm())
     press(engine, Go())
     until_phase(engine, Phase.READY)
+    assert "Re-arm" in cut_off(engine.folder)[stopped]["reason"] and kept(engine.folder)[stopped] >= 6
 
 
 def test_an_episode_with_a_silent_camera_is_not_started(engine: Engine, board: Switchboard) -> None:

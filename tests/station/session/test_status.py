@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def test_an_evaluation_point_counts_its_own_block_as_it_is_labelled_now(journal:
     journal.append("void", episode="evaluation-000003", by="operator")
     points = tally(journal.ledger(), rolling_window=5).evaluations
     assert [(point.rate.successes, point.rate.n) for point in points] == [(1, 2), (1, 1)]
+
+
+def test_what_was_cut_off_is_counted_by_itself_only(journal: Journal) -> None:
+    episode(journal, "online-000000", "success")
+    before = tally(journal.ledger(), rolling_window=2)
+    journal.append("cut_off", episode="online-000001", steps=7, lost=0, reason="Stopped by the operator.")
+    assert tally(journal.ledger(), rolling_window=2) == replace(before, cut_off=1)
+    assert to_json(replace(before, cut_off=1), "online")["cut_off"] == 1
 
 
 def test_status_has_the_names_that_scripts_rely_on(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from tests.emulators.franka import READY, FrankaEmulator
 from tests.hardware.fakes import read_cell
 from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.station.session.driving import press, roll, until, until_phase
+from tests.station.session.leftovers import kept
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("franky", reason=NEEDS_FRANKY)
@@ -175,5 +176,5 @@ def test_two_arms_are_taught_through_a_reflex_a_stop_and_a_new_start(
         assert episode.action.shape[1] == 2 * 7 and np.isfinite(episode.sent).all()
         assert (np.diff(episode.observation_time) > 0.0).all()
         assert episode.proprioception.shape[1] == 2 * (7 + 1)
-    for name in (struck, stopped):
-        assert name not in store or store.load(name).header.ending is Ending.STOPPED
+    assert kept(folder).keys() == {struck, stopped}
+    assert not {struck, stopped} & {*store.ids()}
