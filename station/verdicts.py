@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datasets.journal import Journal
+from datasets.importers.intake import BY as RECORDER
+from datasets.journal import Journal, Ledger
 from datasets.lock import WriterLock
 from station.errors import UsageError
 from station.remote import engine, wait_for
@@ -19,27 +20,35 @@ if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
-"""undo takes the label back; void takes the episode out of everything, restore brings it back."""
+"""undo takes the label back, a changed one of a demonstration to what its recorder said; void takes the episode out of
+everything, restore brings it back."""
 
 
-def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -> None:
+def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -> str:
     """Judge an episode; when this returns, the journal says so and the learner hears of it at its next update.
 
+    Returns the verdict that was given: that of the recorder, where undo brought it back.
+
     Raises:
-        UsageError: no such verdict or episode, or one that was pruned. StationError: the engine did not do it.
+        UsageError: no such verdict or episode, one that was pruned, or no label that could be taken back.
+        StationError: the engine did not do it.
         LockedError: something other than an engine writes the session. JournalError, LinkError, DiskFullError.
     """
     if verdict not in VERDICTS:
         raise UsageError(f"'{verdict}' is no verdict. Choose one of {', '.join(VERDICTS)}.")
-    _require(folder, Journal(folder.journal).ledger().episodes.get(episode), episode)
+    ledger = Journal(folder.journal).ledger()
+    _require(folder, ledger.episodes.get(episode), episode)
     if verdict == "restore":
         _require_files(folder, episode)
+    if verdict == "undo":
+        verdict = _before(ledger, episode)
     with engine(folder) as client:
         if client is None:
             _write(folder, episode, verdict, source)
-            return
+            return verdict
         client.send(event_of(episode, verdict, source))
         wait_for(client, folder, lambda ledger: stands(ledger.episodes[episode], verdict), about=episode)
+    return verdict
 
 
 def stands(status: EpisodeStatus, verdict: str) -> bool:
@@ -70,6 +79,18 @@ def _require(folder: SessionFolder, status: EpisodeStatus | None, episode: str) 
         )
     if status.pruned:
         raise UsageError(f"The files of {episode} were pruned; it stays void.")
+
+
+def _before(ledger: Ledger, episode: str) -> str:
+    """What undo means: the recorder's label if another stands in its place, else none."""
+    labels = (line.fields for line in ledger.lines.get("label", ()) if line.fields["episode"] == episode)
+    recorded = next((str(fields["outcome"]) for fields in labels if fields["by"] == RECORDER), None)
+    present = ledger.episodes[episode].outcome
+    if recorded not in (None, present):
+        return str(recorded)
+    if present is None:
+        raise UsageError(f"{episode} has no label that could be taken back.")
+    return "undo"
 
 
 def _require_files(folder: SessionFolder, episode: str) -> None:

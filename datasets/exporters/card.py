@@ -12,6 +12,7 @@ from datasets.exporters.staging import MARK
 from datasets.rotation import REFERENCE_QUATERNION
 from datasets.selection import PENDING
 from datasets.spec import DataSpec
+from datasets.wording import counted
 
 _LABELS = {
     Outcome.SUCCESS.value: "the operator saw the task done",
@@ -50,8 +51,8 @@ def _counts(source: ExportSource) -> str:
     lines = [
         "## Counts",
         "",
-        f"{len(steps)} episodes, {source.steps} steps ({min(steps)} to {max(steps)} each), "
-        f"{seconds / 60:.1f} minutes. Of {judged} judged episodes {rate} are successes.",
+        f"{counted(len(steps), 'episode')}, {counted(source.steps, 'step')} ({min(steps)} to {max(steps)} each), "
+        f"{seconds / 60:.1f} minutes. Successes among the {counted(judged, 'judged episode')}: {rate}.",
         "",
         "| label | episodes | meaning |",
         "|---|---|---|",
@@ -130,7 +131,7 @@ def _imports(source: ExportSource) -> str:
         for entry in source.entries
         if entry.header.source.get("file")
     )
-    return ", ".join(f"{name} ({count} episodes)" for name, count in sorted(found.items()))
+    return ", ".join(f"{name} ({counted(count, 'episode')})" for name, count in sorted(found.items()))
 
 
 def action_names(spec: DataSpec) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument, reporter
 from station.commands.verifying import stores
@@ -76,4 +77,5 @@ def export(
 def _written(report: ExportReport, source: ExportSource) -> str:
     left = "".join(f", {count} {reason}" for reason, count in sorted(source.left_out.items()))
     resumed = f" ({report.resumed} of them were there already)" if report.resumed else ""
-    return f"Wrote {report.episodes} episodes{resumed}, {report.steps} steps to {report.path}{left}."
+    episodes, steps = counted(report.episodes, "episode"), counted(report.steps, "step")
+    return f"Wrote {episodes}{resumed}, {steps} to {report.path}{left}."

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 
@@ -44,8 +45,8 @@ def label(
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
-    verdicts.give(folder, episode, verdict, source=Source.COMMAND)
-    typer.echo(f"{episode}: {verdict}.")
+    given = verdicts.give(folder, episode, verdict, source=Source.COMMAND)
+    typer.echo(f"{episode}: {given}{'' if given == verdict else ', as its recorder said'}.")
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -99,4 +100,5 @@ def _list(*, as_json: bool) -> None:
     if not known:
         typer.echo(f"No session in {Path(root).absolute()}. Begin with 'station demo' or 'station new'.")
     for name, found in known.items():
-        typer.echo(f"{name:<24} {found['state']:<14} {found['demos']} demos, {found['episodes']} episodes")
+        count = f"{counted(found['demos'], 'demo')}, {counted(found['episodes'], 'episode')}"
+        typer.echo(f"{name:<24} {found['state']:<14} {count}")

@@ -93,6 +93,19 @@ class Catalogue:
             raise StoreError(f"The files of {item.id} were pruned; the journal keeps its lines.")
         return take_of(EpisodeStore(self._root(item.status)).load(item.id))
 
+    def history(self, episode: str) -> tuple[Line, ...]:
+        """Every label, void, restore and prune of an episode, oldest first."""
+        with self._reading:
+            lines = self._journal.ledger().lines
+            said = [
+                line
+                for op in ("label", "void", "restore")
+                for line in lines.get(op, ())
+                if line.fields["episode"] == episode
+            ]
+            said += [line for line in lines.get("prune", ()) if episode in line.fields["episodes"]]
+        return tuple(sorted(said, key=lambda line: line.seq))
+
     def _facts(self, status: EpisodeStatus, where: Where) -> Facts:
         if not _OF_THE_HEADER.search(where.text):
             return Facts(status=status)

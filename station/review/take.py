@@ -13,6 +13,7 @@ from datasets.episode import Episode
 from datasets.observation import FloatArray, Image, TimeArray
 from datasets.spec import ActionSpec, Rotation
 from datasets.store import StoreError
+from datasets.wording import counted
 from station.session.partial import read
 
 
@@ -96,7 +97,7 @@ def take_of_partial(folder: Path) -> Take:
         images=cameras,
         time=_elapsed(parts["observation_time"], parts["observation_time"], 1.0),
         groups=_groups(parts, names[1], names[0], 1.0),
-        about=f"cut off after {len(parts['action'])} steps; counts nowhere and cannot be judged",
+        about=f"cut off after {counted(len(parts['action']), 'step')} · counts nowhere · cannot be judged",
         trouble=f"not readable: {', '.join(bad)}" if bad else "",
     )
 

@@ -75,7 +75,7 @@ class StationApp(App[int]):
     TITLE = "station"
     CSS_PATH = "station.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "stop", "STOP", show=False, id="stop"),
+        Binding("x", "stop", "STOP", show=False, id="stop", tooltip="Stop: brake now, until re-armed."),
         Binding("ctrl+x", "stop", "STOP", show=False, priority=True),
         Binding("ctrl+q", "leave", "leave", show=False, priority=True),
     ]

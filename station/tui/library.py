@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from datasets.journal import Journal, JournalError
+from datasets.wording import counted
 from station.session.folder import SessionError, SessionFolder
 from station.session.link import running_pid
 from station.session.snapshot import Counts
@@ -100,11 +101,12 @@ def next_step(one: Card) -> str:
         case Progress.EMPTY:
             said = "No demonstrations yet. i imports recordings; d has a simulated demonstrator record, then trains."
         case Progress.DEMONSTRATIONS:
-            said = f"{one.counts.demos} demonstrations are in. Enter trains the base, i imports more."
+            said = f"{counted(one.counts.demos, 'demonstration')} in. Enter trains the base, i imports more."
         case Progress.TRAINED:
             said = f"The base succeeds at {base}. Enter starts teaching it."
         case Progress.ONLINE:
-            said = f"{one.counts.episodes} episodes taught, rolling {rate_words(one.counts.rolling)}. Enter goes on."
+            taught = counted(one.counts.episodes, "episode")
+            said = f"{taught} taught, rolling {rate_words(one.counts.rolling)}. Enter goes on."
         case Progress.FINISHED:
             said = (
                 f"The goal is reached: rolling {rate_words(one.counts.rolling)}, base {base}. Enter opens it."

@@ -65,3 +65,22 @@ def test_a_misspelt_verdict_or_episode_changes_nothing(folder: SessionFolder) ->
         with pytest.raises(UsageError):
             give(folder, name, verdict, source=Source.COMMAND)
     assert folder.journal.read_bytes() == before
+
+
+def test_undo_gives_a_demonstration_its_recorders_label_back_before_it_takes_that_one(
+    folder: SessionFolder,
+) -> None:
+    Journal(folder.journal, writable=True).append("label", episode="demo-b", outcome="success", by="recorder")
+    given = [
+        give(folder, "demo-b", verdict, source=Source.REVIEW)
+        for verdict in ("failure", "undo", "undo", "undo")
+    ]
+    assert given == ["failure", "success", "undo", "success"]
+    assert Journal(folder.journal).ledger().episodes["demo-b"].outcome is Outcome.SUCCESS
+
+
+def test_where_there_is_no_label_undo_says_so_and_writes_nothing(folder: SessionFolder) -> None:
+    before = folder.journal.read_bytes()
+    with pytest.raises(UsageError, match="no label"):
+        give(folder, "demo-b", "undo", source=Source.REVIEW)
+    assert folder.journal.read_bytes() == before

@@ -17,8 +17,6 @@ from station.tui.keymap import Keymap, config_path
 from station.tui.pads import PadLine
 from station.tui.screens.dialog import Dialog
 
-WIDTH = 82
-"""Columns of text inside the box."""
 PANELS: tuple[tuple[str, str], ...] = (
     (
         "headline",
@@ -68,8 +66,8 @@ class HelpScreen(Dialog[None]):
             for group in Group:
                 yield Static(self._keys(group))
             if self._pads:
-                yield Static(_devices(self._pads))
-            yield Static(_panels())
+                yield Static(_devices(self._pads, _room(self)))
+            yield Static(_panels(_room(self)))
             yield Static(_remarks())
 
     def _keys(self, group: Group) -> Content:
@@ -77,28 +75,65 @@ class HelpScreen(Dialog[None]):
         for action in ACTIONS:
             if action.group is group:
                 key = self._keymap.show(action.id)
-                lines.append(_entry(key or "none", f"{action.label}: {action.help}", 7))
+                lines.append(_entry(key or "none", f"{action.label}: {action.help}", 7, _room(self)))
         return Content("\n").join([*lines, Content("")])
 
 
-def _entry(head: str, words: str, width: int) -> Content:
-    first, *more = textwrap.wrap(words, WIDTH - width - 2)
+class KeysHelp(Dialog[None]):
+    """The keys of one screen in words."""
+
+    DEFAULT_CSS = """
+    KeysHelp > .box { width: 96; height: auto; max-height: 95%; padding: 0 3; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "cancel", "close", show=False),
+        Binding("q", "cancel", "close", show=False),
+    ]
+
+    def __init__(self, title: str, keys: Sequence[tuple[str, str]], remarks: str) -> None:
+        """`keys` are what an operator presses and what it does there."""
+        super().__init__()
+        self._title = title
+        self._keys = keys
+        self._remarks = remarks
+
+    def compose(self) -> ComposeResult:
+        """Keys, then remarks."""
+        with VerticalScroll(classes="box") as box:
+            box.border_title = f"{self._title}: keys"
+            box.border_subtitle = "Escape closes"
+            lines = [_entry(*each, 15, _room(self)) for each in self._keys]
+            yield Static(Content("\n").join([*lines, Content("")]))
+            yield Static(Content.styled(self._remarks, "$muted"))
+
+
+def _room(screen: Dialog[None]) -> int:
+    """Columns of text inside the box."""
+    return min(96, int(0.95 * screen.app.size.width)) - 14
+
+
+def _entry(head: str, words: str, width: int, room: int) -> Content:
+    first, *more = textwrap.wrap(words, room - width - 2)
     hanging = "".join(f"\n{' ' * (width + 2)}{line}" for line in more)
     return Content.assemble((f"{head:>{width}}  ", "bold"), (first + hanging, "$muted"))
 
 
-def _devices(pads: Sequence[PadLine]) -> Content:
+def _devices(pads: Sequence[PadLine], room: int) -> Content:
     lines = [Content.styled("Pedals and hotkeys", "$primary bold")]
     for pad in pads:
         lines.append(Content.assemble((pad.name, "bold")))
-        lines.append(_entry("", pad.keys, 3))
+        lines.append(_entry("", pad.keys, 3, room))
         if pad.trouble:
             lines.append(Content.styled(f"     {pad.trouble}", "$warning"))
     return Content("\n").join([*lines, Content("")])
 
 
-def _panels() -> Content:
-    lines = [Content.styled("Panels", "$primary bold"), *(_entry(name, words, 13) for name, words in PANELS)]
+def _panels(room: int) -> Content:
+    lines = [
+        Content.styled("Panels", "$primary bold"),
+        *(_entry(name, words, 13, room) for name, words in PANELS),
+    ]
     return Content("\n").join([*lines, Content("")])
 
 

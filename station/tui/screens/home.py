@@ -57,7 +57,7 @@ class HomeScreen(StationScreen):
         Binding("t", "training", "train"),
         Binding("d", "demonstrating", "demonstrator"),
         Binding("b", "review", "review"),
-        Binding("r", "look", "look again"),
+        Binding("r", "look", "look again", show=False),
         Binding("q", "app.leave", "quit"),
     ]
 

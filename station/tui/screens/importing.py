@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.suggester import SuggestFromList
 from textual.widgets import DataTable, DirectoryTree, Footer, Input, Static
 
+from datasets.wording import counted
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
 from station.tui.widgets.panel import Panel
@@ -121,9 +122,9 @@ class ImportScreen(StationScreen):
             Step.CHOOSE: "Choose demonstrations: type a path or pick a file or folder, then Enter looks into it.",
             Step.LOOK: f"Looking into the recordings: {total} seen, {usable} usable. Escape interrupts.",
             Step.ASK: self._question(),
-            Step.READY: f"{usable} of {total} recordings are usable. ^o imports them; nothing is written before.",
+            Step.READY: f"Usable: {usable} of {counted(total, 'recording')}. ^o imports; nothing is written before.",
             Step.IMPORT: f"Importing: {taken} taken in. Escape interrupts; what is in stays in.",
-            Step.DONE: f"{taken} recordings were taken in. ^t trains the base, Escape leaves.",
+            Step.DONE: f"Taken in: {counted(taken, 'recording')}. ^t trains the base, Escape leaves.",
         }[self._step]
         return Content.assemble(
             (f" {self._folder.name} ", "$background on $primary bold"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,7 +21,7 @@ from textual.timer import Timer
 from textual.widgets import Footer, Input, Static
 
 from datasets.durable import DiskFullError
-from datasets.journal import JournalError
+from datasets.journal import JournalError, Line
 from datasets.lock import LockedError
 from datasets.selection import SelectionError, Where
 from datasets.store import StoreError
@@ -30,16 +29,24 @@ from station import verdicts
 from station.errors import StationError
 from station.review.catalogue import Catalogue, Item
 from station.review.playback import Playback
-from station.review.take import Group, Take
+from station.review.take import Take
 from station.session.events import Source
 from station.session.folder import SessionError, SessionFolder
 from station.session.link import LinkError
 from station.tui.screens.base import StationScreen
+from station.tui.screens.help import KeysHelp
 from station.tui.widgets.episodes import EpisodeList
-from station.tui.widgets.figures import bar
 from station.tui.widgets.panel import Panel
+from station.tui.widgets.recording import (
+    Head,
+    Position,
+    draw_head,
+    draw_position,
+    draw_reading,
+    reading,
+)
 from station.tui.widgets.tile import CameraTile
-from station.tui.widgets.trajectory import COLOURS, Trajectory
+from station.tui.widgets.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from station.tui.app import StationApp
@@ -51,6 +58,18 @@ LOOK_AGAIN = 2.0
 """s between two looks at the journal."""
 SETTLE = 0.12
 """s that the cursor rests on a recording before it is loaded."""
+_STEP = "One frame back, one frame on."
+_LEAP = "Ten frames back, ten frames on."
+_ENDS = "The first frame, the last one: how it ended."
+_SPEED = "Faster, slower."
+_CURVES = "Other curves: action, what was sent, proprioception, gripper."
+_UNDO = "Take the label back; of a demonstration, back to what its recorder said."
+_REMARKS = (
+    "A judgement goes into the journal, with who and when; the learner hears of it at its next update.\n"
+    "? pending, · cut off, – pruned. The letter behind the bar is how it was judged in the end.\n"
+    "Filter: names (success failure timeout pending void, online demo evaluation), and or not ( ),\n"
+    "and version, steps, date, method compared with a value. Nothing is deleted before 'station prune'."
+)
 _TROUBLE = (
     DiskFullError,
     JournalError,
@@ -64,54 +83,32 @@ _TROUBLE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Head:
-    session: str
-    shown: int
-    where: str
-    live: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Position:
-    frame: int
-    frames: int
-    seconds: float
-    speed: float
-    playing: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Values:
-    names: tuple[str, ...]
-    values: tuple[float, ...]
-    about: str
-
-
 class ReviewScreen(StationScreen):
     """The recordings of one session."""
 
     CSS_PATH = "review.tcss"
-    SMALLEST = (100, 30)
     app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "play", "play"),
-        Binding("left", "step(-1)", "frame back", show=False),
-        Binding("right", "step(1)", "frame", key_display="←→"),
-        Binding("shift+left", "step(-10)", "10 back", show=False),
-        Binding("shift+right", "step(10)", "10 on", show=False),
-        Binding("home", "first", "first", show=False),
-        Binding("end", "last", "last frame", show=False),
-        Binding("plus,equals_sign", "speed(1)", "speed", key_display="+-", show=False),
-        Binding("minus", "speed(-1)", "slower", show=False),
-        Binding("tab", "group", "curves", show=False),
-        Binding("s", "judge('success')", "success", id="success"),
-        Binding("f", "judge('failure')", "failure", id="failure"),
-        Binding("t", "judge('timeout')", "timeout"),
-        Binding("u", "judge('undo')", "unlabel", id="undo"),
-        Binding("v", "void", "void", id="void"),
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("escape,q", "back", "back"),
+        Binding("space", "play", "play", tooltip="Play by the recorded time, or stand still."),
+        Binding("left", "step(-1)", "frame back", show=False, tooltip=_STEP),
+        Binding("right", "step(1)", "frame", show=False, tooltip=_STEP),
+        Binding("shift+left", "step(-10)", "10 back", show=False, tooltip=_LEAP),
+        Binding("shift+right", "step(10)", "10 on", show=False, tooltip=_LEAP),
+        Binding("home", "first", "first", show=False, tooltip=_ENDS),
+        Binding("end", "last", "last frame", show=False, tooltip=_ENDS),
+        Binding("plus,equals_sign", "speed(1)", "faster", show=False, key_display="+", tooltip=_SPEED),
+        Binding("minus", "speed(-1)", "slower", show=False, tooltip=_SPEED),
+        Binding("tab", "group", "curves", show=False, tooltip=_CURVES),
+        Binding("s", "judge('success')", "success", id="success", tooltip="Label it a success."),
+        Binding("f", "judge('failure')", "failure", id="failure", tooltip="Label it a failure."),
+        Binding("t", "judge('timeout')", "timeout", show=False, tooltip="Label it a timeout: neither."),
+        Binding("u", "judge('undo')", "undo", id="undo", tooltip=_UNDO),
+        Binding(
+            "v", "void", "void", id="void", tooltip="Take it out of every count, or back in. Deletes nothing."
+        ),
+        Binding("slash", "filter", "filter", tooltip="Which to show: failure and date>=yesterday."),
+        Binding("question_mark", "help", "help", id="help", tooltip="These keys."),
+        Binding("escape,q", "back", "back", tooltip="Close the filter, or leave."),
     ]
 
     def __init__(
@@ -125,6 +122,8 @@ class ReviewScreen(StationScreen):
     ) -> None:
         """`where` chooses recordings, `episode` is shown first, `live` says what the session does meanwhile."""
         super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-middle"), (34, "-tall")]
         self._folder = folder
         self._back = back
         self._where = where
@@ -133,6 +132,7 @@ class ReviewScreen(StationScreen):
         self._catalogue: Catalogue | None = None
         self._shown = 0
         self._take: Take | None = None
+        self._history: tuple[Line, ...] = ()
         self._playback = Playback(_NO_TIME)
         self._group = 0
         self._ticked = time.monotonic()
@@ -140,15 +140,15 @@ class ReviewScreen(StationScreen):
 
     def compose(self) -> ComposeResult:
         """Sentence, list beside pictures and curves, filter, keys."""
-        yield Panel("", _draw_head, id="head")
+        yield Panel("", draw_head, id="head")
         yield Static("", id="said")
         with Horizontal(id="body"):
             yield EpisodeList(id="list")
             with Vertical(id="right"):
                 yield Horizontal(id="tiles")
-                yield Panel("", _draw_position, id="bar")
+                yield Panel("", draw_position, id="bar")
                 yield Trajectory(id="plot")
-                yield Panel("", _draw_values, id="values")
+                yield Panel("", draw_reading, id="values")
         yield Input(self._where, id="where", placeholder="failure and date>=yesterday", compact=True)
         yield Footer(show_command_palette=False)
 
@@ -183,15 +183,35 @@ class ReviewScreen(StationScreen):
         self._shown = len(items)
         self.query_one(EpisodeList).show(items, wanted)
         self._show_head()
-        if not items:
+        chosen = self.query_one(EpisodeList).chosen
+        if chosen is not None:
+            self._recall(chosen)
+        else:
             words = "No recording is meant by this filter." if self._where else "Nothing was recorded yet."
             self._say(words)
 
     def _show_head(self) -> None:
         name = self._folder.resolve().name
         self.query_one("#head", Panel).show(
-            _Head(session=name, shown=self._shown, where=self._where, live=self._live())
+            Head(session=name, shown=self._shown, where=self._where, live=self._live())
         )
+
+    @work(thread=True, exclusive=True, group="recall")
+    def _recall(self, item: Item) -> None:
+        """Who judged it, and when."""
+        assert self._catalogue is not None
+        try:
+            history = self._catalogue.history(item.id)
+        except _TROUBLE as error:
+            self.app.call_from_thread(self._say, str(error), error=True)
+        else:
+            self.app.call_from_thread(self._show_history, item, history)
+
+    def _show_history(self, item: Item, history: tuple[Line, ...]) -> None:
+        chosen = self.query_one(EpisodeList).chosen
+        if chosen is not None and chosen.id == item.id:
+            self._history = history
+            self._draw()
 
     def _say(self, words: str, *, error: bool = False) -> None:
         self.query_one("#said", Static).update(Content.styled(words, "$error" if error else "$foreground"))
@@ -200,6 +220,7 @@ class ReviewScreen(StationScreen):
         """Load it once the cursor rests."""
         if self._settling is not None:
             self._settling.stop()
+        self._say(f"{message.item.id}: reading …")
         self._settling = self.set_timer(SETTLE, lambda: self._load(message.item))
 
     @work(thread=True, group="load")
@@ -216,7 +237,8 @@ class ReviewScreen(StationScreen):
         chosen = self.query_one(EpisodeList).chosen
         if chosen is None or chosen.id != item.id:
             return
-        self._take = take
+        self._take, self._history = take, ()
+        self._recall(item)
         self._playback = Playback(take.time if take else _NO_TIME, speed=self._playback.speed)
         self._say(trouble, error=True) if trouble else self._say(_verdict_words(chosen))
         self._fit_tiles(take)
@@ -228,8 +250,10 @@ class ReviewScreen(StationScreen):
             if tile.camera not in cameras:
                 tile.remove()
         there = {tile.camera for tile in self.query(CameraTile)}
-        missing = [CameraTile(camera, words="recorded") for camera in sorted(cameras - there)]
-        self.query_one("#tiles").mount(*missing)
+        missing = [CameraTile(camera, words="") for camera in sorted(cameras - there)]
+        tiles = self.query_one("#tiles")
+        tiles.mount(*missing)
+        tiles.display = bool(cameras)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -239,14 +263,15 @@ class ReviewScreen(StationScreen):
 
     def _draw(self) -> None:
         """Pictures, bar, curves and values of the frame."""
-        take, play = self._take, self._playback
+        take, play, item = self._take, self._playback, self.query_one(EpisodeList).chosen
         self.query_one("#bar", Panel).show(
-            _Position(
+            Position(
                 frame=play.frame,
                 frames=play.frames,
                 seconds=play.elapsed,
                 speed=play.speed,
                 playing=play.playing,
+                verdict=item.verdict if item else "",
             )
         )
         for tile in self.query(CameraTile):
@@ -255,7 +280,7 @@ class ReviewScreen(StationScreen):
             tile.show(pictures[play.frame] if pictures is not None and inside else None)
         group = take.groups[self._group % len(take.groups)] if take else None
         self.query_one(Trajectory).show(group, play.elapsed)
-        self.query_one("#values", Panel).show(_values(take, group, play.elapsed))
+        self.query_one("#values", Panel).show(reading(take, group, play.elapsed, self._history))
 
     def action_play(self) -> None:
         """Play or stand still."""
@@ -307,11 +332,12 @@ class ReviewScreen(StationScreen):
     @work(thread=True, group="judge")
     def _judge(self, episode: str, verdict: str) -> None:
         try:
-            verdicts.give(SessionFolder.open(self._folder), episode, verdict, source=Source.REVIEW)
+            given = verdicts.give(SessionFolder.open(self._folder), episode, verdict, source=Source.REVIEW)
         except _TROUBLE as error:
             self.app.call_from_thread(self._say, str(error), error=True)
             return
-        words = "label taken back" if verdict == "undo" else verdict
+        words = "label taken back" if given == "undo" else given
+        words += ", as its recorder said" if given != verdict else ""
         self.app.call_from_thread(self._say, f"{episode}: {words}; it is in the journal.")
         self.app.call_from_thread(self.look)
 
@@ -336,6 +362,16 @@ class ReviewScreen(StationScreen):
         self.query_one("#where", Input).remove_class("-open")
         self.query_one(EpisodeList).focus()
 
+    def action_help(self) -> None:
+        """What the keys do here."""
+        keys: dict[str, list[str]] = {each.tooltip: [] for each in self.BINDINGS if isinstance(each, Binding)}
+        for active in self.active_bindings.values():
+            shown = keys.setdefault(active.binding.tooltip, [])
+            key = self.app.get_key_display(active.binding)
+            shown += [key] if key not in shown else []
+        entries = [(" ".join(shown), tip) for tip, shown in keys.items() if tip and shown]
+        self.app.push_screen(KeysHelp("Review", entries, _REMARKS))
+
     def action_back(self) -> None:
         """Close the filter, or leave."""
         field = self.query_one("#where", Input)
@@ -349,41 +385,6 @@ class ReviewScreen(StationScreen):
     def folder(self) -> Path:
         """The session that is looked at."""
         return self._folder
-
-
-def _draw_head(head: _Head, columns: int, rows: int) -> Content:
-    where = f"  filter: {head.where}" if head.where else ""
-    return Content.assemble(
-        (" REVIEW ", "$background on $secondary bold"),
-        f"  {head.session}  ",
-        (f"{head.shown} recordings{where}", "$muted"),
-        (f"   live: {head.live}" if head.live else "", "$warning"),
-        ("   end last frame · +- speed · tab other curves", "$muted"),
-    )
-
-
-def _draw_position(at: _Position, columns: int, rows: int) -> Content:
-    if not at.frames:
-        return Content("")
-    share = at.frame / max(1, at.frames - 1)
-    sign = "▶" if at.playing else "‖"
-    words = f" {sign} {at.speed:g}x  frame {at.frame + 1}/{at.frames}  {at.seconds:.2f} s  "
-    return Content.assemble(words, (bar(share, max(6, columns - len(words) - 1)), "$primary"))
-
-
-def _draw_values(model: _Values, columns: int, rows: int) -> Content:
-    parts: list[tuple[str, str]] = [
-        (f"{name} {value:+.3f}  ", f"${COLOURS[index % len(COLOURS)]}")
-        for index, (name, value) in enumerate(zip(model.names, model.values, strict=True))
-    ]
-    return Content("\n").join([Content.assemble(*parts), Content.styled(model.about, "$muted")][:rows])
-
-
-def _values(take: Take | None, group: Group | None, now: float) -> _Values:
-    if take is None or group is None or not len(group.time):
-        return _Values(names=(), values=(), about=take.about if take else "")
-    row = max(0, int(group.time.searchsorted(now, side="right")) - 1)
-    return _Values(names=group.names, values=tuple(map(float, group.values[row])), about=take.about)
 
 
 def _verdict_words(item: Item) -> str:

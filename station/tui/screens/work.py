@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Footer
 
+from datasets.wording import counted
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, Stage
 from station.tui.screens.base import StationScreen
 from station.tui.widgets.figures import log
@@ -172,5 +173,5 @@ def _line(facts: Facts) -> str:
         return f"refused {facts['file']}: {facts['refused']}"
     if "detail" in facts:
         return f"{facts['file']}: {facts['detail']}"
-    state = "known already" if facts.get("duplicate") else f"{facts.get('steps', '?')} steps"
+    state = "known already" if facts.get("duplicate") else counted(facts.get("steps", 0), "step")
     return f"{facts.get('file', '')}: {state}"

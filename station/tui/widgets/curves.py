@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from textual.events import Resize
@@ -12,10 +13,10 @@ from station.session.snapshot import Counts
 from station.tui.wording import count
 
 
-class _Short(NumericAxisFormatter):
+class Short(NumericAxisFormatter):
     """Tick labels that fit a narrow margin: 12.4k instead of 12400."""
 
-    def get_labels_forticks(self, ticks: Sequence[float]) -> list[str]:
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """See AxisFormatter."""
         return [f"{tick:g}" if abs(tick) < 1000 else count(tick) for tick in ticks]
 
@@ -23,17 +24,20 @@ class _Short(NumericAxisFormatter):
 class Plot(PlotWidget, can_focus=False):
     """A plot without focus, zoom or legend, with a title in its upper border."""
 
+    BOTTOM: ClassVar[int] = 2
+    """Rows below the plot: for the ticks, and for air."""
+
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         """`title` stands in the upper border."""
         super().__init__(id=id, allow_pan_and_zoom=False)
         self.border_title = title
-        self.set_x_formatter(_Short())
-        self.set_y_formatter(_Short())
+        self.set_x_formatter(Short())
+        self.set_y_formatter(Short())
 
     def on_mount(self) -> None:
         """Narrow margins: the panels are small."""
         self.margin_top = 0
-        self.margin_bottom = 2
+        self.margin_bottom = self.BOTTOM
         self.margin_left = 6
 
     def on_resize(self, event: Resize) -> None:

@@ -18,6 +18,8 @@ from station.review.catalogue import Item
 from station.tui.widgets.strip import LETTERS
 
 _SIGNS = {**{name: sign for name, (sign, _) in LETTERS.items()}, "partial": "·", "pruned": "–"}
+_MOVE = "A newer recording, an older one."
+_PAGE = "A page newer, a page older."
 _COLOURS = {
     "success": "success",
     "failure": "error",
@@ -30,13 +32,13 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
     """Recordings, newest first, with a cursor."""
 
     DEFAULT_CSS = """
-    EpisodeList { width: 46; height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    EpisodeList { width: 32; height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "newer", show=False),
-        Binding("down", "move(1)", "older", show=False),
-        Binding("pageup", "page(-1)", "a page newer", show=False),
-        Binding("pagedown", "page(1)", "a page older", show=False),
+        Binding("up", "move(-1)", "newer", show=False, tooltip=_MOVE),
+        Binding("down", "move(1)", "older", show=False, tooltip=_MOVE),
+        Binding("pageup", "page(-1)", "a page newer", show=False, tooltip=_PAGE),
+        Binding("pagedown", "page(1)", "a page older", show=False, tooltip=_PAGE),
     ]
 
     class Chosen(Message):
@@ -103,7 +105,7 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         """See Widget."""
         row = y + int(self.scroll_offset.y)
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if row >= len(self._items):
             return Strip.blank(width, self.rich_style)
         item = self._items[row]
@@ -114,9 +116,17 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
             style += style.from_color(bgcolor=style.parse(f"on {variables['panel']}").bgcolor) + style.parse(
                 "bold"
             )
-        words = f" {item.id:<26} {_length(item):>5} {_when(item):>9}"
+        words = _words(item, width - 2)
         parts = [Segment(f" {_SIGNS[item.verdict]}", style + style.parse(colour)), Segment(words, style)]
         return Strip(parts).adjust_cell_length(width, style)
+
+
+def _words(item: Item, width: int) -> str:
+    """Name, steps, and where there is room when it was entered."""
+    right = f" {_length(item):>5}" + (f" {_when(item):>7}" if width > 36 else "")
+    room = max(8, width - len(right) - 1)
+    name = item.id if len(item.id) <= room else f"{item.id[: room - 1]}…"
+    return f" {name:<{room}}{right}"
 
 
 def _length(item: Item) -> str:

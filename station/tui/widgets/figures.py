@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from datasets.wording import counted
 from station.session.snapshot import Counts, LiveHealth, LiveSteering, TimeLedger
 from station.tui.widgets.intervals import rate_line
 from station.tui.wording import about, count, duration, figure
@@ -70,7 +71,7 @@ def steering(live: LiveSteering, columns: int, rows: int) -> Content:
 
 def _block(live: LiveSteering, columns: int) -> Content:
     if live.warmup_left:
-        return Content.assemble(("warm-up ", "$muted"), f"{live.warmup_left} chunks until the first update")
+        return Content.assemble(("warm-up ", "$muted"), f"{counted(live.warmup_left, 'chunk')} until the first update")
     if not live.planned:
         return Content.styled("at rest between update blocks", "$muted")
     words = f" {live.done}/{live.planned}  {live.rate:.0f}/s"

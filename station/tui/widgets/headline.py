@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from datasets.wording import counted
 from station.session.snapshot import Phase, Snapshot
 from station.tui.attachment import Attachment, Line
 from station.tui.desk import Echo, Fate
@@ -56,8 +57,8 @@ STYLES: dict[Phase, str] = {
 
 def bearing(snapshot: Snapshot, *, watching: bool = False) -> Bearing:
     """The title line of a snapshot."""
-    goal = f" of {snapshot.episodes_goal}" if snapshot.episodes_goal else ""
-    progress = f"{snapshot.counts.episodes}{goal} episodes"
+    done, goal = snapshot.counts.episodes, snapshot.episodes_goal
+    progress = f"{done} of {counted(goal, 'episode')}" if goal else counted(done, "episode")
     if snapshot.evaluating:
         progress = f"evaluation {snapshot.block_done} of {snapshot.block_size}"
     return Bearing(

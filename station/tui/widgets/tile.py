@@ -79,7 +79,7 @@ class CameraTile(Widget):
     """
 
     def __init__(self, camera: str, *, words: str = "live") -> None:
-        """`camera` and `words` (what kind of picture it shows) are the title."""
+        """`camera` and `words` (what kind of picture it shows, if that must be said) are the title."""
         super().__init__()
         self.camera = camera
         self._words = words
@@ -104,7 +104,7 @@ class CameraTile(Widget):
 
     def _entitle(self, *, wanted: bool, live: bool) -> None:
         state = "no picture" if not live else "WANTED LAYOUT" if wanted else self._words
-        title = f"{self.camera} · {state}"
+        title = f"{self.camera} · {state}" if state else self.camera
         if self.border_title != title:
             self.border_title = title
 

@@ -169,7 +169,7 @@ def test_the_card_counts_what_was_written_and_says_why_the_rest_was_not(
     card = (out / "README.md" if out.is_dir() else tmp_path / "data.README.md").read_text()
     for fact in (
         "2 episodes, 15 steps (6 to 9 each)",
-        "Of 1 judged episodes 100.0% are successes",
+        "Successes among the 1 judged episode: 100.0%",
         "Left out: 2 not chosen, 1 void.",
         "| success | 1 |",
         "| pending | 1 |",

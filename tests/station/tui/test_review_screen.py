@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 from textual.widgets._footer import FooterKey
 
 from datasets.journal import EpisodeStatus, Journal
 from datasets.lock import WriterLock
 from station.session.folder import SessionFolder
 from station.tui.app import Review, StationApp
-from station.tui.keymap import default_keymap
+from station.tui.keymap import Keymap, default_keymap
+from station.tui.screens.help import KeysHelp
 from station.tui.screens.home import HomeScreen
 from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
@@ -25,7 +26,7 @@ from station.tui.widgets.tile import CameraTile
 from station.tui.widgets.trajectory import Trajectory
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines
-from tests.station.tui.recorded import recorded
+from tests.station.tui.recorded import TinyTask, recorded
 
 PATIENCE = 60.0
 
@@ -150,7 +151,7 @@ async def test_failures_since_yesterday_are_found(folder: SessionFolder, engines
         await reads(pilot, "Did you mean 'success'?")
         field.value = "failure and date>=yesterday"
         await pilot.press("enter")
-        await reads(pilot, "1 recordings  filter: failure and date>=yesterday", "online-000002: failure")
+        await reads(pilot, "1 recording  filter: failure and date>=yesterday", "online-000002: failure")
 
 
 async def test_letters_in_the_filter_judge_nothing(folder: SessionFolder, engines: FakeEngines) -> None:
@@ -258,13 +259,65 @@ def cut_off(pilot: Pilot[int]) -> list[str]:
 
 
 async def test_on_the_smallest_terminal_no_key_is_cut_off(open_app: Open, folder: SessionFolder) -> None:
-    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+    async with open_app(folder=None).run_test(size=(80, 24)) as pilot:
         await until(
             pilot, lambda: isinstance(pilot.app.screen, HomeScreen) and pilot.app.screen.chosen is not None
         )
         await until(pilot, lambda: bool(pilot.app.screen.query(FooterKey)))
         assert not cut_off(pilot)
         await pilot.press("b")
-        await reads(pilot, "6 recordings", "end last frame")
+        await reads(pilot, "6 recordings", "frame 1/10")
         await until(pilot, lambda: bool(pilot.app.screen.query(FooterKey)))
         assert not cut_off(pilot)
+
+
+async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, folder: SessionFolder) -> None:
+    keymap = Keymap({**default_keymap().keys, "success": "f", "failure": "s", "help": "h"})
+    async with open_app(keymap=keymap, folder=None).run_test(size=(120, 50)) as pilot:
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, HomeScreen) and pilot.app.screen.chosen is not None
+        )
+        await pilot.press("b")
+        await reads(pilot, "6 recordings")
+        await pilot.press("h")
+        await until(pilot, lambda: isinstance(pilot.app.screen, KeysHelp))
+        said = "\n".join(str(part.render()) for part in pilot.app.screen.query(Static))
+        assert "f  Label it a success" in said and "home end  The first frame" in said
+        await pilot.press("escape", "down", "f")
+        await reads(pilot, "online-000002: success; it is in the journal")
+
+
+async def test_who_judged_an_episode_and_when_is_shown_in_order(
+    folder: SessionFolder, engines: FakeEngines
+) -> None:
+    app = reviewing(folder, engines, Review(episode="demo-b"))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await reads(pilot, "not judged yet")
+        await pilot.press("f")
+        await reads(pilot, "failure by review")
+        await pilot.press("s")
+        await reads(pilot, "→ ", "success by review")
+        await pilot.press("v")
+        await reads(pilot, "success by review", "void by review")
+
+
+async def test_undo_gives_a_demonstration_its_recorders_label_back(
+    folder: SessionFolder, engines: FakeEngines
+) -> None:
+    Journal(folder.journal, writable=True).append("label", episode="demo-b", outcome="success", by="recorder")
+    app = reviewing(folder, engines, Review(episode="demo-b"))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await reads(pilot, "demo-b: success by recorder")
+        await pilot.press("f")
+        await reads(pilot, "demo-b: failure; it is")
+        await pilot.press("u")
+        await reads(pilot, "demo-b: success, as its recorder said")
+        assert stands(folder, "demo-b").outcome == "success"
+
+
+async def test_an_empty_session_says_that_nothing_was_recorded(tmp_path: Path, engines: FakeEngines) -> None:
+    empty = SessionFolder.create(tmp_path / "new", TinyTask(), task_name="tiny", seed=0)
+    async with reviewing(empty, engines).run_test(size=(80, 24)) as pilot:
+        await reads(pilot, "0 recordings", "Nothing was recorded yet.")
+        await pilot.press("space", "s", "v", "end", "tab")
+        await reads(pilot, "0 recordings")

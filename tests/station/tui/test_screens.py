@@ -127,7 +127,7 @@ def said(pilot: Pilot[int], selector: str) -> str:
 def test_each_session_says_what_to_do_next(tmp_path: Path) -> None:
     for make, progress, sentence in (
         (made, Progress.EMPTY, "No demonstrations yet"),
-        (demonstrated, Progress.DEMONSTRATIONS, "1 demonstrations are in. Enter trains the base"),
+        (demonstrated, Progress.DEMONSTRATIONS, "1 demonstration in. Enter trains the base"),
         (trained, Progress.TRAINED, "The base succeeds at 50%"),
     ):
         found = card(make(tmp_path, progress.name).path)
@@ -256,11 +256,11 @@ async def test_recordings_are_looked_at_before_they_are_imported(
         assert fake_import == []
         pilot.app.screen.query_one(Input).value = str(tmp_path)
         await pilot.press("enter")
-        await reads(pilot, "#head", "2 of 3 recordings are usable")
+        await reads(pilot, "#head", "Usable: 2 of 3 recordings")
         assert "--dry-run" in fake_import[0]
         assert pilot.app.screen.query_one(DataTable).get_row_at(1)[0] == "✗"
         await pilot.press("ctrl+o")
-        await reads(pilot, "#head", "2 recordings were taken in")
+        await reads(pilot, "#head", "Taken in: 2 recordings")
         assert "cut off" in said(pilot, "#head")
         assert "--dry-run" not in fake_import[1]
 
@@ -310,10 +310,10 @@ async def test_what_a_source_does_not_say_is_asked_and_the_answers_go_with_the_i
         await pilot.press(*"bgr", "enter")
         await reads(pilot, "#head", "The source holds no time")
         await pilot.press(*"50", "enter")
-        await reads(pilot, "#head", "1 of 1 recordings are usable")
+        await reads(pilot, "#head", "Usable: 1 of 1 recording.")
         assert given[1][3:7] == ("--map", "colour=bgr", "--map", "rate=50")
         await pilot.press("ctrl+o")
-        await reads(pilot, "#head", "recordings were taken in")
+        await reads(pilot, "#head", "Taken in: ")
         assert "--dry-run" not in given[2] and "colour=bgr" in given[2]
 
 

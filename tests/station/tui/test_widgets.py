@@ -3,11 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from datasets.journal import Line
 from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger
 from station.tui.widgets import figures
+from station.tui.widgets.curves import Short
 from station.tui.widgets.intervals import interval_bar, rate_line
+from station.tui.widgets.recording import Reading, draw_reading
 from station.tui.widgets.strip import outcome_strip
 from station.tui.widgets.tile import UPPER_HALF, fit, half_blocks, quantise
+from station.tui.widgets.trajectory import thinned
 from station.tui.wording import about, count, duration, figure, rate_words
 from tests.station.tui.fakes import counts, marks, picture, rate
 
@@ -143,3 +147,50 @@ def test_figures_are_short_and_never_lie_about_nan() -> None:
     assert [count(value) for value in (850, 12_400, 3_100_000)] == ["850", "12.4k", "3.1M"]
     assert about(None) == "time left unknown"
     assert rate_words(None) == "–" and rate_words(rate(1, 2)).startswith("50% [")
+
+
+def test_a_long_recording_is_drawn_by_the_extremes_of_each_column() -> None:
+    values = np.zeros((3000, 2), np.float32)
+    values[1234, 0], values[2999, 1] = 7.0, -3.0
+    time, thin = thinned(np.arange(3000) / 30, values, 80)
+    assert len(time) == len(thin) == 160
+    assert (thin[:, 0].max(), thin[:, 1].min()) == (7.0, -3.0)
+    assert abs(time[thin[:, 0].argmax()] - 1234 / 30) < 100 / 80
+    short = values[:100]
+    assert thinned(np.arange(100) / 30, short, 80)[1] is short
+
+
+def test_ticks_say_thousands_shortly_and_decimals_as_they_are() -> None:
+    assert Short().get_labels_for_ticks([-0.65, 0.0, 1.33, 12_400.0]) == ["-0.65", "0", "1.33", "12.4k"]
+
+
+def lines(told: list[tuple[str, str | None, str]]) -> tuple[Line, ...]:
+    return tuple(
+        Line(seq=number, time=0.0, op=op, fields={"outcome": outcome, "by": by})
+        for number, (op, outcome, by) in enumerate(told)
+    )
+
+
+def test_judgements_are_told_in_order_and_of_many_the_newest_stay() -> None:
+    told = lines(
+        [
+            ("label", "failure", "recorder"),
+            ("label", "success", "review"),
+            ("label", None, "review"),
+            ("void", None, "command"),
+            ("restore", None, "review"),
+        ]
+    )
+    model = Reading(names=("x", "y"), values=(1.0, -2.0), about="demo 3 · careful", history=told)
+    whole = draw_reading(model, 200, 9).plain
+    order = [
+        "failure by recorder",
+        "success by review",
+        "taken back by review",
+        "void by command",
+        "restored by review",
+    ]
+    assert [whole.index(words) for words in order] == sorted(whole.index(words) for words in order)
+    small = draw_reading(model, 50, 3).plain.splitlines()
+    assert len(small) == 3 and small[0] == "x +1.000  y -2.000"
+    assert small[2].startswith("label: …") and small[2].endswith("restored by review")
