@@ -20,7 +20,7 @@ from typing import Any
 
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
-from hardware.controller import ControllerSettings
+from hardware.control_loop import ControllerSettings
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import TimedPlan
 from hardware.robot.neighbour import BaseChange

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.arms.interface import ArmFault
-from hardware.controller import ControllerSettings
+from hardware.control_loop import ControllerSettings
 from hardware.robot.neighbour import BaseChange
 from hardware.settings import ArmSettings
 

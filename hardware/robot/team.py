@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hardware.arms.interface import LimitCheck
 from hardware.cell import CellError
-from hardware.controller import ControllerSettings
+from hardware.control_loop import ControllerSettings
 from hardware.plan import TimedPlan
 from hardware.robot.neighbour import BaseChange
 from hardware.robot.process import ControllerProcess, Other

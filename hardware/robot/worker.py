@@ -1,7 +1,7 @@
 """The process of one arm's controller: ``python -m hardware.robot.worker DESCRIPTOR``, started by `robot.process`.
 
 Keeps the rate with absolute deadlines, answers requests between two ticks, and ends by itself when the process that
-started it is gone: it brakes first. What happens in a tick is the business of `hardware.controller`.
+started it is gone: it brakes first. What happens in a tick is the business of `hardware.control_loop`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from hardware.arms.interface import ArmFaultError
 from hardware.cell import CellError, StoppedError
+from hardware.control_loop import ControlLoop
 from hardware.controller import Controller
 from hardware.grippers.thread import GripperThread
 from hardware.latch import StopLatch
@@ -139,7 +140,7 @@ def build(setup: Setup) -> Controller:
     """The controller of a process, with its ends of the shared memory."""
     arm = setup.arm.build()
     gripper = GripperThread(setup.arm.gripper.build(setup.arm)) if setup.arm.gripper else None
-    return Controller(
+    loop = ControlLoop(
         arm,
         gripper,
         setup.settings,
@@ -156,6 +157,7 @@ def build(setup: Setup) -> Controller:
             for link in setup.neighbours
         ],
     )
+    return Controller(loop)
 
 
 def main() -> int:

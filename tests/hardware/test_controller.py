@@ -11,7 +11,8 @@ import pytest
 
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
-from hardware.controller import Controller, ControllerSettings
+from hardware.control_loop import ControllerSettings, ControlLoop
+from hardware.controller import Controller
 from hardware.grippers.thread import GripperThread
 from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
@@ -35,7 +36,7 @@ SAFETY = SafetySettings.model_validate(
 class Bench:
     """A controller, and the loop that makes plans played by a test; time goes as the test says."""
 
-    def __init__(self, folder: Path, gripper: bool = False) -> None:
+    def __init__(self, folder: Path, *, gripper: bool = False, safety: SafetySettings = SAFETY) -> None:
         self.board = Switchboard(folder / "board")
         self.latch = StopLatch(folder / "stop.latch")
         self.orders = Mailbox(size=ORDER_SIZE)
@@ -44,11 +45,11 @@ class Bench:
         self.alive = True
         self.now = time.monotonic()
         self.gripper = GripperThread(FakeGripper("left gripper", folder / "board")) if gripper else None
-        self.controller = Controller(
+        loop = ControlLoop(
             FakeArmSettings(name="left", switchboard=folder / "board").build(),
             self.gripper,
             ControllerSettings(
-                safety=SAFETY,
+                safety=safety,
                 hz=HZ,
                 park_after=0.5,
                 suspended_after=0.1,
@@ -61,6 +62,7 @@ class Bench:
             heartbeat=self.heartbeat,
             latch=self.latch,
         )
+        self.controller = Controller(loop)
         self.controller.connect()
 
     def run(self, seconds: float) -> list[Report]:
@@ -303,16 +305,7 @@ def test_a_gripper_that_is_lost_brakes_the_arm_and_can_be_recovered(tmp_path: Pa
 
 
 def test_without_limits_nothing_moves(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    bench.controller._settings = ControllerSettings(  # the same arm, in a task file without limits
-        safety=SafetySettings(),
-        hz=HZ,
-        park_after=0.5,
-        suspended_after=0.1,
-        tracking_error=0.1,
-        home=HOME,
-        home_opening=None,
-    )
+    bench = Bench(tmp_path, safety=SafetySettings())
     with pytest.raises(ArmError, match="before the limits are set"):
         bench.controller.follow(bench.now)
 
