@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.importers import answers as answer_file
-from datasets.importers.findings import Answers, Finding, Outline
+from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.intake import ImportResult, Intake, inspect_all
 from datasets.importers.mapping import MappingError, parse_answers
+from datasets.importers.past import Past
 from datasets.importers.registry import UnknownFormatError, format_named, suffixes
 from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
@@ -39,6 +40,8 @@ class Wish:
     """A format by name, None: whatever the structure says."""
     answers: dict[str, str] | None = None
     """Entries of the mapping given with this command."""
+    again: bool = False
+    """Also what was imported before, which is replaced where it is now understood otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,12 @@ class Summary:
 
 
 def wish(
-    paths: Sequence[Path], form: str | None, entries: Sequence[str], flags: dict[str, str | None]
+    paths: Sequence[Path],
+    form: str | None,
+    entries: Sequence[str],
+    flags: dict[str, str | None],
+    *,
+    again: bool = False,
 ) -> Wish:
     """A command's words, checked before anything is opened.
 
@@ -67,7 +75,7 @@ def wish(
     try:
         if form is not None:
             format_named(form)
-        return Wish(paths=paths, form=form, answers=parse_answers(texts))
+        return Wish(paths=paths, form=form, answers=parse_answers(texts), again=again)
     except (MappingError, UnknownFormatError) as error:
         name, colon, why = str(error).partition(":")
         said = f"--{name}:{why}" if colon and name in flags else f"{str(error)[:1].upper()}{str(error)[1:]}"
@@ -87,12 +95,15 @@ def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     """
     answers = _answers(folder, wish)
     tally = _Tally(reporter)
+    nothing = wish.again or not folder.demos.is_dir()
+    past = None if nothing else Past(EpisodeStore(folder.demos), Journal(folder.journal))
     with isolated_reader() as reader:
         sources = _find(wish, reader)
-        for done, look in enumerate(inspect_all(sources, folder.task.cell.spec, answers, reader), start=1):
+        looks = inspect_all(sources, folder.task.cell.spec, answers, reader, past)
+        for done, look in enumerate(looks, start=1):
             tally.outline(look.outline, answers)
-            tally.count(look.finding, duplicate=False)
-            reporter.event("finding", **facts(look.finding))
+            tally.count(look.finding, duplicate=look.known is not None)
+            reporter.event("finding", **facts(look))
             reporter.progress("inspect", done, len(sources))
     reporter.event("done", inspected=len(sources), **tally.report())
     return tally.summary
@@ -111,7 +122,7 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     with WriterLock(folder.lock), isolated_reader() as reader:
         intake = Intake(EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True))
         sources = _find(wish, reader)
-        results = intake.run(sources, folder.task.cell.spec, answers, reader)
+        results = intake.run(sources, folder.task.cell.spec, answers, reader, again=wish.again)
         for done, result in enumerate(results, start=1):
             if tally.outline(result.outline, answers):
                 _remember(folder, tally.outlines, answers)
@@ -212,13 +223,15 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def facts(finding: Finding) -> dict[str, Any]:
-    """A finding in plain JSON types."""
+def facts(look: Look) -> dict[str, Any]:
+    """What was found in plain JSON types."""
+    finding = look.finding
     return {
         "file": finding.label,
         "format": finding.format,
         "usable": finding.refused is None,
-        "detail": finding.refused or _in_words(finding),
+        "detail": finding.refused or (_in_words(finding) if look.known is None else _known_in_words(look)),
+        "duplicate": look.known is not None,
         "steps": finding.steps,
         "ticks": finding.ticks,
         "seconds": round(finding.ticks / finding.rate, 2) if finding.rate else 0.0,
@@ -241,8 +254,13 @@ def _outcome(result: ImportResult) -> dict[str, Any]:
         "kept": result.finding.kept,
         "dropped": result.finding.dropped,
         "steps": result.finding.steps,
+        "detail": result.refused or "; ".join(result.finding.notes),
         "defects": [note.to_json() for note in result.finding.defects],
     }
+
+
+def _known_in_words(look: Look) -> str:
+    return "; ".join(look.finding.notes) or f"imported before as {look.known}"
 
 
 def _in_words(finding: Finding) -> str:

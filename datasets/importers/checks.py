@@ -25,6 +25,8 @@ GRIPPER_TOLERANCE = 0.1
 """A gripper may read this far outside 0..1, as springy ones do; a command there is clipped."""
 REACH = 2.0
 """m from the base beyond which no arm that this station knows can be; the frame is then in doubt."""
+LARGEST = 1e6
+"""rad or m that no arm ever measured."""
 
 _GRIPPERS = ("gripper", "action_gripper")
 _ARM = ("joint_angles", "action_pose", *_GRIPPERS)
@@ -118,11 +120,14 @@ def _numbers(recording: Recording) -> Iterator[tuple[str, Array]]:
 
 def _require_finite(recording: Recording) -> None:
     for name, values in _numbers(recording):
-        sound = np.isfinite(values).reshape(len(values), -1).all(1)
-        if not sound.all():
-            raise RefusedError(
-                Defect.NOT_FINITE, f"'{name}' holds NaN or infinity at tick {int(np.argmin(sound))}"
-            )
+        rows = values.reshape(len(values), -1)
+        for sound, what in (
+            (np.isfinite(rows), "NaN or infinity"),
+            (np.abs(rows) < LARGEST, f"a number beyond {LARGEST:g}"),
+        ):
+            if not sound.all():
+                tick = int(np.argmin(sound.all(1)))
+                raise RefusedError(Defect.NOT_FINITE, f"'{name}' holds {what} at tick {tick}")
 
 
 def _each_instant_once(recording: Recording, notes: list[Note]) -> Recording:

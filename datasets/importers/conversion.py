@@ -78,7 +78,10 @@ def restore(own: OwnEpisode, frames: dict[str, Frames], header: EpisodeHeader, b
     counts = {steps, *lengths, *(pictures.count - 1 for pictures in cameras.values())}
     if counts != {steps}:
         raise RefusedError(Defect.UNEQUAL_LENGTHS, f"its members have {sorted(counts)} steps")
-    for values in (own.proprioception, own.action, own.sent, own.observation_time, own.command_time):
+    with np.errstate(over="ignore"):
+        kept = [values.astype(np.float32) for values in (own.proprioception, own.action, own.sent)]
+    numbers: list[Array | FloatArray] = [*kept, own.observation_time, own.command_time]
+    for values in numbers:
         if not np.isfinite(values).all():
             raise RefusedError(Defect.NOT_FINITE, "it holds NaN or infinity")
     require_memory(steps + 1, spec)
@@ -86,10 +89,10 @@ def restore(own: OwnEpisode, frames: dict[str, Frames], header: EpisodeHeader, b
     return Episode(
         header=header,
         images={c.name: _resized(cameras[c.name], every, c, beat) for c in spec.cameras},
-        proprioception=own.proprioception.astype(np.float32),
+        proprioception=kept[0],
         observation_time=own.observation_time,
-        action=own.action.astype(np.float32),
-        sent=own.sent.astype(np.float32),
+        action=kept[1],
+        sent=kept[2],
         command_time=own.command_time,
     )
 

@@ -41,6 +41,7 @@ class Defect(StrEnum):
     ACTIONS_DERIVED = "actions derived"
     TOO_BIG = "too big"
     READER_DIED = "reader died"
+    KNOWN = "imported before"
 
 
 class Treatment(StrEnum):

@@ -98,3 +98,5 @@ class Look:
     """None when refused."""
     outline: Outline | None = None
     """Only for the first source of each structure."""
+    known: str | None = None
+    """The episode that stands for its content already; then nothing was read."""

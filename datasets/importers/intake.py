@@ -2,7 +2,8 @@
 
 An episode is known by a fingerprint of its content, so importing a folder twice, or again after an interruption, adds
 nothing twice. For each the order is: commit the episode, its journal line, its label, and last the line that says that
-the source is done; whatever was missing when a crash came is made up for on the next run.
+the source is done; whatever was missing when a crash came is made up for on the next run. Asked to import again, an
+episode that is now understood otherwise replaces the one that stood for its content: that one is voided, not deleted.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from datasets.episode import EpisodeKind
+from datasets.episode import Episode, EpisodeKind
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.interface import Source
-from datasets.journal import IMPORT, Journal, header_fields
+from datasets.importers.past import Past
+from datasets.journal import IMPORT, RESTORE, VOID, EpisodeStatus, Journal, header_fields
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 
@@ -61,16 +63,27 @@ class ImportResult:
 
 
 def inspect_all(
-    sources: Iterable[Source | Finding], spec: DataSpec, answers: Answers, reader: Reads
+    sources: Iterable[Source | Finding],
+    spec: DataSpec,
+    answers: Answers,
+    reader: Reads,
+    past: Past | None = None,
 ) -> Iterator[Look]:
-    """All that an import would do with each source, but writing."""
+    """All that an import would do with each source, but writing; without `past` as if nothing were known."""
+    for look in _looks(sources, spec, answers, reader, past):
+        yield replace(look, episode=None)
+
+
+def _looks(
+    sources: Iterable[Source | Finding], spec: DataSpec, answers: Answers, reader: Reads, past: Past | None
+) -> Iterator[Look]:
     for source in sources:
         if isinstance(source, Finding):
             yield Look(finding=source)
             continue
         fingerprint = reader.fingerprint(source)
-        look = reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=0)
-        yield replace(look, episode=None)
+        known = None if past is None else past.look(source, fingerprint, answers.get("", {}))
+        yield known or reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=0)
 
 
 class Intake:
@@ -80,41 +93,30 @@ class Intake:
         """Both opened for writing, under the session's lock."""
         self._store = store
         self._journal = journal
-        lines = [line.fields for line in journal.ledger().lines.get(IMPORT, ())]
-        self._known = {str(fields["fingerprint"]): fields["episode"] for fields in lines if fields["episode"]}
-        self._told = {_text(fields) for fields in lines}
+        self._past = Past(store, journal)
+        self._told = {_text(line.fields) for line in journal.ledger().lines.get(IMPORT, ())}
 
     def run(
-        self, sources: Iterable[Source | Finding], spec: DataSpec, answers: Answers, reader: Reads
+        self,
+        sources: Iterable[Source | Finding],
+        spec: DataSpec,
+        answers: Answers,
+        reader: Reads,
+        *,
+        again: bool = False,
     ) -> Iterator[ImportResult]:
-        """Import source after source; may be abandoned between any two.
+        """Import source after source; may be abandoned between any two. `again`: also what is known.
 
         Raises:
             DiskFullError: there is no room; what was yielded is safe, run it again later.
         """
-        for source in sources:
-            if isinstance(source, Finding):
-                yield self._refuse(Look(finding=source))
-                continue
-            fingerprint = reader.fingerprint(source)
-            known = self._imported(source, fingerprint)
-            if known is not None:
-                yield known
-                continue
-            ordinal = self._ordinal(f"demo-{fingerprint}")
-            look = reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=ordinal)
-            yield self._refuse(look) if look.episode is None else self._take_in(look)
-
-    def _imported(self, source: Source, fingerprint: str) -> ImportResult | None:
-        """The result of an earlier import of the same content, None when there is none that still stands."""
-        episode = self._known.get(fingerprint)
-        if not fingerprint or episode is None or episode not in self._store:
-            return None
-        steps = self._journal.ledger().episodes[episode].steps
-        finding = Finding(
-            path=source.path, key=source.key, format=source.format, fingerprint=fingerprint, steps=steps
-        )
-        return ImportResult(finding=finding, episode=episode, duplicate=True)
+        for look in _looks(sources, spec, answers, reader, None if again else self._past):
+            if look.known is not None:
+                yield ImportResult(finding=look.finding, episode=look.known, duplicate=True)
+            elif look.episode is None:
+                yield self._refuse(look)
+            else:
+                yield self._take_in(look, look.episode)
 
     def _refuse(self, look: Look) -> ImportResult:
         """One journal line per source and reason, however often the import is repeated."""
@@ -124,25 +126,43 @@ class Intake:
             self._told.add(_text(fields))
         return ImportResult(finding=look.finding, outline=look.outline)
 
-    def _take_in(self, look: Look) -> ImportResult:
-        episode = look.episode
-        assert episode is not None
-        name = episode.header.id
-        if name not in self._store:
-            self._store.commit(episode)
-        ledger = self._journal.ledger()
-        if name not in ledger.episodes:
+    def _take_in(self, look: Look, episode: Episode) -> ImportResult:
+        name, finding = self._past.name_for(episode), look.finding
+        status = self._past.status(name)
+        there = name in self._store
+        if (
+            there
+            and status is not None
+            and not status.void
+            and self._past.known.get(finding.fingerprint) == name
+        ):
+            return ImportResult(finding=finding, episode=name, duplicate=True, outline=look.outline)
+        if not there:
+            header = replace(episode.header, id=name, ordinal=self._ordinal(name))
+            self._store.commit(replace(episode, header=header))
+        replaced = self._past.others(episode, name)
+        for other in replaced:
+            self._journal.append(VOID, episode=other.id, by=BY, reason=f"replaced by {name}")
+        self._enter(name, finding, replaced)
+        self._journal.append(IMPORT, **_fields(finding, name))
+        self._past.known[finding.fingerprint] = name
+        return ImportResult(finding=finding, episode=name, outline=look.outline)
+
+    def _enter(self, name: str, finding: Finding, replaced: list[EpisodeStatus]) -> None:
+        """The episode counts from here on, with the label that people gave to what it replaces, or its recorder's."""
+        status = self._past.status(name)
+        if status is None:
             steps, chunks = self._store.size(name)
             self._journal.append(
                 "episode", **header_fields(self._store.header(name), steps=steps, chunks=chunks)
             )
-            ledger = self._journal.ledger()
-        finding = look.finding
-        if finding.outcome is not None and not ledger.episodes[name].by:
+        elif status.void:
+            self._journal.append(RESTORE, episode=name, by=BY)
+        given = next((each for each in replaced if each.outcome is not None), None)
+        if given is not None and given.outcome is not None:
+            self._journal.append("label", episode=name, outcome=given.outcome.value, by=given.by)
+        elif finding.outcome is not None and (status is None or not status.by):
             self._journal.append("label", episode=name, outcome=finding.outcome.value, by=BY)
-        self._journal.append(IMPORT, **_fields(finding, name))
-        self._known[finding.fingerprint] = name
-        return ImportResult(finding=finding, episode=name, outline=look.outline)
 
     def _ordinal(self, name: str) -> int:
         episodes = self._journal.ledger().episodes

@@ -47,6 +47,13 @@ def import_recordings(
         str | None,
         typer.Option("--kinematics", help="For joint angles: xarm6, xarm7, fr3, or a URDF or MJCF file."),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Also what is known: demonstrations now understood otherwise replace their old ones.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +65,7 @@ def import_recordings(
         "colour": colour, "quaternion": quaternion, "euler": euler, "rate": rate, "gripper": gripper,
         "frame": frame, "actions": actions, "kinematics": kinematics,
     }  # fmt: skip
-    wish = importing.wish(paths, form, entries or [], flags)
+    wish = importing.wish(paths, form, entries or [], flags, again=again)
     folder = SessionFolder.open(sessions.find(session))
     with reporter(as_json=as_json) as report:
         summary = (importing.inspect if dry_run else importing.run)(folder, wish, report)

@@ -77,8 +77,8 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
         from station.importing import report_in_words
 
         return report_in_words(facts)
-    if kind == "result" and facts.get("refused"):
-        return f"refused {facts['file']}: {facts['refused']}"
+    if kind == "result" and facts.get("detail") and (facts["refused"] or facts["duplicate"]):
+        return f"{'refused' if facts['refused'] else 'known  '} {facts['file']}: {facts['detail']}"
     if kind == "result" and "path" in facts:
         return (
             f"base, {facts['path']} path: {facts['successes']}/{facts['n']} succeed "

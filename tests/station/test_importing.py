@@ -102,6 +102,23 @@ def test_flags_of_no_meaning_are_answered_before_anything_is_read(
     assert result.exit_code == 2 and sentence in result.output
 
 
+def test_a_known_source_with_another_mapping_is_told_how_to_replace_it(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    sources.aloha(tmp_path / "episode_0.hdf5")
+    source = tmp_path / "episode_0.hdf5"
+    assert station("import", session, source, *EVERYTHING).exit_code == 0
+    changed = ("import", session, source, "--colour", "bgr")
+    for dry in ((), ("--dry-run",)):
+        said = " ".join(station(*changed, *dry).output.split())
+        assert "imported before with another mapping (colour rgb, now bgr); to replace it say --again" in said
+    assert "1 known already" in said
+    assert "1 imported" in station(*changed, "--again").output
+    counts = json.loads(station("status", session, "--json").stdout)
+    assert (counts["demos"], counts["void"]) == (1, 0)
+    assert "imported before" not in station("import", session, source).output
+
+
 def test_an_import_that_is_killed_goes_on_without_duplicates(
     station: Station, session: Path, tmp_path: Path
 ) -> None:

@@ -24,13 +24,14 @@ class Desk:
         self.store = EpisodeStore(root / "demos", writable=True)
         self.journal = Journal(root / "journal.jsonl", writable=True)
 
-    def start(self, *paths: Path, reader: Reads | None = None) -> Iterator[ImportResult]:
+    def start(self, *paths: Path, reader: Reads | None = None, again: bool = False) -> Iterator[ImportResult]:
         reader = reader or Reader()
         sources = reader.find(paths or (self.inbox,))
-        return Intake(self.store, self.journal).run(sources, self.spec, self.answers, reader)
+        intake = Intake(self.store, self.journal)
+        return intake.run(sources, self.spec, self.answers, reader, again=again)
 
-    def run(self, *paths: Path) -> list[ImportResult]:
-        return list(self.start(*paths))
+    def run(self, *paths: Path, again: bool = False) -> list[ImportResult]:
+        return list(self.start(*paths, again=again))
 
     def looks(self, path: Path) -> list[Look]:
         reader = Reader()

@@ -169,13 +169,18 @@ def test_euler_angles_that_wrap_leave_no_trace(tmp_path: Path) -> None:
     np.testing.assert_allclose(actions[0], actions[1], atol=1e-5)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_refuse_with_their_place(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [(np.nan, "NaN or infinity"), (np.inf, "NaN or infinity"), (1e300, "a number beyond 1e+06")],
+)
+def test_numbers_that_nothing_can_measure_refuse_with_their_place(
+    tmp_path: Path, value: float, what: str
+) -> None:
     def poke(file: h5py.File) -> None:
         file["action/cartesian_position"][41, 1] = value
 
     found, _ = finding(tmp_path, poke)
-    assert found.refused == "'action_pose' holds NaN or infinity at tick 41"
+    assert found.refused == f"'action_pose' holds {what} at tick 41"
     assert treated(found, Defect.NOT_FINITE) is Treatment.REFUSED
 
 

@@ -1,0 +1,111 @@
+"""What earlier imports of a session brought: which content is known, as which episodes, and understood how. Reads only.
+
+The first episode of a content is called after its fingerprint. Another one of the same content, read by another mapping
+or after the first was pruned, gets the next number behind that name: an id always means one and the same episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from datasets.episode import Episode
+from datasets.importers.defects import Defect, Note, warning
+from datasets.importers.findings import Finding, Look
+from datasets.importers.interface import Source
+from datasets.importers.mapping import Mapping
+from datasets.journal import IMPORT, EpisodeStatus, Journal
+from datasets.store import EpisodeStore
+
+
+class Past:
+    """Of one session; sees what is appended to its store and journal meanwhile."""
+
+    def __init__(self, store: EpisodeStore, journal: Journal) -> None:
+        """Both may be open for reading only."""
+        self._store = store
+        self._journal = journal
+        self._ledger = journal.ledger()
+        lines = [line.fields for line in self._ledger.lines.get(IMPORT, ())]
+        self.known = {
+            str(fields["fingerprint"]): str(fields["episode"]) for fields in lines if fields["episode"]
+        }
+        """fingerprint -> the episode that stands for it"""
+
+    def look(self, source: Source, fingerprint: str, given: dict[str, str]) -> Look | None:
+        """At content that was imported before; None when no import of it still stands.
+
+        Notes tell whether it was voided since, or understood otherwise than by what is `given` now.
+        """
+        episode = self.known.get(fingerprint)
+        status = self.status(episode) if fingerprint and episode else None
+        if status is None or status.pruned or status.id not in self._store:
+            return None
+        finding = Finding(
+            path=source.path,
+            key=source.key,
+            format=source.format,
+            fingerprint=fingerprint,
+            steps=status.steps,
+            defects=tuple(self._notes(status, given)),
+        )
+        return Look(finding=finding, known=status.id)
+
+    def name_for(self, episode: Episode) -> str:
+        """The episode of the same content and mapping that is there, or else a name that is free."""
+        for name in self._names(episode.header.id):
+            status = self.status(name)
+            if status is not None and status.pruned:
+                continue
+            if name in self._store:
+                if self._mapping(name) == episode.header.source.get("mapping"):
+                    return name
+            elif status is None or not status.void:
+                return name
+        raise AssertionError
+
+    def others(self, episode: Episode, name: str) -> list[EpisodeStatus]:
+        """Episodes of the same content under other names that count at present."""
+        statuses = [self.status(other) for other in self._names(episode.header.id, end=True)]
+        return [each for each in statuses if each is not None and each.id != name and not each.void]
+
+    def status(self, episode: str) -> EpisodeStatus | None:
+        """What the journal says about it; None when it does not know it."""
+        if self._ledger.through != self._journal.last_seq:
+            self._ledger = self._journal.ledger()
+        return self._ledger.episodes.get(episode)
+
+    def _notes(self, status: EpisodeStatus, given: dict[str, str]) -> Iterator[Note]:
+        if status.void:
+            text = f"imported before as {status.id}, which was voided ({status.by}); restore it in the review"
+            yield warning(Defect.KNOWN, text)
+        changes = differences(self._mapping(status.id), given)
+        if changes:
+            text = f"imported before with another mapping ({changes}); to replace it say --again"
+            yield warning(Defect.KNOWN, text)
+
+    def _mapping(self, episode: str) -> dict[str, str] | None:
+        """How its source was understood; None when nothing had to be."""
+        found: dict[str, str] | None = self._store.header(episode).source.get("mapping")
+        return found
+
+    def _names(self, first: str, *, end: bool = False) -> Iterator[str]:
+        """In their order; with `end` only as far as there are some."""
+        for number in count(1):
+            name = first if number == 1 else f"{first}-{number}"
+            if end and name not in self._store and self.status(name) is None:
+                return
+            yield name
+
+
+def differences(mapping: dict[str, str] | None, given: dict[str, str]) -> str:
+    """What of `given` a mapping has otherwise, in words; empty when nothing."""
+    if mapping is None or not given:
+        return ""
+    wanted, plain = Mapping().with_answers(given).entries(), Mapping().entries()
+    told = {name: value for name, value in wanted.items() if name in given or plain.get(name) != value}
+    return ", ".join(
+        f"{name} {mapping.get(name, 'not set')}, now {value}"
+        for name, value in told.items()
+        if mapping.get(name) != value
+    )
