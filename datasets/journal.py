@@ -1,25 +1,42 @@
 """The one numbered, append-only journal of a session: everything that can change, one line each.
 
 Labels, voids and restores of episodes, imports, trainings, update blocks, checkpoints, evaluations, settings,
-notes and faults are lines; nothing is ever rewritten. A line is JSON whose last member is the CRC-32 of what
-stands before it, and it is on the disk when `append` returns. Counters and curves are not here: they are
-folds over the lines, of which the `Ledger` of episode statuses is the one that this floor needs itself.
+notes and faults are lines; nothing is ever rewritten, and a line is on the disk when `append` returns. Counters and
+curves are not here: they are folds over the lines, of which the `Ledger` of episode statuses is the one that this
+floor needs itself. In memory are the ledger and the places of the lines, not the lines.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from datasets import journal_index
 from datasets.durable import Disk, full_disk_named
-from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
+from datasets.episode import Episode, EpisodeHeader, Outcome
+from datasets.journal_index import Index
+from datasets.ledger import EPISODE, FOLDED, LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Ledger
+from datasets.lines import JournalError, Line, Lines, LinesByOp, Places, decode, encode
 
-EPISODE, LABEL, VOID, RESTORE, IMPORT = "episode", "label", "void", "restore", "import"
-PRUNE = "prune"
+__all__ = [
+    "EPISODE",
+    "IMPORT",
+    "LABEL",
+    "PRUNE",
+    "RESTORE",
+    "VOID",
+    "EpisodeStatus",
+    "Journal",
+    "JournalError",
+    "Ledger",
+    "Line",
+    "episode_fields",
+    "header_fields",
+]
+
+IMPORT = "import"
 
 _REQUIRED = {
     EPISODE: {"id", "kind", "ordinal", "steps", "chunks", "ending", "policy_version"},
@@ -30,108 +47,19 @@ _REQUIRED = {
 }
 """Fields without which the ledger cannot follow a line; the other operations are their writers' business."""
 
-_CRC_MARK = b',"crc":"'
-_CRC_SIZE = len(_CRC_MARK) + 8 + len(b'"}')
-
-
-class JournalError(Exception):
-    """A journal that cannot be trusted, or a line that must not enter it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One event that changed the session."""
-
-    seq: int
-    """1, 2, 3, ... without gaps."""
-    time: float
-    """Wall clock, s since 1970; for people and time ledgers only."""
-    op: str
-    fields: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpisodeStatus:
-    """What the journal says about one episode."""
-
-    id: str
-    kind: EpisodeKind
-    ordinal: int
-    steps: int
-    chunks: int
-    ending: Ending
-    policy_version: int
-    outcome: Outcome | None = None
-    """None: label pending."""
-    void: bool = False
-    by: str = ""
-    """Who labelled, voided or restored it last."""
-    seq: int
-    """The line that entered it."""
-    block: int | None = None
-    """The evaluation block it belongs to."""
-    pruned: bool = False
-    """Its files were deleted for good while it was void; it stays void."""
-
-
-@dataclass(kw_only=True)
-class Ledger:
-    """The journal folded up to a line: where every episode stands."""
-
-    through: int = 0
-    """seq of the last line taken in."""
-    episodes: dict[str, EpisodeStatus] = field(default_factory=dict)
-    """id -> status, in the order of their lines."""
-    lines: dict[str, list[Line]] = field(default_factory=dict)
-    """op -> its lines, in order; all operations."""
-    orphans: list[Line] = field(default_factory=list)
-    """Labels, voids and restores of episodes that no line before them had entered."""
-
-    def add(self, line: Line) -> None:
-        """Take in the next line."""
-        self.through = line.seq
-        self.lines.setdefault(line.op, []).append(line)
-        if line.op == EPISODE:
-            status = _entered(line)
-            self.episodes.setdefault(status.id, status)
-        elif line.op in (LABEL, VOID, RESTORE):
-            self._change(line)
-        elif line.op == PRUNE:
-            self._prune(line)
-
-    def copy(self) -> Ledger:
-        """One that later lines do not touch."""
-        return Ledger(
-            through=self.through,
-            episodes=dict(self.episodes),
-            lines={op: list(lines) for op, lines in self.lines.items()},
-            orphans=list(self.orphans),
-        )
-
-    def _change(self, line: Line) -> None:
-        status = self.episodes.get(line.fields["episode"])
-        if status is None:
-            self.orphans.append(line)
-            return
-        by = str(line.fields["by"])
-        if line.op == LABEL:
-            outcome = line.fields["outcome"]
-            status = replace(status, outcome=None if outcome is None else Outcome(outcome), by=by)
-        else:
-            status = replace(status, void=line.op == VOID or status.pruned, by=by)
-        self.episodes[status.id] = status
-
-    def _prune(self, line: Line) -> None:
-        for name in line.fields["episodes"]:
-            if name in self.episodes:
-                self.episodes[name] = replace(self.episodes[name], void=True, pruned=True)
+INDEXED = 1000
+"""Lines after which a writer puts the ledger aside again; about so many are read when a journal is opened."""
 
 
 class Journal:
-    """The file, held in memory as well: one writer (under the session's lock), any number of readers."""
+    """The file, folded in memory: one writer (under the session's lock), any number of readers."""
 
-    def __init__(self, path: Path, *, writable: bool = False, disk: Disk | None = None) -> None:
-        """Read the journal; a writer creates it, and cuts off a last line that a crash left torn.
+    def __init__(
+        self, path: Path, *, writable: bool = False, disk: Disk | None = None, whole: bool = False
+    ) -> None:
+        """Follow the journal to its end; a writer creates it, and cuts off a last line that a crash left torn.
+
+        `whole` reads and checks line by line what `datasets.journal_index` has put aside.
 
         Raises:
             JournalError: a line other than the last is damaged, or numbers are missing.
@@ -141,22 +69,25 @@ class Journal:
         self.torn: Path | None = None
         """Where a writer saved the bytes it cut off; None when there were none."""
         self._disk = disk or Disk()
-        self._lines: list[Line] = []
-        self._ledger = Ledger()
-        self._offset = 0
-        tail = self._take(self._unread())
+        index = None if whole else journal_index.load(path)
+        self._ledger = index.ledger if index else Ledger()
+        self._places = index.places if index else Places(path)
+        self._offset, self._crc = (index.end, index.crc) if index else (0, 0)
+        self._indexed = self._ledger.through
+        tail = self._follow()
         if writable:
             self._open_for_writing(tail)
+            self._put_aside()
 
     @property
-    def lines(self) -> list[Line]:
-        """Every line known so far; a reader sees new ones after `refresh`."""
-        return self._lines
+    def lines(self) -> Lines:
+        """Every line known so far, read when it is looked at; a reader sees new ones after `refresh`."""
+        return Lines(self._places, range(1, self.last_seq + 1))
 
     @property
     def last_seq(self) -> int:
         """Number of the last line, 0 for an empty journal."""
-        return len(self._lines)
+        return len(self._places)
 
     @property
     def unread(self) -> int:
@@ -172,14 +103,13 @@ class Journal:
         """
         self._check(op, fields)
         line = Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields)
-        data = _encode(line)
+        data = encode(line)
         with full_disk_named(f"journal line {line.seq} ({op})", self.path):
             self._disk.append(self.path, data)
-        self._offset += len(data)
         # decoded again, so that a live ledger and a resumed one hold equal objects
-        line = _decode(data[:-1])
-        self._lines.append(line)
-        self._ledger.add(line)
+        line = decode(data)
+        self._take_in(line, data)
+        self._put_aside()
         return line
 
     def refresh(self) -> list[Line]:
@@ -189,57 +119,69 @@ class Journal:
             JournalError: they are damaged.
         """
         before = self.last_seq
-        self._take(self._unread())
-        return self._lines[before:]
+        self._follow()
+        return list(self.lines[before:])
 
     def ledger(self, through: int | None = None) -> Ledger:
         """A ledger that later lines do not touch; up to and including line `through`, or all."""
         if through is None or through >= self.last_seq:
-            return self._ledger.copy()
-        ledger = Ledger()
-        for line in self._lines[:through]:
-            ledger.add(line)
+            ledger = self._ledger.copy()
+        else:
+            ledger = Ledger()
+            numbers = sorted(int(seq) for op in FOLDED for seq in self._places.numbers(op, through))
+            for line in Lines(self._places, numbers):
+                ledger.add(line)
+            ledger.through = through
+        ledger.lines = LinesByOp(self._places, ledger.through)
         return ledger
 
-    def _unread(self) -> bytes:
+    def _follow(self) -> bytes:
+        """Take in the whole lines that are new; what is left is the torn (or still unfinished) last one."""
         if not self.path.exists():
             return b""
         with self.path.open("rb") as file:
             file.seek(self._offset)
-            return file.read()
+            for row in file:
+                if not row.endswith(b"\n"):
+                    return row
+                try:
+                    line = decode(row)
+                except JournalError as error:
+                    if not file.read(1):
+                        return row
+                    raise JournalError(
+                        f"{self.path}, line {self.last_seq + 1}: {error}. Lines follow, so this is no torn end: "
+                        "restore the file from a copy; `station verify` shows what else is hurt."
+                    ) from error
+                self._enter(line, row)
+        return b""
 
-    def _take(self, data: bytes) -> bytes:
-        """Take in whole lines of `data`; what is left is the torn (or still unfinished) last one."""
-        end = data.rfind(b"\n") + 1
-        rows = data[:end].split(b"\n")[:-1]
-        for index, row in enumerate(rows):
-            try:
-                line = _decode(row)
-            except JournalError as error:
-                if index == len(rows) - 1 and end == len(data):
-                    return row + b"\n"
-                raise JournalError(
-                    f"{self.path}, line {self.last_seq + 1}: {error}. Lines follow, so this is no torn end: "
-                    "restore the file from a copy; `station verify` shows what else is hurt."
-                ) from error
-            self._enter(line, len(row) + 1)
-        return data[end:]
-
-    def _enter(self, line: Line, size: int) -> None:
+    def _enter(self, line: Line, row: bytes) -> None:
         if line.seq != self.last_seq + 1:
             raise JournalError(
                 f"{self.path}, line {self.last_seq + 1}: it is numbered {line.seq}. Lines were removed, "
                 "doubled or swapped: restore the file from a copy."
             )
         try:
-            self._ledger.add(line)
-        except (KeyError, ValueError, TypeError) as error:
+            self._take_in(line, row)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise JournalError(
                 f"{self.path}, line {line.seq} ({line.op}): {error!r} is not understood. It was "
                 "probably written by a newer version: open the session with that one."
             ) from error
-        self._lines.append(line)
-        self._offset += size
+
+    def _take_in(self, line: Line, row: bytes) -> None:
+        self._ledger.add(line)
+        self._places.add(line, self._offset)
+        self._offset += len(row)
+        self._crc = zlib.crc32(row, self._crc)
+
+    def _put_aside(self) -> None:
+        if self.last_seq - self._indexed >= INDEXED:
+            journal_index.save(
+                Index(ledger=self._ledger, places=self._places, end=self._offset, crc=self._crc)
+            )
+            self._indexed = self.last_seq
 
     def _open_for_writing(self, tail: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -293,39 +235,3 @@ def header_fields(
         "policy_version": header.policy_version,
     }
     return fields if block is None else {**fields, "block": block}
-
-
-def _entered(line: Line) -> EpisodeStatus:
-    fields = line.fields
-    return EpisodeStatus(
-        id=str(fields["id"]),
-        kind=EpisodeKind(fields["kind"]),
-        ordinal=int(fields["ordinal"]),
-        steps=int(fields["steps"]),
-        chunks=int(fields["chunks"]),
-        ending=Ending(fields["ending"]),
-        policy_version=int(fields["policy_version"]),
-        block=fields.get("block"),
-        seq=line.seq,
-    )
-
-
-def _encode(line: Line) -> bytes:
-    content = {"seq": line.seq, "time": line.time, "op": line.op, "fields": line.fields}
-    try:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        raise JournalError(f"A line '{line.op}' must be plain JSON: {error}.") from error
-    body = text[:-1].encode()
-    return body + _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}\n'
-
-
-def _decode(row: bytes) -> Line:
-    body, end = row[:-_CRC_SIZE], row[-_CRC_SIZE:]
-    if end != _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}':
-        raise JournalError("its checksum is wrong")
-    try:
-        content = json.loads(body + b"}")
-        return Line(seq=content["seq"], time=content["time"], op=content["op"], fields=content["fields"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise JournalError(f"it is no journal line ({error!r})") from error

@@ -78,7 +78,7 @@ def verify(stores: Sequence[EpisodeStore], journal: Path, *, full: bool = True) 
     """Look at everything; `full` compares contents as well as sizes. Writes nothing."""
     reports = tuple(store.verify(full=full) for store in stores)
     try:
-        reader = Journal(journal)
+        reader = Journal(journal, whole=True)
     except JournalError as error:
         return SessionReport(stores=reports, journal=JournalReport(path=journal, error=str(error)))
     ledger = reader.ledger()
@@ -90,7 +90,7 @@ def verify(stores: Sequence[EpisodeStore], journal: Path, *, full: bool = True) 
             path=journal,
             lines=reader.last_seq,
             torn_bytes=reader.unread,
-            orphans=tuple(line.seq for line in ledger.orphans),
+            orphans=tuple(ledger.orphans),
             error=None if journal.exists() else "there is no journal",
         ),
         unjournaled=tuple(name for store in stores for name in unjournaled(store, ledger)),

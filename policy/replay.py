@@ -9,7 +9,8 @@ same batches as the one a running learner held. It decides nothing about learnin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -95,7 +96,7 @@ class SyncReport:
     """Episodes that cannot be learnt from, with the reason."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
     """Where an episode's rows lie: K+1 feature rows from `start` on."""
 
@@ -211,25 +212,29 @@ class Replay:
         """Chunks that these episodes contribute; those not in the replay contribute none."""
         return sum(self._stored[episode].chunks for episode in episodes if episode in self)
 
+    def read_some(self, ledger: Ledger, load: Callable[[str], ChunkRecord], *, patience: float) -> int:
+        """Load new episodes for `patience` s, at least one, ahead of `sync`; returns how many are left."""
+        end = time.monotonic() + patience
+        new = self._unread(_wanted(ledger))
+        for read, episode in enumerate(new, start=1):
+            self._store(load(episode), episode)
+            if time.monotonic() >= end:
+                return len(new) - read
+        return 0
+
     def sync(self, ledger: Ledger, load: Callable[[str], ChunkRecord]) -> SyncReport:
         """Follow the journal: add, relabel, and remove what is void or pending again.
 
         `load` is called once per new episode. Cost is that of the changes, apart from one look at every status.
         """
-        wanted = {
-            status.id: status.outcome
-            for status in ledger.episodes.values()
-            if status.kind is EpisodeKind.ONLINE and not status.void and status.outcome is not None
-        }
+        wanted = _wanted(ledger)
         removed = [episode for episode in self._outcomes if episode not in wanted]
         relabelled = [
             episode
             for episode, outcome in self._outcomes.items()
             if wanted.get(episode, outcome) is not outcome
         ]
-        for episode in [
-            episode for episode in wanted if episode not in self._stored and episode not in self._refused
-        ]:
+        for episode in self._unread(wanted):
             self._store(load(episode), episode)
         added = [episode for episode in wanted if episode in self._stored and episode not in self._outcomes]
         for episode in removed:
@@ -308,6 +313,9 @@ class Replay:
                 digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
 
+    def _unread(self, wanted: Iterable[str]) -> list[str]:
+        return [name for name in wanted if name not in self._stored and name not in self._refused]
+
     def _store(self, chunk_record: ChunkRecord, episode: str) -> None:
         reason = self._unfit(chunk_record)
         if reason:
@@ -368,6 +376,11 @@ class Replay:
         for entry in entries:
             self._order.append(entry)
             self._index.extend(np.arange(entry.start, entry.start + entry.chunks))
+
+
+def _wanted(ledger: Ledger) -> dict[str, Outcome]:
+    episodes = ledger.episodes
+    return episodes.outcomes(episodes.of(EpisodeKind.ONLINE) & ~episodes.rows["void"])
 
 
 def _gather(column: _Column, rows: Tensor) -> Tensor:

@@ -115,11 +115,11 @@ def _void(folder: SessionFolder, ledger: Ledger, before: float, needed: list[str
     voided = {line.fields["episode"]: line for line in ledger.lines.get(VOID, ())}
     updates = ledger.lines.get("update", [])[-_BLOCKS:]
     through = int(updates[0].fields["through"]) if updates else math.inf
-    for status in ledger.episodes.values():
+    for status in ledger.episodes.where(ledger.episodes.rows["void"]):
         line = voided.get(status.id)
         store = folder.demos if status.kind is EpisodeKind.DEMO else folder.episodes
         path = store / "episodes" / status.id
-        if not status.void or not path.is_dir():
+        if not path.is_dir():
             continue
         if line is not None and not status.pruned:
             if line.time >= before:

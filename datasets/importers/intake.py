@@ -168,8 +168,8 @@ class Intake:
         episodes = self._journal.ledger().episodes
         if name in episodes:
             return episodes[name].ordinal
-        demos = (status.ordinal for status in episodes.values() if status.kind is EpisodeKind.DEMO)
-        return 1 + max(demos, default=-1)
+        demos = episodes.rows["ordinal"][episodes.of(EpisodeKind.DEMO)]
+        return 1 + int(demos.max(initial=-1))
 
 
 def _fields(finding: Finding, episode: str | None) -> dict[str, Any]:

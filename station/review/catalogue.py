@@ -68,12 +68,9 @@ class Catalogue:
     def items(self, where: Where | None = None) -> list[Item]:
         """Those that `where` means (None: all, and what was cut off), newest first."""
         with self._reading:
-            ledger, lines = self._journal.ledger(), self._journal.lines
+            ledger = self._journal.ledger()
             found = [
-                (
-                    status.seq,
-                    Item(id=status.id, status=status, steps=status.steps, entered=lines[status.seq - 1].time),
-                )
+                (status.seq, Item(id=status.id, status=status, steps=status.steps, entered=status.time))
                 for status in ledger.episodes.values()
                 if where is None or where(self._facts(status, where))
             ]

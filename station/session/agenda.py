@@ -61,9 +61,9 @@ def goal_reached(state: State) -> bool:
     rules = state.rules
     if not rules.episodes and not rules.chunks:
         return False
-    online = [v for v in state.verdicts.values() if v.kind is EpisodeKind.ONLINE and not v.void]
-    enough_chunks = bool(rules.chunks) and sum(v.chunks for v in online) >= rules.chunks
-    return enough_chunks or (bool(rules.episodes) and len(online) >= rules.episodes)
+    counted = state.verdicts.counted
+    enough_chunks = bool(rules.chunks) and counted.chunks >= rules.chunks
+    return enough_chunks or (bool(rules.episodes) and counted.episodes >= rules.episodes)
 
 
 def _update(state: State, ordinal: int) -> Result:
@@ -107,8 +107,7 @@ def _wanted_block(state: State) -> int:
 def _online_round(state: State) -> Round:
     size, rules = state.rules.cells, state.rules
     if rules.episodes:
-        done = sum(v.kind is EpisodeKind.ONLINE and not v.void for v in state.verdicts.values())
-        size = min(size, rules.episodes - done)
+        size = min(size, rules.episodes - state.verdicts.counted.episodes)
     slots = tuple(
         Slot(
             episode=episode_id(EpisodeKind.ONLINE, ordinal),

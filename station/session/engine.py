@@ -308,7 +308,7 @@ class Engine:
             case Phase.CHECKPOINT:
                 self._save()
             case _:
-                return bool(self._events)
+                return bool(self._events) or self.memory.learner.read_ahead()
         return True
 
     def _learn(self) -> None:

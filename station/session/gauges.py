@@ -64,6 +64,7 @@ class Gauges:
             planned=progress.planned,
             rate=progress.rate,
             metrics=dict(progress.metrics or {}),
+            reading=progress.reading,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from datasets.episode import Ending, Outcome
@@ -113,5 +112,4 @@ def _void(state: State, name: str, by: Source) -> Result:
 
 
 def _with(state: State, name: str, verdict: Verdict) -> State:
-    verdicts: Mapping[str, Verdict] = {**state.verdicts, name: verdict}
-    return replace(state, verdicts=verdicts)
+    return replace(state, verdicts=state.verdicts.having(name, verdict))

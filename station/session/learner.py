@@ -7,8 +7,8 @@ of its own. What the method does in a block is the method's business.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from datasets.episode import EpisodeKind
 from datasets.journal import Journal, Ledger, Line
@@ -25,6 +25,8 @@ from station.session.checkpoint import (
 )
 
 _SMOOTH = 0.95
+_READING = 0.03
+"""s that a slice of reading may take, about."""
 
 
 class LearnerError(Exception):
@@ -40,6 +42,8 @@ class Progress:
     rate: float = 0.0
     """Gradient steps per second."""
     metrics: Metrics | None = None
+    reading: int = 0
+    """Past episodes that are still to be read into the replay."""
 
 
 class Learner:
@@ -72,15 +76,18 @@ class Learner:
         self._base_hash = base_hash
         self._seed = seed
         self._block: _Block | None = None
-        lines = journal.ledger().lines
-        self._updates = list(lines.get("update", []))
-        checkpoints_written = lines.get("checkpoint", [])
+        self._read_through = -1
+        checkpoints_written = journal.ledger().lines.get("checkpoint", [])
         self._journaled = int(checkpoints_written[-1].fields["update"]) if checkpoints_written else 0
 
     @property
     def begun(self) -> int:
         """Update blocks that the journal says have begun."""
         return len(self._updates)
+
+    @property
+    def _updates(self) -> Sequence[Line]:
+        return self._journal.ledger().lines.get("update", [])
 
     def restore(self) -> list[str]:
         """Load the newest checkpoint that is whole; returns sentences for the log.
@@ -107,8 +114,24 @@ class Learner:
             return [*said, f"Learner restored after update block {facts.update} ({name} checkpoint)."]
         return said
 
+    def read_ahead(self) -> bool:
+        """Read some past episodes into the replay, unless a block runs; whether there are more.
+
+        Raises StoreError: one of them is damaged.
+        """
+        if self._block is not None or self._read_through == self._journal.last_seq:
+            return False
+        ledger = self._journal.ledger()
+        left = self.replay.read_some(ledger, self.chunks, patience=_READING)
+        self.progress = replace(self.progress, reading=left)
+        if not left:
+            self._read_through = ledger.through
+            if self.blocks >= self.begun:
+                self.replay.sync(ledger, self.chunks)
+        return left > 0
+
     def slice(self) -> bool:
-        """Begin the next block, or take one gradient step of it; True when every begun block is done.
+        """Read on, begin the next block, or take one gradient step of it; True when every begun block is done.
 
         The first journaled block that the learner lacks is the next one; where none is, a new one is written.
 
@@ -116,7 +139,7 @@ class Learner:
             DiskFullError: the block could not be written; call again later. LearnerError.
         """
         if self._block is None:
-            self._block = self._begin()
+            self._block = None if self.read_ahead() else self._begin()
             return False
         metrics = next(self._block.steps, None)
         if metrics is not None:
@@ -162,7 +185,8 @@ class Learner:
         self.blocks, self.policy_version, self.steps = facts.update, facts.policy_version, facts.steps
 
     def _begin(self) -> _Block:
-        recorded = self._updates[self.blocks] if self.blocks < len(self._updates) else None
+        updates = self._updates
+        recorded = updates[self.blocks] if self.blocks < len(updates) else None
         ledger = self._journal.ledger(int(recorded.fields["through"]) if recorded else None)
         self.replay.sync(ledger, self.chunks)
         fresh = self._fresh(ledger)
@@ -173,7 +197,6 @@ class Learner:
                 through=ledger.through,
                 steps=self.steering.planned_updates(self.replay, fresh),
             )
-            self._updates.append(recorded)
         return self._opened(recorded, fresh)
 
     def _opened(self, line: Line, fresh: list[str]) -> _Block:
@@ -186,11 +209,9 @@ class Learner:
     def _fresh(self, ledger: Ledger) -> list[str]:
         """Online episodes that ended since the block before and can be learnt from, by ordinal."""
         since = int(self._updates[self.blocks - 1].fields["through"]) if self.blocks else 0
-        fresh = [
-            status
-            for status in ledger.episodes.values()
-            if status.kind is EpisodeKind.ONLINE and status.seq > since and status.id in self.replay
-        ]
+        episodes = ledger.episodes
+        late = episodes.where(episodes.of(EpisodeKind.ONLINE) & (episodes.rows["seq"] > since))
+        fresh = [status for status in late if status.id in self.replay]
         return [status.id for status in sorted(fresh, key=lambda status: status.ordinal)]
 
     def _count(self, block: _Block, metrics: Metrics) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from datasets.episode import EpisodeKind
 from datasets.journal import Journal
 from hardware.latch import StopLatch
 from station.session.effects import (
@@ -128,8 +129,9 @@ class Records:
         """Experience and policy that an evaluation speaks about; both stand still while it runs."""
         ledger = self._journal.ledger()
         checkpoints = ledger.lines.get("checkpoint", [])
+        rows, online = ledger.episodes.rows, ledger.episodes.of(EpisodeKind.ONLINE)
         return {
-            "env_steps": sum(s.steps for s in ledger.episodes.values() if s.kind == "online" and not s.void),
+            "env_steps": int(rows["steps"][online & ~rows["void"]].sum()),
             "policy_version": int(checkpoints[-1].fields["policy_version"]) if checkpoints else 0,
         }
 

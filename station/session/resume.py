@@ -7,16 +7,30 @@ load the learner and starts nothing.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.journal import EpisodeStatus, Journal, Ledger, Line, header_fields
+from datasets.ledger import Episodes
 from datasets.store import EpisodeStore, unjournaled
 from station.session.autopilot import Truth
 from station.session.partial import CUT_OFF, leftovers, read
-from station.session.state import Block, Round, Rules, Slot, State, Verdict, episode_id
+from station.session.state import (
+    Block,
+    Counted,
+    Round,
+    Rules,
+    Slot,
+    State,
+    Verdict,
+    Verdicts,
+    episode_id,
+)
 
 _KILLED = "The engine was killed while the arm moved."
 
@@ -80,14 +94,7 @@ def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) 
 
 def unjudged(ledger: Ledger) -> list[EpisodeStatus]:
     """Episodes of the session that nobody has ever judged."""
-    return [
-        status
-        for status in ledger.episodes.values()
-        if status.kind is not EpisodeKind.DEMO
-        and status.outcome is None
-        and not status.void
-        and not status.by
-    ]
+    return [status for status in ledger.episodes.where(_pending(ledger.episodes)) if not status.by]
 
 
 def truths(store: EpisodeStore, ledger: Ledger) -> list[Truth]:
@@ -110,23 +117,19 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
     through = int(updates[-1].fields["through"]) if updates else 0
     settings = {line.fields["name"]: line.fields["value"] for line in lines.get("setting", [])}
     newest, open_block = _blocks(lines.get("evaluation", []))
-    of_session = [status for status in ledger.episodes.values() if status.kind is not EpisodeKind.DEMO]
+    episodes = ledger.episodes
+    moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO))
+    late = episodes.rows["seq"] > through
     return State(
         rules=rules,
         now=now,
-        verdicts={
-            status.id: Verdict(
-                kind=status.kind, chunks=status.chunks, outcome=status.outcome, void=status.void
-            )
-            for status in ledger.episodes.values()
-            if not status.pruned  # nobody can judge what nobody can see, and it counts nowhere
-        },
+        verdicts=_verdicts(episodes),
         cut_off=frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, [])),
         round=current,
-        last=of_session[-1].id if of_session else None,
-        next_online=_following(of_session, current, EpisodeKind.ONLINE),
-        next_evaluation=_following(of_session, current, EpisodeKind.EVALUATION),
-        fresh=any(status.kind is EpisodeKind.ONLINE and status.seq > through for status in of_session),
+        last=episodes.names[moved[-1]] if len(moved) else None,
+        next_online=_following(episodes, current, EpisodeKind.ONLINE),
+        next_evaluation=_following(episodes, current, EpisodeKind.EVALUATION),
+        fresh=bool((episodes.of(EpisodeKind.ONLINE) & late).any()),
         updates_begun=len(updates),
         updates_done=blocks_done,
         policy_version=policy_version,
@@ -150,11 +153,46 @@ def round_fields(current: Round) -> dict[str, Any]:
     }
 
 
+class _Past(Mapping[str, Verdict]):
+    """The verdicts that the journal holds. Pruned episodes are not among them: nobody can judge what nobody can see."""
+
+    def __init__(self, episodes: Episodes) -> None:
+        self._episodes = episodes
+
+    def __getitem__(self, name: str) -> Verdict:
+        status = self._episodes[name]
+        if status.pruned:
+            raise KeyError(name)
+        return Verdict(kind=status.kind, chunks=status.chunks, outcome=status.outcome, void=status.void)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._episodes if name in self)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(~self._episodes.rows["pruned"]))
+
+
+def _verdicts(episodes: Episodes) -> Verdicts:
+    counted = episodes.of(EpisodeKind.ONLINE) & ~episodes.rows["void"]
+    return Verdicts(
+        _Past(episodes),
+        pending=tuple(episodes.names[place] for place in np.flatnonzero(_pending(episodes))),
+        counted=Counted(
+            episodes=int(np.count_nonzero(counted)), chunks=int(episodes.rows["chunks"][counted].sum())
+        ),
+    )
+
+
+def _pending(episodes: Episodes) -> NDArray[np.bool_]:
+    return np.asarray(
+        episodes.labelled(None) & ~episodes.of(EpisodeKind.DEMO) & ~episodes.rows["void"], np.bool_
+    )
+
+
 def _round(lines: Sequence[Line]) -> Round | None:
-    opened = [line.fields for line in lines if "first" in line.fields]
-    if not opened:
+    fields = next((line.fields for line in reversed(lines) if "first" in line.fields), None)
+    if fields is None:
         return None
-    fields = opened[-1]
     kind, first, layout = EpisodeKind(fields["kind"]), int(fields["first"]), int(fields["layout"])
     slots = tuple(
         Slot(
@@ -169,11 +207,10 @@ def _round(lines: Sequence[Line]) -> Round | None:
     return Round(slots=slots, batch=int(fields["batch"]))
 
 
-def _following(statuses: Sequence[EpisodeStatus], current: Round | None, kind: EpisodeKind) -> int:
+def _following(episodes: Episodes, current: Round | None, kind: EpisodeKind) -> int:
     """The first ordinal of a kind that neither an episode nor the opened round has taken."""
-    taken = [status.ordinal for status in statuses if status.kind is kind]
-    taken += [slot.ordinal for slot in current.slots if slot.kind is kind] if current else []
-    return max(taken, default=-1) + 1
+    opened = [slot.ordinal for slot in current.slots if slot.kind is kind] if current else []
+    return 1 + int(max([*opened, episodes.rows["ordinal"][episodes.of(kind)].max(initial=-1)]))
 
 
 def _asked(lines: Sequence[Line]) -> int | None:

@@ -107,6 +107,8 @@ class LiveSteering:
     """Gradient steps per second."""
     metrics: dict[str, float] = field(default_factory=dict)
     """critic_loss, actor_loss, alpha, q, rms_ratio, ..."""
+    reading: int = 0
+    """Past episodes that are still to be read into the replay."""
 
 
 @dataclass(frozen=True, kw_only=True)

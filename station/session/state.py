@@ -6,7 +6,7 @@ from store and journal, goes on exactly like one that was never interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from datasets.episode import EpisodeKind, Outcome
@@ -78,7 +78,7 @@ class Block:
     """Online episodes that had been begun before it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """What is known of an episode whose motion is over."""
 
@@ -92,6 +92,71 @@ class Verdict:
     def pending(self) -> bool:
         """Whether somebody still has to judge it; demonstrations may stay unjudged."""
         return self.outcome is None and not self.void and self.kind is not EpisodeKind.DEMO
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Online episodes that are not void."""
+
+    episodes: int = 0
+    chunks: int = 0
+
+
+class Verdicts(Mapping[str, Verdict]):
+    """Every committed episode; immutable. What is asked at every tick is known without looking at each."""
+
+    def __init__(
+        self,
+        past: Mapping[str, Verdict] | None = None,
+        *,
+        pending: tuple[str, ...] | None = None,
+        counted: Counted | None = None,
+    ) -> None:
+        """`pending` and `counted` are those of `past`, counted here when not given."""
+        self._past = past or {}
+        self._newer: dict[str, Verdict] = {}
+        """Entered or changed since; few beside what a long session holds in its past."""
+        everything = [] if pending is not None and counted is not None else list(self._past.items())
+        self.pending = tuple(n for n, v in everything if v.pending) if pending is None else pending
+        """Episodes that wait for a label."""
+        online = [verdict for _, verdict in everything if _counts(verdict)]
+        self.counted = counted or Counted(episodes=len(online), chunks=sum(v.chunks for v in online))
+
+    def having(self, name: str, verdict: Verdict) -> Verdicts:
+        """The same with one entered or changed."""
+        before, pending = self.get(name), tuple(other for other in self.pending if other != name)
+        more = _counts(verdict) - (before is not None and _counts(before))
+        changed = Verdicts(
+            self._past,
+            pending=(*pending, name) if verdict.pending else pending,
+            counted=Counted(
+                episodes=self.counted.episodes + more,
+                chunks=self.counted.chunks + more * verdict.chunks,
+            ),
+        )
+        changed._newer = {**self._newer, name: verdict}
+        return changed
+
+    def __getitem__(self, name: str) -> Verdict:
+        """Raises KeyError."""
+        return self._newer[name] if name in self._newer else self._past[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether it has been committed."""
+        return name in self._newer or name in self._past
+
+    def __iter__(self) -> Iterator[str]:
+        """Their ids, in the order in which they were entered."""
+        yield from self._past
+        yield from (name for name in self._newer if name not in self._past)
+
+    def __len__(self) -> int:
+        """How many."""
+        return sum(1 for _ in self)
+
+
+def _counts(verdict: Verdict) -> bool:
+    return verdict.kind is EpisodeKind.ONLINE and not verdict.void
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +179,7 @@ class State:
     held: Phase | None = None
     """While paused: the phase to return to."""
     reason: str = ""
-    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     """Every committed episode."""
     cut_off: frozenset[str] = frozenset()
     """Episodes that were given up while they moved; nobody judges them and no other gets their names."""
@@ -170,7 +235,7 @@ class State:
     @property
     def pending(self) -> tuple[str, ...]:
         """Episodes that wait for a label."""
-        return tuple(name for name, verdict in self.verdicts.items() if verdict.pending)
+        return self.verdicts.pending
 
     @property
     def blocks_begun(self) -> int:

@@ -6,13 +6,16 @@ Reads the journal and nothing else: episodes that were committed but not yet jou
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from datasets.episode import EpisodeKind, Outcome
-from datasets.journal import EpisodeStatus, Journal, Ledger, Line
+from datasets.journal import Journal, Ledger, Line
+from datasets.ledger import Episodes
 from station.session.folder import SessionFolder
 from station.session.partial import CUT_OFF
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate
@@ -22,6 +25,9 @@ _POINTS = 300
 _STRIP = 60
 """Episodes in the strip of outcomes."""
 _Z95 = 1.959963984540054
+
+Mask = NDArray[np.bool_]
+"""[n] which of the ledger's episodes."""
 
 
 def wilson(successes: int, n: int) -> Rate:
@@ -49,33 +55,29 @@ def count_in(folder: SessionFolder, ledger: Ledger) -> Counts:
 
 def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
     """The counts that a journal gives."""
-    statuses = list(ledger.episodes.values())
-    online = sorted(
-        (status for status in statuses if status.kind is EpisodeKind.ONLINE),
-        key=lambda status: status.ordinal,
-    )
-    counted = [status for status in online if not status.void]
+    episodes = ledger.episodes
+    rows, online = episodes.rows, episodes.of(EpisodeKind.ONLINE)
+    counted = online & ~rows["void"]
     checkpoints = ledger.lines.get("checkpoint", [])
     newest = checkpoints[-1].fields if checkpoints else {}
     counts = Counts(
-        demos=sum(status.kind is EpisodeKind.DEMO and not status.void for status in statuses),
-        episodes=len(counted),
-        success=_having(counted, Outcome.SUCCESS),
-        failure=_having(counted, Outcome.FAILURE),
-        timeout=_having(counted, Outcome.TIMEOUT),
-        void=len(online) - len(counted),
+        demos=_number(episodes.of(EpisodeKind.DEMO) & ~rows["void"]),
+        episodes=_number(counted),
+        success=_number(counted & episodes.labelled(Outcome.SUCCESS)),
+        failure=_number(counted & episodes.labelled(Outcome.FAILURE)),
+        timeout=_number(counted & episodes.labelled(Outcome.TIMEOUT)),
+        void=_number(online & rows["void"]),
         cut_off=len(ledger.lines.get(CUT_OFF, [])),
-        pending=_having(counted, None),
-        chunks=sum(status.chunks for status in counted),
-        env_steps=sum(status.steps for status in counted),
+        pending=_number(counted & episodes.labelled(None)),
+        chunks=int(rows["chunks"][counted].sum()),
+        env_steps=int(rows["steps"][counted].sum()),
         updates=int(newest.get("steps", 0)),
         policy_version=int(newest.get("policy_version", 0)),
         base_success=_base_success(ledger.lines.get("base_evaluation", [])),
         evaluations=_evaluations(ledger),
-        last=_strip(statuses),
+        last=_strip(episodes),
     )
-    labelled = [status for status in counted if status.outcome is not None]
-    return _with_curves(counts, labelled, rolling_window)
+    return _with_curves(counts, episodes, counted & ~episodes.labelled(None), rolling_window)
 
 
 def resting_state(ledger: Ledger) -> str:
@@ -123,8 +125,8 @@ def _rate_json(rate: Rate) -> dict[str, Any]:
     return {"n": rate.n, "successes": rate.successes, "interval": [rate.low, rate.high]}
 
 
-def _having(statuses: Iterable[EpisodeStatus], outcome: Outcome | None) -> int:
-    return sum(status.outcome is outcome for status in statuses)
+def _number(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _base_success(lines: Sequence[Line]) -> Rate | None:
@@ -137,26 +139,27 @@ def _base_success(lines: Sequence[Line]) -> Rate | None:
 
 def _evaluations(ledger: Ledger) -> tuple[EvaluationPoint, ...]:
     """Finished blocks; an episode that was voided later leaves its block's rate."""
-    blocks: dict[int, list[EpisodeStatus]] = {}
-    for status in ledger.episodes.values():
-        if status.block is not None and not status.void and status.outcome is not None:
-            blocks.setdefault(status.block, []).append(status)
+    episodes = ledger.episodes
+    blocks = episodes.rows["block"]
+    judged = ~episodes.rows["void"] & ~episodes.labelled(None)
     ended = [line.fields for line in ledger.lines.get("evaluation", []) if line.fields.get("stage") == "end"]
+    n, won = (
+        np.bincount(blocks[mask & (blocks >= 0)], minlength=1 + max((f["ordinal"] for f in ended), default=0))
+        for mask in (judged, judged & episodes.labelled(Outcome.SUCCESS))
+    )
     return tuple(
         EvaluationPoint(
             env_steps=int(fields["env_steps"]),
             policy_version=int(fields["policy_version"]),
-            rate=wilson(
-                _having(blocks.get(fields["ordinal"], []), Outcome.SUCCESS),
-                len(blocks.get(fields["ordinal"], [])),
-            ),
+            rate=wilson(int(won[fields["ordinal"]]), int(n[fields["ordinal"]])),
         )
         for fields in ended
     )
 
 
-def _strip(statuses: Sequence[EpisodeStatus]) -> tuple[EpisodeMark, ...]:
-    recent = [status for status in statuses if status.kind is not EpisodeKind.DEMO][-_STRIP:]
+def _strip(episodes: Episodes) -> tuple[EpisodeMark, ...]:
+    recent = ~episodes.of(EpisodeKind.DEMO)
+    recent[np.flatnonzero(recent)[:-_STRIP]] = False
     return tuple(
         EpisodeMark(
             id=status.id,
@@ -164,23 +167,29 @@ def _strip(statuses: Sequence[EpisodeStatus]) -> tuple[EpisodeMark, ...]:
             steps=status.steps,
             evaluation=status.kind is EpisodeKind.EVALUATION,
         )
-        for status in recent
+        for status in episodes.where(recent)
     )
 
 
-def _with_curves(counts: Counts, counted: Sequence[EpisodeStatus], window: int) -> Counts:
-    recent: deque[tuple[bool, int]] = deque(maxlen=window)
-    success, length, steps = [], [], 0
-    every = max(1, math.ceil(len(counted) / _POINTS))
-    won = moved = 0
-    for index, status in enumerate(counted):
-        if len(recent) == window:
-            won, moved = won - recent[0][0], moved - recent[0][1]
-        good = status.outcome is Outcome.SUCCESS
-        recent.append((good, status.steps))
-        won, moved, steps = won + good, moved + status.steps, steps + status.steps
-        if index % every == 0 or index == len(counted) - 1:
-            success.append((steps, won / len(recent)))
-            length.append((steps, moved / len(recent)))
-    rolling = wilson(won, len(recent)) if recent else None
-    return replace(counts, rolling=rolling, success_curve=tuple(success), length_curve=tuple(length))
+def _with_curves(counts: Counts, episodes: Episodes, counted: Mask, window: int) -> Counts:
+    """Rates over the last `window` of the episodes that count, in the order of their ordinals."""
+    places = np.flatnonzero(counted)
+    if not len(places):
+        return counts
+    places = places[np.argsort(episodes.rows["ordinal"][places], kind="stable")]
+    length = episodes.rows["steps"][places].astype(np.int64)
+    moved, won = (
+        np.concatenate([[0], np.cumsum(values)])
+        for values in (length, episodes.labelled(Outcome.SUCCESS)[places])
+    )
+    every = max(1, math.ceil(len(places) / _POINTS))
+    ends = np.unique([*range(1, len(places) + 1, every), len(places)])
+    begins = np.maximum(ends - window, 0)
+    success, steps = ((sums[ends] - sums[begins]) / (ends - begins) for sums in (won, moved))
+    at = moved[ends].tolist()
+    return replace(
+        counts,
+        rolling=wilson(int(won[-1] - won[begins[-1]]), int(ends[-1] - begins[-1])),
+        success_curve=tuple(zip(at, success.tolist(), strict=True)),
+        length_curve=tuple(zip(at, steps.tolist(), strict=True)),
+    )

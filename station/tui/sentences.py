@@ -85,6 +85,8 @@ def _label(snapshot: Snapshot, keys: Keymap) -> str:
 
 def _update(snapshot: Snapshot, keys: Keymap) -> str:
     live = snapshot.steering
+    if live.reading:
+        return f"Past episodes are read back before the policy learns, {live.reading} to go. Nothing to do."
     left = (live.planned - live.done) / live.rate if live.rate > 0 and live.planned else None
     setting = "The arm is parked" if snapshot.simulated else "You may lay out the next scene"
     return f"The policy learns from this, {about(left)}. {setting}."

@@ -130,7 +130,8 @@ def test_replay_rebuilt_from_the_store_equals_the_running_one(shelf: Shelf) -> N
     change(ledger, 0, Outcome.SUCCESS)
     running.sync(ledger, shelf.load)
     change(ledger, 3, Outcome.SUCCESS, void=True)
-    ledger.episodes |= ledger_of(e5=Outcome.SUCCESS, e4=Outcome.FAILURE).episodes
+    for late in (status(5, 3, Outcome.SUCCESS), status(4, 3, Outcome.FAILURE)):
+        ledger.episodes[late.id] = late
     running.sync(ledger, shelf.load)
     rebuilt = Replay(RECORD)
     rebuilt.sync(ledger, shelf.load)
@@ -154,6 +155,18 @@ def test_a_running_replay_equals_a_rebuilt_one_after_any_history(shelf: Shelf) -
             rebuilt.sync(ledger, shelf.load)
             assert running.entries == rebuilt.entries == tuple(sorted(rebuilt.entries))
             assert running.fingerprint() == rebuilt.fingerprint()
+
+
+def test_episodes_can_be_read_ahead_piece_by_piece_and_nothing_is_learnt_from_them_before_the_sync(
+    shelf: Shelf,
+) -> None:
+    ledger = ledger_of(e0=Outcome.SUCCESS, e1=None, e2=Outcome.FAILURE, e3=Outcome.SUCCESS)
+    replay, whole = Replay(RECORD), Replay(RECORD)
+    assert [replay.read_some(ledger, shelf.load, patience=0.0) for _ in range(4)] == [2, 1, 0, 0]
+    assert not len(replay) and len(shelf.loads) == 3
+    replay.sync(ledger, shelf.load)
+    whole.sync(ledger, Shelf(*shelf.records.values()).load)
+    assert replay.fingerprint() == whole.fingerprint() and len(shelf.loads) == 3
 
 
 def test_next_features_are_those_of_the_following_decision_and_never_of_another_episode(shelf: Shelf) -> None:

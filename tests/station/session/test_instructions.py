@@ -8,7 +8,7 @@ import pytest
 from datasets.episode import EpisodeKind, Outcome
 from station.session.instructions import instruction
 from station.session.snapshot import Phase
-from station.session.state import State, Verdict
+from station.session.state import State, Verdict, Verdicts
 
 WAITING = Verdict(kind=EpisodeKind.ONLINE, chunks=1)
 SITUATIONS = (
@@ -18,8 +18,8 @@ SITUATIONS = (
     State(disk_full=True),
     State(recoverable=False),
     State(running=frozenset({"online-000000"})),
-    State(verdicts={"online-000000": WAITING, "online-000001": WAITING}),
-    State(verdicts={"online-000000": replace(WAITING, outcome=Outcome.SUCCESS)}),
+    State(verdicts=Verdicts({"online-000000": WAITING, "online-000001": WAITING})),
+    State(verdicts=Verdicts({"online-000000": replace(WAITING, outcome=Outcome.SUCCESS)})),
 )
 KEYS = re.compile(r"\b(press|key|[b-z]|ctrl|space)\b(?!')", re.IGNORECASE)
 """A letter on its own, apart from the article, is somebody's default key."""

@@ -62,7 +62,7 @@ from station.session.events import (
 )
 from station.session.machine import begin, step
 from station.session.snapshot import Phase
-from station.session.state import Rules, State
+from station.session.state import Rules, State, Verdicts
 
 FIRST = "online-000000"
 SECOND = "online-000001"
@@ -513,7 +513,7 @@ def test_whatever_was_pressed_the_session_can_be_brought_back_to_work(turns: lis
         world.turn(recovery(world.session.state))
         if world.session.phase in (Phase.ROLLOUT, Phase.EVALUATE):
             return
-    raise AssertionError(f"stuck in {replace(world.session.state, verdicts={})}")
+    raise AssertionError(f"stuck in {replace(world.session.state, verdicts=Verdicts())}")
 
 
 def recovery(state: State) -> Event | None:

@@ -21,9 +21,11 @@ from datasets.store import EpisodeStore
 from station.session.checkpoint import NEWEST, PREVIOUS, Checkpoints
 from station.session.engine import Engine
 from station.session.folder import SessionFolder
-from station.session.snapshot import Counts
+from station.session.parts import Options
+from station.session.snapshot import Counts, Phase
 from station.session.status import count
-from tests.station.session.fakes import headless, make_folder
+from tests.station.session.driving import until
+from tests.station.session.fakes import headless, make_folder, make_parts
 
 EPISODES = 6
 MISTAKES = 0.2
@@ -209,3 +211,17 @@ def start(path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.station.session.tiny_engine", str(path), str(EPISODES)]
     )
+
+
+def test_an_engine_at_rest_reads_the_past_back_before_it_has_to_learn(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, cells=2, episodes=EPISODES) as engine:
+        engine.run()
+        before = engine.memory.learner.replay.fingerprint()
+    with Engine(folder, make_parts(folder), Options(autopilot=False)) as again:
+        replay = again.memory.learner.replay
+        assert not len(replay)
+        until(again, lambda: len(replay) > 0)
+        assert again.state.phase is Phase.READY
+        assert replay.fingerprint() == before
+        assert again.snapshot().steering.reading == 0

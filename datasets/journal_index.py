@@ -1,0 +1,103 @@
+"""A journal's ledger put aside up to a line, so that an opening reads the lines behind it only.
+
+Beside ``journal.jsonl`` lies ``journal.index``. It is believed only where its own checksums hold and where the journal
+still begins, byte by byte, as it did then; in every other case, and when it is missing, the journal is read whole. It
+may be deleted at any time. It says nothing that the journal does not say.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.ledger import ROW, Episodes, Ledger
+from datasets.lines import Places
+
+_FORMAT = 1
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """Everything a journal holds in memory after its first `end` bytes."""
+
+    ledger: Ledger
+    places: Places
+    end: int
+    """Bytes of the journal that it speaks of."""
+    crc: int
+    """CRC-32 of these."""
+
+
+def save(index: Index) -> None:
+    """Put it beside its journal. What keeps it from being written keeps nobody from anything: it is left out."""
+    journal, ledger, places = index.places.path, index.ledger, index.places
+    facts = {
+        "format": _FORMAT,
+        "end": index.end,
+        "crc": index.crc,
+        "through": ledger.through,
+        "orphans": ledger.orphans,
+        "ops": places.ops,
+        "words": ledger.episodes.words,
+        "names": ledger.episodes.names,
+    }
+    partial = journal.with_name(f".{_path(journal).name}.partial")
+    with suppress(OSError):
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                rows=ledger.episodes.rows,
+                offsets=np.array(places.offsets),
+                codes=np.array(places.codes),
+            )
+        partial.replace(_path(journal))
+
+
+def load(journal: Path) -> Index | None:
+    """What lies beside a journal, None unless it can be believed."""
+    try:
+        with np.load(_path(journal), allow_pickle=False) as file:
+            facts = json.loads(file["facts"].tobytes())
+            rows, offsets, codes = file["rows"], file["offsets"], file["codes"]
+        if facts["format"] != _FORMAT or rows.dtype != ROW or len(offsets) != facts["through"]:
+            return None
+        if _crc(journal, facts["end"]) != facts["crc"]:
+            return None
+        ledger = Ledger(
+            through=facts["through"],
+            episodes=Episodes(facts["names"], rows, facts["words"]),
+            orphans=facts["orphans"],
+        )
+        places = Places(
+            journal,
+            offsets=offsets.astype(np.int64).tobytes(),
+            codes=codes.astype(np.int16).tobytes(),
+            ops=facts["ops"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return Index(ledger=ledger, places=places, end=facts["end"], crc=facts["crc"])
+
+
+def _path(journal: Path) -> Path:
+    return journal.with_suffix(".index")
+
+
+def _crc(path: Path, size: int) -> int | None:
+    """CRC-32 of the first `size` bytes, None where there are fewer."""
+    crc = 0
+    with path.open("rb") as file:
+        while size > 0:
+            piece = file.read(min(size, _PIECE))
+            if not piece:
+                return None
+            crc, size = zlib.crc32(piece, crc), size - len(piece)
+    return crc

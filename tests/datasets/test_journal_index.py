@@ -1,0 +1,139 @@
+"""The ledger put aside beside a journal: believed when it is whole and true, and never more than the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datasets.episode import EpisodeKind, Outcome
+from datasets.journal import Journal, JournalError, Line
+from datasets.lines import decode
+
+COUNT = 40
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal of forty labelled episodes, put aside after every ten lines."""
+    monkeypatch.setattr("datasets.journal.INDEXED", 10)
+    path = tmp_path / "journal.jsonl"
+    writer = Journal(path, writable=True)
+    for ordinal in range(COUNT):
+        name = f"online-{ordinal:06d}"
+        writer.append(
+            "episode",
+            id=name,
+            kind="online",
+            ordinal=ordinal,
+            steps=60 + ordinal,
+            chunks=8,
+            ending="horizon",
+            policy_version=3,
+            **({"block": 2} if ordinal % 7 == 0 else {}),
+        )
+        writer.append("label", episode=name, outcome="success" if ordinal % 3 else None, by="operator")
+    writer.append("void", episode="online-000004", by="command")
+    writer.append("label", episode="online-000001", outcome="failure", by="review")
+    writer.append("update", ordinal=0, through=writer.last_seq, steps=3)
+    return path
+
+
+def index_of(path: Path) -> Path:
+    return path.with_suffix(".index")
+
+
+def decoded(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many lines an opening reads."""
+    rows: list[bytes] = []
+
+    def counting(row: bytes) -> Line:
+        rows.append(row)
+        return decode(row)
+
+    with monkeypatch.context() as watched:
+        watched.setattr("datasets.journal.decode", counting)
+        Journal(path)
+    return len(rows)
+
+
+def test_an_opening_reads_the_lines_behind_the_index_and_knows_what_a_whole_reading_knows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert decoded(path, monkeypatch) < 10
+    quick, whole = Journal(path), Journal(path, whole=True)
+    assert quick.ledger() == whole.ledger()
+    assert list(quick.lines) == list(whole.lines)
+    status = quick.ledger().episodes["online-000001"]
+    assert (status.kind, status.outcome, status.by) == (EpisodeKind.ONLINE, Outcome.FAILURE, "review")
+    assert [line.fields["steps"] for line in quick.ledger().lines["update"]] == [3]
+
+
+def test_what_was_judged_before_and_behind_a_line_is_told_apart_after_a_quick_opening(path: Path) -> None:
+    reader = Journal(path)
+    before = next(line.seq for line in reader.lines if line.op == "void") - 1
+    assert not reader.ledger(before).episodes["online-000004"].void
+    assert reader.ledger().episodes["online-000004"].void
+    assert reader.ledger(before) == Journal(path, whole=True).ledger(before)
+
+
+def test_a_writer_goes_on_behind_an_index(path: Path) -> None:
+    writer = Journal(path, writable=True)
+    number = writer.append("label", episode="online-000039", outcome="timeout", by="operator").seq
+    assert number == Journal(path, whole=True).last_seq
+    assert Journal(path).ledger() == Journal(path, whole=True).ledger() == writer.ledger()
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:200] + bytes([data[200] ^ 8]) + data[201:],
+        lambda data: data[:-1500] + bytes([data[-1500] ^ 1]) + data[-1499:],
+        lambda data: b"not an index",
+    ],
+)
+def test_a_damaged_index_is_passed_over(path: Path, hurt: Callable[[bytes], bytes]) -> None:
+    expected = Journal(path, whole=True).ledger()
+    index_of(path).write_bytes(hurt(index_of(path).read_bytes()))
+    assert Journal(path).ledger() == expected
+    index_of(path).unlink()
+    assert Journal(path).ledger() == expected
+
+
+def test_an_index_hides_no_damage_of_the_journal(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"steps":63', b'"steps":64'))
+    with pytest.raises(JournalError, match="line 7: its checksum"):
+        Journal(path)
+    rows = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join(rows[:3]))
+    assert Journal(path).last_seq == 3, "an older copy of the journal was put back"
+
+
+def test_a_lost_index_is_made_anew_by_the_next_writer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index_of(path).unlink()
+    Journal(path, writable=True)
+    assert decoded(path, monkeypatch) == 0
+
+
+def test_a_ledger_is_not_touched_by_what_comes_later(path: Path) -> None:
+    writer = Journal(path, writable=True)
+    before = writer.ledger()
+    kept = dict(before.episodes)
+    fields = {
+        "kind": "demo",
+        "ordinal": 0,
+        "steps": 5,
+        "chunks": 0,
+        "ending": "recorded",
+        "policy_version": 0,
+    }
+    writer.append("episode", id="demo-a", **fields)
+    writer.append("label", episode="online-000002", outcome="failure", by="somebody new")
+    assert dict(before.episodes) == kept
+    assert "demo-a" not in before.episodes and "demo-a" in writer.ledger().episodes
+    before.episodes["other"] = kept["online-000000"]
+    assert "other" not in writer.ledger().episodes
