@@ -91,12 +91,12 @@ class Catalogue:
         return take_of(EpisodeStore(self._root(item.status)).load(item.id))
 
     def history(self, episode: str) -> tuple[Line, ...]:
-        """Every label, void, restore and prune of an episode, oldest first."""
+        """Every label, void, restore and prune of an episode, or why it was cut off, oldest first."""
         with self._reading:
             lines = self._journal.ledger().lines
             said = [
                 line
-                for op in ("label", "void", "restore")
+                for op in ("label", "void", "restore", CUT_OFF)
                 for line in lines.get(op, ())
                 if line.fields["episode"] == episode
             ]

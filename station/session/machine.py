@@ -84,8 +84,7 @@ def step(state: State, event: Event) -> Result:
 def _stop(state: State, event: Stop) -> Result:
     if state.stopped:
         return state, ()
-    reason = f"Stopped by the {event.source.value}. Re-arm, then go on."
-    state, effects = _into_fault(state, reason)
+    state, effects = _into_fault(state, f"Stopped by the {event.source.value}.", then=" Re-arm, then go on.")
     return replace(state, stopped=True), (Brake(), JournalStop(by=event.source), *effects)
 
 
@@ -100,9 +99,9 @@ def _faulted(state: State, event: Faulted) -> Result:
     )
 
 
-def _into_fault(state: State, reason: str) -> Result:
+def _into_fault(state: State, reason: str, then: str = "") -> Result:
     effects: tuple[Effect, ...] = (AbortMotion(reason=reason),) if state.running else ()
-    return replace(state, phase=Phase.FAULT, held=None, reason=reason, running=frozenset()), effects
+    return replace(state, phase=Phase.FAULT, held=None, reason=reason + then, running=frozenset()), effects
 
 
 def _rearm(state: State, event: Rearm) -> Result:
@@ -183,10 +182,12 @@ def _motion_ended(state: State, event: MotionEnded) -> Result:
 
 
 def _cut_off(state: State, event: CutOff) -> Result:
-    state = replace(state, running=state.running - {event.episode}, cut_off=state.cut_off | {event.episode})
-    lost = f" {event.lost} more could not be written." if event.lost else ""
-    kept = f"{event.steps} steps are kept in partial/ and count nowhere."
-    return state, (Say(text=f"{event.episode} was cut off: {kept}{lost}"),)
+    cut_off = state.cut_off | {event.episode}
+    # a key that is pressed now is meant for what was cut off, and must not label what came before it
+    last = None if state.last in cut_off else state.last
+    state = replace(state, running=state.running - {event.episode}, cut_off=cut_off, last=last)
+    lost = f"; {event.lost} more could not be written" if event.lost else ""
+    return state, (Say(text=f"{event.episode} cut off: {event.steps} steps in partial/{lost}."),)
 
 
 def _judge(state: State, event: Judgement) -> Result:

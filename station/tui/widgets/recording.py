@@ -14,6 +14,7 @@ from textual.content import Content
 from datasets.journal import Line
 from datasets.wording import counted
 from station.review.take import Group, Take
+from station.session.partial import CUT_OFF
 from station.tui.widgets.figures import bar
 from station.tui.widgets.strip import LETTERS
 from station.tui.widgets.trajectory import COLOURS
@@ -109,7 +110,9 @@ def draw_reading(model: Reading, columns: int, rows: int) -> Content:
 
 
 def _told(line: Line) -> Content:
-    """Who said what, and when."""
+    """Who said what, and when; or why it was cut off."""
+    if line.op == CUT_OFF:
+        return Content.assemble((f"{_moment(line.time)} ", "$muted"), f"cut off: {line.fields['reason']}")
     said = {"restore": "restored", "prune": "pruned"}.get(line.op, line.op)
     words = str(line.fields["outcome"] or "taken back") if line.op == "label" else said
     style = LETTERS.get(words, ("", "$foreground"))[1]

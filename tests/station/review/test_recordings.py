@@ -82,6 +82,7 @@ def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, fol
     (item,) = (item for item in catalogue.items() if item.id == "online-000007")
     assert (item.verdict, item.steps, item.reason) == ("partial", 10, "Camera third froze.")
     assert catalogue.load(item).frames == 10
+    assert [line.op for line in catalogue.history("online-000007")] == ["cut_off"]
     assert ids(catalogue, "online and void") == []
     listed = station("review", folder.path, "--list").stdout
     assert "partial" in listed and "Camera third froze." in listed

@@ -288,6 +288,7 @@ def test_a_fault_names_its_reason_and_what_it_cut_off_is_neither_judged_nor_lear
 def test_an_episode_that_was_cut_off_keeps_its_name_to_itself() -> None:
     session = rolling()
     session.send(Faulted(reason="A fault."), CutOff(episode=FIRST, steps=7), Go(), PreflightDone())
+    assert session.state.last is None
     assert [slot.episode for slot in session.state.next_slots] == [SECOND]
 
 

@@ -142,7 +142,8 @@ def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, boa
     press(engine, Rearm())
     press(engine, Go())
     until_phase(engine, Phase.READY)
-    assert "Re-arm" in cut_off(engine.folder)[stopped]["reason"] and kept(engine.folder)[stopped] >= 6
+    assert cut_off(engine.folder)[stopped]["reason"] == "Stopped by the system."
+    assert kept(engine.folder)[stopped] >= 6
 
 
 def test_an_episode_with_a_silent_camera_is_not_started(engine: Engine, board: Switchboard) -> None:
