@@ -19,6 +19,7 @@ from datasets.episode import EpisodeKind
 from datasets.journal import PRUNE, VOID, Journal, Ledger
 from station.session.events import Source
 from station.session.folder import SessionFolder
+from station.session.resume import enter_partials
 
 _BLOCKS = 3
 """Newest update blocks that a resumed learner may run again: newest and previous checkpoint, and one that was begun."""
@@ -99,7 +100,10 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
     )
     if not gone.pieces:
         return gone
-    Journal(folder.journal, writable=True).append(
+    journal = Journal(folder.journal, writable=True)
+    # what a killed engine left gets its line first, so that its number stays spent
+    enter_partials(folder.partial, journal)
+    journal.append(
         PRUNE,
         episodes=[piece.episode for piece in gone.void],
         leftovers=[str(piece.path.relative_to(folder.path)) for piece in (*gone.partial, *gone.quarantined)],
@@ -143,7 +147,7 @@ def _delete(piece: Piece) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _among(pieces: Sequence[Piece], agreed: set[Path]) -> tuple[Piece, ...]:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from station.session.state import Rules
 from station.session.status import count
 from station.verdicts import give
 from tests.station.conftest import Station
-from tests.station.tui.recorded import recorded
+from tests.station.tui.recorded import leave_partial, recorded
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_counts_and_labels_stay_and_the_journal_names_what_went(
     before, lines = count(folder), folder.journal.read_bytes()
     done = json.loads(station("prune", folder.path, "--older-than", 0, "--yes", "--json").stdout)
     assert done["deleted"] and done["bytes"] > 0
-    assert count(folder) == before
+    assert count(folder) == replace(before, cut_off=1), "what a killed engine had left"
     assert folder.journal.read_bytes().startswith(lines)
     ledger = Journal(folder.journal).ledger()
     (line,) = ledger.lines["prune"]
@@ -95,6 +96,21 @@ def test_what_was_pruned_cannot_be_restored_by_command_or_engine(
     state = state_of(Journal(folder.journal).ledger(), Rules(), blocks_done=0, policy_version=0, now=0.0)
     assert "online-000001" not in state.verdicts
     assert state.next_online == 3
+
+
+def test_what_a_killed_engine_left_is_said_to_have_been_cut_off_before_it_goes(
+    station: Station, folder: SessionFolder
+) -> None:
+    leave_partial(folder, "online-000003", pieces=3)
+    said = station("prune", folder.path, "--older-than", 0, "--yes").stdout
+    assert "2 leftovers of episodes that were cut off" in said
+    assert not any(folder.partial.iterdir())
+    ledger = Journal(folder.journal).ledger()
+    (line,) = (line for line in ledger.lines["cut_off"] if line.fields["episode"] == "online-000003")
+    assert line.fields["steps"] == 15
+    state = state_of(ledger, Rules(), blocks_done=0, policy_version=0, now=0.0)
+    assert "online-000003" in state.cut_off
+    assert count(folder).cut_off == 2
 
 
 def test_what_is_young_stays(station: Station, folder: SessionFolder) -> None:
