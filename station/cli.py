@@ -37,6 +37,12 @@ EPILOG = (
 )
 
 
+INTERRUPTED = Refusal(
+    message="Interrupted. What was done is safe on the disk; the same command goes on from there.",
+    exit_code=ExitCode.INTERRUPTED,
+)
+
+
 class StationGroup(TyperGroup):
     """Ends a command that fails with one sentence and an exit code instead of a traceback."""
 
@@ -46,7 +52,8 @@ class StationGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
+            _tell(INTERRUPTED, as_json=as_json)
+            raise typer.Exit(INTERRUPTED.exit_code) from None
         except Exception as error:
             known = refusal(error)
             if known is None:
@@ -57,7 +64,8 @@ class StationGroup(TyperGroup):
 
 def _tell(known: Refusal, *, as_json: bool) -> None:
     if as_json:
-        line = {"event": "error", "message": known.message, "exit_code": int(known.exit_code)}
+        kind = "interrupted" if known is INTERRUPTED else "error"
+        line = {"event": kind, "message": known.message, "exit_code": int(known.exit_code)}
         sys.stdout.write(json.dumps(line) + "\n")
         return
     from rich.console import Console
@@ -104,7 +112,7 @@ app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
 
 
 def main() -> None:
-    """The console script."""
+    """What the console script runs."""
     # Torch's threads must sleep while they wait: spinning, they starve the cells and the UI beside them, and training
     # on two busy cores becomes several times slower. Read once, when torch is loaded; children inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -36,9 +36,13 @@ def deferred() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def sigterm_is_ctrl_c() -> None:
-    """Let a polite SIGTERM end this process as Ctrl-C would: what is safe on disk stays, exit code 130."""
-    signal.signal(signal.SIGTERM, _interrupt)
+def interruptible() -> None:
+    """Let SIGINT and a polite SIGTERM end this process: what is safe on disk stays, exit code 130.
+
+    Scripts start background jobs with SIGINT ignored; asked for by name, it is meant all the same.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

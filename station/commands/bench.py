@@ -15,7 +15,7 @@ import typer
 
 from station.commands.options import CellsOption, JsonOption, TaskOption, reporter
 from station.errors import StationError, UsageError
-from station.interruption import sigterm_is_ctrl_c
+from station.interruption import interruptible
 from station.tether import Tether
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def learns(
     from station.benchmark import report
     from station.benchmark.learns import Protocol, pin, result_path
 
-    sigterm_is_ctrl_c()
+    interruptible()
     wanted = parse_seeds(seeds)
     protocol = Protocol(out=out, task=task, chunks=chunks, layouts=layouts, cells=cells, threads=threads)
     pin(protocol)

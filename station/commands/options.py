@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from station import sessions
-from station.interruption import sigterm_is_ctrl_c
+from station.interruption import interruptible
 from station.reporting import JsonReporter, Reporter, TerminalReporter
 
 
@@ -59,8 +59,8 @@ ChunksOption = Annotated[
 
 
 def reporter(*, as_json: bool) -> Reporter:
-    """Bars for people, lines for programs; a polite SIGTERM ends the job like Ctrl-C, at its next safe point."""
-    sigterm_is_ctrl_c()
+    """Bars for people, lines for programs; Ctrl-C and a polite SIGTERM end the job at its next safe point."""
+    interruptible()
     return JsonReporter() if as_json else TerminalReporter(describe)
 
 

@@ -119,6 +119,33 @@ def test_a_known_source_with_another_mapping_is_told_how_to_replace_it(
     assert "imported before" not in station("import", session, source).output
 
 
+@pytest.mark.parametrize("ignored", [False, True], ids=["at a terminal", "in a script's background"])
+def test_an_interrupted_import_says_so_and_goes_on_where_it_was(
+    station: Station, session: Path, tmp_path: Path, *, ignored: bool
+) -> None:
+    path = sources.robomimic(tmp_path / "set.hdf5", demos=40)
+    words = ["import", str(session), str(path), "--map", "joints=obs/robot0_joint_pos[0:6]"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "station", *words],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    deadline = time.monotonic() + 60
+    while not (session / "journal.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Interrupted. What was done is safe" in said
+    done = lines(station(*words, "--json").stdout)[-1]
+    assert done["imported"] + done["duplicates"] == 40 and done["imported"] >= 1
+    assert station("verify", session).exit_code == 0
+
+
 def test_an_import_that_is_killed_goes_on_without_duplicates(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
