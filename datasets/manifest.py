@@ -21,7 +21,7 @@ class Damage(StrEnum):
     """What is wrong with a file."""
 
     TORN = "torn"
-    """The manifest is missing or unreadable: the folder was never finished, or its list was hurt."""
+    """The manifest cannot be understood: the list of what the folder must hold was hurt."""
     MISSING = "missing"
     ZERO_LENGTH = "zero-length"
     TRUNCATED = "truncated"
@@ -86,16 +86,27 @@ def manifest_of(files: Mapping[str, bytes], *, steps: int, chunks: int) -> Manif
 def inspect_folder(folder: Path, *, full: bool) -> list[Fault]:
     """Every fault of one episode's folder: by size, and with `full` by content."""
     try:
-        manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [Fault(episode=folder.name, file=MANIFEST, damage=Damage.TORN, detail=str(error))]
+        data = (folder / MANIFEST).read_bytes()
+        manifest = Manifest.from_bytes(data)
+    except FileNotFoundError:
+        return [Fault(episode=folder.name, file=MANIFEST, damage=Damage.MISSING)]
+    except OSError as error:
+        return [Fault(episode=folder.name, file=MANIFEST, damage=Damage.UNREADABLE, detail=str(error))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        damage = Damage.TORN if data else Damage.ZERO_LENGTH
+        return [Fault(episode=folder.name, file=MANIFEST, damage=damage, detail=str(error) if data else "")]
     faults = (_inspect_file(folder, name, *recorded, full) for name, recorded in manifest.files.items())
     return [fault for fault in faults if fault is not None]
 
 
 def describe(faults: list[Fault]) -> str:
     """Files and what is wrong with them, in one line."""
-    return "; ".join(" ".join(filter(None, (fault.file, fault.damage, fault.detail))) for fault in faults)
+    return "; ".join(f"{fault.file} {words(fault)}" for fault in faults)
+
+
+def words(fault: Fault) -> str:
+    """What is wrong with the file: ``truncated (100 bytes instead of 1475)``."""
+    return f"{fault.damage} ({fault.detail})" if fault.detail else str(fault.damage)
 
 
 def _inspect_file(folder: Path, name: str, size: int, crc: int, full: bool) -> Fault | None:

@@ -50,7 +50,7 @@ class StoreReport:
     leftovers: tuple[str, ...]
     """Unfinished folders in tmp/; the next opening for writing removes them."""
     quarantined: tuple[str, ...]
-    """What lies in quarantine/."""
+    """Episodes that lie in quarantine/, each with its reason beside it."""
 
     @property
     def ok(self) -> bool:
@@ -177,7 +177,9 @@ class EpisodeStore:
             sound=tuple(name for name in ids if name not in damaged),
             faults=faults,
             leftovers=_entries(self._tmp),
-            quarantined=_entries(self._quarantine),
+            quarantined=tuple(
+                name for name in _entries(self._quarantine) if not name.endswith(".reason.txt")
+            ),
         )
 
     def quarantine(self, episode: str, reason: str) -> Path:

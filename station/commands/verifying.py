@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 from station.errors import ExitCode
@@ -56,7 +57,7 @@ def verify(
             *_sentences(report),
             *cut_off,
             *_of_files(files),
-            *_verdict(report, files, moved, busy),
+            *_verdict(report, files, moved, busy=busy, look_only=look_only),
         ):
             typer.echo(line)
     if not (report.ok and not files) and not _is_new(folder):
@@ -122,15 +123,16 @@ def _facts(report: SessionReport, files: list[FileFault], moved: list[str]) -> d
 
 
 def _sentences(report: SessionReport) -> Iterator[str]:
+    from datasets.manifest import words
+
     for store in report.stores:
-        yield f"{store.root}: {len(store.sound)} episodes sound, {len(store.damaged)} damaged."
-        yield from (
-            f"  {fault.episode} {fault.file}: {fault.damage} {fault.detail}" for fault in store.faults
-        )
+        yield f"{store.root}: {counted(len(store.sound), 'episode')} sound, {len(store.damaged)} damaged."
+        yield from (f"  {fault.episode} {fault.file}: {words(fault)}" for fault in store.faults)
         if store.quarantined:
             yield f"  in quarantine: {', '.join(store.quarantined)}"
     journal = report.journal
-    yield f"{journal.path}: {journal.error or f'{journal.lines} lines, sound'}"
+    lines = counted(journal.lines, "line")
+    yield f"{journal.path}: {journal.error or f'{lines}, sound'}"
     if journal.torn_bytes:
         yield f"  an unfinished last line of {journal.torn_bytes} bytes; a writer keeps it beside and cuts it off."
     for seq in journal.orphans:
@@ -140,7 +142,7 @@ def _sentences(report: SessionReport) -> Iterator[str]:
     for name in report.unjournaled:
         yield f"  {name} is committed, but not yet in the journal; the next start enters it."
     if report.pruned:
-        yield f"  {report.pruned} void episodes were pruned; no loss."
+        yield f"  pruned while they were void: {counted(report.pruned, 'episode')}; no loss."
 
 
 def _of_partial(folder: SessionFolder, *, full: bool) -> Iterator[str]:
@@ -160,15 +162,20 @@ def _of_files(files: list[FileFault]) -> Iterator[str]:
         yield f"  lost: {fault.loss}"
 
 
-def _verdict(report: SessionReport, files: list[FileFault], moved: list[str], busy: str) -> Iterator[str]:
-    found = [*report.absent, *(name for store in report.stores for name in store.damaged)]
+def _verdict(
+    report: SessionReport, files: list[FileFault], moved: list[str], *, busy: str, look_only: bool
+) -> Iterator[str]:
+    damaged = [name for store in report.stores for name in store.damaged]
+    lost = sorted({*report.lost, *report.absent, *damaged})
     yield from (f"Moved to {place}." for place in moved)
-    if (found or files) and not moved:
-        yield f"Nothing was moved: {busy or '--look-only was given.'}"
+    why = busy or ("--look-only was given." if look_only else "")
+    if (report.absent or damaged or files) and why:
+        yield f"Nothing was moved or voided: {why}"
     if report.journal.torn_bytes:
         yield "Lost: what the unfinished line said. No command had reported it as done."
-    if found or report.lost:
-        names = ", ".join([*report.lost, *found])
-        yield f"Lost: {len(report.lost) + len(found)} episodes ({names}). The session goes on without them, as void."
+    if lost:
+        goes = "The session goes on without them, as void."
+        later = "Verify again when it may write, and the session goes on without them."
+        yield f"Lost: {counted(len(lost), 'episode')} ({', '.join(lost)}). {later if why else goes}"
     elif report.ok and not files and not report.journal.torn_bytes:
         yield "Nothing is lost."

@@ -95,7 +95,8 @@ def test_a_damaged_episode_is_quarantined_and_the_counts_go_on_without_it(
     assert code == 1
     fault = next(fault for part in report["stores"] for fault in part["faults"])
     assert (fault["episode"], fault["file"]) == (name, file)
-    assert fault["damage"] == ("torn" if file == "MANIFEST.json" else harm)
+    torn = file == "MANIFEST.json" and harm in ("truncated", "bit-flipped")
+    assert fault["damage"] == ("torn" if torn else harm)
     assert len([path for path in place.rglob("*") if path.is_file()]) == files + 1, "the reason's file is new"
     status = Journal(folder.journal).ledger().episodes[name]
     assert (status.void, status.by) == (True, "system")
@@ -182,7 +183,7 @@ def test_an_episode_that_vanished_is_lost_and_said_so(station: Station, folder: 
     shutil.rmtree(folder.episodes / "episodes" / "online-000002")
     said = station("verify", folder.path)
     assert said.exit_code == 1
-    assert "Lost: 1 episodes (online-000002)" in said.stdout
+    assert "Lost: 1 episode (online-000002). The session goes on" in said.stdout
     assert station("verify", folder.path).exit_code == 0
 
 
