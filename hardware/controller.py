@@ -48,17 +48,21 @@ class Controller:
         self._loop.heed(now)
         self._loop.go_home(now)
 
-    def recover(self) -> None:
-        """Clear faults because the operator said so. Raises ArmError, GripperError when one stays."""
+    def recover(self) -> tuple[ArmIdentity, str] | None:
+        """Clear faults because the operator said so; who answers, where nobody had before.
+
+        Raises:
+            ArmError, GripperError: one stays.
+        """
         if self._loop.mode is Mode.OFFLINE:
-            self._connect_by_force()
-            return
+            return self._connect_by_force()
         self._require(Mode.FAULT, Mode.PARKED)
         if self._gripper and self._gripper.error:
             self._gripper.recover()
         if self._is_faulty() or self._loop.mode is Mode.FAULT:
             self.arm.recover()
         self._loop.rest()
+        return None
 
     def leave(self) -> None:
         """Brake and let go; `standing` says when that is done."""
@@ -84,13 +88,13 @@ class Controller:
         """Whether nothing is sent to the arm."""
         return self._loop.standing
 
-    def _connect_by_force(self) -> None:
+    def _connect_by_force(self) -> tuple[ArmIdentity, str]:
         """The operator has read the fault that kept the arm from being connected, and wants it cleared."""
         try:
-            self.connect()
+            return self.connect()
         except ArmFaultError:
             self.arm.recover()
-            self.connect()
+            return self.connect()
 
     def _is_faulty(self) -> bool:
         """Whether the arm says so; a link that was lost is opened anew."""

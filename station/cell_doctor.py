@@ -25,14 +25,20 @@ if TYPE_CHECKING:
 
 _WIDE = 110
 """Columns that hold a device's numbers and who it is side by side."""
+_RECOVER = (
+    "Faults stay until somebody clears them: make sure that all is safe, then look again with --recover. In a session, "
+    "going on clears them."
+)
 _STEPS = 20
 """Control periods that a simulated cell is timed for."""
 
 
 def examine_cell(
-    task: Task, sessions: Path, *, seconds: float = 3.0, hold: bool = True
+    task: Task, sessions: Path, *, seconds: float = 3.0, hold: bool = True, recover: bool = False
 ) -> Sequence[DeviceReport]:
     """A report for each device of this task's cell; `sessions`: where running engines are looked for.
+
+    Arms hold their pose meanwhile where `hold` says so; their faults are cleared first where `recover` does.
 
     Raises:
         StationError: a session is using real devices now.
@@ -44,7 +50,8 @@ def examine_cell(
                 exit_code=ExitCode.LOCKED,
             )
         with tempfile.TemporaryDirectory(prefix="station-doctor-") as folder:
-            return examine(task.cell, Path(folder) / "stop.latch", seconds=seconds, hold=hold)
+            latch = Path(folder) / "stop.latch"
+            return examine(task.cell, latch, seconds=seconds, hold=hold, recover=recover)
     return [_simulated(task.simulation)]
 
 
@@ -142,6 +149,8 @@ def remedies(reports: Sequence[DeviceReport]) -> list[str]:
             for limit in report.limits
             if not limit.ok
         ]
+    if any(report.faulty for report in reports):
+        said.append(_RECOVER)
     return list(dict.fromkeys(said))
 
 

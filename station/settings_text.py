@@ -80,7 +80,8 @@ def problems(model: type[BaseModel], error: ValidationError, content: Mapping[st
     `content` is what was read: it tells which kind of a section is meant, and where its tables stand.
     """
     inside = nested(model, content)
-    return [_problem(model, details, inside, content) for details in error.errors(include_url=False)]
+    errors = error.errors(include_url=False)
+    return [_problem(model, details, inside, content) for details in errors if not _follows(details, errors)]
 
 
 def allowed(field: FieldInfo) -> str:
@@ -234,8 +235,16 @@ def _problem(
     text = " ".join((field.description or "").split()) if field is not None else ""
     if details["type"] == "missing":
         return f"{place}: this {kind} is missing. {text}".rstrip()
-    value = "" if isinstance(details["input"], Mapping) else f" = {details['input']!r}"
+    value = "" if is_section and isinstance(details["input"], (Mapping, list)) else f" = {details['input']!r}"
     return f"{place}{value}: {_wrong(details, field)} {text}".rstrip()
+
+
+def _follows(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is too short only because its items are wrong."""
+    place = details["loc"]
+    return details["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors
+    )
 
 
 def _as_written(

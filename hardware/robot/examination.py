@@ -1,7 +1,8 @@
 """Looks at every device of a cell by itself, and measures all of them at work at the same time.
 
 Unlike `RobotCell.connect`, which needs everything, this goes on past what is missing and says what that is. An arm
-whose limits are all set is enabled and holds its pose while its control loop is measured; nothing else is sent.
+whose limits are all set is enabled and holds its pose while its control loop is measured; nothing else is sent, and
+faults are cleared only where that was asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware.arms.interface import LimitCheck
+from hardware.arms.interface import ArmFaultError, LimitCheck
 from hardware.cameras.interface import CameraError
 from hardware.cameras.process import CameraProcess
 from hardware.cameras.settings import DeviceCameraSettings, LiveCameraSettings
@@ -58,6 +59,8 @@ class DeviceReport:
     """Vendor-side limits as the device reports them."""
     problems: tuple[Check, ...] = ()
     """What has to be put right; each with its remedy."""
+    faulty: bool = False
+    """Whether it is in a fault that stays until it is recovered."""
 
     @property
     def ready(self) -> bool:
@@ -73,6 +76,7 @@ class _Seen:
     gripper: str = ""
     limits: list[LimitCheck] = field(default_factory=list)
     problems: list[Check] = field(default_factory=list)
+    faulty: bool = False
     following: bool = False
     newest: float = 0.0
     values: list[float] = field(default_factory=list)
@@ -83,15 +87,22 @@ class _Seen:
     def blame(self, name: str, error: CellError) -> None:
         """This error is a problem of this device; its own words hold the remedy."""
         self.problems.append(Check(name=name, ok=False, detail=str(error)))
+        self.faulty = self.faulty or isinstance(error, ArmFaultError)
 
 
 class Examination:
     """One look at a cell of real devices; use as a context manager."""
 
-    def __init__(self, settings: RobotCellSettings, latch: Path, *, hold: bool = True) -> None:
-        """`latch`: file of a stop latch, watched while arms hold; `hold`: measure arms as they hold their pose."""
+    def __init__(
+        self, settings: RobotCellSettings, latch: Path, *, hold: bool = True, recover: bool = False
+    ) -> None:
+        """`latch`: file of a stop latch, watched while arms hold; `hold`: measure arms as they hold their pose.
+
+        `recover`: somebody has made sure that all is safe, and wants the arms' faults cleared first.
+        """
         self._settings = settings
         self._hold = hold
+        self._recover = recover
         self._team = Team(settings, latch)
         self._cameras = {camera.name: CameraProcess(camera) for camera in settings.cameras}
         self._arms = {arm.name: _Seen() for arm in settings.arms}
@@ -172,14 +183,27 @@ class Examination:
 
     def _meet(self, name: str, process: ControllerProcess, seen: _Seen) -> None:
         try:
-            answer = process.answer(_CONNECTING)
+            answer = self._identify(process)
             if isinstance(answer, Identities):
                 seen.identity, seen.gripper = answer.arm, answer.gripper
+            if self._recover:
+                process.request(Ask.RECOVER, _CONNECTING)
             seen.limits = process.request(Ask.LIMITS)
         except CellError as error:
             seen.blame(name, error)
             return
         seen.problems += [c for c in interlocks.controllers_well({name: process}) if not c.ok]
+        report = process.report()
+        seen.faulty = report is not None and report.mode is Mode.FAULT
+
+    def _identify(self, process: ControllerProcess) -> object:
+        """Who answers; an arm that is in fault does not before it is recovered. Raises CellError."""
+        try:
+            return process.answer(_CONNECTING)
+        except ArmFaultError:
+            if not self._recover:
+                raise
+            return process.request(Ask.RECOVER, _CONNECTING)
 
     # --- measuring ------------------------------------------------------------------------------------------------
 
@@ -267,6 +291,7 @@ class Examination:
             worst_interval=float(np.quantile(seen.values, 0.99)) if seen.values else None,
             limits=tuple(seen.limits),
             problems=tuple(problems),
+            faulty=seen.faulty,
         )
 
     def _gripper(self, arm: ArmSettings, seen: _Seen) -> DeviceReport:
@@ -300,10 +325,15 @@ class Examination:
 
 
 def examine(
-    settings: RobotCellSettings, latch: Path, *, seconds: float = 3.0, hold: bool = True
+    settings: RobotCellSettings,
+    latch: Path,
+    *,
+    seconds: float = 3.0,
+    hold: bool = True,
+    recover: bool = False,
 ) -> Sequence[DeviceReport]:
     """Connect, measure for `seconds` s, let go; a report for each device, whatever is missing."""
-    with Examination(settings, latch, hold=hold) as examination:
+    with Examination(settings, latch, hold=hold, recover=recover) as examination:
         examination.measure(seconds)
         return tuple(examination.reports())
 
@@ -334,6 +364,7 @@ def as_plain(report: DeviceReport) -> Mapping[str, object]:
     return {
         "device": report.device,
         "ready": report.ready,
+        "faulty": report.faulty,
         "identity": report.identity,
         "rate_hz": report.rate,
         "wanted_hz": report.wanted,

@@ -29,7 +29,7 @@ class Ask(StrEnum):
     HOME = "home"
     """Begin to go home; a report says when the arm is there."""
     RECOVER = "recover"
-    """Clear faults, as a deliberate act of the operator."""
+    """Clear faults, as a deliberate act of the operator: `Identities` of devices that were not connected yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from hardware.arms.interface import ArmFaultError
+from hardware.arms.interface import ArmFaultError, ArmIdentity
 from hardware.cell import CellError, StoppedError
 from hardware.control_loop import ControlLoop
 from hardware.controller import Controller
@@ -62,7 +62,7 @@ class Worker:
             Ask.LIMITS: controller.limits,
             Ask.FOLLOW: lambda: controller.follow(time.monotonic()),
             Ask.HOME: lambda: controller.home(time.monotonic()),
-            Ask.RECOVER: controller.recover,
+            Ask.RECOVER: self._recover,
         }
 
     def run(self) -> None:
@@ -127,13 +127,20 @@ class Worker:
             )
 
     def _connect(self) -> Identities:
-        arm, gripper = self._controller.connect()
-        return Identities(arm=f"{arm.model}, serial {arm.serial}, firmware {arm.firmware}", gripper=gripper)
+        return _identities(*self._controller.connect())
+
+    def _recover(self) -> Identities | None:
+        found = self._controller.recover()
+        return _identities(*found) if found else None
 
     def leave(self) -> None:
         """Brake, let go of the devices, and end."""
         self._leave_by = time.monotonic() + _LONGEST_BRAKING
         self._controller.leave()
+
+
+def _identities(arm: ArmIdentity, gripper: str) -> Identities:
+    return Identities(arm=f"{arm.model}, serial {arm.serial}, firmware {arm.firmware}", gripper=gripper)
 
 
 def build(setup: Setup) -> Controller:
@@ -163,7 +170,9 @@ def build(setup: Setup) -> Controller:
 def main() -> int:
     """Run one controller until its parent asks it to leave, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the engine's to judge
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("STATION_LOG", "INFO"), format="%(asctime)s %(name)s: %(message)s"
+    )
     # the loop's thread does not wait long for a driver's
     sys.setswitchinterval(0.001)
     socket = Connection(int(sys.argv[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +35,10 @@ HoldOption = Annotated[
     bool,
     typer.Option("--hold/--no-hold", help="Enable the arms and let them hold their pose while measured."),
 ]
+RecoverOption = Annotated[
+    bool,
+    typer.Option("--recover", help="Clear the arms' faults first: you have made sure that all is safe."),
+]
 
 _NAME_WIDTH = 35
 
@@ -43,6 +48,7 @@ def doctor(
     *,
     seconds: SecondsOption = 3.0,
     hold: HoldOption = True,
+    recover: RecoverOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check this machine, and the devices of a task: what is missing, how fast they are, what to change."""
@@ -51,7 +57,7 @@ def doctor(
     console = Console()
     chosen = _load(task)
     findings = _machine(console, quiet=as_json)
-    reports = _devices(console, chosen, seconds=seconds, hold=hold, quiet=as_json)
+    reports = _devices(console, chosen, seconds=seconds, hold=hold, recover=recover, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(_plain(findings, reports)))
     from station.doctor import healthy
@@ -100,7 +106,7 @@ def _print_remedy(console: Console, remedy: str, style: str) -> None:
 
 
 def _devices(
-    console: Console, task: Any, *, seconds: float, hold: bool, quiet: bool
+    console: Console, task: Any, *, seconds: float, hold: bool, recover: bool, quiet: bool
 ) -> Sequence[DeviceReport] | None:
     if task is None:
         return None
@@ -112,7 +118,9 @@ def _devices(
         held = " Arms whose limits are set are enabled and hold their pose: keep clear." if hold else ""
         simulated = task.cell.kind == "simulated"
         console.print(f"\nConnecting the devices of {task.name} ...{'' if simulated else held}")
-    reports = cell_doctor.examine_cell(task, sessions_root(), seconds=seconds, hold=hold)
+    # the table says it all: what controllers write beside it would be said twice
+    os.environ.setdefault("STATION_LOG", "CRITICAL")
+    reports = cell_doctor.examine_cell(task, sessions_root(), seconds=seconds, hold=hold, recover=recover)
     if not quiet:
         console.print(*cell_doctor.tables(reports, console.width))
         for sentence in cell_doctor.remedies(reports):

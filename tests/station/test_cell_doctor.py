@@ -88,7 +88,23 @@ def test_a_fault_is_told_with_the_vendors_words_and_the_remedy(station: Station,
     Switchboard(tmp_path / "board")[Switch.FAULT] = 1
     done = station("doctor", path, "--seconds", 0.5)
     assert done.exit_code == 1
-    assert "Collision caused abnormal current (code C31). Free the arm." in done.output
+    said = " ".join(done.output.split())
+    assert "Collision caused abnormal current (code C31). Free the arm." in said
+    assert "look again with --recover" in said
+    assert Switchboard(tmp_path / "board")[Switch.FAULT]
+    done = station("doctor", path, "--seconds", 0.5, "--recover")
+    assert done.exit_code == 0, done.output
+    assert not Switchboard(tmp_path / "board")[Switch.FAULT]
+
+
+def test_a_fault_that_stays_is_told_after_it_was_to_be_cleared(station: Station, tmp_path: Path) -> None:
+    path = task_file(tmp_path)
+    board = Switchboard(tmp_path / "board")
+    board[Switch.FAULT] = board[Switch.STUBBORN] = 1
+    found = told(station, path, "--seconds", 0.5, "--recover")
+    arm = found["devices"][1]
+    assert (arm["ready"], arm["faulty"]) == (False, True)
+    assert "Free the arm." in arm["problems"][0]["detail"]
 
 
 def test_a_simulated_task_is_timed(station: Station) -> None:

@@ -77,6 +77,15 @@ def test_a_mistake_in_a_device_is_named_as_it_stands_with_the_nearest_setting(tm
     assert "cell" not in said
 
 
+def test_a_wrong_arm_is_not_said_to_be_missing_as_well(tmp_path: Path) -> None:
+    content = as_file(cell_table(tmp_path / "board"))
+    content["arms"][0]["switchbord"] = "x"
+    content["cameras"] = [{**content["cameras"][0], "heigt": 3}]
+    assert len(problem_in_file(content).splitlines()) == 2
+    content["arms"] = []
+    assert "[[arms]]: " in problem_in_file(content)
+
+
 def test_a_mistake_inside_the_cell_is_named_there(tmp_path: Path) -> None:
     table = cell_table(tmp_path / "board")
     table["arms"][0]["switchbord"] = "x"
