@@ -166,6 +166,7 @@ class RobotCell(Cell):
         if not self._due:
             return None
         due, action = self._due[0]
+        self._require_in_time(due)
         self._wait_until(due)
         self._require_fresh_frames()
         self._due.popleft()
@@ -290,6 +291,16 @@ class RobotCell(Cell):
     def _require_going_on(self) -> None:
         self._require_armed()
         self.team.require_going_on(planned=bool(self._due))
+
+    def _require_in_time(self, due: float) -> None:
+        """A short plan ends before an arm misses its heartbeat: who was held up for as long goes on only when told."""
+        late = time.monotonic() - due
+        if late > self.settings.safety.heartbeat:
+            self.brake()
+            raise CellError(
+                f"The loop that makes plans was held up for {late:.1f} s (a busy or suspended computer); the arms were "
+                "braked. Look that all is well, then go on."
+            )
 
     def _require_fresh_frames(self) -> None:
         for check in self._frames_fresh():

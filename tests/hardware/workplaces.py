@@ -6,6 +6,7 @@ actions move it a little. Another kind of cell is one more function here and its
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ class Workplace:
         self.cell.begin_homing()
         while not self.cell.advance_homing():
             pass
+        self._wait_for_cameras()
+
+    def _wait_for_cameras(self) -> None:
+        """One that was silent is opened anew by its own process, and that takes its time on a busy machine."""
+        deadline = time.monotonic() + 20.0
+        while failed := [check for check in self.cell.preflight() if not check.ok]:
+            assert time.monotonic() < deadline, failed
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -79,7 +88,11 @@ def simulated(folder: Path) -> Iterator[Workplace]:
 def _robot(folder: Path, arms: int) -> Iterator[Workplace]:
     board = Switchboard(folder / "board")
     latch = StopLatch(folder / "stop.latch")
-    cell = RobotCell(read_cell(cell_table(folder / "board", arms=arms)), latch)
+    table = cell_table(folder / "board", arms=arms, suspended_after=0.9)
+    # patient with a busy machine, which may leave the loop that makes plans or a camera waiting for half a second; that
+    # short limits are kept is measured with a loop in a process of its own
+    table["safety"] |= {"heartbeat": 1.5, "frame_age": 1.0}
+    cell = RobotCell(read_cell(table), latch)
     cell.connect()
 
     def turn(value: float) -> None:

@@ -185,7 +185,7 @@ def test_an_episode_is_refused_away_from_home_with_old_frames_and_with_an_unset_
         cell.reset_scene({})
     place.go_home()
     place.silence_cameras()
-    wait_for(lambda: cell.health().frame_age["scene"] > 0.3)
+    wait_for(lambda: cell.health().frame_age["scene"] > cell.settings.safety.frame_age)
     with pytest.raises(CellError, match=r"Not started\. camera scene"):
         cell.reset_scene({})
     place.wake_cameras()
@@ -221,7 +221,7 @@ def test_a_look_that_finds_a_silent_camera_does_not_interrupt_the_way_home(place
         pass
     cell.begin_homing()
     place.silence_cameras()
-    wait_for(lambda: cell.health().frame_age["scene"] > 0.3)
+    wait_for(lambda: cell.health().frame_age["scene"] > cell.settings.safety.frame_age)
     with pytest.raises(CellError, match="camera scene"):
         cell.observe()
     wait_for(cell.advance_homing)

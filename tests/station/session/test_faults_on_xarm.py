@@ -29,6 +29,7 @@ from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import cell_table, stands, tool_at_home, video
 from tests.station.session.driving import press, roll, until_phase
+from tests.station.session.leftovers import cut_off, kept
 from tests.station.session.swaying import Sway
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), needs_sdk]
@@ -144,10 +145,12 @@ def go_on(engine: Engine) -> None:
 def test_a_session_survives(scene: Scene, fault: Fault) -> None:
     engine = scene.engine
     before = count(engine.folder)
-    cut_off = roll(engine, steps=9)
+    broken_off = roll(engine, steps=9)
     fault.strike(scene)
     until_phase(engine, Phase.FAULT)
     assert fault.said in scene.headline
+    assert cut_off(engine.folder)[broken_off]["reason"] in engine.state.reason
+    assert kept(engine.folder)[broken_off] == cut_off(engine.folder)[broken_off]["steps"] >= 9
     wait_until(lambda: stands(scene.emulator), 5.0)
     stood_at = scene.emulator.truth()["pose_mm"]
 
@@ -164,8 +167,9 @@ def test_a_session_survives(scene: Scene, fault: Fault) -> None:
     until_phase(engine, Phase.READY)
     counts = count(engine.folder)
     assert counts.success == before.success + 1
-    assert counts.failure + counts.timeout == before.failure + before.timeout
-    assert following != cut_off
+    assert counts.failure + counts.timeout + counts.void == before.failure + before.timeout + before.void
+    assert counts.cut_off == before.cut_off + 1
+    assert following != broken_off
     store = EpisodeStore(engine.folder.episodes)
-    assert following in store
+    assert following in store and broken_off not in store
     assert verify([store], engine.folder.journal).ok
