@@ -8,6 +8,7 @@ floor needs itself. In memory are the ledger and the places of the lines, not th
 
 from __future__ import annotations
 
+import json
 import time
 import zlib
 from pathlib import Path
@@ -121,6 +122,19 @@ class Journal:
         before = self.last_seq
         self._follow()
         return list(self.lines[before:])
+
+    def about(self, episode: str) -> list[Line]:
+        """Every line that names an episode, oldest first. Raises JournalError: the file was changed meanwhile."""
+        name, end = json.dumps(episode).encode(), self._offset
+        found = []
+        with self.path.open("rb") as file:
+            for row in file:
+                end -= len(row)
+                if end < 0:
+                    break
+                if name in row:
+                    found.append(decode(row))
+        return found
 
     def ledger(self, through: int | None = None) -> Ledger:
         """A ledger that later lines do not touch; up to and including line `through`, or all."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from pathlib import Path
+from textwrap import shorten
 from types import TracebackType
 
 
 class LockedError(Exception):
-    """Another process holds the lock; the message names its pid."""
+    """Another process holds the lock; the message names its pid and command."""
 
-    def __init__(self, path: Path, pid: int | None) -> None:
-        """`pid` of the holder, None when it has not written it yet."""
+    def __init__(self, path: Path, pid: int | None, command: str = "") -> None:
+        """`pid` and command of the holder, None when it has not written them yet."""
         self.pid = pid
-        holder = f"process {pid}" if pid is not None else "another process"
+        who = f"process {pid} ({command})" if pid is not None and command else f"process {pid}"
         super().__init__(
-            f"{path.parent} is being written by {holder}. Attach to it, or end it and try again; "
-            "the lock goes with its process."
+            f"{path.parent} is being written by {'another process' if pid is None else who}. Attach to it, or end "
+            "it and try again; the lock goes with its process."
         )
 
 
@@ -46,9 +48,9 @@ class WriterLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise LockedError(self.path, holder(self.path)) from error
+            raise LockedError(self.path, *_written(self.path)) from error
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        os.write(descriptor, f"{os.getpid()}\n{_command()}\n".encode(errors="replace"))
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -81,10 +83,20 @@ def holder(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        text = os.read(descriptor, 32).decode("ascii", "replace").strip()
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return int(text) if text.isdigit() else None
+        return _written(path)[0]
     finally:
         os.close(descriptor)
     return None
+
+
+def _written(path: Path) -> tuple[int | None, str]:
+    """pid and command that the lock's file names."""
+    pid, _, command = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    return (int(pid), command.strip()) if pid.isdigit() else (None, "")
+
+
+def _command() -> str:
+    """What this process was started as, as far as it fits a sentence."""
+    return shorten(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), 120, placeholder=" ...")

@@ -212,7 +212,7 @@ class EpisodeStore:
         self.swept = report.faults
 
     def _newest(self, count: int) -> list[str]:
-        found = [entry for entry in os.scandir(self._episodes) if entry.is_dir()]
+        found = (entry for entry in os.scandir(self._episodes) if entry.is_dir())
         newest = heapq.nlargest(count, found, key=lambda entry: entry.stat().st_mtime_ns)
         return sorted(entry.name for entry in newest)
 

@@ -93,15 +93,8 @@ class Catalogue:
     def history(self, episode: str) -> tuple[Line, ...]:
         """Every label, void, restore and prune of an episode, or why it was cut off, oldest first."""
         with self._reading:
-            lines = self._journal.ledger().lines
-            said = [
-                line
-                for op in ("label", "void", "restore", CUT_OFF)
-                for line in lines.get(op, ())
-                if line.fields["episode"] == episode
-            ]
-            said += [line for line in lines.get("prune", ()) if episode in line.fields["episodes"]]
-        return tuple(sorted(said, key=lambda line: line.seq))
+            said = self._journal.about(episode)
+        return tuple(line for line in said if line.op in ("label", "void", "restore", "prune", CUT_OFF))
 
     def _facts(self, status: EpisodeStatus, where: Where) -> Facts:
         if not _OF_THE_HEADER.search(where.text):

@@ -10,6 +10,7 @@ former can be compared.
 from __future__ import annotations
 
 import argparse
+import pickle
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import psutil
 
 from datasets import zarr_codec
 from datasets.durable import Disk
-from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind
+from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
 from datasets.journal import Journal, episode_fields
 from datasets.manifest import MANIFEST, manifest_of
 from datasets.selection import Where
@@ -37,7 +38,9 @@ from policy.replay import Replay
 from policy.steering.interface import RecordSpec
 from station.review.catalogue import Catalogue
 from station.session.folder import SessionFolder
-from station.session.status import count
+from station.session.resume import state_of
+from station.session.state import Rules, Verdict
+from station.session.status import count, tally
 from station.tui.library import card
 
 APPENDED = 10
@@ -107,7 +110,7 @@ RECORD = RecordSpec(features={"c": (15,), "z": (15,)}, decisions={"dz": (15,)})
 
 
 def fill(folder: SessionFolder, first: int, end: int) -> None:
-    """Episodes `first` .. `end`, each with its lines, written without waiting."""
+    """Episodes `first` .. `end`, each with the lines of a round and its update, written without waiting."""
     hasty = _Hasty()
     EpisodeStore(folder.episodes, writable=True, sweep=False)
     journal = Journal(folder.journal, writable=True, disk=hasty)
@@ -122,8 +125,12 @@ def fill(folder: SessionFolder, first: int, end: int) -> None:
             place = folder.episodes / "episodes" / name / path
             place.parent.mkdir(parents=True, exist_ok=True)
             hasty.write(place, data)
+        slots = {"kind": "online", "first": ordinal, "layout": ordinal, "size": 1, "batch": 1}
+        journal.append("phase", phase="rollout", **slots, spent={"moving": 4.1, "labelling": 1.2})
         journal.append("episode", **episode_fields(replace(model, header=header)))
         journal.append("label", episode=name, outcome="success" if ordinal % 3 else "failure", by="operator")
+        journal.append("update", ordinal=ordinal, through=journal.last_seq, steps=20)
+        journal.append("checkpoint", update=ordinal + 1, policy_version=ordinal + 1, steps=20 * ordinal)
 
 
 def _renamed(data: bytes, name: str, ordinal: int) -> bytes:
@@ -147,6 +154,8 @@ def measure(folder: SessionFolder, episodes: int) -> None:
         store = EpisodeStore(folder.episodes, writable=True)
     with measured("open the journal"):
         journal = Journal(folder.journal, writable=True)
+    with measured("open the journal without its index"):
+        Journal(folder.journal, whole=True)
     new = [episode(episodes + index) for index in range(APPENDED)]
     with measured("append an episode and its two lines", APPENDED):
         for one in new:
@@ -165,6 +174,17 @@ def measure(folder: SessionFolder, episodes: int) -> None:
         replay.sync(ledger, store.chunks)
     with measured("follow the journal when nothing is new"):
         replay.sync(journal.ledger(), store.chunks)
+    with measured("the machine's state"):
+        state = state_of(ledger, Rules(), blocks_done=0, policy_version=0, now=0.0)
+    with measured("what every tick asks of it", 100):
+        for _ in range(100):
+            assert not state.pending and not state.open_slots
+    with measured("enter and label an episode in it"):
+        verdict = Verdict(kind=EpisodeKind.ONLINE, chunks=CHUNKS)
+        state.verdicts.having("a", verdict).having("a", replace(verdict, outcome=Outcome.SUCCESS))
+    with measured("count for the screen"):
+        counts = tally(ledger, rolling_window=50)
+    print(f"  {'counts as the screen gets them':<44} {len(pickle.dumps(counts)) / 1e3:10.2f} kB")
     with measured("station status"):
         count(folder)
     with measured("a row of the home screen"):
@@ -176,7 +196,7 @@ def measure(folder: SessionFolder, episodes: int) -> None:
         catalogue.items(Where.parse("failure and date>=yesterday"))
     with measured("verify, every byte"):
         report = verify([EpisodeStore(folder.episodes)], folder.journal)
-    assert report.ok and len(report.stores[0].sound) == episodes + APPENDED
+    assert report.ok and len(report.stores[0].sound) == episodes + APPENDED == counts.episodes
     assert len(replay.entries) == episodes + APPENDED
 
 
@@ -206,7 +226,7 @@ def main() -> None:
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(dir=options.folder)) / "scale"
     folder = SessionFolder.create(place, BenchTask(), task_name="bench", seed=0)
-    print(f"{psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f}")
+    print(f"{place.parent}, {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f}")
     filled = 0
     try:
         for episodes in options.episodes:

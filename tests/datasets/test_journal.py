@@ -70,6 +70,16 @@ def test_a_ledger_through_a_line_knows_nothing_of_later_labels(path: Path) -> No
     assert journal.ledger(through=1).episodes[name].outcome is None
 
 
+def test_every_line_about_an_episode_is_found(path: Path) -> None:
+    journal = Journal(path, writable=True)
+    names = [_episode(journal, ordinal) for ordinal in range(2)]
+    for name in names:
+        journal.append("label", episode=name, outcome="success", by="operator")
+    journal.append("prune", episodes=names, by="command")
+    assert [line.seq for line in Journal(path).about(names[0])] == [1, 3, 5]
+    assert Journal(path).about("online-00000") == []
+
+
 def test_a_reader_follows_a_live_journal(path: Path) -> None:
     reader = Journal(path)
     writer = Journal(path, writable=True)

@@ -32,7 +32,7 @@ def test_a_second_writer_is_refused_with_the_pid_of_the_first_until_that_one_is_
     ) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
-        with pytest.raises(LockedError, match=f"process {first.pid}") as refusal:
+        with pytest.raises(LockedError, match=rf"process {first.pid} \(-c .*\)") as refusal:
             WriterLock(path).acquire()
         assert refusal.value.pid == holder(path) == first.pid
         first.kill()
