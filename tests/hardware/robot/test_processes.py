@@ -201,6 +201,7 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
     with two_arms(tmp_path) as place:
         place.go_home()
         cell = place.cell
+    assert isinstance(cell, RobotCell)
         assert isinstance(cell, RobotCell)
         for _ in range(3):
             cell.plan(place.plan(3))
@@ -216,6 +217,7 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
 
 def test_a_look_that_finds_a_silent_camera_does_not_interrupt_the_way_home(place: Workplace) -> None:
     cell = place.cell
+    assert isinstance(cell, RobotCell)
     cell.plan(place.plan(10, step=0.02))
     while cell.advance() is not None:
         pass

@@ -143,7 +143,7 @@ def test_without_a_screen_the_arm_stands_until_somebody_is_back(
         episode = at.roll()
         terminal = attach(place)
         try:
-            terminal.wait_for("MOVING")
+            terminal.wait_for("MOVING", meanwhile=at.look)
             at.client.close()
             wait_until(place.moves)
             lost = time.monotonic()
@@ -172,7 +172,7 @@ def test_two_keys_at_once_label_one_episode_once(place: Place) -> None:
         first = at.roll()
         terminal = attach(place)
         try:
-            terminal.wait_for("MOVING")
+            terminal.wait_for("MOVING", meanwhile=at.look)
             at.client.close()
             terminal.type("sf")
             at.client = Client.connect(place.folder.path, timeout=PATIENCE)

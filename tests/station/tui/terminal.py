@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PATIENCE = 90.0
@@ -41,9 +41,11 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
-    def wait_for(self, words: str) -> None:
+    def wait_for(self, words: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Read until they have been drawn; `meanwhile` is called now and then."""
         deadline = time.monotonic() + PATIENCE
         while words not in self.text:
+            meanwhile()
             assert time.monotonic() < deadline, f"{words!r} never appeared"
             if not select.select([self._ours], [], [], 0.2)[0]:
                 continue
