@@ -98,7 +98,7 @@ def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     nothing = wish.again or not folder.demos.is_dir()
     past = None if nothing else Past(EpisodeStore(folder.demos), Journal(folder.journal))
     with isolated_reader() as reader:
-        sources = _find(wish, reader)
+        sources = _find(folder, wish, reader)
         looks = inspect_all(sources, folder.task.cell.spec, answers, reader, past)
         for done, look in enumerate(looks, start=1):
             tally.outline(look.outline, answers)
@@ -121,7 +121,7 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     tally = _Tally(reporter)
     with WriterLock(folder.lock), isolated_reader() as reader:
         intake = Intake(EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True))
-        sources = _find(wish, reader)
+        sources = _find(folder, wish, reader)
         results = intake.run(sources, folder.task.cell.spec, answers, reader, again=wish.again)
         for done, result in enumerate(results, start=1):
             if tally.outline(result.outline, answers):
@@ -175,7 +175,8 @@ class _Tally:
         }
 
 
-def _find(wish: Wish, reader: Any) -> list[Source | Finding]:
+def _find(folder: SessionFolder, wish: Wish, reader: Any) -> list[Source | Finding]:
+    """Everything but the session's own episodes, which lie there too where the folder of all sessions is named."""
     for path in wish.paths:
         if not path.exists():
             raise UsageError(f"There is nothing at {path}. Give a file or a folder with demonstrations.")
@@ -185,7 +186,13 @@ def _find(wish: Wish, reader: Any) -> list[Source | Finding]:
             f"No recording in {', '.join(map(str, wish.paths))}. Files that are read end in "
             f"{', '.join(suffixes())}; LeRobot, DROID and zarr data sets are named by their folder."
         )
-    return found
+    own = {folder.demos.resolve(), folder.episodes.resolve()}
+    others = [source for source in found if source.path.resolve() not in own]
+    if not others:
+        raise UsageError(
+            f"In {', '.join(map(str, wish.paths))} are only episodes that this session has already."
+        )
+    return others
 
 
 def _answers(folder: SessionFolder, wish: Wish) -> Answers:

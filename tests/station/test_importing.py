@@ -119,6 +119,19 @@ def test_a_known_source_with_another_mapping_is_told_how_to_replace_it(
     assert "imported before" not in station("import", session, source).output
 
 
+def test_a_folder_of_sessions_is_imported_without_the_sessions_own_episodes(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    sources.aloha(tmp_path / "episode_0.hdf5")
+    assert station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING).exit_code == 0
+    result = station("import", session, tmp_path, *EVERYTHING, "--dry-run", "--json")
+    found = [line["file"] for line in lines(result.stdout) if line["event"] == "finding"]
+    assert found == [str(tmp_path / "episode_0.hdf5")]
+    alone = station("import", session, session)
+    assert alone.exit_code == 2
+    assert "this session has already" in " ".join(alone.output.split())
+
+
 @pytest.mark.parametrize("ignored", [False, True], ids=["at a terminal", "in a script's background"])
 def test_an_interrupted_import_says_so_and_goes_on_where_it_was(
     station: Station, session: Path, tmp_path: Path, *, ignored: bool

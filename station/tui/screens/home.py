@@ -52,7 +52,7 @@ class HomeScreen(StationScreen):
 
     CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "new session"),
+        Binding("n", "new", "new"),
         Binding("i", "importing", "import"),
         Binding("t", "training", "train"),
         Binding("d", "demonstrating", "demonstrator"),

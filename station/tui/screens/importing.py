@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.suggester import SuggestFromList
 from textual.widgets import DataTable, DirectoryTree, Footer, Input, Static
 
+from datasets.importers.mapping import MappingError, parse_answers
 from datasets.wording import counted
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
@@ -70,6 +71,7 @@ class ImportScreen(StationScreen):
     def __init__(self, folder: Path, *, onward: Callable[[], None], back: Callable[[], None]) -> None:
         """`onward` leads to training."""
         super().__init__()
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
         self._folder = folder
         self._onward = onward
         self._back = back
@@ -77,6 +79,7 @@ class ImportScreen(StationScreen):
         self._job: Job | None = None
         self._record = Record()
         self._said = ""
+        self._root = Path()
         self._answers: dict[str, str] = {}
         self._questions: list[Facts] = []
 
@@ -111,18 +114,23 @@ class ImportScreen(StationScreen):
 
     def redraw(self) -> None:
         """Sentence and progress."""
+        self.set_class(self._step is not Step.CHOOSE, "-looked")
         self.query_one("#head", Static).update(self._head())
-        self.query_one("#stages", Panel).show(tuple(self._record.stages.values()))
+        stages = self.query_one("#stages", Panel)
+        stages.display = self._step in (Step.LOOK, Step.IMPORT)
+        stages.show(tuple(self._record.stages.values()))
 
     def _head(self) -> Content:
-        usable = sum(bool(fact.get("usable")) for fact in self._record.findings)
+        known = sum(bool(fact.get("duplicate")) for fact in self._record.findings)
+        usable = sum(bool(fact.get("usable")) for fact in self._record.findings) - known
         total = len(self._record.findings)
+        found = counted(total, "recording") + (f", known already: {known}" if known else "")
         taken = sum(not fact.get("refused") and not fact.get("duplicate") for fact in self._record.results)
         words = {
             Step.CHOOSE: "Choose demonstrations: type a path or pick a file or folder, then Enter looks into it.",
             Step.LOOK: f"Looking into the recordings: {total} seen, {usable} usable. Escape interrupts.",
             Step.ASK: self._question(),
-            Step.READY: f"Usable: {usable} of {counted(total, 'recording')}. ^o imports; nothing is written before.",
+            Step.READY: f"Usable: {usable} of {found}. ^o imports; nothing is written before.",
             Step.IMPORT: f"Importing: {taken} taken in. Escape interrupts; what is in stays in.",
             Step.DONE: f"Taken in: {counted(taken, 'recording')}. ^t trains the base, Escape leaves.",
         }[self._step]
@@ -139,7 +147,7 @@ class ImportScreen(StationScreen):
             return ""
         question = self._questions[0]
         choices = " or ".join(question["choices"])
-        return f"{question['text'][:1].upper()}{question['text'][1:]}. {choices or 'Type the answer'}, then Enter."
+        return f"{question['text'][:1].upper()}{question['text'][1:]}. Type {choices or 'the answer'}, then Enter."
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Enter looks, or answers."""
@@ -150,10 +158,19 @@ class ImportScreen(StationScreen):
             self.action_look()
 
     def _answer(self, value: str) -> None:
-        """Take an answer; after the last one everything is looked at again."""
+        """Take an answer that can be one; after the last everything is looked at again."""
         if not self._questions or not value:
             return
-        self._answers[str(self._questions.pop(0)["name"])] = value
+        name = str(self._questions[0]["name"])
+        try:
+            parse_answers([f"{name}={value}"])
+        except MappingError as error:
+            self._said = str(error)
+            self.redraw()
+            return
+        self._said = ""
+        self._answers[name] = value
+        self._questions.pop(0)
         if self._questions:
             self._ask()
         else:
@@ -207,13 +224,18 @@ class ImportScreen(StationScreen):
         else:
             self._back()
 
+    def _chosen(self) -> Path:
+        return Path(self.query_one("#path", Input).value.strip()).expanduser()
+
     @work(exclusive=True)
     async def _work(self, during: Step, after: Step, *options: str) -> None:
         before, self._step, self._said = self._step, during, ""
-        path = self.query_one("#path", Input).value.strip()
+        self._root = self._chosen()
         told = [word for name, value in self._answers.items() for word in ("--map", f"{name}={value}")]
         self._job = Job(
-            station_command("import", str(self._folder.absolute()), path, *told, *options, "--json")
+            station_command(
+                "import", str(self._folder.absolute()), str(self._root), *told, *options, "--json"
+            )
         )
         code = await self._job.run(self._hear)
         if not self.is_attached:
@@ -238,9 +260,9 @@ class ImportScreen(StationScreen):
             known = {question["name"] for question in self._questions}
             self._questions += [each for each in facts["questions"] if each["name"] not in known]
         elif facts["event"] == "finding":
-            self.query_one(DataTable).add_row(*_row(facts))
+            self.query_one(DataTable).add_row(*row(facts, self._root))
         elif facts["event"] == "result" and facts.get("refused"):
-            self._said = f"refused {Path(facts['file']).name}: {facts['refused']}"
+            self._said = f"refused {_below(facts['file'], self._root)}: {facts['refused']}"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what means something now is offered."""
@@ -248,13 +270,19 @@ class ImportScreen(StationScreen):
         return self._step is needed[action] if action in needed else True
 
 
-def _row(facts: Facts) -> tuple[str, ...]:
+def row(facts: Facts, root: Path) -> tuple[str, ...]:
+    """A recording by where it lies below what was chosen."""
     label = {True: "success", False: "failure", None: "none"}[facts.get("success")]
     return (
-        "✓" if facts["usable"] else "✗",
-        Path(facts["file"]).name,
+        "=" if facts.get("duplicate") else "✓" if facts["usable"] else "✗",
+        _below(facts["file"], root),
         str(facts.get("steps", "")),
         f"{facts.get('seconds', 0):.1f}",
         label if facts["usable"] else "",
         str(facts["detail"]),
     )
+
+
+def _below(label: str, root: Path) -> str:
+    path = Path(label)
+    return str(path.relative_to(root)) if root in path.parents else path.name

@@ -309,7 +309,9 @@ async def test_what_a_source_does_not_say_is_asked_and_the_answers_go_with_the_i
         await reads(pilot, "#mapping", "camera.third")
         await pilot.press(*"bgr", "enter")
         await reads(pilot, "#head", "The source holds no time")
-        await pilot.press(*"50", "enter")
+        await pilot.press(*"5O", "enter")
+        await reads(pilot, "#head", "'5O' is no number")
+        await pilot.press("backspace", "0", "enter")
         await reads(pilot, "#head", "Usable: 1 of 1 recording.")
         assert given[1][3:7] == ("--map", "colour=bgr", "--map", "rate=50")
         await pilot.press("ctrl+o")
@@ -321,3 +323,14 @@ def test_the_chooser_offers_what_an_import_reads() -> None:
     from datasets.importers.registry import suffixes
 
     assert suffixes() == importing.SUFFIXES
+
+
+def test_recordings_of_a_folder_are_named_by_where_they_lie_and_known_ones_marked() -> None:
+    found = {"usable": True, "detail": "", "steps": 3, "success": True}
+    root = Path("/data/all")
+    rows = [
+        importing.row({**found, "file": "/data/all/one/demos[demo-1]"}, root),
+        importing.row({**found, "file": "/data/all/two/demos[demo-1]", "duplicate": True}, root),
+        importing.row({**found, "file": "/data/all"}, root),
+    ]
+    assert [row[:2] for row in rows] == [("✓", "one/demos[demo-1]"), ("=", "two/demos[demo-1]"), ("✓", "all")]
