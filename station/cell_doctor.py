@@ -144,6 +144,8 @@ def remedies(reports: Sequence[DeviceReport]) -> list[str]:
     said = []
     for report in reports:
         said += [_sentence(report.device, check.detail, check.remedy) for check in report.problems]
+        if report.joints and not reports[0].ready:
+            said.append(f"{report.device} {_stands(report)}")
         said += [
             _sentence(report.device, f"{limit.name}: {limit.detail}", limit.remedy)
             for limit in report.limits
@@ -152,6 +154,16 @@ def remedies(reports: Sequence[DeviceReport]) -> list[str]:
     if any(report.faulty for report in reports):
         said.append(_RECOVER)
     return list(dict.fromkeys(said))
+
+
+def _stands(report: DeviceReport) -> str:
+    """Where an arm is, as a task file could say it."""
+    joints = ", ".join(f"{angle:.3f}" for angle in report.joints)
+    position = ", ".join(f"{metres:.3f}" for metres in report.position)
+    return (
+        f"stands at [{joints}] rad now, its tool at [{position}] m. Bring it with the vendor's means to where episodes "
+        "start, and to the corners of its workspace, look again, and copy what you need into the task file."
+    )
 
 
 def _sentence(device: str, detail: str, remedy: str) -> str:

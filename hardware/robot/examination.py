@@ -61,6 +61,10 @@ class DeviceReport:
     """What has to be put right; each with its remedy."""
     faulty: bool = False
     """Whether it is in a fault that stays until it is recovered."""
+    joints: tuple[float, ...] = ()
+    """rad, where an arm stands; empty where that is not known."""
+    position: tuple[float, ...] = ()
+    """m, base frame, where its tool is; empty where that is not known."""
 
     @property
     def ready(self) -> bool:
@@ -282,6 +286,7 @@ class Examination:
                     remedy="End other programs, or lower [cell] controller_hz.",
                 )
             )
+        report = self._team.processes[arm.name].report() if seen.identity else None
         return DeviceReport(
             device=f"arm {arm.name}",
             identity=seen.identity,
@@ -292,6 +297,8 @@ class Examination:
             limits=tuple(seen.limits),
             problems=tuple(problems),
             faulty=seen.faulty,
+            joints=tuple(report.joints.tolist()) if report else (),
+            position=tuple(report.measured_position.tolist()) if report else (),
         )
 
     def _gripper(self, arm: ArmSettings, seen: _Seen) -> DeviceReport:
@@ -365,6 +372,8 @@ def as_plain(report: DeviceReport) -> Mapping[str, object]:
         "device": report.device,
         "ready": report.ready,
         "faulty": report.faulty,
+        "joints_rad": report.joints,
+        "position_m": report.position,
         "identity": report.identity,
         "rate_hz": report.rate,
         "wanted_hz": report.wanted,

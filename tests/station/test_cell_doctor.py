@@ -49,6 +49,7 @@ def test_a_cell_that_is_well_is_called_ready(station: Station, tmp_path: Path) -
     done = station("doctor", task_file(tmp_path), "--seconds", 0.5)
     assert done.exit_code == 0, done.output
     assert "The cell is ready" in done.output
+    assert "stands at" not in done.output
     assert "fake, serial F1, firmware 1.0" in done.output
     assert "1 of 1 set" in done.output
 
@@ -78,6 +79,7 @@ def test_a_cell_without_limits_is_refused_with_the_names_of_what_to_set(
     assert done.exit_code == 1
     assert "NOT ready" in done.output
     assert "workspaces (arm = 'left'), velocity" in done.output
+    assert "arm left stands at [0.450, 0.000, 0.300, 0.000, 0.000, 0.000] rad now" in done.output
     found = told(station, path, "--seconds", 0.5)
     assert not found["ready"]
     assert [device["ready"] for device in found["devices"]] == [False, True, True, True]
