@@ -141,7 +141,8 @@ class Lines(Sequence[Line]):
 
     def __iter__(self) -> Iterator[Line]:
         """All, in order. Raises JournalError."""
-        return self._places.read(map(int, self._numbers))
+        # of none, the file need not be there yet
+        return self._places.read(map(int, self._numbers)) if len(self) else iter(())
 
     def __eq__(self, other: object) -> bool:
         """Whether they say the same."""

@@ -176,3 +176,10 @@ def test_a_full_disk_refuses_the_line_and_the_next_one_has_its_number(path: Path
     disk.full = False
     assert journal.append("note", text="kept").seq == 1
     assert [line.fields["text"] for line in Journal(path).lines] == ["kept"]
+
+
+def test_a_reader_that_comes_before_the_first_line_waits_for_it(path: Path) -> None:
+    reader = Journal(path)
+    assert reader.refresh() == [] and list(reader.lines) == []
+    _episode(Journal(path, writable=True))
+    assert [line.op for line in reader.refresh()] == ["episode"]

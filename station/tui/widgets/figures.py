@@ -73,7 +73,9 @@ def _block(live: LiveSteering, columns: int) -> Content:
     if live.reading:
         return Content.assemble(("reading back ", "$muted"), f"{live.reading} past episodes")
     if live.warmup_left:
-        return Content.assemble(("warm-up ", "$muted"), f"{counted(live.warmup_left, 'chunk')} until the first update")
+        return Content.assemble(
+            ("warm-up ", "$muted"), f"{counted(live.warmup_left, 'chunk')} until the first update"
+        )
     if not live.planned:
         return Content.styled("at rest between update blocks", "$muted")
     words = f" {live.done}/{live.planned}  {live.rate:.0f}/s"
