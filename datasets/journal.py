@@ -126,7 +126,9 @@ class Journal:
     def about(self, episode: str) -> list[Line]:
         """Every line that names an episode, oldest first. Raises JournalError: the file was changed meanwhile."""
         name, end = json.dumps(episode).encode(), self._offset
-        found = []
+        found: list[Line] = []
+        if not end:
+            return found
         with self.path.open("rb") as file:
             for row in file:
                 end -= len(row)

@@ -82,6 +82,7 @@ def test_every_line_about_an_episode_is_found(path: Path) -> None:
 
 def test_a_reader_follows_a_live_journal(path: Path) -> None:
     reader = Journal(path)
+    assert list(reader.lines) == reader.about("online-000000") == []
     writer = Journal(path, writable=True)
     _episode(writer)
     assert [line.op for line in reader.refresh()] == ["episode"]
