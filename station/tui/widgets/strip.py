@@ -41,4 +41,4 @@ def outcome_strip(marks: Sequence[EpisodeMark], width: int) -> Content:
 
 def legend() -> str:
     """What the letters mean."""
-    return "S success  F failure  T timeout  V void  ? pending"
+    return "S success F failure T timeout V void ? pending"
