@@ -177,6 +177,7 @@ def test_an_episode_is_refused_away_from_home_with_old_frames_and_with_an_unset_
     place: Workplace, tmp_path: Path
 ) -> None:
     cell, board = place.cell, Switchboard(tmp_path / "board")
+    assert isinstance(cell, RobotCell)
     cell.reset_scene({})
     cell.plan(place.plan(8, step=0.02))
     while cell.advance() is not None:
@@ -201,7 +202,6 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
     with two_arms(tmp_path) as place:
         place.go_home()
         cell = place.cell
-    assert isinstance(cell, RobotCell)
         assert isinstance(cell, RobotCell)
         for _ in range(3):
             cell.plan(place.plan(3))
