@@ -37,7 +37,7 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -
     if verdict not in VERDICTS:
         raise UsageError(f"'{verdict}' is no verdict. Choose one of {', '.join(VERDICTS)}.")
     ledger = Journal(folder.journal).ledger()
-    _require(folder, ledger.episodes.get(episode), episode)
+    _require(folder, ledger, episode)
     if verdict == "restore":
         _require_files(folder, episode)
     if verdict == "undo":
@@ -72,7 +72,12 @@ def event_of(episode: str, verdict: str, source: Source) -> OperatorEvent:
     return Label(episode=episode, outcome=Outcome(verdict), source=source)
 
 
-def _require(folder: SessionFolder, status: EpisodeStatus | None, episode: str) -> None:
+def _require(folder: SessionFolder, ledger: Ledger, episode: str) -> None:
+    from station.session.partial import CUT_OFF
+
+    status = ledger.episodes.get(episode)
+    if any(line.fields["episode"] == episode for line in ledger.lines.get(CUT_OFF, ())):
+        raise UsageError(f"{episode} was cut off: it counts nowhere and cannot be judged.")
     if status is None:
         raise UsageError(
             f"There is no episode {episode} in {folder.path}. Give its full name, e.g. online-000012."

@@ -208,9 +208,11 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """See `close`; after an orderly end, what was on its way to the store is journaled first."""
-        if kind is None:
-            self.settle()
-        self.close()
+        try:
+            if kind is None:
+                self.settle()
+        finally:
+            self.close()
 
     # --- beginning ------------------------------------------------------------------------------------------------
 

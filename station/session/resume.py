@@ -118,17 +118,18 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
     settings = {line.fields["name"]: line.fields["value"] for line in lines.get("setting", [])}
     newest, open_block = _blocks(lines.get("evaluation", []))
     episodes = ledger.episodes
+    cut_off = frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, []))
     moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO))
     late = episodes.rows["seq"] > through
     return State(
         rules=rules,
         now=now,
         verdicts=_verdicts(episodes),
-        cut_off=frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, [])),
+        cut_off=cut_off,
         round=current,
         last=episodes.names[moved[-1]] if len(moved) else None,
-        next_online=_following(episodes, current, EpisodeKind.ONLINE),
-        next_evaluation=_following(episodes, current, EpisodeKind.EVALUATION),
+        next_online=_following(episodes, current, cut_off, EpisodeKind.ONLINE),
+        next_evaluation=_following(episodes, current, cut_off, EpisodeKind.EVALUATION),
         fresh=bool((episodes.of(EpisodeKind.ONLINE) & late).any()),
         updates_begun=len(updates),
         updates_done=blocks_done,
@@ -207,10 +208,12 @@ def _round(lines: Sequence[Line]) -> Round | None:
     return Round(slots=slots, batch=int(fields["batch"]))
 
 
-def _following(episodes: Episodes, current: Round | None, kind: EpisodeKind) -> int:
-    """The first ordinal of a kind that neither an episode nor the opened round has taken."""
+def _following(episodes: Episodes, current: Round | None, cut_off: frozenset[str], kind: EpisodeKind) -> int:
+    """The first ordinal of a kind that no episode, the opened round and nothing that was cut off has taken."""
     opened = [slot.ordinal for slot in current.slots if slot.kind is kind] if current else []
-    return 1 + int(max([*opened, episodes.rows["ordinal"][episodes.of(kind)].max(initial=-1)]))
+    spent = (name.removeprefix(f"{kind.value}-") for name in cut_off)
+    taken = [*opened, *(int(ordinal) for ordinal in spent if ordinal.isdecimal())]
+    return 1 + int(max([*taken, episodes.rows["ordinal"][episodes.of(kind)].max(initial=-1)]))
 
 
 def _asked(lines: Sequence[Line]) -> int | None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ import torch
 from datasets.journal import Journal
 from datasets.randomness import stream
 from datasets.store import EpisodeStore
+from datasets.verify import verify
 from station.session.checkpoint import NEWEST, PREVIOUS, Checkpoints
 from station.session.engine import Engine
+from station.session.events import Go, Rearm
 from station.session.folder import SessionFolder
 from station.session.parts import Options
 from station.session.snapshot import Counts, Phase
 from station.session.status import count
 from tests.station.session.driving import until
 from tests.station.session.fakes import headless, make_folder, make_parts
+from tests.station.session.leftovers import kept
 
 EPISODES = 6
 MISTAKES = 0.2
@@ -136,6 +140,41 @@ def test_cut_off_before_any_journal_line_it_goes_on_exactly(
         except Killed:
             continue
     assert_same(outcome(folder), whole)
+
+
+def test_stopped_again_and_again_and_killed_before_any_line_no_name_is_used_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder(tmp_path / "s")
+    rng = stream(0, "stops")
+    append, left = Journal.append, [0]
+
+    def dying(journal: Journal, op: str, **fields: Any) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return append(journal, op, **fields)
+
+    monkeypatch.setattr(Journal, "append", dying)
+    for _ in range(30):
+        left[0] = int(rng.integers(3, 16))
+        with suppress(Killed), headless(folder, cells=2) as part:
+            for event in (Rearm(), Go()):
+                part.post(event)
+            part.run_until(lambda state: len(state.running) == 2)
+            for _ in range(int(rng.integers(0, 6))):
+                part.turn()
+            part._latch.stop()
+            part.turn()
+    left[0] = 1000
+    with headless(folder, cells=2):
+        pass
+    ledger, store = Journal(folder.journal).ledger(), EpisodeStore(folder.episodes)
+    cut = [line.fields for line in ledger.lines["cut_off"]]
+    names = [fields["episode"] for fields in cut]
+    assert len(names) > 10 and len({*names, *store.ids()}) == len(names) + len(store.ids())
+    assert kept(folder) == {fields["episode"]: fields["steps"] for fields in cut if fields["steps"]}
+    assert verify([store], folder.journal).ok
 
 
 def test_a_learner_without_a_whole_newest_checkpoint_learns_the_lost_block_again(tmp_path: Path) -> None:
