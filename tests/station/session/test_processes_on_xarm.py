@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from datasets.episode import Outcome
-from datasets.journal import Journal
+from datasets.journal import Journal, Line
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.session.events import Go, Label, Pause
@@ -175,16 +175,19 @@ def test_two_keys_at_once_label_one_episode_once(place: Place) -> None:
             terminal.wait_for("MOVING", meanwhile=at.look)
             at.client.close()
             terminal.type("sf")
+            wait_until(lambda: bool(labels(place)), PATIENCE)
             at.client = Client.connect(place.folder.path, timeout=PATIENCE)
-            at.until_phase(Phase.READY)
             at.client.take_keys()
             at.roll()
         finally:
             terminal.close()
         counts = count(place.folder)
         assert counts.success + counts.failure == 1
-        labels = [line for line in Journal(place.folder.journal).lines if line.op == "label"]
-        assert {line.fields["episode"] for line in labels} == {first}
+        assert {line.fields["episode"] for line in labels(place)} == {first}
+
+
+def labels(place: Place) -> list[Line]:
+    return [line for line in Journal(place.folder.journal).lines if line.op == "label"]
 
 
 @pytest.fixture
