@@ -21,6 +21,7 @@ from hardware.cameras.interface import CameraError
 from hardware.cameras.process import CameraProcess
 from hardware.cameras.settings import DeviceCameraSettings, LiveCameraSettings
 from hardware.cell import CellError, Check
+from hardware.grippers.interface import GripperError
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks
 from hardware.robot.process import ControllerProcess
@@ -33,7 +34,6 @@ from hardware.wire import Mode
 ENOUGH = 0.9
 """Share of the rate that was asked for which counts as keeping it."""
 _POLL = 0.001  # s
-_CONNECTING = 60.0  # s; a Franka's control box that is not there takes its time
 _ORDER_EVERY = 0.1  # s
 _WARMING_UP = 0.3  # s of a measurement that do not count
 
@@ -80,6 +80,7 @@ class _Seen:
     gripper: str = ""
     limits: list[LimitCheck] = field(default_factory=list)
     problems: list[Check] = field(default_factory=list)
+    gripper_error: str = ""
     faulty: bool = False
     following: bool = False
     newest: float = 0.0
@@ -191,8 +192,13 @@ class Examination:
             if isinstance(answer, Identities):
                 seen.identity, seen.gripper = answer.arm, answer.gripper
             if self._recover:
-                process.request(Ask.RECOVER, _CONNECTING)
+                process.request(Ask.RECOVER, Ask.RECOVER.patience)
             seen.limits = process.request(Ask.LIMITS)
+        except GripperError as error:
+            seen.gripper_error = str(error)
+            untried = "not looked at before its gripper answers"
+            seen.problems.append(Check(name=name, ok=False, detail=untried))
+            return
         except CellError as error:
             seen.blame(name, error)
             return
@@ -203,11 +209,11 @@ class Examination:
     def _identify(self, process: ControllerProcess) -> object:
         """Who answers; an arm that is in fault does not before it is recovered. Raises CellError."""
         try:
-            return process.answer(_CONNECTING)
+            return process.answer(Ask.CONNECT.patience)
         except ArmFaultError:
             if not self._recover:
                 raise
-            return process.request(Ask.RECOVER, _CONNECTING)
+            return process.request(Ask.RECOVER, Ask.RECOVER.patience)
 
     # --- measuring ------------------------------------------------------------------------------------------------
 
@@ -302,7 +308,7 @@ class Examination:
         )
 
     def _gripper(self, arm: ArmSettings, seen: _Seen) -> DeviceReport:
-        blamed = "" if seen.gripper else f"not reached; see arm {arm.name}"
+        blamed = seen.gripper_error or ("" if seen.gripper else f"not reached; see arm {arm.name}")
         problem = Check(name=f"gripper of {arm.name}", ok=False, detail=blamed)
         return DeviceReport(
             device=f"gripper of {arm.name}", identity=seen.gripper, problems=(problem,) if blamed else ()

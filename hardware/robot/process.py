@@ -21,6 +21,7 @@ from typing import Any
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
 from hardware.control_loop import ControllerSettings
+from hardware.grippers.interface import GripperError
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import TimedPlan
 from hardware.robot.neighbour import BaseChange
@@ -39,7 +40,6 @@ from hardware.wire import ORDER_SIZE, REPORT_SIZE, Order, Report
 _SILENT_AFTER = 0.5
 """s without a report after which a controller counts as hung: longer than a driver waits for a lost line."""
 _STARTING = 10.0  # s that an interpreter gets to come up
-_CONNECTING = 30.0  # s, with a gripper that has to activate
 _ANSWERING = 8.0  # s; a recovery takes some
 _LEAVING = 5.0  # s
 
@@ -113,22 +113,22 @@ class ControllerProcess:
         self._socket.send(self._setup(tuple(links)))
 
     def request(self, ask: Ask, timeout: float = 0.0) -> Any:
-        """Ask and wait. Raises ArmError, StoppedError, as the controller says."""
+        """Ask and wait. Raises ArmError, GripperError, StoppedError, as the controller says."""
         self.ask(ask)
-        return self.answer(timeout or (_CONNECTING if ask is Ask.CONNECT else _ANSWERING))
+        return self.answer(timeout or (ask.patience if ask is Ask.CONNECT else _ANSWERING))
 
     def ask(self, ask: Ask) -> None:
         """Ask without waiting; `answer` must follow. Raises ArmError when there is nobody to ask."""
         self.require_alive()
         self._number += 1
-        self._busy_until = time.monotonic() + _CONNECTING
+        self._busy_until = time.monotonic() + ask.patience
         try:
             self._connection.send(Request(number=self._number, ask=ask))
         except OSError as error:
             raise ArmError(self._gone()) from error
 
     def answer(self, timeout: float = _ANSWERING) -> Any:
-        """Wait for the answer to the last `ask`. Raises ArmError, ArmFaultError, StoppedError."""
+        """Wait for the answer to the last `ask`. Raises ArmError, ArmFaultError, GripperError, StoppedError."""
         until = time.monotonic() + timeout
         try:
             while self._connection.poll(max(0.0, until - time.monotonic())):
@@ -250,6 +250,8 @@ def _value(reply: Reply) -> Any:
         raise ArmFaultError(reply.fault)
     if reply.stopped:
         raise StoppedError(reply.error)
+    if reply.gripper:
+        raise GripperError(reply.error)
     if reply.error:
         raise ArmError(reply.error)
     return reply.value

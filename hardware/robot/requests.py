@@ -31,6 +31,11 @@ class Ask(StrEnum):
     RECOVER = "recover"
     """Clear faults, as a deliberate act of the operator: `Identities` of devices that were not connected yet."""
 
+    @property
+    def patience(self) -> float:
+        """s that the answer may take: connecting to a control box that is not there lasts over a minute."""
+        return 90.0 if self in (Ask.CONNECT, Ask.RECOVER) else 30.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Identities:
@@ -57,6 +62,8 @@ class Reply:
     value: Any = None
     error: str = ""
     """Why not; empty when all is well."""
+    gripper: bool = False
+    """It is the gripper that cannot."""
     stopped: bool = False
     """Not, because the stop latch is set."""
     fault: ArmFault | None = None

@@ -25,7 +25,6 @@ from hardware.wire import Mode, Report
 _CALM = 0.5  # s; an arm that had an order within this time has not been parked
 _BRAKING = 3.0  # s that an arm may need to come to rest
 _LOOK_EVERY = 0.005  # s
-_CONNECTING = 30.0  # s, with a gripper that has to activate
 
 
 class Team:
@@ -206,7 +205,7 @@ class Team:
         for name in asked:
             self._processes[name].ask(ask)
         for name in asked:
-            answer = self._processes[name].answer(_CONNECTING)
+            answer = self._processes[name].answer(ask.patience)
             if isinstance(answer, Identities):
                 self.identities[name] = answer.arm
                 if answer.gripper:

@@ -22,6 +22,7 @@ from hardware.arms.interface import ArmFaultError, ArmIdentity
 from hardware.cell import CellError, StoppedError
 from hardware.control_loop import ControlLoop
 from hardware.controller import Controller
+from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
 from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
@@ -122,6 +123,7 @@ class Worker:
             return Reply(
                 number=request.number,
                 error=str(error),
+                gripper=isinstance(error, GripperError),
                 stopped=isinstance(error, StoppedError),
                 fault=error.fault if isinstance(error, ArmFaultError) else None,
             )

@@ -90,7 +90,7 @@ def test_a_vendor_side_limit_that_is_not_set_is_not_ready(tmp_path: Path, board:
     [
         (Switch.LINK, "arm left", "Check its cable"),
         (Switch.FAULT, "arm left", "Free the arm"),
-        (Switch.GRIPPER_LINK, "arm left", "no answer"),
+        (Switch.GRIPPER_LINK, "gripper of left", "no answer"),
     ],
 )
 def test_one_broken_device_does_not_hide_the_others(
