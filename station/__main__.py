@@ -14,6 +14,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
         sys.exit(_INTERRUPTED)
 
 

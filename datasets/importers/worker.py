@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -149,9 +150,15 @@ class _Child:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, memory), daemon=True)
-        self._process.start()
+        # Ctrl-C, which reaches the child as well, is this process's business alone: the child inherits the mask. The
+        # tracker of multiprocessing would lift it if it were started by the way.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
-        self._started = False
 
     @property
     def alive(self) -> bool:
@@ -226,7 +233,6 @@ class _Pulse:
 
 def _serve(pipe: Connection, memory: int) -> None:
     """The child's whole life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     reader = Reader(_Pulse(pipe))

@@ -16,7 +16,7 @@ import pytest
 from datasets.importers.defects import Defect
 from datasets.importers.findings import Answers, Finding, Look
 from datasets.importers.interface import Source
-from datasets.importers.worker import IsolatedReader
+from datasets.importers.worker import IsolatedReader, _Child
 from datasets.spec import DataSpec
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
@@ -45,6 +45,13 @@ def test_another_process_reads_what_this_one_would(tmp_path: Path, reader: Isola
     mine, theirs = here.store.load(str(one.episode)), there.store.load(str(other.episode))
     np.testing.assert_array_equal(mine.images["front"], theirs.images["front"])
     np.testing.assert_array_equal(mine.action, theirs.action)
+
+
+def test_ctrl_c_does_not_touch_a_reader_not_even_while_it_starts(tmp_path: Path) -> None:
+    started = _Child(2**30, 30)
+    os.kill(started._process.pid or 0, signal.SIGINT)
+    assert started.ask("find", ([tmp_path], None)) == []
+    started.end()
 
 
 def test_a_reader_that_is_killed_refuses_one_episode_and_the_next_is_read(
