@@ -142,7 +142,7 @@ def _sentences(report: SessionReport) -> Iterator[str]:
     for name in report.unjournaled:
         yield f"  {name} is committed, but not yet in the journal; the next start enters it."
     if report.pruned:
-        yield f"  pruned while they were void: {counted(report.pruned, 'episode')}; no loss."
+        yield f"  {counted(report.pruned, 'void episode')} pruned; no loss."
 
 
 def _of_partial(folder: SessionFolder, *, full: bool) -> Iterator[str]:

@@ -85,7 +85,7 @@ def test_counts_and_labels_stay_and_the_journal_names_what_went(
     assert line.fields["episodes"] == ["demo-b", "online-000001"]
     assert line.fields["bytes"] == done["bytes"]
     assert ledger.episodes["online-000001"].outcome == "failure"
-    assert "2 void episodes were pruned; no loss" in station("verify", folder.path).stdout
+    assert "2 void episodes pruned; no loss" in station("verify", folder.path).stdout
 
 
 def test_what_was_pruned_cannot_be_restored_by_command_or_engine(
