@@ -1,14 +1,14 @@
 """A whole session on an xArm: the vendor's SDK, an emulated control box with a gripper, and a video as the camera.
 
 Demonstrations are imported, a tiny base is trained, and a person labels twenty online episodes, with a stop, an arm
-error and a second sitting in between.
+error, an engine that is killed while the arm moves, and a second sitting.
 """
 
 from __future__ import annotations
 
+import signal
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,17 @@ from scipy.spatial.transform import Rotation
 
 from datasets import vr_recording
 from datasets.episode import Outcome
-from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
-from hardware.cell import ClockSpeed
-from hardware.latch import StopLatch
-from station.session.compose import compose
-from station.session.engine import Engine
 from station.session.events import Go, Label, Rearm
 from station.session.folder import SessionFolder
-from station.session.parts import Options
 from station.session.snapshot import Phase
 from station.session.status import count
 from tests.emulators.xarm import XArmEmulator
 from tests.emulators.xarm.body import Body, from_rpy
-from tests.hardware.arms.xarm_bench import needs_sdk
-from tests.hardware.arms.xarm_cell import HOME_DOWN, TOOL_LENGTH, cell_table, video
+from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
+from tests.hardware.arms.xarm_cell import HOME_DOWN, TOOL_LENGTH, cell_table, stands, video
 from tests.station.conftest import Station
-from tests.station.session.driving import press, until, until_phase
+from tests.station.session.attended import Attended, attended
 from tests.station.session.leftovers import kept
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), needs_sdk]
@@ -51,8 +45,10 @@ def write_task(path: Path, cell: dict[str, Any]) -> Path:
     task.pop("demonstrations")
     # A base that has learned next to nothing goes anywhere; in here the arm reaches every pose.
     cell["safety"]["workspaces"] = [{"arm": "arm", "lower": (0.33, -0.08, 0.14), "upper": (0.45, 0.08, 0.25)}]
-    task |= {"name": "xarm-tiny", "description": "A tiny task on an emulated xArm", "cell": cell}
-    task["session"] |= {"episode_steps": 16, "cells": 1, "grace": 0.0}
+    task.pop("cameras")
+    parts = {name: cell.pop(name) for name in ("arms", "cameras", "safety")}
+    task |= {"name": "xarm-tiny", "description": "A tiny task on an emulated xArm", "cell": cell, **parts}
+    task["session"] |= {"episode_steps": 30, "cells": 1, "grace": 0.0}
     path.write_text(tomlkit.dumps(task))
     return path
 
@@ -98,41 +94,52 @@ def write_demonstration(path: Path, direction: float) -> None:
     )
 
 
-@contextmanager
-def sitting(path: Path) -> Iterator[Engine]:
-    """An engine as a person's session starts it, in this process."""
-    folder = SessionFolder.open(path)
-    latch = StopLatch(folder.latch)
-    with WriterLock(folder.lock):
-        parts = compose(folder, cells=1, speed=ClockSpeed.REAL, latch=latch)
-        with Engine(folder, parts, Options(), latch=latch) as engine:
-            yield engine
+def play(at: Attended, n: int) -> None:
+    """Episodes with their labels; a timeout is left to itself."""
+    for number in range(n):
+        outcome = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT)[number % 3]
+        name = at.roll(steps=4)
+        if outcome is not Outcome.TIMEOUT:
+            at.press(Label(episode=name, outcome=outcome))
+        at.until_phase(Phase.READY)
 
 
-def start(engine: Engine) -> str:
-    """The next episode, once it has moved a little; its name. A busy machine's interruptions are gone on after."""
-    until_phase(engine, Phase.READY)
-    episode = engine.state.next_slots[0].episode
-    press(engine, Go())
-    until(engine, lambda: engine._motion.step >= 4)
-    return episode
-
-
-def episode(engine: Engine, outcome: Outcome) -> str:
-    """One episode with its label; a timeout is left to itself."""
-    name = start(engine)
-    if outcome is not Outcome.TIMEOUT:
-        press(engine, Label(episode=name, outcome=outcome))
-    until_phase(engine, Phase.READY)
+def stop_and_go_on(at: Attended, station: Station) -> str:
+    """The episode that was cut off."""
+    name = at.roll(steps=4)
+    stopped = station("stop", at.path)
+    assert stopped.exit_code == 0, stopped.output
+    at.until_phase(Phase.FAULT)
+    at.press(Rearm())
+    at.press(Go())
     return name
 
 
-def play(engine: Engine, n: int) -> None:
-    for number in range(n):
-        episode(engine, (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT)[number % 3])
+def break_and_go_on(at: Attended, emulator: XArmEmulator) -> str:
+    """The episode that was cut off."""
+    name = at.roll(steps=4)
+    emulator.order("fail", code=31)
+    seen = at.until_phase(Phase.FAULT)
+    assert "Collision Caused Abnormal Current (code C31)" in seen.reason
+    wait_until(lambda: stands(emulator), 5.0)
+    assert emulator.truth()["error"] == 31
+    at.press(Go())
+    return name
 
 
-def test_a_whole_session_with_a_stop_a_fault_and_a_second_sitting(station: Station, tmp_path: Path) -> None:
+def kill(at: Attended, emulator: XArmEmulator) -> str:
+    """The episode that was cut off."""
+    name = at.roll(steps=9)
+    hit = at.strike(signal.SIGKILL)
+    wait_until(lambda: stands(emulator), 5.0)
+    assert emulator.truth()["came_to_rest"] - hit < 1.0
+    at.process.wait()
+    return name
+
+
+def test_a_whole_session_with_a_stop_a_fault_a_killed_engine_and_a_second_sitting(
+    station: Station, tmp_path: Path
+) -> None:
     with XArmEmulator() as emulator:
         task = write_task(tmp_path / "task.toml", cell_table(emulator, video(tmp_path / "film.avi")))
         path = tmp_path / "session"
@@ -142,36 +149,27 @@ def test_a_whole_session_with_a_stop_a_fault_and_a_second_sitting(station: Stati
             done = station(*words)
             assert done.exit_code == 0, done.output
 
-        with sitting(path) as engine:
-            play(engine, 6)
+        with attended(path) as at:
+            play(at, 6)
+            stopped = stop_and_go_on(at, station)
+            play(at, 4)
+            broken = break_and_go_on(at, emulator)
+            play(at, 4)
+            learned = at.look().counts.policy_version
+            killed = kill(at, emulator)
+        folder = SessionFolder.open(path)
+        before = count(folder)
+        assert before.success + before.failure + before.timeout == 14
 
-            cut = start(engine)
-            stopped = station("stop", path)
-            assert stopped.exit_code == 0, stopped.output
-            until_phase(engine, Phase.FAULT)
-            until(engine, lambda: not emulator.truth()["turning"])
-            press(engine, Rearm())
-            press(engine, Go())
-            play(engine, 4)
+        with attended(path) as at:
+            assert at.until_phase(Phase.READY).counts.policy_version == learned
+            assert count(folder) == replace(before, cut_off=3)
+            play(at, EPISODES - 14)
+            assert at.look().counts.policy_version > learned
 
-            broken = start(engine)
-            emulator.order("fail", code=31)
-            until_phase(engine, Phase.FAULT)
-            assert "Collision Caused Abnormal Current (code C31)" in engine.state.reason
-            assert not emulator.truth()["turning"]
-            assert emulator.truth()["error"] == 31
-            press(engine, Go())
-            play(engine, 4)
-            learned = engine.state.policy_version
-
-        with sitting(path) as engine:
-            assert engine.state.policy_version == learned
-            play(engine, EPISODES - 14)
-            assert engine.state.policy_version > learned
-
-        counts = count(SessionFolder.open(path))
+        counts = count(folder)
         assert counts.success + counts.failure + counts.timeout == EPISODES
-        assert (counts.void, counts.cut_off) == (0, 2)
-        assert kept(SessionFolder.open(path)).keys() == {cut, broken}
-        assert not {cut, broken} & {*EpisodeStore(SessionFolder.open(path).episodes).ids()}
+        assert (counts.void, counts.cut_off) == (0, 3)
+        assert kept(folder).keys() == {stopped, broken, killed}
+        assert not {stopped, broken, killed} & {*EpisodeStore(folder.episodes).ids()}
         assert station("verify", path).exit_code == 0
