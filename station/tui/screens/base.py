@@ -24,7 +24,7 @@ class StationScreen(Screen[None]):
     """A full screen with a smallest size; keys work whatever the size."""
 
     DEFAULT_CSS = """
-    StationScreen { layers: default cover; }
+    StationScreen { layers: default cover; overflow: hidden; }
     """
 
     SMALLEST: ClassVar[tuple[int, int]] = (80, 24)

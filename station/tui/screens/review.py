@@ -89,7 +89,7 @@ class ReviewScreen(StationScreen):
     CSS_PATH = "review.tcss"
     app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "play", "play", tooltip="Play by the recorded time, or stand still."),
+        Binding("space", "play", "play", id="pause", tooltip="Play by the recorded time, or stand still."),
         Binding("left", "step(-1)", "frame back", show=False, tooltip=_STEP),
         Binding("right", "step(1)", "frame", show=False, tooltip=_STEP),
         Binding("shift+left", "step(-10)", "10 back", show=False, tooltip=_LEAP),

@@ -272,7 +272,8 @@ async def test_on_the_smallest_terminal_no_key_is_cut_off(open_app: Open, folder
 
 
 async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, folder: SessionFolder) -> None:
-    keymap = Keymap({**default_keymap().keys, "success": "f", "failure": "s", "help": "h"})
+    changed = {"success": "f", "failure": "s", "help": "h", "void": "space", "pause": "v"}
+    keymap = Keymap({**default_keymap().keys, **changed})
     async with open_app(keymap=keymap, folder=None).run_test(size=(120, 50)) as pilot:
         await until(
             pilot, lambda: isinstance(pilot.app.screen, HomeScreen) and pilot.app.screen.chosen is not None
@@ -285,6 +286,8 @@ async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, f
         assert "f  Label it a success" in said and "home end  The first frame" in said
         await pilot.press("escape", "down", "f")
         await reads(pilot, "online-000002: success; it is in the journal")
+        await pilot.press("v")
+        await reads(pilot, "▶ 1x")
 
 
 async def test_who_judged_an_episode_and_when_is_shown_in_order(
