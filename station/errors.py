@@ -68,7 +68,7 @@ KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
         ("datasets.rotation", "RotationError"): ExitCode.FAILED,
         ("datasets.selection", "SelectionError"): ExitCode.USAGE,
         ("datasets.store", "StoreError"): ExitCode.FAILED,
-        ("datasets.journal", "JournalError"): ExitCode.FAILED,
+        ("datasets.lines", "JournalError"): ExitCode.FAILED,
         ("datasets.vr_recording", "RecordingError"): ExitCode.FAILED,
         ("datasets.importers.answers", "AnswersError"): ExitCode.FAILED,
         ("datasets.importers.registry", "UnknownFormatError"): ExitCode.USAGE,
