@@ -255,7 +255,8 @@ class _FrontEnd:
             try:
                 for each in data:
                     self.connection.send_bytes(each)
-            except _BROKEN:
+            except (*_BROKEN, TypeError):
+                # TypeError: the thread that reads closed it between two writes, and there is no handle any more
                 return
 
 
