@@ -1,12 +1,14 @@
 """A whole session of two arms: a base is trained on two-armed demonstrations and taught online, on simulated Frankas.
 
 The real franky, controllers, hands, a video as the camera, the policy and ZPRL; a person at the keys; a reflex, a stop
-and an engine that is started again on the way.
+and an engine that is killed while both arms move on the way.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,23 +21,20 @@ from datasets.rotation import pose_to_action
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 from datasets.verify import verify
-from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
 from hardware.robot.settings import RobotCellSettings
 from station import training
 from station.config import Task, load_task
 from station.reporting import SilentReporter
-from station.session.compose import compose
-from station.session.engine import Engine
 from station.session.events import Go, Label, Rearm
 from station.session.folder import SessionFolder
-from station.session.parts import Options
 from station.session.snapshot import Phase
 from station.session.status import count
 from tests.emulators.franka import READY, FrankaEmulator
+from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import read_cell
 from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
-from tests.station.session.driving import press, roll, until, until_phase
+from tests.station.session.attended import Attended, attended
 from tests.station.session.leftovers import kept
 
 pytestmark = pytest.mark.slow
@@ -79,7 +78,7 @@ def film(path: Path) -> Path:
 def task(cell: RobotCellSettings) -> Task:
     """As small as it goes."""
     tiny = load_task("place-orange-tiny")
-    settings = {"episode_steps": STEPS, "cells": 1, "grace": 0.0}
+    settings = {"episode_steps": 50, "cells": 1, "grace": 0.0}
     return tiny.model_copy(update={"cell": cell, "session": tiny.session.model_copy(update=settings)})
 
 
@@ -125,47 +124,50 @@ def take_in(folder: SessionFolder, demos: list[Episode]) -> None:
         journal.append("label", episode=demo.header.id, outcome="success", by="import")
 
 
-def start(folder: SessionFolder) -> Engine:
-    latch = StopLatch(folder.latch)
-    parts = compose(folder, cells=None, speed=ClockSpeed.REAL, latch=latch)
-    return Engine(folder, parts, Options(), latch=latch)
-
-
-def teach(engine: Engine, outcomes: list[Outcome]) -> list[str]:
+def teach(at: Attended, outcomes: list[Outcome]) -> list[str]:
     episodes = []
     for outcome in outcomes:
-        episodes.append(roll(engine))
-        press(engine, Label(episode=episodes[-1], outcome=outcome))
-    until_phase(engine, Phase.READY)
+        episodes.append(at.roll())
+        at.press(Label(episode=episodes[-1], outcome=outcome))
+    at.until_phase(Phase.READY)
     return episodes
 
 
-def test_two_arms_are_taught_through_a_reflex_a_stop_and_a_new_start(
+def both_stand(emulator: FrankaEmulator) -> bool:
+    return all(max(map(abs, emulator.truth(robot)["speeds"])) < 0.02 for robot in (0, 1))
+
+
+def test_two_arms_are_taught_through_a_reflex_a_stop_and_a_killed_engine(
     folder: SessionFolder, emulator: FrankaEmulator
 ) -> None:
-    with start(folder) as engine:
-        taught = teach(engine, [Outcome.SUCCESS, Outcome.FAILURE, Outcome.SUCCESS])
+    with attended(folder.path) as at:
+        taught = teach(at, [Outcome.SUCCESS, Outcome.FAILURE, Outcome.SUCCESS])
 
-        struck = roll(engine)
+        struck = at.roll()
         emulator.order("reflex", 1, errors=["cartesian_reflex"])
-        until_phase(engine, Phase.FAULT)
-        assert "right" in engine.state.reason and "cartesian_reflex" in engine.state.reason
-        for robot in (0, 1):
-            until(engine, lambda r=robot: max(map(abs, emulator.truth(r)["speeds"])) < 0.02)  # type: ignore[misc]
-        press(engine, Go())
-        taught += teach(engine, [Outcome.FAILURE])
+        seen = at.until_phase(Phase.FAULT)
+        assert "right" in seen.reason and "cartesian_reflex" in seen.reason
+        wait_until(lambda: both_stand(emulator), PATIENCE)
+        at.press(Go())
+        taught += teach(at, [Outcome.FAILURE])
 
-        stopped = roll(engine)
+        stopped = at.roll()
         StopLatch(folder.latch).stop()
-        until_phase(engine, Phase.FAULT)
-        press(engine, Rearm())
-        press(engine, Go())
-        until_phase(engine, Phase.READY)
+        at.until_phase(Phase.FAULT)
+        at.press(Rearm())
+        at.press(Go())
+        at.until_phase(Phase.READY)
         before = count(folder)
 
-    with start(folder) as engine:
-        assert count(folder) == before
-        taught += teach(engine, [Outcome.SUCCESS])
+        killed = at.roll(steps=9)
+        at.strike(signal.SIGKILL)
+        wait_until(lambda: both_stand(emulator), PATIENCE)
+        at.process.wait()
+
+    with attended(folder.path) as at:
+        at.until_phase(Phase.READY)
+        assert count(folder) == replace(before, cut_off=3)
+        taught += teach(at, [Outcome.SUCCESS])
 
     counts = count(folder)
     assert (counts.success, counts.failure) == (3, 2)
@@ -176,5 +178,5 @@ def test_two_arms_are_taught_through_a_reflex_a_stop_and_a_new_start(
         assert episode.action.shape[1] == 2 * 7 and np.isfinite(episode.sent).all()
         assert (np.diff(episode.observation_time) > 0.0).all()
         assert episode.proprioception.shape[1] == 2 * (7 + 1)
-    assert kept(folder).keys() == {struck, stopped}
-    assert not {struck, stopped} & {*store.ids()}
+    assert kept(folder).keys() == {struck, stopped, killed}
+    assert not {struck, stopped, killed} & {*store.ids()}

@@ -86,6 +86,21 @@ def test_one_press_that_two_devices_see_is_one_label(desk: Desk, feed: FakeFeed,
     assert desk.echo is not None and str(desk.echo).startswith("KEY_C taken")
 
 
+def test_two_keys_at_once_name_the_same_episode_and_the_last_of_them_is_shown(
+    desk: Desk, feed: FakeFeed
+) -> None:
+    """One label stands: the engine keeps the last one for an episode that it has not committed yet."""
+    desk.press("success", snapshot(episode="online-000001"))
+    echo = desk.press(
+        "failure", snapshot(episode="online-000001"), Origin(device="pedal", key="KEY_A", time=100.0)
+    )
+    assert feed.sent == [
+        Label(episode="online-000001", outcome=Outcome.SUCCESS),
+        Label(episode="online-000001", outcome=Outcome.FAILURE),
+    ]
+    assert echo is not None and str(echo) == "KEY_A taken … failure for online-000001"
+
+
 def test_a_press_that_arrives_late_is_judged_by_when_the_key_went_down(
     desk: Desk, feed: FakeFeed, clock: Clock
 ) -> None:
