@@ -23,6 +23,7 @@ from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
+from datasets.wording import counted
 from station.errors import UsageError
 from station.reporting import Reporter
 
@@ -273,7 +274,7 @@ def _known_in_words(look: Look) -> str:
 def _in_words(finding: Finding) -> str:
     label = {True: "success", False: "failure", None: "no label"}[finding.success]
     parts = [
-        f"{finding.steps} steps from {finding.ticks} samples at {finding.rate:.0f} Hz",
+        f"{counted(finding.steps, 'step')} from {counted(finding.ticks, 'sample')} at {finding.rate:.0f} Hz",
         label,
         f"{finding.idle} idle and {finding.clutch_off} clutch-off samples dropped",
         *finding.notes,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from datasets.episode import EpisodeKind
+from datasets.wording import counted
 from station.session.agenda import apply_speed, proceed
 from station.session.effects import (
     AbortMotion,
@@ -271,7 +272,7 @@ def _evaluate_now(state: State, event: EvaluateNow) -> Result:
     if state.phase is Phase.FINISHED:
         state, effects = begin(state)
         return state, (asked, *effects)
-    return state, (asked, Say(text=f"An evaluation of {wanted} episodes comes next."))
+    return state, (asked, Say(text=f"An evaluation of {counted(wanted, 'episode')} comes next."))
 
 
 def _note(state: State, event: Note) -> Result:

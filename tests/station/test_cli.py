@@ -204,7 +204,7 @@ def test_verify_finds_damage_and_sets_it_aside(station: Station, session: Sessio
     assert name in report.stdout
     again = station("verify", session.path)
     assert again.exit_code == 0
-    assert f"Lost: 1 episodes ({name})" in again.stdout
+    assert f"Lost: 1 episode ({name})" in again.stdout
     assert not (session.demos / "episodes" / name).exists()
     assert list((session.demos / "quarantine").iterdir())
 

@@ -71,7 +71,7 @@ def steering(live: LiveSteering, columns: int, rows: int) -> Content:
 
 def _block(live: LiveSteering, columns: int) -> Content:
     if live.reading:
-        return Content.assemble(("reading back ", "$muted"), f"{live.reading} past episodes")
+        return Content.assemble(("reading back ", "$muted"), counted(live.reading, "past episode"))
     if live.warmup_left:
         return Content.assemble(
             ("warm-up ", "$muted"), f"{counted(live.warmup_left, 'chunk')} until the first update"
