@@ -113,6 +113,16 @@ def test_the_warm_up_is_said_in_chunks() -> None:
     assert "300 chunks until the first update" in figures.steering(LiveSteering(warmup_left=300), 42, 5).plain
 
 
+def test_what_was_cut_off_is_told_beside_the_tally_and_in_review_with_its_reason() -> None:
+    tally = figures.success(Counts(episodes=3, success=3, cut_off=2), 50, 4).plain.splitlines()[-1]
+    assert tally.startswith("3 online") and tally.endswith("cut off 2")
+    assert "cut off" not in figures.success(Counts(episodes=3), 50, 4).plain
+    line = Line(
+        seq=1, time=0.0, op="cut_off", fields={"episode": "online-000003", "reason": "The link is lost."}
+    )
+    assert "cut off: The link is lost." in draw_reading(Reading(history=(line,)), 80, 4).plain
+
+
 def test_the_success_panel_keeps_its_tally_in_the_last_row() -> None:
     for rows in (4, 8):
         lines = figures.success(counts(), 40, rows).plain.splitlines()
