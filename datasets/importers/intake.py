@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from datasets.episode import Episode, EpisodeKind
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.interface import Source
-from datasets.importers.past import Past
+from datasets.importers.past import Past, stays_void
 from datasets.journal import IMPORT, RESTORE, VOID, EpisodeStatus, Journal, header_fields
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
@@ -128,40 +128,43 @@ class Intake:
 
     def _take_in(self, look: Look, episode: Episode) -> ImportResult:
         name, finding = self._past.name_for(episode), look.finding
-        status = self._past.status(name)
-        there = name in self._store
-        if (
-            there
-            and status is not None
-            and not status.void
-            and self._past.known.get(finding.fingerprint) == name
-        ):
+        standing = self._past.standing(finding.fingerprint)
+        # one that was voided for its successor, which a crash then kept out, was not voided by people
+        voided = standing if standing is not None and standing.void and standing.by != BY else None
+        if voided is not None:
+            finding = replace(finding, defects=(*finding.defects, stays_void(voided)))
+        if standing is not None and standing.id == name and name in self._store:
             return ImportResult(finding=finding, episode=name, duplicate=True, outline=look.outline)
-        if not there:
+        if name not in self._store:
             header = replace(episode.header, id=name, ordinal=self._ordinal(name))
             self._store.commit(replace(episode, header=header))
         replaced = self._past.others(episode, name)
         for other in replaced:
             self._journal.append(VOID, episode=other.id, by=BY, reason=f"replaced by {name}")
-        self._enter(name, finding, replaced)
+        self._enter(name, finding, replaced, voided)
         self._journal.append(IMPORT, **_fields(finding, name))
         self._past.known[finding.fingerprint] = name
         return ImportResult(finding=finding, episode=name, outline=look.outline)
 
-    def _enter(self, name: str, finding: Finding, replaced: list[EpisodeStatus]) -> None:
-        """The episode counts from here on, with the label that people gave to what it replaces, or its recorder's."""
+    def _enter(
+        self, name: str, finding: Finding, replaced: list[EpisodeStatus], voided: EpisodeStatus | None
+    ) -> None:
+        """From here on it stands for its content; what people judged of what it replaces holds for it as well."""
         status = self._past.status(name)
         if status is None:
             steps, chunks = self._store.size(name)
             self._journal.append(
                 "episode", **header_fields(self._store.header(name), steps=steps, chunks=chunks)
             )
-        elif status.void:
+        if voided is not None and (status is None or not status.void):
+            self._journal.append(VOID, episode=name, by=voided.by, reason=f"as {voided.id}")
+        elif voided is None and status is not None and status.void:
             self._journal.append(RESTORE, episode=name, by=BY)
-        given = next((each for each in replaced if each.outcome is not None), None)
-        if given is not None and given.outcome is not None:
-            self._journal.append("label", episode=name, outcome=given.outcome.value, by=given.by)
-        elif finding.outcome is not None and (status is None or not status.by):
+        for each in (*replaced, *([voided] if voided else [])):
+            if each.outcome is not None:
+                self._journal.append("label", episode=name, outcome=each.outcome.value, by=each.by)
+                return
+        if finding.outcome is not None and (status is None or not status.by):
             self._journal.append("label", episode=name, outcome=finding.outcome.value, by=BY)
 
     def _ordinal(self, name: str) -> int:

@@ -37,9 +37,8 @@ class Past:
 
         Notes tell whether it was voided since, or understood otherwise than by what is `given` now.
         """
-        episode = self.known.get(fingerprint)
-        status = self.status(episode) if fingerprint and episode else None
-        if status is None or status.pruned or status.id not in self._store:
+        status = self.standing(fingerprint)
+        if status is None:
             return None
         finding = Finding(
             path=source.path,
@@ -50,6 +49,12 @@ class Past:
             defects=tuple(self._notes(status, given)),
         )
         return Look(finding=finding, known=status.id)
+
+    def standing(self, fingerprint: str) -> EpisodeStatus | None:
+        """The episode that stands for a content, void or not; None when there is none whose files are here."""
+        episode = self.known.get(fingerprint)
+        status = self.status(episode) if fingerprint and episode else None
+        return None if status is None or status.pruned or status.id not in self._store else status
 
     def name_for(self, episode: Episode) -> str:
         """The episode of the same content and mapping that is there, or else a name that is free."""
@@ -77,8 +82,7 @@ class Past:
 
     def _notes(self, status: EpisodeStatus, given: dict[str, str]) -> Iterator[Note]:
         if status.void:
-            text = f"imported before as {status.id}, which was voided ({status.by}); restore it in the review"
-            yield warning(Defect.KNOWN, text)
+            yield stays_void(status)
         changes = differences(self._mapping(status.id), given)
         if changes:
             text = f"imported before with another mapping ({changes}); to replace it say --again"
@@ -96,6 +100,12 @@ class Past:
             if end and name not in self._store and self.status(name) is None:
                 return
             yield name
+
+
+def stays_void(status: EpisodeStatus) -> Note:
+    """What is said of content that people took out."""
+    text = f"imported before as {status.id}, which was voided ({status.by}); restore it in the review"
+    return warning(Defect.KNOWN, text)
 
 
 def differences(mapping: dict[str, str] | None, given: dict[str, str]) -> str:

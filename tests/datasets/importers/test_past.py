@@ -79,13 +79,14 @@ def test_an_import_that_is_done_again_unchanged_adds_nothing(desk: Desk) -> None
     assert desk.journal.last_seq == lines
 
 
-def test_an_import_done_again_that_was_cut_off_goes_on(desk: Desk) -> None:
+@pytest.mark.parametrize("before", ["void", "episode", "import"])
+def test_an_import_done_again_that_was_cut_off_goes_on(desk: Desk, before: str) -> None:
     (first,) = counting(desk)
     desk.answers[""] |= {"colour": "bgr"}
     whole = desk.journal.append
 
     def cut_off(op: str, **fields: object) -> object:
-        if op == "void":
+        if op == before:
             raise KeyboardInterrupt
         return whole(op, **fields)
 
@@ -93,7 +94,7 @@ def test_an_import_done_again_that_was_cut_off_goes_on(desk: Desk) -> None:
     with pytest.raises(KeyboardInterrupt):
         desk.run(again=True)
     del desk.journal.append
-    assert list(counting(desk)) == [first]
+    assert (list(counting(desk)) == [first]) == (before == "void")
     again = only(desk.run(again=True))
     assert list(counting(desk)) == [again.episode] and len(desk.store.ids()) == 2
 
@@ -106,6 +107,21 @@ def test_a_voided_demonstration_is_named_and_stays_void(desk: Desk) -> None:
     assert result.finding.notes == (
         f"imported before as {first}, which was voided (operator); restore it in the review",
     )
+
+
+def test_what_was_voided_stays_void_when_it_is_imported_again(desk: Desk) -> None:
+    (first,) = counting(desk)
+    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    desk.journal.append("void", episode=first, by="operator")
+    same = only(desk.run(again=True))
+    assert same.duplicate and same.finding.notes[-1].endswith("restore it in the review")
+    desk.answers[""] |= {"colour": "bgr"}
+    result = only(desk.run(again=True))
+    assert counting(desk) == {} and not result.duplicate
+    assert status(desk, result).outcome is Outcome.FAILURE
+    assert result.finding.notes[-1].endswith("restore it in the review")
+    desk.journal.append("restore", episode=str(result.episode), by="operator")
+    assert only(desk.run()).finding.notes == ()
 
 
 def test_a_pruned_demonstration_comes_back_when_it_is_imported_again(desk: Desk) -> None:
