@@ -11,9 +11,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from datasets.episode import Outcome
 from datasets.store import EpisodeStore
@@ -33,6 +37,8 @@ from tests.station.session.leftovers import cut_off, kept
 from tests.station.session.swaying import Sway
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), needs_sdk]
+
+_FPS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,3 +179,60 @@ def test_a_session_survives(scene: Scene, fault: Fault) -> None:
     store = EpisodeStore(engine.folder.episodes)
     assert following in store and broken_off not in store
     assert verify([store], engine.folder.journal).ok
+
+
+def realsense(recording: Path, **settings: object) -> dict[str, object]:
+    """The [[cameras]] table of a recording that librealsense's own pipeline plays."""
+    size = {"height": 48, "width": 64, "capture_width": 64, "capture_height": 48, "capture_fps": _FPS}
+    return {"driver": "realsense", "name": "third", "recording": str(recording), **size, **settings}
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Thirteen seconds of a RealSense, of which the last three show one and the same picture."""
+    pytest.importorskip(
+        "pyrealsense2",
+        reason="needs: pip install 'station[realsense]' and apt-get install libusb-1.0-0",
+        exc_type=ImportError,
+    )
+    from tests.emulators.recorded_camera import record
+
+    def shaded(number: int) -> NDArray[np.uint8]:
+        return np.full((48, 64, 3), min(number, 10 * _FPS) * 3 % 256, np.uint8)
+
+    record(tmp_path / "scene.db3", shaded, range(1, 13 * _FPS), fps=_FPS)
+    return tmp_path / "scene.db3"
+
+
+@contextmanager
+def seen_by(camera: dict[str, object], folder: Path) -> Iterator[Scene]:
+    with XArmEmulator() as emulator:
+        table = {**cell_table(emulator, folder / "film.avi"), "cameras": [camera]}
+        # opened anew, this one lives again within a second
+        table["safety"]["frame_age"] = 0.4
+        with Sway(cell=table, home=tool_at_home()).engine(folder / "session") as engine:
+            yield Scene(engine=engine, emulator=emulator)
+
+
+def test_a_realsense_with_another_serial_is_named_and_nothing_moves(recording: Path, tmp_path: Path) -> None:
+    with seen_by(realsense(recording, serial="999"), tmp_path) as scene:
+        until_phase(scene.engine, Phase.FAULT)
+        assert "no RealSense with serial 999" in scene.headline
+        assert stands(scene.emulator)
+
+
+def test_a_realsense_that_freezes_ends_the_motion_until_it_lives_again(
+    recording: Path, tmp_path: Path
+) -> None:
+    with seen_by(realsense(recording, frozen_after=0.5), tmp_path) as scene:
+        engine = scene.engine
+        roll(engine, steps=1)
+        until_phase(engine, Phase.FAULT)
+        assert "camera third" in scene.headline
+        wait_until(lambda: stands(scene.emulator), 5.0)
+        assert len(kept(engine.folder)) == 1
+        go_on(engine)
+        following = roll(engine, steps=1)
+        press(engine, Label(episode=following, outcome=Outcome.SUCCESS))
+        until_phase(engine, Phase.READY)
+        assert count(engine.folder).success == 1
