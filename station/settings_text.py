@@ -262,6 +262,9 @@ def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
     limits = allowed(field) if field is not None else ""
     if limits and details["type"] in _OUTSIDE:
         return f"must be {limits}."
+    if details["type"] == "tuple_type":
+        one = isinstance(details["input"], Mapping)
+        return "there may be several, so its heading stands in two brackets." if one else "must be a list."
     wrong = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be").rstrip(".")
     if limits:
         wrong = f"{wrong}, {limits}"

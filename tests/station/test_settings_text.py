@@ -124,6 +124,13 @@ def test_a_mistake_in_a_list_says_which_entry() -> None:
     assert problem.startswith("lamps[1].watts = 0: must be more than 0")
 
 
+def test_a_section_that_may_come_several_times_is_asked_for_in_two_brackets() -> None:
+    [problem] = mistakes({"name": "hall", "lamps": {"watts": 1}})
+    assert problem == "[[lamps]]: there may be several, so its heading stands in two brackets. The others."
+    [problem] = mistakes({"name": "hall", "size": 3})
+    assert problem == "size = 3: must be a list. Length and width, m."
+
+
 def test_a_missing_setting_is_named_with_its_meaning() -> None:
     assert mistakes({}) == ["name: this setting is missing. What people call it."]
 
