@@ -74,7 +74,7 @@ def demo(
     with reporter(as_json=as_json) as report:
         pipeline.prepare(folder, reporter=report)
         if headless:
-            _run_headless(folder, goal, mistakes, cells, report)
+            _run_headless(folder, goal, mistakes, cells, None, report)
         report.event("done", session=str(folder.path))
     if headless and not as_json:
         show_status(folder.path)
@@ -106,7 +106,7 @@ def run(
     if not autopilot:
         raise UsageError("Without the UI nobody labels. Add --autopilot, or leave --headless out.")
     with reporter(as_json=as_json) as report:
-        _run_headless(folder, goal, mistakes, cells, report)
+        _run_headless(folder, goal, mistakes, cells, speed, report)
         report.event("done", session=str(folder.path))
     if not as_json:
         show_status(folder.path)
@@ -177,11 +177,16 @@ def _show(folder: SessionFolder, arguments: list[str], preparation: list[str] | 
 
 
 def _run_headless(
-    folder: SessionFolder, goal: Goal, mistakes: float | None, cells: int | None, report: Reporter
+    folder: SessionFolder,
+    goal: Goal,
+    mistakes: float | None,
+    cells: int | None,
+    speed: str | None,
+    report: Reporter,
 ) -> None:
     from station import headless
 
     arguments = headless.engine_arguments(
-        headless=True, autopilot=True, mistakes=mistakes, cells=cells, goal=goal
+        headless=True, autopilot=True, mistakes=mistakes, cells=cells, speed=speed, goal=goal
     )
     headless.run(folder, arguments, goal=goal, reporter=report)

@@ -55,6 +55,15 @@ def test_a_headless_demo_runs_to_its_goal(station: Station, session: SessionFold
     assert station("verify", session.path).exit_code == 0
 
 
+def test_a_headless_run_takes_the_speed_it_was_given(
+    station: Station, session: SessionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr("station.headless.run", lambda _folder, arguments, **_: given.append(arguments))
+    assert station("run", session.path, "--headless", "--autopilot", "--speed", "4x").exit_code == 0
+    assert given[0][given[0].index("--speed") + 1] == "4x"
+
+
 def test_commands_reach_a_running_engine(station: Station, session: SessionFolder) -> None:
     with running(session):
         voided = station("label", session.path, "online-000000", "void")
