@@ -74,6 +74,18 @@ def take_of(episode: Episode) -> Take:
     )
 
 
+def label_over_time(take: Take, verdict: str) -> Group:
+    """0 until the last frame, where a success earns its reward of 1."""
+    values = np.zeros((take.frames, 1), np.float32)
+    values[-1:] = verdict == "success"
+    return Group(
+        title=f"label: {verdict} (1 where success is rewarded)",
+        names=("label",),
+        time=take.time,
+        values=values,
+    )
+
+
 def take_of_partial(folder: Path) -> Take:
     """What was flushed of an episode that was cut off.
 

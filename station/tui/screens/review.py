@@ -29,7 +29,7 @@ from station import verdicts
 from station.errors import StationError
 from station.review.catalogue import Catalogue, Item
 from station.review.playback import Playback
-from station.review.take import Take
+from station.review.take import Group, Take, label_over_time
 from station.session.events import Source
 from station.session.folder import SessionError, SessionFolder
 from station.session.link import LinkError
@@ -62,7 +62,7 @@ _STEP = "One frame back, one frame on."
 _LEAP = "Ten frames back, ten frames on."
 _ENDS = "The first frame, the last one: how it ended."
 _SPEED = "Faster, slower."
-_CURVES = "Other curves: action, what was sent, proprioception, gripper."
+_CURVES = "Other curves: action, what was sent, proprioception, gripper, label."
 _UNDO = "Take the label back; of a demonstration, back to what its recorder said."
 _REMARKS = (
     "A judgement goes into the journal, with who and when; the learner hears of it at its next update.\n"
@@ -132,6 +132,7 @@ class ReviewScreen(StationScreen):
         self._catalogue: Catalogue | None = None
         self._shown = 0
         self._take: Take | None = None
+        self._groups: tuple[Group, ...] = ()
         self._history: tuple[Line, ...] = ()
         self._playback = Playback(_NO_TIME)
         self._group = 0
@@ -211,6 +212,7 @@ class ReviewScreen(StationScreen):
         chosen = self.query_one(EpisodeList).chosen
         if chosen is not None and chosen.id == item.id:
             self._history = history
+            self._regroup(item)
             self._draw()
 
     def _say(self, words: str, *, error: bool = False) -> None:
@@ -238,11 +240,17 @@ class ReviewScreen(StationScreen):
         if chosen is None or chosen.id != item.id:
             return
         self._take, self._history = take, ()
+        self._regroup(item)
         self._recall(item)
         self._playback = Playback(take.time if take else _NO_TIME, speed=self._playback.speed)
         self._say(trouble, error=True) if trouble else self._say(_verdict_words(chosen))
         self._fit_tiles(take)
         self._draw()
+
+    def _regroup(self, item: Item) -> None:
+        """What can be drawn over time; the label as it is now."""
+        take = self._take
+        self._groups = (*take.groups, label_over_time(take, item.verdict)) if take else ()
 
     def _fit_tiles(self, take: Take | None) -> None:
         cameras = set(take.images) if take else set()
@@ -278,7 +286,7 @@ class ReviewScreen(StationScreen):
             pictures = take.images.get(tile.camera) if take else None
             inside = pictures is not None and play.frame < len(pictures)
             tile.show(pictures[play.frame] if pictures is not None and inside else None)
-        group = take.groups[self._group % len(take.groups)] if take else None
+        group = self._groups[self._group % len(self._groups)] if self._groups else None
         self.query_one(Trajectory).show(group, play.elapsed)
         self.query_one("#values", Panel).show(reading(take, group, play.elapsed, self._history))
 

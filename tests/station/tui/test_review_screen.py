@@ -94,6 +94,11 @@ async def test_an_episode_is_stepped_through_and_its_end_is_one_key_away(
         assert pilot.app.screen.query_one(Trajectory).border_title == "proprioception"
         await pilot.press("tab")
         await reads(pilot, "gripper +0.190")
+        await pilot.press("tab", "tab", "end")
+        await reads(pilot, "label +0.000")
+        await pilot.press("s")
+        await reads(pilot, "label +1.000")
+        assert "label: success" in str(pilot.app.screen.query_one(Trajectory).border_title)
 
 
 async def test_playing_runs_by_the_recorded_time_and_ends_at_the_last_frame(
