@@ -52,7 +52,7 @@ def success(counts: Counts, columns: int, rows: int) -> Content:
 
 def _tally(counts: Counts) -> Content:
     parts = [("S", counts.success), ("F", counts.failure), ("T", counts.timeout), ("V", counts.void)]
-    parts += [("cut off", counts.cut_off)] if counts.cut_off else []
+    parts += [("cut", counts.cut_off)] if counts.cut_off else []
     words = "  ".join(f"{sign} {number}" for sign, number in parts)
     return Content.assemble((f"{counts.episodes} online: ", "$muted"), words)
 

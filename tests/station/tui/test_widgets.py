@@ -115,8 +115,8 @@ def test_the_warm_up_is_said_in_chunks() -> None:
 
 def test_what_was_cut_off_is_told_beside_the_tally_and_in_review_with_its_reason() -> None:
     tally = figures.success(Counts(episodes=3, success=3, cut_off=2), 50, 4).plain.splitlines()[-1]
-    assert tally.startswith("3 online") and tally.endswith("cut off 2")
-    assert "cut off" not in figures.success(Counts(episodes=3), 50, 4).plain
+    assert tally.startswith("3 online") and tally.endswith("cut 2")
+    assert "cut" not in figures.success(Counts(episodes=3), 50, 4).plain
     line = Line(
         seq=1, time=0.0, op="cut_off", fields={"episode": "online-000003", "reason": "The link is lost."}
     )
