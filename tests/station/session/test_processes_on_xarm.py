@@ -155,6 +155,9 @@ def test_without_a_screen_the_arm_stands_until_somebody_is_back(
             seen = at.until_phase(Phase.PAUSED)
             assert seen.episode == episode
             assert any("no screen is looked at any more" in line for line in seen.log)
+            if lose is _suspend:
+                os.kill(terminal.process.pid, signal.SIGCONT)
+                terminal.wait_for("PAUSED", meanwhile=at.look)
             at.client.take_keys()
             at.press(Pause())
             at.until_phase(Phase.ROLLOUT)
