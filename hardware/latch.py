@@ -12,7 +12,7 @@ import struct
 import time
 from pathlib import Path
 
-_LAYOUT = struct.Struct("<Bxxxxxxxd")  # latched, monotonic time at which it was set
+_LAYOUT = struct.Struct("<Bxxxxxxxd16s")  # latched, monotonic time at which it was set, by whom
 
 
 class StopLatch:
@@ -39,17 +39,23 @@ class StopLatch:
     @property
     def since(self) -> float | None:
         """time.monotonic() at which it was set, None while armed."""
-        latched, since = _LAYOUT.unpack_from(self._map)
+        latched, since, _ = _LAYOUT.unpack_from(self._map)
         return since if latched else None
 
-    def stop(self) -> None:
-        """Forbid motion from this instant on."""
+    @property
+    def by(self) -> str:
+        """Who set it, empty where that was not said."""
+        name: bytes = _LAYOUT.unpack_from(self._map)[2]
+        return name.rstrip(b"\0").decode(errors="replace")
+
+    def stop(self, by: str = "") -> None:
+        """Forbid motion from this instant on; `by` says who does, in at most 16 letters."""
         if not self.latched:
-            _LAYOUT.pack_into(self._map, 0, 1, time.monotonic())
+            _LAYOUT.pack_into(self._map, 0, 1, time.monotonic(), by.encode())
 
     def rearm(self) -> None:
         """Allow motion again."""
-        _LAYOUT.pack_into(self._map, 0, 0, 0.0)
+        _LAYOUT.pack_into(self._map, 0, 0, 0.0, b"")
 
     def close(self) -> None:
         """Let go of the file; the latch keeps its state."""

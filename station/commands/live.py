@@ -127,10 +127,11 @@ def attach(session: SessionArgument) -> None:
 def stop(session: SessionArgument) -> None:
     """Stop the arms of a session at once and keep them stopped, whether or not its engine or a screen answers."""
     from hardware.latch import StopLatch
+    from station.session.events import Source
     from station.session.folder import SessionFolder
 
     latch = StopLatch(SessionFolder.open(sessions.find(session)).latch)
-    latch.stop()
+    latch.stop(Source.COMMAND)
     latch.close()
     typer.echo("Stopped. Nothing moves until it is re-armed on the session's screen.")
 

@@ -342,7 +342,7 @@ class Client:
 
     def stop(self) -> None:
         """Set the latch, whether or not the engine listens, then tell the engine."""
-        self._latch.stop()
+        self._latch.stop(Source.OPERATOR)
         with suppress(LinkError):
             self.send(Stop())
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hardware.latch import StopLatch
-from station.session.events import OperatorEvent
+from station.session.events import OperatorEvent, Source
 from station.session.folder import SessionFolder
 from station.session.link import Client, LinkError
 from station.session.snapshot import Snapshot
@@ -97,7 +97,7 @@ class LocalEngines:
     def stop(self, folder: Path) -> None:
         """See Engines."""
         latch = StopLatch(SessionFolder.open(folder).latch)
-        latch.stop()
+        latch.stop(Source.OPERATOR)
         latch.close()
 
     def obituary(self, folder: Path) -> str | None:

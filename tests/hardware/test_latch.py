@@ -27,12 +27,12 @@ def test_a_latch_set_by_one_process_is_seen_by_another_at_once(tmp_path: Path) -
 
 def test_stopping_twice_keeps_the_first_time_and_only_rearming_clears_it(tmp_path: Path) -> None:
     latch = StopLatch(tmp_path / "folder" / "stop")
-    latch.stop()
+    latch.stop("operator")
     first = latch.since
-    latch.stop()
-    assert latch.since == first
+    latch.stop("command")
+    assert latch.since == first and latch.by == "operator"
     latch.close()
     again = StopLatch(tmp_path / "folder" / "stop")
     assert state(again) == (True, first)
     again.rearm()
-    assert state(again) == (False, None)
+    assert state(again) == (False, None) and not again.by

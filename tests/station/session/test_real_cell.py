@@ -136,7 +136,7 @@ def test_a_fault_that_stays_is_shown_again(engine: Engine, board: Switchboard) -
 
 def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, board: Switchboard) -> None:
     stopped = roll(engine)
-    engine._latch.stop()
+    engine._latch.stop("operator")
     until_phase(engine, Phase.FAULT)
     until(engine, lambda: any("after the stop" in line for line in engine.snapshot(pictures=False).log))
     assert stands(board) or board[Switch.MOVED_AT] - (engine._latch.since or 0.0) < 0.6
@@ -145,7 +145,7 @@ def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, boa
     press(engine, Rearm())
     press(engine, Go())
     until_phase(engine, Phase.READY)
-    assert cut_off(engine.folder)[stopped]["reason"] == "Stopped by the system."
+    assert cut_off(engine.folder)[stopped]["reason"] == "Stopped by the operator."
     assert kept(engine.folder)[stopped] >= 6
 
 
