@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,19 +163,29 @@ class EpisodeStore:
         except _READ_ERRORS as error:
             raise self._unreadable(episode, error) from error
 
-    def verify(self, *, full: bool = True, only: Sequence[str] | None = None) -> StoreReport:
+    def verify(
+        self,
+        *,
+        full: bool = True,
+        only: Sequence[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> StoreReport:
         """Look at every file of every episode (or of `only` these); `full` compares contents as well as sizes.
 
-        Changes nothing.
+        Changes nothing. `progress` is told how many of how many episodes were looked at.
         """
         ids = self.ids() if only is None else list(only)
-        faults = tuple(fault for name in ids for fault in inspect_folder(self._episodes / name, full=full))
+        faults: list[Fault] = []
+        for done, name in enumerate(ids, 1):
+            faults += inspect_folder(self._episodes / name, full=full)
+            if progress is not None:
+                progress(done, len(ids))
         damaged = {fault.episode for fault in faults}
         return StoreReport(
             root=self.root,
             full=full,
             sound=tuple(name for name in ids if name not in damaged),
-            faults=faults,
+            faults=tuple(faults),
             leftovers=_entries(self._tmp),
             quarantined=tuple(
                 name for name in _entries(self._quarantine) if not name.endswith(".reason.txt")

@@ -6,8 +6,9 @@ session goes on without them. Nothing here deletes. Policies and checkpoints are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,20 @@ class SessionReport:
         }
 
 
-def verify(stores: Sequence[EpisodeStore], journal: Path, *, full: bool = True) -> SessionReport:
-    """Look at everything; `full` compares contents as well as sizes. Writes nothing."""
-    reports = tuple(store.verify(full=full) for store in stores)
+def verify(
+    stores: Sequence[EpisodeStore],
+    journal: Path,
+    *,
+    full: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> SessionReport:
+    """Look at everything; `full` compares contents as well as sizes. Writes nothing.
+
+    `progress` is told of a store by its folder's name: how many of how many episodes were looked at.
+    """
+    reports = tuple(
+        store.verify(full=full, progress=progress and partial(progress, store.root.name)) for store in stores
+    )
     try:
         reader = Journal(journal, whole=True)
     except JournalError as error:

@@ -13,6 +13,7 @@ from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 from station.errors import ExitCode
+from station.reporting import SilentReporter, TerminalReporter
 
 if TYPE_CHECKING:
     from datasets.store import EpisodeStore
@@ -46,7 +47,10 @@ def verify(
                 held.enter_context(WriterLock(folder.lock))
             except LockedError as error:
                 busy = str(error)
-        report = verification.verify(stores(folder), folder.journal, full=not quick)
+        with SilentReporter() if as_json else TerminalReporter() as bars:
+            report = verification.verify(
+                stores(folder), folder.journal, full=not quick, progress=bars.progress
+            )
         files = [] if quick else _inspect(folder)
         cut_off = list(_of_partial(folder, full=not quick))
         moved = [] if look_only or busy else _quarantine(folder, report, files)

@@ -25,8 +25,10 @@ def store(tmp_path: Path, make_episode: MakeEpisode) -> EpisodeStore:
 
 
 def test_a_sound_session_is_said_to_be_sound(tmp_path: Path, store: EpisodeStore) -> None:
-    report = verify([store], tmp_path / "journal.jsonl")
+    told: list[tuple[str, int, int]] = []
+    report = verify([store], tmp_path / "journal.jsonl", progress=lambda *step: told.append(step))
     assert report.ok and report.journal.lines == 3
+    assert told == [("episodes", 1, 3), ("episodes", 2, 3), ("episodes", 3, 3)]
     assert json.loads(json.dumps(report.to_json()))["stores"][0]["sound"] == 3
 
 
