@@ -289,7 +289,9 @@ async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, f
         await until(pilot, lambda: isinstance(pilot.app.screen, KeysHelp))
         said = "\n".join(str(part.render()) for part in pilot.app.screen.query(Static))
         assert "f  Label it a success" in said and "home end  The first frame" in said
-        await pilot.press("escape", "down", "f")
+        await pilot.press("escape", "down")
+        await reads(pilot, "online-000002: failure by operator")
+        await pilot.press("f")
         await reads(pilot, "online-000002: success; it is in the journal")
         await pilot.press("v")
         await reads(pilot, "▶ 1x")
