@@ -16,11 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.ledger import ROW, Episodes, Ledger
+from datasets.ledger import ROW, TABLES, Episodes, Ledger
 from datasets.lines import Places
 
 _FORMAT = 1
 _PIECE = 1 << 20
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise over hurt bytes, wherever they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,7 @@ def save(index: Index) -> None:
     journal, ledger, places = index.places.path, index.ledger, index.places
     facts = {
         "format": _FORMAT,
+        "tables": TABLES,
         "end": index.end,
         "crc": index.crc,
         "through": ledger.through,
@@ -50,15 +62,18 @@ def save(index: Index) -> None:
     }
     partial = journal.with_name(f".{_path(journal).name}.partial")
     with suppress(OSError):
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
-                rows=ledger.episodes.rows,
-                offsets=np.array(places.offsets),
-                codes=np.array(places.codes),
-            )
-        partial.replace(_path(journal))
+        try:
+            with partial.open("wb") as file:
+                np.savez(
+                    file,
+                    facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                    rows=ledger.episodes.rows,
+                    offsets=np.array(places.offsets),
+                    codes=np.array(places.codes),
+                )
+            partial.replace(_path(journal))
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def load(journal: Path) -> Index | None:
@@ -67,7 +82,9 @@ def load(journal: Path) -> Index | None:
         with np.load(_path(journal), allow_pickle=False) as file:
             facts = json.loads(file["facts"].tobytes())
             rows, offsets, codes = file["rows"], file["offsets"], file["codes"]
-        if facts["format"] != _FORMAT or rows.dtype != ROW or len(offsets) != facts["through"]:
+        if facts["format"] != _FORMAT or facts["tables"] != TABLES:
+            return None
+        if rows.dtype != ROW or len(offsets) != facts["through"]:
             return None
         if _crc(journal, facts["end"]) != facts["crc"]:
             return None
@@ -82,7 +99,7 @@ def load(journal: Path) -> Index | None:
             codes=codes.astype(np.int16).tobytes(),
             ops=facts["ops"],
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+    except _UNREADABLE:
         return None
     return Index(ledger=ledger, places=places, end=facts["end"], crc=facts["crc"])
 

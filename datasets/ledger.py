@@ -21,6 +21,8 @@ FOLDED = (EPISODE, LABEL, VOID, RESTORE, PRUNE)
 """The operations that a ledger follows."""
 
 _KINDS, _OUTCOMES, _ENDINGS = tuple(EpisodeKind), (None, *Outcome), tuple(Ending)
+TABLES = [list(EpisodeKind), list(Outcome), list(Ending)]
+"""What the places in a ROW mean."""
 _NO_BLOCK = -1
 ROW = np.dtype(
     [

@@ -53,7 +53,6 @@ from station.session.events import (
     SetAutopilot,
     Source,
     SpaceBack,
-    Stop,
     Tick,
     UpdateDone,
 )
@@ -223,6 +222,7 @@ class Engine:
             committer=self._committer,
             partial=None if self._parts.simulated else self._partial,
             emit=self._events.append,
+            latch=self._latch,
             pool=self._closing.enter_context(workers(len(self._parts.cells))),
         )
 
@@ -284,7 +284,7 @@ class Engine:
     def _look_around(self) -> None:
         """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
         if self._latch.latched and not self.state.stopped:
-            self.dispatch(Stop(source=Source(self._latch.by or Source.SYSTEM)))
+            self.dispatch(self._motion.stop())
         link = self._link
         alone = link is not None and link.seen_anybody and not link.watchers and not self.options.headless
         if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:

@@ -14,6 +14,7 @@ from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
 from datasets.observation import Image
 from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Check, Layout, StoppedError
+from hardware.latch import StopLatch
 from station.session.committer import Committer
 from station.session.events import Event, Faulted, Homed, MotionEnded, PreflightDone, Source, Stop
 from station.session.partial import PartialLog
@@ -45,6 +46,7 @@ class Motion:
         committer: Committer,
         partial: PartialLog | None,
         emit: Callable[[Event], None],
+        latch: StopLatch,
         pool: Executor | None,
     ) -> None:
         """`emit` takes the events that tell what happened; `partial` is for cells that cannot replay an episode."""
@@ -59,6 +61,7 @@ class Motion:
         self._committer = committer
         self._partial = partial
         self._emit = emit
+        self._latch = latch
         self._pool = pool
         self._connected: list[Cell] = []
         self._homing: Homing | None = None
@@ -158,9 +161,14 @@ class Motion:
         for finished in part.finished:
             self._commit(finished)
         if part.stopped:
-            self._emit(Stop(source=Source.SYSTEM))
+            self._emit(self.stop())
         elif part.fault:
             self._emit(Faulted(reason=part.fault))
+
+    def stop(self) -> Stop:
+        """What the latch stands for, in the name of whom set it."""
+        by = self._latch.by
+        return Stop(source=next((source for source in Source if source == by), Source.SYSTEM))
 
     def about_stop(self, *, stopped: bool) -> str:
         """Once after each stop, when the arms stand: how long they still moved. Empty otherwise."""
@@ -218,8 +226,7 @@ class Motion:
 
     def _trouble(self, error: CellError) -> None:
         self.brake()
-        stopped = isinstance(error, StoppedError)
-        self._emit(Stop(source=Source.SYSTEM) if stopped else Faulted(reason=str(error)))
+        self._emit(self.stop() if isinstance(error, StoppedError) else Faulted(reason=str(error)))
 
     def _commit(self, finished: Finished, key: str | None = None) -> None:
         """On its way to the store; that the motion has ended is said when it is safe there."""

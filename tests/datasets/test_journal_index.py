@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from datasets import journal_index
 from datasets.episode import EpisodeKind, Outcome
 from datasets.journal import Journal, JournalError, Line
 from datasets.lines import decode
@@ -101,6 +103,33 @@ def test_a_damaged_index_is_passed_over(path: Path, hurt: Callable[[bytes], byte
     assert Journal(path).ledger() == expected
     index_of(path).unlink()
     assert Journal(path).ledger() == expected
+
+
+def test_no_flipped_bit_of_an_index_is_believed_or_raised(path: Path) -> None:
+    """Its last bytes are a table of contents, which no checksum covers."""
+    expected = Journal(path, whole=True).ledger()
+    data = index_of(path).read_bytes()
+    for place in range(len(data) - 400, len(data)):
+        for bit in (1, 8, 64):
+            index_of(path).write_bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
+            assert Journal(path).ledger() == expected
+
+
+def test_an_index_of_other_words_is_not_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.journal_index.TABLES", [["evaluation", "online", "demo"]])
+    assert journal_index.load(path) is None
+
+
+def test_a_full_disk_leaves_no_draft_of_an_index(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = journal_index.load(path)
+    assert index is not None
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("numpy.savez", full)
+    journal_index.save(index)
+    assert not list(path.parent.glob(".*.partial"))
 
 
 def test_an_index_hides_no_damage_of_the_journal(path: Path) -> None:

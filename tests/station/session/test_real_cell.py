@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_a_fault_that_stays_is_shown_again(engine: Engine, board: Switchboard) -
 
 def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, board: Switchboard) -> None:
     stopped = roll(engine)
-    engine._latch.stop("operator")
+    threading.Timer(0.2, engine._latch.stop, ["operator"]).start()
     until_phase(engine, Phase.FAULT)
     until(engine, lambda: any("after the stop" in line for line in engine.snapshot(pictures=False).log))
     assert stands(board) or board[Switch.MOVED_AT] - (engine._latch.since or 0.0) < 0.6
