@@ -77,7 +77,8 @@ def timeline(recording: Recording, control_hz: float, shortest: int) -> Timeline
     period = tick(recording.observation_time)
     still = first_motion(recording, following)
     # steps are counted back from the end, so one control period of stillness makes sure that no motion is cut
-    start = max(0, still - math.ceil(1 / (control_hz * period) - 1e-6)) if period else still
+    # (a clock that counts since 1970 tells a period to some 1e-5 only, which must not take a tick more)
+    start = max(0, still - math.ceil(1 / (control_hz * period) - 1e-3)) if period else still
     kept = following[following >= start]
     closed, notes = _close_gaps(recording, kept, period)
     # the small surplus keeps a recording whose rate is a multiple of the task's from losing a step

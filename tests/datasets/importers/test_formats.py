@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -58,6 +60,48 @@ def test_every_format_gives_the_true_motion_pictures_and_label(tmp_path: Path, k
     np.testing.assert_allclose(np.diff(episode.observation_time), desk.spec.dt)
     grip = episode.proprioception[:, -1]
     assert grip[0] == pytest.approx(1, abs=0.01) and grip[-1] == pytest.approx(0, abs=0.01)
+
+
+def _stamp_replay_buffer(inbox: Path) -> None:
+    import zarr
+
+    (path,) = inbox.iterdir()
+    data = zarr.open_group(path, mode="r+", zarr_format=2)["data"]
+    assert isinstance(data, zarr.Group)
+    data.create_array("timestamp", data=EPOCH + np.tile(sources.T, 2) / sources.HZ, chunks=(100,))
+
+
+def _stop_the_robots_clock(inbox: Path) -> None:
+    (path,) = inbox.rglob("trajectory.h5")
+    with h5py.File(path, "r+") as file:
+        del file["observation/timestamp/robot_state"]
+
+
+EPOCH = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"), [("umi", _stamp_replay_buffer), ("droid", _stop_the_robots_clock)]
+)
+def test_time_since_1970_is_taken_as_it_is_and_changes_nothing_else(
+    tmp_path: Path, kind: str, change: Callable[[Path], None]
+) -> None:
+    name, make = MAKERS[kind]
+    episodes = []
+    for folder in ("plain", "stamped"):
+        desk = Desk(tmp_path / folder, SPECS[name], ANSWERS[name])
+        make(desk.inbox)
+        if folder == "stamped":
+            change(desk.inbox)
+        results = desk.run()
+        assert [result.refused for result in results] == [None] * len(results)
+        episodes.append(desk.store.load(str(results[0].episode)))
+    plain, stamped = episodes
+    assert stamped.steps == plain.steps
+    assert EPOCH <= stamped.observation_time[0] < stamped.observation_time[-1] < EPOCH + TICKS / sources.HZ
+    np.testing.assert_allclose(np.diff(stamped.observation_time), desk.spec.dt, atol=1e-6)
+    np.testing.assert_allclose(stamped.action, plain.action, atol=1e-5)
+    np.testing.assert_array_equal(stamped.images["front"], plain.images["front"])
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -130,6 +130,27 @@ def test_each_step_has_the_recorded_picture_of_its_instant_and_none_of_clutch_of
     assert set(np.diff(ticks[ticks < OPEN])) == {3}
 
 
+@pytest.mark.parametrize("start", [1.1e6, 1_795_000_000.0])
+def test_a_recorder_may_count_its_time_since_it_was_started_or_since_1970(
+    desk: Desk, recording: VrRecording, start: float
+) -> None:
+    desk.put("a.h5", recording)
+    later: dict[str, Any] = {
+        "observation_time": recording.observation_time + start,
+        "action_time": recording.action_time + start,
+        "image_time": {name: stamps + start for name, stamps in recording.image_time.items()},
+    }
+    desk.put("b.h5", replace(recording, **later))
+    small, large = desk.run()
+    assert large.refused is None and large.finding.steps == small.finding.steps
+    one, other = (desk.store.load(str(result.episode)) for result in (small, large))
+    np.testing.assert_allclose(other.action, one.action, atol=1e-6)
+    np.testing.assert_array_equal(other.images["third"], one.images["third"])
+    # to the microsecond, which single precision could not hold
+    np.testing.assert_allclose(other.observation_time, one.observation_time + start, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(other.command_time, one.command_time + start, rtol=0, atol=1e-6)
+
+
 def test_a_demonstration_carries_its_label_layout_style_and_provenance(
     desk: Desk, recording: VrRecording
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from datasets.episode import EpisodeKind
 from datasets.journal import Journal, episode_fields
 from datasets.selection import Where
-from datasets.store import StoreError
+from datasets.store import EpisodeStore, StoreError
 from station.review.catalogue import Catalogue
 from station.review.playback import Playback
 from station.review.take import take_of, take_of_partial
@@ -70,6 +71,18 @@ def test_a_take_shows_what_was_committed(folder: SessionFolder) -> None:
     ]
     np.testing.assert_allclose(take.time, np.arange(21) / 10, atol=1e-9)
     assert take.groups[0].names == ("x", "y", "z", "rx", "ry", "rz", "gripper")
+
+
+def test_a_take_of_a_clock_since_1970_begins_at_0(folder: SessionFolder) -> None:
+    plain = EpisodeStore(folder.episodes).load("online-000001")
+    epoch = 1_795_000_000.0
+    take = take_of(
+        replace(
+            plain, observation_time=plain.observation_time + epoch, command_time=plain.command_time + epoch
+        )
+    )
+    for time in (take.time, *(group.time for group in take.groups)):
+        np.testing.assert_allclose(time, np.arange(len(time)) / 10, atol=1e-6)
 
 
 def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, folder: SessionFolder) -> None:
