@@ -309,9 +309,18 @@ class Engine:
                 self._learn()
             case Phase.CHECKPOINT:
                 self._save()
+            case Phase.FAULT:
+                return bool(self._events)
             case _:
-                return bool(self._events) or self.memory.learner.read_ahead()
+                return bool(self._events) or self._read_ahead()
         return True
+
+    def _read_ahead(self) -> bool:
+        try:
+            return self.memory.learner.read_ahead()
+        except LearnerError as error:
+            self.dispatch(Faulted(reason=str(error), recoverable=False))
+            return False
 
     def _learn(self) -> None:
         try:

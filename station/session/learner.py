@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datasets.episode import EpisodeKind
 from datasets.journal import Journal, Ledger, Line
 from datasets.randomness import stream
-from datasets.store import ChunkRecord, EpisodeStore
+from datasets.store import ChunkRecord, EpisodeStore, StoreError
 from policy.replay import Replay
 from policy.steering.interface import Metrics, Steering
 from station.session.checkpoint import (
@@ -117,12 +117,15 @@ class Learner:
     def read_ahead(self) -> bool:
         """Read some past episodes into the replay, unless a block runs; whether there are more.
 
-        Raises StoreError: one of them is damaged.
+        Raises LearnerError: one of them is damaged.
         """
         if self._block is not None or self._read_through == self._journal.last_seq:
             return False
         ledger = self._journal.ledger()
-        left = self.replay.read_some(ledger, self.chunks, patience=_READING)
+        try:
+            left = self.replay.read_some(ledger, self.chunks, patience=_READING)
+        except StoreError as error:
+            raise LearnerError(str(error)) from error
         self.progress = replace(self.progress, reading=left)
         if not left:
             self._read_through = ledger.through

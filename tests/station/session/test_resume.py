@@ -264,3 +264,20 @@ def test_an_engine_at_rest_reads_the_past_back_before_it_has_to_learn(tmp_path: 
         assert again.state.phase is Phase.READY
         assert replay.fingerprint() == before
         assert again.snapshot().steering.reading == 0
+
+
+def test_a_damaged_past_is_told_on_the_screen_of_an_engine_at_rest(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, cells=2, episodes=EPISODES) as engine:
+        engine.run()
+    store = EpisodeStore(folder.episodes)
+    name = next(name for name in store.ids() if name.startswith("online"))
+    for file in (folder.episodes / "episodes" / name).rglob("c.0*"):
+        data = file.read_bytes()
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with Engine(folder, make_parts(folder), Options(autopilot=False)) as again:
+        until(again, lambda: again.state.phase is Phase.FAULT)
+        assert name in again.state.reason and "station verify" in again.state.reason
+        assert not again.state.recoverable
+        again.turn()
+        assert again.state.phase is Phase.FAULT
