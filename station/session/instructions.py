@@ -16,7 +16,9 @@ def instruction(state: State) -> str:
     if state.stopped:
         return "STOPPED. Clear the workplace, re-arm the stop, then say 'reset done' to go on."
     if state.disk_full:
-        return "The disk is full: free some space; the session goes on by itself and nothing is lost."
+        goes_on = state.rules.replayable and not state.asked_to_pause
+        then = "the session goes on by itself" if goes_on else "then end the pause"
+        return f"The disk is full: free some space; {then}, and nothing is lost."
     return _BY_PHASE[state.phase](state)
 
 
@@ -36,7 +38,7 @@ def _moving(state: State) -> str:
 def _label(state: State) -> str:
     if state.pending:
         others = f" ({len(state.pending)} episodes wait)" if len(state.pending) > 1 else ""
-        return f"How did {state.pending[0]} end: success, failure, or void to leave it out{others}?"
+        return f"How did {state.asked} end: success, failure, or void to leave it out{others}?"
     return "Labelled. Success or failure changes it, undo takes it back, void leaves it out; otherwise wait."
 
 

@@ -117,8 +117,9 @@ class Verdicts(Mapping[str, Verdict]):
         self._newer: dict[str, Verdict] = {}
         """Entered or changed since; few beside what a long session holds in its past."""
         everything = [] if pending is not None and counted is not None else list(self._past.items())
-        self.pending = tuple(n for n, v in everything if v.pending) if pending is None else pending
-        """Episodes that wait for a label."""
+        waiting = (name for name, verdict in everything if verdict.pending)
+        self.pending = tuple(sorted(waiting if pending is None else pending))
+        """Episodes that wait for a label, by name: a restart asks for them in the same order."""
         online = [verdict for _, verdict in everything if _counts(verdict)]
         self.counted = counted or Counted(episodes=len(online), chunks=sum(v.chunks for v in online))
 
@@ -178,6 +179,8 @@ class State:
     """s, monotonic, of the last tick."""
     held: Phase | None = None
     """While paused: the phase to return to."""
+    asked_to_pause: bool = False
+    """The pause is an operator's, or nobody looks: space on the disk does not end it."""
     reason: str = ""
     verdicts: Verdicts = field(default_factory=Verdicts)
     """Every committed episode."""
@@ -236,6 +239,13 @@ class State:
     def pending(self) -> tuple[str, ...]:
         """Episodes that wait for a label."""
         return self.verdicts.pending
+
+    @property
+    def asked(self) -> str | None:
+        """The one whose label is asked for first: one of the round, if any of them waits."""
+        slots = self.round.slots if self.round else ()
+        in_round = (slot.episode for slot in slots if slot.episode in self.pending)
+        return next(in_round, self.pending[0] if self.pending else None)
 
     @property
     def blocks_begun(self) -> int:

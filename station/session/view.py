@@ -97,7 +97,7 @@ class View:
         """The session now; without `pictures` no camera is looked at."""
         self._number += 1
         counts = self._counter.counts()
-        shown = _shown_episode(state)
+        shown = shown_episode(state)
         verdict = state.verdicts.get(shown) if shown else None
         block = state.block
         return Snapshot(
@@ -123,6 +123,7 @@ class View:
             stopped=state.stopped,
             recoverable=state.recoverable,
             disk_full=state.disk_full,
+            asked_to_pause=state.asked_to_pause,
             tiles=self._tiles(state) if pictures else {},
             target=self._target(state) if pictures else {},
             counts=counts,
@@ -152,13 +153,13 @@ class View:
         return self._pictures.target
 
 
-def _shown_episode(state: State) -> str | None:
-    """What moves; else what waits for a label in this round; else what was moved last."""
+def shown_episode(state: State) -> str | None:
+    """What moves; else what waits for a label in this round, or anywhere once labels are asked for; else the last."""
     if state.running:
         return min(state.running)
     slots = state.round.slots if state.round else ()
-    waiting = [slot.episode for slot in slots if slot.episode in state.pending]
-    return waiting[0] if waiting else state.last
+    asking = Phase.LABEL in (state.phase, state.held) or any(slot.episode == state.asked for slot in slots)
+    return state.asked if asking and state.asked else state.last
 
 
 def _done_of_block(state: State) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from datasets.episode import EpisodeKind, Outcome
 from datasets.randomness import stream
-from station.session.state import Counted, Verdict, Verdicts, episode_id
+from station.session.instructions import instruction
+from station.session.snapshot import Phase
+from station.session.state import Counted, Round, Slot, State, Verdict, Verdicts, episode_id
+from station.session.view import shown_episode
 
 KINDS, OUTCOMES = tuple(EpisodeKind), (None, *Outcome)
 
@@ -37,3 +41,23 @@ def test_what_is_carried_along_equals_what_is_counted_after_any_history() -> Non
         assert verdicts == plain and list(verdicts) == list(plain) and len(verdicts) == len(plain)
         assert verdicts.counted == _counted(plain)
         assert set(verdicts.pending) == {known for known, one in plain.items() if one.pending}
+        assert verdicts.pending == Verdicts(dict(plain)).pending, "a restart asks in the same order"
+
+
+def test_the_label_that_is_asked_for_is_that_of_the_episode_which_the_keys_mean() -> None:
+    waiting = Verdict(kind=EpisodeKind.ONLINE, chunks=1)
+    names = [episode_id(EpisodeKind.ONLINE, ordinal) for ordinal in range(4)]
+    slots = tuple(
+        Slot(episode=name, kind=EpisodeKind.ONLINE, ordinal=ordinal, layout=ordinal, row=ordinal)
+        for ordinal, name in enumerate(names)
+    )
+    state = State(phase=Phase.LABEL, last=names[3], round=Round(slots=slots[2:], batch=2))
+    for undone, meant in ((names[:1], names[0]), (names[::3], names[3]), (names[::-1], names[2])):
+        verdicts = Verdicts()
+        for name in names:
+            verdicts = verdicts.having(name, replace(waiting, outcome=Outcome.SUCCESS))
+        for name in undone:
+            verdicts = verdicts.having(name, waiting)
+        asked = replace(state, verdicts=verdicts)
+        assert shown_episode(asked) == meant
+        assert f"How did {meant} end" in instruction(asked)
