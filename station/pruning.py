@@ -17,8 +17,10 @@ from typing import Any
 from datasets.durable import Disk
 from datasets.episode import EpisodeKind
 from datasets.journal import PRUNE, VOID, Journal, Ledger
+from datasets.store import EpisodeStore
 from station.session.events import Source
 from station.session.folder import SessionFolder
+from station.session.partial import leftovers
 from station.session.resume import enter_partials
 
 _BLOCKS = 3
@@ -74,7 +76,7 @@ def plan(folder: SessionFolder, *, before: float) -> Plan:
     ledger = Journal(folder.journal).ledger()
     needed: list[str] = []
     void = tuple(_void(folder, ledger, before, needed))
-    old = [path for path in _entries(folder.partial) if _newest(path) < before]
+    old = [path for path in leftovers(folder.partial) if _newest(path) < before]
     places = (folder.demos / "quarantine", folder.episodes / "quarantine", folder.path / "quarantine")
     quarantined = [path for place in places for path in _entries(place) if path.lstat().st_ctime < before]
     return Plan(
@@ -102,7 +104,8 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
         return gone
     journal = Journal(folder.journal, writable=True)
     # what a killed engine left gets its line first, so that its number stays spent
-    enter_partials(folder.partial, journal)
+    store = EpisodeStore(folder.episodes, writable=True, sweep=False)
+    enter_partials(folder.partial, journal, store)
     journal.append(
         PRUNE,
         episodes=[piece.episode for piece in gone.void],

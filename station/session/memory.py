@@ -59,7 +59,7 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
         torch=torch.__version__,
     )
     said += [f"{name} was adopted: it had been committed without a line." for name in adopt(store, journal)]
-    said += enter_partials(folder.partial, journal)
+    said += enter_partials(folder.partial, journal, store)
     checkpoints = Checkpoints(folder.steering)
     learner = Learner(
         parts.steering,

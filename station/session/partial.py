@@ -7,7 +7,7 @@ line for each, and its episode's number is spent. The copy of an episode that th
 
 from __future__ import annotations
 
-import shutil
+import re
 import struct
 import zipfile
 from contextlib import suppress
@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.durable import Disk, full_disk_named
+from datasets.episode import EpisodeKind
 from station.session.recorder import EpisodeRecorder
 
 CUT_OFF = "cut_off"
 """The journal's operation: episode, steps that are kept, steps that were lost, reason."""
 
 _PIECE = "steps-"
+_OURS = re.compile(rf"({EpisodeKind.ONLINE}|{EpisodeKind.EVALUATION})-\d+.*")
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile)
 _ALWAYS = {"proprioception", "observation_time", "action", "sent", "command_time"}
 
@@ -69,7 +71,7 @@ class PartialLog:
     def committed(self, episode: str) -> None:
         """The store has it whole."""
         if self._flushed.pop(episode, 0):
-            shutil.rmtree(self._root / episode, ignore_errors=True)
+            discard(self._root / episode)
 
     def _write(self, episode: str, recorder: EpisodeRecorder) -> None:
         """One more piece, whole or not at all."""
@@ -89,8 +91,19 @@ class PartialLog:
 
 
 def leftovers(root: Path) -> list[Path]:
-    """One folder for each episode that has something here, by name."""
-    return sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+    """One folder for each episode that has something here, by name; what else lies there is a person's."""
+    entries = root.iterdir() if root.is_dir() else ()
+    return sorted(entry for entry in entries if _OURS.fullmatch(entry.name) and entry.is_dir())
+
+
+def discard(folder: Path) -> None:
+    """Remove the pieces of one episode, whole and unfinished ones; what a person put beside them stays."""
+    for pattern in (f"{_PIECE}*.npz", f".{_PIECE}*.npz"):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def read(folder: Path) -> tuple[list[Piece], list[Hole]]:

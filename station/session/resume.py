@@ -6,7 +6,6 @@ load the learner and starts nothing.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from datasets.journal import EpisodeStatus, Journal, Ledger, Line, header_fields
 from datasets.ledger import Episodes
 from datasets.store import EpisodeStore, unjournaled
 from station.session.autopilot import Truth
-from station.session.partial import CUT_OFF, leftovers, read
+from station.session.partial import CUT_OFF, discard, leftovers, read
 from station.session.state import (
     Block,
     Counted,
@@ -47,8 +46,11 @@ def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
     return adopted
 
 
-def enter_partials(root: Path, journal: Journal) -> list[str]:
-    """Journal what a killed engine left in ``partial/``; returns sentences for the log. Raises DiskFullError."""
+def enter_partials(root: Path, journal: Journal, store: EpisodeStore) -> list[str]:
+    """Journal what a killed engine left in ``partial/``; returns sentences for the log. Raises DiskFullError.
+
+    An episode that the store has, but the journal not yet, was not cut off: it is left to be adopted.
+    """
     said = []
     ledger = journal.ledger()
     known = {line.fields["episode"] for line in ledger.lines.get(CUT_OFF, [])}
@@ -58,7 +60,9 @@ def enter_partials(root: Path, journal: Journal) -> list[str]:
         pieces, holes = read(folder)
         if folder.name in ledger.episodes or not (pieces or holes):
             # the kill came after the commit, or before the first piece was whole
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
+            continue
+        if folder.name in store:
             continue
         steps = sum(len(piece["action"]) for piece in pieces)
         journal.append(CUT_OFF, episode=folder.name, steps=steps, lost=0, reason=_KILLED)
@@ -81,7 +85,7 @@ def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) 
             if key is None:
                 continue
             if key == "void":
-                journal.append("void", episode=status.id, by="operator", reason="")
+                journal.append("void", episode=status.id, by="operator")
             else:
                 journal.append("label", episode=status.id, outcome=key, by="operator")
         elif status.ending is Ending.HORIZON and not autopilot:
@@ -119,7 +123,6 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
     newest, open_block = _blocks(lines.get("evaluation", []))
     episodes = ledger.episodes
     cut_off = frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, []))
-    moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO))
     late = episodes.rows["seq"] > through
     return State(
         rules=rules,
@@ -127,7 +130,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         verdicts=_verdicts(episodes),
         cut_off=cut_off,
         round=current,
-        last=episodes.names[moved[-1]] if len(moved) else None,
+        last=_last(episodes, lines.get(CUT_OFF, [])),
         next_online=_following(episodes, current, cut_off, EpisodeKind.ONLINE),
         next_evaluation=_following(episodes, current, cut_off, EpisodeKind.EVALUATION),
         fresh=bool((episodes.of(EpisodeKind.ONLINE) & late).any()),
@@ -188,6 +191,14 @@ def _pending(episodes: Episodes) -> NDArray[np.bool_]:
     return np.asarray(
         episodes.labelled(None) & ~episodes.of(EpisodeKind.DEMO) & ~episodes.rows["void"], np.bool_
     )
+
+
+def _last(episodes: Episodes, cut_off: Sequence[Line]) -> str | None:
+    """The episode that was moved last; None if that one was cut off."""
+    moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO)).tolist()
+    if not moved or (cut_off and cut_off[-1].seq > int(episodes.rows["seq"][moved[-1]])):
+        return None
+    return str(episodes.names[moved[-1]])
 
 
 def _round(lines: Sequence[Line]) -> Round | None:

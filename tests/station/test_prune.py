@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from datasets.episode import EpisodeKind
 from datasets.journal import Journal
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
@@ -19,12 +20,12 @@ from station import pruning
 from station.cli import app
 from station.session.events import Source
 from station.session.folder import SessionFolder
-from station.session.resume import state_of
+from station.session.resume import adopt, enter_partials, state_of
 from station.session.state import Rules
 from station.session.status import count
 from station.verdicts import give
 from tests.station.conftest import Station
-from tests.station.tui.recorded import leave_partial, recorded
+from tests.station.tui.recorded import episode, leave_partial, recorded
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,33 @@ def test_what_a_killed_engine_left_is_said_to_have_been_cut_off_before_it_goes(
     state = state_of(ledger, Rules(), blocks_done=0, policy_version=0, now=0.0)
     assert "online-000003" in state.cut_off
     assert count(folder).cut_off == 2
+
+
+def test_an_episode_without_a_line_whose_copy_still_lies_there_is_not_said_to_have_been_cut_off(
+    folder: SessionFolder,
+) -> None:
+    name = "online-000003"
+    whole = episode(name, EpisodeKind.ONLINE, 3)
+    store = EpisodeStore(folder.episodes, writable=True)
+    store.commit(whole)
+    copy = leave_partial(folder, name, pieces=2)
+    wanted = pruning.plan(folder, before=time.time() + 1)
+    pruning.carry_out(folder, replace(wanted, partial=()))
+    journal = Journal(folder.journal, writable=True)
+    assert adopt(store, journal) == [name] and copy.is_dir()
+    assert enter_partials(folder.partial, journal, store) == [] and not copy.exists()
+    state = state_of(journal.ledger(), Rules(), blocks_done=0, policy_version=0, now=0.0)
+    assert name in state.pending and name not in state.cut_off
+    give(folder, name, "failure", source=Source.COMMAND)
+    give(folder, name, "void", source=Source.COMMAND)
+
+
+def test_a_folder_that_a_person_put_beside_the_leftovers_stays(folder: SessionFolder) -> None:
+    mine = folder.partial / "my notes"
+    mine.mkdir()
+    (mine / "read me.txt").write_text("look at the gripper")
+    pruning.carry_out(folder, pruning.plan(folder, before=time.time() + 1))
+    assert [*folder.partial.iterdir()] == [mine] and [*mine.iterdir()]
 
 
 def test_what_is_young_stays(station: Station, folder: SessionFolder) -> None:

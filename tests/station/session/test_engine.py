@@ -436,6 +436,23 @@ def test_a_copy_that_a_kill_left_beside_its_committed_episode_goes_away(tmp_path
     assert count(again.folder).cut_off == 0
 
 
+def test_what_a_person_keeps_beside_the_leftovers_is_left_alone_and_is_no_recording(tmp_path: Path) -> None:
+    with attended(tmp_path / "s") as engine:
+        partial = engine.folder.partial
+    notes = partial / "my notes" / "read me.txt"
+    beside = partial / FIRST / "remark.txt"
+    for path in (notes, beside):
+        path.parent.mkdir(parents=True)
+        path.write_text("look at the gripper")
+    (partial / SECOND).mkdir()
+    (partial / SECOND / ".steps-000000.npz").write_bytes(b"half a piece")
+    with attended(tmp_path / "s") as again:
+        assert cut_off(again.folder) == {}
+        assert "my notes" not in [item.id for item in Catalogue(again.folder).items()]
+    assert notes.exists() and beside.exists()
+    assert not (partial / SECOND).exists(), "what a kill left before the first piece was whole"
+
+
 def test_a_stop_with_a_full_disk_keeps_what_was_recorded_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,16 +491,52 @@ def test_what_a_broken_disk_refuses_is_said_to_be_lost(
         assert any("1 more could not be written" in said for said in engine.snapshot().log)
 
 
-def test_a_session_that_was_stopped_and_cut_off_anywhere_goes_on_with_the_next_name(tmp_path: Path) -> None:
-    with never_ending(attended(tmp_path / "s")) as engine:
-        rolling(engine)
+STOPS: dict[str, Callable[[Engine], object]] = {
+    "on the way home": lambda engine: until(engine, Phase.HOMING),
+    "before the reset": lambda engine: until(engine, Phase.READY),
+    "at the first step": lambda engine: rolling(engine, steps=1),
+    "at the end of a chunk": lambda engine: rolling(engine, steps=EXECUTE),
+    "within a later chunk": lambda engine: rolling(engine, steps=3 * EXECUTE + 1),
+    "while paused": lambda engine: press(rolling(engine), Pause()),
+}
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.parametrize("where", STOPS)
+def test_a_session_that_was_stopped_and_cut_off_anywhere_goes_on_with_the_next_name(
+    tmp_path: Path, where: str, simulated: bool
+) -> None:
+    with never_ending(attended(tmp_path / "s", simulated=simulated)) as engine:
+        STOPS[where](engine)
+        moved = {name: cell_of(engine).moves for name in engine.state.running}
         engine._latch.stop()
         engine.turn()
-    with attended(tmp_path / "s") as again:
+    with attended(tmp_path / "s", simulated=simulated) as again:
         press(again, Rearm(), Go())
         until(again, Phase.READY)
-        assert again.state.next_slots[0].episode == SECOND
+        assert again.state.next_slots[0].episode == (SECOND if moved else FIRST)
         assert again.state.updates_begun == 0
+        assert cut_off(again.folder).keys() == moved.keys() and kept(again.folder) == moved
+
+
+def test_after_a_cut_off_no_key_means_the_episode_before_it_now_or_after_a_restart(tmp_path: Path) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine)
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
+        until(engine, Phase.READY)
+        assert engine.snapshot().episode == FIRST
+        press(engine, Go())
+        engine._latch.stop()
+        engine.turn()
+        assert cut_off(engine.folder).keys() == {SECOND} and engine.snapshot().episode is None
+    with never_ending(attended(tmp_path / "s")) as again:
+        assert again.snapshot().episode is None
+        press(again, Rearm(), Go())
+        turns(again, lambda state: state.phase is Phase.READY)
+        press(again, Go(), Label(episode="online-000002", outcome=Outcome.FAILURE))
+        turns(again, lambda state: "online-000002" in state.verdicts)
+    with attended(tmp_path / "s") as third:
+        assert third.snapshot().episode == "online-000002"
 
 
 def test_going_on_after_a_fault_waits_until_the_episode_that_was_over_before_it_is_safe(
