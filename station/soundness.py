@@ -5,6 +5,7 @@ Episodes and journal are `datasets.verify`'s. What is broken is moved to the ses
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
         if online
         else "the base policy: 'station train' trains it again from the demonstrations"
     )
-    found = False
+    broken: set[Path] = set()
     for path in sorted(folder.base.glob("*.safetensors")):
         try:
             weights.read(path)
@@ -70,18 +71,29 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
             # training replaces its states; one that went away meanwhile is no damage
             if path.exists():
                 state = path in weights.numbered(folder.base)
-                found = found or not state
+                broken |= set() if state else {path}
                 yield FileFault(
                     path=path,
                     detail=str(error),
                     loss="nothing: training goes on from the state before" if state else loss,
                 )
-    policy = folder.base / POLICY_FILE
-    if not found and (policy.exists() or ledger.lines.get("training")):
+    policy, named = folder.base / POLICY_FILE, _weights_named(folder.base)
+    # what names its weights is sound without them, and is needed once they are restored
+    if named is not None and not named.exists():
+        yield FileFault(path=named, detail="it is missing", loss=loss)
+    elif not broken and (policy.exists() or ledger.lines.get("training")):
         try:
             BasePolicy.load(folder.base)
         except PolicyFileError as error:
             yield FileFault(path=policy, detail=str(error), loss=loss)
+
+
+def _weights_named(base: Path) -> Path | None:
+    """The file of weights that the policy's own file names; None where nothing is named."""
+    try:
+        return base / str(json.loads((base / POLICY_FILE).read_bytes())["weights"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _steering(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:

@@ -156,6 +156,21 @@ def test_a_damaged_base_is_found(station: Station, session: SessionFolder, harm:
     assert "'station train' trains it again" in report["files"][0]["loss"]
 
 
+def test_damaged_weights_take_no_sound_file_along_and_one_copy_mends_them(
+    station: Station, session: SessionFolder
+) -> None:
+    path = next(session.base.glob("weights-*.safetensors"))
+    data = path.read_bytes()
+    flip(path)
+    for _ in range(3):
+        code, report = looked(station, session)
+        assert code == 1
+        assert [fault["file"] for fault in report["files"]] == [str(path)]
+    assert len(list((session.path / "quarantine").glob("base-weights-*-0"))) == 1
+    path.write_bytes(data)
+    assert looked(station, session)[0] == 0
+
+
 def test_a_torn_end_of_the_journal_is_kept_beside_and_named(station: Station, folder: SessionFolder) -> None:
     with folder.journal.open("ab") as file:
         file.write(b'{"seq":99,"ti')
