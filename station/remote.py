@@ -1,7 +1,7 @@
 """How commands speak to the engine of a session, when one runs; what they report is read from the journal.
 
-A front end like any other: it sends the operator's events. That an event had its effect is seen in the journal and
-nowhere else.
+A front end that nobody looks at: it sends the operator's events. That an event had its effect is seen in the journal
+and nowhere else.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def live_state(folder: SessionFolder) -> str | None:
             return None
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            snapshot = client.latest()
+            snapshot = client.newest
             if snapshot is not None:
                 return snapshot.phase.value
             time.sleep(_POLL)
@@ -78,5 +78,5 @@ def wait_for(
 
 def _newest_sentence(client: Client, about: str) -> str:
     """What the engine's log says last about something; empty when it is silent on it."""
-    snapshot = client.latest()
+    snapshot = client.newest
     return next((line for line in reversed(snapshot.log) if about in line), "") if snapshot else ""

@@ -2,8 +2,9 @@
 
 Acknowledges an event as soon as it is queued, whatever the engine is busy with. A slow front end misses snapshots and
 holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing more, counts as
-gone. Many may watch; one holds the keys. Stop is the exception to everything: it is accepted from all, and
-`Client.stop` sets the latch by itself, with or without an engine. It knows no screen.
+gone, and a command that waits for the engine never counted. Many may watch; one holds the keys. Stop is the exception
+to everything: it is accepted from all, and `Client.stop` sets the latch by itself, with or without an engine. It knows
+no screen.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Link:
         """Listen, and say where in the session folder. The caller holds the session's lock."""
         self.inbox: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
         self.seen_anybody = False
-        """Whether a front end was ever attached."""
+        """Whether anybody ever looked at what a front end shows."""
         self._folder = folder
         self._key = secrets.token_bytes(32)
         self._front_ends: list[_FrontEnd] = []
@@ -153,7 +154,6 @@ class Link:
     def _enter(self, front_end: _FrontEnd) -> None:
         with self._changing:
             self._front_ends.append(front_end)
-            self.seen_anybody = True
             if self._holder is None:
                 self._holder = front_end
         front_end.start()
@@ -170,6 +170,7 @@ class Link:
     def _receive(self, front_end: _FrontEnd, message: object) -> None:
         if isinstance(message, Looked):
             front_end.looked()
+            self.seen_anybody = True
         elif isinstance(message, TakeKeys):
             self._hand_over(front_end)
         elif isinstance(message, Envelope):
@@ -206,17 +207,19 @@ class _FrontEnd:
         self.connection = connection
         self._newest: bytes | None = None
         self._waiting: list[bytes] = []
+        self._has_looked = False
         self._unseen_since: float | None = None
         self._offered = threading.Condition()
         self._closed = False
 
     @property
     def looks(self) -> bool:
-        """Whether what it was offered is looked at."""
+        """Whether what it was offered is looked at; a command that waits never does."""
         since = self._unseen_since
-        return since is None or time.monotonic() - since < UNSEEN
+        return self._has_looked and (since is None or time.monotonic() - since < UNSEEN)
 
     def looked(self) -> None:
+        self._has_looked = True
         self._unseen_since = None
 
     def authenticate(self, key: bytes) -> None:
@@ -325,6 +328,11 @@ class Client:
         """Ask for the keys; `holds_keys` tells when they are here. Raises LinkError."""
         with self._sending:
             self._post(TakeKeys())
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot that has arrived, None before the first; for a command, at which nobody looks."""
+        return self._snapshot
 
     def latest(self) -> Snapshot | None:
         """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""

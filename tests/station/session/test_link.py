@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from datasets.episode import Outcome
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
+from station.remote import wait_for
 from station.session import link as link_module
 from station.session.engine import Engine
 from station.session.events import Go, Label, Note, Pause, Source
@@ -216,6 +218,31 @@ def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(
         client.send(Pause())
         shown(engine, client, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
         client.close()
+    link.close()
+
+
+def test_a_command_that_waits_for_the_engine_is_no_screen_that_somebody_looks_at(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s", SessionSettings(episode_steps=100_000))
+    link, over = Link(folder), threading.Event()
+    with Engine(folder, make_parts(folder, simulated=False), link=link) as engine:
+        never_ending(engine)
+        command = Client.connect(folder.path)
+        errand = (command, folder, lambda _: over.is_set())
+        waiting = threading.Thread(target=wait_for, args=errand, kwargs={"patience": None})
+        waiting.start()
+        turn_until(engine, lambda: command.newest is not None and engine.state.phase is Phase.READY)
+        assert link.attached == 1 and not link.watchers
+        screen = Client.connect(folder.path)
+        screen.take_keys()
+        shown(engine, screen, lambda snapshot: snapshot.phase is Phase.READY)
+        screen.send(Go())
+        shown(engine, screen, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
+        screen.close()
+        turn_until(engine, lambda: engine.state.phase is Phase.PAUSED)
+        assert waiting.is_alive() and link.attached == 1
+        over.set()
+        waiting.join()
+        command.close()
     link.close()
 
 
