@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datasets.importers.intake import BY as RECORDER
+from datasets.importers.past import BY as RECORDER
 from datasets.journal import Journal, Ledger
 from datasets.lock import WriterLock
 from station.errors import UsageError

@@ -21,6 +21,11 @@ BLOCK = 2**16
 BLOCKS = 256
 
 
+def episode_id(fingerprint: str) -> str:
+    """What the first episode of a content is called."""
+    return f"demo-{fingerprint}"
+
+
 def of_file(path: Path, key: str = "") -> str:
     """Of a file's content and, where it holds several episodes, which one. Raises OSError."""
     return of_files([path], key)

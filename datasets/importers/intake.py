@@ -3,7 +3,8 @@
 An episode is known by a fingerprint of its content, so importing a folder twice, or again after an interruption, adds
 nothing twice. For each the order is: commit the episode, its journal line, its label, and last the line that says that
 the source is done; whatever was missing when a crash came is made up for on the next run. Asked to import again, an
-episode that is now understood otherwise replaces the one that stood for its content: that one is voided, not deleted.
+episode that is now understood otherwise replaces the one that stood for its content: that one is voided, not deleted,
+and only once its successor counts with the label that people gave. Cut off in between, both count until it is finished.
 """
 
 from __future__ import annotations
@@ -17,13 +18,10 @@ from typing import Any, Protocol
 from datasets.episode import Episode, EpisodeKind
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.interface import Source
-from datasets.importers.past import Past, stays_void
-from datasets.journal import IMPORT, RESTORE, VOID, EpisodeStatus, Journal, header_fields
+from datasets.importers.past import BY, Past, stays_void
+from datasets.journal import IMPORT, LABEL, RESTORE, VOID, EpisodeStatus, Journal, header_fields
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
-
-BY = "recorder"
-"""Who gave the label, in the journal."""
 
 
 class Reads(Protocol):
@@ -129,43 +127,41 @@ class Intake:
     def _take_in(self, look: Look, episode: Episode) -> ImportResult:
         name, finding = self._past.name_for(episode), look.finding
         standing = self._past.standing(finding.fingerprint)
-        # one that was voided for its successor, which a crash then kept out, was not voided by people
-        voided = standing if standing is not None and standing.void and standing.by != BY else None
+        voided = self._past.taken_out(standing, name)
         if voided is not None:
             finding = replace(finding, defects=(*finding.defects, stays_void(voided)))
-        if standing is not None and standing.id == name and name in self._store:
+        replaced = [] if voided else self._past.others(finding.fingerprint, name)
+        if standing is not None and standing.id == name and (voided or not (standing.void or replaced)):
             return ImportResult(finding=finding, episode=name, duplicate=True, outline=look.outline)
         if name not in self._store:
             header = replace(episode.header, id=name, ordinal=self._ordinal(name))
             self._store.commit(replace(episode, header=header))
-        replaced = self._past.others(episode, name)
+        self._enter(name, finding, voided)
         for other in replaced:
             self._journal.append(VOID, episode=other.id, by=BY, reason=f"replaced by {name}")
-        self._enter(name, finding, replaced, voided)
         self._journal.append(IMPORT, **_fields(finding, name))
         self._past.known[finding.fingerprint] = name
         return ImportResult(finding=finding, episode=name, outline=look.outline)
 
-    def _enter(
-        self, name: str, finding: Finding, replaced: list[EpisodeStatus], voided: EpisodeStatus | None
-    ) -> None:
+    def _enter(self, name: str, finding: Finding, voided: EpisodeStatus | None) -> None:
         """From here on it stands for its content; what people judged of what it replaces holds for it as well."""
-        status = self._past.status(name)
-        if status is None:
+        if self._past.status(name) is None:
             steps, chunks = self._store.size(name)
             self._journal.append(
                 "episode", **header_fields(self._store.header(name), steps=steps, chunks=chunks)
             )
-        if voided is not None and (status is None or not status.void):
+        status = self._past.status(name)
+        assert status is not None
+        if voided is not None and not status.void:
             self._journal.append(VOID, episode=name, by=voided.by, reason=f"as {voided.id}")
-        elif voided is None and status is not None and status.void:
+        judged = self._past.judged(finding.fingerprint)
+        if judged is None and finding.outcome is not None and status.outcome is None:
+            self._journal.append(LABEL, episode=name, outcome=finding.outcome.value, by=BY)
+        elif judged is not None and judged.fields["episode"] != name:
+            outcome, by = judged.fields["outcome"], judged.fields["by"]
+            self._journal.append(LABEL, episode=name, outcome=outcome, by=by)
+        if voided is None and status.void:
             self._journal.append(RESTORE, episode=name, by=BY)
-        for each in (*replaced, *([voided] if voided else [])):
-            if each.outcome is not None:
-                self._journal.append("label", episode=name, outcome=each.outcome.value, by=each.by)
-                return
-        if finding.outcome is not None and (status is None or not status.by):
-            self._journal.append("label", episode=name, outcome=finding.outcome.value, by=BY)
 
     def _ordinal(self, name: str) -> int:
         episodes = self._journal.ledger().episodes

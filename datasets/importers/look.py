@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
-from datasets.importers import conversion
+from datasets.importers import conversion, fingerprints
 from datasets.importers.assembly import assemble
 from datasets.importers.checks import usable
 from datasets.importers.defects import Defect, Note, Question, RefusedError
@@ -124,7 +124,7 @@ class Work:
         attributes = plain(raw.attributes)
         layout = attributes.get("layout")
         return EpisodeHeader(
-            id=f"demo-{self.fingerprint}",
+            id=fingerprints.episode_id(self.fingerprint),
             kind=EpisodeKind.DEMO,
             ordinal=self.ordinal,
             spec=self.spec,

@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from itertools import count
 
 from datasets.episode import Episode
+from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, Note, warning
 from datasets.importers.findings import Finding, Look
 from datasets.importers.interface import Source
 from datasets.importers.mapping import Mapping
-from datasets.journal import IMPORT, EpisodeStatus, Journal
+from datasets.journal import IMPORT, LABEL, VOID, EpisodeStatus, Journal, Line
 from datasets.store import EpisodeStore
+
+BY = "recorder"
+"""Who labels, voids and restores in the name of an import, in the journal."""
 
 
 class Past:
@@ -46,7 +50,7 @@ class Past:
             format=source.format,
             fingerprint=fingerprint,
             steps=status.steps,
-            defects=tuple(self._notes(status, given)),
+            defects=tuple(self._notes(status, fingerprint, given)),
         )
         return Look(finding=finding, known=status.id)
 
@@ -69,10 +73,27 @@ class Past:
                 return name
         raise AssertionError
 
-    def others(self, episode: Episode, name: str) -> list[EpisodeStatus]:
+    def others(self, fingerprint: str, name: str) -> list[EpisodeStatus]:
         """Episodes of the same content under other names that count at present."""
-        statuses = [self.status(other) for other in self._names(episode.header.id, end=True)]
-        return [each for each in statuses if each is not None and each.id != name and not each.void]
+        return [each for each in self._entered(fingerprint) if each.id != name and not each.void]
+
+    def taken_out(self, standing: EpisodeStatus | None, name: str) -> EpisodeStatus | None:
+        """The one that stands, where people voided it for its content; None when it, or `name` in its place, counts."""
+        # one that was voided for its successor, which a crash then kept out, was not voided by people
+        if standing is None or not standing.void or standing.by == BY:
+            return None
+        status = self.status(name)
+        if status is not None and not status.void:
+            voided = [line.seq for line in self._journal.about(standing.id) if line.op == VOID]
+            if max(voided, default=0) > status.seq:  # somebody saw both and chose
+                return None
+        return standing
+
+    def judged(self, fingerprint: str) -> Line | None:
+        """The last label that people gave to any episode of a content whose files are here."""
+        lines = [line for each in self._entered(fingerprint) for line in self._journal.about(each.id)]
+        given = [line for line in lines if line.op == LABEL and line.fields["by"] != BY]
+        return max(given, key=lambda line: line.seq, default=None)
 
     def status(self, episode: str) -> EpisodeStatus | None:
         """What the journal says about it; None when it does not know it."""
@@ -80,9 +101,19 @@ class Past:
             self._ledger = self._journal.ledger()
         return self._ledger.episodes.get(episode)
 
-    def _notes(self, status: EpisodeStatus, given: dict[str, str]) -> Iterator[Note]:
+    def _entered(self, fingerprint: str) -> list[EpisodeStatus]:
+        """Those of a content that the journal knows, but pruned ones."""
+        names = self._names(fingerprints.episode_id(fingerprint), end=True)
+        statuses = [self.status(name) for name in names]
+        return [status for status in statuses if status is not None and not status.pruned]
+
+    def _notes(self, status: EpisodeStatus, fingerprint: str, given: dict[str, str]) -> Iterator[Note]:
+        others = ", ".join(other.id for other in self.others(fingerprint, status.id))
         if status.void:
-            yield stays_void(status)
+            yield _cut_off(status) if status.by == BY else stays_void(status)
+        elif others:
+            text = f"imported before as {status.id}; {others} of the same content counts too"
+            yield warning(Defect.KNOWN, f"{text}; to keep only one say --again")
         changes = differences(self._mapping(status.id), given)
         if changes:
             text = f"imported before with another mapping ({changes}); to replace it say --again"
@@ -100,6 +131,11 @@ class Past:
             if end and name not in self._store and self.status(name) is None:
                 return
             yield name
+
+
+def _cut_off(status: EpisodeStatus) -> Note:
+    text = f"imported before as {status.id}, whose replacement was cut off; to finish it say --again"
+    return warning(Defect.KNOWN, text)
 
 
 def stays_void(status: EpisodeStatus) -> Note:

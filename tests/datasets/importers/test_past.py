@@ -79,10 +79,8 @@ def test_an_import_that_is_done_again_unchanged_adds_nothing(desk: Desk) -> None
     assert desk.journal.last_seq == lines
 
 
-@pytest.mark.parametrize("before", ["void", "episode", "import"])
-def test_an_import_done_again_that_was_cut_off_goes_on(desk: Desk, before: str) -> None:
-    (first,) = counting(desk)
-    desk.answers[""] |= {"colour": "bgr"}
+def cut_off_before(desk: Desk, before: str, mapping: dict[str, str]) -> None:
+    """An import done again, killed before it writes a line."""
     whole = desk.journal.append
 
     def cut_off(op: str, **fields: object) -> object:
@@ -90,13 +88,88 @@ def test_an_import_done_again_that_was_cut_off_goes_on(desk: Desk, before: str) 
             raise KeyboardInterrupt
         return whole(op, **fields)
 
+    desk.answers[""] |= mapping
     desk.journal.append = cut_off  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         desk.run(again=True)
     del desk.journal.append
-    assert (list(counting(desk)) == [first]) == (before == "void")
+
+
+STEPS = ["episode", "label", "void", "import"]
+
+
+@pytest.mark.parametrize("colour", ["bgr", "rgb"], ids=["finished", "taken back"])
+@pytest.mark.parametrize("before", STEPS)
+def test_an_import_done_again_that_was_cut_off_goes_on_and_keeps_what_people_said(
+    desk: Desk, before: str, colour: str
+) -> None:
+    (first,) = counting(desk)
+    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    cut_off_before(desk, before, {"colour": "bgr"})
+    assert counting(desk), "the content counts at every instant"
+    desk.answers[""] |= {"colour": colour}
     again = only(desk.run(again=True))
-    assert list(counting(desk)) == [again.episode] and len(desk.store.ids()) == 2
+    assert counting(desk) == {str(again.episode): Outcome.FAILURE} and len(desk.store.ids()) == 2
+    assert (again.episode == first) == (colour == "rgb")
+    labels = [line for line in desk.journal.about(str(again.episode)) if line.op == "label"]
+    assert {line.fields["by"] for line in labels} == {"operator"}
+    assert only(desk.run()).finding.notes == ()
+
+
+@pytest.mark.parametrize("before", STEPS)
+def test_a_cut_off_import_tells_a_plain_one_to_say_again(desk: Desk, before: str) -> None:
+    (first,) = counting(desk)
+    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    cut_off_before(desk, before, {"colour": "bgr"})
+    lines = desk.journal.last_seq
+    desk.answers[""] = {}
+    result = only(desk.run())
+    expected = {
+        "episode": (),
+        "import": (f"imported before as {first}, whose replacement was cut off; to finish it say --again",),
+    }
+    both = (
+        f"imported before as {first}; {first}-2 of the same content counts too; to keep only one say --again"
+    )
+    assert result.duplicate and result.finding.notes == expected.get(before, (both,))
+    assert desk.journal.last_seq == lines
+
+
+def test_what_people_say_while_two_of_a_content_count_holds_for_the_one_that_stays(desk: Desk) -> None:
+    (first,) = counting(desk)
+    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    cut_off_before(desk, "void", {"colour": "bgr"})
+    desk.journal.append("label", episode=f"{first}-2", outcome="success", by="operator")
+    assert counting(desk) == {first: Outcome.FAILURE, f"{first}-2": Outcome.SUCCESS}
+    desk.run(again=True)
+    assert counting(desk) == {f"{first}-2": Outcome.SUCCESS}
+
+
+def test_of_two_that_count_the_one_that_people_void_goes(desk: Desk) -> None:
+    (first,) = counting(desk)
+    cut_off_before(desk, "void", {"colour": "bgr"})
+    desk.journal.append("void", episode=first, by="operator")
+    desk.run(again=True)
+    assert list(counting(desk)) == [f"{first}-2"]
+
+
+def test_a_void_that_people_gave_holds_for_a_successor_that_was_cut_off(desk: Desk) -> None:
+    (first,) = counting(desk)
+    desk.journal.append("void", episode=first, by="operator")
+    cut_off_before(desk, "void", {"colour": "bgr"})
+    assert list(counting(desk)) == [f"{first}-2"]
+    desk.run(again=True)
+    assert counting(desk) == {}
+
+
+def test_a_journal_that_voided_first_and_was_cut_off_then_still_yields_its_label(desk: Desk) -> None:
+    (first,) = counting(desk)
+    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    desk.journal.append("void", episode=first, by="recorder", reason=f"replaced by {first}-2")
+    assert "say --again" in only(desk.run()).finding.notes[0]
+    desk.answers[""] |= {"colour": "bgr"}
+    desk.run(again=True)
+    assert counting(desk) == {f"{first}-2": Outcome.FAILURE}
 
 
 def test_a_voided_demonstration_is_named_and_stays_void(desk: Desk) -> None:
