@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,14 +65,14 @@ class Catalogue:
         with self._reading:
             return bool(self._journal.refresh())
 
-    def items(self, where: Where | None = None) -> list[Item]:
-        """Those that `where` means (None: all, and what was cut off), newest first."""
+    def items(self, where: Where | None = None, *, kept: Collection[str] = ()) -> list[Item]:
+        """Those that `where` means (None: all, and what was cut off) and those `kept` by name, newest first."""
         with self._reading:
             ledger = self._journal.ledger()
             found = [
                 (status.seq, Item(id=status.id, status=status, steps=status.steps, entered=status.time))
                 for status in ledger.episodes.values()
-                if where is None or where(self._facts(status, where))
+                if where is None or status.id in kept or where(self._facts(status, where))
             ]
         if where is None or not where.text:
             found += self._leftovers(ledger.lines.get(CUT_OFF, []))

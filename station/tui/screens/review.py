@@ -58,6 +58,8 @@ LOOK_AGAIN = 2.0
 """s between two looks at the journal."""
 SETTLE = 0.12
 """s that the cursor rests on a recording before it is loaded."""
+CONFIRMED = 2.0
+"""s that a judgement's confirmation stands before the loading of the same recording may replace it."""
 _STEP = "One frame back, one frame on."
 _LEAP = "Ten frames back, ten frames on."
 _ENDS = "The first frame, the last one: how it ended."
@@ -131,6 +133,10 @@ class ReviewScreen(StationScreen):
         self._live = live
         self._catalogue: Catalogue | None = None
         self._shown = 0
+        self._judged: set[str] = set()
+        """They stay in the list until a filter is entered: undo must mean what was judged just now."""
+        self._confirmed = ("", -CONFIRMED)
+        """Whose judgement was confirmed, and when."""
         self._take: Take | None = None
         self._groups: tuple[Group, ...] = ()
         self._history: tuple[Line, ...] = ()
@@ -171,7 +177,7 @@ class ReviewScreen(StationScreen):
             if not self._catalogue.refresh() and not anew:
                 self.app.call_from_thread(self._show_head)
                 return
-            found = self._catalogue.items(Where.parse(where))
+            found = self._catalogue.items(Where.parse(where), kept=frozenset(self._judged))
         except _TROUBLE as error:
             self.app.call_from_thread(self._say, str(error), error=True)
             return
@@ -243,7 +249,10 @@ class ReviewScreen(StationScreen):
         self._regroup(item)
         self._recall(item)
         self._playback = Playback(take.time if take else _NO_TIME, speed=self._playback.speed)
-        self._say(trouble, error=True) if trouble else self._say(_verdict_words(chosen))
+        if trouble:
+            self._say(trouble, error=True)
+        elif self._confirmed[0] != item.id or time.monotonic() - self._confirmed[1] >= CONFIRMED:
+            self._say(_verdict_words(chosen))
         self._fit_tiles(take)
         self._draw()
 
@@ -329,6 +338,7 @@ class ReviewScreen(StationScreen):
             self._say(f"{item.id} is {item.verdict}: it counts nowhere and cannot be judged.", error=True)
             return
         self._say(f"{item.id}: {verdict} …")
+        self._judged.add(item.id)
         self._judge(item.id, verdict)
 
     def action_void(self) -> None:
@@ -346,8 +356,12 @@ class ReviewScreen(StationScreen):
             return
         words = "label taken back" if given == "undo" else given
         words += ", as its recorder said" if given != verdict else ""
-        self.app.call_from_thread(self._say, f"{episode}: {words}; it is in the journal.")
+        self.app.call_from_thread(self._confirm, episode, words)
         self.app.call_from_thread(self.look)
+
+    def _confirm(self, episode: str, words: str) -> None:
+        self._confirmed = (episode, time.monotonic())
+        self._say(f"{episode}: {words}; it is in the journal.")
 
     def action_filter(self) -> None:
         """Write which recordings to show."""
@@ -363,6 +377,7 @@ class ReviewScreen(StationScreen):
             self._say(str(error).removeprefix("--where"), error=True)
             return
         self._where = message.value
+        self._judged.clear()
         self._close_filter()
         self.look(anew=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from textual.widgets._footer import FooterKey
 
 from datasets.journal import EpisodeStatus, Journal
 from datasets.lock import WriterLock
+from station.review.catalogue import Catalogue, Item
+from station.review.take import Take
 from station.session.folder import SessionFolder
 from station.tui.app import Review, StationApp
 from station.tui.keymap import Keymap, default_keymap
@@ -157,6 +160,44 @@ async def test_failures_since_yesterday_are_found(folder: SessionFolder, engines
         field.value = "failure and date>=yesterday"
         await pilot.press("enter")
         await reads(pilot, "1 recording  filter: failure and date>=yesterday", "online-000002: failure")
+
+
+async def test_undo_under_a_filter_means_what_was_judged_just_now(
+    folder: SessionFolder, engines: FakeEngines
+) -> None:
+    async with reviewing(folder, engines, Review(where="failure")).run_test(size=(120, 36)) as pilot:
+        await reads(pilot, "2 recordings", "online-000002: failure")
+        await pilot.press("s")
+        await until(pilot, lambda: _verdict(pilot) == "success")
+        await pilot.pause(0.4)
+        await reads(pilot, "2 recordings", "online-000002: success; it is in the journal")
+        await pilot.press("u")
+        await reads(pilot, "online-000002: label taken back")
+        assert stands(folder, "online-000002").outcome is None
+        assert stands(folder, "online-000001").outcome == "failure"
+        await until(pilot, lambda: _verdict(pilot) == "pending")
+        await pilot.press("slash", "enter")
+        await reads(pilot, "1 recording", "online-000001: failure")
+
+
+async def test_loading_the_recording_does_not_replace_the_confirmation_of_its_judgement(
+    folder: SessionFolder, engines: FakeEngines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = threading.Event()
+    load = Catalogue.load
+
+    def slowly(catalogue: Catalogue, item: Item) -> Take:
+        assert item.id != "online-000001" or judged.wait(PATIENCE)
+        return load(catalogue, item)
+
+    monkeypatch.setattr(Catalogue, "load", slowly)
+    app = reviewing(folder, engines, Review(episode="online-000001"))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await reads(pilot, "online-000001: reading")
+        await pilot.press("s")
+        await reads(pilot, "online-000001: success; it is in the journal")
+        judged.set()
+        await reads(pilot, "frame 1/21", "online-000001: success; it is in the journal")
 
 
 async def test_letters_in_the_filter_judge_nothing(folder: SessionFolder, engines: FakeEngines) -> None:
