@@ -51,6 +51,7 @@ from station.session.events import (
     Restore,
     SetAutopilot,
     SetSpeed,
+    Source,
     SpaceBack,
     Stop,
     Tick,
@@ -102,7 +103,8 @@ def _faulted(state: State, event: Faulted) -> Result:
 
 def _into_fault(state: State, reason: str, then: str = "") -> Result:
     effects: tuple[Effect, ...] = (AbortMotion(reason=reason),) if state.running else ()
-    return replace(state, phase=Phase.FAULT, held=None, reason=reason + then, running=frozenset()), effects
+    state = replace(state, phase=Phase.FAULT, held=None, asked_to_pause=False, running=frozenset())
+    return replace(state, reason=reason + then), effects
 
 
 def _rearm(state: State, event: Rearm) -> Result:
@@ -216,20 +218,22 @@ def _checkpointed(state: State, _: Checkpointed) -> Result:
 # --- pause, disk, clock -------------------------------------------------------------------------------------------
 
 
-def _pause(state: State, _: Pause) -> Result:
+def _pause(state: State, event: Pause) -> Result:
     if state.phase is Phase.PAUSED:
         if state.disk_full:
-            return refuse(state, "The disk is still full; the session goes on by itself when space is back.")
+            return refuse(state, "The disk is still full: free some space first.")
         return _go_on(state)
     if state.phase not in _PAUSABLE:
         return refuse(state, f"Nothing to pause in {state.phase.value}.")
     moves = state.phase in MOVING or state.phase is Phase.HOMING
-    return replace(state, phase=Phase.PAUSED, held=state.phase, reason=""), (Brake(),) if moves else ()
+    reason = "Paused because no screen was looked at any more." if event.source is Source.SYSTEM else ""
+    state = replace(state, phase=Phase.PAUSED, held=state.phase, reason=reason, asked_to_pause=True)
+    return state, (Brake(),) if moves else ()
 
 
 def _go_on(state: State) -> Result:
     held = state.held or Phase.PREFLIGHT
-    state = replace(state, phase=held, held=None, reason="")
+    state = replace(state, phase=held, held=None, reason="", asked_to_pause=False)
     if held in MOVING and state.running:
         return state, (ResumeMotion(),)
     if held is Phase.HOMING:
@@ -242,15 +246,22 @@ def _go_on(state: State) -> Result:
 
 def _disk_full(state: State, event: DiskFull) -> Result:
     state = replace(state, disk_full=True)
-    if state.phase in (Phase.FAULT, Phase.PAUSED):
+    if state.phase is Phase.FAULT:
         return state, ()
+    if state.phase is Phase.PAUSED:
+        return replace(state, reason=event.reason), ()
     brake: tuple[Effect, ...] = (Brake(),) if state.phase in MOVING or state.phase is Phase.HOMING else ()
     return replace(state, phase=Phase.PAUSED, held=state.phase, reason=event.reason), brake
 
 
 def _space_back(state: State, _: SpaceBack) -> Result:
     state = replace(state, disk_full=False)
-    return _go_on(state) if state.phase is Phase.PAUSED else (state, ())
+    if state.phase is not Phase.PAUSED:
+        return state, ()
+    # whoever frees a file does not look at the arm; and a pause that somebody asked for is theirs to end
+    if state.asked_to_pause or not state.rules.replayable:
+        return replace(state, reason="Space is back: end the pause to go on."), ()
+    return _go_on(state)
 
 
 def _tick(state: State, event: Tick) -> Result:

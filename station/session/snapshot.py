@@ -169,7 +169,9 @@ class Snapshot:
     recoverable: bool = True
     """Whether a fault can be left without ending the engine."""
     disk_full: bool = False
-    """The disk refused a write; the session goes on by itself once there is space."""
+    """The disk refused a write; the session waits for space."""
+    asked_to_pause: bool = False
+    """The pause does not end by itself, also where the disk's would: a simulated cell's."""
     tiles: dict[str, Image] = field(default_factory=dict)
     """camera -> newest picture"""
     target: dict[str, Image] = field(default_factory=dict)

@@ -71,7 +71,9 @@ def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
 
 def _paused(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.disk_full:
-        return "The disk is full: free some space; it goes on by itself and nothing is lost."
+        if snapshot.simulated and not snapshot.asked_to_pause:
+            return "The disk is full: free some space; it goes on by itself and nothing is lost."
+        return f"The disk is full: free some space, then {keys.show('pause')} goes on; nothing is lost."
     return f"Paused, the arm holds. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ from station.session.events import (
     Restore,
     SetAutopilot,
     SetSpeed,
+    Source,
     SpaceBack,
     Stop,
     Tick,
@@ -305,6 +307,42 @@ def test_a_full_disk_pauses_and_space_goes_on_by_itself() -> None:
     assert kinds(session.send(Pause())) == [Say]
     session.send(ended(FIRST), SpaceBack(), Tick(now=9.0))
     assert session.phase is Phase.UPDATE
+
+
+@pytest.mark.parametrize("replayable", [True, False])
+@pytest.mark.parametrize("homing", [True, False])
+@pytest.mark.parametrize("source", [Source.OPERATOR, Source.SYSTEM])
+def test_space_on_the_disk_does_not_end_a_pause_that_somebody_asked_for(
+    source: Source, homing: bool, replayable: bool
+) -> None:
+    session = Session.fresh(replayable=replayable) if homing else rolling(replayable=replayable)
+    session.send(PreflightDone())
+    session.send(Pause(source=source), DiskFull(reason="The disk is full."))
+    assert session.send(SpaceBack(), Tick(now=9.0)) == []
+    assert session.phase is Phase.PAUSED and "Space is back" in session.state.reason
+    assert kinds(session.send(Pause())) == [BeginHoming if homing else ResumeMotion]
+    session.send(DiskFull(reason="The disk is full."))
+    assert bool(session.send(SpaceBack())) == replayable, "the pause before is over"
+
+
+@pytest.mark.parametrize("held", [Phase.HOMING, Phase.ROLLOUT, Phase.UPDATE])
+def test_space_on_the_disk_never_moves_a_real_arm(held: Phase) -> None:
+    session = Session.fresh(replayable=False) if held is Phase.HOMING else rolling(replayable=False)
+    session.send(PreflightDone())
+    if held is Phase.UPDATE:
+        session.send(ended(FIRST), Tick(now=3.0))
+    assert session.phase is held
+    session.send(DiskFull(reason="The disk is full."))
+    assert session.send(SpaceBack(), Tick(now=9.0)) == []
+    assert session.phase is Phase.PAUSED and not session.state.disk_full
+    session.send(Pause())
+    assert session.phase is held and session.state.reason == ""
+
+
+def test_a_pause_because_nobody_looks_says_so() -> None:
+    session = rolling()
+    session.send(Pause(source=Source.SYSTEM))
+    assert "no screen was looked at" in session.state.reason
 
 
 def test_leaving_is_refused_while_an_episode_waits_for_the_disk() -> None:
