@@ -1,4 +1,4 @@
-"""What of a session may be deleted for good, and deleting it: void episodes, leftovers, old quarantine. Nothing else.
+"""What of a session may be deleted, and deleting it for good: void and cut off episodes, old quarantine. Nothing else.
 
 Planning changes nothing. The journal keeps every line, and gets one more that names what went: it is written before the
 first file goes, so that no crash leaves an episode that is neither whole nor known to be gone.
@@ -35,7 +35,7 @@ class Piece:
     size: int
     """bytes"""
     episode: str = ""
-    """The void episode whose files these are; empty for leftovers."""
+    """The void episode whose files these are; empty for anything else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Plan:
 
 
 def plan(folder: SessionFolder, *, before: float) -> Plan:
-    """What was voided, left over or quarantined before this instant (s since 1970). Raises JournalError."""
+    """What was voided, cut off or quarantined before this instant (s since 1970). Raises JournalError."""
     ledger = Journal(folder.journal).ledger()
     needed: list[str] = []
     void = tuple(_void(folder, ledger, before, needed))

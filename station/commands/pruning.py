@@ -28,7 +28,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the files of void episodes, leftovers and old quarantine, once confirmed. Labels and lines stay.
+    """Delete the files of void episodes, what was cut off and old quarantine, once confirmed. Labels and lines stay.
 
     With --json nothing is deleted unless --yes stands there too.
     """
@@ -60,7 +60,7 @@ def prune(
 def _sentences(plan: Plan, days: float) -> Iterator[str]:
     groups: dict[str, tuple[Piece, ...]] = {
         "void episodes": plan.void,
-        "leftovers of episodes that were cut off": plan.partial,
+        "episodes that were cut off": plan.partial,
         "files in quarantine": plan.quarantined,
     }
     for what, pieces in groups.items():
@@ -73,7 +73,7 @@ def _sentences(plan: Plan, days: float) -> Iterator[str]:
             "without them."
         )
     if not plan.pieces:
-        yield f"Nothing was voided, left over or quarantined more than {days:g} days ago."
+        yield f"Nothing was voided, cut off or quarantined more than {days:g} days ago."
     else:
         yield f"This would free {_megabytes(plan.size)}."
 

@@ -36,7 +36,7 @@ class Item:
     reason: str = ""
     """Why it was cut off."""
     entered: float = 0.0
-    """s since 1970, when the journal heard of it; of a leftover, when it was written last."""
+    """s since 1970, when the journal heard of it; when it was written last, if it was cut off unheard."""
 
     @property
     def verdict(self) -> str:
@@ -74,8 +74,8 @@ class Catalogue:
                 for status in ledger.episodes.values()
                 if where is None or status.id in kept or where(self._facts(status, where))
             ]
-        if where is None or not where.text:
-            found += self._leftovers(ledger.lines.get(CUT_OFF, []))
+            if where is None or not where.text:
+                found += self._leftovers(ledger.lines.get(CUT_OFF, []))
         return [item for _, item in sorted(found, key=lambda row: row[0], reverse=True)]
 
     def load(self, item: Item) -> Take:

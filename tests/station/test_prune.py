@@ -104,7 +104,7 @@ def test_what_a_killed_engine_left_is_said_to_have_been_cut_off_before_it_goes(
 ) -> None:
     leave_partial(folder, "online-000003", pieces=3)
     said = station("prune", folder.path, "--older-than", 0, "--yes").stdout
-    assert "2 leftovers of episodes that were cut off" in said
+    assert "2 episodes that were cut off" in said
     assert not any(folder.partial.iterdir())
     ledger = Journal(folder.journal).ledger()
     (line,) = (line for line in ledger.lines["cut_off"] if line.fields["episode"] == "online-000003")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from datasets.episode import EpisodeKind
 from datasets.journal import Journal, episode_fields
+from datasets.lines import Line, Places
 from datasets.selection import Where
 from datasets.store import EpisodeStore, StoreError
 from station.review.catalogue import Catalogue
@@ -83,6 +85,25 @@ def test_a_take_of_a_clock_since_1970_begins_at_0(folder: SessionFolder) -> None
     )
     for time in (take.time, *(group.time for group in take.groups)):
         np.testing.assert_allclose(time, np.arange(len(time)) / 10, atol=1e-6)
+
+
+def test_what_was_cut_off_is_read_by_one_thread_at_a_time(
+    folder: SessionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_partial(folder, "online-000007", pieces=2)
+    journal = Journal(folder.journal, writable=True)
+    journal.append("cut_off", episode="online-000007", steps=10, lost=0, reason="Camera third froze.")
+    catalogue = Catalogue(folder)
+    alone: list[bool] = []
+    read = Places.read
+
+    def watched(places: Places, numbers: Iterable[int]) -> Iterator[Line]:
+        alone.append(catalogue._reading.locked())
+        return read(places, numbers)
+
+    monkeypatch.setattr(Places, "read", watched)
+    catalogue.items()
+    assert alone and all(alone)
 
 
 def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, folder: SessionFolder) -> None:
