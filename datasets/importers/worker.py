@@ -39,6 +39,8 @@ _SLOWEST = 20e6
 """Bytes per second at which a file that is read whole may come in, on top of that."""
 _BEAT = 0.2
 """s between two signs of life."""
+_FAREWELL = 2.0
+"""s that a reader gets to end by itself once nobody asks any more."""
 
 
 class IsolatedReader:
@@ -185,6 +187,7 @@ class _Child:
 
     def _hear(self) -> tuple[str, Any]:
         if not self._pipe.poll(self._patience):
+            self._process.kill()
             self.end()
             raise RefusedError(
                 Defect.READER_DIED,
@@ -211,10 +214,12 @@ class _Child:
         return RefusedError(Defect.READER_DIED, f"reading it ended the reader ({why}); it is damaged")
 
     def end(self) -> None:
-        """Kill it; it holds nothing that is worth saving."""
+        """Let it go, and kill what does not; it holds nothing that is worth saving."""
+        # one that ends by itself gives its semaphores back, else Python warns of them when this process ends
+        self._pipe.close()
+        self._process.join(_FAREWELL)
         self._process.kill()
         self._process.join()
-        self._pipe.close()
 
 
 class _Pulse:

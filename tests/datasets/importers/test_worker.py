@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +102,24 @@ def test_a_reader_that_hangs_is_given_up(tmp_path: Path) -> None:
     assert "hung" in str(getattr(answer, "refused", ""))
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     reader.close()
+
+
+def test_a_reader_that_is_no_longer_needed_leaves_nothing_to_be_warned_of(tmp_path: Path) -> None:
+    path = sources.umi(tmp_path / "replay.zarr.zip")
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from datasets.importers.worker import isolated_reader\n"
+        "if __name__ == '__main__':\n"
+        "    with isolated_reader() as reader:\n"
+        "        print(len([reader.fingerprint(source) for source in reader.find([Path(sys.argv[1])])]))\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(script)
+    environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, str(program), str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("2\n", "")
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
