@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
 from types import TracebackType
@@ -17,24 +18,33 @@ class LockedError(Exception):
         """`pid` and command of the holder, None when it has not written them yet."""
         self.pid = pid
         who = f"process {pid} ({command})" if pid is not None and command else f"process {pid}"
+        self.who = "another process" if pid is None else who
+        """The holder, in words."""
         super().__init__(
-            f"{path.parent} is being written by {'another process' if pid is None else who}. Attach to it, or end "
-            "it and try again; the lock goes with its process."
+            f"{path.parent} is being written by {self.who}. Attach to it, or end it and try again; the lock goes with "
+            "its process."
         )
 
 
 class WriterLock:
     """A context manager around an advisory lock on a file; a killed holder frees it by dying."""
 
-    def __init__(self, path: Path) -> None:
-        """Names the lock; nothing is locked yet."""
+    def __init__(self, path: Path, *, mode: int = 0o644) -> None:
+        """Names the lock; nothing is locked yet. `mode` 0o666 lets other users lock it."""
         self.path = path
+        self._mode = mode
         self._descriptor: int | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds it."""
         return self._descriptor is not None
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, while it is held: a process that inherits it holds the lock as well, until it ends."""
+        assert self._descriptor is not None, "nothing is held"
+        return self._descriptor
 
     def acquire(self) -> None:
         """Take the lock at once.
@@ -43,7 +53,7 @@ class WriterLock:
             LockedError: somebody has it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -52,6 +62,18 @@ class WriterLock:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n{_command()}\n".encode(errors="replace"))
         self._descriptor = descriptor
+
+    def _open(self) -> int:
+        try:
+            # asking to create another user's file is refused in a folder such as /tmp, though it is there
+            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode)
+            if self._mode & 0o022:
+                # whatever the umask; another user may have made it just now
+                with suppress(PermissionError):
+                    os.fchmod(descriptor, self._mode)
+            return descriptor
 
     def release(self) -> None:
         """Let go; safe to call twice. The file stays, so that nobody locks a deleted one."""

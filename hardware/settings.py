@@ -6,6 +6,7 @@ and no driver's file imports its vendor's package before it is told to connect.
 
 from __future__ import annotations
 
+import socket
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,6 +62,11 @@ class DeviceSettings(OneOf):
 
 
 class GripperSettings(DeviceSettings):
+    @property
+    def occupies(self) -> str:
+        """What only one program at a time may open, as a noun, the same for every way to name it; empty: nothing."""
+        return ""
+
     """A gripper."""
 
     kinds: ClassVar[Mapping[str, str]] = {
@@ -80,6 +86,14 @@ class GripperSettings(DeviceSettings):
 
 class ArmSettings(DeviceSettings):
     """An arm, and the gripper it carries."""
+def numeric(host: str) -> str:
+    """The address of a host, or its name where that is not known."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return host
+
+
 
     kinds: ClassVar[Mapping[str, str]] = {
         "xarm": "hardware.arms.xarm:XArmSettings",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardware.cell import Check
+from hardware.robot.devices import DeviceInUseError
 from hardware.robot.examination import DeviceReport, examine
 from hardware.robot.settings import RobotCellSettings
 from station.errors import ExitCode, StationError
@@ -34,43 +35,23 @@ _STEPS = 20
 
 
 def examine_cell(
-    task: Task, sessions: Path, *, seconds: float = 3.0, hold: bool = True, recover: bool = False
+    task: Task, *, seconds: float = 3.0, hold: bool = True, recover: bool = False
 ) -> Sequence[DeviceReport]:
-    """A report for each device of this task's cell; `sessions`: where running engines are looked for.
+    """A report for each device of this task's cell.
 
     Arms hold their pose meanwhile where `hold` says so; their faults are cleared first where `recover` does.
 
     Raises:
-        StationError: a session is using real devices now.
+        StationError: a session is using one of these devices now.
     """
     if isinstance(task.cell, RobotCellSettings):
-        for name, pid in engines_on_devices(sessions):
-            raise StationError(
-                f"Session {name} runs on real devices now (process {pid}). End it, then look again.",
-                exit_code=ExitCode.LOCKED,
-            )
         with tempfile.TemporaryDirectory(prefix="station-doctor-") as folder:
             latch = Path(folder) / "stop.latch"
-            return examine(task.cell, latch, seconds=seconds, hold=hold, recover=recover)
+            try:
+                return examine(task.cell, latch, seconds=seconds, hold=hold, recover=recover)
+            except DeviceInUseError as error:
+                raise StationError(str(error), exit_code=ExitCode.LOCKED) from error
     return [_simulated(task.simulation)]
-
-
-def engines_on_devices(sessions: Path) -> Iterator[tuple[str, int]]:
-    """Sessions under this folder whose engine is alive and drives real devices, with its pid."""
-    import psutil
-
-    from station.session.folder import SessionError, SessionFolder
-    from station.session.link import running_pid
-
-    for path in sorted(sessions.glob("*/session.toml")):
-        try:
-            folder = SessionFolder.open(path.parent)
-        except SessionError:
-            continue
-        pid = running_pid(folder)
-        kind = folder.tables.get("cell", {}).get("kind", "simulated")
-        if pid is not None and kind != "simulated" and psutil.pid_exists(pid):
-            yield folder.name, pid
 
 
 def _simulated(settings: SimulationSettings) -> DeviceReport:

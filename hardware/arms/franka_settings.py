@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from hardware.arms.interface import Arm
-from hardware.settings import ArmSettings, Vector3
+from hardware.settings import ArmSettings, Vector3, numeric
 
 JOINT_ENDS = {
     "fr3": (
@@ -63,6 +63,10 @@ class FrankaSettings(ArmSettings):
     """The arm stops by itself once no command has come for this long, s; at the earliest after three quarters of it."""
     report_age: float = Field(default=0.1, ge=0.02, le=1.0)
     """Oldest report of the arm on which motion may go on, s."""
+
+    @property
+    def occupies(self) -> str:
+        return f"Franka at {numeric(self.address)}"
 
     def build(self) -> Arm:
         from hardware.arms.franka import FrankaArm

@@ -21,6 +21,7 @@ from hardware.arms.interface import Arm, ArmError, ArmIdentity, ArmLinkError, Ar
 from hardware.arms.xarm_link import IDLE, MILLI, PATIENCE, PAUSED, STOPPED, LinkSettings, XArmLink, XArmReport
 from hardware.cell import CellError
 from hardware.plan import Command, Vector
+from hardware.settings import numeric
 
 _SERVO_MODE = 1
 _ONLINE_JOINT_MODE = 6
@@ -60,6 +61,11 @@ class XArmSettings(xarm_limits.XArmLimitSettings):
     """Joint acceleration on the way home, rad/s2."""
     home_tolerance: float = Field(default=0.01, gt=0.0, le=0.1)
     """How close every joint must come to its home angle, rad."""
+
+    @property
+    def occupies(self) -> str:
+        port = "" if self.control_port == xarm_sdk.CONTROL_PORT else f", port {self.control_port}"
+        return f"xArm at {numeric(self.address)}{port}"
 
     def build(self) -> XArm:
         return XArm(self)

@@ -34,6 +34,10 @@ class RealSenseSettings(LiveCameraSettings):
     recording: str = ""
     """A recording of the vendor's viewer (.db3) that plays, over and over, in place of a camera."""
 
+    @property
+    def occupies(self) -> str:
+        return f"RealSense {self.serial}" if self.serial and not self.recording else ""
+
     def build(self) -> Camera:
         return RealSenseCamera(self)
 

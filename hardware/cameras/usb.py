@@ -40,6 +40,11 @@ class UsbCameraSettings(LiveCameraSettings):
     buffers: int = Field(default=2, ge=1, le=10)
     """Pictures that the kernel may keep waiting; with 1 many cameras deliver at half their rate."""
 
+    @property
+    def occupies(self) -> str:
+        # a network camera serves many
+        return "" if "://" in self.device else f"camera {Path(self.device).resolve()}"
+
     def build(self) -> Camera:
         return UsbCamera(self)
 

@@ -41,6 +41,10 @@ class RobotiqModbusSettings(robotiq.RobotiqSettings):
     timeout: float = Field(default=0.2, ge=0.02, le=2.0)
     """No answer for so long, s, is a lost link."""
 
+    @property
+    def occupies(self) -> str:
+        return f"serial port {Path(self.port).resolve()}"
+
     def build(self, arm: ArmSettings) -> Gripper:
         return RobotiqModbus(self)
 

@@ -169,9 +169,9 @@ class Examination:
     # --- connecting -----------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
+        self._team.start()
         for camera in self._cameras.values():
             camera.launch()
-        self._team.start()
         for name, process in self._team.processes.items():
             try:
                 process.ask(Ask.CONNECT)

@@ -79,14 +79,18 @@ class ControllerProcess:
         """The process, None when there is none."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def start(self, others: Sequence[Other] = ()) -> None:
-        """Start the process, ending one that runs; the arm is connected by a request."""
+    def start(self, others: Sequence[Other] = (), held: Sequence[int] = ()) -> None:
+        """Start the process, ending one that runs; the arm is connected by a request.
+
+        `held`: descriptors of locks that it holds as well until it ends.
+        """
         self.kill()
         ours, theirs = socket.socketpair()
         reports = [other.process._reports.descriptor for other in others]
         inherited = [
             theirs.fileno(),
             *reports,
+            *held,
             self._orders.descriptor,
             self._reports.descriptor,
             self._heartbeat.descriptor,

@@ -14,6 +14,7 @@ from hardware.arms.interface import LimitCheck
 from hardware.cell import CellError
 from hardware.control_loop import ControllerSettings
 from hardware.plan import TimedPlan
+from hardware.robot.devices import DeviceLocks
 from hardware.robot.neighbour import BaseChange
 from hardware.robot.process import ControllerProcess, Other
 from hardware.robot.readings import end_of, follows, troubled
@@ -35,6 +36,7 @@ class Team:
         self.identities: dict[str, str] = {}
         """Who answered: arm or gripper -> model, serial, firmware."""
         self._settings = settings
+        self._devices = DeviceLocks(settings)
         self._processes = {
             arm.name: ControllerProcess(arm, _controller_settings(settings, arm), latch)
             for arm in settings.arms
@@ -55,7 +57,12 @@ class Team:
         return [report for process in self._processes.values() if (report := process.report())]
 
     def start(self) -> None:
-        """Start all processes; nothing is connected."""
+        """Take the cell's devices and start all processes; nothing is connected.
+
+        Raises:
+            CellError: another session has one of the devices.
+        """
+        self._devices.take()
         for name in self._processes:
             self._start(name)
 
@@ -69,6 +76,7 @@ class Team:
             process.close()
         for process in self._processes.values():
             process.release()
+        self._devices.release()
 
     def recover(self) -> None:
         """Start anew what is dead or hangs, and clear the faults of the others. Raises CellError when one stays."""
@@ -196,7 +204,8 @@ class Team:
                 Other(process=other, change=BaseChange.between(other.arm, own), radius=radius)
                 for other in others
                 if radius is not None
-            ]
+            ],
+            self._devices.descriptors,
         )
 
     def _hear(self, names: Iterable[str], ask: Ask) -> None:

@@ -120,7 +120,7 @@ def _devices(
         console.print(f"\nConnecting the devices of {task.name} ...{'' if simulated else held}")
     # the table says it all: what controllers write beside it would be said twice
     os.environ.setdefault("STATION_LOG", "CRITICAL")
-    reports = cell_doctor.examine_cell(task, sessions_root(), seconds=seconds, hold=hold, recover=recover)
+    reports = cell_doctor.examine_cell(task, seconds=seconds, hold=hold, recover=recover)
     if not quiet:
         console.print(*cell_doctor.tables(reports, console.width))
         for sentence in cell_doctor.remedies(reports):

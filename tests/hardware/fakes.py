@@ -90,6 +90,10 @@ class FakeArmSettings(ArmSettings):
     home: tuple[float, ...] = HOME
     switchboard: Path
 
+    @property
+    def occupies(self) -> str:
+        return f"fake {self.name} of {self.switchboard}"
+
     def build(self) -> Arm:
         return FakeArm(self)
 

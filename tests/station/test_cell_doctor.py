@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomlkit
 
+from hardware.robot.devices import DeviceLocks
+from hardware.robot.settings import RobotCellSettings
 from station import doctor
-from station.cell_doctor import engines_on_devices
 from station.config import load_task
-from station.session.folder import SessionFolder
 from tests.hardware.fakes import Switch, Switchboard, cell_table
 from tests.station.conftest import Station
 
@@ -122,15 +121,17 @@ def test_a_wrong_task_is_answered_before_anything_is_touched(station: Station) -
     assert "Did you mean 'place-orange'" in done.output.replace("\n", " ")
 
 
-def test_devices_that_a_running_session_uses_are_left_alone(station: Station, tmp_path: Path) -> None:
+def test_devices_that_a_session_uses_are_left_alone(station: Station, tmp_path: Path) -> None:
     path = task_file(tmp_path)
-    folder = SessionFolder.create(tmp_path / "sessions" / "busy", load_task(path), task_name="fakes", seed=0)
-    assert tomllib.loads((folder.path / "session.toml").read_text())["cell"]["kind"] == "robot"
-    folder.engine.write_text(json.dumps({"pid": os.getpid(), "address": "", "started": 0.0}))
-    assert list(engines_on_devices(tmp_path / "sessions")) == [("busy", os.getpid())]
+    cell = load_task(path).cell
+    assert isinstance(cell, RobotCellSettings)
+    locks = DeviceLocks(cell)
+    locks.take()
     done = station("doctor", path)
+    locks.release()
     assert done.exit_code == 3
-    assert "Session busy runs on real devices now" in done.output.replace("\n", " ")
+    said = " ".join(done.output.split())
+    assert f"left: process {os.getpid()} " in said and "one device takes one session" in said
 
 
 def test_a_configured_pedal_that_is_not_there_makes_the_machine_unfit(

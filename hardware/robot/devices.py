@@ -1,0 +1,118 @@
+"""One session to a device, on the whole machine: locks that all programs which open devices take first.
+
+A controller's process inherits the locks, so that the arm of an engine that was killed stays taken until it has been
+braked. Two computers on one network do not see each other's locks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from datasets.lock import LockedError, WriterLock
+from hardware.cell import CellError
+from hardware.robot.settings import RobotCellSettings
+
+_PLACES = Path("/run/lock"), Path("/tmp")
+"""Not $TMPDIR: that may be another for each user."""
+_ORPHANED = 4.0  # s that controllers whose engine was killed may need to brake and end
+_LOOK_EVERY = 0.05  # s
+
+
+class DeviceInUseError(CellError):
+    """Another program has opened this device, and goes on."""
+
+
+class DeviceLocks:
+    """The devices of one cell; `take`, then `release`."""
+
+    def __init__(self, settings: RobotCellSettings) -> None:
+        """Takes nothing."""
+        self._settings = settings
+        self._locks: list[WriterLock] = []
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a process inherits so that the devices stay taken until it has ended as well."""
+        return [lock.descriptor for lock in self._locks if lock.held]
+
+    def take(self) -> None:
+        """Take all. Raises DeviceInUseError, having let go of those that were free."""
+        until = time.monotonic() + _ORPHANED
+        try:
+            for device, name in dict(self._devices()).items():
+                if device:
+                    self._take(device, name, until)
+        except CellError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let go; safe to call twice."""
+        while self._locks:
+            self._locks.pop().release()
+
+    def _take(self, device: str, name: str, until: float) -> None:
+        lock = WriterLock(_path(device), mode=0o666)
+        while True:
+            try:
+                lock.acquire()
+            except LockedError as error:
+                if _goes_on(error.pid) or time.monotonic() > until:
+                    raise DeviceInUseError(
+                        f"{name}: {error.who} uses the {device} already, and one device takes one session. Leave the "
+                        "other (q there, then end its engine), then go on."
+                    ) from error
+                time.sleep(_LOOK_EVERY)
+            except OSError as error:
+                raise CellError(
+                    f"{name}: it cannot be seen whether another session uses the {device} ({error}). Make "
+                    f"{lock.path.parent} writable for everybody who works here."
+                ) from error
+            else:
+                self._locks.append(lock)
+                return
+
+    def _devices(self) -> Iterator[tuple[str, str]]:
+        """Everything that only one program may open, and what the task file calls it; an arm's name goes first."""
+        for camera in self._settings.cameras:
+            yield camera.occupies, camera.name
+        for arm in self._settings.arms:
+            if arm.gripper is not None:
+                yield arm.gripper.occupies, f"{arm.name} {arm.gripper.name}"
+        for arm in self._settings.arms:
+            yield arm.occupies, arm.name
+
+
+def _path(device: str) -> Path:
+    """Where the lock of a device lies, the same for every user."""
+    place = next((each for each in _PLACES if _is_everybodys(each)), _PLACES[-1]) / "station-devices"
+    # who made it lets the others in, whatever his umask
+    with suppress(FileExistsError):
+        place.mkdir()
+        place.chmod(0o1777)
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", device)[-60:]
+    return place / f"{readable}-{hashlib.sha256(device.encode()).hexdigest()[:8]}"
+
+
+def _is_everybodys(place: Path) -> bool:
+    return place.is_dir() and bool(place.stat().st_mode & stat.S_IWOTH)
+
+
+def _goes_on(pid: int | None) -> bool:
+    """Whether the process that took a lock still runs; else only what it left behind holds it."""
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
