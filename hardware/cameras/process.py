@@ -47,8 +47,6 @@ class CameraStatus:
     """Pictures that the camera made and that never arrived, since the process started."""
     pictures: int
     """Pictures that arrived, restarts included."""
-    pid: int | None
-    """The process, None when there is none."""
     needs_restart: bool
     """Its process is gone or hangs; nothing but `CameraProcess.restart` helps."""
 
@@ -137,7 +135,6 @@ class CameraProcess:
             rate=picture.rate if picture and state is CameraState.STREAMING and not hangs else 0.0,
             dropped=picture.dropped if picture else 0,
             pictures=self._ring.count,
-            pid=self._process.pid if self._process and self._process.poll() is None else None,
             needs_restart=hangs or state is CameraState.ENDED,
         )
 

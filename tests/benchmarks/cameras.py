@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from datasets.randomness import stream
 from hardware.cameras.file import FileCameraSettings
 from hardware.cameras.process import CameraProcess
+from tests.hardware.cameras.fakes import pid_of
 
 WARM_UP = 2.0  # s
 RESTARTS = 10
@@ -96,7 +97,7 @@ def report_cost(camera: CameraProcess) -> None:
 
 def report_processes(cameras: list[CameraProcess], seconds: float) -> None:
     """CPU and memory while nobody reads."""
-    processes = [psutil.Process(pid) for camera in cameras if (pid := camera.status().pid) is not None]
+    processes = [psutil.Process(pid) for camera in cameras if (pid := pid_of(camera)) is not None]
     before = [sum(process.cpu_times()[:2]) for process in processes]
     time.sleep(seconds)
     for camera, process, used in zip(cameras, processes, before, strict=True):
@@ -112,7 +113,7 @@ def report_restart(camera: CameraProcess) -> None:
     """From the kill to the first picture of the new process."""
     times = []
     for _ in range(RESTARTS):
-        pid = camera.status().pid
+        pid = pid_of(camera)
         assert pid is not None
         begun = time.monotonic()
         os.kill(pid, signal.SIGKILL)

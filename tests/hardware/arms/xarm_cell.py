@@ -20,6 +20,7 @@ from hardware.robot.cell import RobotCell
 from tests.emulators.xarm import XArmEmulator
 from tests.emulators.xarm.body import Body, from_rpy
 from tests.hardware.arms.xarm_bench import HOME
+from tests.hardware.cameras.fakes import pid_of
 from tests.hardware.fakes import read_cell
 from tests.hardware.workplaces import DOWN, Workplace
 
@@ -139,6 +140,6 @@ def xarm_workplace(folder: Path) -> Iterator[XArmWorkplace]:
 
 def _signal(cell: RobotCell, number: signal.Signals) -> None:
     for camera in cell.cameras.values():
-        pid = camera.status().pid
+        pid = pid_of(camera)
         if pid is not None:
             os.kill(pid, number)

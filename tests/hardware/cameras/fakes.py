@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from datasets.observation import Image
 from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.settings import DeviceCameraSettings
+
+if TYPE_CHECKING:
+    from hardware.cameras.process import CameraProcess
+
+
+def pid_of(camera: CameraProcess) -> int | None:
+    """Its process, None when that has ended."""
+    process = camera._process
+    return process.pid if process and process.poll() is None else None
 
 
 class FakeCameraSettings(DeviceCameraSettings):

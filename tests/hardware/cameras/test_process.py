@@ -18,7 +18,7 @@ import pytest
 from hardware.cameras.interface import CameraError
 from hardware.cameras.process import CameraProcess, CameraStatus
 from hardware.cameras.worker import CameraState
-from tests.hardware.cameras.fakes import FakeCameraSettings
+from tests.hardware.cameras.fakes import FakeCameraSettings, pid_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -102,15 +102,15 @@ def test_what_was_done_to_the_picture_is_recorded(running: CameraProcess) -> Non
 
 
 def test_ctrl_c_at_the_terminal_leaves_the_camera_to_the_engine(running: CameraProcess) -> None:
-    before = running.status()
-    assert before.pid is not None
-    os.kill(before.pid, signal.SIGINT)
+    before, pid = running.status(), pid_of(running)
+    assert pid is not None
+    os.kill(pid, signal.SIGINT)
     until(lambda: running.status().pictures > before.pictures + 10)
-    assert running.status().pid == before.pid
+    assert pid_of(running) == pid
 
 
 def test_the_camera_process_loads_nothing_that_it_does_not_need(running: CameraProcess) -> None:
-    pid = running.status().pid
+    pid = pid_of(running)
     assert pid is not None
     loaded = {Path(mapped.path).name for mapped in psutil.Process(pid).memory_maps()}
     assert not any("torch" in name or "mujoco" in name for name in loaded)
@@ -127,7 +127,7 @@ def test_a_camera_that_is_not_there_is_refused_with_the_drivers_sentence() -> No
     camera = CameraProcess(FakeCameraSettings(name="third", trouble="missing", trouble_after=0))
     with pytest.raises(CameraError, match=r"there is no camera 42\. Plugged in are: 43"):
         camera.start()
-    assert camera.status().pid is None
+    assert pid_of(camera) is None
     camera.close()
 
 
@@ -167,16 +167,16 @@ def test_a_still_scene_is_no_frozen_stream_where_the_task_says_so(start: Start) 
 
 def test_a_killed_camera_process_is_named_and_comes_back_by_restart(start: Start) -> None:
     camera = start()
-    pid = camera.status().pid
+    pid = pid_of(camera)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     status = failing(camera)
-    assert status.needs_restart and status.pid is None
+    assert status.needs_restart and pid_of(camera) is None
     assert "killed by signal 9" in status.error and "Restart the camera" in status.error
     last = camera.newest()
     assert last is not None, "the last whole picture stays, with its old stamp"
     camera.restart()
-    assert camera.status().error == "" and camera.status().pid not in (None, pid)
+    assert camera.status().error == "" and pid_of(camera) not in (None, pid)
     newer = camera.newest()
     assert newer is not None and newer.time > last.time
 
@@ -191,7 +191,7 @@ def test_a_drivers_own_mistake_ends_its_process_only_and_is_named(start: Start) 
 
 def test_a_suspended_camera_process_is_seen_and_can_be_restarted(start: Start) -> None:
     camera = start(timeout=0.1)
-    pid = camera.status().pid
+    pid = pid_of(camera)
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     assert failing(camera).needs_restart
@@ -204,10 +204,10 @@ def test_the_camera_process_ends_when_its_parent_is_killed() -> None:
     code = (
         "import time\n"
         "from hardware.cameras.process import CameraProcess\n"
-        "from tests.hardware.cameras.fakes import FakeCameraSettings\n"
+        "from tests.hardware.cameras.fakes import FakeCameraSettings, pid_of\n"
         "camera = CameraProcess(FakeCameraSettings(name='third', trouble='hang'))\n"
         "camera.start()\n"
-        "print(camera.status().pid, flush=True)\n"
+        "print(pid_of(camera), flush=True)\n"
         "time.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -222,7 +222,7 @@ def test_the_camera_process_ends_when_its_parent_is_killed() -> None:
 
 def test_closing_twice_is_as_good_as_once_and_leaves_no_process(start: Start) -> None:
     camera = start()
-    pid = camera.status().pid
+    pid = pid_of(camera)
     camera.close()
     camera.close()
     assert pid is not None and not psutil.pid_exists(pid)

@@ -16,6 +16,7 @@ import pytest
 from hardware.cell import CellError
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
+from tests.hardware.cameras.fakes import pid_of
 from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
 from tests.hardware.workplaces import Workplace, one_arm
 
@@ -147,7 +148,7 @@ def test_a_suspended_controller_is_told_and_replaced_on_the_operators_word(place
 def test_a_killed_camera_stops_the_motion_and_comes_back(place: Workplace) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
-    pid = cell.cameras["scene"].status().pid
+    pid = pid_of(cell.cameras["scene"])
     assert pid is not None
     cell.plan(place.plan(40, step=0.002))
     cell.advance()

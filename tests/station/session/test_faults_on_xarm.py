@@ -32,6 +32,7 @@ from station.tui.widgets.headline import call
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import cell_table, stands, tool_at_home, video
+from tests.hardware.cameras.fakes import pid_of
 from tests.station.session.driving import press, roll, until_phase
 from tests.station.session.leftovers import cut_off, kept
 from tests.station.session.swaying import Sway
@@ -63,7 +64,7 @@ class Scene:
         os.kill(pid, number)
 
     def signal_camera(self, number: signal.Signals) -> None:
-        pid = self.cell.cameras["third"].status().pid
+        pid = pid_of(self.cell.cameras["third"])
         assert pid is not None
         os.kill(pid, number)
 
