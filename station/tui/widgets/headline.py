@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from textual.content import Content
@@ -38,6 +39,8 @@ class Call:
     sentence: str
     below: str
     echo: Echo | None
+    whole: bool = False
+    """What is below is a reason or a remedy: all of it is read, on more lines if need be."""
 
 
 _GREEN = "$background on $success bold"
@@ -82,6 +85,7 @@ def call(snapshot: Snapshot, echo: Echo | None, keymap: Keymap) -> Call:
         sentence=sentence(snapshot, keymap),
         below=_below(snapshot),
         echo=echo,
+        whole=bool(snapshot.reason),
     )
 
 
@@ -90,14 +94,14 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
     line, leave = attachment.line, keymap.show("leave")
     if line is Line.LOST:
         said = "The engine is gone; no committed episode is lost. Enter starts it again."
-        return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo)
+        return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo, whole=True)
     if line is Line.SILENT:
         said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
         below = f"silent for {attachment.unheard:.0f} s"
         return Call(badge="SILENT", style=_AMBER, sentence=said, below=below, echo=echo)
     said = f"The engine starts: it loads the policy and connects the cell. {leave} leaves."
     below = f"{attachment.waited:.0f} s so far; what it says is in {attachment.folder / 'engine.log'}"
-    return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo)
+    return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo, whole=True)
 
 
 def _below(snapshot: Snapshot) -> str:
@@ -142,12 +146,29 @@ ECHO_STYLES: dict[Fate, str] = {
 }
 
 
+_INDENT = 14
+_LINES = 4
+"""That a reason may take."""
+
+
 def draw_call(model: Call, columns: int, rows: int) -> Content:
-    """Badge and sentence; below them the reason, and at the right what became of the last key."""
+    """Badge and sentence; below them the reason, and at the right what became of the last key.
+
+    As many lines as that takes: a reason is wrapped, and the echo takes no room from it.
+    """
     head = Content.assemble((f" {model.badge:^10} ", model.style), "  ", (model.sentence, "bold"))
     echo = Content.styled(str(model.echo), ECHO_STYLES[model.echo.fate]) if model.echo else Content("")
-    gap = columns - 14 - len(model.below) - echo.cell_length
-    below = Content.styled(
-        model.below if gap >= 2 else model.below[: max(0, gap + len(model.below) - 2)], "$muted"
-    )
-    return Content("\n").join([head, Content.assemble(" " * 14, below, " " * max(2, gap), echo)])
+    room = max(20, columns - _INDENT)
+    *above, last = _lines_below(model, room, echo.cell_length)
+    lines = [head, *(Content.assemble(" " * _INDENT, (line, "$muted")) for line in above)]
+    gap = max(2, room - len(last) - echo.cell_length)
+    return Content("\n").join([*lines, Content.assemble(" " * _INDENT, (last, "$muted"), " " * gap, echo)])
+
+
+def _lines_below(model: Call, room: int, echo: int) -> list[str]:
+    """At least one; the echo, this wide, fits at the right of the last."""
+    if not model.whole:
+        return [model.below[: max(0, room - echo - 2)]]
+    lines = textwrap.wrap(model.below, room, max_lines=_LINES, placeholder=" ...") or [""]
+    beside = not echo or not model.below or len(lines[-1]) + 2 + echo <= room
+    return lines if beside else [*lines, ""]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 
 Model = TypeVar("Model")
@@ -32,6 +33,12 @@ class Panel(Widget, Generic[Model]):
         if model != self._model:
             self._model = model
             self.refresh(layout=self.styles.is_auto_height)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """See Widget: the lines that the model takes at this width."""
+        if self._model is None:
+            return 1
+        return self._draw(self._model, width, self.size.height).plain.count("\n") + 1
 
     def render(self) -> Content:
         """See Widget."""

@@ -31,6 +31,7 @@ from station.tui.screens.help import HelpScreen
 from station.tui.screens.leaving import LeaveScreen
 from station.tui.screens.noting import NoteScreen
 from station.tui.screens.session import SessionScreen
+from station.tui.widgets.keybar import KeyBar
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.tile import CameraTile
 from tests.station.tui.conftest import Open
@@ -254,6 +255,31 @@ async def test_a_dead_engine_is_said_and_enter_starts_it_again(
         await pilot.press("enter")
         await settled(pilot)
         assert len(engines.started) == 1
+
+
+REMEDY = (
+    "arm: Abnormal current in the collision check (code C31). See what the arm touched and free it; check the load in "
+    "the task file, then say 'reset done'. Re-arm, then go on when all is safe."
+)
+
+
+@pytest.mark.parametrize("size", [(100, 30), (120, 36)])
+@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("key", ["", "s"])
+async def test_the_whole_remedy_of_a_fault_is_read_whatever_was_pressed(
+    open_app: Open, feed: FakeFeed, size: tuple[int, int], stopped: bool, key: str
+) -> None:
+    feed.snapshot = replace(snapshot(), phase=Phase.FAULT, stopped=stopped, reason=REMEDY)
+    async with open_app().run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press(*key)
+        await settled(pilot)
+        call = session(pilot).query_one("#call", Panel)
+        lines = str(call.render()).splitlines()
+        assert REMEDY in " ".join(" ".join(line.split()) for line in lines)
+        assert (f"{key} " in lines[-1]) if key else True
+        assert call.size.height == len(lines) and max(len(line) for line in lines) <= call.size.width
+        assert session(pilot).query_one(KeyBar).region.bottom == size[1], "nothing is pushed off the screen"
 
 
 async def test_stop_works_while_there_is_no_engine(
