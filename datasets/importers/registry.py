@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -70,6 +71,11 @@ def search(paths: Iterable[Path], forced: str | None = None) -> Iterator[Found]:
 
 def _search(path: Path, wanted: list[Format], *, named: bool) -> Iterator[Found]:
     damaged: RecordingError | None = None
+    if _is_special(path):
+        if named or path.name.endswith(suffixes(wanted)):
+            refused = RefusedError(Defect.UNREADABLE, "a pipe, socket or device, neither file nor folder")
+            yield Found(path=path, format=None, refused=refused)
+        return
     for candidate in wanted:
         try:
             if candidate.recognises(path):
@@ -85,6 +91,15 @@ def _search(path: Path, wanted: list[Format], *, named: bool) -> Iterator[Found]
         yield from _inside(path, wanted)
     elif named or path.name.endswith(suffixes(wanted)):
         yield Found(path=path, format=None, refused=_refusal(path, wanted))
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is there and neither file nor folder; to open it might take forever."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _inside(folder: Path, wanted: list[Format]) -> Iterator[Found]:

@@ -122,6 +122,19 @@ def test_a_reader_that_is_no_longer_needed_leaves_nothing_to_be_warned_of(tmp_pa
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
+def test_a_pipe_among_recordings_is_refused_and_not_waited_for(
+    tmp_path: Path, reader: IsolatedReader
+) -> None:
+    os.mkfifo(tmp_path / "episode_0.hdf5")
+    os.mkfifo(tmp_path / "log")
+    sources.aloha(tmp_path / "episode_1.hdf5")
+    pipe, recording = reader.find([tmp_path])
+    assert isinstance(pipe, Finding) and isinstance(recording, Source)
+    assert pipe.refused == "a pipe, socket or device, neither file nor folder"
+    (named,) = reader.find([tmp_path / "log"])
+    assert isinstance(named, Finding) and named.refused == pipe.refused
+
+
 def test_memory_is_bounded(tmp_path: Path) -> None:
     class Greedy:
         def __reduce__(self) -> tuple[object, ...]:
