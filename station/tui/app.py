@@ -172,7 +172,14 @@ class StationApp(App[int]):
 
     def open_import(self, folder: Path) -> None:
         """Show the import screen of this folder."""
-        self._open(ImportScreen(folder, onward=lambda: self.open_training(folder), back=self.go_home))
+        self._open(
+            ImportScreen(
+                folder,
+                onward=lambda: self.open_training(folder),
+                review=lambda: self.open_review(folder),
+                back=self.go_home,
+            )
+        )
 
     def open_review(self, folder: Path, where: str = "", episode: str | None = None) -> None:
         """Show the recordings of this folder over what is open, which goes on."""

@@ -65,15 +65,24 @@ class ImportScreen(StationScreen):
         Binding("ctrl+l", "look", "look into it"),
         Binding("ctrl+o", "take", "import what is usable"),
         Binding("ctrl+t", "onward", "train the base"),
+        Binding("ctrl+g", "review", "review and label"),
         Binding("escape", "back", "interrupt / leave"),
     ]
 
-    def __init__(self, folder: Path, *, onward: Callable[[], None], back: Callable[[], None]) -> None:
-        """`onward` leads to training."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        onward: Callable[[], None],
+        review: Callable[[], None],
+        back: Callable[[], None],
+    ) -> None:
+        """`onward` leads to training, `review` to what the session holds."""
         super().__init__()
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
         self._folder = folder
         self._onward = onward
+        self._review = review
         self._back = back
         self._step = Step.CHOOSE
         self._job: Job | None = None
@@ -132,7 +141,7 @@ class ImportScreen(StationScreen):
             Step.ASK: self._question(),
             Step.READY: f"Usable: {usable} of {found}. ^o imports; nothing is written before.",
             Step.IMPORT: f"Importing: {taken} taken in. Escape interrupts; what is in stays in.",
-            Step.DONE: f"Taken in: {counted(taken, 'recording')}. ^t trains the base, Escape leaves.",
+            Step.DONE: f"Taken in: {counted(taken, 'recording')}. ^t trains the base, ^g reviews, Escape leaves.",
         }[self._step]
         return Content.assemble(
             (f" {self._folder.name} ", "$background on $primary bold"),
@@ -150,11 +159,12 @@ class ImportScreen(StationScreen):
         return f"{question['text'][:1].upper()}{question['text'][1:]}. Type {choices or 'the answer'}, then Enter."
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Enter looks, or answers."""
+        """Enter looks, or answers. Answers are forgotten only where another path is looked into."""
         if message.input.id == "answer":
             self._answer(message.value.strip())
         else:
-            self._answers = {}
+            if self._chosen() != self._root:
+                self._answers = {}
             self.action_look()
 
     def _answer(self, value: str) -> None:
@@ -217,6 +227,11 @@ class ImportScreen(StationScreen):
         if self._step is Step.DONE:
             self._onward()
 
+    def action_review(self) -> None:
+        """Look at the demonstrations, and label those without a label."""
+        if self._step is Step.DONE:
+            self._review()
+
     def action_back(self) -> None:
         """Interrupt what runs, or leave."""
         if self._job is not None and self._job.running:
@@ -248,6 +263,8 @@ class ImportScreen(StationScreen):
         if self._questions and code != INTERRUPTED:
             self._said = ""
             self._ask()
+        elif self._step is Step.READY:
+            self.query_one(DataTable).focus()
         self.refresh_bindings()
         self.redraw()
 
@@ -266,7 +283,7 @@ class ImportScreen(StationScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what means something now is offered."""
-        needed = {"take": Step.READY, "onward": Step.DONE}
+        needed = {"take": Step.READY, "onward": Step.DONE, "review": Step.DONE}
         return self._step is needed[action] if action in needed else True
 
 

@@ -23,6 +23,7 @@ from station.tui.screens import importing
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.home import HomeScreen
 from station.tui.screens.importing import ImportScreen
+from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines
@@ -314,9 +315,22 @@ async def test_what_a_source_does_not_say_is_asked_and_the_answers_go_with_the_i
         await pilot.press("backspace", "0", "enter")
         await reads(pilot, "#head", "Usable: 1 of 1 recording.")
         assert given[1][3:7] == ("--map", "colour=bgr", "--map", "rate=50")
+        await until(pilot, lambda: isinstance(pilot.app.focused, DataTable))
+        await pilot.press("enter")
+        assert len(given) == 2
+        pilot.app.screen.query_one("#path", Input).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: len(given) == 3)
+        await until(pilot, lambda: isinstance(pilot.app.focused, DataTable))
+        await reads(pilot, "#head", "Usable: 1 of 1 recording.")
+        assert "colour=bgr" in given[2] and "rate=50" in given[2]
         await pilot.press("ctrl+o")
         await reads(pilot, "#head", "Taken in: ")
-        assert "--dry-run" not in given[2] and "colour=bgr" in given[2]
+        assert "--dry-run" not in given[3] and "colour=bgr" in given[3]
+        await pilot.press("ctrl+g")
+        await shows(pilot, ReviewScreen)
+        await pilot.press("escape")
+        await shows(pilot, ImportScreen)
 
 
 def test_the_chooser_offers_what_an_import_reads() -> None:
