@@ -113,4 +113,9 @@ def numeric(host: str) -> str:
 
     @abstractmethod
     def build(self) -> Arm:
+    @property
+    def boundary(self) -> tuple[Vector3, Vector3] | None:
+        """Lower and upper corner, m, base frame, of the box in which the arm's own controller keeps the tool."""
+        return None
+
         """The driver, unconnected. Opens nothing and imports no vendor's package."""

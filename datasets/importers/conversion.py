@@ -23,6 +23,8 @@ MOST_BYTES = 3 * 2**28
 """Pictures of one finished episode; longer ones are refused, as nobody could train on them either."""
 FROZEN = 1.0
 """s during which a camera that shows the very same picture counts as frozen."""
+MOST_APART = 1.0
+"""s between an observation and the command of the same tick, beyond which two clocks are at work."""
 
 Beat = Callable[[], None]
 """Called often, so that whoever waits knows that work goes on."""
@@ -34,11 +36,11 @@ def convert(
     """The episode: T+1 observations, T actions. Action t is the pose commanded for the instant of observation t+1.
 
     Raises:
-        RecordingError: a picture cannot be read, or the episode is too big.
+        RecordingError: a picture cannot be read, commands have another clock, or the episode is too big.
     """
     kept, time = line.kept, line.step_time
     require_memory(len(time), spec)
-    due = line.close(recording.action_time[kept]) + tick(recording.action_time)
+    due = _commanded(recording, line) + tick(recording.action_time)
     parts = []
     for arm in recording.arms:
         pose = poses_at(arm.action_pose[kept], due, time[1:])
@@ -121,6 +123,18 @@ def require_memory(observations: int, spec: DataSpec) -> None:
             Defect.TOO_BIG,
             f"{observations} observations take {size / 2**30:.1f} GB in memory; cut the recording into episodes",
         )
+
+
+def _commanded(recording: Recording, line: Timeline) -> Array:
+    """[n] s of closed time at which each kept command was given."""
+    given = line.close(recording.action_time[line.kept])
+    apart = float(np.abs(given - line.closed).max())
+    if apart > MOST_APART:
+        raise RefusedError(
+            Defect.TIME_ORDER,
+            f"'action_time' is up to {apart:.1f} s away from 'observation_time'; were they stamped by two clocks?",
+        )
+    return given
 
 
 def _pictures(

@@ -52,6 +52,12 @@ class XArmLimitSettings(ArmSettings):
     reduced_tcp_speed: float | None = Field(default=None, gt=0.0, le=1.0)
     """m/s; when set, the controller's reduced mode is on and keeps the tool below it."""
 
+    @property
+    def boundary(self) -> tuple[Vector3, Vector3] | None:
+        if self.boundary_lower is None or self.boundary_upper is None:
+            return None
+        return self.boundary_lower, self.boundary_upper
+
 
 @dataclass(frozen=True, kw_only=True)
 class LimitReport:

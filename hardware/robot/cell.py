@@ -391,6 +391,7 @@ class RobotCell(Cell):
 
     def _frames_fresh(self) -> Iterator[Check]:
         frames = {name: camera.newest() for name, camera in self.cameras.items()}
+        yield from interlocks.home_inside(self.settings, self.team.processes)
         return interlocks.frames_fresh(self.cameras, frames, self.settings.safety.frame_age)
 
     def _require(self, checks: Iterator[Check], refusal: str) -> None:

@@ -192,7 +192,7 @@ class Examination:
             if isinstance(answer, Identities):
                 seen.identity, seen.gripper = answer.arm, answer.gripper
             if self._recover:
-                process.request(Ask.RECOVER, Ask.RECOVER.patience)
+                process.request(Ask.RECOVER)
             seen.limits = process.request(Ask.LIMITS)
         except GripperError as error:
             seen.gripper_error = str(error)
@@ -213,7 +213,7 @@ class Examination:
         except ArmFaultError:
             if not self._recover:
                 raise
-            return process.request(Ask.RECOVER, Ask.RECOVER.patience)
+            return process.request(Ask.RECOVER)
 
     # --- measuring ------------------------------------------------------------------------------------------------
 
@@ -293,6 +293,11 @@ class Examination:
                 )
             )
         report = self._team.processes[arm.name].report() if seen.identity else None
+        problems += [
+            check
+            for check in interlocks.home_inside(self._settings, self._team.processes)
+            if check.name == f"home of {arm.name}" and not check.ok
+        ]
         return DeviceReport(
             device=f"arm {arm.name}",
             identity=seen.identity,

@@ -17,11 +17,14 @@ from hardware.cameras.process import CameraProcess
 from hardware.cell import Check
 from hardware.robot.process import ControllerProcess
 from hardware.robot.settings import RobotCellSettings
+from hardware.safety import WorkspaceSettings
 from hardware.wire import Mode
+
+_ON_THE_WALL = 0.005  # m; so far outside its workspace a tool may stand at home
 
 
 def limits_set(settings: RobotCellSettings) -> Iterator[Check]:
-    """Limits and home poses that only the user can know."""
+    """Limits and home poses that only the user can know, and whether they agree."""
     missing = settings.safety.missing([arm.name for arm in settings.arms])
     yield Check(
         name="limits",
@@ -36,6 +39,31 @@ def limits_set(settings: RobotCellSettings) -> Iterator[Check]:
             detail="set" if arm.home else "not set",
             remedy=f"Set home, {arm.joints} joint angles in rad, in [[arms]] of {arm.name}.",
         )
+    yield from _boundaries(settings)
+
+
+def _boundaries(settings: RobotCellSettings) -> Iterator[Check]:
+    """An arm's own controller would end in a fault every motion that its boundary keeps from the workspace."""
+    for arm in settings.arms:
+        workspace = _workspace(settings, arm.name)
+        if arm.boundary is None or workspace is None:
+            continue
+        sides = zip("xyz", workspace.lower, workspace.upper, *arm.boundary, strict=True)
+        outside = [
+            f"{axis} of the workspace is {low:g} to {high:g} m, of the boundary {lowest:g} to {highest:g} m"
+            for axis, low, high, lowest, highest in sides
+            if low < lowest or high > highest
+        ]
+        yield Check(
+            name=f"boundary of {arm.name}",
+            ok=not outside,
+            detail="; ".join(outside) or "around its workspace",
+            remedy="Let boundary_lower and boundary_upper in [[arms]] hold the whole workspace, or make that smaller.",
+        )
+
+
+def _workspace(settings: RobotCellSettings, arm: str) -> WorkspaceSettings | None:
+    return next((each for each in settings.safety.workspaces if each.arm == arm), None)
 
 
 def controllers_well(processes: Mapping[str, ControllerProcess]) -> Iterator[Check]:
@@ -88,4 +116,21 @@ def at_home(settings: RobotCellSettings, processes: Mapping[str, ControllerProce
             ok=away <= tolerance and standing,
             detail=f"{away:.3f} rad away" if known else "not known where it is",
             remedy=f"Let it go home first; the limit is {tolerance:.3f} rad.",
+        )
+
+
+def home_inside(settings: RobotCellSettings, processes: Mapping[str, ControllerProcess]) -> Iterator[Check]:
+    """No arm that stands at home does so outside its workspace, from where it would hardly move."""
+    for arm, near in zip(settings.arms, at_home(settings, processes), strict=True):
+        report, workspace = processes[arm.name].report(), _workspace(settings, arm.name)
+        if report is None or workspace is None or not near.ok:
+            continue
+        position = report.measured_position
+        beyond = np.maximum(np.subtract(workspace.lower, position), np.subtract(position, workspace.upper))
+        where = ", ".join(f"{metres:.3f}" for metres in position)
+        yield Check(
+            name=f"home of {arm.name}",
+            ok=bool(beyond.max() <= _ON_THE_WALL),
+            detail=f"it stands at home, its tool at [{where}] m, {max(0.0, beyond.max()):.3f} m outside its workspace",
+            remedy="Set another home in [[arms]], or widen the workspace in [[safety.workspaces]].",
         )

@@ -151,6 +151,16 @@ def test_a_recorder_may_count_its_time_since_it_was_started_or_since_1970(
     np.testing.assert_allclose(other.command_time, one.command_time + start, rtol=0, atol=1e-6)
 
 
+def test_commands_of_another_clock_than_the_observations_are_refused(
+    desk: Desk, recording: VrRecording
+) -> None:
+    desk.put("a.h5", replace(recording, action_time=recording.action_time + 1_795_000_000.0))
+    (result,) = desk.run()
+    assert "'action_time' is up to 1795000000.0 s away from 'observation_time'" in str(result.refused)
+    desk.put("b.h5", replace(recording, action_time=recording.action_time + 0.02))
+    assert desk.run()[1].refused is None
+
+
 def test_a_demonstration_carries_its_label_layout_style_and_provenance(
     desk: Desk, recording: VrRecording
 ) -> None:

@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from hardware.cell import CellError, Check
 from hardware.latch import StopLatch
+from hardware.robot.cell import RobotCell
 from hardware.robot.examination import DeviceReport, Examination, as_plain, examine
+from hardware.robot.interlocks import limits_set
 from hardware.robot.settings import RobotCellSettings
-from tests.hardware.fakes import Switch, Switchboard, cell_table
+from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
+
+FAKE_BEGINS = (HOME[0] + 0.05, *HOME[1:])
+"""Where a fake arm stands before it was ever sent home."""
 
 
 @pytest.fixture
@@ -119,3 +125,36 @@ def test_a_stop_while_the_arms_hold_ends_the_measurement_with_that_reason(
     found = looked_at(tmp_path)
     assert "stop" in found["arm left"].problems[0].detail
     assert board[Switch.COMMANDS] == 0
+
+
+def test_a_cell_whose_home_lies_outside_its_workspace_is_not_ready_and_starts_nothing(tmp_path: Path) -> None:
+    table = cell_table(tmp_path / "board", gripper=False)
+    table["safety"]["workspaces"][0]["upper"] = [0.7, 0.3, 0.29]
+    table["arms"][0]["home"] = FAKE_BEGINS
+    arm = {
+        report.device: report
+        for report in examine(RobotCellSettings.model_validate(table), tmp_path / "latch", seconds=0.2)
+    }["arm left"]
+    assert not arm.ready
+    assert "0.010 m outside its workspace" in arm.problems[0].detail
+    cell = RobotCell(RobotCellSettings.model_validate(table), StopLatch(tmp_path / "latch"))
+    cell.connect()
+    with pytest.raises(CellError, match=r"Not started\. home of left: .* 0\.010 m outside its workspace"):
+        cell.reset_scene({})
+    cell.close()
+
+
+def test_a_boundary_that_does_not_hold_the_whole_workspace_lets_nothing_move() -> None:
+    def checked(**corners: tuple[float, float, float]) -> list[Check]:
+        arm = {"driver": "xarm", "name": "arm", "address": "127.0.0.1", "home": [0.0] * 6, **corners}
+        workspace = {"arm": "arm", "lower": [0.2, -0.3, 0.05], "upper": [0.7, 0.3, 0.5]}
+        camera = {"driver": "file", "name": "scene", "path": "film.mp4"}
+        safety = {"workspaces": [workspace], "velocity": 0.3, "acceleration": 2.0}
+        cell = read_cell({"kind": "robot", "arms": [arm], "cameras": [camera], "safety": safety})
+        return [check for check in limits_set(cell) if not check.ok]
+
+    assert not checked()
+    assert not checked(boundary_lower=(0.2, -0.3, 0.05), boundary_upper=(0.7, 0.3, 0.6))
+    [check] = checked(boundary_lower=(0.1, -0.4, 0.0), boundary_upper=(0.8, 0.2, 0.4))
+    assert "y of the workspace is -0.3 to 0.3 m, of the boundary -0.4 to 0.2 m" in check.detail
+    assert "z of the workspace is 0.05 to 0.5 m, of the boundary 0 to 0.4 m" in check.detail
