@@ -60,13 +60,13 @@ class DeviceSettings(OneOf):
     name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_]*$")
     """What it is called on the screen and in recordings."""
 
-
-class GripperSettings(DeviceSettings):
     @property
     def occupies(self) -> str:
         """What only one program at a time may open, as a noun, the same for every way to name it; empty: nothing."""
         return ""
 
+
+class GripperSettings(DeviceSettings):
     """A gripper."""
 
     kinds: ClassVar[Mapping[str, str]] = {
@@ -84,8 +84,6 @@ class GripperSettings(DeviceSettings):
         """The driver, unconnected, of the gripper on this arm (its address may be the arm's). Opens nothing."""
 
 
-class ArmSettings(DeviceSettings):
-    """An arm, and the gripper it carries."""
 def numeric(host: str) -> str:
     """The address of a host, or its name where that is not known."""
     try:
@@ -94,6 +92,8 @@ def numeric(host: str) -> str:
         return host
 
 
+class ArmSettings(DeviceSettings):
+    """An arm, and the gripper it carries."""
 
     kinds: ClassVar[Mapping[str, str]] = {
         "xarm": "hardware.arms.xarm:XArmSettings",
@@ -111,11 +111,11 @@ def numeric(host: str) -> str:
     gripper: GripperSettings | None = None
     """The gripper it carries; none: actions hold no gripper."""
 
-    @abstractmethod
-    def build(self) -> Arm:
     @property
     def boundary(self) -> tuple[Vector3, Vector3] | None:
         """Lower and upper corner, m, base frame, of the box in which the arm's own controller keeps the tool."""
         return None
 
+    @abstractmethod
+    def build(self) -> Arm:
         """The driver, unconnected. Opens nothing and imports no vendor's package."""

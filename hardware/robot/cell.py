@@ -387,11 +387,11 @@ class RobotCell(Cell):
         yield from interlocks.limits_set(self.settings)
         yield from interlocks.controllers_well(self.team.processes)
         yield from interlocks.at_home(self.settings, self.team.processes)
+        yield from interlocks.home_inside(self.settings, self.team.processes)
         yield from self._frames_fresh()
 
     def _frames_fresh(self) -> Iterator[Check]:
         frames = {name: camera.newest() for name, camera in self.cameras.items()}
-        yield from interlocks.home_inside(self.settings, self.team.processes)
         return interlocks.frames_fresh(self.cameras, frames, self.settings.safety.frame_age)
 
     def _require(self, checks: Iterator[Check], refusal: str) -> None:
