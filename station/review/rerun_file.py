@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def write(take: Take, path: Path, *, verdict: str) -> None:
         title = group.title.split(" (")[0].replace(", ", " ")
         for column, name in enumerate(group.names):
             stream.send_columns(
-                f"{title}/{name}",
+                f"{_entity(title)}/{_entity(name)}",
                 indexes=[rr.TimeColumn("time", duration=group.time)],
                 columns=rr.Scalars.columns(scalars=group.values[:, column]),
             )
@@ -41,4 +42,9 @@ def _log_pictures(rr: Any, stream: Any, take: Take) -> None:
         stream.set_time("time", duration=float(seconds))
         for camera, pictures in take.images.items():
             if frame < len(pictures):
-                stream.log(f"cameras/{camera}", rr.Image(pictures[frame]).compress(jpeg_quality=90))
+                stream.log(f"cameras/{_entity(camera)}", rr.Image(pictures[frame]).compress(jpeg_quality=90))
+
+
+def _entity(name: str) -> str:
+    """What the viewer takes as a part of a path without a warning."""
+    return re.sub(r"[^\w.-]+", "_", name)

@@ -188,7 +188,7 @@ def test_the_command_lists_what_a_sentence_means(station: Station, folder: Sessi
 
 
 def test_one_episode_is_written_for_the_rerun_viewer(
-    station: Station, folder: SessionFolder, tmp_path: Path
+    station: Station, folder: SessionFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("rerun", reason="pip install 'station[rerun]'")
     out = tmp_path / "one.rrd"
@@ -196,7 +196,8 @@ def test_one_episode_is_written_for_the_rerun_viewer(
     assert written.exit_code == 0, written.output
     assert out.read_bytes()[:3] == b"RRF"
     data = out.read_bytes()
-    assert b"cameras/third" in data and b"action/gripper" in data
+    assert b"cameras/third" in data and b"action/gripper" in data and b"sent_to_the_arm/gripper" in data
+    assert "WARN" not in capfd.readouterr().err
     missing = station("review", folder.path, "--episode", "online-9", "--rerun", out)
     assert missing.exit_code == 2
 
