@@ -28,6 +28,20 @@ class Rotation(StrEnum):
         return {"rotation_vector": 3, "rot6d": 6, "quaternion": 4}[self.value]
 
 
+class Proprioception(StrEnum):
+    """What a task observes of an arm beside pictures and the gripper's opening."""
+
+    JOINTS = "joints"
+    """Joint angles, rad."""
+    POSE = "pose"
+    """The tool's measured pose, written as in actions: for demonstrations that know no joint angles."""
+
+
+def pose_names(rotation: Rotation) -> tuple[str, ...]:
+    """What the numbers of one arm's observed pose are called: position m, then the rotation."""
+    return ("pose_x", "pose_y", "pose_z", *(f"pose_r{number}" for number in range(1, rotation.size + 1)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class CameraSpec:
     """One camera as it is recorded: images are uint8 RGB ``[height, width, 3]``."""
@@ -62,7 +76,7 @@ class DataSpec:
 
     cameras: tuple[CameraSpec, ...]
     proprioception: tuple[str, ...]
-    """One name per number, e.g. joint_1 .. joint_6 (rad), gripper (0..1)."""
+    """One name per number, e.g. joint_1 .. joint_6 (rad) or pose_x .. pose_r3 (m, rad), then gripper (0..1)."""
     action: ActionSpec
     control_hz: float
 
@@ -70,6 +84,11 @@ class DataSpec:
     def dq(self) -> int:
         """Size of the proprioceptive vector."""
         return len(self.proprioception)
+
+    @property
+    def observes_pose(self) -> bool:
+        """Whether the tool's pose is observed, and no joint angles."""
+        return any(name.endswith("pose_x") for name in self.proprioception)
 
     @property
     def da(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from datasets.settings import OneOf, Settings
-from datasets.spec import DataSpec, Rotation
+from datasets.spec import DataSpec, Proprioception, Rotation
 
 if TYPE_CHECKING:
     from hardware.arms.interface import Arm
@@ -38,6 +38,8 @@ class CellSettings(OneOf):
     """Control rate, Hz: how often a pose of a plan is due."""
     rotation: Rotation = Rotation.ROTATION_VECTOR
     """How rotations stand in actions."""
+    proprioception: Proprioception = Proprioception.JOINTS
+    """What is observed of each arm: ``joints``, or ``pose`` for demonstrations without joint angles."""
 
     @classmethod
     def reader(cls, content: Mapping[str, Any]) -> type[Settings]:

@@ -80,7 +80,8 @@ def _shapes(spec: DataSpec) -> str:
         f"| camera `{camera.name}` | uint8 RGB [{camera.height}, {camera.width}, 3] | |"
         for camera in spec.cameras
     ]
-    joints = f"{', '.join(spec.proprioception)} (rad; gripper 0 closed .. 1 open)"
+    units = "m and as in actions" if spec.observes_pose else "rad"
+    observed = f"{', '.join(spec.proprioception)} ({units}; gripper 0 closed .. 1 open)"
     down = ", ".join(f"{number:g}" for number in REFERENCE_QUATERNION)
     return "\n".join(
         [
@@ -92,7 +93,7 @@ def _shapes(spec: DataSpec) -> str:
             "| what | type and shape | numbers |",
             "|---|---|---|",
             *cameras,
-            f"| proprioception | float32 [{spec.dq}] | {joints} |",
+            f"| proprioception | float32 [{spec.dq}] | {observed} |",
             f"| action | float32 [{spec.da}] | {', '.join(action_names(spec))} |",
             "",
             "An action is an absolute end-effector pose in the arm's base frame: position in m, rotation as",

@@ -92,6 +92,7 @@ class _Columns:
         commanded = self._action_pose()
         return ArmTrack(
             joint_angles=self._joints(len(commanded)),
+            pose=self._observed_pose(len(commanded)),
             gripper=self._gripper(self.arm.observed, len(commanded), needed=gripper_count(self.spec) > 0),
             action_pose=commanded,
             action_gripper=self._action_gripper(len(commanded)),
@@ -105,6 +106,11 @@ class _Columns:
         if selector is None or not joint_count(self.spec):
             return np.zeros((ticks, 0))
         return columns.angles(self._select(selector), self.mapping)
+
+    def _observed_pose(self, ticks: int) -> Array:
+        if not self.spec.observes_pose:
+            return np.zeros((ticks, 0))
+        return self._placed(self._pose(self.arm.observed, "observed pose"))
 
     def _pose(self, track: Track, what: str) -> Array:
         if track.position is None or track.rotation is None:

@@ -29,7 +29,7 @@ LARGEST = 1e6
 """rad or m that no arm ever measured."""
 
 _GRIPPERS = ("gripper", "action_gripper")
-_ARM = ("joint_angles", "action_pose", *_GRIPPERS)
+_ARM = ("joint_angles", "pose", "action_pose", *_GRIPPERS)
 _TICKS = ("observation_time", "action_time", "following", "finished")
 
 
@@ -64,6 +64,19 @@ def _require_fit(recording: Recording, spec: DataSpec) -> None:
         raise RefusedError(
             Defect.UNFIT, f"the task moves {spec.action.arms} arms, the recording has {len(recording.arms)}"
         )
+    if spec.observes_pose and any(not arm.pose.shape[1] for arm in recording.arms):
+        raise RefusedError(
+            Defect.UNFIT,
+            "the task observes the tool's pose; the recording holds joint angles and no measured pose",
+        )
+    if joint_count(spec) and not any(arm.joint_angles.shape[1] for arm in recording.arms):
+        raise RefusedError(
+            Defect.UNFIT,
+            f"no joint angles, of which the task observes {joint_count(spec)}; "
+            'make a session of a task with [cell] proprioception = "pose"',
+        )
+    if spec.observes_pose:
+        return
     found_joints = sum(arm.joint_angles.shape[1] for arm in recording.arms)
     if found_joints != joint_count(spec):
         raise RefusedError(Defect.UNFIT, f"{found_joints} joints instead of the task's {joint_count(spec)}")
@@ -183,6 +196,9 @@ def _mended(arm: ArmTrack, prefix: str, notes: list[Note]) -> ArmTrack:
     if furthest > REACH:
         text = f"{prefix}the commanded position is up to {furthest:.1f} m from the base; is the frame right?"
         notes.append(warning(Defect.OUT_OF_REACH, text))
+    if arm.pose.shape[1]:
+        seen = f"{prefix}pose"
+        arm = replace(arm, pose=_continuous(seen, _unit_quaternions(seen, arm.pose, notes), notes))
     return replace(arm, action_pose=poses, action_gripper=_clipped(arm.action_gripper, notes))
 
 

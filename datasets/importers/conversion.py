@@ -6,6 +6,7 @@ Memory holds one episode at the task's picture sizes; recorded pictures pass thr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from datasets.episode import Episode, EpisodeHeader
 from datasets.importers.defects import Defect, Note, RefusedError, repaired, warning
 from datasets.importers.interface import OwnEpisode
-from datasets.importers.recording import Array, Frames, Indices, Recording
+from datasets.importers.recording import ArmTrack, Array, Frames, Indices, Recording
 from datasets.importers.timeline import Timeline, nearest, numbers_at, poses_at, tick
 from datasets.observation import FloatArray, Image
 from datasets.rotation import pose_to_action
@@ -178,16 +179,21 @@ def _resized(frames: Frames, indices: Indices, camera: CameraSpec, beat: Beat) -
 
 
 def _proprioception(recording: Recording, line: Timeline, spec: DataSpec) -> FloatArray:
-    """[T+1, dq] in the order of the spec's names: joints and grippers of one arm after the other."""
+    """[T+1, dq] in the order of the spec's names: joints (or pose) and gripper of one arm after the other."""
     time = line.step_time
-    angles = [
-        numbers_at(arm.joint_angles[line.kept], line.closed, time).T
-        for arm in recording.arms
-        if len(arm.joint_angles.T)
-    ]
-    joints = iter(np.concatenate(angles) if angles else ())
+    measured = [_measured(arm, line, spec).T for arm in recording.arms]
+    numbers = iter(np.concatenate(measured) if measured else ())
     grippers = iter([np.interp(time, line.closed, arm.gripper[line.kept]) for arm in recording.arms])
-    columns = [next(grippers) if "gripper" in name else next(joints) for name in spec.proprioception]
+    columns = [next(grippers) if "gripper" in name else next(numbers) for name in spec.proprioception]
     if not columns:
         return np.zeros((len(time), 0), np.float32)
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _measured(arm: ArmTrack, line: Timeline, spec: DataSpec) -> Array:
+    """[T+1, n] joint angles, or the pose as the task writes it in actions."""
+    if not spec.observes_pose:
+        return numbers_at(arm.joint_angles[line.kept], line.closed, line.step_time)
+    pose = poses_at(arm.pose[line.kept], line.closed, line.step_time)
+    written = pose_to_action(pose[:, :3], pose[:, 3:], 0.0, replace(spec.action, gripper=False))
+    return np.asarray(written, np.float64)

@@ -5,6 +5,7 @@ For the same task nothing is converted at all; that is `datasets.importers.conve
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,17 @@ def as_recording(own: OwnEpisode, raw: RawEpisode) -> Recording:
         raise RefusedError(Defect.UNEQUAL_LENGTHS, f"{len(own.action)} actions for {ticks} observations")
     if not (np.isfinite(own.action).all() and own.proprioception.shape[1] == own.spec.dq):
         raise RefusedError(Defect.NOT_FINITE, "'action' holds NaN or infinity")
-    joints, grippers = _split(own.proprioception, own.spec)
+    numbers, grippers = _split(own.proprioception, own.spec)
     size, arms = own.spec.action.arm_size, []
-    per_arm = np.array_split(np.arange(joints.shape[1]), own.spec.action.arms)
+    per_arm = np.array_split(np.arange(numbers.shape[1]), own.spec.action.arms)
     for number, chosen in enumerate(per_arm):
         action = own.action[:, number * size : (number + 1) * size]
         position, quaternion, gripper = action_to_pose(action, own.spec.action)
         opening = grippers[:, number] if number < grippers.shape[1] else np.ones(ticks)
         arms.append(
             ArmTrack(
-                joint_angles=joints[:, chosen],
+                joint_angles=numbers[:, chosen[:0] if own.spec.observes_pose else chosen],
+                pose=_pose(numbers[:, chosen], own.spec),
                 gripper=opening,
                 action_pose=_held(np.concatenate([position, quaternion], axis=1)),
                 action_gripper=_held(gripper),
@@ -72,9 +74,19 @@ def as_recording(own: OwnEpisode, raw: RawEpisode) -> Recording:
 
 
 def _split(proprioception: Array, spec: DataSpec) -> tuple[Array, Array]:
-    """Joint angles and gripper openings."""
+    """Joint angles or poses, and gripper openings."""
     is_gripper = np.array(["gripper" in name for name in spec.proprioception], np.bool_)
     return proprioception[:, ~is_gripper], proprioception[:, is_gripper]
+
+
+def _pose(numbers: Array, spec: DataSpec) -> Array:
+    """[T, 7] of one arm; [T, 0] where joint angles were observed."""
+    if not spec.observes_pose:
+        return numbers[:, :0]
+    if numbers.shape[1] != 3 + spec.action.rotation.size or not np.isfinite(numbers).all():
+        raise RefusedError(Defect.NOT_FINITE, "'proprioception' holds something else than poses")
+    position, quaternion, _ = action_to_pose(numbers, replace(spec.action, gripper=False))
+    return np.concatenate([position, quaternion], axis=1)
 
 
 def _held(values: Array) -> Array:

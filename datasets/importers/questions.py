@@ -19,12 +19,12 @@ from datasets.spec import DataSpec
 
 def joint_count(spec: DataSpec) -> int:
     """How many joint angles a task observes."""
-    return sum("gripper" not in name for name in spec.proprioception)
+    return 0 if spec.observes_pose else sum("gripper" not in name for name in spec.proprioception)
 
 
 def gripper_count(spec: DataSpec) -> int:
     """How many gripper openings a task observes."""
-    return spec.dq - joint_count(spec)
+    return sum("gripper" in name for name in spec.proprioception)
 
 
 def questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Question]:
@@ -109,10 +109,14 @@ class _ArmQuestions:
         observed = self.arm.observed
         if joint_count(self.spec) and observed.joints is None:
             wanted = joint_count(self.spec) // self.spec.action.arms
-            asked.append(self._column("joints", f"the task observes {wanted} joint angles"))
+            text = (
+                f"the task observes {wanted} joint angles (a source that holds none needs a session of a task with "
+                '[cell] proprioception = "pose")'
+            )
+            asked.append(self._column("joints", text, wanted))
         if gripper_count(self.spec) or (self.spec.action.gripper and self._achieved):
             asked += self._gripper(observed, "")
-        if self.mapping.actions is not ActionKind.COMMANDED:
+        if self.mapping.actions is not ActionKind.COMMANDED or self.spec.observes_pose:
             asked += self._pose(observed, "")
         return asked
 
@@ -183,7 +187,7 @@ class _ArmQuestions:
     def _orders(self) -> list[Question]:
         kinds = {self._kind(track) for track in self._pose_tracks() if track.rotation is not None}
         joints = self.arm.observed.joints is not None and joint_count(self.spec) > 0
-        joints |= self.arm.commanded.joints is not None and not kinds
+        joints |= any(track.rotation is None and track.joints is not None for track in self._pose_tracks())
         asked = []
         if Representation.QUATERNION in kinds and self.mapping.quaternion is None:
             text = "the order of a quaternion's numbers is not written in the source"
@@ -199,7 +203,7 @@ class _ArmQuestions:
     def _pose_tracks(self) -> list[Track]:
         """Whose rotations are read."""
         if self.mapping.actions is ActionKind.COMMANDED:
-            return [self.arm.commanded]
+            return [self.arm.commanded, *([self.arm.observed] if self.spec.observes_pose else [])]
         return [self.arm.observed]
 
     @property
@@ -216,9 +220,11 @@ class _ArmQuestions:
     def _size(self, selector: str) -> int:
         return int(columns.select(self.raw.columns, selector).shape[1])
 
-    def _column(self, name: str, text: str) -> Question:
+    def _column(self, name: str, text: str, width: int = 3) -> Question:
         found = ", ".join(f"{key} [{values.shape[1]}]" for key, values in self.raw.columns.items()) or "none"
-        return Question(name=f"{self.prefix}{name}", text=f"{text} (columns: {found})", example="KEY[0:3]")
+        return Question(
+            name=f"{self.prefix}{name}", text=f"{text} (columns: {found})", example=f"KEY[0:{width}]"
+        )
 
 
 def _unit(name: str, what: str, choices: tuple[str, ...]) -> Question:

@@ -162,7 +162,9 @@ class ArmTrack:
     """One arm over T ticks."""
 
     joint_angles: Array
-    """rad [T, nj]; nj is 0 where the source has none."""
+    """rad [T, nj]; nj is 0 where the task observes none, or the source has none."""
+    pose: Array
+    """[T, 7] measured, xyz m + quaternion xyzw, base frame; [T, 0] where the task does not observe it"""
     gripper: Array
     """[T] 0 closed .. 1 open"""
     action_pose: Array

@@ -131,7 +131,7 @@ class RobotCell(Cell):
     # --- one control period ---------------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
-        """The newest frames and joint angles. Raises StaleFrameError, and CellError when an arm is not known."""
+        """The newest frames, joint angles or poses. Raises StaleFrameError, and CellError when an arm is not known."""
         self.team.beat()
         self._require_fresh_frames()
         return self._observation()
@@ -337,7 +337,11 @@ class RobotCell(Cell):
         if report is None or len(report.joints) != arm.joints:
             raise CellError(f"{arm.name}: it is not known where it is. Look at the arm, then go on.")
         gripper = [report.measured_gripper] if arm.gripper is not None else []
-        return np.array([*report.joints, *gripper], np.float32)
+        numbers: Sequence[float] | FloatArray = report.joints.tolist()
+        if self.spec.observes_pose:
+            written = replace(self.spec.action, gripper=False)
+            numbers = pose_to_action(report.measured_position, report.measured_quaternion, 0.0, written)
+        return np.array([*numbers, *gripper], np.float32)
 
     def _sent(self, due: float, action: FloatArray) -> tuple[FloatArray, float]:
         """The action [da] that the controllers really commanded at an instant, and the instant that is known for."""

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from datasets.settings import Settings
-from datasets.spec import ActionSpec, DataSpec
+from datasets.spec import ActionSpec, DataSpec, Proprioception, pose_names
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.safety import SafetySettings
 from hardware.settings import ArmSettings, CellSettings
@@ -87,7 +87,7 @@ class RobotCellSettings(CellSettings):
 
     @property
     def spec(self) -> DataSpec:
-        """What one step of this cell looks like: joint angles and gripper of every arm, its pose commanded."""
+        """What one step of this cell looks like: joints or pose and gripper of every arm, its pose commanded."""
         return DataSpec(
             cameras=tuple(camera.spec for camera in self.cameras),
             proprioception=tuple(name for arm in self.arms for name in self._measured(arm)),
@@ -101,5 +101,7 @@ class RobotCellSettings(CellSettings):
 
     def _measured(self, arm: ArmSettings) -> list[str]:
         prefix = f"{arm.name}_" if len(self.arms) > 1 else ""
-        joints = [f"{prefix}joint_{number}" for number in range(1, arm.joints + 1)]
-        return [*joints, f"{prefix}gripper"] if arm.gripper is not None else joints
+        names = [f"joint_{number}" for number in range(1, arm.joints + 1)]
+        if self.proprioception is Proprioception.POSE:
+            names = [*pose_names(self.rotation)]
+        return [prefix + name for name in (*names, *(["gripper"] if arm.gripper is not None else []))]

@@ -8,7 +8,7 @@ to one thread at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import mujoco
@@ -376,9 +376,12 @@ class SimulatedCell(Cell):
                 self._picture_ticks[name] = self._ticks
 
     def _observation(self) -> Observation:
-        proprioception = np.empty(7, np.float32)
-        proprioception[:6] = self._data.qpos[:6]
-        proprioception[6] = self._opening()
+        proprioception = np.empty(self.spec.dq, np.float32)
+        if self.spec.observes_pose:
+            proprioception[:] = pose_to_action(*self.tool_pose, replace(self.spec.action, gripper=True))
+        else:
+            proprioception[:6] = self._data.qpos[:6]
+            proprioception[6] = self._opening()
         return Observation(
             images=dict(self._pictures),
             proprioception=proprioception,

@@ -18,6 +18,7 @@ from datasets.episode import Ending
 from datasets.observation import FloatArray, Image, Observation, TimeArray
 from datasets.randomness import stream
 from datasets.rotation import pose_to_action
+from datasets.spec import Proprioception
 from datasets.vr_recording import VrRecording
 from hardware.cell import Layout
 from hardware.simulation.cell import SimulatedCell
@@ -187,7 +188,9 @@ def record_demonstrations(
     if unknown:
         raise DemonstratorError(f"There is no style {unknown[0]!r}; choose from {', '.join(STYLES)}.")
     folder.mkdir(parents=True, exist_ok=True)
-    cell = SimulatedCell(settings.model_copy(update={"control_hz": RECORDER_HZ}))
+    # a recorder writes joint angles and poses, whatever the task observes
+    own = {"control_hz": RECORDER_HZ, "proprioception": Proprioception.JOINTS}
+    cell = SimulatedCell(settings.model_copy(update=own))
     total, paths = sum(count_by_style.values()), list[Path]()
     for name, count in count_by_style.items():
         kept = 0

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from datasets.settings import Settings
-from datasets.spec import ActionSpec, CameraSpec, DataSpec, Rotation
+from datasets.spec import ActionSpec, CameraSpec, DataSpec, Proprioception, Rotation, pose_names
 from hardware.settings import CellSettings
 
 TICK_HZ = 120
@@ -94,9 +94,11 @@ class SimulationSettings(CellSettings):
     @property
     def spec(self) -> DataSpec:
         """What one step of this cell looks like."""
+        posed = self.proprioception is Proprioception.POSE
+        observed = pose_names(self.rotation) if posed else tuple(f"joint_{i}" for i in range(1, 7))
         return DataSpec(
             cameras=tuple(CameraSpec(name=c.name, height=c.height, width=c.width) for c in self.cameras),
-            proprioception=(*(f"joint_{i}" for i in range(1, 7)), "gripper"),
+            proprioception=(*observed, "gripper"),
             action=ActionSpec(arms=1, rotation=self.rotation, gripper=True),
             control_hz=float(self.control_hz),
         )

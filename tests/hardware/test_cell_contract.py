@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.rotation import action_to_pose
 from hardware.cell import (
     CellError,
     ClockSpeed,
@@ -179,6 +180,23 @@ def test_a_real_cell_has_one_clock(place: Workplace) -> None:
     if not place.cell.simulated:
         with pytest.raises(CellError, match="1x"):
             place.cell.set_speed(ClockSpeed.VIRTUAL)
+
+
+def test_real_arms_may_be_observed_by_their_poses(tmp_path: Path) -> None:
+    cell = RobotCell(
+        read_cell(cell_table(tmp_path / "board", proprioception="pose")), StopLatch(tmp_path / "latch")
+    )
+    cell.connect()
+    try:
+        seen = cell.observe().proprioception
+        report = cell.team.processes["left"].report()
+    finally:
+        cell.close()
+    assert report is not None
+    position, quaternion, _ = action_to_pose(seen, cell.spec.action)
+    np.testing.assert_allclose(position, report.measured_position, atol=1e-4)
+    assert abs(float(quaternion @ report.measured_quaternion)) > 1 - 1e-6
+    assert seen.shape == (cell.spec.dq,) == (7,) and 0.0 <= seen[6] <= 1.0
 
 
 def test_a_cell_that_was_never_connected_can_be_braked_and_closed(tmp_path: Path) -> None:

@@ -183,3 +183,41 @@ def test_an_import_that_is_killed_goes_on_without_duplicates(
     assert done["imported"] + done["duplicates"] == 12 and done["duplicates"] >= 1
     assert json.loads(station("status", session, "--json").stdout)["demos"] == 12
     assert station("verify", session).exit_code == 0
+
+
+def posed(tiny_task: Path, folder: Path) -> Path:
+    """The tiny task, observing poses."""
+    text = tiny_task.read_text()
+    assert text.count('proprioception = "joints"') == 1
+    (folder / "posed.toml").write_text(text.replace('proprioception = "joints"', 'proprioception = "pose"'))
+    return folder / "posed.toml"
+
+
+def test_demonstrations_without_joint_angles_train_a_task_that_observes_poses_and_it_runs(
+    station: Station, tmp_path: Path, tiny_task: Path
+) -> None:
+    path = tmp_path / "s"
+    assert station("new", path, "--task", posed(tiny_task, tmp_path)).exit_code == 0
+    rate = ("--colour", "rgb", "--rate", "20")
+    unlabelled = sources.umi(tmp_path / "demos.zarr")
+    one = ("--map", "camera.third=camera0_rgb", *rate, "--gripper", "0,0.08")
+    assert "2 imported" in station("import", path, unlabelled, *one).output
+    labelled = sources.hil_serl(tmp_path / "demos.pkl")
+    other = ("--map", "camera.third=front", *rate, "--gripper", "0,1")
+    assert "2 imported" in station("import", path, labelled, *other).output
+    trained = station("train", path)
+    assert trained.exit_code == 0, trained.output
+    ran = station("run", path, "--headless", "--autopilot", "--episodes", 1)
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(station("status", path, "--json").stdout)["episodes"] == 1
+
+
+def test_a_task_that_observes_joint_angles_says_which_setting_takes_a_source_without_them(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    sources.hil_serl(tmp_path / "demos.pkl")
+    answers = ("--map", "camera.third=front", "--colour", "rgb", "--rate", "20", "--gripper", "0,1")
+    result = station("import", session, tmp_path / "demos.pkl", *answers)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 1
+    assert '[cell] proprioception = "pose"' in said and "joints=KEY[0:6]" in said

@@ -18,10 +18,10 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation as Turn
 
 from datasets.rotation import REFERENCE_QUATERNION
-from datasets.spec import ActionSpec, CameraSpec, DataSpec
+from datasets.spec import ActionSpec, CameraSpec, DataSpec, Rotation, pose_names
 
 Array = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ JOINT_SPEC = DataSpec(
 """What most tasks observe."""
 POSE_SPEC = DataSpec(
     cameras=(CameraSpec(name="front", height=HEIGHT, width=WIDTH),),
-    proprioception=("gripper",),
+    proprioception=(*pose_names(Rotation.ROTATION_VECTOR), "gripper"),
     action=ActionSpec(),
     control_hz=10.0,
 )
@@ -67,7 +67,7 @@ def poses(tick: NDArray[Any]) -> Array:
     """[n, 7] where the arm was told to be."""
     s = seconds(np.asarray(tick, np.float64))
     zero = np.zeros_like(s)
-    yaw = Rotation.from_quat(REFERENCE_QUATERNION) * Rotation.from_rotvec(np.stack([zero, zero, 0.3 * s], 1))
+    yaw = Turn.from_quat(REFERENCE_QUATERNION) * Turn.from_rotvec(np.stack([zero, zero, 0.3 * s], 1))
     return np.concatenate([np.stack([0.3 + 0.1 * s, zero, zero + 0.2], 1), yaw.as_quat()], 1)
 
 
@@ -175,10 +175,10 @@ def robomimic(path: Path, *, demos: int = 2, obs: bool = True, delta: bool = Tru
 def _robosuite_actions(*, delta: bool) -> Array:
     here, there = poses(T), poses(T + 1)
     grip = np.where(T < CLOSES, -1.0, 1.0)[:, None]
-    after = Rotation.from_quat(there[:, 3:])
+    after = Turn.from_quat(there[:, 3:])
     if not delta:
         return np.concatenate([there[:, :3], after.as_rotvec(), grip], 1)
-    turn = (after * Rotation.from_quat(here[:, 3:]).inv()).as_rotvec()
+    turn = (after * Turn.from_quat(here[:, 3:]).inv()).as_rotvec()
     return np.concatenate([(there[:, :3] - here[:, :3]) / 0.05, turn / 0.5, grip], 1)
 
 
@@ -206,7 +206,7 @@ def droid(root: Path, *, svo: bool = False) -> Path:
     tick = T - np.clip(T - 29, 0, 5)
     # euler angles about fixed axes, of the true rotation
     pose = poses(tick)
-    euler = Rotation.from_quat(pose[:, 3:]).as_euler("xyz")
+    euler = Turn.from_quat(pose[:, 3:]).as_euler("xyz")
     with h5py.File(folder / "trajectory.h5", "w") as file:
         file.attrs["success"], file.attrs["failure"] = True, False
         state = file.create_group("observation/robot_state")
@@ -329,7 +329,7 @@ def umi(path: Path, *, episodes: int = 2, jpegxl: bool = False) -> Path:
         packed = needs("imagecodecs.numcodecs").Jpegxl(level=99, distance=0.3)
         numcodecs.register_codec(type(packed))
     pose = np.concatenate([poses(T + 0.01 * number) for number in range(episodes)])
-    vector = Rotation.from_quat(pose[:, 3:]).as_rotvec()
+    vector = Turn.from_quat(pose[:, 3:]).as_rotvec()
     columns: dict[str, NDArray[Any]] = {
         "robot0_eef_pos": pose[:, :3].astype(np.float32),
         "robot0_eef_rot_axis_angle": vector.astype(np.float32),

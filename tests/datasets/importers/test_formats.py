@@ -58,6 +58,11 @@ def test_every_format_gives_the_true_motion_pictures_and_label(tmp_path: Path, k
     assert np.diff(ticks).min() > 0.5
     assert shown[..., 2].mean() == pytest.approx(sources.BLUE, abs=4)
     np.testing.assert_allclose(np.diff(episode.observation_time), desk.spec.dt)
+    if desk.spec.observes_pose:
+        measured = sources.poses(seen)
+        position, quaternion, _ = action_to_pose(episode.proprioception, desk.spec.action)
+        np.testing.assert_allclose(position, measured[:, :3], atol=2e-3)
+        assert np.abs((quaternion * measured[:, 3:]).sum(1)).min() > 1 - 1e-4
     grip = episode.proprioception[:, -1]
     assert grip[0] == pytest.approx(1, abs=0.01) and grip[-1] == pytest.approx(0, abs=0.01)
 

@@ -43,7 +43,7 @@ def test_the_answered_order_of_colours_is_obeyed(tmp_path: Path) -> None:
 
 def test_the_answered_order_of_quaternions_is_obeyed(tmp_path: Path) -> None:
     names = ["x", "y", "z", "rot_0", "rot_1", "rot_2", "rot_3", "gripper"]
-    answers = ANSWERS["lerobot"] | {"action.rotation": "action[3:7]"}
+    answers = ANSWERS["lerobot"] | {"rotation": "observation.state[3:7]", "action.rotation": "action[3:7]"}
     desk = Desk(tmp_path, SPECS["lerobot"], answers)
     sources.lerobot(desk.inbox / "set", "v2.1", episodes=1, names=names)
     (result,) = desk.run()

@@ -31,6 +31,13 @@ def test_two_arms_stand_one_after_the_other_under_their_names(tmp_path: Path) ->
     assert (cell.rotation, cell.spec.da) == (Rotation.ROT6D, 20)
 
 
+def test_a_cell_may_observe_poses_instead_of_joint_angles(tmp_path: Path) -> None:
+    two = read_cell(cell_table(tmp_path / "board", arms=2, proprioception="pose"))
+    pose = ("pose_x", "pose_y", "pose_z", "pose_r1", "pose_r2", "pose_r3", "gripper")
+    assert two.spec.proprioception == tuple(f"{arm}_{name}" for arm in ("left", "right") for name in pose)
+    assert two.spec.observes_pose and not read_cell(cell_table(tmp_path / "board")).spec.observes_pose
+
+
 def test_without_a_gripper_there_is_none_in_actions(tmp_path: Path) -> None:
     spec = read_cell(cell_table(tmp_path / "board", gripper=False)).spec
     assert spec.da == 6 and "gripper" not in spec.proprioception

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from datasets.episode import Ending
 from datasets.observation import FloatArray
-from datasets.rotation import pose_to_action
-from datasets.spec import Rotation
+from datasets.rotation import action_to_pose, pose_to_action
+from datasets.spec import Proprioception, Rotation
 from hardware.cell import CellError, ClockSpeed, NonFiniteCommandError, StaleFrameError, Step, StoppedError
 from hardware.latch import StopLatch
 from hardware.simulation.arm import HOME
@@ -345,3 +345,17 @@ def test_pictures_have_the_sizes_that_the_task_asks_for() -> None:
         images = cell.observe().images
         assert images["third"].shape == (110, 280, 3) and images["wrist"].shape == (33, 47, 3)
         assert images["third"].dtype == np.uint8 and images["third"].std() > 10.0
+
+
+def test_a_cell_that_observes_poses_shows_where_the_tool_is_as_its_actions_write_it() -> None:
+    for rotation in Rotation:
+        cell = SimulatedCell(
+            SMALL.model_copy(update={"proprioception": Proprioception.POSE, "rotation": rotation})
+        )
+        seen = cell.observe().proprioception
+        assert len(cell.spec.proprioception) == len(seen) == cell.spec.da
+        np.testing.assert_allclose(seen[:3], HOME, atol=2e-3)
+        position, quaternion, opening = action_to_pose(seen, cell.spec.action)
+        np.testing.assert_allclose(position, cell.tool_pose[0], atol=1e-6)
+        assert abs(float(quaternion @ cell.tool_pose[1])) > 1 - 1e-6
+        assert opening == pytest.approx(cell.tool_pose[2])
