@@ -192,7 +192,7 @@ class Examination:
             if isinstance(answer, Identities):
                 seen.identity, seen.gripper = answer.arm, answer.gripper
             if self._recover:
-                process.request(Ask.RECOVER, Ask.RECOVER.patience)
+                process.request(Ask.RECOVER)
             seen.limits = process.request(Ask.LIMITS)
         except GripperError as error:
             seen.gripper_error = str(error)
@@ -213,7 +213,7 @@ class Examination:
         except ArmFaultError:
             if not self._recover:
                 raise
-            return process.request(Ask.RECOVER, Ask.RECOVER.patience)
+            return process.request(Ask.RECOVER)
 
     # --- measuring ------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,6 @@ from hardware.wire import ORDER_SIZE, REPORT_SIZE, Order, Report
 _SILENT_AFTER = 0.5
 """s without a report after which a controller counts as hung: longer than a driver waits for a lost line."""
 _STARTING = 10.0  # s that an interpreter gets to come up
-_ANSWERING = 8.0  # s; a recovery takes some
 _LEAVING = 5.0  # s
 
 
@@ -116,10 +115,10 @@ class ControllerProcess:
         ]
         self._socket.send(self._setup(tuple(links)))
 
-    def request(self, ask: Ask, timeout: float = 0.0) -> Any:
-        """Ask and wait. Raises ArmError, GripperError, StoppedError, as the controller says."""
+    def request(self, ask: Ask) -> Any:
+        """Ask and wait. Raises ArmError, ArmFaultError, GripperError, StoppedError, as the controller says."""
         self.ask(ask)
-        return self.answer(timeout or (ask.patience if ask is Ask.CONNECT else _ANSWERING))
+        return self.answer(ask.patience)
 
     def ask(self, ask: Ask) -> None:
         """Ask without waiting; `answer` must follow. Raises ArmError when there is nobody to ask."""
@@ -131,8 +130,12 @@ class ControllerProcess:
         except OSError as error:
             raise ArmError(self._gone()) from error
 
-    def answer(self, timeout: float = _ANSWERING) -> Any:
-        """Wait for the answer to the last `ask`. Raises ArmError, ArmFaultError, GripperError, StoppedError."""
+    def answer(self, timeout: float) -> Any:
+        """Wait up to `timeout` s for the answer to the last `ask`.
+
+        Raises:
+            ArmError, ArmFaultError, GripperError, StoppedError: as the controller says, or because it does not answer.
+        """
         until = time.monotonic() + timeout
         try:
             while self._connection.poll(max(0.0, until - time.monotonic())):

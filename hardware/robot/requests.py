@@ -33,8 +33,17 @@ class Ask(StrEnum):
 
     @property
     def patience(self) -> float:
-        """s that the answer may take: connecting to a control box that is not there lasts over a minute."""
-        return 90.0 if self in (Ask.CONNECT, Ask.RECOVER) else 30.0
+        """s that the answer may take: connecting to a control box that is not there lasts over a minute.
+
+        An arm that gets ready to follow may have to change its mode; the others only look or begin.
+        """
+        match self:
+            case Ask.CONNECT | Ask.RECOVER:
+                return 90.0
+            case Ask.FOLLOW:
+                return 30.0
+            case Ask.LIMITS | Ask.HOME:
+                return 8.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ import pytest
 from hardware.cell import CellError
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
+from hardware.robot.requests import Ask
 from tests.hardware.cameras.fakes import pid_of
 from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
 from tests.hardware.workplaces import Workplace, one_arm
@@ -128,6 +129,23 @@ def test_a_killed_controller_is_told_and_started_anew_on_the_operators_word(plac
     cell.reset_scene({})
     cell.plan(place.plan(2))
     assert cell.advance() is not None
+
+
+@pytest.mark.parametrize("ask", [Ask.HOME, Ask.RECOVER])
+def test_a_controller_gets_as_long_for_its_answer_as_the_question_takes(
+    place: Workplace, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = place.cell
+    assert isinstance(cell, RobotCell)
+    process = cell.team.processes["left"]
+    monkeypatch.setattr(Ask, "patience", 0.7)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    asked = time.monotonic()
+    with pytest.raises(CellError, match="does not answer"):
+        process.request(ask)
+    assert 0.7 <= time.monotonic() - asked < 4.0
+    os.kill(process.pid, signal.SIGCONT)
 
 
 def test_a_suspended_controller_is_told_and_replaced_on_the_operators_word(place: Workplace) -> None:
