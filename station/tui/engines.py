@@ -5,6 +5,8 @@ An engine outlives the UI that started it; what it prints goes to the log in its
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -105,7 +107,21 @@ class LocalEngines:
         process = self._started.get(folder)
         if process is None or process.poll() is None:
             return None
-        return f"exit code {process.returncode}: {_last_line(SessionFolder.open(folder).log)}"
+        return told_end(process.returncode, SessionFolder.open(folder).log)
+
+
+def told_end(code: int, log: Path) -> str:
+    """How a process ended that left this exit code (negative: a signal) and this log."""
+    last = _last_line(log)
+    happened_earlier = _LOGGED.match(last) is not None
+    if code > 0:
+        return f"exit code {code}: {_LOGGED.sub('', last)}"
+    how = f"killed by signal {-code} ({signal.strsignal(-code)})" if code else "it ended in order"
+    return how if happened_earlier or not last else f"{how}: {last}"
+
+
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ")
+"""Begins what an engine says while it runs; what ends a process in disorder is printed without."""
 
 
 def _last_line(path: Path) -> str:
@@ -113,4 +129,4 @@ def _last_line(path: Path) -> str:
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError as error:
         return f"{path} cannot be read ({error})"
-    return lines[-1] if lines else f"{path} is empty"
+    return lines[-1] if lines else ""

@@ -32,17 +32,24 @@ def badge(snapshot: Snapshot) -> str:
 def sentence(snapshot: Snapshot, keys: Keymap) -> str:
     """What happens and what to do now."""
     if snapshot.stopped:
+        if snapshot.simulated or not snapshot.recoverable:
+            return (
+                f"The arm will not move. When all is safe: {keys.show('rearm')} re-arms the stop, "
+                f"then {keys.show('go')} goes on."
+            )
         return (
-            f"The arm will not move. When all is safe: {keys.show('rearm')} re-arms the stop, "
-            f"then {keys.show('go')} goes on."
+            f"Halted. When all is safe: {keys.show('rearm')} re-arms the stop, "
+            f"then press {keys.show('go')}: the arm moves home."
         )
     return _SENTENCES[snapshot.phase](snapshot, keys)
 
 
 def _preflight(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.reason:
-        return f"Not ready to start: put this right, then press {keys.show('go')}."
-    return "Checking arm, cameras and disk. Nothing to do."
+        return f"Not ready to start: put this right, then press {keys.show('go')}{_moves_home(snapshot)}."
+    if snapshot.simulated:
+        return "Checking arm, cameras and disk. Nothing to do."
+    return "Checking arm, cameras and disk; then the arm moves home by itself. Keep clear."
 
 
 def _homing(snapshot: Snapshot, keys: Keymap) -> str:
@@ -90,8 +97,9 @@ def _update(snapshot: Snapshot, keys: Keymap) -> str:
     if live.reading:
         return f"Past episodes are read back before the policy learns, {live.reading} to go. Nothing to do."
     left = (live.planned - live.done) / live.rate if live.rate > 0 and live.planned else None
-    setting = "The arm is parked" if snapshot.simulated else "You may lay out the next scene"
-    return f"The policy learns from this, {about(left)}. {setting}."
+    if snapshot.simulated:
+        return f"The policy learns from this, {about(left)}. The arm is parked."
+    return f"You may lay out the next scene, {about(left)}; then the arm moves home."
 
 
 def _evaluate(snapshot: Snapshot, keys: Keymap) -> str:
@@ -108,7 +116,12 @@ def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
 def _fault(snapshot: Snapshot, keys: Keymap) -> str:
     if not snapshot.recoverable:
         return f"This cannot be left: {keys.show('leave')} ends the engine; put it right and start again."
-    return f"Motion is halted. Put right what is said below, then press {keys.show('go')}."
+    return f"Motion is halted. Put right what is said below, then press {keys.show('go')}{_moves_home(snapshot)}."
+
+
+def _moves_home(snapshot: Snapshot) -> str:
+    """What a key does that leads to homing; in a simulation nobody can be hurt by it."""
+    return "" if snapshot.simulated else ": the arm moves home"
 
 
 def _finished(snapshot: Snapshot, keys: Keymap) -> str:

@@ -113,7 +113,7 @@ def health(vitals: Vitals, columns: int, rows: int) -> Content:
     slow = vitals.moving and 0 < live.achieved_hz < 0.9 * live.wanted_hz
     old = vitals.moving and any(age > 3 * period for age in live.frame_age.values())
     rate = f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz" if vitals.moving else "at rest"
-    held_back = f"   limits held back {live.interventions}" if live.interventions else ""
+    held_back = f"  held back {live.interventions}" if live.interventions else ""
     lines = [
         _state(slow, "control", rate + held_back),
         _state(old, "frames", ages),

@@ -92,14 +92,19 @@ def call(snapshot: Snapshot, echo: Echo | None, keymap: Keymap) -> Call:
 def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> Call:
     """The headline while there is no engine to show: what happened, what is safe, and what to do now."""
     line, leave = attachment.line, keymap.show("leave")
+    simulated = attachment.shown is not None and attachment.shown.simulated
     if line is Line.LOST:
-        said = "The engine is gone; no committed episode is lost. Enter starts it again."
+        said = "Engine gone, committed episodes are safe. Enter starts it; the arm then moves home."
+        if simulated:
+            said = "The engine is gone; no committed episode is lost. Enter starts it again."
         return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo, whole=True)
     if line is Line.SILENT:
         said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
         below = f"silent for {attachment.unheard:.0f} s"
         return Call(badge="SILENT", style=_AMBER, sentence=said, below=below, echo=echo)
-    said = f"The engine starts: it loads the policy and connects the cell. {leave} leaves."
+    said = f"The engine starts. A real arm then moves home by itself: keep clear. {leave} leaves."
+    if simulated:
+        said = f"The engine starts: it loads the policy and connects the cell. {leave} leaves."
     below = f"{attachment.waited:.0f} s so far; what it says is in {attachment.folder / 'engine.log'}"
     return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo, whole=True)
 

@@ -252,9 +252,27 @@ async def test_a_dead_engine_is_said_and_enter_starts_it_again(
         feed.alive, engines.feed = False, None
         await settled(pilot)
         assert "NO ENGINE" in headline(pilot) and "Enter starts it again" in headline(pilot)
+        assert "moves home" not in headline(pilot)
         await pilot.press("enter")
         await settled(pilot)
         assert len(engines.started) == 1
+
+
+async def test_what_starts_a_real_arm_says_that_it_then_moves_home(
+    open_app: Open, feed: FakeFeed, engines: FakeEngines
+) -> None:
+    engines.feed = None
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        assert "STARTING" in headline(pilot) and "A real arm then moves home" in headline(pilot)
+        assert len(headline(pilot).splitlines()[0]) <= 98
+        feed.play(simulated=False)
+        engines.feed = feed
+        await settled(pilot)
+        feed.alive, engines.feed = False, None
+        await settled(pilot)
+        assert "Enter starts it; the arm then moves home" in headline(pilot)
+        assert len(headline(pilot).splitlines()[0]) <= 98
 
 
 REMEDY = (

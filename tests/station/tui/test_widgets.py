@@ -96,6 +96,12 @@ def test_a_slow_loop_and_an_old_frame_are_marked_by_a_sign() -> None:
     assert [line[0] for line in drawn] == ["!", "!", "!", "✓"]
 
 
+def test_what_the_limits_held_back_is_read_while_the_arm_moves() -> None:
+    held = LiveHealth(achieved_hz=10.0, wanted_hz=10.0, disk_hours=100, interventions=35312)
+    first = figures.health(figures.Vitals(live=held, moving=True), 41, 4).plain.splitlines()[0]
+    assert first.endswith("held back 35312") and len(first) <= 41
+
+
 def test_an_arm_at_rest_is_not_called_slow() -> None:
     resting = LiveHealth(achieved_hz=0.4, wanted_hz=10.0, disk_hours=100)
     assert figures.health(figures.Vitals(live=resting, moving=False), 40, 4).plain.startswith("✓")
