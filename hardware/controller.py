@@ -57,7 +57,8 @@ class Controller:
         if self._loop.mode is Mode.OFFLINE:
             return self._connect_by_force()
         self._require(Mode.FAULT, Mode.PARKED)
-        if self._gripper and self._gripper.error:
+        # its line may run through the arm: what was asked while that was lost is not answered yet
+        if self._gripper and not self._gripper.answers():
             self._gripper.recover()
         if self._is_faulty() or self._loop.mode is Mode.FAULT:
             self.arm.recover()

@@ -7,6 +7,7 @@ is reported and left alone until the operator has it recovered.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from hardware.cell import CellError
@@ -28,6 +29,7 @@ class GripperThread:
         self._state: GripperState | None = None
         self._error = ""
         self._identity = ""
+        self._asked = 0.0
         self._recover = False
         self._changed = threading.Condition()
         self._leaving = False
@@ -77,6 +79,17 @@ class GripperThread:
             self._error, self._recover = "", True
             self._changed.notify_all()
         self._wait(lambda: not self._recover)
+
+    def answers(self) -> bool:
+        """Wait until it has answered a question asked after now; False with an `error` when it does not."""
+        began = time.monotonic()
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        try:
+            self._wait(lambda: self._asked > began)
+        except GripperError:
+            return False
+        return True
 
     def close(self) -> None:
         """End the thread and let go of the line; what is held stays held."""
@@ -135,9 +148,10 @@ class GripperThread:
         self._sent = wanted
 
     def _look(self) -> None:
+        asked = time.monotonic()
         state = self._gripper.state()
         with self._changed:
-            self._state = state
+            self._state, self._asked = state, asked
             self._error = state.fault
             self._changed.notify_all()
 

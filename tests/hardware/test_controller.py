@@ -13,6 +13,7 @@ from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
 from hardware.control_loop import ControllerSettings, ControlLoop
 from hardware.controller import Controller
+from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
 from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
@@ -301,6 +302,21 @@ def test_a_gripper_that_is_lost_brakes_the_arm_and_can_be_recovered(tmp_path: Pa
     bench.board[Switch.GRIPPER_LINK] = 0.0
     bench.controller.recover()
     assert bench.run(0.1)[-1].mode is Mode.PARKED
+    bench.controller.close()
+
+
+def test_a_recovery_waits_for_a_gripper_that_was_asked_while_the_link_was_lost(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, gripper=True)
+    assert bench.gripper is not None
+    bench.board[Switch.SLOW_GRIPPER] = 0.5
+    bench.board[Switch.FAULT] = bench.board[Switch.GRIPPER_LINK] = 1.0
+    assert bench.run(0.1)[-1].mode is Mode.FAULT and not bench.gripper.error
+    with pytest.raises(GripperError, match="no answer"):
+        bench.controller.recover()
+    bench.board[Switch.GRIPPER_LINK] = 0.0
+    bench.controller.recover()
+    assert bench.run(0.1)[-1].mode is Mode.PARKED and not bench.gripper.error
+    bench.board[Switch.SLOW_GRIPPER] = 0.0
     bench.controller.close()
 
 
