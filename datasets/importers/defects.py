@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -128,3 +130,12 @@ SHORTCUTS = ("colour", "quaternion", "euler", "rate", "kinematics", "actions", "
 def defect_of(error: RecordingError) -> Defect:
     """The kind of any refusal."""
     return error.defect if isinstance(error, RefusedError) else Defect.UNREADABLE
+
+
+def why(error: Exception) -> str:
+    """What an error says for people: neither its number nor the path, which stands beside it anyway."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno).lower()
+    # those of decoders have numbers of their own
+    said = getattr(error, "strerror", None)
+    return (said or str(error) or type(error).__name__)[:200]

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import require_picture, require_size
 from datasets.importers.recording import Array, ArrayFrames
 from datasets.vr_recording import RecordingError
@@ -33,9 +33,16 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except RecordingError:
         raise
     except DAMAGE as error:
-        raise RefusedError(
-            Defect.UNREADABLE, f"unreadable as HDF5, damaged or cut short ({error or type(error).__name__})"
-        ) from error
+        raise RefusedError(Defect.UNREADABLE, _ill(error)) from error
+
+
+def _ill(error: Exception) -> str:
+    """What is wrong with a file, in words that need no knowledge of HDF5."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"unreadable ({why(error)})"
+    if "signature not found" in str(error):
+        return "unreadable, it is no HDF5 file"
+    return f"unreadable, the HDF5 file is {'cut off' if 'truncated' in str(error) else 'damaged'}"
 
 
 def damage(path: Path) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.importers import conversion
-from datasets.importers.defects import Defect, Note, RefusedError, Treatment, defect_of
+from datasets.importers.defects import Defect, Note, RefusedError, Treatment, defect_of, why
 from datasets.importers.findings import Answers, Finding, Look
 from datasets.importers.interface import Source
 from datasets.importers.look import Work
@@ -91,7 +91,7 @@ class Reader:
 
 
 def _system(error: OSError) -> RefusedError:
-    return RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+    return RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
 
 
 def refusal(

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from datasets.importers import formats
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import Format
 from datasets.vr_recording import RecordingError
 
@@ -84,7 +84,7 @@ def _search(path: Path, wanted: list[Format], *, named: bool) -> Iterator[Found]
         except RecordingError as error:
             damaged = error
         except OSError as error:
-            damaged = RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+            damaged = RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
     if damaged is not None:
         yield Found(path=path, format=None, refused=damaged)
     elif path.is_dir():
@@ -106,7 +106,7 @@ def _inside(folder: Path, wanted: list[Format]) -> Iterator[Found]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        refused = RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+        refused = RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
         yield Found(path=folder, format=None, refused=refused)
         return
     for entry in entries:
@@ -121,11 +121,13 @@ def suffixes(wanted: Iterable[Format] | None = None) -> tuple[str, ...]:
 
 def _refusal(path: Path, wanted: list[Format]) -> RefusedError:
     """Why nobody recognised a file."""
+    if path.is_symlink() and not path.exists():
+        return RefusedError(Defect.UNREADABLE, "unreadable (a link to what is not there)")
     try:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
-        return RefusedError(Defect.UNREADABLE, f"unreadable ({error})")
+        return RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
     for candidate in wanted:
         if path.name.endswith(candidate.suffixes or ("/",)):
             damage = candidate.damage(path)

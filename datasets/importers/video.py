@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import require_picture
 from datasets.importers.optional import needed
 from datasets.importers.recording import Frames, Indices
@@ -90,7 +90,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.error.FFmpegError, OSError, ValueError, OverflowError, ZeroDivisionError) as error:
-        raise RefusedError(Defect.PICTURE, f"the video {path.name} is damaged ({error})") from error
+        raise RefusedError(Defect.PICTURE, f"the video {path.name} is damaged ({why(error)})") from error
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from datasets.episode import Episode
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.findings import Answers, Finding, Look
 from datasets.importers.interface import Source
 from datasets.importers.reader import Reader, refusal
@@ -118,7 +118,7 @@ class IsolatedReader:
         try:
             return format_named(source.format).memory(source.path)
         except OSError as error:
-            raise RefusedError(Defect.UNREADABLE, f"unreadable ({error})") from error
+            raise RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})") from error
 
     def _ask(self, method: str, *words: Any, extra: int = 0) -> Any:
         if self._child is not None and self._child.memory < self._memory + extra:

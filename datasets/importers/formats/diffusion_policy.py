@@ -24,7 +24,7 @@ from zarr.errors import BaseZarrError
 from zarr.storage import LocalStore, ZipStore
 
 from datasets.importers import fingerprints
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_picture, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.optional import needed
@@ -125,7 +125,7 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
     except _DAMAGE as error:
         raise RefusedError(
             Defect.UNREADABLE,
-            f"unreadable as zarr, damaged or cut short ({str(error)[:200] or type(error).__name__})",
+            f"unreadable as zarr, damaged or cut short ({why(error)})",
         ) from error
     finally:
         if store is not None:

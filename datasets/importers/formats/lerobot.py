@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from datasets.importers import fingerprints
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import MOST_NUMBERS, Format, OwnEpisode, RawEpisode, require_size
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.optional import needed
@@ -126,10 +126,23 @@ def _info(path: Path) -> tuple[dict[str, Any], float]:
         info = json.loads((path / "meta" / "info.json").read_text(encoding="utf-8"))
         features, rate = info["features"], float(info["fps"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"meta/info.json is damaged ({error!r})") from error
+        raise RefusedError(Defect.UNREADABLE, _ill("meta/info.json", error)) from error
     if not isinstance(features, dict) or not 0 < rate <= _FASTEST:
         raise RefusedError(Defect.UNREADABLE, f"meta/info.json makes no sense (fps {rate})")
     return features, rate
+
+
+def _ill(name: str, error: Exception) -> str:
+    """What is wrong with a file of facts."""
+    match error:
+        case OSError():
+            return f"{name} is unreadable ({why(error)})"
+        case json.JSONDecodeError():
+            return f"{name} is no JSON (line {error.lineno})"
+        case KeyError():
+            return f"{name} lacks {error}"
+        case _:
+            return f"{name} makes no sense"
 
 
 _FASTEST = 1000
@@ -186,7 +199,7 @@ def _listed(path: Path, row: dict[str, Any]) -> _Place:
         table = path / "data" / f"{where('data/')}.parquet"
         return _Place(number=int(row["episode_index"]), table=table, videos=videos)
     except (KeyError, TypeError, ValueError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"meta/episodes is damaged ({error!r})") from error
+        raise RefusedError(Defect.UNREADABLE, _ill("meta/episodes", error)) from error
 
 
 @contextmanager
@@ -202,7 +215,7 @@ def _parquet(path: Path) -> Iterator[Any]:
                 raise RefusedError(Defect.TOO_BIG, f"{path.name} claims {rows} rows")
             yield opened
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"{path.name} is damaged ({str(error)[:200]})") from error
+        raise RefusedError(Defect.UNREADABLE, f"{path.name} is damaged ({why(error)})") from error
 
 
 def _rows(place: _Place) -> pa.Table:

@@ -211,6 +211,25 @@ def test_half_a_file_refuses_only_itself(tmp_path: Path) -> None:
     assert treated(cut.finding, Defect.UNREADABLE) is Treatment.REFUSED
 
 
+def test_what_cannot_be_opened_is_told_without_numbers_paths_or_names_of_errors(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"])
+    (desk.inbox / "link.hdf5").symlink_to(tmp_path / "gone")
+    (desk.inbox / "notes.hdf5").write_text("no HDF5")
+    for name, content in {"json": "{nope", "keys": "{}"}.items():
+        sources.lerobot(desk.inbox / name, "v2.1", episodes=1)
+        (desk.inbox / name / "meta" / "info.json").write_text(content)
+    sources.lerobot(desk.inbox / "video", "v2.1", episodes=1)
+    for video in (desk.inbox / "video").rglob("*.mp4"):
+        video.write_bytes(b"no video" * 100)
+    assert {result.finding.path.name: result.refused for result in desk.run()} == {
+        "link.hdf5": "unreadable (a link to what is not there)",
+        "notes.hdf5": "unreadable, it is no HDF5 file",
+        "json": "meta/info.json is no JSON (line 1)",
+        "keys": "meta/info.json lacks 'features'",
+        "video": "the video episode_000000.mp4 is damaged (Invalid data found when processing input)",
+    }
+
+
 def test_arrays_that_could_do_more_than_decode_are_not_opened(tmp_path: Path) -> None:
     import json
 

@@ -291,8 +291,8 @@ def test_files_that_are_no_recordings_are_refused(desk: Desk, recording: VrRecor
     refused["absent.h5"] = desk.inspect(desk.inbox / "absent.h5").refused
     assert refused.pop("whole.h5") is None
     assert {name: str(reason).split("(")[0].strip() for name, reason in refused.items()} == {
-        "empty.h5": "unreadable as HDF5, damaged or cut short",
-        "cut.h5": "unreadable as HDF5, damaged or cut short",
+        "empty.h5": "unreadable, it is no HDF5 file",
+        "cut.h5": "unreadable, the HDF5 file is cut off",
         "other.h5": "no layout that is known",
         "partly.h5": "'action/pose' is missing",
         "absent.h5": "unreadable",
