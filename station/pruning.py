@@ -47,6 +47,8 @@ class Plan:
     quarantined: tuple[Piece, ...]
     needed: tuple[str, ...] = ()
     """Void episodes that a resumed learner may still ask for: they were voided after its newest update blocks."""
+    young: tuple[str, ...] = ()
+    """Void episodes that were voided too short a time ago."""
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -64,6 +66,7 @@ class Plan:
         return {
             "bytes": self.size,
             "needed": list(self.needed),
+            "young": list(self.young),
             **{
                 name: [{"path": str(piece.path), "bytes": piece.size} for piece in group]
                 for name, group in groups.items()
@@ -75,7 +78,8 @@ def plan(folder: SessionFolder, *, before: float) -> Plan:
     """What was voided, cut off or quarantined before this instant (s since 1970). Raises JournalError."""
     ledger = Journal(folder.journal).ledger()
     needed: list[str] = []
-    void = tuple(_void(folder, ledger, before, needed))
+    young: list[str] = []
+    void = tuple(_void(folder, ledger, before, needed, young))
     old = [path for path in leftovers(folder.partial) if _newest(path) < before]
     places = (folder.demos / "quarantine", folder.episodes / "quarantine", folder.path / "quarantine")
     quarantined = [path for place in places for path in _entries(place) if path.lstat().st_ctime < before]
@@ -84,6 +88,7 @@ def plan(folder: SessionFolder, *, before: float) -> Plan:
         partial=tuple(_piece(path) for path in old),
         quarantined=tuple(_piece(path) for path in quarantined),
         needed=tuple(needed),
+        young=tuple(young),
     )
 
 
@@ -118,7 +123,9 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
     return gone
 
 
-def _void(folder: SessionFolder, ledger: Ledger, before: float, needed: list[str]) -> Iterator[Piece]:
+def _void(
+    folder: SessionFolder, ledger: Ledger, before: float, needed: list[str], young: list[str]
+) -> Iterator[Piece]:
     voided = {line.fields["episode"]: line for line in ledger.lines.get(VOID, ())}
     updates = ledger.lines.get("update", [])[-_BLOCKS:]
     through = int(updates[0].fields["through"]) if updates else math.inf
@@ -130,6 +137,7 @@ def _void(folder: SessionFolder, ledger: Ledger, before: float, needed: list[str
             continue
         if line is not None and not status.pruned:
             if line.time >= before:
+                young.append(status.id)
                 continue
             if status.kind is EpisodeKind.ONLINE and line.seq > through:
                 needed.append(status.id)

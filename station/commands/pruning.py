@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 
@@ -59,22 +60,30 @@ def prune(
 
 def _sentences(plan: Plan, days: float) -> Iterator[str]:
     groups: dict[str, tuple[Piece, ...]] = {
-        "void episodes": plan.void,
-        "episodes that were cut off": plan.partial,
-        "files in quarantine": plan.quarantined,
+        "void episode{}": plan.void,
+        "episode{} cut off": plan.partial,
+        "file{} in quarantine": plan.quarantined,
     }
     for what, pieces in groups.items():
         if pieces:
-            yield f"{len(pieces)} {what}, {_megabytes(sum(piece.size for piece in pieces))}:"
+            words = what.format("" if len(pieces) == 1 else "s")
+            yield f"{len(pieces)} {words}, {_megabytes(sum(piece.size for piece in pieces))}:"
             yield from (f"  {piece.path}" for piece in pieces)
     if plan.needed:
+        stay = "stays" if len(plan.needed) == 1 else "stay"
         yield (
-            f"{len(plan.needed)} void episodes stay until the learner has made three more update blocks "
-            "without them."
+            f"{counted(len(plan.needed), 'void episode')} {stay} until the learner has made three more "
+            "update blocks without."
         )
-    if not plan.pieces:
+    if plan.young:
+        stay = "stays" if len(plan.young) == 1 else "stay"
+        yield (
+            f"{counted(len(plan.young), 'void episode')} {stay}, voided less than {days:g} days ago; "
+            "--older-than 0 takes those too."
+        )
+    elif not plan.pieces:
         yield f"Nothing was voided, cut off or quarantined more than {days:g} days ago."
-    else:
+    if plan.pieces:
         yield f"This would free {_megabytes(plan.size)}."
 
 

@@ -104,7 +104,7 @@ def test_what_a_killed_engine_left_is_said_to_have_been_cut_off_before_it_goes(
 ) -> None:
     leave_partial(folder, "online-000003", pieces=3)
     said = station("prune", folder.path, "--older-than", 0, "--yes").stdout
-    assert "2 episodes that were cut off" in said
+    assert "2 episodes cut off, " in said
     assert not any(folder.partial.iterdir())
     ledger = Journal(folder.journal).ledger()
     (line,) = (line for line in ledger.lines["cut_off"] if line.fields["episode"] == "online-000003")
@@ -148,6 +148,18 @@ def test_what_is_young_stays(station: Station, folder: SessionFolder) -> None:
     assert json.loads(station("prune", folder.path, "--yes", "--json").stdout)["void"] == []
     assert not leftover.exists()
     assert len(names(folder)) == 5
+
+
+def test_who_just_voided_an_episode_hears_that_it_is_too_young_and_how_to_take_it(
+    station: Station, folder: SessionFolder
+) -> None:
+    said = " ".join(station("prune", folder.path, "--dry-run").stdout.split())
+    assert "2 void episodes stay, voided less than 30 days ago; --older-than 0 takes those too." in said
+    assert "Nothing was voided" not in said
+    give(folder, "demo-b", "restore", source=Source.COMMAND)
+    assert "1 void episode stays, " in station("prune", folder.path, "--dry-run").stdout
+    old = station("prune", folder.path, "--older-than", 0, "--dry-run").stdout
+    assert "1 void episode, " in old and "1 episode cut off, " in old
 
 
 def test_what_a_resumed_learner_may_still_ask_for_stays(station: Station, folder: SessionFolder) -> None:
