@@ -86,6 +86,15 @@ class Check:
     detail: str
     remedy: str = ""
 
+    def told(self, meanwhile: str = "") -> str:
+        """What is wrong, what was done `meanwhile` (a sentence), and what to do; the device is named once."""
+        kind, _, device = self.name.rpartition(" ")
+        name, detail = device if kind == device else self.name, self.detail
+        while device and detail.startswith(f"{device}: "):
+            detail = detail.removeprefix(f"{device}: ")
+        stop = "" if detail.endswith((".", "!", "?")) else "."
+        return " ".join(part for part in (f"{name}: {detail}{stop}", meanwhile, self.remedy) if part)
+
 
 class Cell(ABC):
     """One workplace: subclasses set `spec` before connecting."""

@@ -308,9 +308,7 @@ class RobotCell(Cell):
                 # who only looks, on the way home or between episodes, does not stop what goes on
                 if self._due:
                     self.brake()
-                raise StaleFrameError(
-                    f"{check.name}: {check.detail}. The arms were braked. {check.remedy}".rstrip()
-                )
+                raise StaleFrameError(check.told("The arms were braked."))
 
     def _wait_until(self, due: float) -> None:
         while time.monotonic() < due:
@@ -401,7 +399,7 @@ class RobotCell(Cell):
     def _require(self, checks: Iterator[Check], refusal: str) -> None:
         for check in checks:
             if not check.ok:
-                raise CellError(f"{refusal}{check.name}: {check.detail}. {check.remedy}".rstrip())
+                raise CellError(f"{refusal}{check.told()}")
 
     def _launch_cameras(self) -> None:
         self.cameras = {settings.name: CameraProcess(settings) for settings in self.settings.cameras}

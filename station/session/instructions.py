@@ -51,7 +51,11 @@ def _paused(state: State) -> str:
 def _fault(state: State) -> str:
     if not state.recoverable:
         return "Fault. Leave and end the engine, put right what is said below, and start it again."
-    return "Fault. Put right what is said below, then say 'reset done' to go on."
+    if state.rules.replayable:
+        return "Fault. Put right what is said below, then say 'reset done' to go on."
+    return (
+        "Fault. Put right what is said below, then say 'reset done': it recovers the arm and moves it home."
+    )
 
 
 _BY_PHASE: dict[Phase, Callable[[State], str]] = {

@@ -271,4 +271,4 @@ def _failed(checks: Sequence[Check]) -> list[Check]:
 
 
 def _problem(check: Check) -> str:
-    return f"{check.name}: {check.detail}. {check.remedy}".rstrip()
+    return check.told()

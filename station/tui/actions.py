@@ -199,7 +199,7 @@ ACTIONS: tuple[Action, ...] = (
         id="go",
         key="r",
         label="reset done",
-        help="The scene is laid out: start the episode. After a fault that was put right: go on.",
+        help="The scene is laid out: start the episode. After a fault that was put right: recover, go home.",
         group=Group.MOTION,
         intent=go,
     ),

@@ -46,7 +46,8 @@ def sentence(snapshot: Snapshot, keys: Keymap) -> str:
 
 def _preflight(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.reason:
-        return f"Not ready to start: put this right, then press {keys.show('go')}{_moves_home(snapshot)}."
+        then = "" if snapshot.simulated else ": the arm moves home"
+        return f"Not ready to start: put this right, then press {keys.show('go')}{then}."
     if snapshot.simulated:
         return "Checking arm, cameras and disk. Nothing to do."
     return "Checking arm, cameras and disk; then the arm moves home by itself. Keep clear."
@@ -116,12 +117,11 @@ def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
 def _fault(snapshot: Snapshot, keys: Keymap) -> str:
     if not snapshot.recoverable:
         return f"This cannot be left: {keys.show('leave')} ends the engine; put it right and start again."
-    return f"Motion is halted. Put right what is said below, then press {keys.show('go')}{_moves_home(snapshot)}."
-
-
-def _moves_home(snapshot: Snapshot) -> str:
-    """What a key does that leads to homing; in a simulation nobody can be hurt by it."""
-    return "" if snapshot.simulated else ": the arm moves home"
+    if snapshot.simulated:
+        return f"Motion is halted. Put right what is said below, then press {keys.show('go')}."
+    return (
+        f"Put right what is said below, then press {keys.show('go')}: it recovers the arm and moves it home."
+    )
 
 
 def _finished(snapshot: Snapshot, keys: Keymap) -> str:

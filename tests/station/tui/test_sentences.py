@@ -54,7 +54,11 @@ def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
         (Phase.UPDATE, {"simulated": False}, "You may lay out the next scene"),
         (Phase.PREFLIGHT, {"reason": "camera wrist: no frame"}, "put this right, then press r"),
         (Phase.FINISHED, {}, "q leaves"),
-        (Phase.FAULT, {"reason": "C31", "simulated": False}, "then press r: the arm moves home"),
+        (
+            Phase.FAULT,
+            {"reason": "C31", "simulated": False},
+            "then press r: it recovers the arm and moves it home",
+        ),
         (Phase.FAULT, {"stopped": True, "simulated": False}, "then press r: the arm moves home"),
         (Phase.PREFLIGHT, {"simulated": False}, "then the arm moves home by itself"),
         (Phase.PREFLIGHT, {"reason": "no frame", "simulated": False}, "press r: the arm moves home"),
