@@ -182,6 +182,11 @@ def _find(folder: SessionFolder, wish: Wish, reader: Any) -> list[Source | Findi
         if not path.exists():
             raise UsageError(f"There is nothing at {path}. Give a file or a folder with demonstrations.")
     found: list[Source | Finding] = reader.find(wish.paths, wish.form)
+    if not found and wish.form is not None:
+        raise UsageError(
+            f"No recording of the format {wish.form} in {', '.join(map(str, wish.paths))}. "
+            f"Without --as {wish.form} the format is told by the structure."
+        )
     if not found:
         raise UsageError(
             f"No recording in {', '.join(map(str, wish.paths))}. Files that are read end in "

@@ -239,12 +239,12 @@ def _enter(tables: dict[str, Any], name: str, value: str) -> None:
     if field == "gripper" and _is_range(value):
         _enter_range(_track(tables, number, side), value)
     elif field in Track.model_fields:
-        _track(tables, number, side)[field] = float(value) if field in ("closed", "open") else value
+        _track(tables, number, side)[field] = _number(name, value) if field in ("closed", "open") else value
     elif rest in _MATRICES:
         place = tables if number == 1 else _arm(tables, number)
         place[rest] = read_matrix(name, value)
     elif name in Mapping.model_fields and name not in ("cameras", "arms"):
-        tables[name] = _number(value) if name in _NUMBERS else value
+        tables[name] = _number(name, value) if name in _NUMBERS else value
     else:
         raise MappingError(_unknown(name))
 
@@ -253,11 +253,11 @@ _MATRICES = ("frame", "tool")
 _NUMBERS = ("rate", "increment_position", "increment_rotation")
 
 
-def _number(value: str) -> float:
+def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError as error:
-        raise MappingError(f"'{value}' is no number") from error
+        raise MappingError(f"{name}: '{value}' is no number") from error
 
 
 def _is_range(value: str) -> bool:

@@ -90,6 +90,7 @@ def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_p
     [
         (("--colour", "green"), "--colour: Input should be 'rgb' or 'bgr'"),
         (("--frame", "nowhere.txt"), "--frame:"),
+        (("--rate", "abc"), "--rate: 'abc' is no number"),
         (("--as", "lerobt"), "Did you mean 'lerobot'?"),
         (("--map", "colr=rgb"), "did you mean 'colour'?"),
     ],
@@ -100,6 +101,15 @@ def test_flags_of_no_meaning_are_answered_before_anything_is_read(
     sources.aloha(tmp_path / "episode_0.hdf5")
     result = station("import", session, tmp_path / "episode_0.hdf5", *flags)
     assert result.exit_code == 2 and sentence in result.output
+
+
+def test_a_forced_format_that_finds_nothing_is_named(station: Station, session: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    sources.aloha(tmp_path / "in" / "episode_0.hdf5")
+    refused = station("import", session, tmp_path / "in", "--as", "lerobot")
+    said = " ".join(refused.output.replace("│", " ").split())
+    assert refused.exit_code == 2
+    assert "No recording of the format lerobot" in said and "Without --as lerobot" in said
 
 
 def test_a_known_source_with_another_mapping_is_told_how_to_replace_it(
