@@ -15,6 +15,7 @@ from station.commands.options import JsonOption, SessionArgument
 from station.errors import UsageError
 
 if TYPE_CHECKING:
+    from datasets.journal import Line
     from station.review.catalogue import Catalogue, Item
 
 
@@ -48,7 +49,7 @@ def review(
     if rerun is not None:
         _write_rerun(catalogue, _one(items, episode), rerun)
     elif listing or as_json or not sys.stdout.isatty():
-        _list(items, as_json=as_json)
+        _list(catalogue, items, as_json=as_json)
     else:
         from station.tui.app import Review, run
 
@@ -71,14 +72,27 @@ def _write_rerun(catalogue: Catalogue, item: Item, path: Path) -> None:
     typer.echo(f"Wrote {item.id} to {path}. Open it with 'rerun {path}'.")
 
 
-def _list(items: list[Item], *, as_json: bool) -> None:
+def _list(catalogue: Catalogue, items: list[Item], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([_facts(item) for item in items]))
+        histories = catalogue.histories()
+        facts = [
+            {**_facts(item), "history": [_judgement(line) for line in histories.get(item.id, ())]}
+            for item in items
+        ]
+        typer.echo(json.dumps(facts))
         return
     for item in items:
         steps = "" if item.steps is None else item.steps
         moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.entered))
         typer.echo(f"{item.id:<34} {item.verdict:<8} {steps:>5}  {moment}  {item.reason}".rstrip())
+
+
+def _judgement(line: Line) -> dict[str, object]:
+    """What was said, when (s since 1970) and by whom; no outcome: a label was taken back."""
+    told: dict[str, object] = {
+        name: line.fields[name] for name in ("outcome", "by", "reason") if name in line.fields
+    }
+    return {"what": line.op, "time": line.time, **told}
 
 
 def _facts(item: Item) -> dict[str, object]:

@@ -21,6 +21,7 @@ from station.review.take import Take, take_of, take_of_partial
 from station.session.folder import SessionFolder
 from station.session.partial import CUT_OFF, leftovers
 
+_JUDGEMENTS = ("label", "void", "restore", "prune", CUT_OFF)
 _OF_THE_HEADER = re.compile(r"\b(date|method)\b")
 
 
@@ -94,7 +95,18 @@ class Catalogue:
         """Every label, void, restore and prune of an episode, or why it was cut off, oldest first."""
         with self._reading:
             said = self._journal.about(episode)
-        return tuple(line for line in said if line.op in ("label", "void", "restore", "prune", CUT_OFF))
+        return tuple(line for line in said if line.op in _JUDGEMENTS)
+
+    def histories(self) -> dict[str, list[Line]]:
+        """The same of every episode, read once through."""
+        with self._reading:
+            lines = self._journal.ledger().lines
+            said = [line for op in _JUDGEMENTS for line in lines.get(op, ())]
+        found: dict[str, list[Line]] = {}
+        for line in sorted(said, key=lambda each: each.seq):
+            for episode in line.fields.get("episodes", [line.fields.get("episode")]):
+                found.setdefault(episode, []).append(line)
+        return found
 
     def _facts(self, status: EpisodeStatus, where: Where) -> Facts:
         if not _OF_THE_HEADER.search(where.text):

@@ -187,6 +187,22 @@ def test_the_command_lists_what_a_sentence_means(station: Station, folder: Sessi
     assert station("review", folder.path, "--where", "sucess").exit_code == 2
 
 
+def test_the_list_for_scripts_holds_every_judgement_in_order(station: Station, folder: SessionFolder) -> None:
+    for verdict in ("success", "undo", "void"):
+        assert station("label", folder.path, "online-000001", verdict).exit_code == 0
+    listed = json.loads(station("review", folder.path, "--json").stdout)
+    histories = {facts["id"]: facts["history"] for facts in listed}
+    said = [(each["what"], each.get("outcome")) for each in histories["online-000001"]]
+    assert said == [("label", "failure"), ("label", "success"), ("label", None), ("void", None)]
+    assert histories["online-000001"][-1]["by"] == "command"
+    times = [each["time"] for each in histories["online-000001"]]
+    assert times == sorted(times) and times[-1] > 1e9
+    assert histories["demo-b"] == []
+    catalogue = Catalogue(folder)
+    told = catalogue.histories()
+    assert all(tuple(told.get(item.id, ())) == catalogue.history(item.id) for item in catalogue.items())
+
+
 def test_one_episode_is_written_for_the_rerun_viewer(
     station: Station, folder: SessionFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
