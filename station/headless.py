@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from datasets.journal import Journal
 from datasets.lock import WriterLock
 from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
+from station.session import reading
 from station.session.status import tally
 from station.tether import Tether
 
@@ -102,7 +103,9 @@ def run(
             start_new_session=True,
         )
         try:
-            _follow(folder, child, goal, reporter, interrupted)
+            with folder.log.open("rb") as said:
+                said.seek(start)
+                _follow(folder, child, goal, reporter, interrupted, said)
         finally:
             _end(child)
         if interrupted():
@@ -118,8 +121,9 @@ def _follow(
     goal: Goal,
     reporter: Reporter,
     interrupted: Callable[[], bool],
+    log: BinaryIO,
 ) -> None:
-    """Report once in a while until the engine has ended or should."""
+    """Report once in a while until the engine has ended or should; its words are read from `log`."""
     journal, began, first = Journal(folder.journal), time.monotonic(), -1
     told = began - REPORT_EVERY
     while child.poll() is None and not interrupted():
@@ -127,10 +131,20 @@ def _follow(
             journal.refresh()
             first = _report(folder, journal, goal, reporter, began, first)
             told = time.monotonic()
+        _report_reading(log, reporter)
         with suppress(subprocess.TimeoutExpired):
             child.wait(_POLL)
     journal.refresh()
+    _report_reading(log, reporter)
     _report(folder, journal, goal, reporter, began, first)
+
+
+def _report_reading(log: BinaryIO, reporter: Reporter) -> None:
+    """Pass on how far the engine is with past episodes: until they are read, nothing else goes on."""
+    for line in log:
+        found = reading.told(line.decode(errors="replace"))
+        if found is not None:
+            reporter.progress("past episodes", *found)
 
 
 def _report(

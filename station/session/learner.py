@@ -23,6 +23,7 @@ from station.session.checkpoint import (
     CheckpointFacts,
     Checkpoints,
 )
+from station.session.reading import ReadingLog
 
 _SMOOTH = 0.95
 _READING = 0.03
@@ -77,6 +78,7 @@ class Learner:
         self._seed = seed
         self._block: _Block | None = None
         self._read_through = -1
+        self._reading = ReadingLog()
         checkpoints_written = journal.ledger().lines.get("checkpoint", [])
         self._journaled = int(checkpoints_written[-1].fields["update"]) if checkpoints_written else 0
 
@@ -127,6 +129,7 @@ class Learner:
         except StoreError as error:
             raise LearnerError(str(error)) from error
         self.progress = replace(self.progress, reading=left)
+        self._reading.left(left)
         if not left:
             self._read_through = ledger.through
             if self.blocks >= self.begun:
