@@ -104,7 +104,7 @@ def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
         for done, look in enumerate(looks, start=1):
             tally.outline(look.outline, answers)
             tally.count(look.finding, duplicate=look.known is not None)
-            reporter.event("finding", **facts(look))
+            reporter.event("finding", **facts(look), asked=tally.asked(look.finding))
             reporter.progress("inspect", done, len(sources))
     reporter.event("done", inspected=len(sources), **tally.report())
     return tally.summary
@@ -128,7 +128,7 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
             if tally.outline(result.outline, answers):
                 _remember(folder, tally.outlines, answers)
             tally.count(result.finding, duplicate=result.duplicate)
-            reporter.event("result", **_outcome(result))
+            reporter.event("result", **_outcome(result), asked=tally.asked(result.finding))
             reporter.progress("import", done, len(sources))
     reporter.event("done", **tally.report())
     return tally.summary
@@ -141,6 +141,7 @@ class _Tally:
         self._reporter = reporter
         self._counts: Counter[str] = Counter()
         self._defects: Counter[tuple[str, str]] = Counter()
+        self._asked: set[str] = set()
         self.outlines: dict[str, Outline] = {}
 
     def outline(self, outline: Outline | None, answers: Answers) -> bool:
@@ -148,9 +149,14 @@ class _Tally:
         if outline is None or outline.structure in self.outlines:
             return False
         self.outlines[outline.structure] = outline
+        self._asked.add("; ".join(question.sentence for question in outline.open))
         saved = answers.get(outline.structure, {})
         self._reporter.event("mapping", **outline_facts(outline, saved))
         return True
+
+    def asked(self, finding: Finding) -> bool:
+        """Whether it is refused for nothing but questions that stand with the mapping already."""
+        return bool(finding.refused) and finding.refused in self._asked
 
     def count(self, finding: Finding, *, duplicate: bool) -> None:
         """One more source."""

@@ -68,7 +68,7 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
     """An event of a job as a line for people; None for what the bars already show."""
     if kind == "finding":
         mark = "ok     " if facts["usable"] else "refused"
-        return f"{mark} {facts['file']}: {facts['detail']}"
+        return f"{mark} {facts['file']}: {_detail(facts)}"
     if kind == "mapping":
         from station.importing import mapping_in_words
 
@@ -78,10 +78,14 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
 
         return report_in_words(facts)
     if kind == "result" and facts.get("detail") and (facts["refused"] or facts["duplicate"]):
-        return f"{'refused' if facts['refused'] else 'known  '} {facts['file']}: {facts['detail']}"
+        return f"{'refused' if facts['refused'] else 'known  '} {facts['file']}: {_detail(facts)}"
     if kind == "result" and "path" in facts:
         return (
             f"base, {facts['path']} path: {facts['successes']}/{facts['n']} succeed "
             f"[{facts['low']:.2f}, {facts['high']:.2f}]"
         )
     return None
+
+
+def _detail(facts: dict[str, object]) -> str:
+    return "unanswered, see above" if facts.get("asked") else str(facts["detail"])

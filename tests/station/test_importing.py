@@ -40,6 +40,18 @@ def test_an_import_that_must_ask_says_the_flags_and_changes_nothing(
     assert json.loads(station("status", session, "--json").stdout)["demos"] == 0
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_questions_are_said_once_however_many_episodes_raise_them(
+    station: Station, session: Path, tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        sources.aloha(tmp_path / "in" / f"episode_{number}.hdf5")
+    said = " ".join(station("import", session, tmp_path / "in", *dry).output.split())
+    assert said.count("--colour rgb|bgr") == 1
+    assert said.count("unanswered, see above") == 3
+
+
 def test_what_was_answered_once_is_not_asked_again(station: Station, session: Path, tmp_path: Path) -> None:
     sources.aloha(tmp_path / "episode_0.hdf5")
     assert station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING).exit_code == 0
