@@ -71,6 +71,8 @@ class Task(Settings):
     """Lower-case letters, digits, hyphens and underscores; sessions are named after it."""
     description: str = ""
     """One sentence for the list of tasks."""
+    instruction: str = ""
+    """The task in words, as policies that read read it in exports; empty: the description, up to its colon."""
     execute: int = Field(default=8, ge=1, le=128)
     """Steps executed of each predicted chunk before the policy looks again; at most the policy's horizon."""
     cell: Annotated[CellSettings, BESIDE_CELL] = Field(default_factory=SimulationSettings)
@@ -87,6 +89,11 @@ class Task(Settings):
     """The online method."""
     session: SessionSettings = Field(default_factory=SessionSettings)
     """Episode length, labels, evaluation and goals."""
+
+    @property
+    def words(self) -> str:
+        """The task in words, for exports."""
+        return self.instruction or self.description.partition(":")[0].strip() or self.name
 
     @property
     def simulation(self) -> SimulationSettings:

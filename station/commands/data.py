@@ -62,7 +62,7 @@ def export(
         Journal(folder.journal).ledger(),
         where=meant,
         session=folder.name,
-        instruction=instruction or folder.task.description or folder.task_name,
+        instruction=instruction or folder.task.words,
     )
     with reporter(as_json=as_json) as report:
         written = writer.export(

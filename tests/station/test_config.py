@@ -47,6 +47,14 @@ def test_the_library_describes_its_tasks() -> None:
     assert all(summary.description for summary in task_summaries())
 
 
+def test_what_policies_read_says_the_task_and_nothing_about_its_settings() -> None:
+    task = load_task("place-orange")
+    assert task.words == "Place the orange half on the juicer."
+    assert all("Hz" not in load_task(name).words for name in list_tasks())
+    bare = task.model_copy(update={"instruction": "", "description": "Pick the cube: 10 Hz, small encoder"})
+    assert bare.words == "Pick the cube"
+
+
 def test_the_papers_task_has_the_papers_hyperparameters() -> None:
     task = load_task("place-orange-paper")
     [camera] = task.cell.spec.cameras
