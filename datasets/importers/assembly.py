@@ -14,6 +14,7 @@ from datasets.importers.defects import Defect, Note, QuestionError, RefusedError
 from datasets.importers.interface import RawEpisode
 from datasets.importers.kinematics import forward_kinematics
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Track
+from datasets.importers.plausibility import require_angles
 from datasets.importers.questions import gripper_count, joint_count, questions
 from datasets.importers.recording import ArmTrack, Array, CutFrames, Frames, Recording
 from datasets.spec import DataSpec
@@ -116,6 +117,7 @@ class _Columns:
         if track.position is None or track.rotation is None:
             assert track.joints is not None and self.mapping.kinematics is not None
             joints = columns.angles(self._select(track.joints), self.mapping)
+            require_angles(joints, f"'{track.joints}'")
             return forward_kinematics(self.mapping.kinematics)(joints)
         position = columns.positions(self._select(track.position), self.mapping, f"'{track.position}'")
         values = self._select(track.rotation)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.importers.defects import Defect, Note, RefusedError, repaired, warning
+from datasets.importers.plausibility import jumps, require_angles, require_moving_joints
 from datasets.importers.questions import joint_count
 from datasets.importers.recording import ArmTrack, Array, CutFrames, Indices, Recording
 from datasets.spec import DataSpec
@@ -46,7 +47,12 @@ def usable(recording: Recording, spec: DataSpec) -> tuple[Recording, list[Note]]
     _require_order(recording)
     _require_gripper_range(recording)
     arms = tuple(_mended(arm, name, notes) for name, arm in _named(recording))
-    return replace(recording, arms=arms), notes
+    recording = replace(recording, arms=arms)
+    for name, arm in _named(recording):
+        require_angles(arm.joint_angles, f"'{name}joint_angles'")
+        require_moving_joints(arm, name)
+        notes += jumps(recording, arm, name)
+    return recording, notes
 
 
 def _named(recording: Recording) -> Iterator[tuple[str, ArmTrack]]:

@@ -257,3 +257,54 @@ def test_a_huge_picture_is_not_decoded_into_memory(tmp_path: Path) -> None:
         rows[0, : min(len(data), rows.shape[1])] = np.frombuffer(bytes(data), np.uint8)[: rows.shape[1]]
     (result,) = desk.run()
     assert result.refused is not None
+
+
+def scaled(file: h5py.File, factor: float) -> None:
+    for name in ("observations/qpos", "action"):
+        values = file[name][()]
+        values[:, :6] *= factor
+        put(file, name, values)
+
+
+def test_degrees_taken_for_radians_are_refused_and_the_flag_that_says_so_brings_them_in(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
+    with h5py.File(sources.aloha(desk.inbox / "episode_0.hdf5"), "r+") as file:
+        scaled(file, 180 / np.pi)
+    (result,) = desk.run()
+    assert treated(result.finding, Defect.OUT_OF_REACH) is Treatment.REFUSED
+    assert "--map angle=deg" in str(result.refused)
+    desk.answers[""]["angle"] = "deg"
+    (result,) = desk.run()
+    assert result.refused is None and treated(result.finding, Defect.JUMP) is None
+
+
+def test_a_joint_that_leaps_for_one_tick_is_told(tmp_path: Path) -> None:
+    def leap(file: h5py.File) -> None:
+        values = file[f"{STATE}/joint_positions"][()]
+        values[45, 2] += 2.0
+        put(file, f"{STATE}/joint_positions", values)
+
+    found, _ = finding(tmp_path, leap)
+    assert treated(found, Defect.JUMP) is Treatment.WARNING
+    assert "a joint moves at" in str(found.defects)
+
+
+def test_a_command_that_leaps_is_told_and_an_ordinary_one_is_not(tmp_path: Path) -> None:
+    def leap(file: h5py.File) -> None:
+        values = file["action/cartesian_position"][()]
+        values[45:, 0] += 0.85
+        put(file, "action/cartesian_position", values)
+
+    ordinary, _ = finding(tmp_path / "ordinary", lambda file: None)
+    assert treated(ordinary, Defect.JUMP) is None
+    found, _ = finding(tmp_path / "leap", leap)
+    assert "the commanded position moves at" in str(found.defects)
+
+
+def test_a_column_that_never_changes_is_no_joint_angles_of_an_arm_that_moves(tmp_path: Path) -> None:
+    still = {"joints": "robot0_demo_start_pose[0:6]", "angle": "rad"}
+    desk = Desk(tmp_path, sources.JOINT_SPEC, ANSWERS["diffusion-policy"] | still)
+    sources.umi(desk.inbox / "demos.zarr")
+    assert all("'joint_angles' never change" in str(result.refused) for result in desk.run())
