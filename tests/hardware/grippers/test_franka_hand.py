@@ -32,7 +32,10 @@ def hand(emulator: FrankaEmulator) -> Iterator[FrankaHand]:
 
 @pytest.fixture
 def slow_hand(emulator: FrankaEmulator) -> Iterator[FrankaHand]:
-    yield from connected(emulator, speed=0.015)
+    """Open, and so slow that a stop which libfranka holds up on a busy machine comes long before the goal."""
+    for hand in connected(emulator, speed=0.2):
+        arrive(hand, 0.08)
+    yield from connected(emulator, speed=0.005)
 
 
 def connected(emulator: FrankaEmulator, *, speed: float) -> Iterator[FrankaHand]:
@@ -83,11 +86,10 @@ def test_a_move_returns_at_once_and_a_reversal_does_not_wait_for_the_old_goal(
     slow_hand: FrankaHand,
 ) -> None:
     hand = slow_hand
-    arrive(hand, 0.08)
     began = time.monotonic()
     hand.move(0.0)
     assert time.monotonic() - began < 0.2
-    until(hand, lambda state: state.width < 0.07)
+    until(hand, lambda state: state.width < 0.077)
     hand.move(0.08)
     narrowest = 0.08
     end = time.monotonic() + PATIENCE
