@@ -108,7 +108,7 @@ def at_home(settings: RobotCellSettings, processes: Mapping[str, ControllerProce
     tolerance = settings.safety.home_tolerance
     for arm in settings.arms:
         report = processes[arm.name].report()
-        known = report is not None and len(report.joints) == len(arm.home)
+        known = report is not None and 0 < len(report.joints) == len(arm.home)
         away = float(np.abs(report.joints - arm.home).max()) if report is not None and known else math.inf
         standing = report is not None and not report.moving
         yield Check(

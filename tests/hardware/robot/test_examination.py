@@ -83,6 +83,17 @@ def test_a_cell_whose_limits_are_not_set_is_not_ready_and_no_arm_is_enabled(
     assert board[Switch.COMMANDS] == 0
 
 
+def test_an_arm_that_is_not_reached_and_has_no_home_yet_is_told_and_not_looked_for_at_home(
+    tmp_path: Path, board: Switchboard
+) -> None:
+    board[Switch.LINK] = 1
+    table = cell_table(tmp_path / "board")
+    table["arms"][0]["home"] = []
+    reports = examine(RobotCellSettings.model_validate(table), tmp_path / "latch", seconds=0.2)
+    told = [problem.name for report in reports for problem in report.problems]
+    assert "home pose of left" in told and not any(report.ready for report in reports[:2])
+
+
 def test_a_vendor_side_limit_that_is_not_set_is_not_ready(tmp_path: Path, board: Switchboard) -> None:
     board[Switch.UNSAFE] = 1
     found = looked_at(tmp_path)
