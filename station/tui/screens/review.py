@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Footer, Input, Static
@@ -28,8 +27,7 @@ from datasets.store import StoreError
 from station import verdicts
 from station.errors import StationError
 from station.review.catalogue import Catalogue, Item
-from station.review.playback import Playback
-from station.review.take import Group, Take, label_over_time
+from station.review.take import Take
 from station.session.events import Source
 from station.session.folder import SessionError, SessionFolder
 from station.session.link import LinkError
@@ -37,23 +35,12 @@ from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp
 from station.tui.widgets.episodes import EpisodeList
 from station.tui.widgets.panel import Panel
-from station.tui.widgets.recording import (
-    Head,
-    Position,
-    draw_head,
-    draw_position,
-    draw_reading,
-    reading,
-)
-from station.tui.widgets.tile import CameraTile
-from station.tui.widgets.trajectory import Trajectory
+from station.tui.widgets.player import Player
+from station.tui.widgets.recording import Head, draw_head
 
 if TYPE_CHECKING:
     from station.tui.app import StationApp
 
-_NO_TIME = np.zeros(0)
-BEAT = 1 / 20
-"""s between two looks at the clock while a recording plays."""
 LOOK_AGAIN = 2.0
 """s between two looks at the journal."""
 SETTLE = 0.12
@@ -137,25 +124,15 @@ class ReviewScreen(StationScreen):
         """They stay in the list until a filter is entered: undo must mean what was judged just now."""
         self._confirmed = ("", -CONFIRMED)
         """Whose judgement was confirmed, and when."""
-        self._take: Take | None = None
-        self._groups: tuple[Group, ...] = ()
-        self._history: tuple[Line, ...] = ()
-        self._playback = Playback(_NO_TIME)
-        self._group = 0
-        self._ticked = time.monotonic()
         self._settling: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Sentence, list beside pictures and curves, filter, keys."""
+        """Sentence, list beside the recording, filter, keys."""
         yield Panel("", draw_head, id="head")
         yield Static("", id="said")
         with Horizontal(id="body"):
             yield EpisodeList(id="list")
-            with Vertical(id="right"):
-                yield Horizontal(id="tiles")
-                yield Panel("", draw_position, id="bar")
-                yield Trajectory(id="plot")
-                yield Panel("", draw_reading, id="values")
+            yield Player(id="player")
         yield Input(self._where, id="where", placeholder="failure and date>=yesterday", compact=True)
         yield Footer(show_command_palette=False)
 
@@ -163,7 +140,6 @@ class ReviewScreen(StationScreen):
         """Look, and keep looking."""
         self.query_one(EpisodeList).border_title = "recordings, newest first"
         self.query_one(EpisodeList).focus()
-        self.set_interval(BEAT, self._tick)
         self.set_interval(LOOK_AGAIN, self.look)
         self.look(anew=True)
 
@@ -217,9 +193,7 @@ class ReviewScreen(StationScreen):
     def _show_history(self, item: Item, history: tuple[Line, ...]) -> None:
         chosen = self.query_one(EpisodeList).chosen
         if chosen is not None and chosen.id == item.id:
-            self._history = history
-            self._regroup(item)
-            self._draw()
+            self._player.judged(item.verdict, history)
 
     def _say(self, words: str, *, error: bool = False) -> None:
         self.query_one("#said", Static).update(Content.styled(words, "$error" if error else "$foreground"))
@@ -245,89 +219,36 @@ class ReviewScreen(StationScreen):
         chosen = self.query_one(EpisodeList).chosen
         if chosen is None or chosen.id != item.id:
             return
-        self._take, self._history = take, ()
-        self._regroup(item)
+        self._player.show(take, item.verdict)
         self._recall(item)
-        self._playback = Playback(take.time if take else _NO_TIME, speed=self._playback.speed)
         if trouble:
             self._say(trouble, error=True)
         elif self._confirmed[0] != item.id or time.monotonic() - self._confirmed[1] >= CONFIRMED:
             self._say(_verdict_words(chosen))
-        self._fit_tiles(take)
-        self._draw()
-
-    def _regroup(self, item: Item) -> None:
-        """What can be drawn over time; the label as it is now."""
-        take = self._take
-        self._groups = (*take.groups, label_over_time(take, item.verdict)) if take else ()
-
-    def _fit_tiles(self, take: Take | None) -> None:
-        cameras = set(take.images) if take else set()
-        for tile in self.query(CameraTile):
-            if tile.camera not in cameras:
-                tile.remove()
-        there = {tile.camera for tile in self.query(CameraTile)}
-        missing = [CameraTile(camera, words="") for camera in sorted(cameras - there)]
-        tiles = self.query_one("#tiles")
-        tiles.mount(*missing)
-        tiles.display = bool(cameras)
-
-    def _tick(self) -> None:
-        now = time.monotonic()
-        passed, self._ticked = now - self._ticked, now
-        if self._playback.playing and self._playback.advance(passed):
-            self._draw()
-
-    def _draw(self) -> None:
-        """Pictures, bar, curves and values of the frame."""
-        take, play, item = self._take, self._playback, self.query_one(EpisodeList).chosen
-        self.query_one("#bar", Panel).show(
-            Position(
-                frame=play.frame,
-                frames=play.frames,
-                seconds=play.elapsed,
-                speed=play.speed,
-                playing=play.playing,
-                verdict=item.verdict if item else "",
-            )
-        )
-        for tile in self.query(CameraTile):
-            pictures = take.images.get(tile.camera) if take else None
-            inside = pictures is not None and play.frame < len(pictures)
-            tile.show(pictures[play.frame] if pictures is not None and inside else None)
-        group = self._groups[self._group % len(self._groups)] if self._groups else None
-        self.query_one(Trajectory).show(group, play.elapsed)
-        self.query_one("#values", Panel).show(reading(take, group, play.elapsed, self._history))
 
     def action_play(self) -> None:
         """Play or stand still."""
-        self._playback.toggle()
-        self._draw()
+        self._player.play()
 
     def action_step(self, frames: int) -> None:
         """So many frames on."""
-        self._playback.step(frames)
-        self._draw()
+        self._player.step(frames)
 
     def action_first(self) -> None:
         """The first frame."""
-        self._playback.step(-self._playback.frames)
-        self._draw()
+        self._player.first()
 
     def action_last(self) -> None:
         """How it ended."""
-        self._playback.last()
-        self._draw()
+        self._player.last()
 
     def action_speed(self, places: int) -> None:
         """Faster or slower."""
-        self._playback.change_speed(places)
-        self._draw()
+        self._player.change_speed(places)
 
     def action_group(self) -> None:
         """The next group of numbers."""
-        self._group += 1
-        self._draw()
+        self._player.next_group()
 
     def action_judge(self, verdict: str) -> None:
         """Judge what is below the cursor."""
@@ -403,6 +324,10 @@ class ReviewScreen(StationScreen):
             self._close_filter()
         else:
             self._back()
+
+    @property
+    def _player(self) -> Player:
+        return self.query_one(Player)
 
     @property
     def folder(self) -> Path:

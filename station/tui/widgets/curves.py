@@ -27,7 +27,7 @@ class Plot(PlotWidget, can_focus=False):
     BOTTOM: ClassVar[int] = 2
     """Rows below the plot: for the ticks, and for air."""
 
-    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, title: str, *, id: str | None = None) -> None:
         """`title` stands in the upper border."""
         super().__init__(id=id, allow_pan_and_zoom=False)
         self.border_title = title
@@ -56,7 +56,7 @@ class Plot(PlotWidget, can_focus=False):
 class Curve(Plot):
     """A plot of counts against environment steps."""
 
-    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, title: str, *, id: str | None = None) -> None:
         """Empty until the first counts."""
         super().__init__(title, id=id)
         self._counts: Counts | None = None

@@ -49,7 +49,7 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
             super().__init__()
             self.item = item
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None) -> None:
         """Empty."""
         super().__init__(id=id)
         self._items: Sequence[Item] = ()

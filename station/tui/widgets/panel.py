@@ -21,7 +21,7 @@ class Panel(Widget, Generic[Model]):
     Panel { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    def __init__(self, title: str, draw: Draw[Model], *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, title: str, draw: Draw[Model], *, id: str | None = None) -> None:
         """`title` stands in the upper border; `id` is the style sheet's name for it."""
         super().__init__(id=id)
         self.border_title = title

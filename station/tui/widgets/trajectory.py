@@ -16,7 +16,7 @@ COLOURS = ("primary", "success", "warning", "error", "secondary", "foreground", 
 class Trajectory(Plot):
     """One group of numbers."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None) -> None:
         """Empty."""
         super().__init__("", id=id)
         self._group: Group | None = None

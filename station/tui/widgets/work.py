@@ -77,7 +77,7 @@ def losses_of(record: Record) -> Losses | None:
 class LossCurve(Plot):
     """Training loss (line) and held-out loss (diamonds) of one stage, on a logarithmic scale."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None) -> None:
         """Empty until the first loss."""
         super().__init__("loss", id=id)
         self._losses: Losses | None = None
