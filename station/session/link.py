@@ -1,10 +1,10 @@
 """The line between a session engine and its front ends: a unix socket, events in, newest snapshot out.
 
 Acknowledges an event as soon as it is queued, whatever the engine is busy with. A slow front end misses snapshots and
-holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing more, counts as
-gone, and a command that waits for the engine never counted. Many may watch; one holds the keys. Stop is the exception
-to everything: it is accepted from all, and `Client.stop` sets the latch by itself, with or without an engine. It knows
-no screen.
+holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing more, counts
+as gone, and a command that waits for the engine never counted. Many may watch; one holds the keys: the first at which
+somebody looks, until another takes them. Stop is the exception to everything: it is accepted from all, and
+`Client.stop` sets the latch by itself, with or without an engine. It knows no screen.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class TakeKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class KeysHeld:
-    """Whether this front end holds the keys."""
+    """Whether the keys of this front end are accepted: it holds them, or nobody does."""
 
     held: bool
 
@@ -154,8 +154,6 @@ class Link:
     def _enter(self, front_end: _FrontEnd) -> None:
         with self._changing:
             self._front_ends.append(front_end)
-            if self._holder is None:
-                self._holder = front_end
         front_end.start()
         self._tell_holders()
 
@@ -169,7 +167,8 @@ class Link:
 
     def _receive(self, front_end: _FrontEnd, message: object) -> None:
         if isinstance(message, Looked):
-            front_end.looked()
+            if front_end.looked():
+                self._claim(front_end)
             self.seen_anybody = True
         elif isinstance(message, TakeKeys):
             self._hand_over(front_end)
@@ -182,13 +181,18 @@ class Link:
     def _refusal(self, front_end: _FrontEnd, event: OperatorEvent) -> str:
         if isinstance(event, Stop) or event.source is not Source.OPERATOR:
             return ""
+        return "" if self._claim(front_end) else "Another front end holds the keys. Take them over first."
+
+    def _claim(self, front_end: _FrontEnd) -> bool:
+        """Give it the keys if nobody holds them; whether it holds them now."""
         with self._changing:
             free = self._holder is None
+            if free:
+                self._holder = front_end
+            holds = self._holder is front_end
         if free:
-            self._hand_over(front_end)
-        if self._holder is front_end:
-            return ""
-        return "Another front end holds the keys. Take them over first."
+            self._tell_holders()
+        return holds
 
     def _hand_over(self, front_end: _FrontEnd) -> None:
         with self._changing:
@@ -197,7 +201,7 @@ class Link:
 
     def _tell_holders(self) -> None:
         for front_end in tuple(self._front_ends):
-            front_end.send(KeysHeld(held=front_end is self._holder))
+            front_end.send(KeysHeld(held=self._holder in (None, front_end)))
 
 
 class _FrontEnd:
@@ -218,9 +222,11 @@ class _FrontEnd:
         since = self._unseen_since
         return self._has_looked and (since is None or time.monotonic() - since < UNSEEN)
 
-    def looked(self) -> None:
-        self._has_looked = True
+    def looked(self) -> bool:
+        """Whether this was the first time."""
+        first, self._has_looked = not self._has_looked, True
         self._unseen_since = None
+        return first
 
     def authenticate(self, key: bytes) -> None:
         deliver_challenge(self.connection, key)

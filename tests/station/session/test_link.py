@@ -96,6 +96,21 @@ def test_one_front_end_holds_the_keys_and_another_may_take_them(folder: SessionF
         client.close()
 
 
+def test_the_keys_are_with_the_screen_that_looks_first(folder: SessionFolder, link: Link) -> None:
+    command, first, second = (Client.connect(folder.path) for _ in range(3))
+    eventually(lambda: command.holds_keys and first.holds_keys and second.holds_keys, second)
+    link.publish(picture(0))
+    eventually(lambda: first.latest() is not None, first)
+    eventually(lambda: not (command.holds_keys or second.holds_keys), second)
+    eventually(lambda: second.latest() is not None, second)
+    refused = second.send(Pause())
+    eventually(lambda: acked(second, refused), second)
+    assert "Take them over" in second.acks[-1].refused
+    assert first.holds_keys and not second.holds_keys
+    for client in (command, first, second):
+        client.close()
+
+
 def test_a_command_and_a_stop_need_no_keys(folder: SessionFolder, link: Link) -> None:
     first, second = Client.connect(folder.path), Client.connect(folder.path)
     number = second.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=Source.COMMAND))
@@ -233,8 +248,8 @@ def test_a_command_that_waits_for_the_engine_is_no_screen_that_somebody_looks_at
         turn_until(engine, lambda: command.newest is not None and engine.state.phase is Phase.READY)
         assert link.attached == 1 and not link.watchers
         screen = Client.connect(folder.path)
-        screen.take_keys()
         shown(engine, screen, lambda snapshot: snapshot.phase is Phase.READY)
+        turn_until(engine, lambda: screen.holds_keys and not command.holds_keys)
         screen.send(Go())
         shown(engine, screen, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
         screen.close()
