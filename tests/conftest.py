@@ -1,7 +1,7 @@
 """Says which suites were left out on this machine, and the line that brings them; can insist that none is.
 
-Generated cases are the same in every run, so that a change is judged by what it changed; pytest's
-`--hypothesis-profile=explore` draws new ones.
+Generated cases are the same in every run and on every machine, however slow, so that a change is judged by what it
+changed; pytest's `--hypothesis-profile=explore` draws new ones.
 """
 
 from __future__ import annotations
@@ -10,10 +10,15 @@ from collections import Counter
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
-hypothesis.settings.register_profile("repeat", derandomize=True)
-hypothesis.settings.register_profile("explore", derandomize=False, print_blob=True)
+any_machine = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("repeat", any_machine, derandomize=True)
+hypothesis.settings.register_profile("explore", any_machine, derandomize=False, print_blob=True)
 hypothesis.settings.load_profile("repeat")
+# else it mixes in the numbers of every module that happens to be imported, and a line anywhere changes all cases
+providers._get_local_constants = Constants
 
 THIS_KERNEL = "this kernel"
 """How a reason begins that no installation can change; nobody insists on those."""

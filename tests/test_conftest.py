@@ -24,6 +24,18 @@ def test_hotkeys():
 def test_pedal():
     pass
 """
+CASES = """
+from hypothesis import given, strategies
+
+seen = []
+
+@given(strategies.floats(0.0, 1.0), strategies.integers(0, 100_000))
+def test_numbers(share, count):
+    seen.append((share, count))
+
+def test_told():
+    print("CASES", hash(tuple(seen)), len(seen))
+"""
 MODULE = "import pytest\npytest.importorskip('no_such_package', reason='pip install it')\n"
 
 
@@ -65,3 +77,15 @@ def test_nobody_insists_on_what_the_kernel_lacks(project: Path) -> None:
     done = run(project, "--no-skips", "devices", "-k", "runs or pedal", "devices")
     assert done.returncode == 0, done.stdout
     assert "this kernel gives no /dev/uinput" in done.stdout
+
+
+def test_generated_cases_are_the_same_whatever_else_is_imported(project: Path) -> None:
+    (project / "constants.py").write_text(
+        "import hypothesis\nNUMBERS = [0.123, 0.456, 0.789, 4711, 4712, 4713]\n"
+    )
+    told = []
+    for beside in ("", "import constants\n"):
+        (project / "test_cases.py").write_text(beside + CASES)
+        done = run(project, "-s", "test_cases.py")
+        told += [line for line in done.stdout.splitlines() if line.startswith((".CASES", "CASES"))]
+    assert len(told) == 2 and told[0] == told[1], told
