@@ -12,6 +12,8 @@ import struct
 import time
 from pathlib import Path
 
+from datasets.durable import full_disk_named
+
 _LAYOUT = struct.Struct("<Bxxxxxxxd16s")  # latched, monotonic time at which it was set, by whom
 
 
@@ -19,14 +21,15 @@ class StopLatch:
     """Shared by path; setting it twice keeps the first time stamp."""
 
     def __init__(self, path: Path) -> None:
-        """Open the latch at `path`, creating it unlatched."""
+        """Open the latch at `path`, creating it unlatched. Raises DiskFullError when there is no room for it."""
         self.path = path
         """Where others find it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if os.fstat(descriptor).st_size < _LAYOUT.size:
-                os.ftruncate(descriptor, _LAYOUT.size)
+            with full_disk_named("the stop latch", path):
+                # its bytes have their room from now on: without, a stop on a full disk would end who sets it
+                os.posix_fallocate(descriptor, 0, _LAYOUT.size)
             self._map = mmap.mmap(descriptor, _LAYOUT.size)
         finally:
             os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -36,3 +37,14 @@ def test_stopping_twice_keeps_the_first_time_and_only_rearming_clears_it(tmp_pat
     assert state(again) == (True, first)
     again.rearm()
     assert state(again) == (False, None) and not again.by
+
+
+def test_its_room_on_the_disk_is_taken_before_the_stop_that_a_full_disk_would_be_too_small_for(
+    tmp_path: Path,
+) -> None:
+    holes = tmp_path / "left by an older version"
+    holes.touch()
+    os.truncate(holes, 64)
+    for path in (tmp_path / "new", holes):
+        StopLatch(path).close()
+        assert path.stat().st_blocks > 0
