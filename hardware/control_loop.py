@@ -84,6 +84,7 @@ class ControlLoop:
         self._command: Command | None = None
         self._braking = Cause.NONE
         self._going_home = False
+        self._told_opening: float | None = None
         self._seen = orders.count
         self._given = 0.0
         self._ticked = self._heard = self._busy = 0.0
@@ -114,8 +115,8 @@ class ControlLoop:
 
     def go_home(self, now: float) -> None:
         """Come to rest, then let the arm's own controller bring it home. Raises ArmError."""
-        if self.gripper and self._settings.home_opening is not None:
-            self.gripper.move(self._settings.home_opening)
+        if self._settings.home_opening is not None:
+            self._tell_gripper(self._settings.home_opening)
         if self.mode is Mode.SERVO:
             self._interpolator.hold(now)
             self._going_home = True
@@ -197,8 +198,8 @@ class ControlLoop:
             return
         if self._given:
             self.tally.order_delay, self._given = now - self._given, 0.0
-        if self.gripper and not self._braking and not self._going_home:
-            self.gripper.move(command.gripper)
+        if not self._braking and not self._going_home:
+            self._tell_gripper(command.gripper)
 
     def _reason_to_brake(self, now: float, interval: float) -> Cause:
         if self.latch.latched:
@@ -302,9 +303,14 @@ class ControlLoop:
 
     def _opening(self) -> float:
         """What the gripper was told last, so that a hold does not let go of what it holds."""
-        if self._command is not None:
-            return self._command.gripper
+        if self._told_opening is not None:
+            return self._told_opening
         return self.gripper.opening if self.gripper else 1.0
+
+    def _tell_gripper(self, opening: float) -> None:
+        if self.gripper:
+            self.gripper.move(opening)
+            self._told_opening = opening
 
     def _begin_home(self) -> None:
         self._going_home = False
@@ -314,10 +320,16 @@ class ControlLoop:
     def _end_homing(self, cause: Cause) -> None:
         self.arm.stop()
         self.mode, self.tally.cause = Mode.PARKED, cause
+        if cause:
+            self._forget_gripper()
 
     def _park(self, mode: Mode) -> None:
         self.arm.stop()
         self.mode, self._braking = mode, Cause.NONE
+        self._forget_gripper()
+
+    def _forget_gripper(self) -> None:
+        """What it was not told yet, it is not told any more."""
         if self.gripper:
             self.gripper.forget()
 
@@ -330,6 +342,7 @@ class ControlLoop:
         self.tally.drop(max(self.tally.order, self._seen), Cause.FAULT)
         self.mode, self.tally.text, self.tally.cause = Mode.FAULT, str(error), Cause.FAULT
         self._braking, self._going_home = Cause.NONE, False
+        self._forget_gripper()
 
     def _refuse_orders(self) -> bool:
         """Orders that come while nothing follows them; whether there was one."""

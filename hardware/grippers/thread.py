@@ -142,7 +142,9 @@ class GripperThread:
             return
         # quite open and quite closed are always passed on, so that no grasp stays half a message short
         inside = 0.0 < wanted < 1.0
-        if inside and self._sent is not None and abs(wanted - self._sent) < _SMALLEST_MOVE:
+        # one that was told nothing yet is where it is: what it holds may need the force that another wish would end
+        last = self.opening if self._sent is None else self._sent
+        if inside and abs(wanted - last) < _SMALLEST_MOVE:
             return
         self._gripper.move(wanted * self._gripper.max_width)
         self._sent = wanted

@@ -203,10 +203,10 @@ class FakeGripper(Gripper):
 
     max_width = 0.08
 
-    def __init__(self, name: str, board: Path) -> None:
+    def __init__(self, name: str, board: Path, *, width: float = max_width) -> None:
         self.name = name
         self._board = Switchboard(board)
-        self._width = self.max_width
+        self._width = width
 
     def connect(self) -> str:
         self._speak()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,14 @@ SAFETY = SafetySettings.model_validate(
 class Bench:
     """A controller, and the loop that makes plans played by a test; time goes as the test says."""
 
-    def __init__(self, folder: Path, *, gripper: bool = False, safety: SafetySettings = SAFETY) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        gripper: bool = False,
+        width: float = FakeGripper.max_width,
+        safety: SafetySettings = SAFETY,
+    ) -> None:
         self.board = Switchboard(folder / "board")
         self.latch = StopLatch(folder / "stop.latch")
         self.orders = Mailbox(size=ORDER_SIZE)
@@ -45,7 +52,8 @@ class Bench:
         self.heartbeat = Heartbeat()
         self.alive = True
         self.now = time.monotonic()
-        self.gripper = GripperThread(FakeGripper("left gripper", folder / "board")) if gripper else None
+        fingers = FakeGripper("left gripper", folder / "board", width=width)
+        self.gripper = GripperThread(fingers) if gripper else None
         loop = ControlLoop(
             FakeArmSettings(name="left", switchboard=folder / "board").build(),
             self.gripper,
@@ -77,7 +85,7 @@ class Bench:
         read = (self.reports.read(number) for number in range(first, self.reports.count + 1))
         return [Report.decode(data) for data in read if data]
 
-    def follow(self, steps: int = 20, step: float = 0.02, spacing: float = 0.1) -> int:
+    def follow(self, steps: int = 20, step: float = 0.02, spacing: float = 0.1, opening: float = 1.0) -> int:
         """Order a straight way from where the arm is."""
         self.controller.follow(self.now)
         start = self.controller.arm.state().position
@@ -86,7 +94,7 @@ class Bench:
             time=self.now + spacing * count,
             position=start + np.outer(step * count, [1.0, 0.0, 0.0]),
             quaternion=np.tile(DOWN, (steps, 1)),
-            gripper=np.ones(steps),
+            gripper=np.full(steps, opening),
         )
         return self.orders.post(Order(plan=plan, given=self.now).encode())
 
@@ -100,6 +108,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     bench.controller.close()
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    """The gripper's thread goes by the clock on the wall."""
+    deadline = time.monotonic() + 20.0
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def speeds(reports: list[Report]) -> list[float]:
@@ -317,6 +333,37 @@ def test_a_recovery_waits_for_a_gripper_that_was_asked_while_the_link_was_lost(t
     bench.controller.recover()
     assert bench.run(0.1)[-1].mode is Mode.PARKED and not bench.gripper.error
     bench.board[Switch.SLOW_GRIPPER] = 0.0
+    bench.controller.close()
+
+
+def test_an_episode_that_closed_the_gripper_does_not_close_it_at_the_start_of_the_next(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, gripper=True)
+    bench.follow(steps=3, opening=0.0)
+    bench.run(1.0)
+    wait_for(lambda: bench.board[Switch.OPENING] == 0.0)
+    bench.controller.home(bench.now)
+    bench.run(0.1)
+    wait_for(lambda: bench.board[Switch.OPENING] == FakeGripper.max_width)
+    wait_for(lambda: bench.run(0.5)[-1].mode is Mode.PARKED)
+    bench.controller.follow(bench.now)
+    assert {report.gripper for report in bench.run(0.2)} == {1.0}
+    bench.controller.close()
+
+
+def test_what_the_fingers_hold_is_not_gripped_anew_when_the_arm_begins_to_hold_its_pose(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, gripper=True, width=0.05)
+    bench.board[Switch.OPENING] = -1.0
+    bench.controller.follow(bench.now)
+    bench.run(0.2)
+    assert bench.gripper is not None and bench.gripper.answers() and bench.gripper.answers()
+    assert bench.board[Switch.OPENING] == -1.0
+    bench.follow(steps=3, opening=0.0)
+    bench.run(0.5)
+    wait_for(lambda: bench.board[Switch.OPENING] == 0.0)
     bench.controller.close()
 
 
