@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
 from types import TracebackType
+
+_LOOK = 0.001  # s; longer than somebody who only looks holds a lock
 
 
 class LockedError(Exception):
@@ -55,7 +58,7 @@ class WriterLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = self._open()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             os.close(descriptor)
             raise LockedError(self.path, *_written(self.path)) from error
@@ -111,6 +114,18 @@ def holder(path: Path) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _lock(descriptor: int) -> None:
+    """Lock for writing. Raises OSError when another writer has it; who only looks (`holder`) is waited for."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            time.sleep(_LOOK)
+        else:
+            return
 
 
 def _written(path: Path) -> tuple[int | None, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,12 @@ def test_a_second_writer_is_refused_with_the_pid_of_the_first_until_that_one_is_
     with WriterLock(path) as lock:
         assert lock.held and holder(path) == os.getpid()
     assert holder(path) is None
+
+
+def test_who_only_looks_whether_it_is_held_keeps_no_writer_from_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    looking = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.05, os.close, [looking]).start()
+    with WriterLock(path) as lock:
+        assert lock.held
