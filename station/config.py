@@ -20,6 +20,7 @@ from hardware.simulation.styles import STYLES
 from policy.base import PolicySettings
 from policy.bottleneck import BottleneckSettings
 from policy.pretrain import TrainingSettings
+from policy.steering.interface import SteeringSettings
 from policy.steering.zprl import ZPRLSettings
 from station.library import TaskError, find_task, list_tasks, read_toml
 from station.session.settings import SessionSettings
@@ -85,7 +86,7 @@ class Task(Settings):
     """The variational bottleneck that steering acts through."""
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     """Offline training of base and bottleneck."""
-    steering: ZPRLSettings = Field(default_factory=ZPRLSettings)
+    steering: SteeringSettings = Field(default_factory=ZPRLSettings)
     """The online method."""
     session: SessionSettings = Field(default_factory=SessionSettings)
     """Episode length, labels, evaluation and goals."""

@@ -16,13 +16,15 @@ from hardware.cameras.settings import DeviceCameraSettings
 from hardware.robot.settings import PlacementSettings, RobotCellSettings
 from hardware.safety import SafetySettings
 from hardware.settings import ArmSettings, GripperSettings
+from policy.steering.interface import SteeringSettings
 from station.config import BESIDE_CELL, Task, TaskError
 from station.settings_text import section_to_toml
 
-_DRIVERS: Mapping[str, type[OneOf]] = {
+_OF_SEVERAL_KINDS: Mapping[str, type[OneOf]] = {
     "[[arms]]": ArmSettings,
     "[arms.gripper]": GripperSettings,
     "[[cameras]]": DeviceCameraSettings,
+    "[steering]": SteeringSettings,
 }
 _OF_A_CELL: Mapping[str, type[BaseModel]] = {
     "[cell]": RobotCellSettings,
@@ -36,7 +38,7 @@ class Section:
     """One section of a task file, as one kind of it has it."""
 
     name: str
-    """How it is asked for: the driver's name, or the section's."""
+    """How it is asked for: the driver's or method's name, or the section's where it need not say which."""
     header: str
     """As it stands in the file, in its brackets."""
     model: type[BaseModel]
@@ -50,14 +52,14 @@ class Section:
 def sections() -> list[Section]:
     """Everything that can be asked for: a cell of real devices first, then what every task has."""
     found = [Section(name=_bare(header), header=header, model=model) for header, model in _OF_A_CELL.items()]
-    for header, base in _DRIVERS.items():
-        for driver in base.kinds:
-            model = base.reader({base.chooser: driver})
-            found.append(Section(name=driver, header=header, model=model))
+    for header, base in _OF_SEVERAL_KINDS.items():
+        for kind in base.kinds:
+            name = _bare(header) if kind == base.usual else kind
+            found.append(Section(name=name, header=header, model=base.reader({base.chooser: kind})))
     for name, field in Task.model_fields.items():
-        kind = field.annotation
-        if name != "cell" and isinstance(kind, type) and issubclass(kind, BaseModel):
-            found.append(Section(name=name, header=f"[{name}]", model=kind))
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel) and not issubclass(model, OneOf):
+            found.append(Section(name=name, header=f"[{name}]", model=model))
     return found
 
 

@@ -2,13 +2,14 @@
 
 A method computes features of what it observes, decides on a chunk, and learns from a replay that is a view of the
 store and the journal. The session stores whatever the method declares in its `RecordSpec` and hands it back; it never
-looks inside. Symbols are the paper's: c embedding, z bottleneck latent, dz residual, lam its scale.
+looks inside. The table in `SteeringSettings` names all methods there are: a new one is one file and one line.
+Symbols are the paper's: c embedding, z bottleneck latent, dz residual, lam its scale.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.observation import FloatArray
+from datasets.settings import OneOf
 
 if TYPE_CHECKING:
+    from policy.base import BasePolicy
     from policy.replay import Replay
 
 Metrics = dict[str, float]
@@ -68,6 +71,8 @@ class Steering(ABC):
     record: RecordSpec
     execute: int
     """Steps executed of each chunk."""
+    warmup_chunks: int = 0
+    """Chunks it gathers before its first gradient step, to be shown; when to learn it decides by itself."""
 
     @abstractmethod
     def features(
@@ -105,3 +110,18 @@ class Steering(ABC):
     @abstractmethod
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of `state`. Raises ValueError when names or shapes differ."""
+
+
+class SteeringSettings(OneOf):
+    """The online method."""
+
+    chooser: ClassVar[str] = "method"
+    kinds: ClassVar[Mapping[str, str]] = {"zprl": "policy.steering.zprl:ZPRLSettings"}
+    usual: ClassVar[str] = "zprl"
+
+    method: str
+    """Which method learns online; one of your own is named module:Class (of its settings)."""
+
+    @abstractmethod
+    def build(self, base: BasePolicy, seed: int, *, execute: int) -> Steering:
+        """The method over this base, fresh networks drawn from `seed`, executing so many steps of each chunk."""

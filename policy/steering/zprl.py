@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from policy.diagnostics import propose_lam
 from policy.replay import Replay, Timeout, TransitionBatch
 from policy.sac import SAC, SACBatch, SACSettings
 from policy.steering.draws import as_array, normal
-from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
+from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, SteeringSettings, Window
 
 if TYPE_CHECKING:
     from policy.base import BasePolicy
@@ -57,9 +57,11 @@ class WarmUp(StrEnum):
     """dz from the untrained actor, i.e. Gaussian noise of the initial standard deviation."""
 
 
-class ZPRLSettings(SACSettings):
-    """ZPRL's own settings on top of those of its actor and critics."""
+class ZPRLSettings(SACSettings, SteeringSettings):
+    """ZPRL: a residual on the bottleneck's latent, learnt by an actor and critics."""
 
+    method: Literal["zprl"] = "zprl"
+    """Which method learns online; one of your own is named module:Class (of its settings)."""
     lam: float | None = Field(default=None, gt=0.0, le=10.0)
     """Scale of the perturbation; none: chosen once, after the warm-up, so that the push is `lam_ratio` of z."""
     lam_ratio: float = Field(default=0.15, gt=0.0, le=1.0)
@@ -85,6 +87,9 @@ class ZPRLSettings(SACSettings):
     normalise: bool = True
     """Show c and z to the networks with zero mean and unit variance, as measured on the warm-up chunks."""
 
+    def build(self, base: BasePolicy, seed: int, *, execute: int) -> ZPRL:
+        return ZPRL(base, self, seed, execute=execute)
+
 
 class ZPRL(Steering):
     """The method; its state is a pure function of the replay blocks it was shown."""
@@ -102,6 +107,7 @@ class ZPRL(Steering):
         self.settings = settings
         self.gamma = settings.gamma
         self.timeout = settings.timeout
+        self.warmup_chunks = settings.warmup_chunks
         self.execute = execute or base.horizon
         dc, dz = base.dc, base.dz
         self.record = RecordSpec(

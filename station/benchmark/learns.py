@@ -29,6 +29,7 @@ from station.headless import run as run_engine
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
+    from policy.steering.interface import Steering
     from station.session.folder import SessionFolder
 
 TEST = "test"
@@ -147,16 +148,16 @@ def _judged(
     )
 
 
-def _final_policy(folder: SessionFolder) -> Any:
+def _final_policy(folder: SessionFolder) -> Steering:
     """The learner as the session left it."""
-    from policy.steering.zprl import ZPRL
     from station.session.checkpoint import NEWEST, Checkpoints
     from station.session.compose import load_base
 
     task = folder.task
-    steering = ZPRL(load_base(folder), task.steering, folder.seed, execute=task.execute)
+    base = load_base(folder)
+    steering = task.steering.build(base, folder.seed, execute=task.execute)
     state, facts = Checkpoints(folder.steering).load(NEWEST)
-    if facts.base_hash != steering.base.hash:
+    if facts.base_hash != base.hash:
         raise StationError(f"The checkpoint in {folder.steering} belongs to another base than {folder.base}.")
     steering.load_state(state)
     return steering

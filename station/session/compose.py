@@ -1,4 +1,4 @@
-"""Puts a session's real parts together from its frozen task: its cells, the trained base, ZPRL, its replay."""
+"""Puts a session's real parts together from its frozen task: its cells, the trained base, the method, its replay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hardware.robot.settings import RobotCellSettings
 from hardware.simulation.cell import SimulatedCell
 from policy.base import BasePolicy, PolicyFileError
 from policy.replay import Replay
-from policy.steering.zprl import ZPRL
 from station.config import Task
 from station.session.folder import SessionError, SessionFolder
 from station.session.parts import Parts
@@ -27,7 +26,7 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
     base = load_base(folder)
     made = make_cells(task, task.session.cells if cells is None else cells, speed, latch)
     refuse_other_data(base.spec, made[0].spec)
-    steering = ZPRL(base, task.steering, folder.seed, execute=task.execute)
+    steering = task.steering.build(base, folder.seed, execute=task.execute)
 
     def replay(store: EpisodeStore) -> Replay:
         return Replay.for_method(steering, base_hash=base.hash, observations=store.load)
@@ -39,7 +38,6 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
         base_hash=base.hash,
         n_obs=task.policy.n_obs,
         settings=task.session,
-        warmup_chunks=task.steering.warmup_chunks,
     )
 
 

@@ -59,7 +59,7 @@ class Gauges:
         progress = self._learner.progress
         return LiveSteering(
             method=self._parts.steering.name,
-            warmup_left=max(0, self._parts.warmup_chunks - len(self._learner.replay)),
+            warmup_left=max(0, self._parts.steering.warmup_chunks - len(self._learner.replay)),
             done=progress.done,
             planned=progress.planned,
             rate=progress.rate,

@@ -26,8 +26,6 @@ class Parts:
     base_hash: str
     n_obs: int
     settings: SessionSettings
-    warmup_chunks: int = 0
-    """Chunks the method gathers before it learns; shown, not enforced."""
 
     @property
     def spec(self) -> DataSpec:

@@ -8,7 +8,7 @@ from datasets.settings import Settings
 
 
 class SessionSettings(Settings):
-    """The ``[session]`` section of a task file."""
+    """Episode length, labels, evaluation and goals."""
 
     episode_steps: int = Field(default=60, ge=1, le=100_000)
     """Control steps after which an episode ends as a timeout."""

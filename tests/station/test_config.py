@@ -8,9 +8,23 @@ from pathlib import Path
 import pytest
 
 from datasets.spec import Rotation
+from policy.base import BasePolicy
 from policy.encoder import EncoderKind
+from policy.steering.interface import SteeringSettings
+from policy.steering.zprl import ZPRLSettings
 from station.config import Task, TaskError, list_tasks, load_task, parse_task, task_to_toml
 from station.library import task_summaries
+from tests.station.session.fakes import Pusher
+
+
+class PusherSettings(SteeringSettings):
+    """A method of one's own."""
+
+    warmup: int = 3
+    """Chunks before it learns."""
+
+    def build(self, base: BasePolicy, seed: int, *, execute: int) -> Pusher:
+        return Pusher(self.warmup)
 
 
 @pytest.fixture
@@ -64,6 +78,7 @@ def test_the_papers_task_has_the_papers_hyperparameters() -> None:
     assert (task.policy.n_obs, task.execute, task.policy.widths) == (1, 16, (256, 384, 512))
     assert task.policy.schedule == (1.0, 0.01, 0.0)
     steering = task.steering
+    assert isinstance(steering, ZPRLSettings)
     assert (task.bottleneck.dz, steering.lam, steering.warmup_chunks) == (32, 0.2, 300)
     assert (steering.n_critics, steering.utd, steering.batch, steering.tau) == (5, 2, 256, 0.005)
     assert (steering.actor_lr, steering.critic_lr, steering.gamma) == (1e-4, 3e-4, 0.99)
@@ -124,6 +139,21 @@ def test_executing_more_than_is_predicted_is_refused(task_file: Path) -> None:
 def test_a_crop_that_its_pictures_cannot_give_is_refused(task_file: Path, crops: str, said: str) -> None:
     [line] = [line for line in task_file.read_text().splitlines() if line.startswith("crops = ")]
     assert said in complaint(task_file, line, f"crops = {crops}")
+
+
+def test_a_method_of_ones_own_is_named_in_the_task_file_and_frozen_with_it(task_file: Path) -> None:
+    learnt = task_file.read_text().index("[steering]")
+    task_file.write_text(
+        task_file.read_text()[:learnt] + f'[steering]\nmethod = "{__name__}:PusherSettings"\nwarmup = 5\n'
+    )
+    task = load_task(task_file)
+    assert isinstance(task.steering, PusherSettings) and task.steering.warmup == 5
+    assert parse_task(tomllib.loads(task_to_toml(task)), source="copy") == task
+
+
+def test_a_misspelt_method_is_answered_with_the_nearest(task_file: Path) -> None:
+    said = complaint(task_file, 'method = "zprl"', 'method = "zpr"')
+    assert "there is no method 'zpr'; did you mean 'zprl'?" in said
 
 
 def test_an_unknown_demonstrator_is_answered_with_the_nearest() -> None:

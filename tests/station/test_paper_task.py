@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hardware.simulation.cell import SimulatedCell
 from policy.base import BasePolicy
-from policy.steering.zprl import ZPRL
 from station.config import load_task
 from station.session.rollout import evaluate
 
@@ -16,7 +15,7 @@ def test_the_papers_task_runs_at_30_hz_with_its_picture_size_and_resnet() -> Non
     assert (cell.spec.control_hz, camera.height, camera.width) == (30.0, 110, 280)
 
     base = BasePolicy(cell.spec, task.policy, task.bottleneck).freeze()
-    steering = ZPRL(base, task.steering, 0, execute=task.execute)
+    steering = task.steering.build(base, 0, execute=task.execute)
     (result,) = evaluate([cell], steering, "smoke", 0, 1, n_obs=task.policy.n_obs, episode_steps=32)
 
     assert (base.dz, result.steps, result.chunks) == (32, 32, 2)

@@ -8,6 +8,7 @@ import pytest
 
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.settings import ArmSettings, GripperSettings
+from policy.steering.zprl import ZPRLSettings
 from station.reference import Section, section, sections
 from tests.station.conftest import Station
 
@@ -16,6 +17,7 @@ def test_every_driver_and_every_section_of_a_task_can_be_asked_for() -> None:
     known = {section.name for section in sections()}
     for base in (ArmSettings, GripperSettings, DeviceCameraSettings):
         assert set(base.kinds) <= known
+    assert section("steering").model is ZPRLSettings
     assert {"cell", "safety", "placements", "policy", "steering", "session"} <= known
 
 

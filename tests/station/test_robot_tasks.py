@@ -11,6 +11,7 @@ import pytest
 
 from hardware.robot.interlocks import limits_set
 from hardware.robot.settings import RobotCellSettings
+from policy.steering.zprl import ZPRLSettings
 from station.config import Task, load_task, parse_task
 from station.library import find_task, task_summaries
 from tests.station.conftest import Station
@@ -49,6 +50,7 @@ def test_a_step_has_the_papers_rate_and_sizes(
 )
 def test_the_learner_has_the_papers_numbers(name: str, lam: float, warmup: int) -> None:
     task = load_task(name)
+    assert isinstance(task.steering, ZPRLSettings)
     assert (task.steering.lam, task.steering.warmup_chunks, task.steering.utd) == (lam, warmup, 2.0)
     assert (task.bottleneck.dz, task.execute, task.policy.horizon) == (32, 16, 16)
 

@@ -224,7 +224,6 @@ def make_parts(
         base_hash="tiny",
         n_obs=2,
         settings=SessionSettings.model_validate(folder.tables["session"]),
-        warmup_chunks=steering.warmup_chunks,
     )
 
 
