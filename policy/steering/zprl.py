@@ -19,7 +19,6 @@ from torch import Tensor
 
 from datasets.observation import FloatArray
 from datasets.randomness import stream
-from policy.diagnostics import propose_lam
 from policy.replay import Replay, Timeout, TransitionBatch
 from policy.sac import SAC, SACBatch, SACSettings
 from policy.steering.draws import as_array, normal
@@ -28,6 +27,8 @@ from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, S
 if TYPE_CHECKING:
     from policy.base import BasePolicy
 
+TYPICAL_DZ_RMS = 1.0 / 3.0
+"""RMS(dz) of an actor that learns under an entropy target of -dz/2; between .31 and .39 where it was measured."""
 _SMALLEST_STD = 1e-4
 """A feature that varies less than this is only centred, not scaled up."""
 
@@ -242,6 +243,17 @@ class ZPRL(Steering):
             self._centre.copy_(seen.mean(0))
             self._spread.copy_(torch.where(spread < _SMALLEST_STD, torch.ones_like(spread), spread))
         self.sac.scale.copy_(self._lam / self._spread[self._dc :])
+
+
+def propose_lam(z: FloatArray, *, ratio: float) -> float:
+    """The lam with which a typical dz pushes by `ratio` of the latents `z` [n, dz]: RMS(lam dz) = ratio RMS(z).
+
+    Raises ValueError when there is no latent to measure.
+    """
+    magnitude = float(np.sqrt(np.mean(np.square(z, dtype=np.float64)))) if z.size else 0.0
+    if not magnitude:
+        raise ValueError("No latents to measure. Collect warm-up chunks first, or set lam in the task.")
+    return ratio * magnitude / TYPICAL_DZ_RMS
 
 
 def _rms(tensor: Tensor) -> float:

@@ -17,7 +17,15 @@ from policy.bottleneck import BottleneckSettings
 from policy.encoder import EncoderKind
 from policy.replay import Replay, Timeout
 from policy.steering.interface import Window
-from policy.steering.zprl import ZPRL, CriticInput, RolloutCrop, WarmUp, ZPRLSettings
+from policy.steering.zprl import (
+    TYPICAL_DZ_RMS,
+    ZPRL,
+    CriticInput,
+    RolloutCrop,
+    WarmUp,
+    ZPRLSettings,
+    propose_lam,
+)
 from tests.policy.steering.toys import ToySession, look, toy_base
 
 QUICK = ZPRLSettings(
@@ -139,6 +147,15 @@ def test_a_block_is_a_pure_function_of_state_replay_and_stream() -> None:
     one, other = whole.state(), resumed.state()
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_proposed_lam_lets_a_typical_residual_push_by_the_wanted_share() -> None:
+    rng = stream(0, "latents")
+    z = rng.normal(0, 2.0, (500, 8)).astype(np.float32)
+    lam = propose_lam(z, ratio=0.15)
+    assert lam * TYPICAL_DZ_RMS == pytest.approx(0.15 * float(np.sqrt(np.mean(z**2))), rel=1e-5)
+    with pytest.raises(ValueError, match="warm-up"):
+        propose_lam(z[:0], ratio=0.15)
 
 
 def test_lam_is_chosen_from_the_warm_up_when_the_task_names_none() -> None:
