@@ -16,6 +16,7 @@ from policy import weights
 from policy.base import POLICY_FILE, BasePolicy, PolicyFileError
 from station.session.checkpoint import BEST, NEWEST, PREVIOUS, CheckpointError, Checkpoints
 from station.session.folder import SessionFolder
+from station.session.operations import CHECKPOINT, TRAINING
 from station.session.partial import leftovers, read
 
 
@@ -81,7 +82,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
     # what names its weights is sound without them, and is needed once they are restored
     if named is not None and not named.exists():
         yield FileFault(path=named, detail="it is missing", loss=loss)
-    elif not broken and (policy.exists() or ledger.lines.get("training")):
+    elif not broken and (policy.exists() or ledger.lines.get(TRAINING)):
         try:
             BasePolicy.load(folder.base)
         except PolicyFileError as error:
@@ -107,7 +108,7 @@ def _steering(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
         try:
             checkpoints.load(name)
         except FileNotFoundError:
-            if name == NEWEST and ledger.lines.get("checkpoint"):
+            if name == NEWEST and ledger.lines.get(CHECKPOINT):
                 yield FileFault(path=checkpoints.path(name), detail="it is missing", loss=loss)
         except CheckpointError as error:
             yield FileFault(path=checkpoints.path(name), detail=str(error), loss=loss)

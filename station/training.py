@@ -25,6 +25,7 @@ from datasets.store import EpisodeStore
 from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
+from station.session.operations import BASE_EVALUATION, TRAINING
 from station.session.snapshot import Rate
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ def verdict(ledger: Ledger, path: str) -> Rate | None:
     """Success of one path of the base that was trained last, None until it is judged."""
     from station.session.status import wilson
 
-    training = ledger.lines.get("training", [])
-    judged = [line for line in ledger.lines.get("base_evaluation", []) if line.fields["path"] == path]
+    training = ledger.lines.get(TRAINING, [])
+    judged = [line for line in ledger.lines.get(BASE_EVALUATION, []) if line.fields["path"] == path]
     if not training or not judged or judged[-1].seq < training[-1].seq:
         return None
     return wilson(sum(judged[-1].fields["outcomes"]), judged[-1].fields["n"])
@@ -137,7 +138,7 @@ def _fingerprint(demos: Sequence[EpisodeStatus]) -> str:
 
 
 def _trained_on(ledger: Ledger, demos: Sequence[EpisodeStatus]) -> bool:
-    lines = ledger.lines.get("training", [])
+    lines = ledger.lines.get(TRAINING, [])
     return bool(lines) and lines[-1].fields["demos"] == _fingerprint(demos)
 
 
@@ -146,7 +147,7 @@ def _base_stands(folder: SessionFolder, ledger: Ledger) -> bool:
     from policy.base import BasePolicy, PolicyFileError
 
     try:
-        return bool(BasePolicy.load(folder.base).hash == ledger.lines["training"][-1].fields["base_hash"])
+        return bool(BasePolicy.load(folder.base).hash == ledger.lines[TRAINING][-1].fields["base_hash"])
     except PolicyFileError:
         return False
 
@@ -182,7 +183,7 @@ def _train_base(
     pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base)
     _work(pretraining, reporter)
     journal.append(
-        "training",
+        TRAINING,
         stage="done",
         demos=_fingerprint(demos),
         episodes=len(demos),
@@ -240,7 +241,7 @@ def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporte
         )
         outcomes = judge_base(folder, path, judgement, reporter=reporter)
         journal.append(
-            "base_evaluation", path=path, layouts=judgement.layouts, n=len(outcomes), outcomes=outcomes
+            BASE_EVALUATION, path=path, layouts=judgement.layouts, n=len(outcomes), outcomes=outcomes
         )
     known = verdict(journal.ledger(), path)
     if known is not None:
@@ -250,7 +251,7 @@ def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporte
 
 
 def _write_report(folder: SessionFolder, ledger: Ledger) -> TrainingReport:
-    line = ledger.lines["training"][-1]
+    line = ledger.lines[TRAINING][-1]
     report = TrainingReport(
         base_hash=line.fields["base_hash"],
         demos=line.fields["episodes"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datasets.importers.past import BY as RECORDER
-from datasets.journal import Journal, Ledger
+from datasets.journal import LABEL, RESTORE, VOID, Journal, Ledger
 from datasets.lock import WriterLock
 from station.errors import UsageError
 from station.remote import engine, wait_for
@@ -73,7 +73,7 @@ def event_of(episode: str, verdict: str, source: Source) -> OperatorEvent:
 
 
 def _require(folder: SessionFolder, ledger: Ledger, episode: str) -> None:
-    from station.session.partial import CUT_OFF
+    from station.session.operations import CUT_OFF
 
     status = ledger.episodes.get(episode)
     if any(line.fields["episode"] == episode for line in ledger.lines.get(CUT_OFF, ())):
@@ -88,7 +88,7 @@ def _require(folder: SessionFolder, ledger: Ledger, episode: str) -> None:
 
 def _before(ledger: Ledger, episode: str) -> str:
     """What undo means: the recorder's label if another stands in its place, else none."""
-    labels = (line.fields for line in ledger.lines.get("label", ()) if line.fields["episode"] == episode)
+    labels = (line.fields for line in ledger.lines.get(LABEL, ()) if line.fields["episode"] == episode)
     recorded = next((str(fields["outcome"]) for fields in labels if fields["by"] == RECORDER), None)
     present = ledger.episodes[episode].outcome
     if recorded not in (None, present):
@@ -111,9 +111,9 @@ def _write(folder: SessionFolder, episode: str, verdict: str, source: Source) ->
     with WriterLock(folder.lock):
         journal = Journal(folder.journal, writable=True)
         if verdict == "void":
-            journal.append("void", episode=episode, by=source.value, reason=f"by {source.value}")
+            journal.append(VOID, episode=episode, by=source.value, reason=f"by {source.value}")
         elif verdict == "restore":
-            journal.append("restore", episode=episode, by=source.value)
+            journal.append(RESTORE, episode=episode, by=source.value)
         else:
             outcome = None if verdict == "undo" else verdict
-            journal.append("label", episode=episode, outcome=outcome, by=source.value)
+            journal.append(LABEL, episode=episode, outcome=outcome, by=source.value)

@@ -84,7 +84,9 @@ def evaluate(
 
 def _blocks(ledger: Ledger) -> int:
     """Evaluation blocks that are complete."""
-    return sum(line.fields.get("stage") == "end" for line in ledger.lines.get("evaluation", []))
+    from station.session.operations import EVALUATION
+
+    return sum(line.fields.get("stage") == "end" for line in ledger.lines.get(EVALUATION, []))
 
 
 def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Reporter) -> None:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.episode import EpisodeHeader, EpisodeKind
-from datasets.journal import EpisodeStatus, Journal, Line
+from datasets.journal import LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Journal, Line
 from datasets.selection import Facts, Where, facts
 from datasets.store import EpisodeStore, StoreError
 from station.review.take import Take, take_of, take_of_partial
 from station.session.folder import SessionFolder
-from station.session.partial import CUT_OFF, leftovers
+from station.session.operations import CUT_OFF
+from station.session.partial import leftovers
 
-_JUDGEMENTS = ("label", "void", "restore", "prune", CUT_OFF)
+_JUDGEMENTS = (LABEL, VOID, RESTORE, PRUNE, CUT_OFF)
 _OF_THE_HEADER = re.compile(r"\b(date|method)\b")
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from datasets.durable import DiskFullError
 from datasets.episode import Episode
-from datasets.journal import Journal, episode_fields
+from datasets.journal import EPISODE, Journal, episode_fields
 from datasets.store import ChunkRecord, EpisodeStore
 from station.session.events import CutOff, Event, MotionEnded
 from station.session.keeper import Keeper
-from station.session.partial import CUT_OFF, PartialLog
+from station.session.operations import CUT_OFF
+from station.session.partial import PartialLog
 from station.session.recorder import EpisodeRecorder
 
 _REMEMBERED = 128
@@ -101,7 +102,7 @@ class Committer:
         self._emit(CutOff(episode=episode, steps=kept, lost=lost))
 
     def _announce(self, commit: _Commit) -> None:
-        self._journal.append("episode", **episode_fields(commit.episode, commit.block))
+        self._journal.append(EPISODE, **episode_fields(commit.episode, commit.block))
         self._partial.committed(commit.episode.header.id)
         self._remember(commit.episode)
         self._emit(commit.event)

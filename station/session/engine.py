@@ -64,6 +64,7 @@ from station.session.link import Link
 from station.session.machine import MOVING, begin, step
 from station.session.memory import open_memory
 from station.session.motion import Motion
+from station.session.operations import PHASE
 from station.session.partial import PartialLog
 from station.session.parts import Options, Parts
 from station.session.records import Records
@@ -120,7 +121,7 @@ class Engine:
         self._published = self._retried = float("-inf")
         self._faulted_at: float | None = None
         self._motion = self._make_motion()
-        self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get("phase", []), clock)
+        self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
         self._records = Records(self.memory.journal, self._keeper, self._latch, self._stopwatch.spent)
         self._view = self._make_view()
         self._orders = self._order_table()
@@ -410,7 +411,7 @@ class Engine:
 
     def _finish(self) -> None:
         self._say(self.state.reason)
-        phases = self.memory.journal.ledger().lines.get("phase", [])
+        phases = self.memory.journal.ledger().lines.get(PHASE, [])
         if not phases or phases[-1].fields["phase"] != Phase.FINISHED:
             self._records.phase(Phase.FINISHED)
 

@@ -23,6 +23,7 @@ from station.session.checkpoint import (
     CheckpointFacts,
     Checkpoints,
 )
+from station.session.operations import CHECKPOINT, UPDATE
 from station.session.reading import ReadingLog
 
 _SMOOTH = 0.95
@@ -79,7 +80,7 @@ class Learner:
         self._block: _Block | None = None
         self._read_through = -1
         self._reading = ReadingLog()
-        checkpoints_written = journal.ledger().lines.get("checkpoint", [])
+        checkpoints_written = journal.ledger().lines.get(CHECKPOINT, [])
         self._journaled = int(checkpoints_written[-1].fields["update"]) if checkpoints_written else 0
 
     @property
@@ -89,7 +90,7 @@ class Learner:
 
     @property
     def _updates(self) -> Sequence[Line]:
-        return self._journal.ledger().lines.get("update", [])
+        return self._journal.ledger().lines.get(UPDATE, [])
 
     def restore(self) -> list[str]:
         """Load the newest checkpoint that is whole; returns sentences for the log.
@@ -172,7 +173,7 @@ class Learner:
         if self.blocks <= self._journaled:
             return
         self._journal.append(
-            "checkpoint", update=self.blocks, policy_version=self.policy_version, steps=self.steps
+            CHECKPOINT, update=self.blocks, policy_version=self.policy_version, steps=self.steps
         )
         self._journaled = self.blocks
 
@@ -198,7 +199,7 @@ class Learner:
         fresh = self._fresh(ledger)
         if recorded is None:
             recorded = self._journal.append(
-                "update",
+                UPDATE,
                 ordinal=self.blocks,
                 through=ledger.through,
                 steps=self.steering.planned_updates(self.replay, fresh),

@@ -22,9 +22,6 @@ from datasets.durable import Disk, full_disk_named
 from datasets.episode import EpisodeKind
 from station.session.recorder import EpisodeRecorder
 
-CUT_OFF = "cut_off"
-"""The journal's operation: episode, steps that are kept, steps that were lost, reason."""
-
 _PIECE = "steps-"
 _OURS = re.compile(rf"({EpisodeKind.ONLINE}|{EpisodeKind.EVALUATION})-\d+.*")
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile)

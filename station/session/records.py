@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from datasets.episode import EpisodeKind
-from datasets.journal import Journal
+from datasets.journal import LABEL, RESTORE, VOID, Journal
 from hardware.latch import StopLatch
 from station.session.effects import (
     AskEvaluation,
@@ -27,6 +27,7 @@ from station.session.effects import (
     RearmLatch,
 )
 from station.session.keeper import Keeper
+from station.session.operations import CHECKPOINT, EVALUATION, FAULT, NOTE, PHASE, REARM, SETTING, STOP
 from station.session.resume import round_fields
 from station.session.state import Block
 
@@ -70,42 +71,42 @@ class Records:
 
     def phase(self, phase: str) -> None:
         """A lasting phase was entered; with the time that was spent before it."""
-        self.write("phase", phase=phase, spent=self._spent())
+        self.write(PHASE, phase=phase, spent=self._spent())
 
     def _label(self, effect: JournalLabel) -> None:
         outcome = effect.outcome.value if effect.outcome else None
-        self.write("label", episode=effect.episode, outcome=outcome, by=effect.by.value)
+        self.write(LABEL, episode=effect.episode, outcome=outcome, by=effect.by.value)
 
     def _void(self, effect: JournalVoid) -> None:
-        self.write("void", episode=effect.episode, by=effect.by.value)
+        self.write(VOID, episode=effect.episode, by=effect.by.value)
 
     def _restore(self, effect: JournalRestore) -> None:
-        self.write("restore", episode=effect.episode, by=effect.by.value)
+        self.write(RESTORE, episode=effect.episode, by=effect.by.value)
 
     def _note(self, effect: JournalNote) -> None:
         about = {} if effect.episode is None else {"episode": effect.episode}
-        self.write("note", text=effect.text, **about)
+        self.write(NOTE, text=effect.text, **about)
 
     def _setting(self, effect: JournalSetting) -> None:
-        self.write("setting", name=effect.name, value=effect.value)
+        self.write(SETTING, name=effect.name, value=effect.value)
 
     def _stop(self, effect: JournalStop) -> None:
         self._latch.stop()
-        self.write("stop", by=effect.by.value)
+        self.write(STOP, by=effect.by.value)
 
     def _fault(self, effect: JournalFault) -> None:
-        self.write("fault", reason=effect.reason)
+        self.write(FAULT, reason=effect.reason)
 
     def _rearm(self, effect: RearmLatch) -> None:
         self._latch.rearm()
-        self.write("rearm", by=effect.by.value)
+        self.write(REARM, by=effect.by.value)
 
     def _round(self, effect: OpenRound) -> None:
         phase = "evaluate" if effect.round.evaluation else "rollout"
-        self.write("phase", phase=phase, **round_fields(effect.round), spent=self._spent())
+        self.write(PHASE, phase=phase, **round_fields(effect.round), spent=self._spent())
 
     def _ask_evaluation(self, effect: AskEvaluation) -> None:
-        self.write("evaluation", stage="asked", n=effect.episodes)
+        self.write(EVALUATION, stage="asked", n=effect.episodes)
 
     def _open_evaluation(self, effect: OpenEvaluation) -> None:
         self._evaluation("begin", effect.block)
@@ -128,7 +129,7 @@ class Records:
     def _facts(self) -> dict[str, int]:
         """Experience and policy that an evaluation speaks about; both stand still while it runs."""
         ledger = self._journal.ledger()
-        checkpoints = ledger.lines.get("checkpoint", [])
+        checkpoints = ledger.lines.get(CHECKPOINT, [])
         rows, online = ledger.episodes.rows, ledger.episodes.of(EpisodeKind.ONLINE)
         return {
             "env_steps": int(rows["steps"][online & ~rows["void"]].sum()),

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal import EpisodeStatus, Journal, Ledger, Line, header_fields
+from datasets.journal import EPISODE, LABEL, VOID, EpisodeStatus, Journal, Ledger, Line, header_fields
 from datasets.ledger import Episodes
 from datasets.store import EpisodeStore, unjournaled
 from station.session.autopilot import Truth
-from station.session.partial import CUT_OFF, discard, leftovers, read
+from station.session.operations import CUT_OFF, EVALUATION, PHASE, SETTING, UPDATE
+from station.session.partial import discard, leftovers, read
 from station.session.state import (
     Block,
     Counted,
@@ -41,7 +42,7 @@ def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
         header = store.header(name)
         steps, chunks = store.size(name)
         block = header.source.get("block")
-        journal.append("episode", **header_fields(header, steps=steps, chunks=chunks, block=block))
+        journal.append(EPISODE, **header_fields(header, steps=steps, chunks=chunks, block=block))
         adopted.append(name)
     return adopted
 
@@ -85,11 +86,11 @@ def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) 
             if key is None:
                 continue
             if key == "void":
-                journal.append("void", episode=status.id, by="operator")
+                journal.append(VOID, episode=status.id, by="operator")
             else:
-                journal.append("label", episode=status.id, outcome=key, by="operator")
+                journal.append(LABEL, episode=status.id, outcome=key, by="operator")
         elif status.ending is Ending.HORIZON and not autopilot:
-            journal.append("label", episode=status.id, outcome=Outcome.TIMEOUT.value, by="system")
+            journal.append(LABEL, episode=status.id, outcome=Outcome.TIMEOUT.value, by="system")
         else:
             continue
         said.append(f"{status.id}: the verdict that the last engine could not write any more was written.")
@@ -116,11 +117,11 @@ def truths(store: EpisodeStore, ledger: Ledger) -> list[Truth]:
 def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: int, now: float) -> State:
     """The machine's state before its first step; `blocks_done` update blocks are in the restored learner."""
     lines = ledger.lines
-    current = _round(lines.get("phase", []))
-    updates = lines.get("update", [])
+    current = _round(lines.get(PHASE, []))
+    updates = lines.get(UPDATE, [])
     through = int(updates[-1].fields["through"]) if updates else 0
-    settings = {line.fields["name"]: line.fields["value"] for line in lines.get("setting", [])}
-    newest, open_block = _blocks(lines.get("evaluation", []))
+    settings = {line.fields["name"]: line.fields["value"] for line in lines.get(SETTING, [])}
+    newest, open_block = _blocks(lines.get(EVALUATION, []))
     episodes = ledger.episodes
     cut_off = frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, []))
     late = episodes.rows["seq"] > through
@@ -139,7 +140,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         policy_version=policy_version,
         block=open_block,
         newest_block=newest,
-        wanted_block=_asked(lines.get("evaluation", [])),
+        wanted_block=_asked(lines.get(EVALUATION, [])),
         autopilot=bool(settings.get("autopilot", False)),
         mistakes=float(settings.get("mistakes", 0.0)),
     )

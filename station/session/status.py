@@ -17,7 +17,7 @@ from datasets.episode import EpisodeKind, Outcome
 from datasets.journal import Journal, Ledger, Line
 from datasets.ledger import Episodes
 from station.session.folder import SessionFolder
-from station.session.partial import CUT_OFF
+from station.session.operations import BASE_EVALUATION, CHECKPOINT, CUT_OFF, EVALUATION, PHASE, TRAINING
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate
 
 _POINTS = 300
@@ -58,7 +58,7 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
     episodes = ledger.episodes
     rows, online = episodes.rows, episodes.of(EpisodeKind.ONLINE)
     counted = online & ~rows["void"]
-    checkpoints = ledger.lines.get("checkpoint", [])
+    checkpoints = ledger.lines.get(CHECKPOINT, [])
     newest = checkpoints[-1].fields if checkpoints else {}
     counts = Counts(
         demos=_number(episodes.of(EpisodeKind.DEMO) & ~rows["void"]),
@@ -73,7 +73,7 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
         env_steps=int(rows["steps"][counted].sum()),
         updates=int(newest.get("steps", 0)),
         policy_version=int(newest.get("policy_version", 0)),
-        base_success=_base_success(ledger.lines.get("base_evaluation", [])),
+        base_success=_base_success(ledger.lines.get(BASE_EVALUATION, [])),
         evaluations=_evaluations(ledger),
         last=_strip(episodes),
     )
@@ -82,10 +82,10 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
 
 def resting_state(ledger: Ledger) -> str:
     """How far a session has come that no engine runs: empty, demonstrations, trained, online or finished."""
-    phases = ledger.lines.get("phase", [])
+    phases = ledger.lines.get(PHASE, [])
     if phases:
         return "finished" if phases[-1].fields["phase"] == Phase.FINISHED else "online"
-    if ledger.lines.get("training"):
+    if ledger.lines.get(TRAINING):
         return "trained"
     return "demonstrations" if ledger.episodes else "empty"
 
@@ -142,7 +142,7 @@ def _evaluations(ledger: Ledger) -> tuple[EvaluationPoint, ...]:
     episodes = ledger.episodes
     blocks = episodes.rows["block"]
     judged = ~episodes.rows["void"] & ~episodes.labelled(None)
-    ended = [line.fields for line in ledger.lines.get("evaluation", []) if line.fields.get("stage") == "end"]
+    ended = [line.fields for line in ledger.lines.get(EVALUATION, []) if line.fields.get("stage") == "end"]
     n, won = (
         np.bincount(blocks[mask & (blocks >= 0)], minlength=1 + max((f["ordinal"] for f in ended), default=0))
         for mask in (judged, judged & episodes.labelled(Outcome.SUCCESS))

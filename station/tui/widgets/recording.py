@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from datasets.journal import Line
+from datasets.journal import LABEL, Line
 from datasets.wording import counted
 from station.review.take import Group, Take
-from station.session.partial import CUT_OFF
+from station.session.operations import CUT_OFF
 from station.tui.widgets.figures import bar
 from station.tui.widgets.strip import LETTERS
 from station.tui.widgets.trajectory import COLOURS
@@ -114,7 +114,7 @@ def _told(line: Line) -> Content:
     if line.op == CUT_OFF:
         return Content.assemble((f"{_moment(line.time)} ", "$muted"), f"cut off: {line.fields['reason']}")
     said = {"restore": "restored", "prune": "pruned"}.get(line.op, line.op)
-    words = str(line.fields["outcome"] or "taken back") if line.op == "label" else said
+    words = str(line.fields["outcome"] or "taken back") if line.op == LABEL else said
     style = LETTERS.get(words, ("", "$foreground"))[1]
     by = f" by {line.fields['by']}"
     return Content.assemble((f"{_moment(line.time)} ", "$muted"), (words, style), (by, "$muted"))

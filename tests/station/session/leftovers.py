@@ -8,7 +8,7 @@ from datasets.journal import Journal
 from station.review.catalogue import Catalogue
 from station.review.take import Take
 from station.session.folder import SessionFolder
-from station.session.partial import CUT_OFF
+from station.session.operations import CUT_OFF
 
 
 def cut_off(folder: SessionFolder) -> dict[str, dict[str, Any]]:

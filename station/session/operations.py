@@ -1,0 +1,33 @@
+"""What the lines of a session's journal say: every operation that the station writes, with the fields that go with it.
+
+Those about episodes (`EPISODE`, `LABEL`, `VOID`, `RESTORE`, `PRUNE`), which the ledger follows, and `IMPORT` are
+`datasets.journal`'s.
+"""
+
+from __future__ import annotations
+
+SESSION = "session"
+"""An engine has opened the folder: schema, task, seed, threads, torch."""
+TRAINING = "training"
+"""A base was trained: demos (their fingerprint), episodes, stages, base_hash, seconds."""
+BASE_EVALUATION = "base_evaluation"
+"""One path of that base was judged: path, layouts, n, outcomes."""
+PHASE = "phase"
+"""A lasting phase begins: phase, spent (s per kind of time before it); that of a round also its kind, first ordinal,
+layout, size and batch."""
+CUT_OFF = "cut_off"
+"""An episode was given up while it moved: episode, steps that are kept, steps that were lost, reason."""
+UPDATE = "update"
+"""An update block begins: ordinal, through (the last line that it learns from), gradient steps."""
+CHECKPOINT = "checkpoint"
+"""The learner was saved: update (blocks in it), policy_version, gradient steps."""
+EVALUATION = "evaluation"
+"""Stage asked: n. Stages begin and end of a block: ordinal, first, n, at, env_steps, policy_version."""
+SETTING = "setting"
+"""The operator changed something that outlasts the engine: name, value."""
+NOTE = "note"
+"""A remark: text, and the episode it is about."""
+STOP, REARM = "stop", "rearm"
+"""The latch was set, or opened again: by."""
+FAULT = "fault"
+"""Motion ended by itself: reason."""
