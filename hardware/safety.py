@@ -35,6 +35,7 @@ from hardware.clearance import Clearance, Sphere
 from hardware.plan import Command, Target, Vector
 from hardware.quaternion import Quaternion, Vector3, normalized
 from hardware.reasons import Reason
+from hardware.settings import Place
 from hardware.turning import Turning
 
 __all__ = [
@@ -60,9 +61,9 @@ class WorkspaceSettings(Settings):
 
     arm: str
     """Name of the arm."""
-    lower: Vector3
+    lower: Place
     """Lowest x, y and z, m, in the arm's base frame."""
-    upper: Vector3
+    upper: Place
     """Highest x, y and z, m, in the arm's base frame."""
 
     @model_validator(mode="after")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import socket
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from datasets.settings import OneOf, Settings
 from datasets.spec import DataSpec, Proprioception, Rotation
@@ -21,6 +21,30 @@ if TYPE_CHECKING:
     from hardware.grippers.interface import Gripper
 
 Vector3 = tuple[float, float, float]
+
+
+def _at_most(most: float, unit: str, slip: str) -> AfterValidator:
+    """Refuses numbers that are no `unit`: nothing is so far away, and no arm turns so far."""
+
+    def check(values: tuple[float, ...]) -> tuple[float, ...]:
+        for value in values:
+            if not abs(value) <= most:
+                raise ValueError(
+                    f"{value:g} is too much: it is in {unit}, at most {most:g}. Is it in {slip}?"
+                )
+        return values
+
+    return AfterValidator(check)
+
+
+Place = Annotated[Vector3, _at_most(5.0, "m", "mm")]
+"""Somewhere in a cell, m."""
+Offset = Annotated[Vector3, _at_most(0.6, "m", "mm")]
+"""From a flange to a part of its tool, m."""
+Turn = Annotated[Vector3, _at_most(6.3, "rad", "degrees")]
+"""A rotation vector, rad."""
+Angles = Annotated[tuple[float, ...], _at_most(6.3, "rad", "degrees")]
+"""Of joints, rad."""
 
 
 class CellSettings(OneOf):
@@ -101,14 +125,16 @@ class ArmSettings(DeviceSettings):
         "xarm": "hardware.arms.xarm:XArmSettings",
         "franka": "hardware.arms.franka:FrankaSettings",
     }
+    schedules_itself: ClassVar[bool] = False
+    """Whether connecting makes the controller's thread a real-time one, which no other scheduling may precede."""
 
     joints: int = Field(default=7, ge=6, le=7)
     """How many joints it has."""
-    home: tuple[float, ...] = ()
+    home: Angles = ()
     """Joint angles, rad, from which every episode starts; a start is refused while they are not set."""
-    base_position: Vector3 = (0.0, 0.0, 0.0)
+    base_position: Place = (0.0, 0.0, 0.0)
     """Where the arm's base stands in the cell's frame, m; two arms must say it to stay clear of each other."""
-    base_rotation: Vector3 = (0.0, 0.0, 0.0)
+    base_rotation: Turn = (0.0, 0.0, 0.0)
     """How the arm's base is turned in the cell's frame, as a rotation vector, rad."""
     gripper: GripperSettings | None = None
     """The gripper it carries; none: actions hold no gripper."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from hardware.arms.interface import Arm
-from hardware.settings import ArmSettings, Vector3, numeric
+from hardware.settings import ArmSettings, Offset, numeric
 
 JOINT_ENDS = {
     "fr3": (
@@ -24,6 +24,8 @@ JOINT_ENDS = {
 
 class FrankaSettings(ArmSettings):
     """A Franka arm on its control box."""
+
+    schedules_itself: ClassVar[bool] = True
 
     driver: Literal["franka"] = "franka"
     """FR3 and Panda through franky."""
@@ -55,7 +57,7 @@ class FrankaSettings(ArmSettings):
     """External force at the hand that triggers the reflex, N (torques about its axes: Nm)."""
     load_mass: float = Field(default=0.0, ge=0.0, le=3.0)
     """Mass beyond the end effector that is configured in Desk, kg."""
-    load_center: Vector3 = (0.0, 0.0, 0.0)
+    load_center: Offset = (0.0, 0.0, 0.0)
     """Centre of that mass in the flange frame, m."""
     home_dynamics: float = Field(default=0.1, ge=0.01, le=0.5)
     """Speed, acceleration and jerk of homing, as a share of the arm's limits."""

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from hardware.arms import xarm_sdk
 from hardware.arms.interface import LimitCheck
-from hardware.settings import ArmSettings, Vector3
+from hardware.settings import ArmSettings, Offset, Place, Turn, Vector3
 
 Refuse = Callable[[Any, str], None]
 """Told the SDK's return code and what was asked for; raises unless the code is good."""
@@ -35,17 +35,17 @@ class XArmLimitSettings(ArmSettings):
 
     collision_sensitivity: int = Field(default=3, ge=1, le=5)
     """How easily the arm takes resistance for a collision and stops: 1 least, 5 most."""
-    boundary_lower: Vector3 | None = None
+    boundary_lower: Place | None = None
     """Lower corner, m in the arm's base frame, of the box that the arm's own controller keeps the tool in."""
-    boundary_upper: Vector3 | None = None
+    boundary_upper: Place | None = None
     """Upper corner of that box; make it a little larger than the workspace box."""
     load_mass: float | None = Field(default=None, ge=0.0, le=10.0)
     """Mass of gripper and fingers, kg; without it the arm cannot tell a collision from its own load."""
-    load_center: Vector3 = (0.0, 0.0, 0.05)
+    load_center: Offset = (0.0, 0.0, 0.05)
     """Their centre of mass in the flange's frame, m."""
-    tcp_position: Vector3 | None = None
+    tcp_position: Offset | None = None
     """The point between the fingertips in the flange's frame, m; poses are poses of this point."""
-    tcp_rotation: Vector3 = (0.0, 0.0, 0.0)
+    tcp_rotation: Turn = (0.0, 0.0, 0.0)
     """How the tool is turned in the flange's frame, as a rotation vector, rad."""
     tool_model: ToolModel = "none"
     """Which gripper the arm's own self-collision check allows for."""
@@ -123,6 +123,7 @@ def checks(settings: XArmLimitSettings, report: LimitReport) -> list[LimitCheck]
         _load(settings, report),
         _tcp(settings, report),
         _self_collision(settings, report),
+        *_reduced_speed(settings, report),
         _mounting(settings, report),
         _reality(report),
     ]
@@ -203,6 +204,21 @@ def _self_collision(settings: XArmLimitSettings, report: LimitReport) -> LimitCh
         detail=f"{'on' if report.self_collision else 'off'}, gripper: {shape}",
         remedy=_differs(f"tool_model = {settings.tool_model}"),
     )
+
+
+def _reduced_speed(settings: XArmLimitSettings, report: LimitReport) -> list[LimitCheck]:
+    """Nothing where the task file asks for none."""
+    wanted, kept = settings.reduced_tcp_speed, report.reduced_tcp_speed
+    if wanted is None:
+        return []
+    return [
+        LimitCheck(
+            name="reduced speed",
+            ok=report.reduced and abs(kept - wanted) < 2e-3,
+            detail=f"{kept:g} m/s, {'kept' if report.reduced else 'not kept'}",
+            remedy=_differs(f"reduced_tcp_speed = {wanted:g}"),
+        )
+    ]
 
 
 def _mounting(settings: XArmLimitSettings, report: LimitReport) -> LimitCheck:

@@ -29,7 +29,7 @@ from hardware.cameras.settings import DeviceCameraSettings
 from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
 from hardware.plan import Command, Vector
 from hardware.robot.settings import RobotCellSettings
-from hardware.settings import ArmSettings, CellSettings, GripperSettings
+from hardware.settings import Angles, ArmSettings, CellSettings, GripperSettings
 
 HOME = (0.4, 0.0, 0.3, 0.0, 0.0, 0.0)
 """The fake arm's joints are its position and the rotation vector of its tool relative to pointing down."""
@@ -87,7 +87,7 @@ class FakeArmSettings(ArmSettings):
 
     driver: str = "tests.hardware.fakes:FakeArmSettings"
     joints: int = 6
-    home: tuple[float, ...] = HOME
+    home: Angles = HOME
     switchboard: Path
 
     @property

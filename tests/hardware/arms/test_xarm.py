@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hardware.arms import xarm_errors, xarm_sdk
+from hardware.arms import xarm_errors, xarm_limits, xarm_sdk
 from hardware.arms.interface import ArmError, ArmFaultError, ArmLinkError
 from hardware.arms.xarm import XArm
 from tests.emulators.xarm import XArmEmulator
@@ -100,6 +100,21 @@ def test_a_limit_that_is_not_set_is_named_with_the_line_to_write(emulator: XArmE
     assert set(missing) == {"boundary", "load", "tool centre point"}
     assert "boundary_lower and boundary_upper" in missing["boundary"]
     assert "load_mass" in missing["load"]
+
+
+def test_a_speed_that_the_arm_shall_keep_is_on_it_and_one_that_it_does_not_keep_is_told(
+    emulator: XArmEmulator,
+) -> None:
+    arm = settings(emulator, reduced_tcp_speed=0.2).build()
+    try:
+        arm.connect()
+        assert "0.2 m/s, kept" in {check.detail for check in arm.limits() if check.ok}
+    finally:
+        arm.close()
+    found = xarm_limits.read(emulator.address, emulator.control_port)
+    assert found is not None
+    wrong = [c for c in xarm_limits.checks(settings(emulator, reduced_tcp_speed=0.1), found) if not c.ok]
+    assert ["reduced_tcp_speed = 0.1" in check.remedy for check in wrong] == [True]
 
 
 def test_streamed_poses_are_followed_and_reported(arm: XArm, emulator: XArmEmulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,19 @@ def test_arms_of_the_same_name_and_a_home_of_the_wrong_length_are_refused(tmp_pa
     table = cell_table(tmp_path / "board")
     table["arms"][0]["home"] = [0.0, 1.0]
     assert "home of left has 2 angles" in problem(table)
+
+
+def test_numbers_in_degrees_and_millimetres_are_refused_before_an_arm_is_told_them(tmp_path: Path) -> None:
+    table = cell_table(tmp_path / "board")
+    table["arms"][0]["home"] = [0.0, -17.0, -46.0, 0.0, 63.0, 0.0]
+    assert "home = [0.0, -17.0, -46.0, 0.0, 63.0, 0.0]: -17 is too much: it is in rad" in problem(table)
+    table = cell_table(tmp_path / "board")
+    table["arms"][0]["base_rotation"] = [0.0, 0.0, 180.0]
+    assert "Is it in degrees?" in problem(table)
+    for wrong in ([200, -400, 10], [math.nan, 0.0, 0.0]):
+        table = cell_table(tmp_path / "board")
+        table["safety"]["workspaces"][0]["lower"] = wrong
+        assert "it is in m, at most 5. Is it in mm?" in problem(table)
 
 
 def test_the_controller_rate_has_its_range(tmp_path: Path) -> None:
