@@ -15,8 +15,8 @@ from datasets.journal import Journal, Ledger
 from station.errors import StationError
 
 if TYPE_CHECKING:
+    from station.session.client import Client
     from station.session.folder import SessionFolder
-    from station.session.link import Client
 
 PATIENCE = 5.0
 """s within which an event that the engine took in shows in the journal."""
@@ -26,7 +26,8 @@ _POLL = 0.05
 @contextmanager
 def engine(folder: SessionFolder) -> Iterator[Client | None]:
     """A line to the running engine, None when none runs."""
-    from station.session.link import Client, LinkError
+    from station.session.client import Client
+    from station.session.link import LinkError
 
     try:
         client = Client.connect(folder.path)

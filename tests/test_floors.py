@@ -34,7 +34,7 @@ def test_the_session_engine_runs_without_the_terminal_ui() -> None:
 
 
 def test_the_session_link_reaches_a_front_end_without_torch() -> None:
-    loaded = loaded_after("station.session.link")
+    loaded = loaded_after("station.session.client")
     assert not {"textual", "torch", "mujoco"} & loaded
 
 

@@ -1,10 +1,10 @@
-"""The line between a session engine and its front ends: a unix socket, events in, newest snapshot out.
+"""The engine's end of the line to its front ends: a unix socket, events in, newest snapshot out.
 
 Acknowledges an event as soon as it is queued, whatever the engine is busy with. A slow front end misses snapshots and
 holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing more, counts
 as gone, and a command that waits for the engine never counted. Many may watch; one holds the keys: the first at which
-somebody looks, until another takes them. Stop is the exception to everything: it is accepted from all, and
-`Client.stop` sets the latch by itself, with or without an engine. It knows no screen.
+somebody looks, until another takes them. Stop is the exception to everything: it is accepted from all. The other end
+is `station.session.client`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import socket
 import tempfile
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
@@ -26,18 +25,16 @@ from multiprocessing import connection as sockets
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Self
 
 from datasets.durable import Disk
-from hardware.latch import StopLatch
 from station.session.events import Envelope, OperatorEvent, Source, Stop
 from station.session.folder import SessionFolder
 from station.session.snapshot import Snapshot
 
 UNSEEN = 3.0
 """s that a snapshot may wait to be looked at before its front end counts as gone."""
-_RETRY = 0.05
-_BROKEN = (EOFError, OSError, AuthenticationError)
+BROKEN = (EOFError, OSError, AuthenticationError)
+"""What a line that is gone raises, at either end."""
 
 
 class LinkError(Exception):
@@ -49,8 +46,6 @@ class Ack:
     """The engine has an event in its queue, or refuses it."""
 
     number: int
-    received_at: float
-    """time.monotonic() of the engine; the same clock in every process of a machine."""
     refused: str = ""
     """Why it was not taken; empty when it was."""
 
@@ -115,7 +110,7 @@ class Link:
         self._closed.set()
         self._folder.engine.unlink(missing_ok=True)
         # a thread in accept() wakes only when somebody knocks
-        with suppress(*_BROKEN):
+        with suppress(*BROKEN):
             sockets.Client(str(self._address), family="AF_UNIX").close()
         self._listener.close()
         for front_end in tuple(self._front_ends):
@@ -146,7 +141,7 @@ class Link:
             self._enter(front_end)
             while True:
                 self._receive(front_end, front_end.connection.recv())
-        except _BROKEN:
+        except BROKEN:
             self._leave(front_end)
         finally:
             front_end.connection.close()
@@ -176,7 +171,7 @@ class Link:
             refused = self._refusal(front_end, message.event)
             if not refused:
                 self.inbox.put(message)
-            front_end.send(Ack(number=message.number, received_at=time.monotonic(), refused=refused))
+            front_end.send(Ack(number=message.number, refused=refused))
 
     def _refusal(self, front_end: _FrontEnd, event: OperatorEvent) -> str:
         if isinstance(event, Stop) or event.source is not Source.OPERATOR:
@@ -251,7 +246,7 @@ class _FrontEnd:
         with self._offered:
             self._closed = True
             self._offered.notify()
-        _hang_up(self.connection)
+        hang_up(self.connection)
 
     def _forward(self) -> None:
         while True:
@@ -264,158 +259,15 @@ class _FrontEnd:
             try:
                 for each in data:
                     self.connection.send_bytes(each)
-            except (*_BROKEN, TypeError):
+            except (*BROKEN, TypeError):
                 # TypeError: the thread that reads closed it between two writes, and there is no handle any more
                 return
 
 
-class Client:
-    """A front end's end."""
-
-    def __init__(self, folder: SessionFolder, connection: Connection) -> None:
-        """Use `connect`."""
-        self._folder = folder
-        self._connection = connection
-        self._latch = StopLatch(folder.latch)
-        self._sending = threading.Lock()
-        # numbers of different front ends never meet
-        self._number = secrets.randbits(30) << 24
-        self._snapshot: Snapshot | None = None
-        self._looked_at: Snapshot | None = None
-        self._acks: deque[Ack] = deque(maxlen=256)
-        self._held = False
-        self._alive = True
-        self._news = threading.Condition()
-        threading.Thread(target=self._read, name="engine", daemon=True).start()
-
-    @classmethod
-    def connect(cls, path: Path, timeout: float = 0.0) -> Self:
-        """Attach to the engine of the session at `path`, waiting for it up to `timeout` s.
-
-        Raises:
-            LinkError: no engine runs there. SessionError: no session is there.
-        """
-        folder = SessionFolder.open(path)
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                return cls(folder, _dial(folder))
-            except (*_BROKEN, ValueError, KeyError) as error:
-                if time.monotonic() >= deadline:
-                    raise LinkError(
-                        f"No engine runs on {path}. Start one with 'station run {path}'."
-                    ) from error
-            time.sleep(_RETRY)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the line still stands."""
-        return self._alive
-
-    @property
-    def holds_keys(self) -> bool:
-        """Whether this front end's keys are accepted."""
-        return self._held
-
-    @property
-    def acks(self) -> tuple[Ack, ...]:
-        """Newest acknowledgements and refusals, oldest first."""
-        return tuple(self._acks)
-
-    def send(self, event: OperatorEvent) -> int:
-        """Put an event on its way and return its number. Raises LinkError when the line is broken."""
-        with self._sending:
-            self._number += 1
-            number = self._number
-            self._post(Envelope(number=number, event=event, pressed=time.monotonic()))
-        return number
-
-    def take_keys(self) -> None:
-        """Ask for the keys; `holds_keys` tells when they are here. Raises LinkError."""
-        with self._sending:
-            self._post(TakeKeys())
-
-    @property
-    def newest(self) -> Snapshot | None:
-        """The newest snapshot that has arrived, None before the first; for a command, at which nobody looks."""
-        return self._snapshot
-
-    def latest(self) -> Snapshot | None:
-        """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""
-        snapshot = self._snapshot
-        if snapshot is not self._looked_at:
-            self._looked_at = snapshot
-            with suppress(LinkError), self._sending:
-                self._post(Looked())
-        return snapshot
-
-    def wait(self, timeout: float) -> bool:
-        """Wait until something arrives; whether it did."""
-        with self._news:
-            return self._news.wait(timeout)
-
-    def stop(self) -> None:
-        """Set the latch, whether or not the engine listens, then tell the engine."""
-        self._latch.stop(Source.OPERATOR)
-        with suppress(LinkError):
-            self.send(Stop())
-
-    def close(self) -> None:
-        """Hang up; the engine goes on."""
-        self._alive = False
-        _hang_up(self._connection)
-
-    def _post(self, message: object) -> None:
-        try:
-            self._connection.send(message)
-        except _BROKEN as error:
-            self._alive = False
-            raise LinkError(
-                f"The engine of {self._folder.path} is gone. Start it again; nothing committed is lost."
-            ) from error
-
-    def _read(self) -> None:
-        try:
-            while self._alive:
-                self._take(self._connection.recv())
-        except _BROKEN:
-            self._alive = False
-        self._connection.close()
-        with self._news:
-            self._news.notify_all()
-
-    def _take(self, message: object) -> None:
-        if isinstance(message, Snapshot):
-            self._snapshot = message
-        elif isinstance(message, Ack):
-            self._acks.append(message)
-        elif isinstance(message, KeysHeld):
-            self._held = message.held
-        with self._news:
-            self._news.notify_all()
-
-
-def _hang_up(connection: Connection) -> None:
+def hang_up(connection: Connection) -> None:
     """End the conversation; the thread that reads wakes up and closes. Closing alone would leave it asleep."""
     with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
-
-
-def running_pid(folder: SessionFolder) -> int | None:
-    """The pid that the engine of this session has announced, None where none has; it may have died since."""
-    try:
-        return int(json.loads(folder.engine.read_bytes())["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _dial(folder: SessionFolder) -> Connection:
-    address = json.loads(folder.engine.read_bytes())["address"]
-    connection = sockets.Client(str(address), family="AF_UNIX")
-    key = folder.key.read_bytes()
-    answer_challenge(connection, key)
-    deliver_challenge(connection, key)
-    return connection
 
 
 def _address(path: Path) -> Path:

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hardware.latch import StopLatch
+from station.session.client import Client
 from station.session.events import OperatorEvent, Source
 from station.session.folder import SessionFolder
-from station.session.link import Client, LinkError
+from station.session.link import LinkError
 from station.session.snapshot import Snapshot
 from station.tui.feed import Feed, FeedError
 

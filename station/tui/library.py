@@ -10,8 +10,8 @@ import psutil
 
 from datasets.journal import Journal, JournalError
 from datasets.wording import counted
+from station.session.client import running_pid
 from station.session.folder import SessionError, SessionFolder
-from station.session.link import running_pid
 from station.session.snapshot import Counts
 from station.session.status import count_in, resting_state
 from station.tui.wording import rate_words

@@ -32,8 +32,8 @@ from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.headless import Goal, engine_arguments
 from station.session.checkpoint import NEWEST, Checkpoints
+from station.session.client import running_pid
 from station.session.folder import SessionFolder
-from station.session.link import running_pid
 
 VICTIMS = ("engine", "engine", "both", "ui")
 """Equally likely; a UI alone leaves the engine running."""

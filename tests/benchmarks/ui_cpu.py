@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from station.headless import Goal, engine_arguments
-from station.session.link import Client
+from station.session.client import Client
 
 GOAL = 1_000_000
 WARM_UP = 8.0

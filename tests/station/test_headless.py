@@ -17,8 +17,8 @@ from station.benchmark import report
 from station.benchmark.learns import Protocol, pin
 from station.errors import StationError
 from station.headless import Goal, engine_arguments
+from station.session.client import Client
 from station.session.folder import SessionFolder
-from station.session.link import Client
 from tests.station.conftest import Station
 
 FAR = 100_000

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from station.session.client import Client
 from station.session.events import Go, OperatorEvent
 from station.session.folder import SessionFolder
-from station.session.link import Client
 from station.session.snapshot import Phase, Snapshot
 
 ROOT = Path(__file__).resolve().parents[3]

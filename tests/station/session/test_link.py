@@ -16,11 +16,12 @@ from datasets.lock import WriterLock
 from hardware.latch import StopLatch
 from station.remote import wait_for
 from station.session import link as link_module
+from station.session.client import Client, _dial
 from station.session.engine import Engine
 from station.session.events import Go, Label, Note, Pause, Source
 from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
 from station.session.launch import LOCKED, REFUSED, serve
-from station.session.link import Client, Link, LinkError, _dial
+from station.session.link import Link, LinkError
 from station.session.parts import Options
 from station.session.settings import SessionSettings
 from station.session.snapshot import Phase, Snapshot

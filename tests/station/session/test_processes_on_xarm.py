@@ -22,9 +22,9 @@ from datasets.episode import Outcome
 from datasets.journal import Journal, Line
 from datasets.store import EpisodeStore
 from datasets.verify import verify
+from station.session.client import Client
 from station.session.events import Go, Label, Pause
 from station.session.folder import SessionFolder
-from station.session.link import Client
 from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
 from tests.emulators.xarm import XArmEmulator

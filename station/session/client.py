@@ -1,0 +1,170 @@
+"""A front end's end of the line to a session engine: sends events, keeps the newest snapshot that has arrived.
+
+Any number of front ends may attach, and go again without a word. `Client.stop` sets the latch by itself, with or
+without an engine. It knows no screen.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from multiprocessing import connection as sockets
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+from pathlib import Path
+from typing import Self
+
+from hardware.latch import StopLatch
+from station.session.events import Envelope, OperatorEvent, Source, Stop
+from station.session.folder import SessionFolder
+from station.session.link import BROKEN, Ack, KeysHeld, LinkError, Looked, TakeKeys, hang_up
+from station.session.snapshot import Snapshot
+
+_RETRY = 0.05
+"""s between two attempts to reach an engine that is starting."""
+
+
+class Client:
+    """A front end's end."""
+
+    def __init__(self, folder: SessionFolder, connection: Connection) -> None:
+        """Use `connect`."""
+        self._folder = folder
+        self._connection = connection
+        self._latch = StopLatch(folder.latch)
+        self._sending = threading.Lock()
+        # numbers of different front ends never meet
+        self._number = secrets.randbits(30) << 24
+        self._snapshot: Snapshot | None = None
+        self._looked_at: Snapshot | None = None
+        self._acks: deque[Ack] = deque(maxlen=256)
+        self._held = False
+        self._alive = True
+        self._news = threading.Condition()
+        threading.Thread(target=self._read, name="engine", daemon=True).start()
+
+    @classmethod
+    def connect(cls, path: Path, timeout: float = 0.0) -> Self:
+        """Attach to the engine of the session at `path`, waiting for it up to `timeout` s.
+
+        Raises:
+            LinkError: no engine runs there. SessionError: no session is there.
+        """
+        folder = SessionFolder.open(path)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return cls(folder, _dial(folder))
+            except (*BROKEN, ValueError, KeyError) as error:
+                if time.monotonic() >= deadline:
+                    raise LinkError(
+                        f"No engine runs on {path}. Start one with 'station run {path}'."
+                    ) from error
+            time.sleep(_RETRY)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the line still stands."""
+        return self._alive
+
+    @property
+    def holds_keys(self) -> bool:
+        """Whether this front end's keys are accepted."""
+        return self._held
+
+    @property
+    def acks(self) -> tuple[Ack, ...]:
+        """Newest acknowledgements and refusals, oldest first."""
+        return tuple(self._acks)
+
+    def send(self, event: OperatorEvent) -> int:
+        """Put an event on its way and return its number. Raises LinkError when the line is broken."""
+        with self._sending:
+            self._number += 1
+            number = self._number
+            self._post(Envelope(number=number, event=event, pressed=time.monotonic()))
+        return number
+
+    def take_keys(self) -> None:
+        """Ask for the keys; `holds_keys` tells when they are here. Raises LinkError."""
+        with self._sending:
+            self._post(TakeKeys())
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot that has arrived, None before the first; for a command, at which nobody looks."""
+        return self._snapshot
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""
+        snapshot = self._snapshot
+        if snapshot is not self._looked_at:
+            self._looked_at = snapshot
+            with suppress(LinkError), self._sending:
+                self._post(Looked())
+        return snapshot
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until something arrives; whether it did."""
+        with self._news:
+            return self._news.wait(timeout)
+
+    def stop(self) -> None:
+        """Set the latch, whether or not the engine listens, then tell the engine."""
+        self._latch.stop(Source.OPERATOR)
+        with suppress(LinkError):
+            self.send(Stop())
+
+    def close(self) -> None:
+        """Hang up; the engine goes on."""
+        self._alive = False
+        hang_up(self._connection)
+
+    def _post(self, message: object) -> None:
+        try:
+            self._connection.send(message)
+        except BROKEN as error:
+            self._alive = False
+            raise LinkError(
+                f"The engine of {self._folder.path} is gone. Start it again; nothing committed is lost."
+            ) from error
+
+    def _read(self) -> None:
+        try:
+            while self._alive:
+                self._take(self._connection.recv())
+        except BROKEN:
+            self._alive = False
+        self._connection.close()
+        with self._news:
+            self._news.notify_all()
+
+    def _take(self, message: object) -> None:
+        if isinstance(message, Snapshot):
+            self._snapshot = message
+        elif isinstance(message, Ack):
+            self._acks.append(message)
+        elif isinstance(message, KeysHeld):
+            self._held = message.held
+        with self._news:
+            self._news.notify_all()
+
+
+def running_pid(folder: SessionFolder) -> int | None:
+    """The pid that the engine of this session has announced, None where none has; it may have died since."""
+    try:
+        return int(json.loads(folder.engine.read_bytes())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _dial(folder: SessionFolder) -> Connection:
+    address = json.loads(folder.engine.read_bytes())["address"]
+    connection = sockets.Client(str(address), family="AF_UNIX")
+    key = folder.key.read_bytes()
+    answer_challenge(connection, key)
+    deliver_challenge(connection, key)
+    return connection
