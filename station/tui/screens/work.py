@@ -117,7 +117,7 @@ class WorkScreen(StationScreen):
         return "FAILED", "$error", f"{said} c tries again, q leaves."
 
     def _words(self) -> list[str]:
-        return [*map(_line, self._record.findings + self._record.results), *self._record.words]
+        return [*map(line, self._record.findings + self._record.results), *self._record.words]
 
     def action_interrupt(self) -> None:
         """End the job at its next safe point."""
@@ -164,14 +164,12 @@ def _doing(stage: Stage | None) -> str:
     return f"{words[0].upper()}{words[1:]}: {100 * stage.share:.0f}%{left}. You need not stay."
 
 
-def _line(facts: Facts) -> str:
+def line(facts: Facts) -> str:
     """A finding or a result in words."""
     if "path" in facts:
         share = 100 * facts["successes"] / max(1, facts["n"])
         return f"base, {facts['path']} path: {facts['successes']} of {facts['n']} succeed ({share:.0f}%)"
     if facts.get("refused"):
         return f"refused {facts['file']}: {facts['refused']}"
-    if "detail" in facts:
-        return f"{facts['file']}: {facts['detail']}"
     state = "known already" if facts.get("duplicate") else counted(facts.get("steps", 0), "step")
-    return f"{facts.get('file', '')}: {state}"
+    return f"{facts.get('file', '')}: {facts.get('detail') or state}"

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, parsed
+from station.tui.screens.work import line
 
 TALKER = """
 import json, sys
@@ -70,3 +71,23 @@ def test_an_error_is_kept_with_its_message() -> None:
     record = Record()
     record.hear({"event": "error", "message": "The disk is full.", "exit_code": 1})
     assert record.error == "The disk is full."
+
+
+def test_how_recordings_are_understood_is_no_word_on_the_side() -> None:
+    record = Record()
+    record.hear({"event": "mapping", "structure": "b4a2745b", "entries": []})
+    assert record.words == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"file": "a.h5", "detail": "", "steps": 99}, "a.h5: 99 steps"),
+        ({"file": "a.h5", "detail": "", "steps": 99, "duplicate": True}, "a.h5: known already"),
+        ({"file": "a.h5", "detail": "3 pictures are dark", "steps": 99}, "a.h5: 3 pictures are dark"),
+        ({"file": "a.h5", "refused": "it cannot be opened"}, "refused a.h5: it cannot be opened"),
+        ({"path": "latent", "successes": 9, "n": 20}, "base, latent path: 9 of 20 succeed (45%)"),
+    ],
+)
+def test_every_finding_and_result_says_something(facts: Facts, words: str) -> None:
+    assert line(facts) == words
