@@ -110,15 +110,16 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
 
 
 def _below(snapshot: Snapshot) -> str:
+    goes_to = f"labels go to {snapshot.episode}: {snapshot.label or 'pending'}" if snapshot.episode else ""
     if snapshot.reason:
-        return snapshot.reason
+        return f"{snapshot.reason} {goes_to[:1].upper()}{goes_to[1:]}".strip()
     if snapshot.episode is None:
         return ""
     if snapshot.phase in (Phase.ROLLOUT, Phase.EVALUATE) and snapshot.horizon:
         return f"{snapshot.episode}  step {snapshot.step} of {snapshot.horizon}"
     if snapshot.phase in (Phase.LABEL, Phase.FINISHED):
         return snapshot.episode
-    return f"labels still go to {snapshot.episode}: {snapshot.label or 'pending'}"
+    return goes_to
 
 
 def draw_bearing(model: Bearing, columns: int, rows: int) -> Content:
@@ -173,7 +174,8 @@ def draw_call(model: Call, columns: int, rows: int) -> Content:
 def _lines_below(model: Call, room: int, echo: int) -> list[str]:
     """At least one; the echo, this wide, fits at the right of the last."""
     if not model.whole:
-        return [model.below[: max(0, room - echo - 2)]]
+        width = max(0, room - echo - 2)
+        return [model.below if len(model.below) <= width else f"{model.below[: width - 1]}…"]
     lines = textwrap.wrap(model.below, room, max_lines=_LINES, placeholder=" ...") or [""]
     beside = not echo or not model.below or len(lines[-1]) + 2 + echo <= room
     return lines if beside else [*lines, ""]

@@ -48,7 +48,7 @@ def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
         (Phase.PAUSED, {"disk_full": True, "asked_to_pause": True}, "then space goes on"),
         (Phase.FAULT, {"reason": "C31"}, "then press r"),
         (Phase.FAULT, {"reason": "no learner", "recoverable": False}, "q ends the engine"),
-        (Phase.LABEL, {"label": None}, "Did it succeed?"),
+        (Phase.LABEL, {"label": None, "episode": "online-000015"}, "Did online-000015 succeed?"),
         (Phase.LABEL, {"label": "failure", "grace_left": 1.25}, "Labelled failure. 1.2 s left to change it"),
         (Phase.UPDATE, {"steering": LiveSteering(done=100, planned=300, rate=50.0)}, "about 4 s"),
         (Phase.UPDATE, {"simulated": False}, "You may lay out the next scene"),

@@ -344,3 +344,22 @@ async def test_a_picture_reaches_the_screen(open_app: Open, feed: FakeFeed) -> N
             if segment.style
         }
         assert len(colours) > 5
+
+
+@pytest.mark.parametrize("phase", [Phase.FAULT, Phase.PAUSED, Phase.READY, Phase.UPDATE])
+async def test_whenever_a_label_would_be_taken_the_screen_names_its_episode(
+    open_app: Open, feed: FakeFeed, phase: Phase
+) -> None:
+    feed.snapshot = replace(snapshot(), phase=phase, reason="C31.", episode="online-000015", label="timeout")
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        assert "abels go to online-000015: timeout" in headline(pilot)
+
+
+async def test_what_does_not_fit_beside_the_last_key_ends_visibly(open_app: Open, feed: FakeFeed) -> None:
+    feed.snapshot = replace(snapshot(), phase=Phase.UPDATE, episode="online-000015-of-a-long-name" * 3)
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("s")
+        await settled(pilot)
+        assert "…  s " in headline(pilot)
