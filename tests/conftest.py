@@ -6,6 +6,7 @@ changed; pytest's `--hypothesis-profile=explore` draws new ones.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import hypothesis
@@ -19,6 +20,9 @@ hypothesis.settings.register_profile("explore", any_machine, derandomize=False, 
 hypothesis.settings.load_profile("repeat")
 # else it mixes in the numbers of every module that happens to be imported, and a line anywhere changes all cases
 providers._get_local_constants = Constants
+
+ORDINARY = os.sched_getscheduler(0), os.sched_getparam(0)
+"""How urgent this process is; libfranka makes the thread that connects to an arm the most urgent of the machine."""
 
 THIS_KERNEL = "this kernel"
 """How a reason begins that no installation can change; nobody insists on those."""
@@ -55,6 +59,13 @@ def wanting(config: pytest.Config) -> list[str]:
             if not reason.startswith(THIS_KERNEL) and file.startswith(tuple(config.getoption("--no-skips")))
         }
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """No test, and no process that it starts, runs before all others because of the test before it."""
+    if os.sched_getscheduler(0) != ORDINARY[0]:
+        os.sched_setscheduler(0, *ORDINARY)
 
 
 @pytest.hookimpl(tryfirst=True)

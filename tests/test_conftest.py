@@ -36,6 +36,19 @@ def test_numbers(share, count):
 def test_told():
     print("CASES", hash(tuple(seen)), len(seen))
 """
+URGENT = """
+import os
+import pytest
+
+def test_becomes_the_most_urgent_of_the_machine():
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pytest.skip("this kernel lets this user become no more urgent")
+
+def test_is_as_urgent_as_the_run():
+    assert os.sched_getscheduler(0) != os.SCHED_FIFO
+"""
 MODULE = "import pytest\npytest.importorskip('no_such_package', reason='pip install it')\n"
 
 
@@ -89,3 +102,8 @@ def test_generated_cases_are_the_same_whatever_else_is_imported(project: Path) -
         done = run(project, "-s", "test_cases.py")
         told += [line for line in done.stdout.splitlines() if line.startswith((".CASES", "CASES"))]
     assert len(told) == 2 and told[0] == told[1], told
+
+
+def test_no_test_is_more_urgent_for_what_another_did_to_its_process(project: Path) -> None:
+    (project / "test_urgent.py").write_text(URGENT)
+    assert run(project, "test_urgent.py").returncode == 0
