@@ -230,6 +230,8 @@ class StationApp(App[int]):
         def begin(folder: Path | None) -> None:
             if folder is not None:
                 self.notify(f"Made {folder}.")
+                if isinstance(self.screen, HomeScreen):
+                    self.screen.choose(folder)
 
         self.push_screen(NewSessionScreen(self._sessions), begin)
 

@@ -14,7 +14,6 @@ from station.session.client import running_pid
 from station.session.folder import SessionError, SessionFolder
 from station.session.snapshot import Counts
 from station.session.status import count_in, resting_state
-from station.tui.wording import rate_words
 
 
 class Progress(StrEnum):
@@ -94,7 +93,6 @@ def next_step(one: Card) -> str:
     """What an operator would do with this session now."""
     if one.running:
         return "Its engine is running. Enter attaches to it."
-    base = rate_words(one.counts.base_success)
     match one.progress:
         case Progress.UNREADABLE:
             said = one.trouble
@@ -103,14 +101,12 @@ def next_step(one: Card) -> str:
         case Progress.DEMONSTRATIONS:
             said = f"{counted(one.counts.demos, 'demonstration')} in. Enter trains the base, i imports more."
         case Progress.TRAINED:
-            said = f"The base succeeds at {base}. Enter starts teaching it."
+            said = "The base is trained. Enter starts teaching it."
         case Progress.ONLINE:
             taught = counted(one.counts.episodes, "episode")
-            said = f"{taught} taught, rolling {rate_words(one.counts.rolling)}. Enter goes on."
+            said = f"{taught} taught. Enter goes on."
         case Progress.FINISHED:
-            said = (
-                f"The goal is reached: rolling {rate_words(one.counts.rolling)}, base {base}. Enter opens it."
-            )
+            said = "The goal is reached. Enter opens it."
     return said
 
 

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import DataTable, Footer, Static
 
-from station.session.snapshot import Rate
+from station.session.snapshot import Counts, Rate
 from station.tui.library import Card, Library, Progress, next_step
 from station.tui.screens.base import StationScreen
 from station.tui.widgets.panel import Panel
@@ -22,7 +22,7 @@ from station.tui.wording import rate_words
 
 LOOK_AGAIN = 10.0
 """s between two looks at the folders."""
-COLUMNS = ("session", "task", "state", "demos", "episodes", "rolling", "base", "newest evaluation")
+COLUMNS = ("session", "task", "state", "demos", "episodes", "rolling", "base", "evaluation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,10 @@ def _draw_card(card: Card, columns: int, rows: int) -> Content:
         Content.assemble((card.name, "bold"), (f"  {card.path}", "$muted")),
         Content.styled(next_step(card), "$primary bold"),
     ]
+    if card.counts.base_success is not None:
+        lines.append(Content.styled(_rates(card.counts), "$muted"))
     if card.counts.last:
-        lines += [Content(""), outcome_strip(card.counts.last, columns)]
+        lines.append(outcome_strip(card.counts.last, columns))
     return Content("\n").join(lines[:rows])
 
 
@@ -68,6 +70,8 @@ class HomeScreen(StationScreen):
         self._doors = doors
         self._library = Library(sessions)
         self._cards: Sequence[Card] = ()
+        self._wanted: Path | None = None
+        """To be chosen as soon as it is found."""
 
     def compose(self) -> ComposeResult:
         """Greeting, table, the chosen session, keys."""
@@ -84,6 +88,11 @@ class HomeScreen(StationScreen):
         self.query_one(DataTable).add_columns(*COLUMNS)
         self.set_interval(LOOK_AGAIN, self.action_look)
 
+    def choose(self, folder: Path) -> None:
+        """Look again, with the cursor on this session."""
+        self._wanted = self._sessions / folder.name
+        self.action_look()
+
     def on_screen_resume(self) -> None:
         """Things have changed when one comes back."""
         self.action_look()
@@ -97,13 +106,14 @@ class HomeScreen(StationScreen):
     def _show(self, found: Sequence[Card]) -> None:
         if found == self._cards and found:
             return
-        self._cards = found
         table = self.query_one(DataTable)
-        row = table.cursor_row
+        row = _row_of(self._wanted or (self.chosen.path if self.chosen is not None else None), found)
+        self._wanted = None
+        self._cards = found
         table.clear()
         for card in found:
             table.add_row(*_cells(card), key=str(card.path))
-        table.move_cursor(row=min(row, len(found) - 1) if found else 0)
+        table.move_cursor(row=row)
         table.display = bool(found)
         empty = self.query_one("#empty", Static)
         empty.display = not found
@@ -171,9 +181,27 @@ class HomeScreen(StationScreen):
             door(card.path)
 
 
+def _row_of(path: Path | None, found: Sequence[Card]) -> int:
+    """Where a session stands now: the one that changed last moves up, and Enter must not mean another for that."""
+    return next((row for row, card in enumerate(found) if card.path == path), 0)
+
+
+def _newest(counts: Counts) -> Rate | None:
+    return counts.evaluations[-1].rate if counts.evaluations else None
+
+
+def _rates(counts: Counts) -> str:
+    """With their intervals, for which the table has no room."""
+    rates = {"base": counts.base_success, "rolling": counts.rolling, "newest evaluation": _newest(counts)}
+    return ", ".join(f"{name} {rate_words(rate)}" for name, rate in rates.items())
+
+
+def _short(rate: Rate | None) -> str:
+    return f"{100 * rate.value:.0f}% of {rate.n}" if rate is not None and rate.n else "–"
+
+
 def _cells(card: Card) -> tuple[str, ...]:
     counts = card.counts
-    newest: Rate | None = counts.evaluations[-1].rate if counts.evaluations else None
     state = f"▸ {card.progress.value}" if card.running else card.progress.value
     return (
         card.name,
@@ -181,7 +209,7 @@ def _cells(card: Card) -> tuple[str, ...]:
         state,
         str(counts.demos),
         str(counts.episodes),
-        rate_words(counts.rolling),
-        rate_words(counts.base_success),
-        rate_words(newest),
+        _short(counts.rolling),
+        _short(counts.base_success),
+        _short(_newest(counts)),
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -129,7 +130,7 @@ def test_each_session_says_what_to_do_next(tmp_path: Path) -> None:
     for make, progress, sentence in (
         (made, Progress.EMPTY, "No demonstrations yet"),
         (demonstrated, Progress.DEMONSTRATIONS, "1 demonstration in. Enter trains the base"),
-        (trained, Progress.TRAINED, "The base succeeds at 50%"),
+        (trained, Progress.TRAINED, "The base is trained. Enter starts"),
     ):
         found = card(make(tmp_path, progress.name).path)
         assert found.progress is progress
@@ -176,6 +177,35 @@ async def test_the_home_screen_lists_sessions_and_the_next_step(open_app: Open, 
 async def test_an_empty_folder_says_how_to_begin(open_app: Open) -> None:
     async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
         await reads(pilot, "#empty", "Press n to begin one")
+
+
+async def test_the_cursor_stays_with_its_session_when_another_one_moves_up(
+    open_app: Open, tmp_path: Path
+) -> None:
+    other, mine = demonstrated(tmp_path, "other"), trained(tmp_path, "mine")
+    for older, folder in enumerate((mine, other)):
+        for file in (folder.journal, folder.path / "session.toml"):
+            os.utime(file, (1000 - older, 1000 - older))
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await reads(pilot, "#chosen", "Enter starts teaching it")
+        os.utime(other.journal, (2000, 2000))
+        home = pilot.app.screen
+        assert isinstance(home, HomeScreen)
+        home.action_look()
+        await until(pilot, lambda: home.query_one(DataTable).get_row_at(0)[0] == "other")
+        await pilot.press("enter")
+        await shows(pilot, SessionScreen)
+
+
+async def test_a_session_that_was_just_made_is_the_chosen_one(open_app: Open, tmp_path: Path) -> None:
+    trained(tmp_path, "old")
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await reads(pilot, "#chosen", "Enter starts teaching it")
+        new = made(tmp_path, "new")
+        home = pilot.app.screen
+        assert isinstance(home, HomeScreen)
+        home.choose(new.path)
+        await reads(pilot, "#chosen", "No demonstrations yet")
 
 
 async def test_letters_in_the_name_of_a_new_session_are_text(open_app: Open) -> None:
