@@ -17,6 +17,7 @@ import numpy as np
 
 from hardware.arms.interface import Arm, ArmError, ArmFaultError, ArmState
 from hardware.cell import CellError
+from hardware.clock import slept
 from hardware.grippers.thread import GripperThread
 from hardware.interpolation import InterpolationError, Interpolator
 from hardware.latch import StopLatch
@@ -87,7 +88,7 @@ class ControlLoop:
         self._told_opening: float | None = None
         self._seen = orders.count
         self._given = 0.0
-        self._ticked = self._heard = self._busy = 0.0
+        self._ticked = self._heard = self._busy = self._slept = 0.0
 
     # --- between two ticks ----------------------------------------------------------------------------------------
 
@@ -144,8 +145,9 @@ class ControlLoop:
 
     def tick(self, now: float) -> None:
         """Look, decide, send, report."""
-        interval = now - self._ticked if self._ticked else self._dt
-        self._ticked = now
+        asleep = slept()
+        interval = now - self._ticked + asleep - self._slept if self._ticked else self._dt
+        self._ticked, self._slept = now, asleep
         self.tally.stop_since = self.latch.since or self.tally.stop_since
         self._measure()
         match self.mode:

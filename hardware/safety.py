@@ -96,8 +96,8 @@ class SafetySettings(Settings):
     """Radius, m, of the sphere about the tool centre point that holds tool and wrist; two arms must set it."""
     inward_speed: float = Field(default=0.02, gt=0.0, le=0.1)
     """How fast an arm that starts outside its workspace may move towards it, m/s."""
-    stale_plan: float = Field(default=0.5, gt=0.0, le=5.0)
-    """How long after its last pose a plan may have run out before the arm counts as left alone, s."""
+    stale_plan: float = Field(default=5.0, gt=0.0, le=60.0)
+    """How long after the pictures that it was made from a plan may begin, s; first decisions take longest."""
     heartbeat: float = Field(default=0.3, ge=0.05, le=2.0)
     """How old the sign of life of the loop that makes plans may be before the arm brakes, s."""
     frame_age: float = Field(default=0.2, gt=0.0, le=5.0)

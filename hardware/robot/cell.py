@@ -28,6 +28,7 @@ from hardware.cell import (
     Step,
     StoppedError,
 )
+from hardware.clock import slept
 from hardware.latch import StopLatch
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks, placements
@@ -61,6 +62,7 @@ class RobotCell(Cell):
         self._recovering = False
         self._period = 0.0
         self._stepped_at: float | None = None
+        self._looked_at: float | None = None
 
     # --- beginning and end ----------------------------------------------------------------------------------------
 
@@ -141,11 +143,13 @@ class RobotCell(Cell):
 
         Raises:
             NonFiniteCommandError: it held NaN or infinity, or a rotation that is none; the arms have been braked.
-            StoppedError: the stop latch is set. CellError: wrong shape, or an arm cannot follow.
+            StoppedError: the stop latch is set. CellError: wrong shape, made from pictures that are too old, or an arm
+                cannot follow.
         """
         self.team.beat()
         self._require_armed()
         actions = self._checked(actions)
+        self._require_recent_look()
         plans = self._plans(actions)
         self.team.get_ready()
         start = time.monotonic()
@@ -302,6 +306,16 @@ class RobotCell(Cell):
                 "braked. Look that all is well, then go on."
             )
 
+    def _require_recent_look(self) -> None:
+        """What was seen before a suspended engine went on, or a sleeping machine, says nothing about now."""
+        age = 0.0 if self._looked_at is None else time.monotonic() + slept() - self._looked_at
+        if age > self.settings.safety.stale_plan:
+            self.brake()
+            raise CellError(
+                f"A plan came {age:.1f} s after the pictures it was made from (a busy or suspended computer), beyond "
+                "[safety] stale_plan; nothing of it was sent. Look that all is well, then go on."
+            )
+
     def _require_fresh_frames(self) -> None:
         for check in self._frames_fresh():
             if not check.ok:
@@ -326,6 +340,7 @@ class RobotCell(Cell):
                 raise StaleFrameError(f"Camera {name} has delivered nothing yet. Look at the camera.")
             images[name], times[name] = frame.image, frame.time
         measured = [self._measured(arm) for arm in self.settings.arms]
+        self._looked_at = time.monotonic() + slept()
         return Observation(
             images=images, proprioception=np.concatenate(measured), time=time.monotonic(), image_times=times
         )

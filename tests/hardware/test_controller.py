@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hardware import control_loop
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
+from hardware.clock import slept
 from hardware.control_loop import ControllerSettings, ControlLoop
 from hardware.controller import Controller
 from hardware.grippers.interface import GripperError
@@ -253,6 +255,18 @@ def test_a_controller_that_was_held_up_does_not_jump_back_into_its_plan(bench: B
     reports = bench.run(0.5)
     assert abs(bench.x - before) < 0.005
     assert (reports[-1].cause, reports[-1].dropped) == (Cause.SUSPENDED, order)
+
+
+def test_a_machine_that_slept_while_the_arm_moved_does_not_go_on_with_the_motion(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.follow(steps=40)
+    bench.run(0.5)
+    monkeypatch.setattr(control_loop, "slept", lambda: 3600.0 + slept())
+    last = bench.run(0.3)[-1]
+    assert (last.mode, last.cause) == (Mode.PARKED, Cause.SUSPENDED)
+    bench.follow(steps=40)
+    assert bench.run(0.3)[-1].mode is Mode.SERVO
 
 
 def test_on_the_way_home_latch_hold_and_silence_stop_the_arm(bench: Bench) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from hardware.cell import CellError
+from hardware.clock import slept
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from hardware.robot.requests import Ask
@@ -161,6 +162,18 @@ def test_a_suspended_controller_is_told_and_replaced_on_the_operators_word(place
         any(cell.advance() is None for _ in range(100))
     place.go_home()
     assert process.pid not in (None, pid)
+
+
+def test_what_was_seen_before_the_machine_slept_moves_no_arm(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.cell.observe()
+    monkeypatch.setattr("hardware.robot.cell.slept", lambda: 60.0 + slept())
+    with pytest.raises(CellError, match="after the pictures it was made from"):
+        place.cell.plan(place.plan())
+    place.cell.observe()
+    place.cell.plan(place.plan())
+    place.cell.brake()
 
 
 def test_a_killed_camera_stops_the_motion_and_comes_back(place: Workplace) -> None:
