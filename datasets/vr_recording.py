@@ -117,7 +117,18 @@ def read(path: Path) -> VrRecording:
     except RecordingError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise RecordingError(f"unreadable as HDF5, damaged or cut short ({error})") from error
+        raise RecordingError(trouble(error)) from error
+
+
+def trouble(error: Exception) -> str:
+    """What is wrong with an HDF5 file that h5py raises on, in words that need no knowledge of HDF5."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"unreadable ({os.strerror(error.errno).lower()})"
+    if "signature not found" in str(error):
+        return "unreadable, it is no HDF5 file"
+    if "truncated" in str(error):
+        return "unreadable, the HDF5 file is cut off; copy it again from where it was recorded"
+    return "unreadable, the HDF5 file is damaged; copy it again from where it was recorded"
 
 
 def _fill(file: h5py.File, recording: VrRecording) -> None:
@@ -155,7 +166,10 @@ def _parse(file: h5py.File) -> VrRecording:
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
-    attributes = json.loads(str(file.attrs.get("attributes", "{}")))
+    try:
+        attributes = json.loads(str(file.attrs.get("attributes", "{}")))
+    except ValueError:
+        attributes = None
     if not isinstance(attributes, dict):
         raise RecordingError("its 'attributes' are no JSON object")
     return attributes

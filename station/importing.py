@@ -96,11 +96,11 @@ def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     """
     answers = _answers(folder, wish)
     tally = _Tally(reporter)
-    nothing = wish.again or not folder.demos.is_dir()
-    past = None if nothing else Past(EpisodeStore(folder.demos), Journal(folder.journal))
+    is_new = not folder.demos.is_dir()
+    past = None if is_new else Past(EpisodeStore(folder.demos), Journal(folder.journal))
     with isolated_reader() as reader:
         sources = _find(folder, wish, reader)
-        looks = inspect_all(sources, folder.task.cell.spec, answers, reader, past)
+        looks = inspect_all(sources, folder.task.cell.spec, answers, reader, past, again=wish.again)
         for done, look in enumerate(looks, start=1):
             tally.outline(look.outline, answers)
             tally.count(look.finding, duplicate=look.known is not None)
@@ -121,7 +121,9 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     answers = _answers(folder, wish)
     tally = _Tally(reporter)
     with WriterLock(folder.lock), isolated_reader() as reader:
-        intake = Intake(EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True))
+        store, journal = EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True)
+        store.sweep(journal.ledger())
+        intake = Intake(store, journal)
         sources = _find(folder, wish, reader)
         results = intake.run(sources, folder.task.cell.spec, answers, reader, again=wish.again)
         for done, result in enumerate(results, start=1):
@@ -229,6 +231,7 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
             for name, value in outline.entries.items()
         ],
         "questions": [question.to_json() for question in outline.open],
+        "settled": [question.to_json() | {"value": value} for question, value in outline.settled.items()],
         "columns": outline.columns,
         "cameras": {name: list(size) for name, size in outline.cameras.items()},
         "pictures": {
@@ -251,6 +254,7 @@ def facts(look: Look) -> dict[str, Any]:
         "usable": finding.refused is None,
         "detail": finding.refused or (_in_words(finding) if look.known is None else _known_in_words(look)),
         "duplicate": look.known is not None,
+        "replaces": list(look.replaces),
         "steps": finding.steps,
         "ticks": finding.ticks,
         "seconds": round(finding.ticks / finding.rate, 2) if finding.rate else 0.0,
@@ -301,7 +305,14 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
         f"  {entry['name']:<{width}}  {entry['value']}  ({entry['origin']})" for entry in facts["entries"]
     ]
     lines += [f"  ? {question['text']}: say {question['flag']}" for question in facts["questions"]]
+    if facts["questions"]:
+        lines.append(f"  its columns: {columns_in_words(facts)}")
     return "\n".join(lines)
+
+
+def columns_in_words(facts: dict[str, Any]) -> str:
+    """A structure's columns, each with how many numbers it has."""
+    return ", ".join(f"{name} [{count}]" for name, count in facts["columns"].items()) or "none"
 
 
 def report_in_words(facts: dict[str, Any]) -> str:

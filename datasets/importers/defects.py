@@ -111,7 +111,7 @@ class Question:
     def flag(self) -> str:
         """What to add to the command."""
         value = "|".join(self.choices) or self.example or "VALUE"
-        return f"--{self.name} {value}" if self.name in SHORTCUTS else f"--map {self.name}={value}"
+        return f"--{SHORTCUTS[self.name]} {value}" if self.name in SHORTCUTS else f"--map {self.name}={value}"
 
     @property
     def sentence(self) -> str:
@@ -123,8 +123,15 @@ class Question:
         return {"name": self.name, "text": self.text, "choices": list(self.choices), "flag": self.flag}
 
 
-SHORTCUTS = ("colour", "quaternion", "euler", "rate", "kinematics", "actions", "gripper", "frame")
-"""Entries that have a flag of their own."""
+SHORTCUTS = {
+    **{name: name for name in ("colour", "quaternion", "euler", "rate", "kinematics", "actions", "frame")},
+    "range": "gripper",
+}
+"""Entries that have a flag of their own, and which."""
+
+
+AGAIN = "say --again"
+"""What a note tells people to add to the command; a screen has a key in its place."""
 
 
 def defect_of(error: RecordingError) -> Defect:

@@ -81,6 +81,8 @@ class Outline:
     answered: tuple[str, ...]
     """Entries that a person gave."""
     open: tuple[Question, ...]
+    settled: dict[Question, str]
+    """What was answered to questions that would stand open otherwise."""
     columns: dict[str, int]
     """The source's columns and how many numbers each has."""
     cameras: dict[str, tuple[int, int]]
@@ -99,4 +101,6 @@ class Look:
     outline: Outline | None = None
     """Only for the first source of each structure."""
     known: str | None = None
-    """The episode that stands for its content already; then nothing was read."""
+    """The episode that stands for its content already; then nothing was read, or nothing came out otherwise."""
+    replaces: tuple[str, ...] = ()
+    """The episodes of the same content that it would replace."""

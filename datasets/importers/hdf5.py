@@ -10,10 +10,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datasets.importers.defects import Defect, RefusedError, why
+from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import require_picture, require_size
 from datasets.importers.recording import Array, ArrayFrames
-from datasets.vr_recording import RecordingError
+from datasets.vr_recording import RecordingError, trouble
 
 SUFFIXES = (".h5", ".hdf5")
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
@@ -33,16 +33,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except RecordingError:
         raise
     except DAMAGE as error:
-        raise RefusedError(Defect.UNREADABLE, _ill(error)) from error
-
-
-def _ill(error: Exception) -> str:
-    """What is wrong with a file, in words that need no knowledge of HDF5."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return f"unreadable ({why(error)})"
-    if "signature not found" in str(error):
-        return "unreadable, it is no HDF5 file"
-    return f"unreadable, the HDF5 file is {'cut off' if 'truncated' in str(error) else 'damaged'}"
+        raise RefusedError(Defect.UNREADABLE, trouble(error)) from error
 
 
 def damage(path: Path) -> str | None:

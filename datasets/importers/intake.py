@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from datasets.episode import Episode, EpisodeKind
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.interface import Source
-from datasets.importers.past import BY, Past, stays_void
+from datasets.importers.past import BY, Past
 from datasets.journal import IMPORT, LABEL, RESTORE, VOID, EpisodeStatus, Journal, header_fields
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
@@ -66,10 +66,22 @@ def inspect_all(
     answers: Answers,
     reader: Reads,
     past: Past | None = None,
+    *,
+    again: bool = False,
 ) -> Iterator[Look]:
     """All that an import would do with each source, but writing; without `past` as if nothing were known."""
-    for look in _looks(sources, spec, answers, reader, past):
-        yield replace(look, episode=None)
+    for look in _looks(sources, spec, answers, reader, None if again else past):
+        yield replace(_foretold(look, past) if again else look, episode=None)
+
+
+def _foretold(look: Look, past: Past | None) -> Look:
+    """What would become of content that was read although it may be known."""
+    if past is None or look.episode is None:
+        return look
+    fate = past.fate(look.episode, look.finding.fingerprint)
+    finding = replace(look.finding, defects=(*look.finding.defects, *fate.notes))
+    replaced = tuple(other.id for other in fate.replaced)
+    return replace(look, finding=finding, known=fate.name if fate.is_done else None, replaces=replaced)
 
 
 def _looks(
@@ -125,19 +137,16 @@ class Intake:
         return ImportResult(finding=look.finding, outline=look.outline)
 
     def _take_in(self, look: Look, episode: Episode) -> ImportResult:
-        name, finding = self._past.name_for(episode), look.finding
-        standing = self._past.standing(finding.fingerprint)
-        voided = self._past.taken_out(standing, name)
-        if voided is not None:
-            finding = replace(finding, defects=(*finding.defects, stays_void(voided)))
-        replaced = [] if voided else self._past.others(finding.fingerprint, name)
-        if standing is not None and standing.id == name and (voided or not (standing.void or replaced)):
+        fate = self._past.fate(episode, look.finding.fingerprint)
+        name = fate.name
+        finding = replace(look.finding, defects=(*look.finding.defects, *fate.notes))
+        if fate.is_done:
             return ImportResult(finding=finding, episode=name, duplicate=True, outline=look.outline)
         if name not in self._store:
             header = replace(episode.header, id=name, ordinal=self._ordinal(name))
             self._store.commit(replace(episode, header=header))
-        self._enter(name, finding, voided)
-        for other in replaced:
+        self._enter(name, finding, fate.voided)
+        for other in fate.replaced:
             self._journal.append(VOID, episode=other.id, by=BY, reason=f"replaced by {name}")
         self._journal.append(IMPORT, **_fields(finding, name))
         self._past.known[finding.fingerprint] = name

@@ -78,27 +78,25 @@ class Work:
         if raw.own is not None:
             self.facts["cameras"] = _sizes(raw)
             return as_recording(raw.own, raw)
-        mapping, told = self._mapping(raw, answers)
         structure = structure_of(self.source.format, raw)
+        told = {**answers.get(structure, {}), **answers.get("", {})}
+        proposal = self._proposal(raw)
+        mapping = _answered(proposal, told)
         if structure not in outlined:
             outlined.add(structure)
-            self.outline = _outline(structure, self.source.format, raw, mapping, told, self.spec)
+            asked = _Asked(raw, proposal, told, self.spec)
+            self.outline = _outline(structure, self.source.format, raw, mapping, asked)
         recording, notes = assemble(raw, mapping, self.spec)
         self.facts["cameras"] = {name: (f.height, f.width) for name, f in recording.frames.items()}
         self._note(notes)
         self._provenance["mapping"] = mapping.entries()
         return recording
 
-    def _mapping(self, raw: RawEpisode, answers: Answers) -> tuple[Mapping, dict[str, str]]:
-        """The format's proposal, changed by what people said."""
-        told = {**answers.get(structure_of(self.source.format, raw), {}), **answers.get("", {})}
+    def _proposal(self, raw: RawEpisode) -> Mapping:
+        """What the format and the cameras' names say."""
         proposal = self.format.propose(raw, self.spec)
         matches = matched_cameras([camera.name for camera in self.spec.cameras], raw.frames)
-        proposal = proposal.model_copy(update={"cameras": {**matches, **proposal.cameras}})
-        try:
-            return proposal.with_answers(told), told
-        except MappingError as error:
-            raise RefusedError(Defect.UNANSWERED, f"the mapping does not work: {error}") from error
+        return proposal.model_copy(update={"cameras": {**matches, **proposal.cameras}})
 
     def _converted(self, recording: Recording, raw: RawEpisode) -> Episode:
         self.facts.update(ticks=len(recording.following), rate=_rate(recording))
@@ -160,7 +158,9 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
     try:
         text = json.dumps(attributes, allow_nan=False, default=str)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"its attributes are no plain JSON ({error})") from error
+        raise RefusedError(
+            Defect.UNREADABLE, f"its attributes hold more than plain finite JSON ({error})"
+        ) from error
     if len(text) > _LONGEST_ATTRIBUTES:
         raise RefusedError(Defect.TOO_BIG, f"its attributes take {len(text)} characters")
     whole = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
@@ -168,19 +168,49 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _outline(
-    structure: str, format_name: str, raw: RawEpisode, mapping: Mapping, told: dict[str, str], spec: DataSpec
-) -> Outline:
+def _answered(proposal: Mapping, told: dict[str, str]) -> Mapping:
     try:
-        asked: tuple[Question, ...] = tuple(questions(raw, mapping, spec))
-    except RefusedError:
-        asked = ()
+        return proposal.with_answers(told)
+    except MappingError as error:
+        raise RefusedError(Defect.UNANSWERED, f"the mapping does not work: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked about one structure of sources, and what was answered."""
+
+    raw: RawEpisode
+    proposal: Mapping
+    told: dict[str, str]
+    spec: DataSpec
+
+    def open(self, told: dict[str, str]) -> tuple[Question, ...]:
+        """What must be asked beside these answers."""
+        try:
+            return tuple(questions(self.raw, _answered(self.proposal, told), self.spec))
+        except RefusedError:
+            return ()
+
+    def settled(self) -> dict[Question, str]:
+        """Each question that stands again without one of the answers, and that answer."""
+        stand = {question.name for question in self.open(self.told)}
+        found: dict[Question, str] = {}
+        for name, value in self.told.items():
+            others = {other: text for other, text in self.told.items() if other != name}
+            for question in self.open(others):
+                if question.name not in stand:
+                    found[question] = f"{found[question]},{value}" if question in found else value
+        return found
+
+
+def _outline(structure: str, format_name: str, raw: RawEpisode, mapping: Mapping, asked: _Asked) -> Outline:
     return Outline(
         structure=structure,
         format=format_name,
         entries=mapping.entries(),
-        answered=tuple(told),
-        open=asked,
+        answered=tuple(asked.told),
+        open=asked.open(asked.told),
+        settled=asked.settled(),
         columns={name: values.shape[1] for name, values in raw.columns.items()},
         cameras=_sizes(raw),
         pictures={name: _thumbnail(raw, name) for name in list(raw.frames)[:_MOST_PREVIEWS]},

@@ -5,10 +5,11 @@ Entries have flat names, the same in flags, in the session's ``import.toml`` and
     camera.<task camera>   position   rotation   joints   gripper          what was observed
     action.position   action.rotation   action.joints   action.gripper     what was commanded
     representation   action.representation      how a rotation is written
+    range   action.range                        what a gripper's column says, closed and open: 0,0.08
     colour  quaternion  euler  angle  length  rate  actions  frame  kinematics
 
-A column is named by its key; ``key[2:5]`` takes some of its numbers. Names of a second arm begin with ``arm2.``, also
-its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well.
+A column is named by its key; ``key[2:5]`` takes some of its numbers, ``key[7]`` one. Names of a second arm begin with
+``arm2.``, also its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well.
 What a source does not say stays None, and an import that needs it asks; nothing here guesses.
 """
 
@@ -154,17 +155,21 @@ class Mapping(Settings):
             MappingError: an unknown name or an impossible value.
         """
         tables = self.model_dump(mode="json")
-        for name, value in answers.items():
-            _enter(tables, name, value)
+        for answer, text in answers.items():
+            for name, value in _split(answer, text).items():
+                _enter(tables, name, value)
         try:
             return type(self).model_validate(tables)
         except ValidationError as error:
             first = error.errors()[0]
-            raise MappingError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            said = first["msg"].replace("Input should", "it should")
+            raise MappingError(f"{_name_of(first['loc'])}: {said}") from error
 
 
 def parse_answers(texts: list[str]) -> dict[str, str]:
     """Flags of the form ``NAME=VALUE``, checked; of a file with a matrix, its numbers, which stay when it goes.
+
+    A gripper's range becomes the entries ``closed`` and ``open``, so that it stands beside the gripper's column.
 
     Raises:
         MappingError: no such form, an unknown name or an impossible value.
@@ -174,7 +179,7 @@ def parse_answers(texts: list[str]) -> dict[str, str]:
         name, sign, value = text.partition("=")
         if not sign or not name.strip() or not value.strip():
             raise MappingError(f"'{text}' is not NAME=VALUE, as in --map camera.front=observation.images.top")
-        answers[name.strip()] = value.strip()
+        answers |= _split(name.strip(), value.strip())
     mapping = Mapping().with_answers(answers)
     if mapping.kinematics is not None:
         _require_kinematics(mapping.kinematics)
@@ -183,6 +188,21 @@ def parse_answers(texts: list[str]) -> dict[str, str]:
         name: known[name] if name.rpartition(".")[2] in _MATRICES else value
         for name, value in answers.items()
     }
+
+
+def _split(name: str, value: str) -> dict[str, str]:
+    """One answer as entries: a gripper's range is two."""
+    track, dot, last = name.rpartition(".")
+    if last != "range" and not (last == "gripper" and _is_range(value)):
+        return {name: value}
+    if not _is_range(value):
+        raise MappingError(
+            f"{name}: '{value}' is no range; give two numbers, when closed and when open: 0,0.08"
+        )
+    closed, opened = (part.strip() for part in value.split(","))
+    if float(closed) == float(opened):
+        raise MappingError(f"{name}={value}: closed and open are the same number")
+    return {f"{track}{dot}closed": closed, f"{track}{dot}open": opened}
 
 
 def _require_kinematics(name: str) -> None:
@@ -236,9 +256,7 @@ def _enter(tables: dict[str, Any], name: str, value: str) -> None:
         rest, number = name[5:], int(name[3])
     side = "commanded" if rest.startswith("action.") else "observed"
     field = rest.removeprefix("action.")
-    if field == "gripper" and _is_range(value):
-        _enter_range(_track(tables, number, side), value)
-    elif field in Track.model_fields:
+    if field in Track.model_fields:
         _track(tables, number, side)[field] = _number(name, value) if field in ("closed", "open") else value
     elif rest in _MATRICES:
         place = tables if number == 1 else _arm(tables, number)
@@ -272,13 +290,6 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _enter_range(track: dict[str, Any], value: str) -> None:
-    closed, opened = (float(part) for part in value.split(","))
-    if closed == opened:
-        raise MappingError(f"gripper={value}: closed and open are the same number")
-    track["closed"], track["open"] = closed, opened
-
-
 def _track(tables: dict[str, Any], number: int, side: str) -> dict[str, Any]:
     track: dict[str, Any] = _arm(tables, number)[side]
     return track
@@ -295,10 +306,19 @@ def _arm(tables: dict[str, Any], number: int) -> dict[str, Any]:
     return arm
 
 
+def _name_of(place: tuple[int | str, ...]) -> str:
+    """The entry that stands at this place of the tables."""
+    if place[0] != "arms" or len(place) < 3:
+        return ".".join(map(str, place))
+    arm = "" if place[1] == 0 else f"arm{int(place[1]) + 1}."
+    side = "action." if place[2] == "commanded" else ""
+    return f"{arm}{side}{place[-1]}"
+
+
 def _unknown(name: str) -> str:
     known = [
         *(field for field in Mapping.model_fields if field not in ("cameras", "arms")),
-        *(f"{side}{field}" for side in ("", "action.") for field in Track.model_fields),
+        *(f"{side}{field}" for side in ("", "action.") for field in (*Track.model_fields, "range")),
         "camera.<name>",
     ]
     near = difflib.get_close_matches(name, known, n=1)

@@ -7,11 +7,12 @@ or after the first was pruned, gets the next number behind that name: an id alwa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 
 from datasets.episode import Episode
 from datasets.importers import fingerprints
-from datasets.importers.defects import Defect, Note, warning
+from datasets.importers.defects import AGAIN, Defect, Note, warning
 from datasets.importers.findings import Finding, Look
 from datasets.importers.interface import Source
 from datasets.importers.mapping import Mapping
@@ -20,6 +21,28 @@ from datasets.store import EpisodeStore
 
 BY = "recorder"
 """Who labels, voids and restores in the name of an import, in the journal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What an import makes of an episode that was read, whether or not its content is known."""
+
+    name: str
+    """Under which it is in the store, or will be."""
+    is_done: bool
+    """It is there, understood just so, and stands: nothing is left to do."""
+    voided: EpisodeStatus | None
+    """What people took out of its content: it is taken in void."""
+    replaced: tuple[EpisodeStatus, ...]
+    """Those that are voided for it."""
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What is said of it."""
+        if self.voided is not None:
+            return (stays_void(self.voided),)
+        text = f"takes the place of {', '.join(other.id for other in self.replaced)}, imported before"
+        return (warning(Defect.KNOWN, text),) if self.replaced else ()
 
 
 class Past:
@@ -60,7 +83,19 @@ class Past:
         status = self.status(episode) if fingerprint and episode else None
         return None if status is None or status.pruned or status.id not in self._store else status
 
-    def name_for(self, episode: Episode) -> str:
+    def fate(self, episode: Episode, fingerprint: str) -> Fate:
+        """What becomes of an episode, new or known."""
+        name, standing = self._name_for(episode), self.standing(fingerprint)
+        voided = self._taken_out(standing, name)
+        replaced = () if voided else tuple(self._others(fingerprint, name))
+        is_done = (
+            standing is not None
+            and standing.id == name
+            and (voided is not None or not (standing.void or replaced))
+        )
+        return Fate(name=name, is_done=is_done, voided=voided, replaced=replaced)
+
+    def _name_for(self, episode: Episode) -> str:
         """The episode of the same content and mapping that is there, or else a name that is free."""
         for name in self._names(episode.header.id):
             status = self.status(name)
@@ -73,11 +108,11 @@ class Past:
                 return name
         raise AssertionError
 
-    def others(self, fingerprint: str, name: str) -> list[EpisodeStatus]:
+    def _others(self, fingerprint: str, name: str) -> list[EpisodeStatus]:
         """Episodes of the same content under other names that count at present."""
         return [each for each in self._entered(fingerprint) if each.id != name and not each.void]
 
-    def taken_out(self, standing: EpisodeStatus | None, name: str) -> EpisodeStatus | None:
+    def _taken_out(self, standing: EpisodeStatus | None, name: str) -> EpisodeStatus | None:
         """The one that stands, where people voided it for its content; None when it, or `name` in its place, counts."""
         # one that was voided for its successor, which a crash then kept out, was not voided by people
         if standing is None or not standing.void or standing.by == BY:
@@ -108,15 +143,15 @@ class Past:
         return [status for status in statuses if status is not None and not status.pruned]
 
     def _notes(self, status: EpisodeStatus, fingerprint: str, given: dict[str, str]) -> Iterator[Note]:
-        others = ", ".join(other.id for other in self.others(fingerprint, status.id))
+        others = ", ".join(other.id for other in self._others(fingerprint, status.id))
         if status.void:
             yield _cut_off(status) if status.by == BY else stays_void(status)
         elif others:
             text = f"imported before as {status.id}; {others} of the same content counts too"
-            yield warning(Defect.KNOWN, f"{text}; to keep only one say --again")
+            yield warning(Defect.KNOWN, f"{text}; to keep only one {AGAIN}")
         changes = differences(self._mapping(status.id), given)
         if changes:
-            text = f"imported before with another mapping ({changes}); to replace it say --again"
+            text = f"imported before with another mapping ({changes}); to replace it {AGAIN}"
             yield warning(Defect.KNOWN, text)
 
     def _mapping(self, episode: str) -> dict[str, str] | None:
@@ -134,7 +169,7 @@ class Past:
 
 
 def _cut_off(status: EpisodeStatus) -> Note:
-    text = f"imported before as {status.id}, whose replacement was cut off; to finish it say --again"
+    text = f"imported before as {status.id}, whose replacement was cut off; to finish it {AGAIN}"
     return warning(Defect.KNOWN, text)
 
 

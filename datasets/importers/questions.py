@@ -113,7 +113,7 @@ class _ArmQuestions:
                 f"the task observes {wanted} joint angles (a source that holds none needs a session of a task with "
                 '[cell] proprioception = "pose")'
             )
-            asked.append(self._column("joints", text, wanted))
+            asked.append(self._column("joints", text, f"[0:{wanted}]"))
         if gripper_count(self.spec) or (self.spec.action.gripper and self._achieved):
             asked += self._gripper(observed, "")
         if self.mapping.actions is not ActionKind.COMMANDED or self.spec.observes_pose:
@@ -138,16 +138,14 @@ class _ArmQuestions:
             text = "the source holds joint angles and no end-effector pose; the arm's kinematics are needed"
             return [Question(name="kinematics", text=text, choices=("xarm6", "xarm7", "fr3", "FILE.urdf"))]
         asked = []
+        whose = "end effector's commanded" if side else "end effector's"
         if track.position is None:
-            asked.append(
-                self._column(f"{side}position", "no column is known to hold the end effector's position")
-            )
+            asked.append(self._column(f"{side}position", f"no column is known to hold the {whose} position"))
         elif self.mapping.length is None:
             asked.append(_unit("length", "positions", ("m", "cm", "mm")))
         if track.rotation is None:
-            asked.append(
-                self._column(f"{side}rotation", "no column is known to hold the end effector's rotation")
-            )
+            text = f"no column is known to hold the {whose} rotation"
+            asked.append(self._column(f"{side}rotation", text, "[3:7]"))
         elif self._kind(track) is None:
             choices = tuple(kind for kind in Representation if kind.size == self._size(track.rotation))
             asked.append(
@@ -164,7 +162,8 @@ class _ArmQuestions:
         if track.position is None:
             asked.append(self._column("action.position", "no column is known to hold position increments"))
         if track.rotation is None:
-            asked.append(self._column("action.rotation", "no column is known to hold rotation increments"))
+            text = "no column is known to hold rotation increments"
+            asked.append(self._column("action.rotation", text, "[3:6]"))
         for name, unit in (("increment_position", "m"), ("increment_rotation", "rad")):
             if getattr(self.mapping, name) is None:
                 asked.append(
@@ -174,14 +173,15 @@ class _ArmQuestions:
 
     def _gripper(self, track: Track, side: str) -> list[Question]:
         if track.gripper is None:
-            return [self._column(f"{side}gripper", f"no column is known to hold the gripper's {_side(side)}")]
+            text = f"no column is known to hold the gripper's {_side(side)}"
+            return [self._column(f"{side}gripper", text, "[7]")]
         if track.closed is None or track.open is None:
             values = columns.select(self.raw.columns, track.gripper)[:, 0]
             seen = (
                 f"it runs from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}" if values.size else "empty"
             )
             text = f"what '{track.gripper}' says when the gripper is closed and when it is open ({seen})"
-            return [Question(name=f"{self.prefix}{side}gripper", text=text, example="CLOSED,OPEN")]
+            return [Question(name=f"{self.prefix}{side}range", text=text, example="CLOSED,OPEN")]
         return []
 
     def _orders(self) -> list[Question]:
@@ -220,11 +220,8 @@ class _ArmQuestions:
     def _size(self, selector: str) -> int:
         return int(columns.select(self.raw.columns, selector).shape[1])
 
-    def _column(self, name: str, text: str, width: int = 3) -> Question:
-        found = ", ".join(f"{key} [{values.shape[1]}]" for key, values in self.raw.columns.items()) or "none"
-        return Question(
-            name=f"{self.prefix}{name}", text=f"{text} (columns: {found})", example=f"KEY[0:{width}]"
-        )
+    def _column(self, name: str, text: str, numbers: str = "[0:3]") -> Question:
+        return Question(name=f"{self.prefix}{name}", text=text, example=f"KEY{numbers}")
 
 
 def _unit(name: str, what: str, choices: tuple[str, ...]) -> Question:

@@ -90,7 +90,9 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.error.FFmpegError, OSError, ValueError, OverflowError, ZeroDivisionError) as error:
-        raise RefusedError(Defect.PICTURE, f"the video {path.name} is damaged ({why(error)})") from error
+        raise RefusedError(
+            Defect.PICTURE, f"the video {path.name} is damaged or cut off; copy it again ({why(error)})"
+        ) from error
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> int:

@@ -130,14 +130,20 @@ class FileCamera(Camera):
         try:
             recording = vr_recording.read(path)
         except vr_recording.RecordingError as error:
-            raise CameraError(f"{self.name}: {path} is no VR recording: {error}. Choose another.") from error
+            raise CameraError(f"{self.name}: {path} cannot be played: {error}. Choose another.") from error
         camera = self._choose(path, recording.images)
         return self._in_memory(path.name, recording.images[camera], recording.image_time[camera])
 
     def _episode(self, path: Path) -> Reel:
         try:
             store = EpisodeStore(path)
-            episode = store.load(self._settings.episode or next(iter(store.ids()), ""))
+            wanted = self._settings.episode or next(iter(store.ids()), "")
+            if not wanted or wanted not in store:
+                lacks = f"no episode '{wanted}'" if wanted else "no episode"
+                raise CameraError(
+                    f"{self.name}: {path} holds {lacks}. Give the demos or episodes folder of a session."
+                )
+            episode = store.load(wanted)
         except StoreError as error:
             raise CameraError(f"{self.name}: {error}") from error
         camera = self._choose(path, episode.images)

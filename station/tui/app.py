@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +29,7 @@ from station.tui.feed import Engines
 from station.tui.jobs import station_command
 from station.tui.keymap import Keymap, load_keymap
 from station.tui.pads import Pads
+from station.tui.screens.base import StationScreen
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.home import Doors, HomeScreen
 from station.tui.screens.importing import ImportScreen
@@ -281,6 +283,13 @@ class StationApp(App[int]):
                 key = self._keys.show(action.id)
                 title = f"{action.label} ({key})" if key else action.label
                 yield SystemCommand(title, action.help, lambda name=action.id: screen.action_press(name))
+        elif isinstance(screen, StationScreen):
+            for active in screen.active_bindings.values():
+                binding = active.binding
+                if active.node is screen and active.enabled and binding.show:
+                    title = f"{binding.description} ({self.get_key_display(binding)})"
+                    run = partial(self.run_action, binding.action, screen)
+                    yield SystemCommand(title, binding.tooltip or binding.description, run)
 
 
 def _preparation(folder: Path) -> list[str]:

@@ -88,6 +88,27 @@ def test_a_dry_run_does_not_claim_that_something_was_imported(
     assert "1 would be imported, 0 known already, 0 would be refused" in said
 
 
+def test_a_dry_run_with_again_says_what_would_be_replaced(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    source = sources.aloha(tmp_path / "episode_0.hdf5")
+    imported = lines(station("import", session, source, *EVERYTHING, "--json").stdout)
+    name = next(line["episode"] for line in imported if line["event"] == "result")
+    journal = (session / "journal.jsonl").read_bytes()
+    for colour, replaced in (("rgb", []), ("bgr", [name])):
+        told = ("--colour", colour, "--again", "--dry-run", "--json")
+        found = lines(station("import", session, source, *told).stdout)
+        finding = next(line for line in found if line["event"] == "finding")
+        assert (finding["replaces"], finding["duplicate"]) == (replaced, not replaced)
+    mapping = next(line for line in found if line["event"] == "mapping")
+    assert {each["name"]: each["value"] for each in mapping["settled"]} == {
+        "colour": "bgr",
+        "rate": "20",
+        "kinematics": "xarm6",
+    }
+    assert (session / "journal.jsonl").read_bytes() == journal
+
+
 def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_path: Path) -> None:
     sources.aloha(tmp_path / "episode_0.hdf5")
     result = station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING)
@@ -100,7 +121,7 @@ def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_p
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (("--colour", "green"), "--colour: Input should be 'rgb' or 'bgr'"),
+        (("--colour", "green"), "--colour: it should be 'rgb' or 'bgr'"),
         (("--frame", "nowhere.txt"), "--frame:"),
         (("--rate", "abc"), "--rate: 'abc' is no number"),
         (("--as", "lerobt"), "Did you mean 'lerobot'?"),
@@ -243,3 +264,15 @@ def test_a_task_that_observes_joint_angles_says_which_setting_takes_a_source_wit
     said = " ".join(result.output.split())
     assert result.exit_code == 1
     assert '[cell] proprioception = "pose"' in said and "joints=KEY[0:6]" in said
+
+
+def test_a_demonstration_that_a_crash_has_torn_is_put_aside_and_imported_anew(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    source = sources.aloha(tmp_path / "episode_0.hdf5")
+    assert station("import", session, source, *EVERYTHING).exit_code == 0
+    (episode,) = (session / "demos" / "episodes").iterdir()
+    (episode / "zarr.json").write_bytes(b"")
+    assert "1 imported" in station("import", session, source).output
+    assert (session / "demos" / "quarantine" / f"{episode.name}-0").is_dir()
+    assert station("verify", session).exit_code == 0

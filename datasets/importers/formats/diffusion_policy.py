@@ -125,7 +125,7 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
     except _DAMAGE as error:
         raise RefusedError(
             Defect.UNREADABLE,
-            f"unreadable as zarr, damaged or cut short ({why(error)})",
+            f"unreadable, the zarr data are damaged or cut off; copy them again ({why(error)})",
         ) from error
     finally:
         if store is not None:

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from datasets.importers import fingerprints
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import Format, RawEpisode, require_picture, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, ArrayFrames, Frames
@@ -170,7 +170,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
     # a damaged pickle makes the unpickler raise nearly anything
     except Exception as error:
         raise RefusedError(
-            Defect.UNREADABLE, f"the pickle is damaged or not plain data ({str(error)[:200]})"
+            Defect.UNREADABLE,
+            "the pickle is cut off, damaged or more than plain arrays; copy it again, or save it as a list of "
+            f"transitions of NumPy arrays ({why(error)})",
         ) from error
     if not isinstance(content, list) or not content or not all(_is_transition(entry) for entry in content):
         raise RefusedError(Defect.UNREADABLE, "the pickle is no list of transitions")
@@ -188,7 +190,9 @@ def _bounds(transitions: list[dict[str, Any]]) -> list[tuple[int, int]]:
             index + 1 for index, entry in enumerate(transitions) if bool(np.asarray(entry["dones"]).any())
         ]
     except (ValueError, TypeError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"'dones' are no truth values ({error})") from error
+        raise RefusedError(
+            Defect.UNREADABLE, "'dones' are no truth values, one for each transition"
+        ) from error
     if not ends or ends[-1] != len(transitions):
         ends.append(len(transitions))
     return list(zip([0, *ends[:-1]], ends, strict=True))

@@ -215,7 +215,9 @@ def _parquet(path: Path) -> Iterator[Any]:
                 raise RefusedError(Defect.TOO_BIG, f"{path.name} claims {rows} rows")
             yield opened
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"{path.name} is damaged ({why(error)})") from error
+        raise RefusedError(
+            Defect.UNREADABLE, f"{path.name} is damaged or cut off; copy it again ({why(error)})"
+        ) from error
 
 
 def _rows(place: _Place) -> pa.Table:

@@ -103,7 +103,10 @@ def _facts(file: h5py.File) -> dict[str, Any]:
     try:
         facts = json.loads(text)
     except (ValueError, TypeError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"its 'env_args' are no JSON ({error})") from error
+        raise RefusedError(
+            Defect.UNREADABLE,
+            "the attribute 'env_args' of its group 'data' is no JSON; write it anew, or delete it and answer instead",
+        ) from error
     return facts if isinstance(facts, dict) else {}
 
 

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.screen import Screen
 from textual.widgets import Static
 
 from station.tui.actions import ACTIONS, Group
@@ -106,6 +107,21 @@ class KeysHelp(Dialog[None]):
             lines = [_entry(*each, 15, _room(self)) for each in self._keys]
             yield Static(Content("\n").join([*lines, Content("")]))
             yield Static(Content.styled(self._remarks, "$muted"))
+
+
+def keys_of(screen: Screen[None]) -> list[tuple[str, str]]:
+    """What is pressed on a screen and what it does there, in the order of its bindings."""
+    bindings = [each for each in screen.BINDINGS if isinstance(each, Binding)]
+    keys: dict[str, list[str]] = {each.tooltip: [] for each in bindings}
+    for active in screen.active_bindings.values():
+        shown = keys.setdefault(active.binding.tooltip, [])
+        key = screen.app.get_key_display(active.binding)
+        shown += [key] if key not in shown else []
+    for each in bindings:
+        # what is not offered at this moment; with an id, it may have been unmapped
+        if not keys[each.tooltip] and each.id is None:
+            keys[each.tooltip] = [screen.app.get_key_display(each)]
+    return [(" ".join(shown), tip) for tip, shown in keys.items() if tip and shown]
 
 
 def _room(screen: Dialog[None]) -> int:

@@ -1,6 +1,7 @@
 """Choose demonstrations, see how they are understood, answer what they do not say, import them.
 
-Each is judged on its own; doing it twice adds nothing. What is asked, and what an answer means, the import says.
+Each is judged on its own; doing it twice adds nothing. What was imported before is looked at only when asked for, and
+replaced only when confirmed. What is asked, and what an answer means, the import says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,12 +22,24 @@ from textual.widgets import DataTable, DirectoryTree, Footer, Input, Static
 
 from datasets.importers.mapping import MappingError, parse_answers
 from datasets.wording import counted
+from station.tui.findings import Prospect, below, row
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
+from station.tui.screens.help import KeysHelp, keys_of
+from station.tui.screens.import_dialogs import AnswersScreen, ReplaceScreen
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.understanding import Understanding
 from station.tui.widgets.work import draw_stages
 
+_LOOK = "Look into it: say what an import would do with each recording. Writes nothing. Enter in the path does it too."
+_AGAIN = "Look into it again, at what was imported before as well: what is understood otherwise now would be replaced."
+_ANSWERS = "Take an answer back and give another, also one that an earlier import saved."
+_TAKE = "Import what is usable. Where something would be replaced, that is asked first."
+_REMARKS = (
+    "= imported before, ~ would replace what was imported before, ✓ new, ✗ refused: what was found says why.\n"
+    "What is replaced is voided and keeps its files; labels that people gave hold for the new one.\n"
+    "Importing twice adds nothing; interrupted, it goes on where it was. Tab leaves the path, ^p lists all keys."
+)
 SUFFIXES = (".h5", ".hdf5", ".pickle", ".pkl", ".zarr.zip")
 """Of files that an import reads; other formats are folders."""
 
@@ -62,11 +76,14 @@ class ImportScreen(StationScreen):
 
     CSS_PATH = "importing.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+l", "look", "look into it"),
-        Binding("ctrl+o", "take", "import what is usable"),
-        Binding("ctrl+t", "onward", "train the base"),
-        Binding("ctrl+g", "review", "review and label"),
-        Binding("escape", "back", "interrupt / leave"),
+        Binding("ctrl+l", "look", "look", tooltip=_LOOK),
+        Binding("ctrl+n", "again", "again", tooltip=_AGAIN),
+        Binding("ctrl+y", "answers", "answers", tooltip=_ANSWERS),
+        Binding("ctrl+o", "take", "import", tooltip=_TAKE),
+        Binding("ctrl+t", "onward", "train", tooltip="Train the base on what is there."),
+        Binding("ctrl+g", "review", "review", tooltip="Review what the session holds, and label it."),
+        Binding("escape", "back", "back", tooltip="Interrupt what runs, or leave."),
+        Binding("f1,question_mark", "help", "help", key_display="f1", tooltip="These keys."),
     ]
 
     def __init__(
@@ -89,8 +106,14 @@ class ImportScreen(StationScreen):
         self._record = Record()
         self._said = ""
         self._root = Path()
+        self._again = False
         self._answers: dict[str, str] = {}
+        """Given on this screen: a question's name -> the answer."""
         self._questions: list[Facts] = []
+        """Still open, in the order in which to ask."""
+        self._asked: dict[str, Facts] = {}
+        """Every question about what is chosen, by name; `value` is its answer, where the import knows one."""
+        self._structures: set[str] = set()
 
     def compose(self) -> ComposeResult:
         """Sentence, path, folders beside findings, progress."""
@@ -104,7 +127,7 @@ class ImportScreen(StationScreen):
         yield Understanding(id="understanding")
         yield Input("", id="answer", compact=True)
         yield Panel("progress", draw_stages, id="stages")
-        yield Footer()
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Columns, and the first sentence."""
@@ -130,25 +153,37 @@ class ImportScreen(StationScreen):
         stages.show(tuple(self._record.stages.values()))
 
     def _head(self) -> Content:
-        known = sum(bool(fact.get("duplicate")) for fact in self._record.findings)
-        usable = sum(bool(fact.get("usable")) for fact in self._record.findings) - known
-        total = len(self._record.findings)
-        found = counted(total, "recording") + (f", known already: {known}" if known else "")
-        taken = sum(not fact.get("refused") and not fact.get("duplicate") for fact in self._record.results)
+        duplicates = sum(bool(fact.get("duplicate")) for fact in self._record.results)
+        taken = sum(not fact.get("refused") for fact in self._record.results) - duplicates
+        known = f", known already: {duplicates}" if duplicates else ""
         words = {
             Step.CHOOSE: "Choose demonstrations: type a path or pick a file or folder, then Enter looks into it.",
-            Step.LOOK: f"Looking into the recordings: {total} seen, {usable} usable. Escape interrupts.",
+            Step.LOOK: f"Looking into the recordings: {len(self._record.findings)} seen. Escape interrupts.",
             Step.ASK: self._question(),
-            Step.READY: f"Usable: {usable} of {found}. ^o imports; nothing is written before.",
+            Step.READY: self._prospect.sentence(again=self._again),
             Step.IMPORT: f"Importing: {taken} taken in. Escape interrupts; what is in stays in.",
-            Step.DONE: f"Taken in: {counted(taken, 'recording')}. ^t trains the base, ^g reviews, Escape leaves.",
+            Step.DONE: f"Taken in: {counted(taken, 'recording')}{known}. ^t trains, ^g reviews, Escape leaves.",
         }[self._step]
         return Content.assemble(
             (f" {self._folder.name} ", "$background on $primary bold"),
             "  ",
             (words, "bold"),
-            ("\n" + self._said, "$error"),
+            ("\n" + self._said, "$error") if self._said else ("\n" + self._found_there(), "$muted"),
         )
+
+    def _found_there(self) -> str:
+        """Whole, what the table may have no room for."""
+        findings, cursor = self._record.findings, self.query_one(DataTable).cursor_row
+        looking = self._step in (Step.CHOOSE, Step.READY) and cursor < len(findings)
+        return row(findings[cursor], self._root)[-1] if looking else ""
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another recording is meant."""
+        self.redraw()
+
+    @property
+    def _prospect(self) -> Prospect:
+        return Prospect.of(self._record.findings)
 
     def _question(self) -> str:
         """The first that is open."""
@@ -156,24 +191,29 @@ class ImportScreen(StationScreen):
             return ""
         question = self._questions[0]
         choices = " or ".join(question["choices"])
-        return f"{question['text'][:1].upper()}{question['text'][1:]}. Type {choices or 'the answer'}, then Enter."
+        so_far = f" So far: {question['value']}." if "value" in question else ""
+        kinds = " It holds for all kinds of sources here; where they differ, choose one folder at a time."
+        return (
+            f"{question['text'][:1].upper()}{question['text'][1:]}. Type {choices or 'the answer'}, then Enter."
+            f"{so_far}{kinds if len(self._structures) > 1 else ''}"
+        )
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Enter looks, or answers. Answers are forgotten only where another path is looked into."""
+        """Enter looks, or answers."""
         if message.input.id == "answer":
             self._answer(message.value.strip())
         else:
-            if self._chosen() != self._root:
-                self._answers = {}
             self.action_look()
 
     def _answer(self, value: str) -> None:
         """Take an answer that can be one; after the last everything is looked at again."""
         if not self._questions or not value:
             return
-        name = str(self._questions[0]["name"])
+        name, choices = str(self._questions[0]["name"]), self._questions[0]["choices"]
         try:
             parse_answers([f"{name}={value}"])
+            if name.startswith("camera.") and value not in choices:
+                raise MappingError(f"There is no camera '{value}'")
         except MappingError as error:
             self._said = str(error)
             self.redraw()
@@ -184,13 +224,32 @@ class ImportScreen(StationScreen):
         if self._questions:
             self._ask()
         else:
-            self.query_one("#answer", Input).display = False
-            self._step = Step.CHOOSE
-            self.action_look()
+            self._look()
+
+    @property
+    def _settled(self) -> dict[str, str]:
+        """What was answered, here or in an earlier import: a question's name -> the answer."""
+        open_ = {question["name"] for question in self._questions}
+        saved = {name: question.get("value") for name, question in self._asked.items()}
+        return {name: value for name, value in (saved | self._answers).items() if value and name not in open_}
+
+    def action_answers(self) -> None:
+        """Choose an answer to take back."""
+        if self._settled:
+            self.app.push_screen(AnswersScreen(self._settled), self._take_back)
+
+    def _take_back(self, name: str | None) -> None:
+        """Ask again, before whatever is open."""
+        if name is not None:
+            so_far = {"value": self._settled[name]}
+            self._answers.pop(name, None)
+            self._questions.insert(0, self._asked[name] | so_far)
+            self._said = ""
+            self._ask()
 
     def _ask(self) -> None:
         """Offer the first open question."""
-        self._step = Step.ASK
+        self._turn(Step.ASK)
         answer = self.query_one("#answer", Input)
         answer.value = ""
         choices = [str(choice) for choice in self._questions[0]["choices"]]
@@ -198,6 +257,12 @@ class ImportScreen(StationScreen):
         answer.suggester = SuggestFromList(choices) if choices else None
         answer.display = True
         answer.focus()
+
+    def _turn(self, step: Step) -> None:
+        """Go on to another step; other keys mean something then."""
+        self._step = step
+        self.query_one("#answer", Input).display = step is Step.ASK
+        self.refresh_bindings()
         self.redraw()
 
     def on_directory_tree_directory_selected(self, message: DirectoryTree.DirectorySelected) -> None:
@@ -209,17 +274,42 @@ class ImportScreen(StationScreen):
         self.query_one("#path", Input).value = str(message.path)
 
     def action_look(self) -> None:
-        """Say what an import would do."""
-        if self._step not in (Step.LOOK, Step.IMPORT):
-            self._record = Record()
-            self._questions = []
-            self.query_one(DataTable).clear()
-            self.query_one(Understanding).show(None)
-            self._work(Step.LOOK, Step.READY, "--dry-run")
+        """Say what an import would do with what is new."""
+        self._look(again=False)
+
+    def action_again(self) -> None:
+        """Say what an import would do, also with what was imported before."""
+        self._look(again=True)
+
+    def _look(self, *, again: bool | None = None) -> None:
+        """Answers are forgotten only where another path is looked into; `again` None: as before."""
+        if self._step in (Step.LOOK, Step.IMPORT):
+            return
+        if not self.query_one("#path", Input).value.strip():
+            self._said = "Type where the demonstrations are, or pick a file or folder."
+            self.redraw()
+            return
+        if self._chosen() != self._root:
+            self._answers, self._asked = {}, {}
+        self._again = self._again if again is None else again
+        self._record = Record()
+        self._questions, self._structures = [], set()
+        self.query_one(DataTable).clear()
+        self.query_one(Understanding).show(None)
+        self._work(Step.LOOK, Step.READY, "--dry-run")
 
     def action_take(self) -> None:
-        """Import what is usable."""
-        if self._step is Step.READY:
+        """Import what is usable; first ask whether something may be replaced."""
+        prospect = self._prospect
+        if prospect.replaced:
+            added = prospect.usable - prospect.replacing
+            self.app.push_screen(ReplaceScreen(prospect.replaced, added), self._import)
+        else:
+            self._import(True)
+
+    def _import(self, agreed: bool | None) -> None:
+        if agreed:
+            self._record.results.clear()
             self._work(Step.IMPORT, Step.DONE)
 
     def action_onward(self) -> None:
@@ -231,6 +321,10 @@ class ImportScreen(StationScreen):
         """Look at the demonstrations, and label those without a label."""
         if self._step is Step.DONE:
             self._review()
+
+    def action_help(self) -> None:
+        """What the keys do here."""
+        self.app.push_screen(KeysHelp("Import", keys_of(self), _REMARKS))
 
     def action_back(self) -> None:
         """Interrupt what runs, or leave."""
@@ -244,18 +338,19 @@ class ImportScreen(StationScreen):
 
     @work(exclusive=True)
     async def _work(self, during: Step, after: Step, *options: str) -> None:
-        before, self._step, self._said = self._step, during, ""
+        self._said = ""
         self._root = self._chosen()
+        self._turn(during)
         told = [word for name, value in self._answers.items() for word in ("--map", f"{name}={value}")]
+        again = ["--again"] if self._again else []
         self._job = Job(
             station_command(
-                "import", str(self._folder.absolute()), str(self._root), *told, *options, "--json"
+                "import", str(self._folder.absolute()), str(self._root), *told, *again, *options, "--json"
             )
         )
         code = await self._job.run(self._hear)
         if not self.is_attached:
             return
-        self._step = after if code == 0 else before
         if code not in (0, INTERRUPTED):
             self._said = self._record.error or " ".join(self._record.words[-2:])
         elif code == INTERRUPTED:
@@ -263,10 +358,10 @@ class ImportScreen(StationScreen):
         if self._questions and code != INTERRUPTED:
             self._said = ""
             self._ask()
-        elif self._step is Step.READY:
+            return
+        self._turn(after if code == 0 else Step.CHOOSE if during is Step.LOOK else Step.READY)
+        if self._step is Step.READY:
             self.query_one(DataTable).focus()
-        self.refresh_bindings()
-        self.redraw()
 
     def _hear(self, facts: Facts) -> None:
         if not self.is_attached:
@@ -276,30 +371,23 @@ class ImportScreen(StationScreen):
             self.query_one(Understanding).show(facts)
             known = {question["name"] for question in self._questions}
             self._questions += [each for each in facts["questions"] if each["name"] not in known]
+            self._asked |= {each["name"]: each for each in (*facts["questions"], *facts["settled"])}
+            self._structures.add(facts["structure"])
         elif facts["event"] == "finding":
-            self.query_one(DataTable).add_row(*row(facts, self._root))
+            # as text: as words of the screen's own, "[demo_0]" would be markup
+            self.query_one(DataTable).add_row(*map(Text, row(facts, self._root)))
         elif facts["event"] == "result" and facts.get("refused"):
-            self._said = f"refused {_below(facts['file'], self._root)}: {facts['refused']}"
+            self._said = f"refused {below(facts['file'], self._root)}: {facts['refused']}"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what means something now is offered."""
-        needed = {"take": Step.READY, "onward": Step.DONE, "review": Step.DONE}
-        return self._step is needed[action] if action in needed else True
-
-
-def row(facts: Facts, root: Path) -> tuple[str, ...]:
-    """A recording by where it lies below what was chosen."""
-    label = {True: "success", False: "failure", None: "none"}[facts.get("success")]
-    return (
-        "=" if facts.get("duplicate") else "✓" if facts["usable"] else "✗",
-        _below(facts["file"], root),
-        str(facts.get("steps", "")),
-        f"{facts.get('seconds', 0):.1f}",
-        label if facts["usable"] else "",
-        str(facts["detail"]),
-    )
-
-
-def _below(label: str, root: Path) -> str:
-    path = Path(label)
-    return str(path.relative_to(root)) if root in path.parents else path.name
+        is_busy = self._step in (Step.LOOK, Step.IMPORT)
+        offered = {
+            "look": not is_busy,
+            "again": not is_busy,
+            "answers": not is_busy and bool(self._settled),
+            "take": self._step is Step.READY and self._prospect.usable > 0,
+            "onward": self._step is Step.DONE,
+            "review": self._step is Step.DONE,
+        }
+        return offered.get(action, True)

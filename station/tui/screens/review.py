@@ -32,7 +32,7 @@ from station.session.events import Source
 from station.session.folder import SessionError, SessionFolder
 from station.session.link import LinkError
 from station.tui.screens.base import StationScreen
-from station.tui.screens.help import KeysHelp
+from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.widgets.episodes import EpisodeList
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.player import Player
@@ -308,13 +308,7 @@ class ReviewScreen(StationScreen):
 
     def action_help(self) -> None:
         """What the keys do here."""
-        keys: dict[str, list[str]] = {each.tooltip: [] for each in self.BINDINGS if isinstance(each, Binding)}
-        for active in self.active_bindings.values():
-            shown = keys.setdefault(active.binding.tooltip, [])
-            key = self.app.get_key_display(active.binding)
-            shown += [key] if key not in shown else []
-        entries = [(" ".join(shown), tip) for tip, shown in keys.items() if tip and shown]
-        self.app.push_screen(KeysHelp("Review", entries, _REMARKS))
+        self.app.push_screen(KeysHelp("Review", keys_of(self), _REMARKS))
 
     def action_back(self) -> None:
         """Close the filter, or leave."""

@@ -62,6 +62,9 @@ def _lines(facts: Facts) -> Iterator[Content]:
         )
     for question in facts["questions"]:
         yield Content.assemble((f"? {question['text']}", "$warning"))
+    if facts["questions"]:
+        columns = ", ".join(f"{name} [{count}]" for name, count in facts["columns"].items())
+        yield Content.assemble(("its columns: ", "$muted"), columns)
 
 
 def _first(facts: Facts) -> tuple[str, Image | None]:

@@ -226,8 +226,19 @@ def test_what_cannot_be_opened_is_told_without_numbers_paths_or_names_of_errors(
         "notes.hdf5": "unreadable, it is no HDF5 file",
         "json": "meta/info.json is no JSON (line 1)",
         "keys": "meta/info.json lacks 'features'",
-        "video": "the video episode_000000.mp4 is damaged (Invalid data found when processing input)",
+        "video": "the video episode_000000.mp4 is damaged or cut off; copy it again "
+        "(Invalid data found when processing input)",
     }
+
+
+def test_facts_that_are_no_json_are_named_with_what_to_do(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["robomimic"], ANSWERS["robomimic"])
+    with h5py.File(sources.robomimic(desk.inbox / "can.hdf5", demos=1), "r+") as file:
+        file["data"].attrs["env_args"] = "{nope"
+    (result,) = desk.run()
+    assert str(result.refused) == (
+        "the attribute 'env_args' of its group 'data' is no JSON; write it anew, or delete it and answer instead"
+    )
 
 
 def test_arrays_that_could_do_more_than_decode_are_not_opened(tmp_path: Path) -> None:

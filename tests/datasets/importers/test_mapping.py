@@ -11,6 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from datasets.importers.answers import AnswersError, load, save
+from datasets.importers.defects import Question
 from datasets.importers.mapping import Mapping, MappingError, parse_answers
 from datasets.importers.proposals import joint_range, matched_cameras, named_range
 from datasets.rotation import action_to_pose
@@ -64,6 +65,36 @@ def test_joint_names_of_a_data_set_are_read_and_its_unit_is_asked(tmp_path: Path
     sources.lerobot(desk.inbox / "set", "v2.1", episodes=1, names=names)
     (result,) = desk.run()
     assert str(result.refused) == "the unit of angles is not written in the source: say --map angle=rad|deg"
+
+
+def test_a_gripper_in_an_unknown_column_is_asked_for_and_then_what_its_numbers_mean(tmp_path: Path) -> None:
+    entries = [
+        "position=S[0:3]",
+        "rotation=S[3:7]",
+        "action.position=action[0:3]",
+        "action.rotation=action[3:7]",
+    ]
+    known = [entry.replace("S", "observation.state") for entry in entries]
+    desk = Desk(tmp_path, SPECS["lerobot"], parse_answers([*known, "quaternion=xyzw", "length=m"]))
+    sources.lerobot(desk.inbox / "set", "v2.1", episodes=1, names=[f"unit_{number}" for number in range(8)])
+    assert [question.name for question in asked(desk)] == ["gripper", "action.gripper"]
+    columns = parse_answers(["gripper=observation.state[7]", "action.gripper=action[7]"])
+    desk.answers[""] |= columns
+    assert [question.flag for question in asked(desk)] == [
+        "--gripper CLOSED,OPEN",
+        "--map action.range=CLOSED,OPEN",
+    ]
+    desk.answers[""] |= parse_answers(["gripper=0,1", "action.range=0,1"])
+    (look,) = desk.looks(desk.inbox)
+    assert look.finding.refused is None and look.outline is not None
+    settled = {question.name: value for question, value in look.outline.settled.items()}
+    assert settled["gripper"] == "observation.state[7]" and settled["action.range"] == "0,1"
+
+
+def asked(desk: Desk) -> tuple[Question, ...]:
+    (look,) = desk.looks(desk.inbox)
+    assert look.outline is not None
+    return look.outline.open
 
 
 def test_a_frame_takes_poses_of_the_recorder_to_the_arms_base(tmp_path: Path) -> None:
@@ -148,7 +179,7 @@ def test_lengths_in_millimetres_and_angles_in_degrees_are_brought_to_metres_and_
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ("colour=rbg", "colour: Input should be 'rgb' or 'bgr'"),
+        ("colour=rbg", "colour: it should be 'rgb' or 'bgr'"),
         ("color=rgb", "did you mean 'colour'?"),
         ("rate=fast", "'fast' is no number"),
         ("rate=-3", "greater than 0"),
@@ -159,7 +190,8 @@ def test_lengths_in_millimetres_and_angles_in_degrees_are_brought_to_metres_and_
         ("kinematics=nope", "kinematics: 'nope' is no arm this station knows"),
         ("frame=2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "no rigid transform"),
         ("arm3.position=x", "one or two arms"),
-        ("action.representation=quat", "representation"),
+        ("action.representation=quat", "action.representation: it should be 'quaternion'"),
+        ("arm2.range=open", "arm2.range: 'open' is no range; give two numbers"),
     ],
 )
 def test_a_wrong_entry_is_answered_with_what_would_be_right(entry: str, sentence: str) -> None:

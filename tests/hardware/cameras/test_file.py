@@ -174,8 +174,14 @@ def test_a_camera_that_the_recording_has_not_is_named_with_those_it_has(recordin
 
 def test_a_damaged_recording_is_refused(recording: Path) -> None:
     recording.write_bytes(recording.read_bytes()[:500])
-    with pytest.raises(CameraError, match="is no VR recording"):
+    with pytest.raises(CameraError, match="cannot be played: unreadable, the HDF5 file is cut off"):
         camera(recording).open()
+
+
+def test_a_store_without_episodes_is_refused(tmp_path: Path) -> None:
+    EpisodeStore(tmp_path, writable=True)
+    with pytest.raises(CameraError, match="holds no episode"):
+        camera(tmp_path).open()
 
 
 def test_a_video_reaches_the_reader_through_a_process_of_its_own(video: Path) -> None:

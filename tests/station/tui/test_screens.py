@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import DataTable, Input
+from textual.widgets import DataTable, Input, Static
 
 from datasets.episode import EpisodeKind
 from datasets.journal import Journal
 from datasets.settings import Settings
 from station.session.folder import SessionFolder
+from station.tui import findings
 from station.tui.app import StationApp
 from station.tui.keymap import default_keymap
 from station.tui.library import Library, Progress, card, next_step
 from station.tui.screens import importing
 from station.tui.screens.creation import NewSessionScreen
+from station.tui.screens.help import KeysHelp
 from station.tui.screens.home import HomeScreen
+from station.tui.screens.import_dialogs import AnswersScreen, ReplaceScreen
 from station.tui.screens.importing import ImportScreen
 from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
@@ -265,14 +268,25 @@ async def test_training_is_interrupted_and_continued_by_key(engines: FakeEngines
 
 @pytest.fixture
 def fake_import(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    return scripted(monkeypatch, IMPORTING)
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, script: str) -> list[tuple[str, ...]]:
+    """Imports run this script; returns the words of every call."""
     given: list[tuple[str, ...]] = []
 
     def command(*words: str) -> list[str]:
         given.append(words)
-        return [sys.executable, "-c", IMPORTING, *words]
+        return [sys.executable, "-c", script, *words]
 
     monkeypatch.setattr(importing, "station_command", command)
     return given
+
+
+async def opened_import(pilot: Pilot[int]) -> None:
+    await reads(pilot, "#chosen", "No demonstrations yet")
+    await pilot.press("i")
+    await shows(pilot, ImportScreen)
 
 
 async def test_recordings_are_looked_at_before_they_are_imported(
@@ -280,16 +294,14 @@ async def test_recordings_are_looked_at_before_they_are_imported(
 ) -> None:
     made(tmp_path, "orange-1")
     async with open_app(folder=None).run_test(size=(120, 36)) as pilot:
-        await reads(pilot, "#chosen", "No demonstrations yet")
-        await pilot.press("i")
-        await shows(pilot, ImportScreen)
+        await opened_import(pilot)
         await pilot.press("ctrl+o")
         assert fake_import == []
         pilot.app.screen.query_one(Input).value = str(tmp_path)
         await pilot.press("enter")
         await reads(pilot, "#head", "Usable: 2 of 3 recordings")
         assert "--dry-run" in fake_import[0]
-        assert pilot.app.screen.query_one(DataTable).get_row_at(1)[0] == "✗"
+        assert pilot.app.screen.query_one(DataTable).get_row_at(1)[0].plain == "✗"
         await pilot.press("ctrl+o")
         await reads(pilot, "#head", "Taken in: 2 recordings")
         assert "cut off" in said(pilot, "#head")
@@ -313,8 +325,8 @@ asked = [
 open_ = [q for q in asked if not any(t.startswith(q["name"] + "=") for t in told)]
 entries = [{"name": "camera.third", "value": "cam_high", "origin": "proposed"}]
 picture = {"height": 1, "width": 1, "pixels": "/wAA"}
-print(json.dumps({"event": "mapping", "format": "aloha", "entries": entries, "questions": open_,
-                  "pictures": {"cam_high": picture}}))
+print(json.dumps({"event": "mapping", "structure": "1a", "format": "aloha", "entries": entries, "questions": open_,
+                  "settled": [], "columns": {"qpos": 7}, "pictures": {"cam_high": picture}}))
 print(json.dumps({"event": "finding", "file": "e.hdf5", "usable": not open_, "detail": "", "success": None}))
 sys.exit(bool(open_))
 """
@@ -323,18 +335,10 @@ sys.exit(bool(open_))
 async def test_what_a_source_does_not_say_is_asked_and_the_answers_go_with_the_import(
     open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[tuple[str, ...]] = []
-
-    def command(*words: str) -> list[str]:
-        given.append(words)
-        return [sys.executable, "-c", ASKING, *words]
-
-    monkeypatch.setattr(importing, "station_command", command)
+    given = scripted(monkeypatch, ASKING)
     made(tmp_path, "orange-1")
     async with open_app(folder=None).run_test(size=(120, 44)) as pilot:
-        await reads(pilot, "#chosen", "No demonstrations yet")
-        await pilot.press("i")
-        await shows(pilot, ImportScreen)
+        await opened_import(pilot)
         await pilot.press("enter")
         await reads(pilot, "#head", "The order of the colours is not written")
         await reads(pilot, "#mapping", "camera.third")
@@ -363,6 +367,108 @@ async def test_what_a_source_does_not_say_is_asked_and_the_answers_go_with_the_i
         await shows(pilot, ImportScreen)
 
 
+REPLACING = """
+import json, sys
+words = sys.argv[1:]
+again, dry, told = "--again" in words, "--dry-run" in words, "colour=rgb" in words
+colour = {"name": "colour", "text": "the order of the colours is not written",
+          "choices": ["rgb", "bgr"], "flag": "--colour"}
+if again:
+    value = "rgb" if told else "bgr"
+    print(json.dumps({"event": "mapping", "structure": "1a", "format": "aloha", "entries": [], "questions": [],
+                      "settled": [colour | {"value": value}], "columns": {}, "pictures": {}}))
+found = {"usable": True, "detail": "imported before; to replace it say --again", "success": None}
+if dry:
+    same = {"duplicate": not (again and told), "replaces": ["demo-1"] if again and told else []}
+    print(json.dumps({"event": "finding", "file": "e.hdf5", **found, **same}))
+else:
+    print(json.dumps({"event": "result", "file": "e.hdf5", "refused": None, "duplicate": False}))
+"""
+
+
+async def test_what_was_imported_with_a_wrong_answer_is_replaced_by_key_once_confirmed(
+    open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = scripted(monkeypatch, REPLACING)
+    made(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await opened_import(pilot)
+        await pilot.press("enter")
+        await reads(pilot, "#head", "imported before: 1. ^n looks at them again")
+        assert "press ^n" in said(pilot, "#head")
+        await pilot.press("ctrl+n")
+        await reads(pilot, "#head", "understood just so already: 1. Nothing to do")
+        await pilot.press("ctrl+y")
+        await shows(pilot, AnswersScreen)
+        await pilot.press("enter")
+        await reads(pilot, "#head", "Type rgb or bgr, then Enter. So far: bgr")
+        await pilot.press(*"rgb", "enter")
+        await reads(pilot, "#head", "1 in place of what was imported before")
+        await pilot.press("ctrl+o")
+        await shows(pilot, ReplaceScreen)
+        await pilot.press("escape")
+        await shows(pilot, ImportScreen)
+        assert all("--dry-run" in words for words in given)
+        await pilot.press("ctrl+o")
+        await shows(pilot, ReplaceScreen)
+        await pilot.press("y")
+        await reads(pilot, "#head", "Taken in: 1 recording")
+        assert given[-1][3:] == ("--map", "colour=rgb", "--again", "--json")
+        pilot.app.screen.query_one("#path", Input).focus()
+        await pilot.press("enter")
+        await reads(pilot, "#head", "imported before: 1.")
+        assert "--again" not in given[-1], "looking is without it, unless asked for"
+
+
+async def test_any_answer_can_be_taken_back_before_the_import(
+    open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = scripted(monkeypatch, ASKING)
+    made(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await opened_import(pilot)
+        await pilot.press("enter")
+        await reads(pilot, "#head", "The order of the colours")
+        await pilot.press(*"bgr", "enter")
+        await reads(pilot, "#head", "The source holds no time")
+        await pilot.press("ctrl+y")
+        await shows(pilot, AnswersScreen)
+        await pilot.press("enter")
+        await reads(pilot, "#head", "So far: bgr")
+        await pilot.press(*"rgb", "enter")
+        await reads(pilot, "#head", "The source holds no time")
+        await pilot.press(*"50", "enter")
+        await reads(pilot, "#head", "Usable: 1 of 1 recording.")
+        await pilot.press("ctrl+y")
+        await shows(pilot, AnswersScreen)
+        await pilot.press("down", "enter")
+        await reads(pilot, "#head", "The source holds no time. Type the answer, then Enter. So far: 50")
+        await pilot.press(*"25", "enter")
+        await reads(pilot, "#head", "Usable: 1 of 1 recording.")
+        assert given[-1][3:7] == ("--map", "colour=rgb", "--map", "rate=25")
+
+
+async def test_the_keys_of_the_import_are_in_the_footer_in_help_and_in_the_palette(
+    open_app: Open, tmp_path: Path, fake_import: list[tuple[str, ...]]
+) -> None:
+    made(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(80, 24)) as pilot:
+        await opened_import(pilot)
+        screen = pilot.app.screen
+        commands = {command.title: command for command in pilot.app.get_system_commands(screen)}
+        assert "again (^n)" in commands and "import (^o)" not in commands
+        pilot.app.call_later(commands["again (^n)"].callback)
+        await until(pilot, lambda: len(fake_import) == 1)
+        assert "--again" in fake_import[0]
+        await reads(pilot, "#head", "Usable: 2 of 3 recordings")
+        shown = {binding.description for _, binding, enabled, _ in screen.active_bindings.values() if enabled}
+        assert {"look", "again", "import", "back", "help"} <= shown and "train" not in shown
+        await pilot.press("f1")
+        await shows(pilot, KeysHelp)
+        words = "\n".join(str(each.render()) for each in pilot.app.screen.query(Static))
+        assert "Take an answer back" in words and "^n  Look into it again" in words
+
+
 def test_the_chooser_offers_what_an_import_reads() -> None:
     from datasets.importers.registry import suffixes
 
@@ -373,8 +479,14 @@ def test_recordings_of_a_folder_are_named_by_where_they_lie_and_known_ones_marke
     found = {"usable": True, "detail": "", "steps": 3, "success": True}
     root = Path("/data/all")
     rows = [
-        importing.row({**found, "file": "/data/all/one/demos[demo-1]"}, root),
-        importing.row({**found, "file": "/data/all/two/demos[demo-1]", "duplicate": True}, root),
-        importing.row({**found, "file": "/data/all"}, root),
+        findings.row({**found, "file": "/data/all/one/demos[demo-1]"}, root),
+        findings.row({**found, "file": "/data/all/two/demos[demo-1]", "duplicate": True}, root),
+        findings.row({**found, "file": "/data/all"}, root),
+        findings.row({**found, "file": f"/data/all/{'long/' * 9}demos[demo-1]"}, root),
     ]
-    assert [row[:2] for row in rows] == [("✓", "one/demos[demo-1]"), ("=", "two/demos[demo-1]"), ("✓", "all")]
+    assert [row[:2] for row in rows] == [
+        ("✓", "one/demos[demo-1]"),
+        ("=", "two/demos[demo-1]"),
+        ("✓", "all"),
+        ("✓", "…/long/long/long/demos[demo-1]"),
+    ]

@@ -1,0 +1,85 @@
+"""What a look at recordings told, for people: a row of the table each, and in one sentence what an import would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from datasets.importers.defects import AGAIN
+from datasets.wording import counted
+from station.tui.jobs import Facts
+
+LONGEST = 30
+"""Characters of a recording's name in the table, from its end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What an import would do with what was found."""
+
+    total: int
+    known: int
+    """Content that is there already; nothing would be done."""
+    usable: int
+    """Would be taken in."""
+    replacing: int
+    """Of these, in place of what was imported before."""
+    replaced: int
+    """What would be voided for them."""
+
+    @classmethod
+    def of(cls, findings: Sequence[Facts]) -> Self:
+        """Counted."""
+        known = sum(bool(fact.get("duplicate")) for fact in findings)
+        return cls(
+            total=len(findings),
+            known=known,
+            usable=sum(bool(fact.get("usable")) for fact in findings) - known,
+            replacing=sum(bool(fact.get("replaces")) for fact in findings),
+            replaced=sum(len(fact.get("replaces", ())) for fact in findings),
+        )
+
+    def sentence(self, *, again: bool) -> str:
+        """With the key to press; `again`: what is known was looked at too."""
+        words = f"Usable: {self.usable} of {counted(self.total, 'recording')}"
+        if self.replacing:
+            words += f", {self.replacing} in place of what was imported before"
+        if self.known:
+            same = "understood just so already" if again else "imported before"
+            words += f", {same}: {self.known}"
+        if self.usable:
+            return f"{words}. ^o imports; nothing is written before."
+        return f"{words}. Nothing to do." if again else f"{words}. ^n looks at them again."
+
+
+def row(facts: Facts, root: Path) -> tuple[str, ...]:
+    """A recording by where it lies below what was chosen."""
+    label = {True: "success", False: "failure", None: "none"}[facts.get("success")]
+    return (
+        _sign(facts),
+        _short(below(facts["file"], root)),
+        str(facts.get("steps", "")),
+        f"{facts.get('seconds', 0):.1f}",
+        label if facts["usable"] else "",
+        str(facts["detail"]).replace(AGAIN, "press ^n"),
+    )
+
+
+def below(label: str, root: Path) -> str:
+    """A path without what all have in common."""
+    path = Path(label)
+    return str(path.relative_to(root)) if root in path.parents else path.name
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+
+
+def _sign(facts: Facts) -> str:
+    if facts.get("duplicate"):
+        return "="
+    if facts.get("replaces"):
+        return "~"
+    return "✓" if facts["usable"] else "✗"
