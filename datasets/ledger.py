@@ -155,7 +155,7 @@ class Episodes(Mapping[str, EpisodeStatus]):
 
     def __contains__(self, name: object) -> bool:
         """Whether the journal knows it."""
-        return self._places.get(name, self._size) < self._size  # type: ignore[call-overload, no-any-return]
+        return isinstance(name, str) and self._places.get(name, self._size) < self._size
 
     def __iter__(self) -> Iterator[str]:
         """Their ids."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 
@@ -71,5 +71,4 @@ class OneOf(Settings):
         reader = cls.reader(value)
         if reader is cls:
             return handler(value)
-        read: Any = reader.model_validate(value)
-        return read  # type: ignore[no-any-return]
+        return cast(Self, reader.model_validate(value))

@@ -144,7 +144,8 @@ def _open(folder: Path) -> zarr.Group:
 
 
 def _header(root: zarr.Group) -> EpisodeHeader:
-    return EpisodeHeader.from_json(root.attrs["header"])  # type: ignore[arg-type]
+    header: Any = root.attrs["header"]
+    return EpisodeHeader.from_json(header)
 
 
 def _read(root: zarr.Group, group: str) -> dict[str, Any]:

@@ -177,7 +177,7 @@ class Pretraining:
             group["lr"] = stage.rate(self._iteration)
         optimizer.zero_grad(set_to_none=True)
         terms = stage.losses(self._iteration)
-        terms["total"].backward()  # type: ignore[no-untyped-call]
+        terms["total"].backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         optimizer.step()
         decay = min(self.settings.ema_max, 1.0 - (1.0 + self._iteration) ** -self.settings.ema_power)
         with torch.no_grad():

@@ -70,7 +70,7 @@ def read(path: Path) -> Loaded:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
         facts = json.loads(metadata["facts"])
         stored = metadata["digest"]
     except (OSError, SafetensorError, KeyError, ValueError) as error:

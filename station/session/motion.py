@@ -99,13 +99,13 @@ class Motion:
 
     def preflight(self, checks: Sequence[Check] = ()) -> None:
         """Open the devices and look at everything a start needs; `checks` are those that others made."""
-        problems, self._unrecovered = [*self._unrecovered, *map(_problem, _failed(checks))], []
+        problems, self._unrecovered = [*self._unrecovered, *_problems(checks)], []
         for cell in self._parts.cells:
             try:
                 if cell not in self._connected:
                     cell.connect()
                     self._connected.append(cell)
-                problems += map(_problem, _failed(cell.preflight()))
+                problems += _problems(cell.preflight())
             except CellError as error:
                 problems.append(str(error))
         self._emit(PreflightDone(problems=tuple(dict.fromkeys(problems))))
@@ -266,9 +266,5 @@ class Motion:
         )
 
 
-def _failed(checks: Sequence[Check]) -> list[Check]:
-    return [check for check in checks if not check.ok]
-
-
-def _problem(check: Check) -> str:
-    return check.told()
+def _problems(checks: Sequence[Check]) -> list[str]:
+    return [check.told() for check in checks if not check.ok]

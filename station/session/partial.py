@@ -80,7 +80,7 @@ class PartialLog:
         draft = path.with_name(f".{path.name}")
         try:
             with draft.open("wb") as file:
-                np.savez(file, **recorder.steps_since(first))  # type: ignore[arg-type]
+                np.savez(file, **recorder.steps_since(first))  # type: ignore[arg-type]  # taken for its own flags
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from hardware.cell import Cell, CellError, Layout, Step, StoppedError
 from policy.steering.interface import Steering, Window
 from station.session.partial import PartialLog
 from station.session.recorder import EpisodeRecorder
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +189,7 @@ class Rollout:
 
     def _step(self) -> list[Step]:
         cells = [run.start.cell for run in self._runs]
-        advance: Callable[[Cell], Step | None] = lambda cell: cell.advance()  # noqa: E731
-        found = [*self._pool.map(advance, cells)] if self._pool and len(cells) > 1 else [*map(advance, cells)]
+        found = _at_once(self._pool, cells, lambda cell: cell.advance())
         steps = [step for step in found if step is not None]
         if len(steps) < len(cells):
             raise CellError("A plan ended before its last step. Look at the arm's controller, then go on.")
@@ -240,6 +242,11 @@ class _NonFiniteError(Exception):
         )
 
 
+def _at_once(pool: Executor | None, cells: Sequence[Cell], call: Callable[[Cell], Answer]) -> list[Answer]:
+    """What each cell answers, in their order; side by side where there is a pool for it."""
+    return [*(pool.map(call, cells) if pool is not None and len(cells) > 1 else map(call, cells))]
+
+
 def _row(arrays: dict[str, FloatArray], run: _Run) -> dict[str, FloatArray]:
     return {name: np.array(values[run.start.row]) for name, values in arrays.items()}
 
@@ -256,8 +263,7 @@ class Homing:
 
     def advance(self) -> bool:
         """Continue for about one control period; True once all are home. Raises CellError."""
-        home: Callable[[Cell], bool] = lambda cell: cell.advance_homing()  # noqa: E731
-        found = [*self._pool.map(home, self._cells)] if self._pool else [*map(home, self._cells)]
+        found = _at_once(self._pool, self._cells, lambda cell: cell.advance_homing())
         self._cells = [cell for cell, arrived in zip(self._cells, found, strict=True) if not arrived]
         return not self._cells
 

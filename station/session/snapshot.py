@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from datasets.observation import Image
 from hardware.cell import ClockSpeed
@@ -183,4 +182,3 @@ class Snapshot:
     log: tuple[str, ...] = ()
     acknowledged: tuple[int, ...] = ()
     """Numbers of the newest envelopes that were taken in (last 32)."""
-    extra: dict[str, Any] = field(default_factory=dict)

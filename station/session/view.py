@@ -132,7 +132,6 @@ class View:
             ledger=self._stopwatch.ledger(state, counts.chunks, counts.episodes),
             log=tuple(self._log)[-_LOG_SHOWN:],
             acknowledged=tuple(self.acknowledged),
-            extra={"pending": state.pending, "chunks_goal": state.rules.chunks},
         )
 
     def _tiles(self, state: State) -> dict[str, Image]:
