@@ -120,10 +120,11 @@ def test_a_reader_that_is_late_misses_pictures_as_with_a_camera(video: Path) -> 
     playing.open()
     first = playing.read(1.0)
     time.sleep(0.055)
+    asked = time.monotonic()
     late = playing.read(1.0)
     assert late.number >= first.number + 5
     assert abs(shade(late) - int(SHADES[late.number % PICTURES])) <= 3
-    assert time.monotonic() - late.time < 0.05, "it shows what would be seen now"
+    assert late.time > asked - 0.01, "it shows what would be seen now"
 
 
 def test_a_vr_recording_plays_with_the_gaps_of_its_recorder(recording: Path) -> None:

@@ -25,6 +25,7 @@ from hardware.cameras.usb import UsbCameraSettings
 from hardware.cameras.worker import CameraState
 
 PICTURES = 20
+SILENT = 20.0  # s
 EMULATOR = Path(__file__).parents[2] / "emulators" / "v4l2_camera.c"
 
 Plug = Callable[..., CameraProcess]
@@ -45,7 +46,7 @@ class Streamer(http.server.BaseHTTPRequestHandler):
                 + b"\r\n"
             )
             time.sleep(0.01)
-        self.server.silent.wait(10.0)  # type: ignore[attr-defined]
+        self.server.silent.wait(SILENT)  # type: ignore[attr-defined]
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -68,9 +69,9 @@ def camera(device: str, **settings: Any) -> Camera:
 
 
 def test_a_network_camera_says_what_it_delivers_and_delivers_it_in_rgb(address: str) -> None:
-    reading = camera(address)
+    reading = camera(address, timeout=5.0)
     assert "64x48 MJPG" in reading.open()
-    frames = [reading.read(0.3) for _ in range(10)]
+    frames = [reading.read(5.0) for _ in range(10)]
     reading.close()
     assert [frame.number for frame in frames] == list(range(1, 11))
     assert np.diff([frame.time for frame in frames]).min() > 0
@@ -79,14 +80,14 @@ def test_a_network_camera_says_what_it_delivers_and_delivers_it_in_rgb(address: 
 
 
 def test_a_stream_that_falls_silent_is_an_error_within_the_time_out(address: str) -> None:
-    reading = camera(address)
+    reading = camera(address, timeout=1.0)
     reading.open()
     for _ in range(PICTURES):
-        reading.read(0.3)
+        reading.read(1.0)
     begun = time.monotonic()
-    with pytest.raises(CameraError, match=r"no picture for 0\.3 s\. Check address"):
-        reading.read(0.3)
-    assert time.monotonic() - begun < 1.0
+    with pytest.raises(CameraError, match=r"no picture for 1 s\. Check address"):
+        reading.read(1.0)
+    assert time.monotonic() - begun < SILENT, "the stream itself ends only then"
     reading.close()
     reading.close()
 
