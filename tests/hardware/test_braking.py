@@ -39,7 +39,8 @@ def test_the_room_that_braking_takes_is_known_before_it_begins(
     told = brake.stop(speed * dt, share * brake.most)
     done = simulated(brake, speed * dt, share * brake.most)
     assert told[:3] == pytest.approx(done[:3], rel=1e-9, abs=1e-12)
-    assert abs(told.ticks - done.ticks) <= 1
+    # the last ticks may be so slow that the simulation takes them for rest
+    assert abs(told.ticks - done.ticks) <= 2
 
 
 def test_braking_from_a_steady_speed_takes_the_least_room_that_physics_allows() -> None:
