@@ -38,7 +38,7 @@ def settings(emulator: XArmEmulator, **other: Any) -> XArmSettings:
         "load_center": (0.0, 0.0, 0.06),
         "tcp_position": (0.0, 0.0, 0.17),
         "tool_model": "robotiq",
-        "report_timeout": 0.6,  # wider than usual, for busy machines
+        "report_timeout": 2.0,  # as wide as it goes, for busy machines
     }
     return XArmSettings.model_validate(table | other)
 
@@ -71,7 +71,7 @@ def stream(
         time.sleep(max(0.0, begin + (tick + 1) / hz - time.monotonic()))
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 3.0) -> None:
+def wait_until(reached: Callable[[], bool], seconds: float = 30.0) -> None:
     """Poll with a deadline."""
     until = time.monotonic() + seconds
     while not reached():
