@@ -207,6 +207,7 @@ class Server:
             "error": box.error,
             "enabled": box.enabled,
             "limits": vars(box.limits),
+            "activations": box.tool.activations if isinstance(box.tool, Robotiq) else 0,
             "fingers": box.tool.fingers.position if box.tool else None,
             "tool": "robotiq" if isinstance(box.tool, Robotiq) else "other",
         }

@@ -97,6 +97,7 @@ class Robotiq(ModbusDevice):
     def __init__(self) -> None:
         self.fingers = Fingers(3.0, 400.0)
         self.fault = 0
+        self.activations = 0
         self._action = 0
         self._requested = 0
         self._activated_at: float | None = None
@@ -135,6 +136,7 @@ class Robotiq(ModbusDevice):
             self._activated_at, self.fault = None, 0
         elif self._activated_at is None:
             self._activated_at = time.monotonic() + 0.4
+            self.activations += 1
         if action & 0x08 and not self._activated:
             self.fault = 0x07 if self._activated_at is None else 0x05
         self._action, self._requested = action, words[1] & 0xFF
