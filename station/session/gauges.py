@@ -57,9 +57,11 @@ class Gauges:
     def steering(self) -> LiveSteering:
         """The learner's panel."""
         progress = self._learner.progress
+        ahead = max(0, self._parts.steering.warmup_chunks - len(self._learner.replay))
         return LiveSteering(
             method=self._parts.steering.name,
-            warmup_left=max(0, self._parts.steering.warmup_chunks - len(self._learner.replay)),
+            # who has learnt is past it, also while past episodes are not read back yet
+            warmup_left=0 if self._learner.steps else ahead,
             done=progress.done,
             planned=progress.planned,
             rate=progress.rate,

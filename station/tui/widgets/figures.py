@@ -65,7 +65,7 @@ def steering(live: LiveSteering, columns: int, rows: int) -> Content:
     cells = [(NAMES.get(name, name.replace("_", " ")), figure(live.metrics[name])) for name in ordered]
     lines += _pairs(cells, columns)[: max(0, rows - 1)]
     if not cells:
-        lines.append(Content.styled("no update yet", "$faint"))
+        lines.append(Content.styled("figures come with the next update", "$faint"))
     return Content("\n").join(lines)
 
 

@@ -370,6 +370,17 @@ def test_a_running_replay_equals_one_that_is_built_from_the_folder(tmp_path: Pat
         assert rebuilt.fingerprint() == engine.memory.learner.replay.fingerprint()
 
 
+def test_who_has_learnt_is_past_the_warm_up_also_before_past_episodes_are_read_back(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, episodes=8) as engine:
+        assert engine.snapshot().steering.warmup_left > 0
+        engine.run()
+        assert engine.memory.learner.steps > 0
+    with attended(folder.path) as again:
+        assert not len(again.memory.learner.replay)
+        assert again.snapshot().steering.warmup_left == 0
+
+
 def test_a_headless_engine_that_nobody_watches_ends_in_a_fault(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s")
     with headless(folder) as engine:
