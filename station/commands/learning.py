@@ -71,6 +71,7 @@ def evaluate(
                 _run_block(folder, wanted, cells, report)
         else:
             client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
+            typer.echo("The running session evaluates next; whoever operates it resets and labels.", err=True)
             wait_for(client, folder, lambda ledger: _blocks(ledger) > before, patience=None)
     point = _newest_point(folder, before)
     if as_json:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from station import sessions
 from station.commands.options import SeedOption, TaskOption, complete_tasks
+from station.errors import UsageError
 
 
 def new(
@@ -20,16 +22,19 @@ def new(
     from station.config import load_task
     from station.session.folder import SessionFolder
 
+    if not name.strip():
+        raise UsageError("A session needs a name.")
     path = sessions.place(name)
     settings = load_task(task)
     SessionFolder.create(path, settings, task_name=settings.name, seed=seed)
     simulated = settings.cell.kind == "simulated"
+    said = shlex.quote(name)
     other = (
-        f", or 'station demo --session {name}'"
+        f", or: station demo --session {said}"
         if simulated
         else f"; 'station doctor {task}' checks its devices"
     )
-    typer.echo(f"Made {path}. Next: station import {name} RECORDINGS{other}.")
+    typer.echo(f"Made {path}. Next: station import {said} RECORDINGS{other}.")
 
 
 def tasks(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -95,7 +96,8 @@ def _run(folder: SessionFolder, options: Options, composer: Composer) -> int:
             leave_with_parent()
             engine.run()
             link.publish(engine.snapshot(pictures=False))
-            return _refuse(engine.state.reason, FAILED) if engine.abandoned else OK
+            screen = f"Open it on a screen for that: station run {shlex.quote(str(folder.path))}"
+            return _refuse(f"{engine.state.reason} {screen}", FAILED) if engine.abandoned else OK
     finally:
         link.close()
 

@@ -125,6 +125,14 @@ def test_a_new_session_counts_nothing(station: Station, tmp_path: Path, tiny_tas
     assert SessionFolder.open(tmp_path / "s").seed == 5
 
 
+def test_a_new_session_needs_a_name_and_is_named_as_a_shell_takes_it(
+    station: Station, tmp_path: Path, tiny_task: Path
+) -> None:
+    assert station("new", "", "--task", tiny_task).exit_code == 2
+    made = station("new", tmp_path / "two words", "--task", tiny_task)
+    assert f"import '{tmp_path}/two words' RECORDINGS" in made.output.replace("\n", "")
+
+
 def test_a_session_is_never_made_twice(station: Station, session: SessionFolder, tiny_task: Path) -> None:
     before = (session.path / "session.toml").read_bytes()
     assert station("new", session.path, "--task", tiny_task).exit_code == 1
