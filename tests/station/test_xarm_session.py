@@ -121,7 +121,7 @@ def break_and_go_on(at: Attended, emulator: XArmEmulator) -> str:
     emulator.order("fail", code=31)
     seen = at.until_phase(Phase.FAULT)
     assert "Collision Caused Abnormal Current (code C31)" in seen.reason
-    wait_until(lambda: stands(emulator), 5.0)
+    wait_until(lambda: stands(emulator))
     assert emulator.truth()["error"] == 31
     at.press(Go())
     return name
@@ -131,7 +131,7 @@ def kill(at: Attended, emulator: XArmEmulator) -> str:
     """The episode that was cut off."""
     name = at.roll(steps=9)
     hit = at.strike(signal.SIGKILL)
-    wait_until(lambda: stands(emulator), 5.0)
+    wait_until(lambda: stands(emulator))
     assert emulator.truth()["came_to_rest"] - hit < 1.0
     at.process.wait()
     return name

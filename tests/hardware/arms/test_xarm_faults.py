@@ -114,7 +114,7 @@ def test_the_stop_latch_brakes_within_the_limits_and_without_the_engine(place: X
     place.cell.advance()
     place.latch.stop()
     pressed = time.monotonic()
-    wait_until(lambda: not place.emulator.truth()["turning"], 1.5)
+    wait_until(lambda: not place.emulator.truth()["turning"])
     assert place.emulator.truth()["last_motion_command"] - pressed < 1.0
     with pytest.raises(StoppedError):
         place.cell.advance()
@@ -129,7 +129,7 @@ def test_a_controller_that_is_killed_leaves_the_arm_standing_at_its_last_target(
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
-    wait_until(lambda: not place.emulator.truth()["turning"], 1.0)
+    wait_until(lambda: not place.emulator.truth()["turning"])
     assert place.emulator.truth()["came_to_rest"] - killed < 0.3
     with pytest.raises(CellError):
         _sway(place, 8.0)
@@ -152,7 +152,7 @@ def test_a_controller_that_is_suspended_leaves_the_arm_standing_and_does_not_lea
         assert not place.emulator.truth()["turning"]
     finally:
         os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: _recovered(place.cell), 8.0)
+    wait_until(lambda: _recovered(place.cell))
     assert place.emulator.truth()["error"] == 0
     _sway(place, 0.5)
 
@@ -210,7 +210,7 @@ def test_an_engine_that_is_killed_or_suspended_while_the_arm_moves(
             time.sleep(0.5)
             hit = time.monotonic()
             os.kill(engine.pid, how)
-            wait_until(lambda: stands(emulator), 3.0)
+            wait_until(lambda: stands(emulator))
             truth = emulator.truth()
             # The heartbeat's limit is 0.3 s; from 0.1 m/s the arm then brakes within its limits.
             assert truth["last_motion_command"] - hit < 0.3 + 0.5

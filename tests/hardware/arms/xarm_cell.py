@@ -76,7 +76,7 @@ def attached_table(address: str, port: int, film: Path, axes: int = 6) -> dict[s
         "tool_model": "robotiq",
         "home_speed": 1.0,
         "home_acceleration": 4.0,
-        "report_timeout": 0.8,
+        "report_timeout": 2.0,
         "gripper": {"driver": "robotiq_rs485"},
     }
     camera = {"driver": "file", "name": "third", "path": str(film), "height": 48, "width": 64}

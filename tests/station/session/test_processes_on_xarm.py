@@ -88,7 +88,7 @@ def test_a_killed_engine_leaves_a_standing_arm_and_a_session_that_goes_on(place:
         broken_off = at.roll(steps=9)
         wait_until(place.moves)
         hit = at.strike(signal.SIGKILL)
-        wait_until(lambda: stands(place.emulator), 5.0)
+        wait_until(lambda: stands(place.emulator))
         assert place.emulator.truth()["came_to_rest"] - hit < 1.0
         at.process.wait()
     # the chunk that ran is lost with the engine's memory, what came before it is on disk
@@ -108,7 +108,7 @@ def test_a_suspended_engine_leaves_a_standing_arm_and_goes_on_when_it_wakes(plac
         wait_until(place.moves)
         hit = at.strike(signal.SIGSTOP)
         # the emulated cell's heartbeat limit is wide: 1.5 s
-        wait_until(lambda: stands(place.emulator, 2.0), 10.0)
+        wait_until(lambda: stands(place.emulator, 2.0))
         assert place.emulator.truth()["came_to_rest"] - hit < 1.5 + 1.0
         at.strike(signal.SIGCONT)
         seen = at.until_phase(Phase.FAULT)
@@ -148,7 +148,7 @@ def test_without_a_screen_the_arm_stands_until_somebody_is_back(
             wait_until(place.moves)
             lost = time.monotonic()
             lose(terminal)
-            wait_until(lambda: stands(place.emulator), 10.0)
+            wait_until(lambda: stands(place.emulator))
             assert place.emulator.truth()["came_to_rest"] - lost < 5.0
 
             at.client = Client.connect(place.folder.path, timeout=PATIENCE)
