@@ -27,8 +27,6 @@ SERVO_DAMPING = np.array([420.0, 420.0, 260.0, 90.0, 60.0, 20.0])
 JOINT_DAMPING = 1.0
 STROKE = 0.0425
 """Travel of one finger, m; both together open 85 mm."""
-TOOL_OFFSET = 0.172
-"""From the flange to the middle of the finger pads, m."""
 
 ORANGE_RADIUS = 0.036
 ORANGE_DISC = 0.018

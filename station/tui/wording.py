@@ -7,11 +7,6 @@ import math
 from station.session.snapshot import Rate
 
 
-def percent(value: float) -> str:
-    """`` 62%``, four characters."""
-    return f"{100 * value:3.0f}%"
-
-
 def rate_words(rate: Rate | None) -> str:
     """``62% [48–75] of 50``, or a dash when nothing was measured."""
     if rate is None or rate.n == 0:
