@@ -55,7 +55,7 @@ class Flow(nn.Module):
         return torch.mean((predicted - target) ** 2)
 
     def velocity(self, a_k: Tensor, k: float, c: Tensor) -> Tensor:
-        """v(a^k, k, c) for one time that the whole batch shares."""
+        """v(a^k, k, c), [B, H, da] like a^k, for one time that the whole batch shares."""
         predicted: Tensor = self.unet(a_k, torch.full((len(a_k),), GRID * k, device=a_k.device), c)
         return predicted if self.prediction is Prediction.VELOCITY else (a_k - predicted) / k
 

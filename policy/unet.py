@@ -96,7 +96,7 @@ class Level(nn.Module):
         self.resample = resample
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """The features at this resolution, and the same resampled."""
+        """x [B, before, h] -> features [B, after, h], and the same resampled to the next level's steps."""
         for block in self.blocks:
             x = block(x, condition)
         return x, self.resample(x)

@@ -51,12 +51,12 @@ def positions(values: Array, mapping: Mapping, what: str) -> Array:
 
 
 def angles(values: Array, mapping: Mapping) -> Array:
-    """rad."""
+    """The same numbers in rad, [T, n]."""
     return values * RADIANS[mapping.angle or "rad"]
 
 
 def representation_of(selected: Array, chosen: Representation | None) -> Representation | None:
-    """The chosen one, or the only one with so many numbers; None when it must be asked."""
+    """The chosen one, or the only one with as many numbers as `selected` [T, n]; None when it must be asked."""
     if chosen is not None:
         return chosen
     fitting = [kind for kind in Representation if kind.size == selected.shape[1]]

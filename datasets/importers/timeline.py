@@ -60,7 +60,7 @@ class Timeline:
         return [[int(piece[0]), int(piece[-1]) + 1] for piece in pieces]
 
     def close(self, stamps: Array) -> Array:
-        """Any of the recorder's time stamps in closed time."""
+        """Any of the recorder's time stamps [n], s, in closed time."""
         inside = np.interp(stamps, self.recorded, self.closed)
         before = np.minimum(stamps - self.recorded[0], 0)
         after = np.maximum(stamps - self.recorded[-1], 0)
@@ -99,7 +99,7 @@ def timeline(recording: Recording, control_hz: float, shortest: int) -> Timeline
 
 
 def tick(stamps: Array) -> float:
-    """s, the recorder's usual period."""
+    """The recorder's usual period, s, from its time stamps [T]; 0 for a single one."""
     return float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
 
 
@@ -125,12 +125,15 @@ def first_motion(recording: Recording, following: Indices) -> int:
 
 
 def angles(one: Array, other: Array) -> Array:
-    """rad between unit quaternions, whatever their signs."""
+    """Angles [...] in rad between unit quaternions [..., 4], whatever their signs."""
     return np.asarray(2 * np.arccos(np.clip(np.abs((one * other).sum(-1)), 0, 1)), np.float64)
 
 
 def poses_at(poses: Array, stamps: Array, time: Array) -> Array:
-    """[len(time), 7] positions linearly, rotations along the shortest arc; held beyond both ends."""
+    """Poses [T, 7] of some stamps at each `time`, [len(time), 7]; held beyond both ends.
+
+    Positions linearly, rotations along the shortest arc.
+    """
     time = np.clip(time, stamps[0], stamps[-1])
     if len(stamps) == 1:
         return np.repeat(poses, len(time), axis=0)
@@ -140,12 +143,12 @@ def poses_at(poses: Array, stamps: Array, time: Array) -> Array:
 
 
 def numbers_at(values: Array, stamps: Array, time: Array) -> Array:
-    """[len(time), n] linearly, held beyond both ends."""
+    """Numbers [T, n] of some stamps at each `time`, [len(time), n]: linearly, held beyond both ends."""
     return np.stack([np.interp(time, stamps, column) for column in values.T], axis=1)
 
 
 def nearest(stamps: Array, time: Array) -> Indices:
-    """The index of the stamp nearest to each time."""
+    """The index of the stamp nearest to each time, [len(time)]."""
     right = np.clip(np.searchsorted(stamps, time), 1, max(1, len(stamps) - 1))
     left = right - 1
     right = np.minimum(right, len(stamps) - 1)

@@ -48,7 +48,7 @@ class EpisodeRecorder:
         return self._observations[-1]
 
     def decided(self, features: dict[str, FloatArray], chosen: dict[str, FloatArray]) -> None:
-        """A decision was taken on the newest observation."""
+        """A decision was taken on the newest observation: its features and what was chosen, one entry of each."""
         self._starts.append(self.steps)
         self._features.append(features)
         self._decisions.append(chosen)

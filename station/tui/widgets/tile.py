@@ -55,7 +55,7 @@ def quantise(picture: Image) -> NDArray[np.int64]:
 
 
 def half_blocks(codes: NDArray[np.int64]) -> list[Strip]:
-    """One strip per two rows of pixels, runs of equal cells merged."""
+    """Codes [2 n, w] of `quantise` -> n strips, one per two rows of pixels, runs of equal cells merged."""
     return [_strip((upper << 12) | lower) for upper, lower in zip(codes[0::2], codes[1::2], strict=True)]
 
 
