@@ -8,7 +8,7 @@ to one thread at a time.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import mujoco
@@ -35,6 +35,7 @@ from hardware.simulation.arm import (
     ArmKinematics,
     CartesianServo,
     Pose,
+    ServoState,
     home_pose,
 )
 from hardware.simulation.clock import Pacer
@@ -57,8 +58,24 @@ VIEWS = {
         site="wrist_camera",
     ),
 }
+_PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
 _BRAKE_TICKS = 12
 _NEAR = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellState:
+    """All that the future of a simulated cell depends on."""
+
+    physics: Array
+    servo: ServoState
+    plan: FloatArray
+    ticks: int
+    pictures: dict[str, Image]
+    picture_ticks: dict[str, int]
+    frame_ticks: dict[str, int]
+    frozen: frozenset[str]
+    interventions: int
 
 
 class SimulatedCell(Cell):
@@ -256,6 +273,32 @@ class SimulatedCell(Cell):
         """End the fault."""
         self._frozen -= {name}
         self._frame_ticks[name] = self._ticks
+
+    def save_state(self) -> CellState:
+        """All that the cell's future depends on; clock speed and latch are not part of it."""
+        physics = np.empty(mujoco.mj_stateSize(self._model, _PHYSICS))
+        mujoco.mj_getState(self._model, self._data, physics, _PHYSICS)
+        return CellState(
+            physics=physics,
+            servo=self._servo.state,
+            plan=self._plan.copy(),
+            ticks=self._ticks,
+            pictures=dict(self._pictures),
+            picture_ticks=dict(self._picture_ticks),
+            frame_ticks=dict(self._frame_ticks),
+            frozen=self._frozen,
+            interventions=self._interventions,
+        )
+
+    def restore_state(self, state: CellState) -> None:
+        """Continue from `state`, bit for bit; a homing under way is dropped."""
+        mujoco.mj_setState(self._model, self._data, state.physics, _PHYSICS)
+        mujoco.mj_kinematics(self._model, self._data)
+        self._servo.state = state.servo
+        self._plan, self._ticks, self._homing = state.plan.copy(), state.ticks, []
+        self._pictures, self._picture_ticks = dict(state.pictures), dict(state.picture_ticks)
+        self._frame_ticks, self._frozen = dict(state.frame_ticks), state.frozen
+        self._interventions = state.interventions
 
     def _forget(self) -> None:
         """Everything outside physics and servo as it is before the first tick."""

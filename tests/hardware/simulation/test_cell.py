@@ -87,6 +87,21 @@ def test_an_episode_repeats_bit_for_bit_whatever_happened_before(cell: Simulated
     assert same(first, drive(other, plan))
 
 
+def test_a_saved_state_continues_bit_for_bit_in_another_cell(cell: SimulatedCell) -> None:
+    cell.reset_scene(cell.sample_layout(1, "test", 0))
+    cell.plan(wander(20))
+    for _ in range(7):
+        cell.advance()
+    state = cell.save_state()
+    rest = remaining(cell)
+    other = SimulatedCell(SMALL)
+    drive(other, wander(5, seed=2))
+    other.restore_state(state)
+    assert len(rest) == 13 and same(rest, remaining(other))
+    cell.restore_state(state)
+    assert same(rest, remaining(cell))
+
+
 def test_pictures_taken_or_not_do_not_change_the_motion(cell: SimulatedCell) -> None:
     layout, plan = cell.sample_layout(0, "test", 0), wander(10)
     blind = SimulatedCell(SMALL, render="on_observe")
