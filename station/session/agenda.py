@@ -16,6 +16,7 @@ from station.session.effects import (
     OpenRound,
     Quit,
     SaveCheckpoint,
+    ShowLayouts,
 )
 from station.session.snapshot import Phase
 from station.session.state import Block, Round, Slot, State, episode_id
@@ -29,8 +30,9 @@ def proceed(state: State) -> Result:
         return state, ()
     if state.disk_full:
         return replace(state, phase=Phase.PAUSED, held=Phase.PREFLIGHT), ()
-    if state.updates_done < state.updates_begun:
-        return _update(state, state.updates_begun - 1)
+    if state.learning:
+        home_first = _would_go_home_later(state)
+        return _home(state) if home_first else _update(state, state.updates_begun - 1)
     if state.unsaved:
         return replace(state, phase=Phase.CHECKPOINT, reason=""), (SaveCheckpoint(),)
     if state.open_slots:
@@ -44,9 +46,16 @@ def _after_round(state: State) -> Result:
         return replace(state, phase=Phase.LABEL, reason=""), ()
     state = replace(state, settles=None)
     if state.fresh:
+        if _would_go_home_later(state):
+            return _home(state)
         begun = replace(state, fresh=False, updates_begun=state.updates_begun + 1)
         return _update(begun, state.updates_begun)
     return _next_round(state)
+
+
+def _would_go_home_later(state: State) -> bool:
+    """A real arm learns at home: nobody who lays the scene out meanwhile is met by one that starts by itself."""
+    return not state.rules.replayable and not state.home and state.round is not None
 
 
 def _judging(state: State) -> bool:
@@ -151,7 +160,9 @@ def _open_round(state: State, opened: Round) -> Result:
 
 def _home(state: State) -> Result:
     state, speed = apply_speed(state)
-    return replace(state, phase=Phase.HOMING, reason=""), (*speed, BeginHoming(slots=state.next_slots))
+    if state.home:
+        return replace(state, phase=Phase.READY, reason=""), (*speed, ShowLayouts(slots=state.next_slots))
+    return replace(state, phase=Phase.HOMING, reason=""), (*speed, BeginHoming(slots=state.homing_slots))
 
 
 def apply_speed(state: State) -> Result:

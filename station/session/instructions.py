@@ -58,6 +58,11 @@ def _fault(state: State) -> str:
     )
 
 
+def _update(state: State) -> str:
+    where = "" if state.rules.replayable else " The arm waits at home until you say 'reset done'."
+    return f"Learning from the last episodes; wait, or undo to take a label back.{where}"
+
+
 _BY_PHASE: dict[Phase, Callable[[State], str]] = {
     Phase.PREFLIGHT: lambda _: "Checking cell, cameras and disk; wait.",
     Phase.HOMING: lambda _: "The arm moves home; keep clear. Pause and stop work.",
@@ -66,7 +71,7 @@ _BY_PHASE: dict[Phase, Callable[[State], str]] = {
     Phase.EVALUATE: _moving,
     Phase.PAUSED: _paused,
     Phase.LABEL: _label,
-    Phase.UPDATE: lambda _: "Learning from the last episodes; wait, or undo to take a label back.",
+    Phase.UPDATE: _update,
     Phase.CHECKPOINT: lambda _: "Saving the learner; wait.",
     Phase.FAULT: _fault,
     Phase.FINISHED: lambda _: "Finished. Evaluate, say 'reset done' to go on without a goal, or leave.",

@@ -71,7 +71,7 @@ _PAUSABLE = MOVING | {Phase.HOMING, Phase.READY, Phase.LABEL, Phase.UPDATE}
 
 def begin(state: State) -> Result:
     """The first step of a fresh or a resumed session."""
-    return replace(state, phase=Phase.PREFLIGHT), (RunPreflight(),)
+    return replace(state, phase=Phase.PREFLIGHT, home=False), (RunPreflight(),)
 
 
 def step(state: State, event: Event) -> Result:
@@ -128,6 +128,9 @@ def _preflight_done(state: State, event: PreflightDone) -> Result:
 def _homed(state: State, _: Homed) -> Result:
     if state.phase is not Phase.HOMING:
         return state, ()
+    state = replace(state, home=not state.rules.replayable)
+    if state.learning or not state.open_slots:
+        return proceed(state)
     return replace(state, phase=Phase.READY), (ShowLayouts(slots=state.next_slots),)
 
 
@@ -148,6 +151,7 @@ def _start_round(state: State, current: Round) -> Result:
     state = replace(
         state,
         phase=Phase.EVALUATE if current.evaluation else Phase.ROLLOUT,
+        home=False,
         reason="",
         running=running,
         keyed={name: keyed for name, keyed in state.keyed.items() if name not in running},
@@ -237,7 +241,7 @@ def _go_on(state: State) -> Result:
     if held in MOVING and state.running:
         return state, (ResumeMotion(),)
     if held is Phase.HOMING:
-        return state, (BeginHoming(slots=state.next_slots),)
+        return state, (BeginHoming(slots=state.homing_slots),)
     # READY waits, UPDATE and CHECKPOINT have an activity that goes on where it was
     if held in (Phase.READY, Phase.UPDATE, Phase.CHECKPOINT):
         return state, ()

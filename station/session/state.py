@@ -200,6 +200,8 @@ class State:
     """Online episodes ended since the last update block began."""
     updates_begun: int = 0
     updates_done: int = 0
+    home: bool = False
+    """Real arms have gone home since they moved last."""
     unsaved: bool = False
     """The learner has changed since its last checkpoint."""
     policy_version: int = 0
@@ -234,6 +236,16 @@ class State:
     def next_slots(self) -> tuple[Slot, ...]:
         """The open ones that fit the cells."""
         return self.open_slots[: self.rules.cells]
+
+    @property
+    def homing_slots(self) -> tuple[Slot, ...]:
+        """Those whose cells go home: the next ones, or those that are over."""
+        return self.next_slots or (self.round.slots[: self.rules.cells] if self.round else ())
+
+    @property
+    def learning(self) -> bool:
+        """Whether an update block has begun and is not done."""
+        return self.updates_done < self.updates_begun
 
     @property
     def pending(self) -> tuple[str, ...]:

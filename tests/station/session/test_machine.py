@@ -330,13 +330,36 @@ def test_space_on_the_disk_never_moves_a_real_arm(held: Phase) -> None:
     session = Session.fresh(replayable=False) if held is Phase.HOMING else rolling(replayable=False)
     session.send(PreflightDone())
     if held is Phase.UPDATE:
-        session.send(ended(FIRST), Tick(now=3.0))
+        session.send(ended(FIRST), Tick(now=3.0), Homed())
     assert session.phase is held
     session.send(DiskFull(reason="The disk is full."))
     assert session.send(SpaceBack(), Tick(now=9.0)) == []
     assert session.phase is Phase.PAUSED and not session.state.disk_full
     session.send(Pause())
     assert session.phase is held and session.state.reason == ""
+
+
+def test_a_real_arm_goes_home_before_it_learns_and_not_by_itself_afterwards() -> None:
+    session = rolling(replayable=False)
+    assert kinds(session.send(ended(FIRST, Ending.SUCCESS))) == []
+    home = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS), Tick(now=2.5))
+    assert [order.slots[0].episode for order in home if isinstance(order, BeginHoming)] == [FIRST]
+    assert kinds(session.send(Pause(), Pause())) == [Brake, BeginHoming], "interrupted, and gone on with"
+    assert kinds(session.send(Homed())) == [BeginUpdate]
+    after = session.send(UpdateDone(policy_version=1), Checkpointed())
+    assert session.phase is Phase.READY and not {*MOTION} & {*kinds(after)}
+    assert kinds(session.send(Go())) == [BeginRollout]
+    session.send(ended(SECOND, Ending.SUCCESS), Label(episode=SECOND, outcome=Outcome.SUCCESS))
+    assert kinds(session.send(Tick(now=5.0)))[-1] is BeginHoming, "it has moved since"
+
+
+def test_a_real_arm_whose_engine_was_killed_while_it_learnt_goes_home_first() -> None:
+    session = rolling(replayable=False)
+    session.send(ended(FIRST), Tick(now=3.0), Homed())
+    assert session.phase is Phase.UPDATE
+    session.state, _ = begin(replace(session.state, home=True))
+    assert kinds(session.send(PreflightDone())) == [BeginHoming]
+    assert kinds(session.send(Homed())) == [BeginUpdate]
 
 
 def test_a_pause_because_nobody_looks_says_so() -> None:
