@@ -125,8 +125,6 @@ class ArmSettings(DeviceSettings):
         "xarm": "hardware.arms.xarm:XArmSettings",
         "franka": "hardware.arms.franka:FrankaSettings",
     }
-    schedules_itself: ClassVar[bool] = False
-    """Whether connecting makes the controller's thread a real-time one, which no other scheduling may precede."""
 
     joints: int = Field(default=7, ge=6, le=7)
     """How many joints it has."""

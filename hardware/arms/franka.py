@@ -25,7 +25,9 @@ import numpy as np
 
 from hardware.arms.franka_impedance import stop_motion, tracking_motion
 from hardware.arms.franka_link import (
-    connection_error,
+    Scheduling,
+    connected,
+    failures,
     fault_in,
     installed_version,
     load_franky,
@@ -66,6 +68,8 @@ _LOAD_TOLERANCE = 1e-3
 class FrankaArm(Arm):
     """One Franka; connect before any other call."""
 
+    schedules_itself = True
+
     def __init__(self, settings: FrankaSettings) -> None:
         self.name = settings.name
         self._settings = settings
@@ -84,7 +88,7 @@ class FrankaArm(Arm):
     # --- connection ---
 
     def connect(self) -> ArmIdentity:
-        """Open the connection; waits up to a minute for a control box that does not answer."""
+        """Open the connection."""
         self.close()
         self._franky = load_franky(self.name)
         self._open()
@@ -103,17 +107,20 @@ class FrankaArm(Arm):
     def _open(self) -> None:
         franky, settings = self._vendor(), self._settings
         ignore, enforce = franky.RealtimeConfig.Ignore, franky.RealtimeConfig.Enforce
-        try:
-            self._robot = franky.Robot(
+
+        def connect() -> Any:
+            robot = franky.Robot(
                 settings.address,
                 default_torque_threshold=settings.torque_threshold,
                 default_force_threshold=settings.force_threshold,
                 realtime_config=enforce if settings.realtime == "enforce" else ignore,
             )
-            self._robot.set_load(settings.load_mass, list(settings.load_center), [0.0] * 9)
-        except franky.Exception as error:
-            self._robot = None
-            raise connection_error(franky, self.name, settings.address, error) from error
+            robot.set_load(settings.load_mass, list(settings.load_center), [0.0] * 9)
+            return robot, Scheduling.of_this_thread()
+
+        self._robot, urgent = connected(franky, self.name, settings.address, connect)
+        # libfranka raises the thread that connects; its 1 kHz loop inherits from the one that starts a motion, this one
+        urgent.adopt()
         self._motion, self._fault, self._lost = None, None, None
         self._report = (-1, -math.inf)
 
@@ -168,7 +175,7 @@ class FrankaArm(Arm):
         robot = self._connected()
         try:
             return robot.state
-        except self._vendor().Exception as error:
+        except failures(self._vendor()) as error:
             raise self._noted(error) from error
 
     def _arrival(self, robot_ms: int) -> float:
@@ -245,7 +252,7 @@ class FrankaArm(Arm):
             self._started = time.monotonic()
         try:
             robot.move(motion, asynchronous=True)
-        except (self._vendor().Exception, RuntimeError) as error:
+        except failures(self._vendor()) as error:
             raise self._noted(error) from error
 
     # --- homing ---
@@ -297,7 +304,7 @@ class FrankaArm(Arm):
                 robot.move(stop_motion(franky, self._settings), asynchronous=True)
             elif kind is not None:
                 robot.move(franky.JointStopMotion(), asynchronous=True)
-        except (franky.Exception, RuntimeError) as error:
+        except failures(franky) as error:
             self._noted(error)
             _LOG.warning("%s: stopping gently failed (%s); motion is cut off", self.name, error)
             self._cut_off()
@@ -305,7 +312,7 @@ class FrankaArm(Arm):
     def _cut_off(self) -> None:
         try:
             self._robot.stop()
-        except (self._vendor().Exception, RuntimeError) as error:
+        except failures(self._vendor()) as error:
             _LOG.error("%s: the control box did not take the stop (%s)", self.name, error)
 
     def recover(self) -> None:
@@ -321,7 +328,7 @@ class FrankaArm(Arm):
             _LOG.info("%s: clearing %s", self.name, error.fault.text)
         try:
             robot.recover_from_errors()
-        except franky.Exception as error:
+        except failures(franky) as error:
             raise self._noted(error) from error
         self._fault = None
         left = fault_in(self.name, self._raw())
@@ -345,7 +352,7 @@ class FrankaArm(Arm):
         """Whether no motion runs any more, after waiting for it. Raises what ended it."""
         try:
             return bool(self._connected().join_motion(timeout=patience))
-        except (self._vendor().Exception, RuntimeError) as error:
+        except failures(self._vendor()) as error:
             raise self._noted(error) from error
 
     def _ended(self) -> ArmError:

@@ -6,7 +6,13 @@ Shared by the arm and the hand, and the only file that imports franky; drives no
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +26,16 @@ _PACKAGED_SERVER = 10
 """The robot server that the package index's build speaks with; every other one has a build in franky's own index."""
 _OLDEST_SERVER = 2
 
+_CONNECTING = 5.0
+"""s that a control box gets to answer; one that is there takes a fraction of one."""
+
 _REALTIME_FLAG = Path("/sys/kernel/realtime")
 
+_REACH = (
+    "Check address and cable, unlock the joints and activate FCI in Desk, and end other programs that drive "
+    "this arm."
+)
+_UNKNOWN = "control"
 _SEE_DESK = "Look at the arm's state in Desk"
 _GENERAL = "Clear the arm's surroundings, find the cause, then recover."
 _RELEASE = "Make sure that nobody is in reach, release the stop button, then recover."
@@ -76,18 +90,64 @@ def load_franky(arm: str) -> ModuleType:
         ) from error
 
 
-def connection_error(franky: ModuleType, arm: str, address: str, error: Exception) -> ArmError:
+@dataclass(frozen=True, kw_only=True)
+class Scheduling:
+    """How urgent the system takes a thread to be."""
+
+    policy: int
+    priority: os.sched_param
+
+    @classmethod
+    def of_this_thread(cls) -> Scheduling:
+        return cls(policy=os.sched_getscheduler(0), priority=os.sched_getparam(0))
+
+    def adopt(self) -> None:
+        """This thread becomes as urgent, where the system allows it; threads that it makes later inherit that."""
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, self.policy, self.priority)
+
+
+def failures(franky: ModuleType) -> tuple[type[Exception], ...]:
+    """What franky's calls raise: its own exceptions, and as RuntimeError what its planner and its sockets throw."""
+    return franky.Exception, RuntimeError
+
+
+def connected(franky: ModuleType, name: str, address: str, connect: Callable[[], Any]) -> Any:
+    """What `connect` opens, in a few seconds: libfranka waits for ever for a box that takes calls and says nothing.
+
+    A connection that comes about later is closed at once.
+
+    Raises:
+        ArmLinkError: nobody answers. ArmError: whoever answers does not speak with this franky, or refuses.
+    """
+    outcome: Future[Any] = Future()
+
+    def attempt() -> None:
+        try:
+            outcome.set_result(connect())
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits gets it
+            outcome.set_exception(error)
+
+    threading.Thread(target=attempt, name=f"connecting {name}", daemon=True).start()
+    try:
+        return outcome.result(_CONNECTING)
+    except TimeoutError as error:
+        raise ArmLinkError(
+            f"{name}: the control box at {address} has not answered for {_CONNECTING:g} s. {_REACH}"
+        ) from error
+    except failures(franky) as error:
+        raise _connection_error(franky, name, address, error) from error
+
+
+def _connection_error(franky: ModuleType, arm: str, address: str, error: Exception) -> ArmError:
     """What a failed connection means, and what to do."""
     text = vendor_text(error)
     if isinstance(error, franky.IncompatibleVersionException):
         return ArmError(_other_build(arm, address, text))
     if isinstance(error, franky.RealtimeException):
         return ArmError(realtime_sentence(arm, text))
-    if isinstance(error, franky.NetworkException):
-        return ArmLinkError(
-            f"{arm}: no connection to the control box at {address}: {text} Check address and cable, unlock the "
-            "joints and activate FCI in Desk, and end other programs that drive this arm."
-        )
+    if isinstance(error, (franky.NetworkException, RuntimeError)):
+        return ArmLinkError(f"{arm}: no connection to the control box at {address}: {text} {_REACH}")
     return ArmError(f"{arm}: the control box at {address} refused the connection: {text} {_SEE_DESK}.")
 
 
@@ -143,15 +203,16 @@ def vendor_text(error: Exception) -> str:
 def motion_error(franky: ModuleType, arm: str, error: Exception) -> ArmError:
     """What ended a motion or refused a command: a fault, or a lost link."""
     text = vendor_text(error)
-    if isinstance(error, franky.NetworkException):
+    names = re.findall(r'"(\w+)"', text)
+    code = "+".join(names) or _code_of(text)
+    socket_failed = isinstance(error, RuntimeError) and code == _UNKNOWN
+    if socket_failed or isinstance(error, franky.NetworkException):
         return ArmLinkError(
             f"{arm}: the link to the control box is lost: {text} Check its power and the cable, then recover, which "
             "connects anew."
         )
     if isinstance(error, franky.RealtimeException):
         return ArmError(realtime_sentence(arm, text))
-    names = re.findall(r'"(\w+)"', text)
-    code = "+".join(names) or _code_of(text)
     return ArmFaultError(ArmFault(arm=arm, code=code, text=text, remedy=_remedy(code)))
 
 
@@ -167,7 +228,7 @@ def _code_of(text: str) -> str:
     ):
         if words in text.lower():
             return code
-    return "control"
+    return _UNKNOWN
 
 
 def _remedy(code: str) -> str:

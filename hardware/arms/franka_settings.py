@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,8 +24,6 @@ JOINT_ENDS = {
 
 class FrankaSettings(ArmSettings):
     """A Franka arm on its control box."""
-
-    schedules_itself: ClassVar[bool] = True
 
     driver: Literal["franka"] = "franka"
     """FR3 and Panda through franky."""

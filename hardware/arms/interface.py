@@ -85,6 +85,8 @@ class Arm(ABC):
 
     name: str
     """As the task file calls it; starts every error message."""
+    schedules_itself: bool = False
+    """Whether connecting makes the caller's thread a real-time one, so that nobody else may."""
 
     @abstractmethod
     def connect(self) -> ArmIdentity:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hardware.arms.franka_link import connection_error, load_franky, vendor_text
+from hardware.arms.franka_link import connected, failures, load_franky, vendor_text
 from hardware.arms.interface import ArmError
 from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
 from hardware.settings import ArmSettings, GripperSettings
@@ -83,11 +83,7 @@ class FrankaHand(Gripper):
         return f"Franka hand at {self._address}, gripper server {self._hand.server_version}"
 
     def _open(self, franky: ModuleType) -> None:
-        try:
-            self._hand = franky.Gripper(self._address)
-        except franky.Exception as error:
-            self._hand = None
-            raise connection_error(franky, self.name, self._address, error) from error
+        self._hand = connected(franky, self.name, self._address, lambda: franky.Gripper(self._address))
         self._running, self._goal, self._wish, self._fault = None, None, None, ""
         if self._report().max_width < _LEAST_WIDTH and self._settings.find_ends:
             self._find_ends()
@@ -185,7 +181,7 @@ class FrankaHand(Gripper):
     def _stop(self) -> None:
         try:
             self._hand.stop()
-        except self._vendor().Exception as error:
+        except failures(self._vendor()) as error:
             raise self._lost(error) from error
         if not self._running.wait(_STOPPED):
             raise GripperError(
@@ -197,7 +193,7 @@ class FrankaHand(Gripper):
         """Forget a command that was stopped; how it ended says nothing."""
         try:
             self._running.get()
-        except self._vendor().CommandException as error:
+        except failures(self._vendor()) as error:
             _LOG.debug("%s: %s", self.name, error)
         self._running, self._goal = None, None
 
@@ -205,10 +201,10 @@ class FrankaHand(Gripper):
         franky = self._vendor()
         try:
             done = self._running.get()
-        except franky.NetworkException as error:
-            raise self._lost(error) from error
         except franky.CommandException as error:
             self._fault = f"{vendor_text(error)} Free the fingers, then recover."
+        except failures(franky) as error:
+            raise self._lost(error) from error
         else:
             if not done:
                 _LOG.debug("%s: the hand did not reach %s m", self.name, self._goal)
@@ -229,7 +225,7 @@ class FrankaHand(Gripper):
             raise GripperError(f"{self.name}: not connected. Connect it first, or recover.")
         try:
             return self._hand.state
-        except self._vendor().Exception as error:
+        except failures(self._vendor()) as error:
             raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> GripperError:

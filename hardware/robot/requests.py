@@ -33,7 +33,7 @@ class Ask(StrEnum):
 
     @property
     def patience(self) -> float:
-        """s that the answer may take: connecting to a control box that is not there lasts over a minute.
+        """s that the answer may take: gripper and arm, one after another, may each need some time to get well.
 
         An arm that gets ready to follow may have to change its mode; the others only look or begin.
         """

@@ -179,9 +179,11 @@ def main() -> int:
     sys.setswitchinterval(0.001)
     socket = Connection(int(sys.argv[1]))
     setup: Setup = socket.recv()
-    worker = Worker(build(setup), socket, 1.0 / setup.settings.hz)
+    controller = build(setup)
+    worker = Worker(controller, socket, 1.0 / setup.settings.hz)
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "ending", True))
-    _prefer_this_thread()
+    if not controller.arm.schedules_itself:
+        _prefer_this_thread()
     gc.freeze()
     gc.disable()
     worker.run()

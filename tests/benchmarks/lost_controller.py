@@ -64,6 +64,8 @@ def xarm(folder: Path) -> Iterator[Subject]:
 def franka(folder: Path) -> Iterator[Subject]:
     latch = StopLatch(folder / "stop.latch")
     with FrankaEmulator(1) as emulator:
+        # as franky-sim is: what the box does about commands that stay away is the real one's to show
+        emulator.order("watch", on=False)
         cell = RobotCell(read_cell(franka_table(emulator, folder / "board")), latch)
         try:
             cell.connect()

@@ -1,8 +1,9 @@
 """Frankas that answer the real franky over FCI: franky-sim in a process of its own, with faults to order.
 
 franky-sim brings the wire, the physics and the hand; it knows neither reflexes nor the stop button, accepts any
-command in any state, and never answers a hand's command that was overtaken. Those are added here. It imposes no limits:
-a target five metres away is followed. Imports nothing from `hardware`.
+command in any state, applies the last torques for ever when commands cease, and never answers a hand's command that was
+overtaken. Those are added here. It imposes no limits: a target five metres away is followed. Imports nothing from
+`hardware`.
 
 By hand: ``python -m tests.emulators.franka --robots 2``, then commands as lines of JSON on the standard input.
 """
@@ -36,6 +37,7 @@ class FrankaEmulator:
     def __init__(self, robots: int = 1) -> None:
         self._count = robots
         self._process: subprocess.Popen[str] | None = None
+        self._frozen = False
         self.addresses: list[str] = []
 
     def __enter__(self) -> Self:
@@ -56,6 +58,7 @@ class FrankaEmulator:
         self.close()
         wanted = [flag for address in self.addresses for flag in ("--address", address)]
         root = Path(__file__).resolve().parents[2]
+        self._frozen = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.emulators.franka", "--robots", str(self._count), *wanted],
             stdin=subprocess.PIPE,
@@ -68,7 +71,18 @@ class FrankaEmulator:
 
     def kill(self) -> None:
         """As if the control box lost its power."""
-        self._running().send_signal(signal.SIGKILL)
+        self._running().kill()
+        self._running().wait(10.0)
+
+    def freeze(self, *, on: bool = True) -> None:
+        """As if the control box hung: connections are taken and never answered, and time stands still."""
+        self._running().send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+        self._frozen = on
+
+    @property
+    def lives(self) -> bool:
+        """Whether time goes on and orders are answered."""
+        return not self._frozen and self._running().poll() is None
 
     def order(self, command: str, robot: int = 0, **details: Any) -> dict[str, Any]:
         """Give one order, such as a fault, and wait for the answer."""
@@ -79,7 +93,7 @@ class FrankaEmulator:
         return self._answer(10.0)
 
     def truth(self, robot: int = 0) -> dict[str, Any]:
-        """What the physics say: time s, position [3] m, joints [7] rad, speeds [7] rad/s, width m, mode."""
+        """What the physics say: time s, rested s, position [3] m, joints [7] rad, speeds [7] rad/s, width m, mode."""
         return self.order("truth", robot)
 
     def close(self) -> None:

@@ -39,6 +39,13 @@ ERRORS = {
 }
 """Place of an error among the 41 flags of a robot state."""
 
+_STANDING = 0.02
+"""rad/s; slower is at rest."""
+_LOOK_EVERY = 20
+"""ms between two looks whether it is: a look costs some of the millisecond that there is."""
+_UNANSWERED = 1000
+"""ms after which a motion without commands is ended. A control box waits for 20; a busy machine is later than that."""
+
 _KP = (4500.0, 4500.0, 3500.0, 3500.0, 800.0, 800.0, 200.0)
 _KV = (450.0, 450.0, 350.0, 350.0, 60.0, 60.0, 15.0)
 """Holding gains; franky-sim's own let the wrist chatter from one end of its torque to the other."""
@@ -140,7 +147,10 @@ class RobotServer(franky_sim.FrankaRobotServer):
         self.errors: tuple[int, ...] = ()
         self.stubborn = False
         self.silent = False
+        self.watchful = True
         self.version: int | None = None
+        self.rested = 0.0
+        self._unanswered = 0
         super().__init__(robot, candidates)
         commands = self._FrankaServer__command_class_map
         commands[Command.kConnect] = Connect
@@ -164,6 +174,19 @@ class RobotServer(franky_sim.FrankaRobotServer):
         if not self.silent:
             super().send_state()
 
+    def _handle_udp_command(self, command_data: bytes) -> None:
+        self._unanswered = 0
+        super()._handle_udp_command(command_data)
+
+    def watch(self, ticks: int) -> None:
+        """One millisecond of what a control box sees to by itself: commands that cease end the motion."""
+        if ticks % _LOOK_EVERY == 0:
+            resting = np.max(np.abs(self.robot.inner_state.dq)) < _STANDING
+            self.rested = self.rested + _LOOK_EVERY / 1000.0 if resting else 0.0
+        self._unanswered = self._unanswered + 1 if self.current_motion_id else 0
+        if self.watchful and self._unanswered > _UNANSWERED:
+            self.abort(RobotMode.kReflex, MoveStatus.kReflexAborted, ["communication_constraints_violation"])
+
     def abort(self, mode: RobotMode, status: MoveStatus, errors: Sequence[str] = ()) -> None:
         """End the motion with `status`; the robot stays in `mode` until it is recovered or released."""
         self.mode = mode
@@ -171,7 +194,7 @@ class RobotServer(franky_sim.FrankaRobotServer):
         motion = self.current_motion_id
         self.stop_motion(send_preemption_signal=False)
         self.reset_current_motion_id()
-        if motion:
+        if motion and not self.silent:
             super().send_state()
             BaseCommand.send_response(self._tcp_socket, RobotCommand.kMove, motion, status)
 
@@ -216,6 +239,7 @@ class FrankaCell:
             server.process_commands()
         self._sim.step()
         for server in self._servers:
+            server.watch(self._ticks)
             server.send_state()
         self._ticks += 1
 
@@ -229,6 +253,7 @@ class FrankaCell:
             "release_stop": lambda: _set(server, mode=None),
             "guide": lambda: _done(server.abort(RobotMode.kGuiding, MoveStatus.kAborted)),
             "let_go": lambda: _set(server, mode=None),
+            "watch": lambda: _set(server, watchful=order.get("on", True)),
             "silence": lambda: _set(server, silent=order.get("on", True)),
             "pretend_version": lambda: _set(server, version=order["version"]),
             "object": lambda: _set(server.gripper_server, thickness=order["width"]),
@@ -245,6 +270,7 @@ class FrankaCell:
         state = server.robot_state
         return {
             "time": self._ticks / 1000.0,
+            "rested": server.rested,
             "position": list(np.asarray(state.O_T_EE)[12:15]),
             "joints": list(state.q),
             "speeds": list(state.dq),

@@ -18,8 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hardware.arms import franka_link
 from hardware.arms.franka import FrankaArm, FrankaSettings
 from hardware.arms.interface import ArmError, ArmFaultError, ArmLinkError
+from hardware.grippers.franka_hand import FrankaHandSettings
+from hardware.grippers.interface import GripperError
 from hardware.plan import Command, Vector
 from tests.emulators.franka import READY, FrankaEmulator
 from tests.hardware.franka_cells import NEEDS_FRANKY
@@ -345,6 +348,38 @@ def test_a_kernel_without_real_time_is_refused_unless_the_task_says_so(emulator:
 def test_no_control_box_is_a_sentence(emulator: FrankaEmulator) -> None:
     with pytest.raises(ArmLinkError, match="activate FCI in Desk"):
         driver(emulator, address="127.254.254.254").connect()
+
+
+def test_the_1_khz_loop_is_scheduled_as_libfranka_asks_for_it(arm: FrankaArm) -> None:
+    def urgent_threads() -> int:
+        threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+        return sum(os.sched_getscheduler(thread) == os.SCHED_FIFO for thread in threads)
+
+    before = urgent_threads()
+    if not before:
+        pytest.skip(
+            "this user may not ask for real-time priority (group realtime, /etc/security/limits.conf)"
+        )
+    arm.begin_servo()
+    assert urgent_threads() == before + 1
+
+
+def test_a_control_box_that_takes_the_connection_and_says_nothing_is_given_up_soon(
+    emulator: FrankaEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = driver(emulator)
+    hand = FrankaHandSettings(name="hand").build(FrankaSettings(name="left", address=emulator.addresses[0]))
+    with monkeypatch.context() as patch:
+        patch.setattr(franka_link, "_CONNECTING", 0.2)
+        emulator.freeze()
+        with pytest.raises(ArmLinkError, match=r"has not answered for 0\.2 s.*activate FCI in Desk"):
+            arm.connect()
+        with pytest.raises(GripperError, match="has not answered"):
+            hand.connect()
+    emulator.freeze(on=False)
+    # the box serves one connection: those that were given up must not keep it
+    arm.connect()
+    arm.close()
 
 
 def test_a_missing_franky_is_named_with_its_pip_line(

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,21 +19,16 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets.episode import Outcome
-from datasets.store import EpisodeStore
-from datasets.verify import verify
-from hardware.robot.cell import RobotCell
-from station.session.engine import Engine
-from station.session.events import Go, Label, Rearm
+from station.session.events import Label
 from station.session.snapshot import Phase
 from station.session.status import count
-from station.tui.keymap import default_keymap
-from station.tui.widgets.headline import call
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import cell_table, stands, tool_at_home, video
 from tests.hardware.cameras.fakes import pid_of
 from tests.station.session.driving import press, roll, until_phase
-from tests.station.session.leftovers import cut_off, kept
+from tests.station.session.leftovers import kept
+from tests.station.session.surviving import OF_EVERY_ARM, Fault, Scene, go_on, survive
 from tests.station.session.swaying import Sway
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), needs_sdk]
@@ -43,59 +37,36 @@ _FPS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """A session whose arm can be broken."""
+class XArmScene(Scene):
+    """A session on an emulated xArm with a camera that can be broken."""
 
-    engine: Engine
     emulator: XArmEmulator
 
     def order(self, name: str, **arguments: object) -> None:
         self.emulator.order(name, **arguments)
-
-    @property
-    def cell(self) -> RobotCell:
-        cell = self.engine._parts.cells[0]
-        assert isinstance(cell, RobotCell)
-        return cell
-
-    def signal_controller(self, number: signal.Signals) -> None:
-        pid = self.cell.team.processes["arm"].pid
-        assert pid is not None
-        os.kill(pid, number)
 
     def signal_camera(self, number: signal.Signals) -> None:
         pid = pid_of(self.cell.cameras["third"])
         assert pid is not None
         os.kill(pid, number)
 
-    @property
-    def headline(self) -> str:
-        """What the operator reads at the top of the screen."""
-        shown = call(self.engine.snapshot(pictures=False), None, default_keymap())
-        return f"{shown.badge} {shown.sentence} {shown.below}"
+    def stands(self) -> bool:
+        return stands(self.emulator)
+
+    def position_mm(self) -> list[float]:
+        return list(self.emulator.truth()["pose_mm"])
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[XArmScene]:
     folder = tmp_path_factory.mktemp("faults")
     with XArmEmulator() as emulator:
         sway = Sway(cell=cell_table(emulator, video(folder / "film.avi")), home=tool_at_home())
         with sway.engine(folder / "session") as engine:
-            yield Scene(engine=engine, emulator=emulator)
+            yield XArmScene(engine=engine, emulator=emulator)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """How something breaks, what is said, and what a person does about it."""
-
-    strike: Callable[[Scene], None]
-    said: str
-    mend: Callable[[Scene], None] = lambda _: None
-    stays: bool = False
-    """Going on before it is mended is answered with the same fault."""
-
-
-FAULTS = {
+FAULTS: dict[str, Fault[XArmScene]] = {
     "an arm error in the middle of a chunk": Fault(
         strike=lambda it: it.order("fail", code=31), said="Collision Caused Abnormal Current (code C31)"
     ),
@@ -123,63 +94,12 @@ FAULTS = {
     "the camera's process is killed": Fault(
         strike=lambda it: it.signal_camera(signal.SIGKILL), said="camera third"
     ),
-    "the arm's controller is killed": Fault(
-        strike=lambda it: it.signal_controller(signal.SIGKILL), said="its controller is not running"
-    ),
-    "the arm's controller is suspended": Fault(
-        strike=lambda it: it.signal_controller(signal.SIGSTOP), said="its controller has been silent"
-    ),
-    "somebody stops": Fault(
-        strike=lambda it: it.engine._latch.stop(),
-        said="Re-arm, then go on",
-        mend=lambda it: press(it.engine, Rearm()),
-    ),
 }
 
 
-def go_on(engine: Engine) -> None:
-    """Say it again as long as something is still wrong: a process that hangs is known for one after a while."""
-    deadline = time.monotonic() + 30.0
-    while engine.state.phase is Phase.FAULT:
-        assert time.monotonic() < deadline, engine.state.reason
-        press(engine, Go())
-        said = time.monotonic()
-        while engine.state.phase is Phase.FAULT and time.monotonic() < said + 1.0:
-            engine.turn()
-
-
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_session_survives(scene: Scene, fault: Fault) -> None:
-    engine = scene.engine
-    before = count(engine.folder)
-    broken_off = roll(engine, steps=9)
-    fault.strike(scene)
-    until_phase(engine, Phase.FAULT)
-    assert fault.said in scene.headline
-    assert cut_off(engine.folder)[broken_off]["reason"] in engine.state.reason
-    assert kept(engine.folder)[broken_off] == cut_off(engine.folder)[broken_off]["steps"] >= 9
-    wait_until(lambda: stands(scene.emulator), 5.0)
-    stood_at = scene.emulator.truth()["pose_mm"]
-
-    if fault.stays:
-        press(engine, Go())
-        until_phase(engine, Phase.FAULT)
-        assert fault.said in scene.headline
-    assert scene.emulator.truth()["pose_mm"] == pytest.approx(stood_at, abs=0.1), "nothing moves by itself"
-
-    fault.mend(scene)
-    go_on(engine)
-    following = roll(engine)
-    press(engine, Label(episode=following, outcome=Outcome.SUCCESS))
-    until_phase(engine, Phase.READY)
-    counts = count(engine.folder)
-    assert counts.success == before.success + 1
-    assert counts.failure + counts.timeout + counts.void == before.failure + before.timeout + before.void
-    assert counts.cut_off == before.cut_off + 1
-    assert following != broken_off
-    store = EpisodeStore(engine.folder.episodes)
-    assert following in store and broken_off not in store
-    assert verify([store], engine.folder.journal).ok
+@pytest.mark.parametrize("fault", [*FAULTS.values(), *OF_EVERY_ARM.values()], ids=[*FAULTS, *OF_EVERY_ARM])
+def test_a_session_survives(scene: XArmScene, fault: Fault[XArmScene]) -> None:
+    survive(scene, fault, tolerance_mm=0.1)
 
 
 def realsense(recording: Path, **settings: object) -> dict[str, object]:
@@ -206,13 +126,13 @@ def recording(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def seen_by(camera: dict[str, object], folder: Path) -> Iterator[Scene]:
+def seen_by(camera: dict[str, object], folder: Path) -> Iterator[XArmScene]:
     with XArmEmulator() as emulator:
         table = {**cell_table(emulator, folder / "film.avi"), "cameras": [camera]}
         # opened anew, this one lives again within a second
         table["safety"]["frame_age"] = 0.4
         with Sway(cell=table, home=tool_at_home()).engine(folder / "session") as engine:
-            yield Scene(engine=engine, emulator=emulator)
+            yield XArmScene(engine=engine, emulator=emulator)
 
 
 def test_a_realsense_with_another_serial_is_named_and_nothing_moves(recording: Path, tmp_path: Path) -> None:
