@@ -205,6 +205,8 @@ class FakeGripper(Gripper):
 
     def __init__(self, name: str, board: Path, *, width: float = max_width) -> None:
         self.name = name
+        self.busy = False
+        """Whether it is being asked and takes its time."""
         self._board = Switchboard(board)
         self._width = width
 
@@ -227,7 +229,11 @@ class FakeGripper(Gripper):
         self._speak()
 
     def _speak(self) -> None:
-        time.sleep(self._board[Switch.SLOW_GRIPPER])
+        begun = time.monotonic()
+        while time.monotonic() < begun + self._board[Switch.SLOW_GRIPPER]:
+            self.busy = True
+            time.sleep(0.005)
+        self.busy = False
         if self._board[Switch.GRIPPER_LINK]:
             raise GripperError(f"{self.name}: no answer. Check its cable.")
 

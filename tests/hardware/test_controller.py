@@ -54,8 +54,8 @@ class Bench:
         self.heartbeat = Heartbeat()
         self.alive = True
         self.now = time.monotonic()
-        fingers = FakeGripper("left gripper", folder / "board", width=width)
-        self.gripper = GripperThread(fingers) if gripper else None
+        self.fingers = FakeGripper("left gripper", folder / "board", width=width)
+        self.gripper = GripperThread(self.fingers) if gripper else None
         loop = ControlLoop(
             FakeArmSettings(name="left", switchboard=folder / "board").build(),
             self.gripper,
@@ -310,11 +310,11 @@ def test_a_first_waypoint_that_comes_too_late_is_counted(bench: Bench) -> None:
 
 def test_a_gripper_that_is_slow_does_not_hold_up_the_arm(tmp_path: Path) -> None:
     bench = Bench(tmp_path, gripper=True)
-    bench.board[Switch.SLOW_GRIPPER] = 0.5
+    bench.board[Switch.SLOW_GRIPPER] = 60.0
     bench.follow(steps=40)
     begun = time.monotonic()
     bench.run(1.0)
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 30.0
     bench.board[Switch.SLOW_GRIPPER] = 0.0
     bench.controller.close()
 
@@ -324,9 +324,7 @@ def test_a_gripper_that_is_lost_brakes_the_arm_and_can_be_recovered(tmp_path: Pa
     bench.follow(steps=40)
     bench.run(0.5)
     bench.board[Switch.GRIPPER_LINK] = 1.0
-    deadline = time.monotonic() + 5.0
-    while bench.gripper and not bench.gripper.error and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: bench.gripper is not None and bool(bench.gripper.error))
     last = bench.run(0.5)[-1]
     assert last.mode is Mode.FAULT and "gripper: no answer" in last.text
     bench.board[Switch.GRIPPER_LINK] = 0.0
@@ -338,9 +336,11 @@ def test_a_gripper_that_is_lost_brakes_the_arm_and_can_be_recovered(tmp_path: Pa
 def test_a_recovery_waits_for_a_gripper_that_was_asked_while_the_link_was_lost(tmp_path: Path) -> None:
     bench = Bench(tmp_path, gripper=True)
     assert bench.gripper is not None
-    bench.board[Switch.SLOW_GRIPPER] = 0.5
+    bench.board[Switch.SLOW_GRIPPER] = 60.0
+    wait_for(lambda: bench.fingers.busy)
     bench.board[Switch.FAULT] = bench.board[Switch.GRIPPER_LINK] = 1.0
     assert bench.run(0.1)[-1].mode is Mode.FAULT and not bench.gripper.error
+    bench.board[Switch.SLOW_GRIPPER] = 0.5
     with pytest.raises(GripperError, match="no answer"):
         bench.controller.recover()
     bench.board[Switch.GRIPPER_LINK] = 0.0
