@@ -16,12 +16,18 @@ from textual.widgets import DataTable, Footer, Static
 from station.session.snapshot import Counts, Rate
 from station.tui.library import Card, Library, Progress, next_step
 from station.tui.screens.base import StationScreen
+from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.strip import outcome_strip
 from station.tui.wording import rate_words
 
 LOOK_AGAIN = 10.0
 """s between two looks at the folders."""
+_DEMONSTRATOR = "Let a simulated demonstrator record for it, then import and train. Simulated cells only."
+_REMARKS = (
+    "Enter does what the chosen session needs next: import, train, teach, or come back to it.\n"
+    "Inside a session ? lists the keys with which it is taught."
+)
 COLUMNS = ("session", "task", "state", "demos", "episodes", "rolling", "base", "evaluation")
 
 
@@ -54,13 +60,16 @@ class HomeScreen(StationScreen):
 
     CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "new"),
-        Binding("i", "importing", "import"),
-        Binding("t", "training", "train"),
-        Binding("d", "demonstrating", "demonstrator"),
-        Binding("b", "review", "review"),
-        Binding("r", "look", "look again", show=False),
-        Binding("q", "app.leave", "quit"),
+        Binding("n", "new", "new", tooltip="A new session: a name, a task, a seed."),
+        Binding("i", "importing", "import", tooltip="Import recordings into the chosen session."),
+        Binding(
+            "t", "training", "train", tooltip="Train its base policy, or go on where that was interrupted."
+        ),
+        Binding("d", "demonstrating", "demonstrator", tooltip=_DEMONSTRATOR),
+        Binding("b", "review", "review", tooltip="Play its recordings; relabel, void and restore them."),
+        Binding("r", "look", "look again", show=False, tooltip="Look at the folders again; else every 10 s."),
+        Binding("question_mark", "help", "help", key_display="?", tooltip="These keys."),
+        Binding("q", "app.leave", "quit", tooltip="Leave the station; engines that run go on."),
     ]
 
     def __init__(self, sessions: Path, doors: Doors) -> None:
@@ -163,6 +172,10 @@ class HomeScreen(StationScreen):
     def action_demonstrating(self) -> None:
         """Let the simulated demonstrator record for the chosen session."""
         self._enter(self._doors.demonstrating)
+
+    def action_help(self) -> None:
+        """What the keys do here."""
+        self.app.push_screen(KeysHelp("Sessions", keys_of(self), _REMARKS))
 
     def action_review(self) -> None:
         """Look at what was recorded in the chosen session, whether or not its engine runs."""

@@ -17,12 +17,18 @@ from textual.widgets import Footer
 from datasets.wording import counted
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, Stage
 from station.tui.screens.base import StationScreen
+from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.widgets.figures import log
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.work import LossCurve, draw_stages, losses_of, stage_words
 from station.tui.wording import about
 
 REDRAW_HZ = 2.0
+_INTERRUPT = "End it at its next safe point; everything done so far is kept."
+_REMARKS = (
+    "Interrupted, killed or cut off, it goes on where it was when it is started again.\n"
+    "The curve: a line for the training loss, ◆ for the loss on demonstrations that were held out."
+)
 
 
 def _draw_head(words: tuple[str, str, str], columns: int, rows: int) -> Content:
@@ -35,10 +41,13 @@ class WorkScreen(StationScreen):
 
     CSS_PATH = "work.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("i", "interrupt", "interrupt (goes on later from here)"),
-        Binding("c", "go_on", "continue"),
-        Binding("enter", "onward", "next"),
-        Binding("q,escape", "back", "leave", key_display="q"),
+        Binding("i", "interrupt", "interrupt (goes on later from here)", tooltip=_INTERRUPT),
+        Binding(
+            "c", "go_on", "continue", tooltip="Go on after an interruption, or try again after a failure."
+        ),
+        Binding("enter", "onward", "next", tooltip="On to what comes next, once it is done."),
+        Binding("question_mark", "help", "help", key_display="?", tooltip="These keys."),
+        Binding("q,escape", "back", "leave", key_display="q", tooltip="Interrupt it, and leave."),
     ]
 
     def __init__(
@@ -136,6 +145,10 @@ class WorkScreen(StationScreen):
         """The next step, once the job is done."""
         if self._code == 0:
             self._onward()
+
+    def action_help(self) -> None:
+        """What the keys do here."""
+        self.app.push_screen(KeysHelp("Training", keys_of(self), _REMARKS))
 
     def action_back(self) -> None:
         """Leave; a running job is interrupted first."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
@@ -209,6 +210,19 @@ async def test_a_session_that_was_just_made_is_the_chosen_one(open_app: Open, tm
         assert isinstance(home, HomeScreen)
         home.choose(new.path)
         await reads(pilot, "#chosen", "No demonstrations yet")
+
+
+async def test_every_key_of_the_list_of_sessions_stands_in_its_help(open_app: Open, tmp_path: Path) -> None:
+    trained(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        await reads(pilot, "#chosen", "Enter starts teaching it")
+        home = pilot.app.screen
+        await pilot.press("question_mark")
+        await shows(pilot, KeysHelp)
+        words = " ".join(" ".join(str(each.render()) for each in pilot.app.screen.query(Static)).split())
+        assert all(each.tooltip in words for each in home.BINDINGS if isinstance(each, Binding))
+        await pilot.press("question_mark")
+        await shows(pilot, HomeScreen)
 
 
 async def test_letters_in_the_name_of_a_new_session_are_text(open_app: Open) -> None:
