@@ -48,7 +48,7 @@ _REQUIRED = {
 }
 """Fields without which the ledger cannot follow a line; the other operations are their writers' business."""
 
-INDEXED = 1000
+INDEXED = 200
 """Lines after which a writer puts the ledger aside again; about so many are read when a journal is opened."""
 
 

@@ -7,7 +7,6 @@ session's journal. Readers need no lock; a writer works under the session's `dat
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 import re
@@ -27,9 +26,9 @@ from datasets.zarr_codec import ChunkRecord
 __all__ = ["ChunkRecord", "DiskFullError", "EpisodeStore", "StoreError", "StoreReport", "unjournaled"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-SWEPT = 256
-"""Newest episodes that an opening for writing looks at: only what was written last can be hurt by a crash, and what
-happens to older ones is found when they are read and by `EpisodeStore.verify`."""
+SWEPT = 32
+"""Newest episodes that a sweep looks at: only what was written last can be hurt by a crash, and what happens to older
+ones is found when they are read and by `EpisodeStore.verify`."""
 _READ_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 
 
@@ -70,13 +69,8 @@ class StoreReport:
 class EpisodeStore:
     """A folder of episodes."""
 
-    def __init__(
-        self, root: Path, *, writable: bool = False, disk: Disk | None = None, sweep: bool = True
-    ) -> None:
-        """Open the store; a writer creates it, removes unfinished folders and quarantines damaged ones.
-
-        Of committed episodes the `SWEPT` newest are looked at, by size, so that opening costs the same for ten and
-        for ten thousand; `sweep=False` leaves that to the caller.
+    def __init__(self, root: Path, *, writable: bool = False, disk: Disk | None = None) -> None:
+        """Open the store; a writer creates it and removes unfinished folders. No episode is looked at.
 
         Raises:
             StoreError: opened for reading and there is no store.
@@ -84,16 +78,14 @@ class EpisodeStore:
         """
         self.root = root
         self.writable = writable
-        self.swept: tuple[Fault, ...] = ()
-        """Why episodes were quarantined by this opening."""
         self._disk = disk or Disk()
         self._episodes = root / "episodes"
         self._tmp = root / "tmp"
         self._quarantine = root / "quarantine"
         if writable:
             self._make_folders()
-            if sweep:
-                self._sweep()
+            for leftover in self._tmp.iterdir():
+                shutil.rmtree(leftover)
         elif not self._episodes.is_dir():
             raise StoreError(f"There is no episode store in {root}. Check the path of the session.")
 
@@ -192,6 +184,20 @@ class EpisodeStore:
             ),
         )
 
+    def sweep(self, ledger: Ledger) -> tuple[Fault, ...]:
+        """Quarantine what a crash has hurt; returns what was wrong with it.
+
+        Of all episodes the names are listed. Those that the journal does not know and the `SWEPT` that it entered last
+        are looked at, by size. Raises StoreError: opened for reading.
+        """
+        present = set(self.ids())
+        entered = [name for name in ledger.episodes if name in present]
+        newest = [*sorted(present.difference(entered)), *entered[-SWEPT:]]
+        report = self.verify(full=False, only=newest)
+        for name in report.damaged:
+            self.quarantine(name, report.reason(name))
+        return report.faults
+
     def quarantine(self, episode: str, reason: str) -> Path:
         """Move an episode out of the way, with a note why; returns where it lies now. Raises StoreError."""
         if not self.writable:
@@ -212,19 +218,6 @@ class EpisodeStore:
             for folder in (self._tmp, self._episodes, self._quarantine):
                 folder.mkdir(parents=True, exist_ok=True)
             self._disk.sync(self.root)
-
-    def _sweep(self) -> None:
-        for leftover in self._tmp.iterdir():
-            shutil.rmtree(leftover)
-        report = self.verify(full=False, only=self._newest(SWEPT))
-        for name in report.damaged:
-            self.quarantine(name, report.reason(name))
-        self.swept = report.faults
-
-    def _newest(self, count: int) -> list[str]:
-        found = (entry for entry in os.scandir(self._episodes) if entry.is_dir())
-        newest = heapq.nlargest(count, found, key=lambda entry: entry.stat().st_mtime_ns)
-        return sorted(entry.name for entry in newest)
 
     def _check_commit(self, name: str) -> None:
         if not self.writable:

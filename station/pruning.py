@@ -109,7 +109,7 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
         return gone
     journal = Journal(folder.journal, writable=True)
     # what a killed engine left gets its line first, so that its number stays spent
-    store = EpisodeStore(folder.episodes, writable=True, sweep=False)
+    store = EpisodeStore(folder.episodes, writable=True)
     enter_partials(folder.partial, journal, store)
     journal.append(
         PRUNE,

@@ -104,9 +104,7 @@ def _quarantine(folder: SessionFolder, report: SessionReport, files: list[FileFa
     moved = []
     for store in report.stores:
         if store.damaged:
-            moved += [
-                str(path) for path in set_aside(EpisodeStore(store.root, writable=True, sweep=False), store)
-            ]
+            moved += [str(path) for path in set_aside(EpisodeStore(store.root, writable=True), store)]
     journal = report.journal
     if journal.error is None and (moved or report.absent or journal.torn_bytes):
         writer = Journal(folder.journal, writable=True)

@@ -5,14 +5,14 @@ Everything that a kill may have left undone is finished here, before the first s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from datasets.journal import Journal
-from datasets.manifest import describe
+from datasets.manifest import Fault, describe
 from datasets.store import EpisodeStore
 from datasets.verify import renounce
 from hardware.cell import ClockSpeed
@@ -48,8 +48,9 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
     """
     journal = Journal(folder.journal, writable=True)
     store = EpisodeStore(folder.episodes, writable=True)
-    said = [*_damage(journal, store)]
-    renounce(journal, {fault.episode: describe([fault]) for fault in store.swept})
+    swept = store.sweep(journal.ledger())
+    said = [*_damage(journal, swept)]
+    renounce(journal, {fault.episode: describe([fault]) for fault in swept})
     journal.append(
         "session",
         schema=SCHEMA,
@@ -88,11 +89,11 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
     )
 
 
-def _damage(journal: Journal, store: EpisodeStore) -> list[str]:
+def _damage(journal: Journal, swept: Sequence[Fault]) -> list[str]:
     said = []
     if journal.torn is not None:
         said.append(f"The journal's torn last line was saved as {journal.torn.name} and cut off.")
-    said += [f"Quarantined: {fault}" for fault in store.swept]
+    said += [f"Quarantined: {fault}" for fault in swept]
     return said
 
 

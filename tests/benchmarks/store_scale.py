@@ -112,7 +112,7 @@ RECORD = RecordSpec(features={"c": (15,), "z": (15,)}, decisions={"dz": (15,)})
 def fill(folder: SessionFolder, first: int, end: int) -> None:
     """Episodes `first` .. `end`, each with the lines of a round and its update, written without waiting."""
     hasty = _Hasty()
-    EpisodeStore(folder.episodes, writable=True, sweep=False)
+    EpisodeStore(folder.episodes, writable=True)
     journal = Journal(folder.journal, writable=True, disk=hasty)
     model = episode(0)
     files = zarr_codec.encode(model)
@@ -150,10 +150,11 @@ def measured(what: str, per: int = 1) -> Iterator[None]:
 
 def measure(folder: SessionFolder, episodes: int) -> None:
     """Everything that may depend on how many there are."""
-    with measured("open the store for writing"):
-        store = EpisodeStore(folder.episodes, writable=True)
     with measured("open the journal"):
         journal = Journal(folder.journal, writable=True)
+    with measured("open the store for writing and sweep it"):
+        store = EpisodeStore(folder.episodes, writable=True)
+        store.sweep(journal.ledger())
     with measured("open the journal without its index"):
         Journal(folder.journal, whole=True)
     new = [episode(episodes + index) for index in range(APPENDED)]
@@ -201,8 +202,9 @@ def measure(folder: SessionFolder, episodes: int) -> None:
 
 
 _MEMORY: dict[str, str] = {
-    "store": "EpisodeStore(folder.episodes, writable=True)",
-    "store and journal": "EpisodeStore(folder.episodes, writable=True), Journal(folder.journal)",
+    "journal": "[Journal(folder.journal)]",
+    "journal and swept store": "[j := Journal(folder.journal), s := EpisodeStore(folder.episodes, writable=True), "
+    "s.sweep(j.ledger())]",
 }
 
 

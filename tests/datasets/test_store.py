@@ -14,7 +14,7 @@ import pytest
 
 from datasets.durable import Disk
 from datasets.episode import Episode
-from datasets.journal import Journal, episode_fields
+from datasets.journal import Journal, Ledger, episode_fields
 from datasets.manifest import Damage
 from datasets.store import DiskFullError, EpisodeStore, StoreError, unjournaled
 from tests.datasets.conftest import MakeEpisode
@@ -117,17 +117,16 @@ def test_damaged_arrays_are_refused_when_read(root: Path, make_episode: MakeEpis
         store.load("online-000000")
 
 
-def test_opening_for_writing_quarantines_damage_and_deletes_nothing(
-    root: Path, make_episode: MakeEpisode
-) -> None:
+def test_a_sweep_quarantines_damage_and_deletes_nothing(root: Path, make_episode: MakeEpisode) -> None:
     store = EpisodeStore(root, writable=True)
     for ordinal in range(3):
         store.commit(make_episode(ordinal))
     _damage(root / "episodes" / "online-000000" / "MANIFEST.json", Damage.BIT_FLIPPED)
     _damage(root / "episodes" / "online-000001" / "action" / "c.0.0", Damage.TRUNCATED)
     again = EpisodeStore(root, writable=True)
+    faults = again.sweep(Ledger())
     assert again.ids() == ["online-000002"]
-    assert {fault.damage for fault in again.swept} == {Damage.TORN, Damage.TRUNCATED}
+    assert {fault.damage for fault in faults} == {Damage.TORN, Damage.TRUNCATED}
     aside = root / "quarantine"
     assert (aside / "online-000000-0" / "images" / "third" / "c.0.0.0.0").exists()
     assert "truncated" in (aside / "online-000001-0.reason.txt").read_text()
@@ -205,7 +204,7 @@ def test_a_writer_killed_while_committing_loses_and_tears_nothing(
             os.kill(writer.pid, signal.SIGKILL)
             promised += writer.stdout.read().split()
         store = EpisodeStore(root, writable=True)
-        assert store.swept == ()
+        assert store.sweep(Ledger()) == ()
         assert store.ids()[: len(promised)] == promised and len(store.ids()) <= len(promised) + 1
         report = store.verify()
         assert report.ok and not report.leftovers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -73,15 +72,15 @@ def test_appending_never_lists_the_store_and_always_writes_as_much(
     assert len(set(costs)) == 1
 
 
-def test_opening_looks_at_the_newest_only_and_what_is_older_is_found_when_read(
+def test_a_sweep_looks_at_the_newest_only_and_what_is_older_is_found_when_read(
     tmp_path: Path, make_episode: MakeEpisode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = EpisodeStore(tmp_path, writable=True)
-    for ordinal in range(6):
+    store, journal = EpisodeStore(tmp_path, writable=True), Journal(tmp_path / "journal.jsonl", writable=True)
+    for ordinal in (3, 0, 5, 4, 1, 2):
         store.commit(make_episode(ordinal))
-        folder = tmp_path / "episodes" / f"online-{ordinal:06d}"
-        os.utime(folder, (ordinal, ordinal))
-    for ordinal in (0, 5):
+        if ordinal != 2:
+            journal.append("episode", **episode_fields(make_episode(ordinal)))
+    for ordinal in (0, 2, 4):
         (tmp_path / "episodes" / f"online-{ordinal:06d}" / "features" / "z" / "c.0.0").write_bytes(b"")
     looked: list[str] = []
 
@@ -92,8 +91,10 @@ def test_opening_looks_at_the_newest_only_and_what_is_older_is_found_when_read(
     monkeypatch.setattr("datasets.store.inspect_folder", watched)
     monkeypatch.setattr("datasets.store.SWEPT", 2)
     again = EpisodeStore(tmp_path, writable=True)
-    assert looked == ["online-000004", "online-000005"]
-    assert [fault.episode for fault in again.swept] == ["online-000005"]
+    assert looked == []
+    faults = again.sweep(journal.ledger())
+    assert looked == ["online-000002", "online-000004", "online-000001"]
+    assert [fault.episode for fault in faults] == ["online-000002", "online-000004"]
     with pytest.raises(StoreError, match="station verify"):
         again.chunks("online-000000")
     assert again.verify(full=False).damaged == ("online-000000",)
@@ -120,9 +121,12 @@ def test_a_reader_beside_a_writer_sees_whole_episodes_only(tmp_path: Path, make_
             seen |= known
         with pytest.raises(LockedError, match=f"process {writer.pid}"):
             WriterLock(tmp_path / "lock").acquire()
-        assert writer.stdin is not None
+        assert writer.stdin is not None and writer.stdout is not None
+        # its last label may still have to come when its last episode is seen
+        assert writer.stdout.readline() == "written\n"
         writer.stdin.close()
     assert writer.returncode == 0
+    journal.refresh()
     assert journal.unread == 0
 
 

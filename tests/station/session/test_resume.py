@@ -281,3 +281,16 @@ def test_a_damaged_past_is_told_on_the_screen_of_an_engine_at_rest(tmp_path: Pat
         assert not again.state.recoverable
         again.turn()
         assert again.state.phase is Phase.FAULT
+
+
+def test_an_episode_that_a_crash_has_torn_is_put_aside_and_the_session_goes_on(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, episodes=2) as engine:
+        engine.run()
+    name = EpisodeStore(folder.episodes).ids()[-1]
+    (folder.episodes / "episodes" / name / "zarr.json").write_bytes(b"")
+    with Engine(folder, make_parts(folder), Options(autopilot=False)) as again:
+        assert any(name in said and "zarr.json" in said for said in again.memory.said)
+        assert again.memory.journal.ledger().episodes[name].void
+        until(again, lambda: again.state.phase is Phase.READY)
+    assert (folder.episodes / "quarantine" / f"{name}-0").is_dir()
