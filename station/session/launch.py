@@ -20,6 +20,7 @@ from datasets.lock import LockedError, WriterLock
 from datasets.store import StoreError
 from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
+from station.errors import ExitCode
 from station.library import TaskError
 from station.session.compose import compose
 from station.session.engine import Engine
@@ -31,9 +32,6 @@ from station.session.parts import Options, Parts
 from station.tether import leave_with_parent
 
 Composer = Callable[[SessionFolder, StopLatch], Parts]
-
-OK, FAILED, LOCKED, REFUSED = 0, 1, 3, 4
-"""Exit codes, the same as the command line's."""
 
 _FAILURES = (
     SessionError,
@@ -47,7 +45,7 @@ _FAILURES = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> ExitCode:
     """Run one engine to its end; returns the exit code."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
@@ -72,21 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return serve(given.session, options, real)
 
 
-def serve(path: Path, options: Options, composer: Composer) -> int:
+def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
     """Run an engine on the session at `path` with parts made by `composer`; returns the exit code."""
     try:
         folder = SessionFolder.open(path)
         with WriterLock(folder.lock):
             return _run(folder, options, composer)
     except LockedError as error:
-        return _refuse(str(error), LOCKED)
+        return _refuse(str(error), ExitCode.LOCKED)
     except NewerSchemaError as error:
-        return _refuse(str(error), REFUSED)
+        return _refuse(str(error), ExitCode.REFUSED)
     except _FAILURES as error:
-        return _refuse(str(error), FAILED)
+        return _refuse(str(error), ExitCode.FAILED)
 
 
-def _run(folder: SessionFolder, options: Options, composer: Composer) -> int:
+def _run(folder: SessionFolder, options: Options, composer: Composer) -> ExitCode:
     latch = StopLatch(folder.latch)
     parts = composer(folder, latch)
     link = Link(folder)
@@ -97,7 +95,9 @@ def _run(folder: SessionFolder, options: Options, composer: Composer) -> int:
             engine.run()
             link.publish(engine.snapshot(pictures=False))
             screen = f"Open it on a screen for that: station run {shlex.quote(str(folder.path))}"
-            return _refuse(f"{engine.state.reason} {screen}", FAILED) if engine.abandoned else OK
+            if engine.abandoned:
+                return _refuse(f"{engine.state.reason} {screen}", ExitCode.FAILED)
+            return ExitCode.OK
     finally:
         link.close()
 
@@ -110,7 +110,7 @@ def _leave_politely(engine: Engine) -> None:
         signal.signal(number, leave)
 
 
-def _refuse(sentence: str, code: int) -> int:
+def _refuse(sentence: str, code: ExitCode) -> ExitCode:
     logging.getLogger(__name__).error(sentence)
     return code
 

@@ -14,13 +14,14 @@ import pytest
 from datasets.episode import Outcome
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
+from station.errors import ExitCode
 from station.remote import wait_for
 from station.session import link as link_module
 from station.session.client import Client, _dial
 from station.session.engine import Engine
 from station.session.events import Go, Label, Note, Pause, Source
 from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
-from station.session.launch import LOCKED, REFUSED, serve
+from station.session.launch import serve
 from station.session.link import Link, LinkError
 from station.session.parts import Options
 from station.session.settings import SessionSettings
@@ -161,7 +162,7 @@ def test_a_second_engine_is_refused_with_the_pid_of_the_first(
 ) -> None:
     with WriterLock(folder.lock), caplog.at_level(logging.ERROR):
         code = serve(folder.path, Options(headless=True), lambda made, latch: make_parts(made, latch=latch))
-    assert code == LOCKED
+    assert code == ExitCode.LOCKED
     assert str(os.getpid()) in caplog.text
 
 
@@ -172,7 +173,7 @@ def test_a_session_of_a_newer_station_is_refused_and_not_touched(folder: Session
     with pytest.raises(NewerSchemaError, match="newer"):
         SessionFolder.open(folder.path)
     code = serve(folder.path, Options(headless=True), lambda made, latch: make_parts(made, latch=latch))
-    assert code == REFUSED
+    assert code == ExitCode.REFUSED
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
 
 
