@@ -46,6 +46,13 @@ class Autopilot:
             return labels
         return (Go(source=Source.AUTOPILOT),)
 
+    def leaves(self, state: State) -> str:
+        """What waits for a person, in words: an episode whose label somebody has taken back; else empty."""
+        if not state.autopilot or state.phase is not Phase.LABEL:
+            return ""
+        left = next((name for name in state.pending if name not in self._unjudged), None)
+        return f"{left} waits for a label: somebody has taken its own back." if left else ""
+
     def _labels(self, state: State) -> list[Label]:
         labels = []
         for name in [name for name in self._unjudged if name in state.verdicts]:

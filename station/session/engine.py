@@ -119,7 +119,7 @@ class Engine:
         self.memory.learner.chunks = self._committer.chunks
         self._closing = ExitStack()
         self._published = self._retried = float("-inf")
-        self._faulted_at: float | None = None
+        self._waits_since: float | None = None
         self._motion = self._make_motion()
         self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
         self._records = Records(self.memory.journal, self._keeper, self._latch, self._stopwatch.spent)
@@ -134,14 +134,15 @@ class Engine:
             return True
         if not self.options.headless:
             return False
-        return self.abandoned or (self.state.phase is Phase.FINISHED and not self._keeper.full)
+        return bool(self.abandoned) or (self.state.phase is Phase.FINISHED and not self._keeper.full)
 
     @property
-    def abandoned(self) -> bool:
-        """Headless, in a fault, and nobody has come for `Options.patience` seconds."""
-        if not self.options.headless or self._faulted_at is None or (self._link and self._link.watchers):
-            return False
-        return self._clock() - self._faulted_at >= self.options.patience
+    def abandoned(self) -> str:
+        """Headless: what only a person can put right, after `Options.patience` seconds in which nobody came."""
+        if not self.options.headless or self._waits_since is None or (self._link and self._link.watchers):
+            return ""
+        late = self._clock() - self._waits_since >= self.options.patience
+        return (self.state.reason or self.memory.autopilot.leaves(self.state)) if late else ""
 
     def post(self, event: OperatorEvent) -> None:
         """An event from this process; taken in at the next turn. Safe from signal handlers and threads."""
@@ -403,7 +404,7 @@ class Engine:
         if phase is before:
             return
         self._stopwatch.enter(phase)
-        self._faulted_at = self._clock() if phase is Phase.FAULT else None
+        self._waits_since = self._clock() if phase in (Phase.FAULT, Phase.LABEL) else None
         if phase is Phase.FAULT:
             self._say(self.state.reason)
         if phase is Phase.FINISHED and not self.state.leaving:

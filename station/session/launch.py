@@ -96,7 +96,7 @@ def _run(folder: SessionFolder, options: Options, composer: Composer) -> ExitCod
             link.publish(engine.snapshot(pictures=False))
             screen = f"Open it on a screen for that: station run {shlex.quote(str(folder.path))}"
             if engine.abandoned:
-                return _refuse(f"{engine.state.reason} {screen}", ExitCode.FAILED)
+                return _refuse(f"{engine.abandoned} {screen}", ExitCode.FAILED)
             return ExitCode.OK
     finally:
         link.close()

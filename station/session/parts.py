@@ -43,7 +43,7 @@ class Options:
     """What a start of the engine may say; None: as the journal or the task says."""
 
     headless: bool = False
-    """Ends when finished, and when a fault finds nobody watching."""
+    """Ends when finished, and when a fault, or a label that only a person can give, finds nobody watching."""
     autopilot: bool | None = None
     mistakes: float | None = None
     speed: ClockSpeed | None = None
@@ -54,7 +54,7 @@ class Options:
     evaluate: int | None = None
     """Run one evaluation block of so many episodes, then end."""
     patience: float = 10.0
-    """s that a headless engine waits in a fault for somebody to attach."""
+    """s that a headless engine waits for somebody to attach."""
 
 
 def rules(parts: Parts, options: Options) -> Rules:

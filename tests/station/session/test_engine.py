@@ -389,6 +389,21 @@ def test_a_headless_engine_that_nobody_watches_ends_in_a_fault(tmp_path: Path) -
         assert engine.abandoned
 
 
+def test_a_headless_engine_ends_where_only_a_person_can_give_the_label(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with headless(folder, episodes=2) as engine:
+        engine.run()
+        press(engine, UndoLabel(episode="online-000001"))
+    with headless(folder, episodes=4) as again:
+        again.run()
+        assert "online-000001 waits for a label" in again.abandoned
+        press(again, Label(episode="online-000001", outcome=Outcome.FAILURE))
+    with headless(folder, episodes=4) as third:
+        third.run()
+        assert not third.abandoned
+    assert count(folder).episodes == 4
+
+
 def test_a_note_is_kept(tmp_path: Path) -> None:
     with attended(tmp_path / "s") as engine:
         press(engine, Note(text="the juicer has moved"))
