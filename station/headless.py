@@ -83,8 +83,13 @@ def run(
 
     Raises:
         LockedError: another process works on the session.
-        StationError: the engine ended with an error; the message holds its last words.
+        StationError: the engine ended with an error; the message holds its last words. Or the arm is a real one.
     """
+    if folder.task.cell.kind != "simulated":
+        raise StationError(
+            "A real arm moves only while somebody looks at a screen, and only a person can judge what it did. Start it "
+            f"with 'station run {folder.path.name}'; evaluating is a key there."
+        )
     with WriterLock(folder.lock):
         folder.log.touch()
     environment = dict(os.environ)

@@ -87,6 +87,17 @@ def test_a_session_that_rests_can_be_evaluated(station: Station, session: Sessio
     assert (known["episodes"], known["env_steps"]) == (0, 0)
 
 
+@pytest.mark.parametrize("words", [("run", "--headless", "--autopilot"), ("eval", "--episodes", "2")])
+def test_no_real_arm_moves_where_nobody_looks_at_a_screen(
+    station: Station, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    made = station("new", tmp_path / "real", "--task", "xarm6-place-orange")
+    assert made.exit_code == 0, made.output
+    done = station(words[0], tmp_path / "real", *words[1:])
+    assert done.exit_code != 0 and "only while somebody looks" in done.output.replace("\n", " ")
+    assert not SessionFolder.open(tmp_path / "real").log.exists()
+
+
 def test_seeds_of_two_protocols_are_never_averaged(tmp_path: Path, tiny_task: Path) -> None:
     protocol = Protocol(out=tmp_path, task=str(tiny_task), chunks=6)
     pin(protocol)
