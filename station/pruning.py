@@ -20,6 +20,7 @@ from datasets.journal import PRUNE, VOID, Journal, Ledger
 from datasets.store import EpisodeStore
 from station.session.events import Source
 from station.session.folder import SessionFolder
+from station.session.operations import UPDATE
 from station.session.partial import leftovers
 from station.session.resume import enter_partials
 
@@ -127,7 +128,7 @@ def _void(
     folder: SessionFolder, ledger: Ledger, before: float, needed: list[str], young: list[str]
 ) -> Iterator[Piece]:
     voided = {line.fields["episode"]: line for line in ledger.lines.get(VOID, ())}
-    updates = ledger.lines.get("update", [])[-_BLOCKS:]
+    updates = ledger.lines.get(UPDATE, [])[-_BLOCKS:]
     through = int(updates[0].fields["through"]) if updates else math.inf
     for status in ledger.episodes.where(ledger.episodes.rows["void"]):
         line = voided.get(status.id)

@@ -5,14 +5,13 @@ Everything that a kill may have left undone is finished here, before the first s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from datasets.journal import Journal
-from datasets.manifest import Fault, describe
+from datasets.manifest import describe
 from datasets.store import EpisodeStore
 from datasets.verify import renounce
 from hardware.cell import ClockSpeed
@@ -20,8 +19,16 @@ from station.session.autopilot import Autopilot
 from station.session.checkpoint import Checkpoints
 from station.session.folder import SCHEMA, SessionFolder
 from station.session.learner import Learner
+from station.session.operations import SESSION
 from station.session.parts import Options, Parts, rules
-from station.session.resume import adopt, enter_partials, opening_verdicts, state_of, truths
+from station.session.resume import (
+    adopt,
+    enter_partials,
+    opening_verdicts,
+    settings_in,
+    state_of,
+    truths,
+)
 from station.session.state import State
 
 
@@ -48,11 +55,9 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
     """
     journal = Journal(folder.journal, writable=True)
     store = EpisodeStore(folder.episodes, writable=True)
-    swept = store.sweep(journal.ledger())
-    said = [*_damage(journal, swept)]
-    renounce(journal, {fault.episode: describe([fault]) for fault in swept})
+    said = _put_out_of_the_way(journal, store)
     journal.append(
-        "session",
+        SESSION,
         schema=SCHEMA,
         task=folder.task_name,
         seed=folder.seed,
@@ -89,22 +94,20 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
     )
 
 
-def _damage(journal: Journal, swept: Sequence[Fault]) -> list[str]:
+def _put_out_of_the_way(journal: Journal, store: EpisodeStore) -> list[str]:
+    """What a crash has damaged; returns sentences for the log."""
     said = []
     if journal.torn is not None:
         said.append(f"The journal's torn last line was saved as {journal.torn.name} and cut off.")
-    said += [f"Quarantined: {fault}" for fault in swept]
-    return said
-
-
-def _settings(journal: Journal) -> dict[str, Any]:
-    return {line.fields["name"]: line.fields["value"] for line in journal.ledger().lines.get("setting", [])}
+    swept = store.sweep(journal.ledger())
+    renounce(journal, {fault.episode: describe([fault]) for fault in swept})
+    return said + [f"Quarantined: {fault}" for fault in swept]
 
 
 def _autopilot_on(journal: Journal, options: Options) -> bool:
-    return (
-        bool(_settings(journal).get("autopilot", False)) if options.autopilot is None else options.autopilot
-    )
+    if options.autopilot is not None:
+        return options.autopilot
+    return bool(settings_in(journal.ledger()).get("autopilot", False))
 
 
 def _state(journal: Journal, learner: Learner, parts: Parts, options: Options, now: float) -> State:
@@ -116,8 +119,7 @@ def _state(journal: Journal, learner: Learner, parts: Parts, options: Options, n
         now=now,
     )
     usual = ClockSpeed.VIRTUAL if options.headless else ClockSpeed.REAL
-    remembered = _settings(journal).get("speed", usual)
-    speed = options.speed or ClockSpeed(remembered)
+    speed = options.speed or ClockSpeed(settings_in(journal.ledger()).get("speed", usual))
     state = replace(state, speed=speed if parts.simulated else ClockSpeed.REAL)
     return state if options.evaluate is None else _evaluating(state, options.evaluate)
 

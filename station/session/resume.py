@@ -120,7 +120,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
     current = _round(lines.get(PHASE, []))
     updates = lines.get(UPDATE, [])
     through = int(updates[-1].fields["through"]) if updates else 0
-    settings = {line.fields["name"]: line.fields["value"] for line in lines.get(SETTING, [])}
+    settings = settings_in(ledger)
     newest, open_block = _blocks(lines.get(EVALUATION, []))
     episodes = ledger.episodes
     cut_off = frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, []))
@@ -144,6 +144,11 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         autopilot=bool(settings.get("autopilot", False)),
         mistakes=float(settings.get("mistakes", 0.0)),
     )
+
+
+def settings_in(ledger: Ledger) -> dict[str, Any]:
+    """What the operator changed for the rest of the session: name -> newest value."""
+    return {line.fields["name"]: line.fields["value"] for line in ledger.lines.get(SETTING, [])}
 
 
 def round_fields(current: Round) -> dict[str, Any]:
