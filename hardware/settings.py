@@ -142,6 +142,11 @@ class ArmSettings(DeviceSettings):
         """Lower and upper corner, m, base frame, of the box in which the arm's own controller keeps the tool."""
         return None
 
+    @property
+    def geometry(self) -> str:
+        """Its name among `datasets.importers.kinematics.ARMS`; empty: nobody can tell where its flange will be."""
+        return ""
+
     @abstractmethod
     def build(self) -> Arm:
         """The driver, unconnected. Opens nothing and imports no vendor's package."""

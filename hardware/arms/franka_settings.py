@@ -68,6 +68,10 @@ class FrankaSettings(ArmSettings):
     def occupies(self) -> str:
         return f"Franka at {numeric(self.address)}"
 
+    @property
+    def geometry(self) -> str:
+        return "fr3"  # a Panda's links have the same lengths
+
     def build(self) -> Arm:
         from hardware.arms.franka import FrankaArm
 

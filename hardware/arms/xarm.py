@@ -67,6 +67,10 @@ class XArmSettings(xarm_limits.XArmLimitSettings):
         port = "" if self.control_port == xarm_sdk.CONTROL_PORT else f", port {self.control_port}"
         return f"xArm at {numeric(self.address)}{port}"
 
+    @property
+    def geometry(self) -> str:
+        return f"xarm{self.joints}"
+
     def build(self) -> XArm:
         return XArm(self)
 

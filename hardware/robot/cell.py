@@ -123,9 +123,10 @@ class RobotCell(Cell):
         return {**self.team.identities, **seen}
 
     def preflight(self) -> list[Check]:
-        """Limits, stop latch, controllers, vendor-side limits and cameras."""
+        """Limits, stop latch, controllers, home poses, vendor-side limits and cameras."""
         checks = [*interlocks.limits_set(self.settings), self._armed()]
         checks += interlocks.controllers_well(self.team.processes)
+        checks += interlocks.home_inside(self.settings, self.team.processes)
         for name, limits in self.team.limits().items():
             checks += interlocks.vendor_limits(name, limits)
         return [*checks, *self._frames_fresh()]

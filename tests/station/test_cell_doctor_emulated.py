@@ -14,7 +14,7 @@ from station import doctor
 from tests.emulators.franka import FrankaEmulator
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk
-from tests.hardware.arms.xarm_cell import cell_table, video
+from tests.hardware.arms.xarm_cell import cell_table, tool_at_home, video
 from tests.hardware.fakes import Switchboard
 from tests.hardware.franka_cells import NEEDS_FRANKY, franka_table
 from tests.station.conftest import Station
@@ -94,6 +94,16 @@ def test_an_xarm_whose_limits_are_not_all_set_is_refused(
     assert "velocity" in found.refused("task file") and "home" in found.refused("task file")
     assert "load_mass" in found.refused("arm arm")
     assert found["arm arm"]["rate_hz"] is None  # it was not enabled
+
+
+@needs_sdk
+def test_a_home_outside_the_workspace_is_refused_before_the_arm_goes_there(
+    station: Station, tmp_path: Path, xarm: dict[str, Any], emulator: XArmEmulator
+) -> None:
+    x, y, z = tool_at_home()
+    assert emulator.truth()["pose_mm"][:3] != pytest.approx([1000.0 * x, 1000.0 * y, 1000.0 * z], abs=5.0)
+    xarm["safety"]["workspaces"][0]["upper"] = (0.56, 0.2, z - 0.02)
+    assert "0.020 m outside its workspace" in Findings(station, task_file(tmp_path, xarm)).refused("arm arm")
 
 
 @needs_sdk

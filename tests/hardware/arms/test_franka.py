@@ -30,7 +30,8 @@ from tests.hardware.franka_cells import NEEDS_FRANKY
 pytest.importorskip("franky", reason=NEEDS_FRANKY)
 pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
 
-PATIENCE = 30.0
+PATIENCE = 90.0
+"""s; a busy machine needs some of it, a stuck arm all."""
 STILL = 0.02
 """rad/s"""
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
+from datasets.importers.kinematics import forward_kinematics
 from hardware.cell import CellError, Check
 from hardware.latch import StopLatch
+from hardware.plan import Vector
 from hardware.robot.cell import RobotCell
 from hardware.robot.examination import DeviceReport, Examination, as_plain, examine
-from hardware.robot.interlocks import limits_set
+from hardware.robot.interlocks import home_inside, limits_set
+from hardware.robot.process import ControllerProcess
 from hardware.robot.settings import RobotCellSettings
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
 
@@ -153,6 +159,52 @@ def test_a_cell_whose_home_lies_outside_its_workspace_is_not_ready_and_starts_no
     with pytest.raises(CellError, match=r"Not started\. home of left: .* 0\.010 m outside its workspace"):
         cell.reset_scene({})
     cell.close()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An arm's controller as far as interlocks look at it."""
+
+    joints: Vector
+    measured_position: Vector
+    moving: bool = False
+
+    def report(self) -> Standing:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("arm", "home"),
+    [
+        ({"driver": "xarm", "joints": 6}, (0.0, -0.3, -0.8, 0.0, 1.1, 0.0)),
+        ({"driver": "xarm", "joints": 7}, (0.0, -0.2, 0.0, 0.9, 0.0, 1.1, 0.0)),
+        ({"driver": "franka"}, (0.0, -0.7854, 0.0, -2.3562, 0.0, 1.5708, 0.7854)),
+    ],
+)
+def test_whether_home_is_inside_is_told_wherever_the_arm_stands(
+    arm: dict[str, Any], home: tuple[float, ...]
+) -> None:
+    offset = np.array([0.03, 0.0, 0.17])
+
+    def tool(joints: Vector) -> Vector:
+        flange = forward_kinematics(settings.arms[0].geometry)(joints[None])[0]
+        point: Vector = flange[:3] + Rotation.from_quat(flange[3:]).apply(offset)
+        return point
+
+    table = {**arm, "name": "arm", "address": "127.0.0.1", "home": home}
+    workspace = {"arm": "arm", "lower": [-1.0, -1.0, -1.0], "upper": [1.0, 1.0, 1.0]}
+    camera = {"driver": "file", "name": "scene", "path": "film.mp4"}
+    cell = {"kind": "robot", "arms": [table], "cameras": [camera], "safety": {"workspaces": [workspace]}}
+    settings = read_cell(cell)
+    at_home = tool(np.array(home))
+    joints = np.array(home) + np.linspace(-0.6, 0.9, len(home))
+    stands = {"arm": cast("ControllerProcess", Standing(joints, tool(joints)))}
+    [inside] = home_inside(settings, stands)
+    assert inside.ok
+
+    workspace["upper"] = [1.0, 1.0, float(at_home[2]) - 0.05]
+    [outside] = home_inside(read_cell(cell), stands)
+    assert not outside.ok and "0.050 m outside its workspace" in outside.detail
 
 
 def test_a_boundary_that_does_not_hold_the_whole_workspace_lets_nothing_move() -> None:
