@@ -20,11 +20,11 @@ from datasets.importers.recording import Array
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 RADIANS = {"rad": 1.0, "deg": np.pi / 180}
 
-_SELECTOR = re.compile(r"(?P<key>.+?)(\[(?P<one>\d+)\]|\[(?P<first>\d*):(?P<end>\d*)\])?")
+_SELECTOR = re.compile(r"(?P<key>.+?)(\[(?P<first>\d*):(?P<end>\d*)\])?")
 
 
 def select(columns: Table[str, Array], selector: str) -> Array:
-    """[T, n] of ``key``, ``key[first:end]`` or ``key[one]``.
+    """[T, n] of ``key`` or ``key[first:end]``.
 
     Raises:
         RefusedError: there is no such column, or nothing in that range.
@@ -36,8 +36,8 @@ def select(columns: Table[str, Array], selector: str) -> Array:
         found = ", ".join(f"{name} [{values.shape[1]}]" for name, values in columns.items()) or "none"
         raise RefusedError(Defect.MISSING_MEMBER, f"'{key}' is missing; its columns are: {found}")
     values = columns[key]
-    first = int(match["one"] or match["first"] or 0)
-    end = first + 1 if match["one"] else int(match["end"] or values.shape[1])
+    first = int(match["first"] or 0)
+    end = int(match["end"] or values.shape[1])
     if not first < end <= values.shape[1]:
         raise RefusedError(Defect.MISSING_MEMBER, f"'{selector}': '{key}' has {values.shape[1]} numbers")
     return values[:, first:end]

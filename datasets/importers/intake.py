@@ -79,7 +79,7 @@ def _foretold(look: Look, past: Past | None) -> Look:
     if past is None or look.episode is None:
         return look
     fate = past.fate(look.episode, look.finding.fingerprint)
-    finding = replace(look.finding, defects=(*look.finding.defects, *fate.notes))
+    finding = replace(look.finding, defects=(*fate.notes, *look.finding.defects))
     replaced = tuple(other.id for other in fate.replaced)
     return replace(look, finding=finding, known=fate.name if fate.is_done else None, replaces=replaced)
 
@@ -139,7 +139,7 @@ class Intake:
     def _take_in(self, look: Look, episode: Episode) -> ImportResult:
         fate = self._past.fate(episode, look.finding.fingerprint)
         name = fate.name
-        finding = replace(look.finding, defects=(*look.finding.defects, *fate.notes))
+        finding = replace(look.finding, defects=(*fate.notes, *look.finding.defects))
         if fate.is_done:
             return ImportResult(finding=finding, episode=name, duplicate=True, outline=look.outline)
         if name not in self._store:

@@ -16,6 +16,7 @@ What a source does not say stays None, and an import that needs it asks; nothing
 from __future__ import annotations
 
 import difflib
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -191,8 +192,11 @@ def parse_answers(texts: list[str]) -> dict[str, str]:
 
 
 def _split(name: str, value: str) -> dict[str, str]:
-    """One answer as entries: a gripper's range is two."""
+    """One answer as entries: a gripper's range is two; ``key[7]`` is ``key[7:8]``, as a proposal would say it."""
     track, dot, last = name.rpartition(".")
+    number = _ONE_NUMBER.fullmatch(value)
+    if last in _COLUMNS and number is not None:
+        return {name: f"{number['key']}[{number['one']}:{int(number['one']) + 1}]"}
     if last != "range" and not (last == "gripper" and _is_range(value)):
         return {name: value}
     if not _is_range(value):
@@ -244,6 +248,8 @@ def read_matrix(name: str, text: str) -> tuple[float, ...]:
 
 
 _LONGEST_PATH = 1024
+_COLUMNS = ("position", "rotation", "joints", "gripper")
+_ONE_NUMBER = re.compile(r"(?P<key>.+)\[(?P<one>\d+)\]")
 
 
 def _enter(tables: dict[str, Any], name: str, value: str) -> None:

@@ -38,7 +38,7 @@ class Prospect:
             known=known,
             usable=sum(bool(fact.get("usable")) for fact in findings) - known,
             replacing=sum(bool(fact.get("replaces")) for fact in findings),
-            replaced=sum(len(fact.get("replaces", ())) for fact in findings),
+            replaced=len({name for fact in findings for name in fact.get("replaces", ())}),
         )
 
     def sentence(self, *, again: bool) -> str:

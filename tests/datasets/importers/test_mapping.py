@@ -88,7 +88,7 @@ def test_a_gripper_in_an_unknown_column_is_asked_for_and_then_what_its_numbers_m
     (look,) = desk.looks(desk.inbox)
     assert look.finding.refused is None and look.outline is not None
     settled = {question.name: value for question, value in look.outline.settled.items()}
-    assert settled["gripper"] == "observation.state[7]" and settled["action.range"] == "0,1"
+    assert settled["gripper"] == "observation.state[7:8]" and settled["action.range"] == "0,1"
 
 
 def asked(desk: Desk) -> tuple[Question, ...]:

@@ -187,12 +187,12 @@ def test_what_was_voided_stays_void_when_it_is_imported_again(desk: Desk) -> Non
     desk.journal.append("label", episode=first, outcome="failure", by="operator")
     desk.journal.append("void", episode=first, by="operator")
     same = only(desk.run(again=True))
-    assert same.duplicate and same.finding.notes[-1].endswith("restore it in the review")
+    assert same.duplicate and same.finding.notes[0].endswith("restore it in the review")
     desk.answers[""] |= {"colour": "bgr"}
     result = only(desk.run(again=True))
     assert counting(desk) == {} and not result.duplicate
     assert status(desk, result).outcome is Outcome.FAILURE
-    assert result.finding.notes[-1].endswith("restore it in the review")
+    assert result.finding.notes[0].endswith("restore it in the review")
     desk.journal.append("restore", episode=str(result.episode), by="operator")
     assert only(desk.run()).finding.notes == ()
 
