@@ -38,7 +38,7 @@ with WriterLock(root / "lock"):
     print("written", flush=True)
     sys.stdin.read()
 """
-COUNT = 25
+COUNT = 12
 
 
 class CountingDisk(Disk):
