@@ -132,7 +132,8 @@ def remedies(reports: Sequence[DeviceReport]) -> list[str]:
             for limit in report.limits
             if not limit.ok
         ]
-    if any(report.faulty for report in reports):
+    # drivers know that a device has to be recovered, but not by which command
+    if any(report.faulty for report in reports) or any("recover" in sentence for sentence in said):
         said.append(_RECOVER)
     return list(dict.fromkeys(said))
 

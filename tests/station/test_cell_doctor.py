@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import tomlkit
 
+from hardware.cell import Check
 from hardware.robot.devices import DeviceLocks
+from hardware.robot.examination import DeviceReport
 from hardware.robot.settings import RobotCellSettings
 from station import doctor
+from station.cell_doctor import remedies
 from station.config import load_task
 from tests.hardware.fakes import Switch, Switchboard, cell_table
 from tests.station.conftest import Station
@@ -96,6 +99,16 @@ def test_a_fault_is_told_with_the_vendors_words_and_the_remedy(station: Station,
     done = station("doctor", path, "--seconds", 0.5, "--recover")
     assert done.exit_code == 0, done.output
     assert not Switchboard(tmp_path / "board")[Switch.FAULT]
+
+
+def test_whatever_is_to_be_recovered_is_told_with_the_command_that_does() -> None:
+    lost = Check(name="hand", ok=False, detail="hand: too hot. Let it cool down, then recover the gripper.")
+    said = remedies([DeviceReport(device="gripper of left", problems=(lost,))])
+    assert "then recover the gripper" in said[0] and "--recover" in said[-1]
+    off = Check(name="left", ok=False, detail="left: nobody answers. Check its cable.")
+    assert not any(
+        "--recover" in each for each in remedies([DeviceReport(device="arm left", problems=(off,))])
+    )
 
 
 def test_a_fault_that_stays_is_told_after_it_was_to_be_cleared(station: Station, tmp_path: Path) -> None:
