@@ -39,6 +39,8 @@ _SLOWEST = 20e6
 """Bytes per second at which a file that is read whole may come in, on top of that."""
 _BEAT = 0.2
 """s between two signs of life."""
+_DYING = 10.0
+"""s after the end of its pipe within which a reader's exit code is known, also on a busy machine."""
 _FAREWELL = 2.0
 """s that a reader gets to end by itself once nobody asks any more."""
 
@@ -207,7 +209,7 @@ class _Child:
         return replace(content, episode=replace(content.episode, images=images))
 
     def _dead(self) -> RefusedError:
-        self._process.join(1.0)
+        self._process.join(_DYING)
         code = self._process.exitcode
         self.end()
         why = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
