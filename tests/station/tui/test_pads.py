@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 
 from datasets.episode import Outcome
@@ -86,8 +87,9 @@ async def test_a_pedal_labels_the_episode_on_the_screen(
 
 
 async def test_one_press_that_pedal_and_terminal_both_see_is_one_label(
-    feed: FakeFeed, engines: FakeEngines, tmp_path: Path
+    feed: FakeFeed, engines: FakeEngines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("station.tui.desk.SAME_PRESS", 60.0)  # a busy machine takes its time between the two
     pedal = FakePedal()
     async with app_with(pedal, engines, tmp_path).run_test(size=(100, 30)) as pilot:
         await settled(pilot)

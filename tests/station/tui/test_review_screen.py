@@ -191,6 +191,7 @@ async def test_loading_the_recording_does_not_replace_the_confirmation_of_its_ju
         return load(catalogue, item)
 
     monkeypatch.setattr(Catalogue, "load", slowly)
+    monkeypatch.setattr("station.tui.screens.review.CONFIRMED", PATIENCE)
     app = reviewing(folder, engines, Review(episode="online-000001"))
     async with app.run_test(size=(120, 36)) as pilot:
         await reads(pilot, "online-000001: reading")
