@@ -100,7 +100,7 @@ def _update(snapshot: Snapshot, keys: Keymap) -> str:
     left = (live.planned - live.done) / live.rate if live.rate > 0 and live.planned else None
     if snapshot.simulated:
         return f"The policy learns from this, {about(left)}. The arm is parked."
-    return f"You may lay out the next scene, {about(left)}; then the arm moves home."
+    return f"You may lay out the next scene, {about(left)}; the arm waits at home."
 
 
 def _evaluate(snapshot: Snapshot, keys: Keymap) -> str:

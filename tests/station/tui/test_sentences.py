@@ -62,7 +62,7 @@ def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
         (Phase.FAULT, {"stopped": True, "simulated": False}, "then press r: the arm moves home"),
         (Phase.PREFLIGHT, {"simulated": False}, "then the arm moves home by itself"),
         (Phase.PREFLIGHT, {"reason": "no frame", "simulated": False}, "press r: the arm moves home"),
-        (Phase.UPDATE, {"simulated": False}, "then the arm moves home"),
+        (Phase.UPDATE, {"simulated": False}, "the arm waits at home"),
     ],
 )
 def test_the_sentence_says_what_to_do_now(phase: Phase, changes: dict[str, Any], said: str) -> None:
