@@ -144,7 +144,7 @@ class ArmSettings(DeviceSettings):
 
     @property
     def geometry(self) -> str:
-        """Its name among `datasets.importers.kinematics.ARMS`; empty: nobody can tell where its flange will be."""
+        """Its name among `datasets.kinematics.ARMS`; empty: nobody can tell where its flange will be."""
         return ""
 
     @abstractmethod

@@ -1,94 +1,25 @@
-"""Where the flange is at given joint angles: by the vendors' Denavit-Hartenberg numbers, or by a URDF or MJCF file.
+"""Where a source's flange was at its joint angles: that of a known arm, or the last body of a URDF or MJCF file.
 
-Poses are of the flange (or of the last body of a file) in the arm's base frame; a tool is the mapping's business.
+Poses are in the arm's base frame; a tool is the mapping's business. The known arms stand in `datasets.kinematics`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.recording import Array
+from datasets.kinematics import ARMS, poses_of
 
 if TYPE_CHECKING:
     import mujoco
 
 Forward = Callable[[Array], Array]
 """Joint angles rad [T, n] -> poses [T, 7], xyz m + quaternion xyzw."""
-
-_RIGHT = np.pi / 2
-_XARM6_BEND = 1.3849179
-"""rad by which the zero of the xArm-6's second and third joint is turned."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """One row of a modified Denavit-Hartenberg table: rotate and move along x, then turn the joint about z."""
-
-    alpha: float
-    """rad about the previous x axis"""
-    a: float
-    """m along it"""
-    d: float
-    """m along the joint's axis"""
-    offset: float = 0.0
-    """rad added to the joint's angle"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chain:
-    """An arm as a table of links and what follows the last joint."""
-
-    links: tuple[Link, ...]
-    flange: float = 0.0
-    """m along the last joint's axis from its frame to the flange"""
-
-
-ARMS: MappingProxyType[str, Chain] = MappingProxyType(
-    {
-        "xarm6": Chain(
-            links=(
-                Link(alpha=0, a=0, d=0.267),
-                Link(alpha=-_RIGHT, a=0, d=0, offset=-_XARM6_BEND),
-                Link(alpha=0, a=0.28948866, d=0, offset=_XARM6_BEND),
-                Link(alpha=-_RIGHT, a=0.0775, d=0.3425),
-                Link(alpha=_RIGHT, a=0, d=0),
-                Link(alpha=-_RIGHT, a=0.076, d=0.097),
-            )
-        ),
-        "xarm7": Chain(
-            links=(
-                Link(alpha=0, a=0, d=0.267),
-                Link(alpha=-_RIGHT, a=0, d=0),
-                Link(alpha=_RIGHT, a=0, d=0.293),
-                Link(alpha=_RIGHT, a=0.0525, d=0),
-                Link(alpha=_RIGHT, a=0.0775, d=0.3425),
-                Link(alpha=_RIGHT, a=0, d=0),
-                Link(alpha=-_RIGHT, a=0.076, d=0.097),
-            )
-        ),
-        "fr3": Chain(
-            links=(
-                Link(alpha=0, a=0, d=0.333),
-                Link(alpha=-_RIGHT, a=0, d=0),
-                Link(alpha=_RIGHT, a=0, d=0.316),
-                Link(alpha=_RIGHT, a=0.0825, d=0),
-                Link(alpha=-_RIGHT, a=-0.0825, d=0.384),
-                Link(alpha=_RIGHT, a=0, d=0),
-                Link(alpha=_RIGHT, a=0.088, d=0),
-            ),
-            flange=0.107,
-        ),
-    }
-)
-"""Geometry from the makers' manuals: UFACTORY's kinematics tables, Franka's interface specification."""
 
 
 def forward_kinematics(name: str) -> Forward:
@@ -98,7 +29,7 @@ def forward_kinematics(name: str) -> Forward:
         RefusedError: neither; says which names there are.
     """
     found = require_arm(name)
-    return _of_file(*found) if found else lambda joints: _along(ARMS[name], joints)
+    return _of_file(*found) if found else lambda joints: _along(name, joints)
 
 
 def require_arm(name: str) -> tuple[Path, str] | None:
@@ -119,42 +50,13 @@ def require_arm(name: str) -> tuple[Path, str] | None:
     return path, body
 
 
-def _along(chain: Chain, joints: Array) -> Array:
+def _along(name: str, joints: Array) -> Array:
+    chain = ARMS[name]
     if joints.shape[1] != len(chain.links):
         raise RefusedError(
             Defect.UNFIT, f"the arm has {len(chain.links)} joints, the source {joints.shape[1]}"
         )
-    pose = np.tile(np.eye(4), (len(joints), 1, 1))
-    for link, angle in zip(chain.links, joints.T, strict=True):
-        pose = pose @ _step(link, angle)
-    pose[:, :3, 3] += pose[:, :3, 2] * chain.flange
-    return _poses(pose[:, :3, 3], pose[:, :3, :3])
-
-
-def _step(link: Link, angle: Array) -> Array:
-    """[T, 4, 4] from one joint's frame to the next."""
-    turn = np.zeros((len(angle), 4, 4))
-    cos, sin = np.cos(angle + link.offset), np.sin(angle + link.offset)
-    turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1] = cos, -sin, sin, cos
-    turn[:, 2, 2] = turn[:, 3, 3] = 1
-    turn[:, 2, 3] = link.d
-    along = np.eye(4)
-    along[1:3, 1:3] = [
-        [np.cos(link.alpha), -np.sin(link.alpha)],
-        [np.sin(link.alpha), np.cos(link.alpha)],
-    ]
-    along[0, 3] = link.a
-    return along @ turn
-
-
-def _poses(position: Array, matrices: Array) -> Array:
-    sound = np.isfinite(matrices).all((1, 2))
-    result = np.full((len(position), 7), np.nan)
-    if sound.any():
-        result[sound] = np.concatenate(
-            [position[sound], Rotation.from_matrix(matrices[sound]).as_quat()], axis=1
-        )
-    return result
+    return chain.forward(joints)
 
 
 def _of_file(path: Path, body: str) -> Forward:
@@ -177,7 +79,7 @@ def _of_file(path: Path, body: str) -> Forward:
             data.qpos[: len(angles)] = angles
             mujoco.mj_kinematics(model, data)
             position[row], matrices[row] = data.xpos[number], data.xmat[number].reshape(3, 3)
-        return _poses(position, matrices)
+        return poses_of(position, matrices)
 
     return forward
 

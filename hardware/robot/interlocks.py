@@ -1,6 +1,6 @@
 """What stands between a cell of real devices and its next motion, each as a check with its remedy.
 
-`safe_to_work` is asked before a session begins or goes on, `safe_to_start` before every episode. Both only look.
+They only look. Which of them are asked before a session begins, before each episode and by the doctor, those decide.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from datasets.importers.kinematics import forward_kinematics
+from datasets.kinematics import ARMS
 from hardware.arms.interface import LimitCheck
 from hardware.cameras.interface import Frame
 from hardware.cameras.process import CameraProcess
@@ -150,7 +150,7 @@ def _tool_at_home(arm: ArmSettings, report: Report) -> Vector | None:
     """Where the tool will be, [3] m: on the flange at home as it is on the flange now; None where that is not known."""
     if not arm.geometry or report.moving or not len(arm.home) == len(report.joints) == arm.joints:
         return None
-    now, home = forward_kinematics(arm.geometry)(np.array([report.joints, arm.home]))
+    now, home = ARMS[arm.geometry].forward(np.array([report.joints, arm.home]))
     turned = Rotation.from_quat(home[3:]) * Rotation.from_quat(now[3:]).inv()
     tool: Vector = home[:3] + turned.apply(report.measured_position - now[:3])
     return tool

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from datasets.importers.defects import RefusedError
-from datasets.importers.kinematics import ARMS, forward_kinematics
+from datasets.importers.kinematics import forward_kinematics
+from datasets.kinematics import ARMS
 from datasets.randomness import stream
 
 TWO_LINKS = """

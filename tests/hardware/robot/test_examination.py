@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from datasets.importers.kinematics import forward_kinematics
+from datasets.kinematics import ARMS
 from hardware.cell import CellError, Check
 from hardware.latch import StopLatch
 from hardware.plan import Vector
@@ -187,7 +187,7 @@ def test_whether_home_is_inside_is_told_wherever_the_arm_stands(
     offset = np.array([0.03, 0.0, 0.17])
 
     def tool(joints: Vector) -> Vector:
-        flange = forward_kinematics(settings.arms[0].geometry)(joints[None])[0]
+        flange = ARMS[settings.arms[0].geometry].forward(joints[None])[0]
         point: Vector = flange[:3] + Rotation.from_quat(flange[3:]).apply(offset)
         return point
 
