@@ -18,7 +18,8 @@ class Short(NumericAxisFormatter):
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """See AxisFormatter."""
-        return [f"{tick:g}" if abs(tick) < 1000 else count(tick) for tick in ticks]
+        exact = (round(tick, 9) + 0.0 for tick in ticks)  # a tick at -2e-16 is one at 0
+        return [f"{tick:g}" if abs(tick) < 1000 else count(tick) for tick in exact]
 
 
 class Plot(PlotWidget, can_focus=False):
@@ -39,6 +40,8 @@ class Plot(PlotWidget, can_focus=False):
         self.margin_top = 0
         self.margin_bottom = self.BOTTOM
         self.margin_left = 6
+        self.set_xticks([])  # an axis without data has no numbers
+        self.set_yticks([])
 
     def on_resize(self, event: Resize) -> None:
         """Draw for the new size."""

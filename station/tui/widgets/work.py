@@ -98,6 +98,7 @@ class LossCurve(Plot):
         if losses is None or not self.is_mounted or len(losses.training) < 2:
             return
         self.clear()
+        self.set_yticks(None)
         x, y = _logarithmic(losses.training)
         self.set_xlimits(0, float(x.max()) * 1.03)
         self.set_xticks(ticks(float(x.max()), at_most=max(2, self.size.width // 14)))

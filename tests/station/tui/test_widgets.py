@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from textual.app import App, ComposeResult
 
 from datasets.journal import Line
 from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger
 from station.tui.widgets import figures
-from station.tui.widgets.curves import Short
+from station.tui.widgets.curves import LengthCurve, Short
 from station.tui.widgets.intervals import interval_bar, rate_line
 from station.tui.widgets.recording import Reading, draw_reading
 from station.tui.widgets.strip import outcome_strip
@@ -177,7 +180,7 @@ def test_a_long_recording_is_drawn_by_the_extremes_of_each_column() -> None:
 
 
 def test_ticks_say_thousands_shortly_and_decimals_as_they_are() -> None:
-    assert Short().get_labels_for_ticks([-0.65, 0.0, 1.33, 12_400.0]) == ["-0.65", "0", "1.33", "12.4k"]
+    assert Short().get_labels_for_ticks([-0.65, -2e-16, 1.33, 12_400.0]) == ["-0.65", "0", "1.33", "12.4k"]
 
 
 def lines(told: list[tuple[str, str | None, str]]) -> tuple[Line, ...]:
@@ -210,3 +213,15 @@ def test_judgements_are_told_in_order_and_of_many_the_newest_stay() -> None:
     small = draw_reading(model, 50, 3).plain.splitlines()
     assert len(small) == 3 and small[0] == "x +1.000  y -2.000"
     assert small[2].startswith("label: …") and small[2].endswith("restored by review")
+
+
+async def test_a_curve_without_data_has_no_numbers_at_its_axes() -> None:
+    class Empty(App[None]):
+        def compose(self) -> ComposeResult:
+            yield LengthCurve("steps per episode")
+
+    empty = Empty()
+    async with empty.run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        texts = re.findall(r">([^<>]*)</text>", empty.export_screenshot())
+        assert not any("0.2" in text for text in texts)
