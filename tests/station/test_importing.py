@@ -16,6 +16,15 @@ import pytest
 from tests.datasets.importers import sources
 from tests.station.conftest import Station
 
+SLOWLY = """
+import time
+from datasets.store import EpisodeStore
+from station.__main__ import main
+commit = EpisodeStore.commit
+EpisodeStore.commit = lambda store, episode: (time.sleep(0.2), commit(store, episode))
+main()
+"""
+"""The station with a disk so slow that an import of many episodes is still under way when it is interrupted."""
 EVERYTHING = ("--colour", "rgb", "--rate", "20", "--kinematics", "xarm6")
 
 
@@ -184,18 +193,18 @@ def test_an_interrupted_import_says_so_and_goes_on_where_it_was(
     before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "station", *words],
+            [sys.executable, "-c", SLOWLY, *words],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
         )
     finally:
         signal.signal(signal.SIGINT, before)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (session / "journal.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130 and "Interrupted. What was done is safe" in said
     done = lines(station(*words, "--json").stdout)[-1]
     assert done["imported"] + done["duplicates"] == 40 and done["imported"] >= 1
@@ -218,7 +227,7 @@ def test_an_import_that_is_killed_goes_on_without_duplicates(
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     result = station("import", session, path, *flags)
     while "holds" in result.output and time.monotonic() < deadline:
         result = station("import", session, path, *flags)
