@@ -409,8 +409,10 @@ class RobotCell(Cell):
         yield from self._frames_fresh()
 
     def _frames_fresh(self) -> Iterator[Check]:
+        # asked before the frames are read: what holds this loop up meanwhile makes no camera silent
+        now = time.monotonic()
         frames = {name: camera.newest() for name, camera in self.cameras.items()}
-        return interlocks.frames_fresh(self.cameras, frames, self.settings.safety.frame_age)
+        return interlocks.frames_fresh(self.cameras, frames, now, self.settings.safety.frame_age)
 
     def _require(self, checks: Iterator[Check], refusal: str) -> None:
         for check in checks:

@@ -6,7 +6,6 @@ They only look. Which of them are asked before a session begins, before each epi
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -91,13 +90,12 @@ def vendor_limits(name: str, limits: list[LimitCheck]) -> Iterator[Check]:
 
 
 def frames_fresh(
-    cameras: Mapping[str, CameraProcess], frames: Mapping[str, Frame | None], limit: float
+    cameras: Mapping[str, CameraProcess], frames: Mapping[str, Frame | None], now: float, limit: float
 ) -> Iterator[Check]:
-    """Every camera delivers."""
-    now = time.monotonic()
+    """Every camera delivers; `now`: when the frames were asked for, s."""
     for name, camera in cameras.items():
         frame = frames[name]
-        age = now - frame.time if frame is not None else math.inf
+        age = max(0.0, now - frame.time) if frame is not None else math.inf
         detail = f"newest frame {age:.2f} s old" if frame is not None else "no frame yet"
         error = camera.status().error if age > limit else ""
         yield Check(
