@@ -89,9 +89,9 @@ def _robot(folder: Path, arms: int) -> Iterator[Workplace]:
     board = Switchboard(folder / "board")
     latch = StopLatch(folder / "stop.latch")
     table = cell_table(folder / "board", arms=arms, suspended_after=0.9)
-    # patient with a busy machine, which may leave the loop that makes plans or a camera waiting for half a second; that
-    # short limits are kept is measured with a loop in a process of its own
-    table["safety"] |= {"heartbeat": 1.5, "frame_age": 1.0}
+    # patient with a busy machine, which may leave the loop that makes plans or a camera waiting for a second; that the
+    # limits are kept is measured with a loop in a process of its own
+    table["safety"] |= {"heartbeat": 2.0, "frame_age": 1.0}
     cell = RobotCell(read_cell(table), latch)
     cell.connect()
 

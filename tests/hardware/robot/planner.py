@@ -15,11 +15,16 @@ from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from tests.hardware.fakes import HOME, cell_table, read_cell
 
+HEARTBEAT = 1.0
+"""s; longer than a busy machine leaves this loop waiting."""
+
 
 def main() -> None:
     """Go back and forth for ever."""
     folder = Path(sys.argv[1])
-    cell = RobotCell(read_cell(cell_table(folder / "board")), StopLatch(folder / "stop.latch"))
+    table = cell_table(folder / "board")
+    table["safety"] |= {"heartbeat": HEARTBEAT, "frame_age": 1.0}
+    cell = RobotCell(read_cell(table), StopLatch(folder / "stop.latch"))
     cell.connect()
     try:
         steps = 0

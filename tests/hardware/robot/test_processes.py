@@ -20,9 +20,9 @@ from hardware.robot.cell import RobotCell
 from hardware.robot.requests import Ask
 from tests.hardware.cameras.fakes import pid_of
 from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
+from tests.hardware.robot.planner import HEARTBEAT
 from tests.hardware.workplaces import Workplace, one_arm
 
-HEARTBEAT = 0.3
 BRAKING = 0.6
 """s that the fakes' limits need to bring the fastest motion here to rest, with room for a busy machine."""
 
@@ -58,7 +58,7 @@ class Planner:
         self.process.stdout.close()
 
 
-def wait_for(reached: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(reached: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, "it did not happen"
@@ -95,7 +95,7 @@ def test_when_the_loop_that_makes_plans_is_suspended_the_arm_stands_and_it_learn
 ) -> None:
     suspended = time.monotonic()
     planner.process.send_signal(signal.SIGSTOP)
-    planner.still_for(0.5)
+    planner.still_for(HEARTBEAT + BRAKING)
     assert planner.board[Switch.MOVED_AT] - suspended < HEARTBEAT + BRAKING
     planner.process.send_signal(signal.SIGCONT)
     assert "the arm was braked: the loop that makes plans was silent" in planner.line()

@@ -73,7 +73,7 @@ def make_engine(path: Path, board: Path, link: object = None) -> Engine:
 
     table = cell_table(board)
     # a busy machine may hold this loop up; the limit itself is measured where it runs in a process of its own
-    table["safety"]["heartbeat"] = 1.5
+    table["safety"]["heartbeat"] = 2.0
     parts = Parts(
         cells=[RobotCell(read_cell(table), latch)],
         steering=steering,
