@@ -138,7 +138,8 @@ class Client:
                 self._take(self._connection.recv())
         except BROKEN:
             self._alive = False
-        self._connection.close()
+        with self._sending:  # not under the hands of a thread that sends
+            self._connection.close()
         with self._news:
             self._news.notify_all()
 

@@ -146,6 +146,18 @@ def test_a_gone_engine_is_a_sentence(folder: SessionFolder) -> None:
         client.send(Go())
 
 
+def test_a_line_that_ends_is_not_closed_under_the_hands_of_whoever_sends(folder: SessionFolder) -> None:
+    link = Link(folder)
+    client = Client.connect(folder.path)
+    with client._sending:
+        link.close()
+        eventually(lambda: not client.alive, client)
+        assert not client._connection.closed
+    eventually(lambda: client._connection.closed, client)
+    with pytest.raises(LinkError, match="gone"):
+        client.send(Go())
+
+
 def test_a_front_end_without_the_key_is_not_let_in(folder: SessionFolder, link: Link) -> None:
     assert folder.key.stat().st_mode & 0o077 == 0
     key = folder.key.read_bytes()
