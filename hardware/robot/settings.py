@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,8 +51,8 @@ class RobotCellSettings(CellSettings):
     """A gap, s, in an arm's own control loop after which its motion is not gone on with."""
     tracking_error: float = Field(default=0.1, ge=0.005, le=0.5)
     """How far, m, an arm may be from where it was commanded to be before it is stopped."""
-    home_opening: float | None = Field(default=1.0, ge=0.0, le=1.0)
-    """How far grippers open on the way home, 0 closed to 1 open."""
+    home_opening: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["keep"] = 1.0
+    """How far grippers open on the way home, 0 closed to 1 open; ``keep`` leaves them as they are."""
     arms: tuple[ArmSettings, ...] = Field(min_length=1, max_length=2)
     """The arms, in the order in which they stand in actions."""
     cameras: tuple[DeviceCameraSettings, ...] = Field(min_length=1, max_length=4)

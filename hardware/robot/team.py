@@ -229,5 +229,5 @@ def _controller_settings(settings: RobotCellSettings, arm: ArmSettings) -> Contr
         suspended_after=settings.suspended_after,
         tracking_error=settings.tracking_error,
         home=arm.home,
-        home_opening=settings.home_opening,
+        home_opening=None if settings.home_opening == "keep" else settings.home_opening,
     )

@@ -270,3 +270,20 @@ def test_a_way_home_that_was_interrupted_is_not_taken_for_an_arrival(place: Work
     cell.brake()
     with pytest.raises(CellError, match="interrupted"):
         cell.advance_homing()
+
+
+@pytest.mark.parametrize(("wish", "told"), [("keep", -1.0), (0.25, 0.02)])
+def test_on_the_way_home_a_gripper_opens_as_far_as_its_task_says_or_keeps_what_it_holds(
+    tmp_path: Path, wish: str | float, told: float
+) -> None:
+    settings = read_cell(cell_table(tmp_path / "board", home_opening=wish))
+    cell = RobotCell(settings, StopLatch(tmp_path / "stop.latch"))
+    cell.connect()
+    try:
+        board = Switchboard(tmp_path / "board")
+        board[Switch.OPENING] = -1.0
+        cell.begin_homing()
+        wait_for(cell.advance_homing)
+        wait_for(lambda: board[Switch.OPENING] == pytest.approx(told))
+    finally:
+        cell.close()
