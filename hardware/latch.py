@@ -15,6 +15,8 @@ from pathlib import Path
 from datasets.durable import full_disk_named
 
 _LAYOUT = struct.Struct("<Bxxxxxxxd16s")  # latched, monotonic time at which it was set, by whom
+_NEWEST = struct.Struct("<d")  # behind that: monotonic time of the newest stop, the first or one after it
+_SIZE = _LAYOUT.size + _NEWEST.size
 
 
 class StopLatch:
@@ -29,8 +31,8 @@ class StopLatch:
         try:
             with full_disk_named("the stop latch", path):
                 # its bytes have their room from now on: without, a stop on a full disk would end who sets it
-                os.posix_fallocate(descriptor, 0, _LAYOUT.size)
-            self._map = mmap.mmap(descriptor, _LAYOUT.size)
+                os.posix_fallocate(descriptor, 0, _SIZE)
+            self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
 
@@ -53,8 +55,15 @@ class StopLatch:
 
     def stop(self, by: str = "") -> None:
         """Forbid motion from this instant on; `by` says who does, in at most 16 letters."""
+        now = time.monotonic()
+        _NEWEST.pack_into(self._map, _LAYOUT.size, now)
         if not self.latched:
-            _LAYOUT.pack_into(self._map, 0, 1, time.monotonic(), by.encode())
+            _LAYOUT.pack_into(self._map, 0, 1, now, by.encode())
+
+    def stopped_after(self, moment: float) -> bool:
+        """Whether a stop is newer than `moment`, time.monotonic(): what was asked for then must not undo it."""
+        newest: float = _NEWEST.unpack_from(self._map, _LAYOUT.size)[0]
+        return moment < newest <= time.monotonic()  # one from before a restart of the machine lies ahead
 
     def rearm(self) -> None:
         """Allow motion again."""

@@ -50,6 +50,7 @@ from station.session.events import (
     MotionEnded,
     OperatorEvent,
     Pause,
+    Rearm,
     SetAutopilot,
     Source,
     SpaceBack,
@@ -146,7 +147,7 @@ class Engine:
 
     def post(self, event: OperatorEvent) -> None:
         """An event from this process; taken in at the next turn. Safe from signal handlers and threads."""
-        self._inbox.put(Envelope(number=0, event=event))
+        self._inbox.put(Envelope(number=0, event=event, pressed=time.monotonic()))
 
     def run(self) -> None:
         """Turn until there is nothing more to do."""
@@ -279,7 +280,10 @@ class Engine:
         if isinstance(envelope.event, Go) and self.state.phase is Phase.FAULT:
             # the episode that the fault has cut off is safe, and known to be over, before anything moves again
             self.settle()
-        self.dispatch(envelope.event)
+        if isinstance(envelope.event, Rearm) and self._latch.stopped_after(envelope.pressed):
+            self._say("Not re-armed: the stop was pressed once more after that. Re-arm it when all is safe.")
+        else:
+            self.dispatch(envelope.event)
         if envelope.number:
             self._view.acknowledged.append(envelope.number)
 

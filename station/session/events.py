@@ -6,7 +6,7 @@ Every event that concerns an episode names it, so that no key press can label th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from datasets.episode import Ending, EpisodeKind, Outcome
@@ -203,5 +203,5 @@ class Envelope:
 
     number: int
     event: OperatorEvent
-    pressed: float = field(default=0.0)
+    pressed: float
     """time.monotonic() of the key press."""

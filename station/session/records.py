@@ -91,7 +91,8 @@ class Records:
         self.write(SETTING, name=effect.name, value=effect.value)
 
     def _stop(self, effect: JournalStop) -> None:
-        self._latch.stop()
+        if not self._latch.latched:  # otherwise this is the news of a press, and no newer one
+            self._latch.stop()
         self.write(STOP, by=effect.by.value)
 
     def _fault(self, effect: JournalFault) -> None:

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from hardware.latch import StopLatch
 
 
@@ -37,6 +39,22 @@ def test_stopping_twice_keeps_the_first_time_and_only_rearming_clears_it(tmp_pat
     assert state(again) == (True, first)
     again.rearm()
     assert state(again) == (False, None) and not again.by
+
+
+def test_a_stop_is_newer_than_what_was_asked_for_before_it_and_older_than_what_is_asked_for_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latch = StopLatch(tmp_path / "stop")
+    assert not latch.stopped_after(0.0)
+    latch.stop()
+    between = time.monotonic()
+    assert not latch.stopped_after(between)
+    latch.stop()
+    assert latch.stopped_after(between) and not latch.stopped_after(time.monotonic())
+    monkeypatch.setattr(time, "monotonic", lambda: 3.0)
+    assert not latch.stopped_after(2.0), (
+        "a stop from before the machine was started anew holds up no re-arming"
+    )
 
 
 def test_its_room_on_the_disk_is_taken_before_the_stop_that_a_full_disk_would_be_too_small_for(

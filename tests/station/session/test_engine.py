@@ -177,6 +177,23 @@ def test_the_latch_stops_motion_whoever_sets_it(tmp_path: Path) -> None:
         assert engine.state.next_slots[0].episode == SECOND
 
 
+def test_a_stop_pressed_after_the_stop_was_rearmed_wins_even_if_the_engine_hears_of_both_at_once(
+    tmp_path: Path,
+) -> None:
+    with attended(tmp_path / "s") as engine:
+        until(engine, Phase.READY)
+        engine._latch.stop()
+        until(engine, Phase.FAULT)
+        engine.post(Rearm())
+        engine.post(Go())
+        engine._latch.stop()
+        engine.turn()
+        assert engine.state.phase is Phase.FAULT and engine.snapshot().stopped
+        assert "pressed once more" in " ".join(engine.snapshot().log)
+        press(engine, Rearm(), Go())
+        until(engine, Phase.READY)
+
+
 def test_a_stop_outlives_the_engine(tmp_path: Path) -> None:
     with attended(tmp_path / "s") as engine:
         until(engine, Phase.READY)
