@@ -142,7 +142,7 @@ def test_lost_frames_are_counted_in_its_process(recording: Path) -> None:
 def test_a_frozen_stream_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "frozen.db3"
     record(path, lambda number: shaded(min(number, 5)), range(1, 60), fps=FPS)
-    settings = settings_of(path, frozen_after=0.3, timeout=0.3)
+    settings = settings_of(path, frozen_after=0.3, timeout=2.0)
     process = CameraProcess(RealSenseSettings.model_validate(settings))
     try:
         process.launch()
