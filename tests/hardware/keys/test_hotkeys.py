@@ -19,7 +19,7 @@ from Xlib import X, XK, display
 from Xlib.ext import xtest
 from hardware.keys.hotkeys import Hotkeys
 
-source = Hotkeys(["<ctrl>+<alt>+s", "<f9>"])
+source = Hotkeys(["<ctrl>+<alt>+s", "<f9>", "<f8>"])
 answer = source.open()
 server = display.Display()
 
@@ -30,6 +30,13 @@ def type_together(*names):
             xtest.fake_input(server, change, code)
     server.sync()
 
+# pynput calls itself ready a moment before the X server hands it keys
+for _ in range(60):
+    type_together("F8")
+    if source.read(0.5) is not None:
+        break
+while source.read(0.5) is not None:
+    pass
 type_together("Control_L", "Alt_L", "s")
 type_together("s")
 type_together("F9")
