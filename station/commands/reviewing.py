@@ -49,7 +49,7 @@ def review(
     if rerun is not None:
         _write_rerun(catalogue, _one(items, episode), rerun)
     elif listing or as_json or not sys.stdout.isatty():
-        _list(catalogue, items, as_json=as_json)
+        _list(catalogue, items, meant=where, as_json=as_json)
     else:
         from station.tui.app import Review, run
 
@@ -72,7 +72,7 @@ def _write_rerun(catalogue: Catalogue, item: Item, path: Path) -> None:
     typer.echo(f"Wrote {item.id} to {path}. Open it with 'rerun {path}'.")
 
 
-def _list(catalogue: Catalogue, items: list[Item], *, as_json: bool) -> None:
+def _list(catalogue: Catalogue, items: list[Item], *, meant: str, as_json: bool) -> None:
     if as_json:
         histories = catalogue.histories()
         facts = [
@@ -81,6 +81,8 @@ def _list(catalogue: Catalogue, items: list[Item], *, as_json: bool) -> None:
         ]
         typer.echo(json.dumps(facts))
         return
+    if not items:
+        typer.echo("No recording is meant." if meant else "Nothing is recorded here yet.", err=True)
     for item in items:
         steps = "" if item.steps is None else item.steps
         moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.entered))

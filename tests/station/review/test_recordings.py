@@ -120,6 +120,8 @@ def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, fol
     assert ids(catalogue, "online and void") == []
     listed = station("review", folder.path, "--list").stdout
     assert "partial" in listed and "Camera third froze." in listed
+    none = station("review", folder.path, "--list", "--where", "success and version>=99")
+    assert (none.stdout, none.stderr) == ("", "No recording is meant.\n")
     facts = json.loads(station("review", folder.path, "--episode", "online-000007", "--json").stdout)
     assert (facts[0]["steps"], facts[0]["reason"]) == (10, "Camera third froze.")
 
