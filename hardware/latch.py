@@ -14,9 +14,12 @@ from pathlib import Path
 
 from datasets.durable import full_disk_named
 
-_LAYOUT = struct.Struct("<Bxxxxxxxd16s")  # latched, monotonic time at which it was set, by whom
-_NEWEST = struct.Struct("<d")  # behind that: monotonic time of the newest stop, the first or one after it
-_SIZE = _LAYOUT.size + _NEWEST.size
+_FLAG = 0  # one byte, and room up to what follows
+_FIRST = struct.Struct("<d16s")  # monotonic time at which it was set, by whom
+_FIRST_AT = 8
+_NEWEST = struct.Struct("<d")  # monotonic time of the newest stop: the first, or one after it
+_NEWEST_AT = _FIRST_AT + _FIRST.size
+_SIZE = _NEWEST_AT + _NEWEST.size
 
 
 class StopLatch:
@@ -39,35 +42,36 @@ class StopLatch:
     @property
     def latched(self) -> bool:
         """Whether motion is forbidden."""
-        return self._map[0] != 0
+        return self._map[_FLAG] != 0
 
     @property
     def since(self) -> float | None:
         """time.monotonic() at which it was set, None while armed."""
-        latched, since, _ = _LAYOUT.unpack_from(self._map)
-        return since if latched else None
+        since: float = _FIRST.unpack_from(self._map, _FIRST_AT)[0]
+        return since if self.latched else None
 
     @property
     def by(self) -> str:
         """Who set it, empty where that was not said."""
-        name: bytes = _LAYOUT.unpack_from(self._map)[2]
+        name: bytes = _FIRST.unpack_from(self._map, _FIRST_AT)[1] if self.latched else b""
         return name.rstrip(b"\0").decode(errors="replace")
 
     def stop(self, by: str = "") -> None:
         """Forbid motion from this instant on; `by` says who does, in at most 16 letters."""
         now = time.monotonic()
-        _NEWEST.pack_into(self._map, _LAYOUT.size, now)
+        _NEWEST.pack_into(self._map, _NEWEST_AT, now)
         if not self.latched:
-            _LAYOUT.pack_into(self._map, 0, 1, now, by.encode())
+            _FIRST.pack_into(self._map, _FIRST_AT, now, by.encode())
+        self._map[_FLAG] = 1  # last, so that who reads it finds the rest written
 
     def stopped_after(self, moment: float) -> bool:
         """Whether a stop is newer than `moment`, time.monotonic(): what was asked for then must not undo it."""
-        newest: float = _NEWEST.unpack_from(self._map, _LAYOUT.size)[0]
+        newest: float = _NEWEST.unpack_from(self._map, _NEWEST_AT)[0]
         return moment < newest <= time.monotonic()  # one from before a restart of the machine lies ahead
 
     def rearm(self) -> None:
         """Allow motion again."""
-        _LAYOUT.pack_into(self._map, 0, 0, 0.0, b"")
+        self._map[_FLAG] = 0
 
     def close(self) -> None:
         """Let go of the file; the latch keeps its state."""
