@@ -90,7 +90,7 @@ class HomeScreen(StationScreen):
         yield DataTable(id="sessions", cursor_type="row")
         yield Static("", id="empty")
         yield Panel("chosen session: what to do next", _draw_card, id="chosen")
-        yield Footer()
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Fill the table and keep looking."""
