@@ -362,6 +362,17 @@ def test_a_real_arm_whose_engine_was_killed_while_it_learnt_goes_home_first() ->
     assert kinds(session.send(Homed())) == [BeginUpdate]
 
 
+@pytest.mark.parametrize("phase", [Phase.READY, Phase.UPDATE])
+def test_a_real_arm_goes_home_after_a_fault_wherever_it_stood_before(phase: Phase) -> None:
+    session = rolling(replayable=False)
+    session.send(ended(FIRST), Tick(now=3.0), Homed())
+    if phase is Phase.READY:
+        session.send(UpdateDone(policy_version=1), Checkpointed())
+    assert session.phase is phase
+    session.send(Faulted(reason="left is not at home: somebody has moved it."), Go())
+    assert kinds(session.send(PreflightDone())) == [BeginHoming]
+
+
 def test_a_pause_because_nobody_looks_says_so() -> None:
     session = rolling()
     session.send(Pause(source=Source.SYSTEM))
