@@ -61,8 +61,8 @@ class FrankaSettings(ArmSettings):
     """Speed, acceleration and jerk of homing, as a share of the arm's limits."""
     stale_stop: float = Field(default=0.2, ge=0.06, le=1.0)
     """The arm stops by itself once no command has come for this long, s; at the earliest after three quarters of it."""
-    report_age: float = Field(default=0.1, ge=0.02, le=1.0)
-    """Oldest report of the arm on which motion may go on, s."""
+    report_age: float = Field(default=0.1, ge=0.02, le=0.8)
+    """Oldest report of the arm on which motion may go on, s; after 1 s libfranka gives up and holds up who asks."""
 
     @property
     def occupies(self) -> str:

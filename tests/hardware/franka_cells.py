@@ -35,7 +35,7 @@ def franka_table(emulator: FrankaEmulator, board: Path, **changes: Any) -> dict[
                 "home": list(READY),
                 "home_dynamics": 0.3,
                 "stale_stop": 1.0,
-                "report_age": 1.0,
+                "report_age": 0.7,
                 "base_position": [0.0, SPACING * number, 0.0],
                 "gripper": {"driver": "franka_hand"},
             }

@@ -51,7 +51,7 @@ def arm(emulator: FrankaEmulator) -> Iterator[FrankaArm]:
 
 
 def driver(emulator: FrankaEmulator, **settings: object) -> FrankaArm:
-    patient = {"stale_stop": 1.0, "report_age": 1.0}
+    patient = {"stale_stop": 1.0, "report_age": 0.7}
     content = {"realtime": "ignore", "home": READY, "home_dynamics": 0.3, **patient, **settings}
     return FrankaArm(
         FrankaSettings.model_validate({"name": "left", "address": emulator.addresses[0], **content})
