@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from station.headless import Goal
     from station.session.folder import SessionFolder
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DEMO_SESSION = "demo"
 
 
@@ -90,6 +89,9 @@ def run(
     speed: SpeedOption = None,
     episodes: EpisodesOption = None,
     chunks: ChunksOption = None,
+    start_on_enter: Annotated[
+        bool, typer.Option("--start-on-enter", help="Start no engine before Enter is pressed on the screen.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start or resume a session: its engine, and the UI unless --headless."""
@@ -102,6 +104,7 @@ def run(
         _show(
             folder,
             engine_arguments(autopilot=autopilot, mistakes=mistakes, cells=cells, speed=speed, goal=goal),
+            start_engine=not start_on_enter,
         )
     if not autopilot:
         raise UsageError("Without the UI nobody labels. Add --autopilot, or leave --headless out.")
@@ -145,21 +148,17 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Show the UI in a browser of this machine (for another machine, tunnel the port through SSH)."""
-    import shlex
-
-    from textual_serve.server import Server
+    from station.browser import LOOPBACK, BrowserServer
 
     if host not in LOOPBACK:
         typer.echo(
-            f"Warning: anyone who can reach {host}:{port} can move the robot; there is no password.", err=True
+            f"Warning: what you type and see crosses the network unencrypted, and whoever holds the address printed "
+            f"below can move the robot. An SSH tunnel is safer: ssh -L {port}:localhost:{port} THIS_MACHINE, with "
+            "'station serve' on its default host.",
+            err=True,
         )
-    words = [
-        sys.executable,
-        "-m",
-        "station",
-        *(["run", str(sessions.find(session))] if session else ["home"]),
-    ]
-    Server(shlex.join(words), host=host, port=port, title="station").serve()
+    shown = ["run", str(sessions.find(session)), "--start-on-enter"] if session else ["home"]
+    BrowserServer([sys.executable, "-m", "station", *shown], host=host, port=port, say=typer.echo).serve()
 
 
 def home() -> None:
@@ -169,12 +168,26 @@ def home() -> None:
     raise typer.Exit(show(None, sessions.sessions_root()))
 
 
-def _show(folder: SessionFolder, arguments: list[str], preparation: list[str] | None = None) -> None:
+def _show(
+    folder: SessionFolder,
+    arguments: list[str],
+    preparation: list[str] | None = None,
+    *,
+    start_engine: bool = True,
+) -> None:
     """Open the UI on the session; does not return."""
     from station.tui.app import run as show
 
     sessions_folder = folder.path.parent
-    raise typer.Exit(show(folder.path, sessions_folder, engine_arguments=arguments, preparation=preparation))
+    raise typer.Exit(
+        show(
+            folder.path,
+            sessions_folder,
+            engine_arguments=arguments,
+            start_engine=start_engine,
+            preparation=preparation,
+        )
+    )
 
 
 def _run_headless(

@@ -19,6 +19,9 @@ from station.tui.keymap import Keymap
 SILENCE = 6.0
 """s without a new snapshot after which the operator is told."""
 
+NO_ANSWER = 2.0
+"""s without an engine after which a screen that may start none says so."""
+
 
 class Line(StrEnum):
     """How the UI stands to the engine."""
@@ -77,6 +80,9 @@ class Attachment:
             self._start()
         elif self.line is Line.STARTING:
             self._look_for_death()
+        elif self.waited > NO_ANSWER:
+            self.why = "no engine answers"
+            self._turn(Line.LOST)
         return None
 
     def take(self, feed: Feed) -> None:

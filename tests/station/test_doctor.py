@@ -8,7 +8,6 @@ import pytest
 
 from station import doctor
 from station.doctor import Finding, Library
-from tests.station.conftest import Station
 
 
 def examined(library: Library) -> Finding:
@@ -37,22 +36,3 @@ def test_only_what_is_needed_makes_the_machine_unfit() -> None:
     needed = examined(Library(module="no_such_library", purpose="policies", remedy="-"))
     assert doctor.healthy([absent])
     assert not doctor.healthy([absent, needed])
-
-
-def test_serving_beyond_this_machine_is_warned_about(
-    station: Station, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    served: list[tuple[str, str]] = []
-
-    class Server:
-        def __init__(self, command: str, *, host: str, port: int, title: str) -> None:
-            self.facts = (command, host)
-
-        def serve(self) -> None:
-            served.append(self.facts)
-
-    monkeypatch.setattr("textual_serve.server.Server", Server)
-    quiet, warned = station("serve"), station("serve", "--host", "0.0.0.0")
-    assert [host for _, host in served] == ["127.0.0.1", "0.0.0.0"]
-    assert "Warning" not in quiet.output
-    assert "no password" in warned.output

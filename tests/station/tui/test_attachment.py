@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from station.session.events import Pause
-from station.tui.attachment import SILENCE, Attachment, Line
+from station.tui.attachment import NO_ANSWER, SILENCE, Attachment, Line
 from station.tui.keymap import default_keymap
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 
@@ -54,6 +54,20 @@ def test_watching_alone_starts_no_engine(engines: FakeEngines, clock: Clock) -> 
     attachment = attached(engines, clock, start=False)
     assert attachment.seek() is None
     assert engines.started == []
+
+
+def test_a_screen_that_may_start_no_engine_says_that_none_answers_and_starts_one_when_asked(
+    engines: FakeEngines, clock: Clock
+) -> None:
+    engines.feed = None
+    attachment = attached(engines, clock, start=False)
+    clock.now += NO_ANSWER + 0.1
+    assert attachment.seek() is None
+    assert attachment.line is Line.LOST
+    assert engines.started == []
+    attachment.restart()
+    attachment.seek()
+    assert engines.started == [FOLDER]
 
 
 def test_a_silent_engine_is_told_from_a_dead_one_and_from_a_live_one(

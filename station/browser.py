@@ -1,0 +1,269 @@
+"""The UI in a browser: Textual's server behind a door that opens only to whoever reads the address in the terminal.
+
+A page of any other site can reach a port of this machine and could press `r` there. So the address carries a token that
+works once and leaves a cookie which other sites cannot send, and every request must come from the station's own page
+under the name by which this machine is called. Each tab is a front end in a process of its own: it ends with its tab,
+and it starts no engine until somebody presses Enter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from textual_serve.app_service import AppService
+from textual_serve.server import Server, to_int
+
+from station.errors import UsageError
+from station.tether import Tether
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+MOST_TABS = 4
+"""Tabs at one time; each is a process that draws pictures."""
+
+_HEARTBEAT = 4.0
+"""s between two signs of life of a tab; one that misses the answer for half as long has gone."""
+_PATIENCE = 3.0
+"""s that a tab's process gets to leave by itself."""
+_GOODBYE = 1.0
+"""s that a browser gets to confirm that its tab was closed."""
+_MOST_BYTES = 1 << 20
+"""Of one message from a browser; a large paste is far smaller."""
+_POLICIES = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Door:
+    """Who may come in. Holds the token of the newest address and the cookies that were given for older ones."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """`host` is the address that is listened on."""
+        self.cookie = f"station-{port}"
+        """Cookies know no ports: two servers on one machine must not share a name."""
+        self._public = host not in LOOPBACK
+        self._names = {*LOOPBACK, host.lower()}
+        if self._public:
+            self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+        self._token = secrets.token_urlsafe(24)
+        self._passes: set[str] = set()
+
+    @property
+    def token(self) -> str:
+        """What the newest address carries."""
+        return self._token
+
+    def admit(self, token: str) -> str | None:
+        """The cookie for whoever brings the newest token, which is then replaced; None for any other."""
+        if not secrets.compare_digest(token.encode(), self._token.encode()):
+            return None
+        self._token = secrets.token_urlsafe(24)
+        given = secrets.token_urlsafe(24)
+        self._passes.add(given)
+        return given
+
+    def knows(self, request: web.Request) -> bool:
+        """Whether this browser was admitted."""
+        return request.cookies.get(self.cookie, "") in self._passes
+
+    def objection(self, request: web.Request) -> str:
+        """Why a request cannot come from the station's own page; empty when it can."""
+        if not self._is_ours(request.host):
+            return f"This station is not called {request.host[:80]!r}. Use the address that 'station serve' printed."
+        origin = request.headers.get("Origin")
+        own = f"{request.scheme}://{request.host}"
+        if (origin is None and _upgrades(request)) or (origin is not None and origin.lower() != own.lower()):
+            return "Another site asked for this. Only the station's own page may."
+        return ""
+
+    def _is_ours(self, host: str) -> bool:
+        """A name that another site can point at this machine is no name of ours; a number is."""
+        with suppress(ValueError):
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+            return name in self._names or (self._public and _is_number(name))
+        return False
+
+
+class Tab(AppService):
+    """One tab: the UI in a process of its own, which ends with the tab and with this server, however these end."""
+
+    def __init__(self, command: Sequence[str], websocket: web.WebSocketResponse, server: Server) -> None:
+        """`command` starts the UI."""
+        super().__init__(
+            command[0],
+            write_bytes=websocket.send_bytes,
+            write_str=websocket.send_str,
+            close=self._close,
+            download_manager=server.download_manager,
+        )
+        self._words = command
+        self._websocket = websocket
+        self._tether = Tether()
+
+    async def end(self) -> None:
+        """Ask the UI to leave, and end it when it does not: it may be suspended, or wait for a disk."""
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(_PATIENCE):
+                await self.stop()
+        process = self._process
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        self._tether.close()
+
+    async def _close(self) -> None:
+        await self._websocket.close()
+
+    async def _open_app_process(self, width: int = 80, height: int = 24) -> asyncio.subprocess.Process:
+        environment = self._build_environment(width=width, height=height) | self._tether.environment
+        pipe = asyncio.subprocess.PIPE
+        self._process = process = await asyncio.create_subprocess_exec(
+            *self._words,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=environment,
+            pass_fds=self._tether.inherited,
+        )
+        self._stdin = process.stdin
+        return process
+
+
+class BrowserServer(Server):
+    """Serves the UI to browsers that `Door` lets in."""
+
+    def __init__(
+        self, command: Sequence[str], *, host: str, port: int, say: Callable[[str], None] = print
+    ) -> None:
+        """`command` starts the UI of one tab; `say` tells the person at the terminal."""
+        super().__init__(command[0], host=host, port=port, title="station")
+        self.door = Door(host, port)
+        self._words = command
+        self._say = say
+        self._tabs = 0
+
+    @property
+    def address(self) -> str:
+        """Opens the UI in one browser, once."""
+        name = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{name}]' if ':' in name else name}:{self.port}/?token={self.door.token}"
+
+    def serve(self, debug: bool = False) -> None:
+        """Serve until Ctrl-C. Raises UsageError when the port cannot be had."""
+        try:
+            super().serve(debug)
+        except OSError as error:
+            raise UsageError(
+                f"{self.host}:{self.port} cannot be listened on ({os.strerror(error.errno or 0)}). "
+                "Choose another with --port."
+            ) from error
+
+    def initialize_logging(self) -> None:
+        """Warnings only: the log of requests would hold the token."""
+        logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+    async def on_startup(self, app: web.Application) -> None:
+        """Say where to look."""
+        self._say(
+            f"The station is at {self.address}\n"
+            "The address opens it in one browser, once; Ctrl-C ends the server, the engines go on."
+        )
+
+    async def handle_index(self, request: web.Request) -> web.StreamResponse:
+        """The page, or for a token the cookie and then the page."""
+        token = request.query.get("token")
+        if token is not None:
+            return self._exchange(request, token)
+        # the page must call the server as the browser does, also through an SSH tunnel; read before anybody else's turn
+        self.public_url = f"{request.scheme}://{request.host}"
+        return await super().handle_index(request)
+
+    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        """Drive one tab until it closes, falls silent or talks nonsense."""
+        if self._tabs >= MOST_TABS:
+            raise web.HTTPServiceUnavailable(text=f"{MOST_TABS} tabs are open already. Close one of them.")
+        self._tabs += 1
+        tab: Tab | None = None
+        websocket = web.WebSocketResponse(timeout=_GOODBYE, heartbeat=_HEARTBEAT, max_msg_size=_MOST_BYTES)
+        try:
+            await websocket.prepare(request)
+            tab = Tab(self._words, websocket, self)
+            await tab.start(_size(request, "width", 80), _size(request, "height", 24))
+            await self._process_messages(websocket, tab)
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
+            _log.warning("A tab sent what no page of the station sends, and was closed.")
+            await websocket.close()
+        finally:
+            self._tabs -= 1
+            if tab is not None:
+                await asyncio.shield(tab.end())
+        return websocket
+
+    async def _make_app(self) -> web.Application:
+        app = await super()._make_app()
+        app.middlewares.append(self._guard)
+        app.on_response_prepare.append(_add_policies)
+        return app
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if objection := self.door.objection(request):
+            raise web.HTTPForbidden(text=objection)
+        knocks = request.path == "/" and "token" in request.query
+        if not knocks and not self.door.knows(request):
+            raise web.HTTPForbidden(
+                text="This browser has not been let in. Open the newest address that 'station serve' printed."
+            )
+        return await handler(request)
+
+    def _exchange(self, request: web.Request, token: str) -> web.Response:
+        given = None if self.door.knows(request) else self.door.admit(token)
+        if given is None and not self.door.knows(request):
+            raise web.HTTPForbidden(
+                text="This address was used already. Open the newest one that 'station serve' printed in its terminal."
+            )
+        response = web.Response(status=303, headers={"Location": "/"})
+        if given is not None:
+            response.set_cookie(self.door.cookie, given, httponly=True, samesite="Strict", path="/")
+            self._say(f"A browser was let in. The address for another one: {self.address}")
+        return response
+
+
+def _upgrades(request: web.Request) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _is_number(name: str) -> bool:
+    with suppress(ValueError):
+        ipaddress.ip_address(name)
+        return True
+    return False
+
+
+def _size(request: web.Request, side: str, default: int) -> int:
+    return min(max(to_int(request.query.get(side, ""), default), 1), 1000)
+
+
+async def _add_policies(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_POLICIES)

@@ -1,0 +1,229 @@
+"""`station serve`: who is let in, what a page may do, and how a tab ends. Real requests against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from aiohttp import ClientResponse, ClientSession, CookieJar, WSMsgType, WSServerHandshakeError, web
+
+from station import browser
+from station.browser import BrowserServer
+from tests.station.conftest import Station
+
+APP = """
+import os, pathlib, sys
+from textual.app import App
+class Small(App):
+    def on_mount(self):
+        pathlib.Path(sys.argv[1], str(os.getpid())).touch()
+    def on_key(self, event):
+        pathlib.Path(sys.argv[1], "keys").open("a").write(event.key)
+Small().run()
+"""
+"""Stands for the UI: says that it runs, and which keys reach it."""
+
+
+@asynccontextmanager
+async def served(words: list[str], **options: str) -> AsyncIterator[tuple[BrowserServer, str, list[str]]]:
+    """A server, its base address, and what it says."""
+    said: list[str] = []
+    server = BrowserServer(words, port=0, say=said.append, **({"host": "127.0.0.1"} | options))
+    runner = web.AppRunner(await server._make_app())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    server.port = port
+    try:
+        yield server, f"http://127.0.0.1:{port}", said
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "seen").mkdir()
+    return [sys.executable, str(tmp_path / "app.py"), str(tmp_path / "seen")]
+
+
+@pytest.fixture
+async def visitor() -> AsyncIterator[ClientSession]:
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
+        yield session
+
+
+async def let_in(visitor: ClientSession, server: BrowserServer) -> ClientResponse:
+    return await visitor.get(server.address)
+
+
+async def until(found: Callable[[], bool]) -> None:
+    """Wait until a call is true."""
+    for _ in range(3000):
+        if found():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("it never came about")
+
+
+def own(base: str) -> dict[str, str]:
+    return {"Origin": base}
+
+
+async def test_nobody_comes_in_without_the_printed_address(words: list[str], visitor: ClientSession) -> None:
+    async with served(words) as (_, base, said):
+        assert "?token=" in said[0]
+        for path in ("/", "/static/js/textual.js", "/?token=wrong", "/?token="):
+            assert (await visitor.get(base + path)).status == 403
+        with pytest.raises(WSServerHandshakeError, match="403"):
+            await visitor.ws_connect(f"{base}/ws", headers=own(base))
+
+
+async def test_the_address_opens_one_browser_once(words: list[str], visitor: ClientSession) -> None:
+    async with served(words) as (server, base, said):
+        address = server.address
+        page = await visitor.get(address)
+        assert page.status == 200
+        assert f"ws://{urlsplit(base).netloc}/ws" in await page.text()
+        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as other:
+            refused = await other.get(address)
+            assert refused.status == 403
+            assert "used already" in await refused.text()
+            assert said[-1].endswith(server.address)
+            assert (await other.get(server.address)).status == 200
+        assert (await visitor.get(address)).status == 200  # the same browser, by its history
+
+
+async def test_the_cookie_is_one_that_other_sites_and_scripts_cannot_use(
+    words: list[str], visitor: ClientSession
+) -> None:
+    async with served(words) as (server, _, _):
+        answer = await visitor.get(server.address, allow_redirects=False)
+        cookie = answer.headers["Set-Cookie"].lower()
+        assert "samesite=strict" in cookie
+        assert "httponly" in cookie
+        assert answer.headers["Location"] == "/"  # the token stays in no history
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://localhost:3000", "null", None])
+async def test_a_page_of_another_site_reaches_no_key(
+    words: list[str], visitor: ClientSession, origin: str | None, tmp_path: Path
+) -> None:
+    async with served(words) as (server, base, _):
+        await let_in(visitor, server)  # even with the cookie
+        with pytest.raises(WSServerHandshakeError, match="403"):
+            await visitor.ws_connect(f"{base}/ws", headers={"Origin": origin} if origin else {})
+        assert not list((tmp_path / "seen").iterdir())
+
+
+async def test_a_name_that_another_site_points_at_this_machine_is_refused(
+    words: list[str], visitor: ClientSession
+) -> None:
+    async with served(words) as (server, base, _):
+        await let_in(visitor, server)
+        for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "[", ""):
+            assert (await visitor.get(base, headers={"Host": host})).status in (400, 403)
+        netloc = urlsplit(base).netloc
+        forged = {"Host": "evil.example", "Origin": "http://evil.example"}
+        with pytest.raises(WSServerHandshakeError, match="403"):
+            await visitor.ws_connect(f"http://{netloc}/ws", headers=forged)
+
+
+async def test_no_other_page_may_frame_it_and_nothing_comes_from_elsewhere(
+    words: list[str], visitor: ClientSession
+) -> None:
+    async with served(words) as (server, base, _):
+        for answer in (await let_in(visitor, server), await visitor.get(f"{base}/nothing")):
+            assert answer.headers["X-Frame-Options"] == "DENY"
+            policy = answer.headers["Content-Security-Policy"]
+            assert "frame-ancestors 'none'" in policy
+            assert "default-src 'none'" in policy
+
+
+async def test_keys_of_the_own_page_arrive_and_the_ui_ends_with_its_tab(
+    words: list[str], visitor: ClientSession, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    async with served(words) as (server, base, _):
+        await let_in(visitor, server)
+        tab = await visitor.ws_connect(f"{base}/ws", headers=own(base))
+        await until(lambda: any(entry.name.isdigit() for entry in seen.iterdir()))
+        await tab.send_str(json.dumps(["stdin", "r"]))
+        await until(lambda: (seen / "keys").exists() and (seen / "keys").read_text() == "r")
+        pid = next(int(entry.name) for entry in seen.iterdir() if entry.name.isdigit())
+        await tab.close()
+        await until(lambda: not psutil.pid_exists(pid))
+
+
+async def test_a_suspended_ui_is_ended_with_its_tab_too(
+    words: list[str], visitor: ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "_PATIENCE", 0.2)
+    seen = tmp_path / "seen"
+    async with served(words) as (server, base, _):
+        await let_in(visitor, server)
+        tab = await visitor.ws_connect(f"{base}/ws", headers=own(base))
+        await until(lambda: bool(list(seen.iterdir())))
+        pid = int(next(seen.iterdir()).name)
+        os.kill(pid, signal.SIGSTOP)
+        await tab.close()
+        await until(lambda: not psutil.pid_exists(pid))
+
+
+async def test_so_many_tabs_and_no_more(visitor: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "_PATIENCE", 0.1)
+    monkeypatch.setattr(browser, "MOST_TABS", 2)
+    async with served([sys.executable, "-c", "input()"]) as (server, base, _):
+        await let_in(visitor, server)
+        tabs = [await visitor.ws_connect(f"{base}/ws", headers=own(base)) for _ in range(2)]
+        with pytest.raises(WSServerHandshakeError, match="503"):
+            await visitor.ws_connect(f"{base}/ws", headers=own(base))
+        await tabs[0].close()
+        await until(lambda: server._tabs < 2)
+        await (await visitor.ws_connect(f"{base}/ws", headers=own(base))).close()
+
+
+async def test_a_tab_that_sends_nonsense_is_closed_and_the_server_goes_on(
+    visitor: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "_PATIENCE", 0.1)
+    async with served([sys.executable, "-c", "input()"]) as (server, base, _):
+        await let_in(visitor, server)
+        for nonsense in ("no json", '"x"', "[]", '["stdin"]', '["stdin", 3]', '["resize", {}]'):
+            tab = await visitor.ws_connect(f"{base}/ws", headers=own(base))
+            await tab.send_str(nonsense)
+            assert (await tab.receive()).type is WSMsgType.CLOSE
+            await tab.close()
+            await until(lambda: server._tabs == 0)
+        assert (await visitor.get(base)).status == 200
+
+
+def test_a_session_is_served_without_starting_its_engine(
+    station: Station, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown: list[list[str]] = []
+    monkeypatch.setattr(BrowserServer, "serve", lambda self: shown.append(self._words))
+    assert station("new", str(tmp_path / "mine")).exit_code == 0
+    assert station("serve", str(tmp_path / "mine")).exit_code == 0
+    assert "--start-on-enter" in shown[0]
+
+
+def test_serving_beyond_this_machine_is_warned_about(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts: list[str] = []
+    monkeypatch.setattr(BrowserServer, "serve", lambda self: hosts.append(self.host))
+    quiet, warned = station("serve"), station("serve", "--host", "0.0.0.0")
+    assert hosts == ["127.0.0.1", "0.0.0.0"]
+    assert "Warning" not in quiet.output
+    assert "unencrypted" in warned.output
