@@ -25,6 +25,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.hdf5_links import leads_outside
 from datasets.observation import Image, TimeArray
 
 FORMAT = "vr_recording"
@@ -113,6 +114,8 @@ def read(path: Path) -> VrRecording:
         raise RecordingError("no such file")
     try:
         with h5py.File(path, "r") as file:
+            if elsewhere := leads_outside(file):
+                raise RecordingError(elsewhere)
             return _parse(file)
     except RecordingError:
         raise

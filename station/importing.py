@@ -43,6 +43,8 @@ class Wish:
     """Entries of the mapping given with this command."""
     again: bool = False
     """Also what was imported before, which is replaced where it is now understood otherwise."""
+    follow_links: bool = False
+    """Also through links that lead out of `paths`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,7 @@ def wish(
     flags: dict[str, str | None],
     *,
     again: bool = False,
+    follow_links: bool = False,
 ) -> Wish:
     """A command's words, checked before anything is opened.
 
@@ -76,7 +79,8 @@ def wish(
     try:
         if form is not None:
             format_named(form)
-        return Wish(paths=paths, form=form, answers=parse_answers(texts), again=again)
+        answers = parse_answers(texts)
+        return Wish(paths=paths, form=form, answers=answers, again=again, follow_links=follow_links)
     except (MappingError, UnknownFormatError) as error:
         name, colon, why = str(error).partition(":")
         said = f"--{name}:{why}" if colon and name in flags else f"{str(error)[:1].upper()}{str(error)[1:]}"
@@ -189,7 +193,7 @@ def _find(folder: SessionFolder, wish: Wish, reader: Any) -> list[Source | Findi
     for path in wish.paths:
         if not path.exists():
             raise UsageError(f"There is nothing at {path}. Give a file or a folder with demonstrations.")
-    found: list[Source | Finding] = reader.find(wish.paths, wish.form)
+    found: list[Source | Finding] = reader.find(wish.paths, wish.form, follow=wish.follow_links)
     if not found and wish.form is not None:
         raise UsageError(
             f"No recording of the format {wish.form} in {', '.join(map(str, wish.paths))}. "

@@ -41,6 +41,8 @@ class Defect(StrEnum):
     SKIPPED = "skipped steps"
     NO_LABEL = "no success label"
     ACTIONS_DERIVED = "actions derived"
+    OUTSIDE = "leads outside"
+    """It would have bytes read that lie outside what was named."""
     TOO_BIG = "too big"
     READER_DIED = "reader died"
     KNOWN = "imported before"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from datasets.hdf5_links import leads_outside
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import require_picture, require_size
 from datasets.importers.recording import Array, ArrayFrames
@@ -25,15 +27,26 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """The file, with everything that h5py raises on damage turned into a refusal.
 
     Raises:
-        RefusedError: no HDF5, damaged or cut short.
+        RefusedError: no HDF5, damaged or cut short; or it would have other files read.
     """
     try:
+        known = path.stat()
+        elsewhere = _leads_outside(path, known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns)
+        if elsewhere is not None:
+            raise RefusedError(Defect.OUTSIDE, elsewhere)
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except RecordingError:
         raise
     except DAMAGE as error:
         raise RefusedError(Defect.UNREADABLE, trouble(error)) from error
+
+
+@lru_cache(maxsize=4)
+def _leads_outside(path: Path, *_stamp: int) -> str | None:
+    """Asked once for each state of a file: its episodes are opened one by one, and the look takes a while."""
+    with h5py.File(path, "r", locking=False) as file:
+        return leads_outside(file)
 
 
 def damage(path: Path) -> str | None:
@@ -47,13 +60,19 @@ def damage(path: Path) -> str | None:
 
 
 def has(path: Path, *members: str) -> bool:
-    """Whether `path` is an HDF5 file with all these members."""
+    """Whether `path` is an HDF5 file with all these members.
+
+    Raises:
+        RefusedError: it would have other files read.
+    """
     if not path.is_file() or not path.name.endswith(SUFFIXES):
         return False
     try:
         with opened(path) as file:
             return all(name in file for name in members)
-    except RefusedError:
+    except RefusedError as error:
+        if error.defect is Defect.OUTSIDE:
+            raise
         return False
 
 

@@ -27,7 +27,9 @@ from datasets.store import EpisodeStore
 class Reads(Protocol):
     """What an import needs of a `Reader`, in this process or another."""
 
-    def find(self, paths: Iterable[Path], forced: str | None = None) -> list[Source | Finding]:
+    def find(
+        self, paths: Iterable[Path], forced: str | None = None, *, follow: bool = False
+    ) -> list[Source | Finding]:
         """See Reader."""
         ...
 

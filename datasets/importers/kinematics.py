@@ -110,6 +110,14 @@ def _without_shapes(path: Path) -> str:
     compiler = '<compiler boundmass="1e-3" boundinertia="1e-6"/>'
     if root.tag == "robot":
         compiler = '<mujoco><compiler boundmass="1e-3" boundinertia="1e-6" fusestatic="false"/></mujoco>'
+    for element in root.iter():
+        other = element.get("file") or element.get("filename")
+        if other is not None or element.tag == "include":
+            raise RefusedError(
+                Defect.OUTSIDE,
+                f"{path} has other files read ('{element.tag}' of {other}); "
+                "give one file that holds the arm's links and joints",
+            )
     root.insert(0, ElementTree.fromstring(compiler))
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -125,4 +133,6 @@ _SHAPES = (
     "actuator",
     "sensor",
     "keyframe",
+    "gazebo",
+    "transmission",
 )

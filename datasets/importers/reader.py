@@ -28,14 +28,23 @@ class Reader:
         self._beat = beat
         self._outlined: set[str] = set()
 
-    def find(self, paths: Iterable[Path], forced: str | None = None) -> list[Source | Finding]:
+    def find(
+        self,
+        paths: Iterable[Path],
+        forced: str | None = None,
+        *,
+        follow: bool = False,
+        within: Path | None = None,
+    ) -> list[Source | Finding]:
         """Every episode at `paths`, and a refusal for each file that should hold some and cannot be read.
+
+        Links that lead out of each path (or of `within`) are refused, unless they are to be followed.
 
         Raises:
             UnknownFormatError: `forced` is no format.
         """
         found: list[Source | Finding] = []
-        for place in search(paths, forced):
+        for place in search(paths, forced, follow=follow, within=within):
             found += self._keys(place)
             self._beat()
         return found

@@ -17,6 +17,7 @@ from pathlib import Path
 from datasets.importers import formats
 from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import Format
+from datasets.importers.places import Bounds
 from datasets.vr_recording import RecordingError
 
 
@@ -58,39 +59,91 @@ def format_named(name: str) -> Format:
     raise UnknownFormatError(f"Unknown import format '{name}'. {hint}")
 
 
-def search(paths: Iterable[Path], forced: str | None = None) -> Iterator[Found]:
+def search(
+    paths: Iterable[Path], forced: str | None = None, *, follow: bool = False, within: Path | None = None
+) -> Iterator[Found]:
     """Everything importable at `paths`, in order; a folder that is no episode itself is looked through.
+
+    Links lead nowhere but into `within` (each path itself, where it is None), unless they are to be followed.
 
     Raises:
         UnknownFormatError: `forced` is no format.
     """
     wanted = [format_named(forced)] if forced else list(all_formats().values())
     for path in paths:
-        yield from _search(path, wanted, named=True)
+        yield from _Search(wanted, Bounds(within or path, follow=follow)).everything(path)
 
 
-def _search(path: Path, wanted: list[Format], *, named: bool) -> Iterator[Found]:
-    damaged: RecordingError | None = None
-    if _is_special(path):
-        if named or path.name.endswith(suffixes(wanted)):
-            refused = RefusedError(Defect.UNREADABLE, "a pipe, socket or device, neither file nor folder")
-            yield Found(path=path, format=None, refused=refused)
-        return
-    for candidate in wanted:
+class _Search:
+    """Through one named path."""
+
+    def __init__(self, wanted: list[Format], bounds: Bounds) -> None:
+        self._wanted = wanted
+        self._bounds = bounds
+        self._links: list[Path] = []
+
+    def everything(self, path: Path) -> Iterator[Found]:
+        """Links last, so that what they lead to keeps its own name."""
+        self._bounds.first_time(path)
+        yield from self._at(path, named=True)
+        while self._links:
+            link = self._links.pop(0)
+            if not link.exists() or self._bounds.first_time(link):
+                yield from self._at(link, named=False)
+
+    def _at(self, path: Path, *, named: bool) -> Iterator[Found]:
         try:
-            if candidate.recognises(path):
-                yield Found(path=path, format=candidate.name)
-                return
+            self._bounds.require(path)
+            known = self._recognised(path)
+            if known is not None and path.is_dir():
+                self._bounds.require_all(path)
         except RecordingError as error:
-            damaged = error
+            if named or path.is_dir() or self._is_one(path):
+                yield Found(path=path, format=None, refused=error)
+            return
+        if known is not None:
+            yield Found(path=path, format=known)
+        elif path.is_dir():
+            yield from self._inside(path)
+        elif named or self._is_one(path):
+            yield Found(path=path, format=None, refused=_refusal(path, self._wanted))
+
+    def _recognised(self, path: Path) -> str | None:
+        """The format whose file or folder this is.
+
+        Raises:
+            RecordingError: it looks like one, and is damaged.
+        """
+        if _is_special(path):
+            raise RefusedError(Defect.UNREADABLE, "a pipe, socket or device, neither file nor folder")
+        damaged: RecordingError | None = None
+        for candidate in self._wanted:
+            try:
+                if candidate.recognises(path):
+                    return candidate.name
+            except RecordingError as error:
+                damaged = error
+            except OSError as error:
+                damaged = RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
+        if damaged is not None:
+            raise damaged
+        return None
+
+    def _is_one(self, path: Path) -> bool:
+        return path.name.endswith(suffixes(self._wanted))
+
+    def _inside(self, folder: Path) -> Iterator[Found]:
+        try:
+            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         except OSError as error:
-            damaged = RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
-    if damaged is not None:
-        yield Found(path=path, format=None, refused=damaged)
-    elif path.is_dir():
-        yield from _inside(path, wanted)
-    elif named or path.name.endswith(suffixes(wanted)):
-        yield Found(path=path, format=None, refused=_refusal(path, wanted))
+            refused = RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
+            yield Found(path=folder, format=None, refused=refused)
+            return
+        for entry in entries:
+            if entry.is_symlink():
+                self._links.append(entry)
+            elif self._bounds.first_time(entry) or not entry.is_dir():
+                yield from self._at(entry, named=False)
 
 
 def _is_special(path: Path) -> bool:
@@ -100,17 +153,6 @@ def _is_special(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _inside(folder: Path, wanted: list[Format]) -> Iterator[Found]:
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        refused = RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})")
-        yield Found(path=folder, format=None, refused=refused)
-        return
-    for entry in entries:
-        yield from _search(entry, wanted, named=False)
 
 
 def suffixes(wanted: Iterable[Format] | None = None) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""Pictures of a video file, decoded forwards and one at a time. Needs PyAV."""
+"""Pictures of a video file, decoded forwards and one at a time. Needs PyAV.
+
+FFmpeg chooses a reader by content, and some of its readers are playlists that name other files to be read in their
+place. Only containers that hold their pictures themselves are opened.
+"""
 
 from __future__ import annotations
 
@@ -76,12 +80,34 @@ class VideoFrames(Frames):
                     yield round((frame.time - origin - self._begin) * self._rate), frame
 
 
+_CONTAINERS = {
+    "mp4": (4, (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")),
+    "matroska": (0, (b"\x1a\x45\xdf\xa3",)),
+    "avi": (8, (b"AVI ",)),
+}
+"""FFmpeg's name of a container -> where in a file one of these marks stands"""
+_LOCAL = {"protocol_whitelist": "file", "enable_drefs": "0"}
+"""An MP4 can also say that its pictures lie in another file."""
+
+
+def _container(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(12)
+    for name, (place, marks) in _CONTAINERS.items():
+        if head[place : place + 4] in marks:
+            return name
+    raise RefusedError(
+        Defect.PICTURE,
+        f"the video {path.name} is no MP4, Matroska or AVI file, or its beginning is damaged; copy it again",
+    )
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with needed("formats"):
         import av
     try:
-        with av.open(str(path), "r") as container:
+        with av.open(str(path), "r", format=_container(path), options=_LOCAL) as container:
             if not container.streams.video:
                 raise RefusedError(Defect.PICTURE, f"{path.name} holds no video")
             stream = container.streams.video[0]

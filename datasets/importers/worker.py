@@ -13,7 +13,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -45,6 +45,15 @@ _FAREWELL = 2.0
 """s that a reader gets to end by itself once nobody asks any more."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """What was asked of a search, and the path that was named."""
+
+    forced: str | None = None
+    follow: bool = False
+    within: Path
+
+
 class IsolatedReader:
     """As `Reader`; close it after use."""
 
@@ -55,12 +64,17 @@ class IsolatedReader:
         self._child: _Child | None = None
         self._outlined: set[str] = set()
 
-    def find(self, paths: Iterable[Path], forced: str | None = None) -> list[Source | Finding]:
+    def find(
+        self, paths: Iterable[Path], forced: str | None = None, *, follow: bool = False
+    ) -> list[Source | Finding]:
         """See Reader."""
-        found = [source for path in paths for source in self._find(path, forced)]
-        return [source for each in found for source in self._with_more_memory(each)]
+        found: list[Source | Finding] = []
+        for path in paths:
+            asked = _Search(forced=forced, follow=follow, within=path)
+            found += [one for each in self._find(path, asked) for one in self._with_more_memory(each, asked)]
+        return found
 
-    def _with_more_memory(self, source: Source | Finding) -> list[Source | Finding]:
+    def _with_more_memory(self, source: Source | Finding, asked: _Search) -> list[Source | Finding]:
         """A file that is read whole, and did not fit, is asked once more with the memory that its format names."""
         too_big = isinstance(source, Finding) and any(n.defect is Defect.TOO_BIG for n in source.defects)
         if not isinstance(source, Finding) or not too_big or not source.format or source.key:
@@ -68,22 +82,26 @@ class IsolatedReader:
         place = Source(path=source.path, format=source.format)
         try:
             extra = self._extra(place)
-            again: list[Source | Finding] = (
-                self._ask("find", [source.path], source.format, extra=extra) if extra else [source]
-            )
+            if not extra:
+                return [source]
+            words = (source.format, asked.follow, asked.within)
+            again: list[Source | Finding] = self._ask("find", [source.path], *words, extra=extra)
         except RefusedError:
             return [source]
         return again
 
-    def _find(self, path: Path, forced: str | None) -> list[Source | Finding]:
+    def _find(self, path: Path, asked: _Search) -> list[Source | Finding]:
         """A folder whose listing ends the reader is looked through entry by entry, so that one file spoils no other."""
         try:
-            found: list[Source | Finding] = self._ask("find", [path], forced)
+            words = (asked.forced, asked.follow, asked.within)
+            found: list[Source | Finding] = self._ask("find", [path], *words)
         except RefusedError as error:
-            entries = sorted(path.iterdir()) if path.is_dir() else []
+            # a link may lead round in a circle, and what it leads to has a name of its own or is not inside
+            is_folder = path.is_dir() and (path == asked.within or not path.is_symlink())
+            entries = sorted(path.iterdir()) if is_folder else []
             shown = [entry for entry in entries if not entry.name.startswith(".")]
-            inside = [source for entry in shown for source in self._find(entry, forced)]
-            return inside or [refusal(path, forced or "", error)]
+            inside = [source for entry in shown for source in self._find(entry, asked)]
+            return inside or [refusal(path, asked.forced or "", error)]
         return found
 
     def fingerprint(self, source: Source) -> str:
@@ -253,7 +271,8 @@ def _answer(pipe: Connection, reader: Reader, method: str, words: tuple[Any, ...
     try:
         match method:
             case "find":
-                answer: Any = reader.find(*words)
+                paths, forced, follow, within = words
+                answer: Any = reader.find(paths, forced, follow=follow, within=within)
             case "fingerprint":
                 answer = reader.fingerprint(*words)
             case _:

@@ -54,6 +54,9 @@ def import_recordings(
             help="Also what is known: demonstrations now understood otherwise replace their old ones.",
         ),
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Also read what links lead to outside the paths given.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +68,7 @@ def import_recordings(
         "colour": colour, "quaternion": quaternion, "euler": euler, "rate": rate, "gripper": gripper,
         "frame": frame, "actions": actions, "kinematics": kinematics,
     }  # fmt: skip
-    wish = importing.wish(paths, form, entries or [], flags, again=again)
+    wish = importing.wish(paths, form, entries or [], flags, again=again, follow_links=follow_links)
     folder = SessionFolder.open(sessions.find(session))
     with reporter(as_json=as_json) as report:
         summary = (importing.inspect if dry_run else importing.run)(folder, wish, report)

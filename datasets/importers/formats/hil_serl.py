@@ -8,11 +8,9 @@ in the tool's frame, so the pose reached next stands for them. There is no time.
 from __future__ import annotations
 
 import io
-import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,54 +21,13 @@ from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import Format, RawEpisode, require_picture, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, ArrayFrames, Frames
+from datasets.importers.unpickling import ArrayUnpickler
 from datasets.spec import DataSpec
 
 _EXPANSION = 3
 """How many times its size a pickle may take in memory."""
 _POSE = "tcp_pose"
 _MEMBERS = ("observations", "actions", "dones")
-
-
-def _encoded(text: str, encoding: str) -> bytes:
-    """How old pickles write bytes; nothing but that."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text in {encoding}")
-    return text.encode("latin1")
-
-
-def _allowed() -> MappingProxyType[tuple[str, str], Callable[..., Any]]:
-    """(module, name) -> what may be built; numpy's core was renamed, so both names lead to it."""
-    empty: Any = np.zeros(0)
-    number: Any = np.float64(0)
-    core: dict[str, tuple[str, Callable[..., Any]]] = {
-        "_reconstruct": ("multiarray", empty.__reduce__()[0]),
-        "scalar": ("multiarray", number.__reduce__()[0]),
-        "_frombuffer": ("numeric", empty.__reduce_ex__(5)[0]),
-    }
-    table = {
-        (f"{package}.{module}", name): function
-        for package in ("numpy.core", "numpy._core")
-        for name, (module, function) in core.items()
-    }
-    plain: dict[tuple[str, str], Callable[..., Any]] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _encoded,
-    }
-    return MappingProxyType({**table, **plain})
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Builds plain Python values and numpy arrays; every other class or function is an error."""
-
-    _table = _allowed()
-
-    def find_class(self, module: str, name: str) -> Any:
-        """See pickle.Unpickler."""
-        found = self._table.get((module, name))
-        if found is None:
-            raise pickle.UnpicklingError(f"it wants to build {module}.{name}, which is not plain data")
-        return found
 
 
 class HilSerlFormat(Format):

@@ -24,6 +24,7 @@ from datasets.importers.interface import MOST_NUMBERS, Format, OwnEpisode, RawEp
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.optional import needed
 from datasets.importers.own import outcome_named, spec_from
+from datasets.importers.places import inside
 from datasets.importers.proposals import gripper_range, joint_range, named_range
 from datasets.importers.recording import Array, EncodedFrames, Frames, JoinedFrames
 from datasets.importers.video import VideoFrames
@@ -194,7 +195,7 @@ def _listed(path: Path, row: dict[str, Any]) -> _Place:
         for name, begin in row.items():
             if name.startswith("videos/") and name.endswith("/from_timestamp"):
                 camera = name.removeprefix("videos/").removesuffix("/from_timestamp")
-                video = path / "videos" / camera / f"{where(f'videos/{camera}/')}.mp4"
+                video = inside(path, "videos", camera, f"{where(f'videos/{camera}/')}.mp4")
                 videos[camera] = (video, float(begin))
         table = path / "data" / f"{where('data/')}.parquet"
         return _Place(number=int(row["episode_index"]), table=table, videos=videos)

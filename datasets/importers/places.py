@@ -1,0 +1,117 @@
+"""How far an import may go from the file or folder that somebody named: into it, and through links no further.
+
+A link may lead anywhere on the computer, and what lies there would become an episode that leaves with the next export.
+So links are followed inside the named folder only, each folder at most once, unless whoever imports says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.importers.defects import Defect, RefusedError
+
+FOLLOW = "--follow-links"
+"""What a refusal tells people to add to the command."""
+
+
+def inside(root: Path, *parts: str) -> Path:
+    """A path that a foreign file puts together, below `root`.
+
+    Raises:
+        RefusedError: it leads out of it.
+    """
+    path = root.joinpath(*parts)
+    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root)):
+        raise RefusedError(Defect.OUTSIDE, f"it names the file '{'/'.join(parts)}', which is not inside it")
+    return path
+
+
+class Bounds:
+    """Of one search, which began at a path that somebody named."""
+
+    def __init__(self, named: Path, *, follow: bool = False) -> None:
+        """`follow`: through every link."""
+        self._roots = () if follow else _roots(named)
+        self._entered: set[tuple[int, int]] = set()
+
+    def first_time(self, path: Path) -> bool:
+        """Whether this very file or folder, by whatever name, was not met before."""
+        try:
+            known = path.stat()
+        except OSError:
+            return True
+        mark = (known.st_dev, known.st_ino)
+        is_new = mark not in self._entered
+        self._entered.add(mark)
+        return is_new
+
+    def require(self, path: Path) -> None:
+        """Refuse a file or folder that is a link to somewhere else.
+
+        Raises:
+            RefusedError: says where it leads and what to do.
+        """
+        target = self._elsewhere(path)
+        if target is not None:
+            raise RefusedError(
+                Defect.OUTSIDE,
+                f"a link that leads out of the named folder, to {target}; name that path itself, or say {FOLLOW}",
+            )
+
+    def require_all(self, folder: Path) -> None:
+        """As `require`, of everything in a data set's folder.
+
+        Raises:
+            RefusedError: names the first such link.
+        """
+        if not self._roots:
+            return
+        for link in _links(folder):
+            target = self._elsewhere(link)
+            if target is not None:
+                raise RefusedError(
+                    Defect.OUTSIDE,
+                    f"its '{link.relative_to(folder)}' is a link that leads out of the named folder, to {target}; "
+                    f"name a folder that holds both, copy the data with `cp -rL`, or say {FOLLOW}",
+                )
+
+    def _elsewhere(self, path: Path) -> Path | None:
+        """Where a path really leads, when that is not inside; None also for a link to nothing."""
+        if not self._roots or not path.exists():
+            return None
+        target = Path(os.path.realpath(path))
+        return None if any(target.is_relative_to(root) for root in self._roots) else target
+
+
+def _roots(named: Path) -> tuple[Path, ...]:
+    """The named place and, of a snapshot in a Hugging Face cache, the store beside it that its links lead into."""
+    root = Path(os.path.realpath(named))
+    stores = [
+        above.parents[1] / "blobs"
+        for above in (root, *root.parents)
+        if above.parent.name == "snapshots" and (above.parents[1] / "blobs").is_dir()
+    ]
+    return (root, *stores)
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """Every link below a folder, also behind links to folders, which are entered once."""
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            known = here.stat()
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        if (known.st_dev, known.st_ino) in entered:
+            continue
+        entered.add((known.st_dev, known.st_ino))
+        for entry in entries:
+            if entry.is_symlink():
+                yield Path(entry.path)
+            if entry.is_dir():
+                waiting.append(Path(entry.path))

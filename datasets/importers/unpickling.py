@@ -1,0 +1,162 @@
+"""A pickle that may come from anybody, read as plain Python values and arrays of numbers or text, and nothing else.
+
+A pickle is a program. Of what it may call, only stand-ins are left here: each checks what it is given before NumPy sees
+it, so that no pickle can make an array of Python objects, over memory that is not its own, or of a type that lies about
+its size. Every other class or function is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PLAIN = re.compile(r"[<>|=]?([biufc]\d{0,2}|\?|[SU]\d{1,6})")
+"""Types of numbers and of text of one length."""
+_ORDERS = ("<", ">", "|", "=")
+
+
+class _Type:
+    """Stands for a NumPy type until it is known to be plain."""
+
+    def __init__(self, name: Any, *_flags: Any) -> None:
+        if not isinstance(name, str) or _PLAIN.fullmatch(name) is None:
+            raise pickle.UnpicklingError(f"it holds an array of {str(name)[:40]!r}, not of numbers")
+        self.plain = np.dtype(name)
+
+    def __setstate__(self, state: Any) -> None:
+        """The order of bytes; whatever else NumPy would take here belongs to types that are not plain."""
+        if not isinstance(state, tuple) or len(state) < _STATE or state[1] not in _ORDERS:
+            raise pickle.UnpicklingError("it describes a type in a way that NumPy does not")
+        if any(part is not None for part in state[2:5]):
+            raise pickle.UnpicklingError("it holds an array of records, not of numbers")
+        self.plain = self.plain.newbyteorder(state[1])
+
+
+_STATE = 5
+
+
+class _Rebuilt(np.ndarray[Any, Any]):
+    """An array that waits for its content, which comes with its state."""
+
+    def __setstate__(self, state: Any) -> None:
+        """(version, shape, type, order, bytes), as arrays are pickled."""
+        if not isinstance(state, tuple) or len(state) != _STATE:
+            raise pickle.UnpicklingError("it describes an array in a way that NumPy does not")
+        _, shape, kind, fortran, content = state
+        plain = _plain(kind)
+        if not isinstance(content, bytes) or len(content) != _bytes(shape, plain):
+            raise pickle.UnpicklingError("an array's bytes do not fit its shape")
+        in_columns: Any = bool(fortran)
+        super().__setstate__((1, shape, plain, in_columns, content))
+
+
+def _reconstruct(kind: Any, *_shape_and_type: Any) -> NDArray[Any]:
+    if kind is not _ARRAY:
+        raise pickle.UnpicklingError("it wants to build an array of a class of its own")
+    return _Rebuilt((0,), np.uint8)
+
+
+def _from_buffer(content: Any, kind: Any, shape: Any, order: Any, *_axes: Any) -> NDArray[Any]:
+    plain = _plain(kind)
+    if not isinstance(content, bytes | bytearray) or len(content) != _bytes(shape, plain):
+        raise pickle.UnpicklingError("an array's bytes do not fit its shape")
+    return np.frombuffer(content, plain).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _scalar(kind: Any, content: Any = None) -> np.generic:
+    plain = _plain(kind)
+    if not isinstance(content, bytes) or len(content) != plain.itemsize:
+        raise pickle.UnpicklingError("a number's bytes do not fit its type")
+    number: np.generic = np.frombuffer(content, plain)[0]
+    return number
+
+
+def _plain(kind: Any) -> np.dtype[Any]:
+    if not isinstance(kind, _Type):
+        raise pickle.UnpicklingError("it holds an array without a type")
+    return kind.plain
+
+
+def _bytes(shape: Any, kind: np.dtype[Any]) -> int:
+    """How many an array of this shape takes."""
+    if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
+        raise pickle.UnpicklingError("an array's shape is none")
+    return math.prod(shape) * kind.itemsize
+
+
+def _encoded(text: Any, encoding: Any) -> bytes:
+    """How old pickles write bytes; nothing but that."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise pickle.UnpicklingError("it wants to encode text")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """How old pickles write none."""
+    return b""
+
+
+def _no_array(*_words: Any) -> NDArray[Any]:
+    raise pickle.UnpicklingError("it wants to build an array over memory of its choice")
+
+
+class _StandIn:
+    """What a pickle may call: no class whose instances it could make, and nothing that it could change."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *words: Any) -> Any:
+        return self._function(*words)
+
+    def __setstate__(self, _state: Any) -> None:
+        raise pickle.UnpicklingError("it wants to change what builds it")
+
+
+_ARRAY = _StandIn(_no_array)
+"""For the name of NumPy's array class, which pickles mention and never call."""
+
+
+def _allowed() -> MappingProxyType[tuple[str, str], _StandIn]:
+    """(module, name) -> what stands for it; NumPy's core was renamed, so both names lead to it."""
+    core: dict[tuple[str, str], Callable[..., Any]] = {
+        ("multiarray", "_reconstruct"): _reconstruct,
+        ("multiarray", "scalar"): _scalar,
+        ("numeric", "_frombuffer"): _from_buffer,
+    }
+    table = {
+        (f"{package}.{module}", name): _StandIn(function)
+        for package in ("numpy.core", "numpy._core")
+        for (module, name), function in core.items()
+    }
+    none = _StandIn(_no_bytes)
+    plain = {
+        ("numpy", "ndarray"): _ARRAY,
+        ("numpy", "dtype"): _StandIn(_Type),
+        ("_codecs", "encode"): _StandIn(_encoded),
+        ("builtins", "bytes"): none,
+        ("__builtin__", "bytes"): none,
+    }
+    return MappingProxyType({**table, **plain})
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Builds plain Python values and arrays of numbers or text."""
+
+    _table = _allowed()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """See pickle.Unpickler."""
+        found = self._table.get((module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f"it wants to build {module}.{name}, which is not plain data")
+        return found
