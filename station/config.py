@@ -51,6 +51,8 @@ class DemonstrationSettings(Settings):
     """Recordings per style."""
     successes_only: bool = True
     """Record until each style has its number of successes, and train on successes only."""
+    use_unlabelled: bool = False
+    """Train also on demonstrations without a verdict; 'station train --unlabelled' says it for one session."""
     seed: int | None = Field(default=None, ge=0)
     """Seed of the demonstrator; not set: the session's seed."""
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.episode import Outcome
 from datasets.importers import answers as answer_file
+from datasets.importers.defects import Question
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.intake import ImportResult, Intake, inspect_all
 from datasets.importers.mapping import MappingError, parse_answers
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
 
+UNKNOWN = "unknown"
+OUTCOMES = (Outcome.SUCCESS.value, Outcome.FAILURE.value, UNKNOWN)
+"""What may be said of demonstrations whose source says nothing; unknown ones stay without a label."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """What somebody wants imported, and how it is to be understood."""
@@ -45,6 +52,13 @@ class Wish:
     """Also what was imported before, which is replaced where it is now understood otherwise."""
     follow_links: bool = False
     """Also through links that lead out of `paths`."""
+    outcome: str | None = None
+    """What sources without a verdict are: one of `OUTCOMES`; None: nobody said."""
+
+    @property
+    def declared(self) -> Outcome | None:
+        """The label that they get; None without one."""
+        return None if self.outcome in (None, UNKNOWN) else Outcome(self.outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +93,43 @@ def wish(
     try:
         if form is not None:
             format_named(form)
-        answers = parse_answers(texts)
-        return Wish(paths=paths, form=form, answers=answers, again=again, follow_links=follow_links)
+        told, answers = _apart(texts)
+        return Wish(
+            paths=paths,
+            form=form,
+            answers=answers,
+            again=again,
+            follow_links=follow_links,
+            outcome=told.get("outcome"),
+        )
     except (MappingError, UnknownFormatError) as error:
         name, colon, why = str(error).partition(":")
         said = f"--{name}:{why}" if colon and name in flags else f"{str(error)[:1].upper()}{str(error)[1:]}"
         raise UsageError(said if said.endswith((".", "?")) else f"{said}.") from error
+
+
+def require_answer(name: str, value: str) -> None:
+    """Refuse what cannot be an answer to a question. Raises MappingError."""
+    _apart([f"{name}={value}"])
+
+
+def _apart(texts: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Answers about this one import, and entries of the mapping, which are kept for the next. Raises MappingError."""
+    told: dict[str, str] = {}
+    entries = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name.strip() == "outcome":
+            told["outcome"] = _one_of(OUTCOMES, "outcome", value.strip())
+        else:
+            entries.append(text)
+    return told, parse_answers(entries)
+
+
+def _one_of(known: tuple[str, ...], name: str, value: str) -> str:
+    if value not in known:
+        raise MappingError(f"{name}: it should be {', '.join(known[:-1])} or {known[-1]}, not '{value}'")
+    return value
 
 
 def kinds() -> tuple[str, ...]:
@@ -99,12 +144,14 @@ def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
         UsageError: nothing to import. AnswersError, UnknownFormatError.
     """
     answers = _answers(folder, wish)
-    tally = _Tally(reporter)
+    tally = _Tally(reporter, wish)
     is_new = not folder.demos.is_dir()
     past = None if is_new else Past(EpisodeStore(folder.demos), Journal(folder.journal))
     with isolated_reader() as reader:
         sources = _find(folder, wish, reader)
-        looks = inspect_all(sources, folder.task.cell.spec, answers, reader, past, again=wish.again)
+        looks = inspect_all(
+            sources, folder.task.cell.spec, answers, reader, past, again=wish.again, declared=wish.declared
+        )
         for done, look in enumerate(looks, start=1):
             tally.outline(look.outline, answers)
             tally.count(look.finding, duplicate=look.known is not None)
@@ -123,13 +170,15 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
         DiskFullError: there is no room; run it again later.
     """
     answers = _answers(folder, wish)
-    tally = _Tally(reporter)
+    tally = _Tally(reporter, wish)
     with WriterLock(folder.lock), isolated_reader() as reader:
         store, journal = EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True)
         store.sweep(journal.ledger())
         intake = Intake(store, journal)
         sources = _find(folder, wish, reader)
-        results = intake.run(sources, folder.task.cell.spec, answers, reader, again=wish.again)
+        results = intake.run(
+            sources, folder.task.cell.spec, answers, reader, again=wish.again, declared=wish.declared
+        )
         for done, result in enumerate(results, start=1):
             if tally.outline(result.outline, answers):
                 _remember(folder, tally.outlines, answers)
@@ -143,8 +192,9 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
 class _Tally:
     """Counts what happens, and tells each structure of sources once."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, wish: Wish) -> None:
         self._reporter = reporter
+        self._wish = wish
         self._counts: Counter[str] = Counter()
         self._defects: Counter[tuple[str, str]] = Counter()
         self._asked: set[str] = set()
@@ -157,7 +207,7 @@ class _Tally:
         self.outlines[outline.structure] = outline
         self._asked.add("; ".join(question.sentence for question in outline.open))
         saved = answers.get(outline.structure, {})
-        self._reporter.event("mapping", **outline_facts(outline, saved))
+        self._reporter.event("mapping", **_with_outcome(outline_facts(outline, saved), outline, self._wish))
         return True
 
     def asked(self, finding: Finding) -> bool:
@@ -249,6 +299,24 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _with_outcome(facts: dict[str, Any], outline: Outline, wish: Wish) -> dict[str, Any]:
+    """With the question whether demonstrations succeeded whose source does not say it; it stops no import."""
+    if not outline.unlabelled:
+        return facts
+    question = _SUCCEEDED.to_json()
+    if wish.outcome is None:
+        return {**facts, "questions": [*facts["questions"], question]}
+    return {**facts, "settled": [*facts["settled"], question | {"value": wish.outcome}]}
+
+
+_SUCCEEDED = Question(
+    name="outcome",
+    text="the source does not say whether these demonstrations succeeded, and training uses successes",
+    choices=OUTCOMES,
+    optional=True,
+)
+
+
 def facts(look: Look) -> dict[str, Any]:
     """What was found in plain JSON types."""
     finding = look.finding
@@ -309,7 +377,7 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
         f"  {entry['name']:<{width}}  {entry['value']}  ({entry['origin']})" for entry in facts["entries"]
     ]
     lines += [f"  ? {question['text']}: say {question['flag']}" for question in facts["questions"]]
-    if facts["questions"]:
+    if any(not question["optional"] for question in facts["questions"]):
         lines.append(f"  its columns: {columns_in_words(facts)}")
     return "\n".join(lines)
 

@@ -18,10 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasets.episode import EpisodeKind, Outcome
+from datasets.episode import EpisodeKind
 from datasets.journal import EpisodeStatus, Journal, Ledger
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
+from station import demonstrations
 from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
@@ -57,8 +58,12 @@ class TrainingReport:
         return asdict(self)
 
 
-def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> TrainingReport:
+def train(
+    folder: SessionFolder, *, reporter: Reporter, device: str = "cpu", unlabelled: bool | None = None
+) -> TrainingReport:
     """Train and judge the base of `folder`; what is already done is not done again.
+
+    `unlabelled`: use also demonstrations without a verdict, or only successes; None: as before.
 
     Raises:
         TrainingError: no usable demonstrations, or online episodes hold features of an older base.
@@ -66,12 +71,14 @@ def train(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> 
     """
     with WriterLock(folder.lock), _threads(folder.task.training.threads):
         journal = Journal(folder.journal, writable=True)
-        demos = usable_demos(journal.ledger(), successes_only=folder.task.demonstrations.successes_only)
-        if not demos:
-            raise TrainingError(
-                f"{folder.path} holds no usable demonstration. Import some with 'station import', or label them."
-            )
+        settings = folder.task.demonstrations
+        demonstrations.remember_unlabelled(journal, settings, unlabelled)
         ledger = journal.ledger()
+        chosen = demonstrations.choose(ledger, settings)
+        demos = chosen.used
+        if not demos:
+            raise TrainingError(demonstrations.nothing_in_words(folder.path, chosen))
+        reporter.event("demonstrations", used=len(demos), words=demonstrations.in_words(chosen))
         if not _trained_on(ledger, demos):
             _refuse_if_online(folder, ledger)
             _train_base(folder, journal, demos, reporter, device)
@@ -102,22 +109,10 @@ def _threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def usable_demos(ledger: Ledger, *, successes_only: bool) -> list[EpisodeStatus]:
-    """Demonstrations that may be learnt from, in the order of their names: not void, and a success where asked."""
-    chosen = [
-        status
-        for status in ledger.episodes.values()
-        if status.kind is EpisodeKind.DEMO
-        and not status.void
-        and (status.outcome is Outcome.SUCCESS or not successes_only)
-    ]
-    return sorted(chosen, key=lambda status: status.id)
-
-
 def trained(folder: SessionFolder) -> bool:
     """Whether the base is trained on the demonstrations that are there now, and its paths judged where they can be."""
     ledger = Journal(folder.journal).ledger()
-    demos = usable_demos(ledger, successes_only=folder.task.demonstrations.successes_only)
+    demos = demonstrations.choose(ledger, folder.task.demonstrations).used
     judged = all(verdict(ledger, path) is not None for path in _judged_paths(folder))
     return judged and _trained_on(ledger, demos) and _base_stands(folder, ledger)
 

@@ -6,6 +6,7 @@ episode moves take another way: they are events of the session's screen.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from datasets.importers.past import BY as RECORDER
@@ -35,7 +36,7 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -
         LockedError: something other than an engine writes the session. JournalError, LinkError, DiskFullError.
     """
     if verdict not in VERDICTS:
-        raise UsageError(f"'{verdict}' is no verdict. Choose one of {', '.join(VERDICTS)}.")
+        raise UsageError(f"Unknown verdict '{verdict}'. Choose one of {', '.join(VERDICTS)}.")
     ledger = Journal(folder.journal).ledger()
     _require(folder, ledger, episode)
     if verdict == "restore":
@@ -47,8 +48,47 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -
             _write(folder, episode, verdict, source)
             return verdict
         client.send(event_of(episode, verdict, source))
-        wait_for(client, folder, lambda ledger: stands(ledger.episodes[episode], verdict), about=episode)
+        wait_for(client, folder, _shown(episode, verdict), about=episode)
     return verdict
+
+
+def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, source: Source) -> None:
+    """Judge many; when this returns, the journal says so of each.
+
+    Raises:
+        StationError: the engine did not do it for all. LockedError, JournalError, LinkError, DiskFullError.
+    """
+    with engine(folder) as client:
+        if client is None:
+            with WriterLock(folder.lock):
+                journal = Journal(folder.journal, writable=True)
+                for episode in episodes:
+                    _append(journal, episode, verdict, source)
+            return
+        for episode in episodes:
+            client.send(event_of(episode, verdict, source))
+            wait_for(client, folder, _shown(episode, verdict), about=episode)
+
+
+def _shown(episode: str, verdict: str) -> Callable[[Ledger], bool]:
+    return lambda ledger: stands(ledger.episodes[episode], verdict)
+
+
+def require_for_many(verdict: str) -> None:
+    """Refuse what cannot be said of many at once. Raises UsageError."""
+    if verdict not in VERDICTS:
+        raise UsageError(f"Unknown verdict '{verdict}'. Choose one of {', '.join(VERDICTS)}.")
+    if verdict == "undo":
+        raise UsageError("undo takes back the label of one episode: name it, or give the many another label.")
+
+
+def changes(status: EpisodeStatus, verdict: str) -> bool:
+    """Whether giving a verdict to many would change anything about this one; void and pruned ones keep their label."""
+    if status.pruned:
+        return False
+    if verdict == "restore":
+        return status.void
+    return not status.void and not stands(status, verdict)
 
 
 def stands(status: EpisodeStatus, verdict: str) -> bool:
@@ -109,11 +149,14 @@ def _require_files(folder: SessionFolder, episode: str) -> None:
 def _write(folder: SessionFolder, episode: str, verdict: str, source: Source) -> None:
     """Without an engine: one line in the journal, under the session's lock."""
     with WriterLock(folder.lock):
-        journal = Journal(folder.journal, writable=True)
-        if verdict == "void":
-            journal.append(VOID, episode=episode, by=source.value, reason=f"by {source.value}")
-        elif verdict == "restore":
-            journal.append(RESTORE, episode=episode, by=source.value)
-        else:
-            outcome = None if verdict == "undo" else verdict
-            journal.append(LABEL, episode=episode, outcome=outcome, by=source.value)
+        _append(Journal(folder.journal, writable=True), episode, verdict, source)
+
+
+def _append(journal: Journal, episode: str, verdict: str, source: Source) -> None:
+    if verdict == "void":
+        journal.append(VOID, episode=episode, by=source.value, reason=f"by {source.value}")
+    elif verdict == "restore":
+        journal.append(RESTORE, episode=episode, by=source.value)
+    else:
+        outcome = None if verdict == "undo" else verdict
+        journal.append(LABEL, episode=episode, outcome=outcome, by=source.value)

@@ -66,7 +66,7 @@ def _frames(raw: RawEpisode, mapping: Mapping, camera: str) -> Frames:
 def _notes(raw: RawEpisode, mapping: Mapping) -> list[Note]:
     notes = list(raw.notes)
     if raw.success is None:
-        notes.append(warning(Defect.NO_LABEL, "no success label; label it in the review"))
+        notes.append(warning(Defect.NO_LABEL, "no success label; say --outcome, or label it in the review"))
     if mapping.actions is ActionKind.ACHIEVED:
         text = "actions are the poses reached one sample later; the source's own were not used"
         notes.append(warning(Defect.ACTIONS_DERIVED, text))

@@ -108,6 +108,8 @@ class Question:
     """Possible answers; empty when it is a number or a text."""
     example: str = ""
     """An answer that would be understood, where there are no choices."""
+    optional: bool = False
+    """Nothing is refused for want of an answer."""
 
     @property
     def flag(self) -> str:
@@ -122,11 +124,20 @@ class Question:
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON types."""
-        return {"name": self.name, "text": self.text, "choices": list(self.choices), "flag": self.flag}
+        return {
+            "name": self.name,
+            "text": self.text,
+            "choices": list(self.choices),
+            "flag": self.flag,
+            "optional": self.optional,
+        }
 
 
 SHORTCUTS = {
-    **{name: name for name in ("colour", "quaternion", "euler", "rate", "kinematics", "actions", "frame")},
+    **{
+        name: name
+        for name in ("colour", "quaternion", "euler", "rate", "kinematics", "actions", "frame", "outcome")
+    },
     "range": "gripper",
 }
 """Entries that have a flag of their own, and which."""

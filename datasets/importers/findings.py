@@ -40,14 +40,17 @@ class Finding:
     """Control steps that the episode will have."""
     outcome: Outcome | None = None
     """As the source has it; None when it has none."""
+    declared: Outcome | None = None
+    """What whoever imports it says of it, where the source has none."""
     cameras: dict[str, tuple[int, int]] = field(default_factory=dict)
     """the task's camera -> recorded (height, width)"""
     style: str = ""
 
     @property
     def success(self) -> bool | None:
-        """The source's verdict; None when it has none."""
-        return None if self.outcome is None else self.outcome is Outcome.SUCCESS
+        """The verdict that it will have: the source's, else what was declared; None without either."""
+        verdict = self.outcome or self.declared
+        return None if verdict is None else verdict is Outcome.SUCCESS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -87,7 +90,9 @@ class Outline:
     """The source's columns and how many numbers each has."""
     cameras: dict[str, tuple[int, int]]
     """The source's cameras and their (height, width)."""
-    pictures: dict[str, Image]
+    unlabelled: bool = False
+    """The source says nothing of success."""
+    pictures: dict[str, Image] = field(default_factory=dict)
     """the source's camera -> its first picture, small, in the source's own order of colours"""
 
 

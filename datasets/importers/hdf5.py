@@ -92,6 +92,17 @@ def dataset(parent: h5py.Group, name: str) -> h5py.Dataset:
     return member
 
 
+def verdict(parent: h5py.Group, name: str = "success") -> bool | None:
+    """The truth value in an attribute, as recorders write it; None where there is none, or no truth value."""
+    value = parent.attrs.get(name)
+    try:
+        number = float(np.asarray(value).reshape(()))
+    except (TypeError, ValueError):
+        words = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        return {"true": True, "false": False}.get(words.strip().lower())
+    return bool(number) if number in (0.0, 1.0) else None
+
+
 def is_numeric(member: Any) -> bool:
     """Whether it is a dataset of numbers with at most two dimensions, ticks first."""
     return isinstance(member, h5py.Dataset) and member.dtype.kind in "fiub" and member.ndim in (1, 2)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from datasets.episode import Episode, EpisodeKind
+from datasets.episode import Episode, EpisodeKind, Outcome
+from datasets.importers.defects import Defect, warning
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.interface import Source
-from datasets.importers.past import BY, Past
+from datasets.importers.past import BY, DECLARED, Past
 from datasets.journal import IMPORT, LABEL, RESTORE, VOID, EpisodeStatus, Journal, header_fields
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
@@ -70,10 +71,21 @@ def inspect_all(
     past: Past | None = None,
     *,
     again: bool = False,
+    declared: Outcome | None = None,
 ) -> Iterator[Look]:
     """All that an import would do with each source, but writing; without `past` as if nothing were known."""
     for look in _looks(sources, spec, answers, reader, None if again else past):
-        yield replace(_foretold(look, past) if again else look, episode=None)
+        foretold = _foretold(look, past) if again else look
+        yield replace(foretold, finding=_declared(foretold.finding, declared), episode=None)
+
+
+def _declared(finding: Finding, outcome: Outcome | None) -> Finding:
+    """With the verdict that whoever imports it declares, where the source has none."""
+    if outcome is None or finding.outcome is not None:
+        return finding
+    told = warning(Defect.NO_LABEL, f"no success label; declared a {outcome.value} by --outcome")
+    notes = tuple(told if note.defect is Defect.NO_LABEL else note for note in finding.defects)
+    return replace(finding, declared=outcome, defects=notes)
 
 
 def _foretold(look: Look, past: Past | None) -> Look:
@@ -116,19 +128,35 @@ class Intake:
         reader: Reads,
         *,
         again: bool = False,
+        declared: Outcome | None = None,
     ) -> Iterator[ImportResult]:
         """Import source after source; may be abandoned between any two. `again`: also what is known.
+
+        `declared` labels what neither its source nor a person has judged, also where it was imported before.
 
         Raises:
             DiskFullError: there is no room; what was yielded is safe, run it again later.
         """
-        for look in _looks(sources, spec, answers, reader, None if again else self._past):
-            if look.known is not None:
-                yield ImportResult(finding=look.finding, episode=look.known, duplicate=True)
-            elif look.episode is None:
-                yield self._refuse(look)
-            else:
-                yield self._take_in(look, look.episode)
+        for found in _looks(sources, spec, answers, reader, None if again else self._past):
+            if found.known is not None:
+                yield self._known(found.known, found.finding, declared)
+                continue
+            look = replace(found, finding=_declared(found.finding, declared))
+            yield self._refuse(look) if look.episode is None else self._take_in(look, look.episode)
+
+    def _known(
+        self, name: str, finding: Finding, declared: Outcome | None, outline: Outline | None = None
+    ) -> ImportResult:
+        """Nothing to do for content that stands already, but to label it as it is declared now."""
+        status = self._past.status(name)
+        assert status is not None
+        unjudged = status.outcome is None or status.by == DECLARED
+        if declared not in (None, status.outcome) and unjudged and not status.void:
+            assert declared is not None
+            self._journal.append(LABEL, episode=name, outcome=declared.value, by=DECLARED)
+            note = warning(Defect.KNOWN, f"imported before as {name}; now a {declared.value} by --outcome")
+            finding = replace(finding, declared=declared, defects=(*finding.defects, note))
+        return ImportResult(finding=finding, episode=name, duplicate=True, outline=outline)
 
     def _refuse(self, look: Look) -> ImportResult:
         """One journal line per source and reason, however often the import is repeated."""
@@ -143,7 +171,7 @@ class Intake:
         name = fate.name
         finding = replace(look.finding, defects=(*fate.notes, *look.finding.defects))
         if fate.is_done:
-            return ImportResult(finding=finding, episode=name, duplicate=True, outline=look.outline)
+            return self._known(name, finding, finding.declared, look.outline)
         if name not in self._store:
             header = replace(episode.header, id=name, ordinal=self._ordinal(name))
             self._store.commit(replace(episode, header=header))
@@ -166,13 +194,21 @@ class Intake:
         if voided is not None and not status.void:
             self._journal.append(VOID, episode=name, by=voided.by, reason=f"as {voided.id}")
         judged = self._past.judged(finding.fingerprint)
-        if judged is None and finding.outcome is not None and status.outcome is None:
-            self._journal.append(LABEL, episode=name, outcome=finding.outcome.value, by=BY)
+        if judged is None and status.outcome is None:
+            self._label(name, finding)
         elif judged is not None and judged.fields["episode"] != name:
             outcome, by = judged.fields["outcome"], judged.fields["by"]
             self._journal.append(LABEL, episode=name, outcome=outcome, by=by)
         if voided is None and status.void:
             self._journal.append(RESTORE, episode=name, by=BY)
+
+    def _label(self, name: str, finding: Finding) -> None:
+        """As the source says, else as is declared now, else as was declared of the same content before."""
+        declared = finding.declared or self._past.declared(finding.fingerprint)
+        if finding.outcome is not None:
+            self._journal.append(LABEL, episode=name, outcome=finding.outcome.value, by=BY)
+        elif declared is not None:
+            self._journal.append(LABEL, episode=name, outcome=declared.value, by=DECLARED)
 
     def _ordinal(self, name: str) -> int:
         episodes = self._journal.ledger().episodes

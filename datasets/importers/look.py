@@ -213,6 +213,7 @@ def _outline(structure: str, format_name: str, raw: RawEpisode, mapping: Mapping
         settled=asked.settled(),
         columns={name: values.shape[1] for name, values in raw.columns.items()},
         cameras=_sizes(raw),
+        unlabelled=raw.success is None,
         pictures={name: _thumbnail(raw, name) for name in list(raw.frames)[:_MOST_PREVIEWS]},
     )
 

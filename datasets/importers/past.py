@@ -6,11 +6,11 @@ or after the first was pruned, gets the next number behind that name: an id alwa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from datasets.episode import Episode
+from datasets.episode import Episode, Outcome
 from datasets.importers import fingerprints
 from datasets.importers.defects import AGAIN, Defect, Note, warning
 from datasets.importers.findings import Finding, Look
@@ -21,6 +21,8 @@ from datasets.store import EpisodeStore
 
 BY = "recorder"
 """Who labels, voids and restores in the name of an import, in the journal."""
+DECLARED = "import"
+"""Who labels there, where the source says nothing and whoever imported it did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +128,16 @@ class Past:
 
     def judged(self, fingerprint: str) -> Line | None:
         """The last label that people gave to any episode of a content whose files are here."""
+        return self._last_label(fingerprint, lambda by: by not in (BY, DECLARED))
+
+    def declared(self, fingerprint: str) -> Outcome | None:
+        """What was declared of a content when it was imported."""
+        line = self._last_label(fingerprint, lambda by: by == DECLARED)
+        return None if line is None else Outcome(line.fields["outcome"])
+
+    def _last_label(self, fingerprint: str, by: Callable[[str], bool]) -> Line | None:
         lines = [line for each in self._entered(fingerprint) for line in self._journal.about(each.id)]
-        given = [line for line in lines if line.op == LABEL and line.fields["by"] != BY]
+        given = [line for line in lines if line.op == LABEL and by(line.fields["by"])]
         return max(given, key=lambda line: line.seq, default=None)
 
     def status(self, episode: str) -> EpisodeStatus | None:

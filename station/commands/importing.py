@@ -47,6 +47,10 @@ def import_recordings(
         str | None,
         typer.Option("--kinematics", help="For joint angles: xarm6, xarm7, fr3, or a URDF or MJCF file."),
     ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option("--outcome", help="Of sources that do not say it: success, failure or unknown."),
+    ] = None,
     again: Annotated[
         bool,
         typer.Option(
@@ -66,7 +70,7 @@ def import_recordings(
 
     flags = {
         "colour": colour, "quaternion": quaternion, "euler": euler, "rate": rate, "gripper": gripper,
-        "frame": frame, "actions": actions, "kinematics": kinematics,
+        "frame": frame, "actions": actions, "kinematics": kinematics, "outcome": outcome,
     }  # fmt: skip
     wish = importing.wish(paths, form, entries or [], flags, again=again, follow_links=follow_links)
     folder = SessionFolder.open(sessions.find(session))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
+from station.errors import StationError, UsageError
+
+if TYPE_CHECKING:
+    from datasets.journal import EpisodeStatus
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
 """Of `station.verdicts`, said here without loading it."""
@@ -36,10 +41,73 @@ def status(
 
 def label(
     session: SessionArgument,
-    episode: Annotated[str, typer.Argument(help="Full name of the episode, e.g. online-000012.")],
-    verdict: Annotated[str, typer.Argument(help=" | ".join(VERDICTS))],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[EPISODE] VERDICT",
+            help=f"Full name of an episode, e.g. online-000012 (not with --where), and {' | '.join(VERDICTS)}.",
+        ),
+    ],
+    *,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where", help='Many at once, e.g. "demo and pending"; they are counted, and you confirm.'
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Label many without asking.")] = False,
 ) -> None:
-    """Relabel, reopen, void or restore one episode; it reaches the learner at its next update."""
+    """Relabel, reopen, void or restore episodes; it reaches the learner at its next update.
+
+    One by name: station label mine online-000012 failure. Many by a sentence, as in 'station review':
+    station label mine --where "demo and pending" success.
+    """
+    wanted = 2 if where is None else 1
+    if len(words) != wanted:
+        form = "EPISODE VERDICT" if where is None else '--where "..." VERDICT'
+        raise UsageError(f"Say: station label {session} {form}. You gave {counted(len(words), 'word')}.")
+    if where is None:
+        _label_one(session, *words)
+    else:
+        _label_many(session, where, words[0], yes=yes)
+
+
+def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
+    from datasets.selection import Where
+    from station import verdicts
+    from station.review.catalogue import Catalogue
+    from station.session.events import Source
+    from station.session.folder import SessionFolder
+
+    verdicts.require_for_many(verdict)
+    meant = Where.parse(where)
+    folder = SessionFolder.open(sessions.find(session))
+    statuses = [item.status for item in Catalogue(folder).items(meant) if item.status is not None]
+    if not statuses:
+        raise StationError(
+            f"No recording matches --where '{where}'; 'station review {session} --list' shows all."
+        )
+    chosen = [status for status in statuses if verdicts.changes(status, verdict)]
+    typer.echo(_prospect(statuses, chosen, verdict))
+    if not chosen:
+        return
+    if not yes:
+        typer.confirm(f"{verdict} for {counted(len(chosen), 'recording')}?", abort=True)
+    verdicts.give_all(folder, [status.id for status in chosen], verdict, source=Source.COMMAND)
+    typer.echo(f"{counted(len(chosen), 'recording')}: {verdict}.")
+
+
+def _prospect(found: list[EpisodeStatus], chosen: list[EpisodeStatus], verdict: str) -> str:
+    """What would be changed, counted by what it is now."""
+    kinds = Counter("void" if one.void else str(one.outcome or "pending") for one in chosen)
+    now = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    words = f"{counted(len(found), 'recording')} found; {verdict} would change {len(chosen)}"
+    words += f" of them ({now})" if chosen else " of them"
+    rest = len(found) - len(chosen)
+    return f"{words}; {rest} stay as they are." if rest else f"{words}."
+
+
+def _label_one(session: str, episode: str, verdict: str) -> None:
     from station import verdicts
     from station.session.events import Source
     from station.session.folder import SessionFolder

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 def train(
     session: SessionArgument,
     *,
+    unlabelled: Annotated[
+        bool | None,
+        typer.Option(
+            "--unlabelled/--successes-only",
+            help="Use demonstrations without a verdict too, or not; kept for this session.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -30,7 +37,7 @@ def train(
     folder = SessionFolder.open(sessions.find(session))
     _require_device(device)
     with reporter(as_json=as_json) as report:
-        result = training.train(folder, reporter=report, device=device)
+        result = training.train(folder, reporter=report, device=device, unlabelled=unlabelled)
         report.event("done", base_hash=result.base_hash, report=str(folder.base / "report.json"))
 
 

@@ -69,10 +69,8 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
     if kind == "finding":
         mark = "ok     " if facts["usable"] else "refused"
         return f"{mark} {facts['file']}: {_detail(facts)}"
-    if kind == "mapping":
-        from station.importing import mapping_in_words
-
-        return mapping_in_words(facts)
+    if kind in ("mapping", "demonstrations"):
+        return _about_the_whole(kind, facts)
     if kind == "done" and "defects" in facts:
         from station.importing import report_in_words
 
@@ -85,6 +83,14 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
             f"[{facts['low']:.2f}, {facts['high']:.2f}]"
         )
     return None
+
+
+def _about_the_whole(kind: str, facts: dict[str, object]) -> str:
+    if kind == "demonstrations":
+        return f"Training on {facts['words']}."
+    from station.importing import mapping_in_words
+
+    return mapping_in_words(facts)
 
 
 def _detail(facts: dict[str, object]) -> str:

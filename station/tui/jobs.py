@@ -128,8 +128,8 @@ class Record:
                 self.done = facts
             case "error":
                 self.error = str(facts.get("message", "the command failed without a word"))
-            case "mapping":
-                pass  # only whoever asks about foreign recordings needs to see how they are understood
+            case "mapping" | "demonstrations":
+                pass  # only some screens show these
             case _:
                 self.words.append(str(facts.get("message", facts)))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from datasets.journal import Journal
 from tests.datasets.importers import sources
 from tests.station.conftest import Station
 
@@ -71,7 +72,8 @@ def test_what_was_answered_once_is_not_asked_again(station: Station, session: Pa
     (mapping,) = (line for line in lines(result.stdout) if line["event"] == "mapping")
     origins = {entry["name"]: entry["origin"] for entry in mapping["entries"]}
     assert (origins["colour"], origins["camera.third"]) == ("saved", "proposed")
-    assert mapping["questions"] == [] and mapping["pictures"]["cam_high"]["width"] == 64
+    assert all(question["optional"] for question in mapping["questions"])
+    assert mapping["pictures"]["cam_high"]["width"] == 64
 
 
 def test_a_dry_run_writes_nothing_and_counts_what_it_saw(
@@ -285,3 +287,15 @@ def test_a_demonstration_that_a_crash_has_torn_is_put_aside_and_imported_anew(
     assert "1 imported" in station("import", session, source).output
     assert (session / "demos" / "quarantine" / f"{episode.name}-0").is_dir()
     assert station("verify", session).exit_code == 0
+
+
+def test_a_verdict_is_declared_for_one_import_and_asked_for_where_none_is(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    source = sources.aloha(tmp_path / "episode_0.hdf5")
+    asked = " ".join(station("import", session, source, *EVERYTHING).output.split())
+    assert "say --outcome success|failure|unknown" in asked
+    assert station("import", session, source, "--outcome", "success").exit_code == 0
+    (status,) = Journal(session / "journal.jsonl").ledger().episodes.values()
+    assert (status.outcome, status.by) == ("success", "import")
+    assert "outcome" not in (session / "import.toml").read_text(), "the next folder may hold failures"

@@ -15,6 +15,7 @@ from datasets.journal import Journal
 from datasets.lock import LockedError, WriterLock
 from policy.base import BasePolicy
 from station import training
+from station.demonstrations import usable
 from station.errors import ExitCode
 from station.reporting import JsonReporter, Reporter, SilentReporter
 from station.session.folder import SessionFolder
@@ -41,7 +42,8 @@ class Recording(Reporter):
         self._interfere(stage, done)
 
     def event(self, kind: str, **facts: Any) -> None:
-        self.results.append({"event": kind, **facts})
+        if kind == "result":
+            self.results.append({"event": kind, **facts})
 
 
 def untrained(session: SessionFolder) -> SessionFolder:
@@ -105,9 +107,10 @@ def test_void_and_failed_demonstrations_are_not_learnt_from(session: SessionFold
     first, second = journal.ledger().episodes
     journal.append("void", episode=first, by="command", reason="")
     journal.append("label", episode=second, outcome="failure", by="command")
-    assert training.usable_demos(journal.ledger(), successes_only=True) == []
-    assert [demo.id for demo in training.usable_demos(journal.ledger(), successes_only=False)] == [second]
-    with pytest.raises(training.TrainingError, match="no usable demonstration"):
+    demos = list(journal.ledger().episodes.values())
+    assert usable(demos, successes_only=True) == []
+    assert [demo.id for demo in usable(demos, successes_only=False)] == [second]
+    with pytest.raises(training.TrainingError, match="can use none of them: 1 failure, 1 void"):
         training.train(session, reporter=SilentReporter())
 
 

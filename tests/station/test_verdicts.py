@@ -14,7 +14,7 @@ from station.errors import StationError, UsageError
 from station.session.events import Label, OperatorEvent, Source
 from station.session.folder import SessionFolder
 from station.session.link import Link
-from station.verdicts import give
+from station.verdicts import give, give_all
 from tests.station.tui.recorded import recorded
 
 
@@ -84,3 +84,14 @@ def test_where_there_is_no_label_undo_says_so_and_writes_nothing(folder: Session
     with pytest.raises(UsageError, match="no label"):
         give(folder, "demo-b", "undo", source=Source.REVIEW)
     assert folder.journal.read_bytes() == before
+
+
+def test_many_are_labelled_in_one_go_and_only_those_that_are_meant(folder: SessionFolder) -> None:
+    before = Journal(folder.journal).last_seq
+    give_all(folder, ["demo-a", "online-000001"], "success", source=Source.COMMAND)
+    ledger = Journal(folder.journal).ledger()
+    assert {name: ledger.episodes[name].outcome for name in ("demo-a", "online-000001")} == {
+        "demo-a": Outcome.SUCCESS,
+        "online-000001": Outcome.SUCCESS,
+    }
+    assert ledger.through == before + 2

@@ -2,7 +2,8 @@
 
 ``/observations/qpos`` and ``/action`` [T, n] hold for each arm its joint angles, rad, and the gripper's opening, which
 the recorder scales to 0 closed .. 1 open. ``/observations/images/<camera>`` is uint8 [T, height, width, 3], or JPEG
-bytes [T, longest]. There is no time, no success, and nothing says whether pictures are RGB.
+bytes [T, longest]. There is no time, seldom a success (an attribute of the file), and nothing says whether pictures are
+RGB.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class AlohaFormat(Format):
             yield RawEpisode(
                 columns=_columns(file),
                 frames={name: _frames(file, f"{_IMAGES}/{name}") for name in names},
+                success=hdf5.verdict(file),
                 attributes={"sim": bool(file.attrs["sim"])} if "sim" in file.attrs else {},
             )
 

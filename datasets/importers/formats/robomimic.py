@@ -1,8 +1,9 @@
 """robomimic's HDF5, many episodes to a file: ``data/demo_N`` with actions, rewards, dones and ``obs/*``.
 
-``data``'s attribute ``env_args`` tells of the simulator: control rate, and whether actions are increments. Files that
-robosuite wrote itself hold simulator states instead of observations and are refused with what makes them usable.
-Exports of this station are known by the spec they carry and come back number for number.
+Isaac Lab writes the same, with a mark of success on each. ``data``'s attribute ``env_args`` tells of the simulator:
+control rate, and whether actions are increments. Files that robosuite wrote itself hold simulator states instead of
+observations and are refused with what makes them usable. Exports of this station are known by the spec they carry and
+come back number for number.
 """
 
 from __future__ import annotations
@@ -160,7 +161,10 @@ def _own(demo: h5py.Group, facts: dict[str, Any]) -> OwnEpisode | None:
 
 
 def _success(file: h5py.File, demo: h5py.Group, name: str) -> bool | None:
-    """A reward was earned; or, where none is, what the file's own list of successes says."""
+    """The mark on the demonstration (Isaac Lab), a reward that was earned, or the file's own list of successes."""
+    marked = hdf5.verdict(demo)
+    if marked is not None:
+        return marked
     rewards = demo.get("rewards")
     if hdf5.is_numeric(rewards) and (hdf5.numbers(rewards, "rewards") > 0).any():
         return True

@@ -20,8 +20,9 @@ from textual.content import Content
 from textual.suggester import SuggestFromList
 from textual.widgets import DataTable, DirectoryTree, Footer, Input, Static
 
-from datasets.importers.mapping import MappingError, parse_answers
+from datasets.importers.mapping import MappingError
 from datasets.wording import counted
+from station.importing import require_answer
 from station.tui.findings import Prospect, below, row
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
@@ -192,6 +193,8 @@ class ImportScreen(StationScreen):
         question = self._questions[0]
         choices = " or ".join(question["choices"])
         so_far = f" So far: {question['value']}." if "value" in question else ""
+        if question.get("optional"):
+            so_far += f" Enter alone means {question['choices'][-1]}."
         kinds = " It holds for all kinds of sources here; where they differ, choose one folder at a time."
         return (
             f"{question['text'][:1].upper()}{question['text'][1:]}. Type {choices or 'the answer'}, then Enter."
@@ -207,11 +210,15 @@ class ImportScreen(StationScreen):
 
     def _answer(self, value: str) -> None:
         """Take an answer that can be one; after the last everything is looked at again."""
-        if not self._questions or not value:
+        if not self._questions:
             return
         name, choices = str(self._questions[0]["name"]), self._questions[0]["choices"]
+        if not value and self._questions[0].get("optional"):
+            value = str(choices[-1])
+        if not value:
+            return
         try:
-            parse_answers([f"{name}={value}"])
+            require_answer(name, value)
             if name.startswith("camera.") and value not in choices:
                 raise MappingError(f"There is no camera '{value}'")
         except MappingError as error:

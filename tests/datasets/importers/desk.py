@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from datasets.episode import Outcome
 from datasets.importers.findings import Finding, Look
 from datasets.importers.intake import ImportResult, Intake, Reads, inspect_all
 from datasets.importers.reader import Reader
@@ -24,14 +25,20 @@ class Desk:
         self.store = EpisodeStore(root / "demos", writable=True)
         self.journal = Journal(root / "journal.jsonl", writable=True)
 
-    def start(self, *paths: Path, reader: Reads | None = None, again: bool = False) -> Iterator[ImportResult]:
+    def start(
+        self,
+        *paths: Path,
+        reader: Reads | None = None,
+        again: bool = False,
+        declared: Outcome | None = None,
+    ) -> Iterator[ImportResult]:
         reader = reader or Reader()
         sources = reader.find(paths or (self.inbox,))
         intake = Intake(self.store, self.journal)
-        return intake.run(sources, self.spec, self.answers, reader, again=again)
+        return intake.run(sources, self.spec, self.answers, reader, again=again, declared=declared)
 
-    def run(self, *paths: Path, again: bool = False) -> list[ImportResult]:
-        return list(self.start(*paths, again=again))
+    def run(self, *paths: Path, again: bool = False, declared: Outcome | None = None) -> list[ImportResult]:
+        return list(self.start(*paths, again=again, declared=declared))
 
     def looks(self, path: Path) -> list[Look]:
         reader = Reader()

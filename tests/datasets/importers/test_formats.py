@@ -150,12 +150,24 @@ def test_a_label_is_only_taken_from_a_source_that_has_one(tmp_path: Path) -> Non
     sources.aloha(desk.inbox / "episode_0.hdf5")
     (result,) = desk.run()
     assert desk.journal.ledger().episodes[str(result.episode)].outcome is None
-    assert "no success label; label it in the review" in result.finding.notes
+    assert "no success label; say --outcome, or label it in the review" in result.finding.notes
     other = Desk(tmp_path / "other", SPECS["robomimic"])
     sources.robomimic(other.inbox / "set.hdf5")
     good, bad = other.run()
     outcomes = [other.journal.ledger().episodes[str(result.episode)].outcome for result in (good, bad)]
     assert outcomes == [Outcome.SUCCESS, Outcome.FAILURE]
+
+
+@pytest.mark.parametrize("mark", [np.bool_, int, lambda good: str(bool(good))])
+def test_a_mark_of_success_on_a_demonstration_counts_before_its_rewards(
+    tmp_path: Path, mark: Callable[[bool], object]
+) -> None:
+    desk = Desk(tmp_path, SPECS["robomimic"])
+    path = sources.robomimic(desk.inbox / "set.hdf5")
+    with h5py.File(path, "r+") as file:
+        for number, good in enumerate((False, True)):
+            file[f"data/demo_{number}"].attrs["success"] = mark(good)
+    assert [result.finding.success for result in desk.run()] == [False, True]
 
 
 def test_one_arm_of_two_is_chosen_by_its_columns(tmp_path: Path) -> None:

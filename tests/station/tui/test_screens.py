@@ -434,6 +434,36 @@ async def test_what_was_imported_with_a_wrong_answer_is_replaced_by_key_once_con
         assert "--again" not in given[-1], "looking is without it, unless asked for"
 
 
+WONDERING = """
+import json, sys
+words = sys.argv[1:]
+asked = {"name": "outcome", "text": "the source does not say whether they succeeded", "optional": True,
+         "choices": ["success", "failure", "unknown"], "flag": "--outcome"}
+open_ = [] if "--map" in words else [asked]
+print(json.dumps({"event": "mapping", "structure": "1a", "format": "aloha", "entries": [], "questions": open_,
+                  "settled": [], "columns": {"qpos": 7}, "pictures": {}}))
+print(json.dumps({"event": "finding", "file": "e.hdf5", "usable": True, "detail": "", "success": None}))
+"""
+
+
+async def test_the_screen_asks_whether_unlabelled_demonstrations_succeeded_and_takes_enter_for_unknown(
+    open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = scripted(monkeypatch, WONDERING)
+    made(tmp_path, "orange-1")
+    async with open_app(folder=None).run_test(size=(120, 44)) as pilot:
+        await opened_import(pilot)
+        await pilot.press("enter")
+        await reads(pilot, "#head", "The source does not say whether they succeeded")
+        await reads(pilot, "#head", "Enter alone means unknown")
+        await pilot.press(*"perhaps", "enter")
+        await reads(pilot, "#head", "it should be success, failure or unknown")
+        pilot.app.screen.query_one("#answer", Input).value = ""
+        await pilot.press("enter")
+        await reads(pilot, "#head", "Usable: 1 of 1 recording.")
+        assert given[1][3:5] == ("--map", "outcome=unknown")
+
+
 async def test_any_answer_can_be_taken_back_before_the_import(
     open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
