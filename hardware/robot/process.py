@@ -14,10 +14,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from datasets.channel import BROKEN, Channel
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
 from hardware.control_loop import ControllerSettings
@@ -26,9 +26,12 @@ from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import TimedPlan
 from hardware.robot.neighbour import BaseChange
 from hardware.robot.requests import (
+    FROM_CONTROLLER,
     ORDER_SLOTS,
     REPORT_SLOTS,
+    TO_CONTROLLER,
     Ask,
+    CellLine,
     NeighbourLink,
     Reply,
     Request,
@@ -41,6 +44,7 @@ _SILENT_AFTER = 0.5
 """s without a report after which a controller counts as hung: longer than a driver waits for a lost line."""
 _STARTING = 10.0  # s that an interpreter gets to come up
 _LEAVING = 5.0  # s
+_TAKING = 1.0  # s within which a request or a reply passes once it has begun; it fits the socket's buffer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ class ControllerProcess:
         self._reports = Mailbox(size=REPORT_SIZE, slots=REPORT_SLOTS)
         self._heartbeat = Heartbeat()
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket: Connection | None = None
+        self._socket: CellLine | None = None
         self._number = 0
         self._busy_until = self._started = 0.0
 
@@ -106,14 +110,14 @@ class ControllerProcess:
                     "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
                 },
             )
-        self._socket = Connection(ours.detach())
+        self._socket = Channel(ours, says=TO_CONTROLLER, hears=FROM_CONTROLLER)
         self._started = time.monotonic()
         self._busy_until = self._started + _STARTING
         links = [
             NeighbourLink(descriptor=descriptor, change=other.change, radius=other.radius)
             for descriptor, other in zip(reports, others, strict=True)
         ]
-        self._socket.send(self._setup(tuple(links)))
+        self._socket.send(self._setup(tuple(links)), _TAKING)
 
     def request(self, ask: Ask) -> Any:
         """Ask and wait. Raises ArmError, ArmFaultError, GripperError, StoppedError, as the controller says."""
@@ -126,7 +130,7 @@ class ControllerProcess:
         self._number += 1
         self._busy_until = time.monotonic() + ask.patience
         try:
-            self._connection.send(Request(number=self._number, ask=ask))
+            self._line.send(Request(number=self._number, ask=ask), _TAKING)
         except OSError as error:
             raise ArmError(self._gone()) from error
 
@@ -138,12 +142,12 @@ class ControllerProcess:
         """
         until = time.monotonic() + timeout
         try:
-            while self._connection.poll(max(0.0, until - time.monotonic())):
-                reply: Reply = self._connection.recv()
+            while self._line.poll(max(0.0, until - time.monotonic())):
+                reply = self._line.receive(_TAKING)
                 if reply.number == self._number:
                     self._busy_until = 0.0
                     return _value(reply)
-        except (EOFError, OSError) as error:
+        except BROKEN as error:
             raise ArmError(self._gone()) from error
         raise ArmError(f"{self.name}: its controller does not answer. {_REMEDY}")
 
@@ -227,7 +231,7 @@ class ControllerProcess:
             part.close()
 
     @property
-    def _connection(self) -> Connection:
+    def _line(self) -> CellLine:
         if self._socket is None:
             raise ArmError(self._gone())
         return self._socket

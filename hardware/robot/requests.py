@@ -1,7 +1,7 @@
 """Questions that wait for an answer, between a cell and the controller of one arm: connect, recover, go home, ...
 
-They go through a socket, one at a time, and are small; the end of the line is the order to brake, let
-go of the devices and end. Whatever must never wait goes through shared memory.
+They go through a socket, one at a time, and are small; the end of the line is the order to brake, let go of the
+devices and end. Whatever must never wait goes through shared memory.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from hardware.arms.interface import ArmFault
+from datasets.channel import Channel
+from datasets.messages import Codec, Limits
+from hardware.arms.interface import ArmFault, LimitCheck
 from hardware.control_loop import ControllerSettings
 from hardware.robot.neighbour import BaseChange
 from hardware.settings import ArmSettings
@@ -55,6 +56,10 @@ class Identities:
     gripper: str
 
 
+Value = Identities | list[LimitCheck] | None
+"""What an answer may hold."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One question."""
@@ -68,7 +73,7 @@ class Reply:
     """Its answer."""
 
     number: int
-    value: Any = None
+    value: Value = None
     error: str = ""
     """Why not; empty when all is well."""
     gripper: bool = False
@@ -101,6 +106,16 @@ class Setup:
     """Descriptors of the shared memory, inherited."""
     neighbours: tuple[NeighbourLink, ...] = ()
 
+
+ToController = Setup | Request
+"""What a controller hears: how it is set up, then questions."""
+TO_CONTROLLER: Codec[ToController] = Codec(ToController, Limits(arrays=0))
+FROM_CONTROLLER: Codec[Reply] = Codec(Reply, Limits(arrays=0))
+
+CellLine = Channel[ToController, Reply]
+"""The cell's end of the line."""
+ControllerLine = Channel[Reply, ToController]
+"""The controller's end."""
 
 ORDER_SLOTS = 4
 REPORT_SLOTS = 1024

@@ -11,13 +11,14 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from typing import Any
 
+from datasets.channel import BROKEN, Channel
+from datasets.messages import MessageError
 from hardware.arms.interface import ArmFaultError, ArmIdentity
 from hardware.cell import CellError, StoppedError
 from hardware.control_loop import ControlLoop
@@ -28,18 +29,23 @@ from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.robot.neighbour import Neighbour
 from hardware.robot.requests import (
+    FROM_CONTROLLER,
     ORDER_SLOTS,
     REPORT_SLOTS,
+    TO_CONTROLLER,
     Ask,
+    ControllerLine,
     Identities,
     Reply,
     Request,
     Setup,
+    Value,
 )
 from hardware.wire import ORDER_SIZE, REPORT_SIZE
 
 _PARKED_PERIOD = 0.05  # s; a parked arm is looked at, and leaves the processor to the learner
 _LONGEST_BRAKING = 3.0  # s that an arm gets to come to rest before its process ends
+_TAKING = 0.05  # s within which a request or a reply passes once it has begun; it fits the socket's buffer
 _PRIORITY = 20  # of 1 .. 99 real-time priorities: above all ordinary work, below the system's own
 
 _log = logging.getLogger("controller")
@@ -48,17 +54,17 @@ _log = logging.getLogger("controller")
 class Worker:
     """One controller and its end of the socket."""
 
-    def __init__(self, controller: Controller, socket: Connection, period: float) -> None:
+    def __init__(self, controller: Controller, line: ControllerLine, period: float) -> None:
         self._controller = controller
-        self._socket = socket
+        self._line = line
         self._period = period
         self._ready = select.poll()
-        self._ready.register(socket, select.POLLIN)
+        self._ready.register(line, select.POLLIN)
         self._leave_by: float | None = None
         self._was_standing = False
         self.ending = False
         """Set by a signal; the next tick takes it up."""
-        self._answers: dict[Ask, Callable[[], Any]] = {
+        self._answers: dict[Ask, Callable[[], Value]] = {
             Ask.CONNECT: self._connect,
             Ask.LIMITS: controller.limits,
             Ask.FOLLOW: lambda: controller.follow(time.monotonic()),
@@ -104,17 +110,19 @@ class Worker:
         if not self._ready.poll(1000.0 * timeout):
             return
         try:
-            request: Request = self._socket.recv()
-        except (EOFError, OSError):
+            request = self._line.receive(_TAKING)
+            if not isinstance(request, Request):
+                raise MessageError("a controller is set up once")
+        except BROKEN:
             if self._leave_by is None:
                 self.leave()
-            self._ready.unregister(self._socket)
+            self._ready.unregister(self._line)
             return
         reply = self._answer(request)
         # who reads the answer finds the state that goes with it
         self._controller.publish(time.monotonic())
         with suppress(OSError):
-            self._socket.send(reply)
+            self._line.send(reply, _TAKING)
 
     def _answer(self, request: Request) -> Reply:
         try:
@@ -177,10 +185,13 @@ def main() -> int:
     )
     # the loop's thread does not wait long for a driver's
     sys.setswitchinterval(0.001)
-    socket = Connection(int(sys.argv[1]))
-    setup: Setup = socket.recv()
+    line: ControllerLine = Channel(
+        socket.socket(fileno=int(sys.argv[1])), says=FROM_CONTROLLER, hears=TO_CONTROLLER
+    )
+    setup = line.receive()
+    assert isinstance(setup, Setup), "it is told first what it is to control"
     controller = build(setup)
-    worker = Worker(controller, socket, 1.0 / setup.settings.hz)
+    worker = Worker(controller, line, 1.0 / setup.settings.hz)
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "ending", True))
     if not controller.arm.schedules_itself:
         _prefer_this_thread()

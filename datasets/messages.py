@@ -1,0 +1,93 @@
+"""What our processes say to each other, in a form that cannot carry code: a JSON header, then the bytes of its arrays.
+
+A `Codec` is made of a type, and whatever else arrives is refused with a sentence. It knows numbers, texts, paths,
+enumerations, tuples, lists, dictionaries, arrays of numbers, dataclasses (with those derived from them) and groups of
+settings. Nothing that arrives names a class to import. How messages travel is the business of `datasets.channel`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import struct
+from typing import Generic, TypeVar
+
+from datasets.message_forms import Body, Buffer, Form, MessageError, form_of, plain_number
+
+__all__ = ["HEAD", "Buffer", "Codec", "Limits", "MessageError"]
+
+Message = TypeVar("Message")
+
+HEAD = struct.Struct("<4sIQ")
+"""Begins every message: the mark, bytes of the JSON header, bytes of the arrays."""
+_MARK = b"stn1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How large a message may be, bytes; a larger one is refused before memory is asked for it."""
+
+    header: int = 2**20
+    arrays: int = 2**20
+
+
+class Codec(Generic[Message]):
+    """Writes and reads messages of one type, or of a union of types."""
+
+    def __init__(self, kind: object, limits: Limits | None = None) -> None:
+        """`kind` is the type, as it would stand in an annotation. Raises TypeError for one that cannot be sent."""
+        self.limits = limits or Limits()
+        self._kind = kind
+
+    @functools.cached_property
+    def _form(self) -> Form:
+        # when it is first needed: by then all classes that are derived from those it names are there
+        return form_of(self._kind)
+
+    def encode(self, message: Message) -> list[Buffer]:
+        """The message as pieces to be sent one after another; arrays are not copied.
+
+        Raises:
+            MessageError: it is larger than what the other end takes.
+        """
+        body = Body()
+        header = json.dumps(
+            self._form.pack(message, body), default=plain_number, separators=(",", ":")
+        ).encode()
+        head = HEAD.pack(_MARK, len(header), body.size)
+        self.sizes(head)
+        return [head, header, *body.pieces]
+
+    def decode(self, data: Buffer) -> Message:
+        """The message in `data`, whose arrays live in its memory. Raises MessageError."""
+        view = memoryview(data)
+        header, arrays = self.sizes(view[: HEAD.size])
+        if len(view) != HEAD.size + header + arrays:
+            raise MessageError("the message is cut short")
+        return self.build(view[HEAD.size : HEAD.size + header], view[HEAD.size + header :])
+
+    def sizes(self, head: Buffer) -> tuple[int, int]:
+        """Bytes of header and arrays that follow `head`. Raises MessageError: no message, or too large a one."""
+        if len(head) != HEAD.size:
+            raise MessageError("the message is cut short")
+        mark, header, arrays = HEAD.unpack(head)
+        if mark != _MARK:
+            raise MessageError(
+                f"it does not begin as a message of this station does, but with {bytes(mark)!r}"
+            )
+        if header > self.limits.header or arrays > self.limits.arrays:
+            raise MessageError(
+                f"a message of {header + arrays:,} bytes is larger than the {self.limits.header:,} of text and "
+                f"{self.limits.arrays:,} of arrays that are taken"
+            )
+        return header, arrays
+
+    def build(self, header: Buffer, arrays: memoryview) -> Message:
+        """The message of a header and the memory with its arrays. Raises MessageError."""
+        try:
+            plain = json.loads(bytes(header))
+        except (ValueError, RecursionError) as error:
+            raise MessageError(f"its header is no JSON ({error})") from error
+        message: Message = self._form.unpack(plain, arrays)
+        return message
