@@ -6,6 +6,7 @@ receives. Nothing here dials, listens or judges who is at the other end.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -113,8 +114,11 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _ready(end: socket.socket, events: int, until: float | None) -> bool:
+    descriptor = end.fileno()
+    if descriptor < 0:
+        raise OSError(errno.EBADF, "this end of the line was closed")
     poll = select.poll()
-    poll.register(end, events)
+    poll.register(descriptor, events)
     left = None if until is None else max(0.0, 1000.0 * (until - time.monotonic()))
     return bool(poll.poll(left))
 

@@ -25,13 +25,13 @@ _POLL = 0.05
 
 @contextmanager
 def engine(folder: SessionFolder) -> Iterator[Client | None]:
-    """A line to the running engine, None when none runs."""
+    """A line to the running engine, None when none runs. Raises LinkError when it does not answer in time."""
+    from station.session.address import NoEngineError
     from station.session.client import Client
-    from station.session.link import LinkError
 
     try:
         client = Client.connect(folder.path)
-    except LinkError:
+    except NoEngineError:
         yield None
         return
     try:
@@ -41,16 +41,23 @@ def engine(folder: SessionFolder) -> Iterator[Client | None]:
 
 
 def live_state(folder: SessionFolder) -> str | None:
-    """The phase that the running engine shows, None when none runs."""
-    with engine(folder) as client:
-        if client is None:
-            return None
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            snapshot = client.newest
-            if snapshot is not None:
-                return snapshot.phase.value
-            time.sleep(_POLL)
+    """The phase that the running engine shows, "silent" when it shows none in time, None when none runs."""
+    from station.session.address import SilentEngineError
+
+    try:
+        with engine(folder) as client:
+            return None if client is None else _phase(client)
+    except SilentEngineError:
+        return "silent"
+
+
+def _phase(client: Client) -> str:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and client.alive:
+        snapshot = client.newest
+        if snapshot is not None:
+            return snapshot.phase.value
+        time.sleep(_POLL)
     return "silent"
 
 

@@ -12,28 +12,44 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from multiprocessing import connection as sockets
-from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from pathlib import Path
 from typing import Self
 
+from datasets.channel import BROKEN, Channel
+from datasets.messages import MessageError
 from hardware.latch import StopLatch
+from station.session.address import DIALLING, LinkError, NoEngineError, SilentEngineError, dial
 from station.session.events import Envelope, OperatorEvent, Source, Stop
 from station.session.folder import SessionFolder
-from station.session.link import BROKEN, Ack, KeysHeld, LinkError, Looked, TakeKeys, hang_up
+from station.session.link import (
+    FROM_ENGINE,
+    TO_ENGINE,
+    Ack,
+    FromEngine,
+    FromFrontEnd,
+    Hello,
+    KeysHeld,
+    Looked,
+    TakeKeys,
+)
 from station.session.snapshot import Snapshot
 
 _RETRY = 0.05
 """s between two attempts to reach an engine that is starting."""
+_SENDING = 2.0
+"""s that the engine's end gets to take a message."""
+
+FrontEndLine = Channel[FromFrontEnd, FromEngine]
+"""A front end's end of a line."""
 
 
 class Client:
     """A front end's end."""
 
-    def __init__(self, folder: SessionFolder, connection: Connection) -> None:
+    def __init__(self, folder: SessionFolder, line: FrontEndLine) -> None:
         """Use `connect`."""
         self._folder = folder
-        self._connection = connection
+        self._line = line
         self._latch = StopLatch(folder.latch)
         self._sending = threading.Lock()
         # numbers of different front ends never meet
@@ -51,18 +67,17 @@ class Client:
         """Attach to the engine of the session at `path`, waiting for it up to `timeout` s.
 
         Raises:
-            LinkError: no engine runs there. SessionError: no session is there.
+            NoEngineError: no engine of this user runs there. SilentEngineError: one is there and does not answer.
+            LinkError: something else answers. SessionError: no session is there.
         """
         folder = SessionFolder.open(path)
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return cls(folder, _dial(folder))
-            except (*BROKEN, ValueError, KeyError) as error:
+                return cls(folder, _dial(path))
+            except (NoEngineError, SilentEngineError):
                 if time.monotonic() >= deadline:
-                    raise LinkError(
-                        f"No engine runs on {path}. Start one with 'station run {path}'."
-                    ) from error
+                    raise
             time.sleep(_RETRY)
 
     @property
@@ -121,11 +136,11 @@ class Client:
     def close(self) -> None:
         """Hang up; the engine goes on."""
         self._alive = False
-        hang_up(self._connection)
+        self._line.hang_up()
 
-    def _post(self, message: object) -> None:
+    def _post(self, message: FromFrontEnd) -> None:
         try:
-            self._connection.send(message)
+            self._line.send(message, _SENDING)
         except BROKEN as error:
             self._alive = False
             raise LinkError(
@@ -135,15 +150,15 @@ class Client:
     def _read(self) -> None:
         try:
             while self._alive:
-                self._take(self._connection.recv())
+                self._take(self._line.receive())
         except BROKEN:
             self._alive = False
         with self._sending:  # not under the hands of a thread that sends
-            self._connection.close()
+            self._line.close()
         with self._news:
             self._news.notify_all()
 
-    def _take(self, message: object) -> None:
+    def _take(self, message: FromEngine) -> None:
         if isinstance(message, Snapshot):
             self._snapshot = message
         elif isinstance(message, Ack):
@@ -162,10 +177,41 @@ def running_pid(folder: SessionFolder) -> int | None:
         return None
 
 
-def _dial(folder: SessionFolder) -> Connection:
-    address = json.loads(folder.engine.read_bytes())["address"]
-    connection = sockets.Client(str(address), family="AF_UNIX")
-    key = folder.key.read_bytes()
-    answer_challenge(connection, key)
-    deliver_challenge(connection, key)
-    return connection
+def _dial(path: Path) -> FrontEndLine:
+    """A line on which the engine has said its first word. Raises LinkError."""
+    try:
+        end, pid = dial(path)
+    except NoEngineError as error:
+        raise NoEngineError(f"No engine runs on {path}. Start one with 'station run {path}'.") from error
+    except SilentEngineError as error:
+        raise SilentEngineError(_silence(path)) from error
+    line: FrontEndLine = Channel(end, says=TO_ENGINE, hears=FROM_ENGINE)
+    try:
+        hello = line.receive(DIALLING)
+        if not isinstance(hello, Hello):
+            raise MessageError(f"it begins with {type(hello).__name__}")
+    except TimeoutError as error:
+        line.close()
+        raise SilentEngineError(_silence(path, pid)) from error
+    except MessageError as error:
+        line.close()
+        raise LinkError(
+            f"Process {pid} listens for {path} and does not speak as this station does ({error}). End it "
+            f"(kill {pid}), and start the session with this station."
+        ) from error
+    except BROKEN as error:
+        line.close()
+        raise NoEngineError(
+            f"The engine of {path} is ending. Start it again with 'station run {path}'."
+        ) from error
+    return line
+
+
+def _silence(path: Path, pid: int | None = None) -> str:
+    """What to do about an engine that does not answer."""
+    it = pid or "PID"
+    return (
+        f"The engine of {path}{f' (process {pid})' if pid else ''} does not answer within {DIALLING:g} s: it is "
+        f"suspended, or hangs. Let it go on (kill -CONT {it}), or end it (kill -KILL {it}) and run the session again; "
+        "nothing committed is lost."
+    )

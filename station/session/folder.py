@@ -144,13 +144,8 @@ class SessionFolder:
 
     @property
     def engine(self) -> Path:
-        """Says where the running engine listens (JSON: pid, address)."""
+        """Says which process runs the session, for people (JSON); nobody is called because of it."""
         return self.path / "engine.json"
-
-    @property
-    def key(self) -> Path:
-        """Secret that front ends show to the engine; readable by its owner only."""
-        return self.path / "engine.key"
 
     @property
     def log(self) -> Path:

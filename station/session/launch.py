@@ -22,12 +22,13 @@ from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
 from station.errors import ExitCode
 from station.library import TaskError
+from station.session.address import LinkError
 from station.session.compose import compose
 from station.session.engine import Engine
 from station.session.events import Leave, Source
 from station.session.folder import NewerSchemaError, SessionError, SessionFolder
 from station.session.learner import LearnerError
-from station.session.link import Link, LinkError
+from station.session.link import Link
 from station.session.parts import Options, Parts
 from station.tether import leave_with_parent
 

@@ -9,36 +9,32 @@ is `station.session.client`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import queue
-import secrets
 import socket
-import tempfile
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import AuthenticationError
-from multiprocessing import connection as sockets
-from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
-from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 
+from datasets.channel import BROKEN, Channel
 from datasets.durable import Disk
+from datasets.messages import Codec, Limits
+from station.session.address import LinkError, listen, require_own
 from station.session.events import Envelope, OperatorEvent, Source, Stop
 from station.session.folder import SessionFolder
 from station.session.snapshot import Snapshot
 
 UNSEEN = 3.0
 """s that a snapshot may wait to be looked at before its front end counts as gone."""
-BROKEN = (EOFError, OSError, AuthenticationError)
-"""What a line that is gone raises, at either end."""
 
 
-class LinkError(Exception):
-    """No engine can be reached; the message says what to do now."""
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """The engine's first word: it lives, and speaks as the front end does."""
+
+    pid: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +63,16 @@ class Looked:
     """Somebody has looked at the newest snapshot: the front end's own loop says so, and none of its threads."""
 
 
+FromFrontEnd = Envelope | TakeKeys | Looked
+FromEngine = Hello | Ack | KeysHeld | Snapshot
+TO_ENGINE: Codec[FromFrontEnd] = Codec(FromFrontEnd, Limits(arrays=0))
+FROM_ENGINE: Codec[FromEngine] = Codec(FromEngine, Limits(header=2**24, arrays=2**30))
+"""A snapshot holds a picture from each camera, twice."""
+
+EngineLine = Channel[FromEngine, FromFrontEnd]
+"""The engine's end of a line."""
+
+
 class Link:
     """The engine's end. Only its own threads touch sockets; the engine's loop reads `inbox` and calls `publish`."""
 
@@ -76,14 +82,11 @@ class Link:
         self.seen_anybody = False
         """Whether anybody ever looked at what a front end shows."""
         self._folder = folder
-        self._key = secrets.token_bytes(32)
         self._front_ends: list[_FrontEnd] = []
         self._holder: _FrontEnd | None = None
         self._changing = threading.RLock()
         self._closed = threading.Event()
-        self._address = _address(folder.path)
-        self._address.unlink(missing_ok=True)
-        self._listener = Listener(str(self._address), family="AF_UNIX", backlog=8)
+        self._listener, self._address = listen(folder.path)
         self._announce()
         threading.Thread(target=self._accept, name="link", daemon=True).start()
 
@@ -101,7 +104,7 @@ class Link:
         """Offer the newest snapshot to everybody; returns at once."""
         if not self._front_ends:
             return
-        data = bytes(ForkingPickler.dumps(snapshot))
+        data = b"".join(FROM_ENGINE.encode(snapshot))
         for front_end in tuple(self._front_ends):
             front_end.offer(data)
 
@@ -109,46 +112,46 @@ class Link:
         """Hang up and take the announcement back."""
         self._closed.set()
         self._folder.engine.unlink(missing_ok=True)
-        # a thread in accept() wakes only when somebody knocks
-        with suppress(*BROKEN):
-            sockets.Client(str(self._address), family="AF_UNIX").close()
+        # wakes the thread in accept(), which closing alone would leave asleep
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for front_end in tuple(self._front_ends):
             front_end.close()
         self._address.unlink(missing_ok=True)
 
     def _announce(self) -> None:
-        key = self._folder.key
-        key.unlink(missing_ok=True)
-        descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self._key)
         facts = {"pid": os.getpid(), "address": str(self._address), "started": time.time()}
         Disk().replace(self._folder.engine, json.dumps(facts).encode())
 
     def _accept(self) -> None:
         while not self._closed.is_set():
             try:
-                connection = self._listener.accept()
+                end, _ = self._listener.accept()
             except OSError:
                 continue
-            front_end = _FrontEnd(connection)
+            try:
+                require_own(end)
+            except (LinkError, OSError):
+                end.close()
+                continue
+            front_end = _FrontEnd(Channel(end, says=FROM_ENGINE, hears=TO_ENGINE))
             threading.Thread(target=self._serve, args=(front_end,), name="front end", daemon=True).start()
 
     def _serve(self, front_end: _FrontEnd) -> None:
         try:
-            front_end.authenticate(self._key)
             self._enter(front_end)
             while True:
-                self._receive(front_end, front_end.connection.recv())
+                self._receive(front_end, front_end.line.receive())
         except BROKEN:
             self._leave(front_end)
         finally:
-            front_end.connection.close()
+            front_end.line.close()
 
     def _enter(self, front_end: _FrontEnd) -> None:
         with self._changing:
             self._front_ends.append(front_end)
+        front_end.send(Hello(pid=os.getpid()))
         front_end.start()
         self._tell_holders()
 
@@ -160,14 +163,14 @@ class Link:
             if self._holder is front_end:
                 self._holder = None
 
-    def _receive(self, front_end: _FrontEnd, message: object) -> None:
+    def _receive(self, front_end: _FrontEnd, message: FromFrontEnd) -> None:
         if isinstance(message, Looked):
             if front_end.looked():
                 self._claim(front_end)
             self.seen_anybody = True
         elif isinstance(message, TakeKeys):
             self._hand_over(front_end)
-        elif isinstance(message, Envelope):
+        else:
             refused = self._refusal(front_end, message.event)
             if not refused:
                 self.inbox.put(message)
@@ -202,8 +205,8 @@ class Link:
 class _FrontEnd:
     """One attached front end, seen from the engine."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, line: EngineLine) -> None:
+        self.line = line
         self._newest: bytes | None = None
         self._waiting: list[bytes] = []
         self._has_looked = False
@@ -223,17 +226,13 @@ class _FrontEnd:
         self._unseen_since = None
         return first
 
-    def authenticate(self, key: bytes) -> None:
-        deliver_challenge(self.connection, key)
-        answer_challenge(self.connection, key)
-
     def start(self) -> None:
         threading.Thread(target=self._forward, name="snapshots", daemon=True).start()
 
-    def send(self, message: object) -> None:
+    def send(self, message: FromEngine) -> None:
         """Nothing is lost on the way, unlike with `offer`; both return at once, whether or not anybody reads."""
         with self._offered:
-            self._waiting.append(bytes(ForkingPickler.dumps(message)))
+            self._waiting.append(b"".join(FROM_ENGINE.encode(message)))
             self._offered.notify()
 
     def offer(self, data: bytes) -> None:
@@ -246,7 +245,7 @@ class _FrontEnd:
         with self._offered:
             self._closed = True
             self._offered.notify()
-        hang_up(self.connection)
+        self.line.hang_up()
 
     def _forward(self) -> None:
         while True:
@@ -258,24 +257,6 @@ class _FrontEnd:
                 self._waiting, self._newest = [], None
             try:
                 for each in data:
-                    self.connection.send_bytes(each)
-            except (*BROKEN, TypeError):
-                # TypeError: the thread that reads closed it between two writes, and there is no handle any more
+                    self.line.send_pieces([each])
+            except BROKEN:
                 return
-
-
-def hang_up(connection: Connection) -> None:
-    """End the conversation; the thread that reads wakes up and closes. Closing alone would leave it asleep."""
-    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
-        end.shutdown(socket.SHUT_RDWR)
-
-
-def _address(path: Path) -> Path:
-    """A short path for the socket (the system allows about 100 characters) in a folder that only its owner enters."""
-    room = Path(tempfile.gettempdir()) / f"station-{os.getuid()}"
-    room.mkdir(mode=0o700, exist_ok=True)
-    facts = room.lstat()
-    if facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-        raise LinkError(f"{room} must belong to you alone. Remove it, or set TMPDIR to a folder of your own.")
-    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    return room / f"{name}.sock"

@@ -72,7 +72,7 @@ class Attachment:
 
     def seek(self) -> Feed | None:
         """Look for the engine and start it if that is allowed and was not tried yet."""
-        feed = self._engines.attach(self.folder)
+        feed = self._attach()
         if feed is not None or self.line is Line.LOST:
             return feed
         if self._may_start:
@@ -152,6 +152,16 @@ class Attachment:
         if self._feed is not None:
             self._feed.close()
             self._feed = None
+
+    def _attach(self) -> Feed | None:
+        try:
+            return self._engines.attach(self.folder)
+        except FeedError as error:
+            # one that starts may be too busy to answer yet
+            if self.line is not Line.STARTING:
+                self.why = str(error)
+                self._turn(Line.LOST)
+            return None
 
     def _start(self) -> None:
         try:

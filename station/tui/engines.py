@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hardware.latch import StopLatch
+from station.session.address import LinkError, NoEngineError
 from station.session.client import Client
 from station.session.events import OperatorEvent, Source
 from station.session.folder import SessionFolder
-from station.session.link import LinkError
 from station.session.snapshot import Snapshot
 from station.tui.feed import Feed, FeedError
 
@@ -81,8 +81,10 @@ class LocalEngines:
         """See Engines."""
         try:
             return LinkedFeed(Client.connect(folder))
-        except LinkError:
+        except NoEngineError:
             return None
+        except LinkError as error:
+            raise FeedError(str(error)) from error
 
     def start(self, folder: Path) -> None:
         """See Engines."""

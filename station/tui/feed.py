@@ -52,7 +52,7 @@ class Engines(Protocol):
     """Finds and starts engines."""
 
     def attach(self, folder: Path) -> Feed | None:
-        """A line to the engine of this session, None when none listens yet."""
+        """A line to the engine of this session, None when none listens yet. Raises FeedError: it does not answer."""
 
     def start(self, folder: Path) -> None:
         """Start an engine that outlives the UI. Raises FeedError."""

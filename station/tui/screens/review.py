@@ -28,9 +28,9 @@ from station import verdicts
 from station.errors import StationError
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
+from station.session.address import LinkError
 from station.session.events import Source
 from station.session.folder import SessionError, SessionFolder
-from station.session.link import LinkError
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.widgets.episodes import EpisodeList

@@ -1,0 +1,120 @@
+"""Where a session's engine listens, and who may be at the other end: nothing that the session's folder says counts.
+
+The address is made of this user and the session's path, in a folder that nobody else can enter, and whoever answers
+there must be a process of the same user. So a session that somebody else has made leads nobody to a stranger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import struct
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+DIALLING = 5.0
+"""s that whoever listens gets to answer."""
+_RETRY = 0.05  # s
+_WAITING = 32  # front ends that may knock at the same time
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+
+class LinkError(Exception):
+    """No engine can be reached; the message says what to do now."""
+
+
+class NoEngineError(LinkError):
+    """Nobody listens there."""
+
+
+class SilentEngineError(LinkError):
+    """Somebody listens and does not answer as an engine does."""
+
+
+def listen(path: Path) -> tuple[socket.socket, Path]:
+    """A socket for the engine of the session at `path`, and its address. Raises LinkError."""
+    address = _room() / _name(path)
+    address.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(address))
+        listener.listen(_WAITING)
+    except OSError as error:
+        listener.close()
+        raise LinkError(f"The engine cannot listen at {address}: {error}. Free some space there.") from error
+    return listener, address
+
+
+def dial(path: Path) -> tuple[socket.socket, int]:
+    """A connection to the engine of the session at `path`, and that process.
+
+    Raises:
+        NoEngineError: nobody listens. SilentEngineError: nobody answers the knock. LinkError: a stranger does.
+    """
+    address = _room_of_the_user() / _name(path)
+    until = time.monotonic() + DIALLING
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _knock(end, address, until)
+        pid = require_own(end)
+    except BaseException:
+        end.close()
+        raise
+    return end, pid
+
+
+def require_own(end: socket.socket) -> int:
+    """The process at the other end. Raises LinkError when it is another user's."""
+    pid, user, _ = _CREDENTIALS.unpack(
+        end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    if user != os.geteuid():
+        raise LinkError(
+            f"Process {pid} of user {user} answers in place of your own engine. It was not listened to."
+        )
+    return int(pid)
+
+
+def _knock(end: socket.socket, address: Path, until: float) -> None:
+    end.setblocking(False)
+    while True:
+        try:
+            facts = address.lstat()
+            if not stat.S_ISSOCK(facts.st_mode) or facts.st_uid != os.geteuid():
+                raise LinkError(f"{address} is no socket of yours. Remove it, and start the engine again.")
+            end.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
+            raise NoEngineError("nobody listens") from error
+        except BlockingIOError as error:
+            # others wait at the door already, and nobody opens
+            if time.monotonic() > until:
+                raise SilentEngineError("nobody opens") from error
+            time.sleep(_RETRY)
+        else:
+            return
+
+
+def _name(path: Path) -> str:
+    """Short: the system allows about 100 characters for the whole address."""
+    return f"{hashlib.sha256(str(path.resolve()).encode(errors='surrogateescape')).hexdigest()[:16]}.sock"
+
+
+def _room_of_the_user() -> Path:
+    return Path(tempfile.gettempdir()) / f"station-{os.geteuid()}"
+
+
+def _room() -> Path:
+    """The folder of all addresses of this user, which nobody else can enter. Raises LinkError."""
+    room = _room_of_the_user()
+    with suppress(FileExistsError):
+        room.mkdir(mode=0o700)
+    facts = room.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+        raise LinkError(
+            f"{room} must be a folder that belongs to you alone. Remove it, or set TMPDIR to a folder of your own."
+        )
+    return room
