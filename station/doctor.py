@@ -164,7 +164,10 @@ def examine_keys() -> Iterator[Finding]:
         from station.key_devices import load_key_devices
         from station.tui.keymap import load_keymap
 
-        devices = load_key_devices(load_keymap().keys)
+        keymap = load_keymap()
+        for sentence in keymap.warnings:
+            yield Finding(check=Check(name="keys", ok=False, detail=sentence), optional=True)
+        devices = load_key_devices(keymap.keys)
     except ImportError:
         # without the terminal UI's library there are no keys to look at; that it is missing was said above
         return

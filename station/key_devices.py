@@ -45,8 +45,10 @@ class KeyDevice:
         return Hotkeys(tuple(self.actions)) if self.is_hotkeys else EvdevKeys(self.name, tuple(self.actions))
 
 
-def load_key_devices(terminal: Mapping[str, str], path: Path | None = None) -> tuple[KeyDevice, ...]:
-    """Every device that the operator's file names; `terminal` is action id -> key of the terminal.
+def load_key_devices(
+    terminal: Mapping[str, tuple[str, ...]], path: Path | None = None
+) -> tuple[KeyDevice, ...]:
+    """Every device that the operator's file names; `terminal` is action id -> keys of the terminal.
 
     Raises:
         KeyConfigError: an unknown action or key, or a hotkey that means something else in the terminal.
@@ -86,8 +88,9 @@ def _check_key(key: str, device: str, path: Path) -> None:
     raise KeyConfigError(f"{path}: [pedals] '{device}' has no key '{key}'. {hint}")
 
 
-def _hotkeys(combinations: dict[str, Any], terminal: Mapping[str, str], path: Path) -> KeyDevice:
-    meaning = {key: action for action, key in terminal.items() if key} | {"ctrl+x": "stop"}
+def _hotkeys(combinations: dict[str, Any], terminal: Mapping[str, tuple[str, ...]], path: Path) -> KeyDevice:
+    meaning = {key: action for action, keys in terminal.items() for key in keys}
+    meaning |= {"ctrl+x": "stop", "ctrl+c": "stop"}
     actions: dict[str, str] = {}
     for combination, wanted in combinations.items():
         action = checked_action(wanted, BY_ID, path)

@@ -15,6 +15,8 @@ from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
+from textual.events import Key, Paste
 from textual.message import Message
 from textual.screen import Screen
 
@@ -25,9 +27,11 @@ from station.session.snapshot import Snapshot
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
 from station.tui.desk import Origin
+from station.tui.drivers import INSTEAD_OF
 from station.tui.feed import Engines
 from station.tui.jobs import station_command
-from station.tui.keymap import Keymap, load_keymap
+from station.tui.keymap import Keymap, display, load_keymap, other_case
+from station.tui.keystrokes import MODIFIERS, Stroke, Torn
 from station.tui.pads import Pads
 from station.tui.screens.base import StationScreen
 from station.tui.screens.creation import NewSessionScreen
@@ -78,7 +82,7 @@ class StationApp(App[int]):
     CSS_PATH = "station.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "stop", "STOP", show=False, id="stop", tooltip="Stop: brake now, until re-armed."),
-        Binding("ctrl+x", "stop", "STOP", show=False, priority=True),
+        Binding("ctrl+x,ctrl+c", "stop", "STOP", show=False, priority=True),
         Binding("ctrl+q", "leave", "leave", show=False, priority=True),
     ]
 
@@ -111,6 +115,16 @@ class StationApp(App[int]):
         self._refresh_hz = refresh
         self._review = review
 
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice, with our reader of keys."""
+        chosen = super().get_driver_class()
+        return INSTEAD_OF.get(chosen, chosen)
+
+    @property
+    def urgent(self) -> frozenset[str]:
+        """Characters that the driver must not lose in a sequence that came in pieces."""
+        return self._keys.urgent
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours that every theme must have for the panels, whatever theme the operator chooses."""
         return {"muted": "#8b9aa8", "faint": "#4d5a66"}
@@ -130,6 +144,8 @@ class StationApp(App[int]):
             self.open_session(self._folder)
 
         self.pads.start(self._pad_pressed, self._pad_trouble)
+        for sentence in self._keys.warnings:
+            self.notify(sentence, title="keys", severity="warning", timeout=12)
 
     def on_unmount(self) -> None:
         """Let go of pedals and hotkeys."""
@@ -156,6 +172,44 @@ class StationApp(App[int]):
         """Say it once; the terminal's keys work all the same."""
         if message.sentence:
             self.notify(message.sentence, title="pedals and hotkeys", severity="warning", timeout=12)
+
+    async def _on_key(self, event: Key) -> None:
+        """A key that no widget took: the tables, in either case of a letter; then a stop in disguise, or an answer."""
+        event.prevent_default()
+        for key in dict.fromkeys((event.key, other_case(event.key))):
+            if await self._check_bindings(key):
+                return
+        if event.key not in MODIFIERS:
+            self._misheard(event)
+
+    def _misheard(self, event: Key) -> None:
+        position = event.position if isinstance(event, Stroke) else None
+        meant = self._keys.misheard(event.key, event.character, position)
+        if meant == "stop" and self.check_action("stop", ()):
+            self.action_stop()
+        elif meant == "pause" and isinstance(self.screen, SessionScreen) and self.screen.may_brake:
+            self.screen.action_press("pause")
+        else:
+            self._answer(display(event.key))
+
+    def on_torn(self, _: Torn) -> None:
+        """Something was pressed, and the line has broken what the terminal sent for it."""
+        self._answer("?", "a key came in pieces and counts as none: press it again")
+
+    def on_paste(self, _: Paste) -> None:
+        """Text is no sequence of keys."""
+        self._answer("paste", "pasted text does nothing here")
+
+    def _answer(self, key: str, why: str = "") -> None:
+        """Whoever presses a key that means nothing learns it at once, and with which keys the arm stops."""
+        if self.check_action("stop", ()):
+            why = f"{why or 'no such key'}; {self._keys.show('stop')} or Ctrl+X stops"
+        elif not why:
+            why = "no such key; ? lists those of this screen"
+        if isinstance(self.screen, SessionScreen):
+            self.screen.answer(key, why)
+        elif not any(why in notification.message for notification in self._notifications):
+            self.notify(f"{key}: {why}", timeout=3)
 
     def _doors(self) -> Doors:
         return Doors(

@@ -110,6 +110,11 @@ class Desk:
         self._echo = self._named(self._stopped(BY_ID["stop"], self._clock()), origin)
         return self._echo
 
+    def answer(self, key: str, why: str) -> Echo:
+        """What was pressed is no key of the table: say so."""
+        self._echo = Echo(action="", key=key, fate=Fate.REFUSED, detail=why, pressed=self._clock())
+        return self._echo
+
     def take_keys(self) -> Echo:
         """Ask for the keys that another front end holds."""
         self._feed.take_keys()

@@ -1,11 +1,12 @@
-"""Which key does what: the table's defaults, changed by the ``[keys]`` table of the operator's config file.
+"""Which keys do what: the table's defaults, changed by the ``[keys]`` table of the operator's config file.
 
-Where that file is: `station.operator_config`. Nothing here touches a widget.
+Where that file is: `station.operator_config`. Also what a press means that no binding knows: a stop on a keyboard with
+another layout. Nothing here touches a widget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from textual.keys import Keys, format_key
 
 from station.operator_config import KeyConfigError, checked_action, config_path, read_table
 from station.tui.actions import ACTIONS, BY_ID
+from station.tui.layouts import keys_of
 
 __all__ = ["KeyConfigError", "Keymap", "config_path", "default_keymap", "display", "load_keymap"]
 
@@ -20,30 +22,74 @@ RESERVED: Mapping[str, str] = {
     "ctrl+x": "stop, everywhere",
     "ctrl+p": "the command palette",
     "ctrl+q": "leave",
-    "ctrl+c": "copy",
+    "ctrl+c": "stop, on a session's screen",
     "escape": "closing a dialog",
     "enter": "confirming",
     "tab": "moving the focus",
 }
 
 
+_SPELT = frozenset("[]<>;:?~$O")
+"""Besides digits, what escape sequences are spelt with."""
+_JUDGING = ("success", "failure", "go", "void", "undo")
+
+
 @dataclass(frozen=True)
 class Keymap:
-    """Action id -> key; an action that was unmapped has the empty string."""
+    """Action id -> its keys, the one that is shown first; an action that was unmapped has none."""
 
-    keys: Mapping[str, str]
+    keys: Mapping[str, tuple[str, ...]]
+    warnings: tuple[str, ...] = ()
+    """What works, but should be written in another way; one sentence each."""
 
     def key(self, action: str) -> str:
-        """The key in Textual's spelling, empty when the action has none."""
-        return self.keys[action]
+        """The first key in Textual's spelling, empty when the action has none."""
+        return next(iter(self.keys[action]), "")
 
     def for_textual(self) -> dict[str, str]:
-        """Binding id -> key; Textual ignores an empty key, so an unmapped action gets one that no keyboard sends."""
-        return {action: key or f"unmapped-{action}" for action, key in self.keys.items()}
+        """Binding id -> keys; Textual ignores an empty key, so an unmapped action gets one that no keyboard sends."""
+        return {
+            action: ",".join(map(_named, keys)) or f"unmapped-{action}" for action, keys in self.keys.items()
+        }
 
     def show(self, action: str) -> str:
-        """The key as an operator reads it: ``s``, ``space``, ``^r``, ``?``."""
-        return display(self.keys[action])
+        """The first key as an operator reads it: ``s``, ``space``, ``^r``, ``?``; empty when there is none."""
+        return display(self.key(action))
+
+    def show_all(self, action: str) -> str:
+        """All keys as an operator reads them: ``1 f1``."""
+        return " ".join(map(display, self.keys[action]))
+
+    @property
+    def urgent(self) -> frozenset[str]:
+        """Characters that stop, in both cases."""
+        letters = {key for key in self.keys["stop"] if len(key) == 1}
+        return frozenset(spelling for letter in letters for spelling in (letter.lower(), letter.upper()))
+
+    def misheard(self, key: str, character: str | None = None, position: str | None = None) -> str | None:
+        """``stop`` or ``pause`` where a key that means nothing lies where theirs lies, or is theirs with others held.
+
+        `position`: the key's cap, where the terminal tells it. Nothing else is guessed: a letter of another layout
+        must never label an episode or start one.
+        """
+        *held, letter = key.split("+")
+        places = {letter.lower(), *keys_of(character or letter), *([position.lower()] if position else [])}
+        if places & self._places("stop") or ("ctrl" in held and places & {"x", "c"}):
+            return "stop"
+        return "pause" if not held and places & self._places("pause") else None
+
+    def _places(self, action: str) -> set[str]:
+        return {key.lower() for key in self.keys[action]}
+
+
+def other_case(key: str) -> str:
+    """The same letter with or without Shift or Caps Lock; every other key as it is."""
+    return key.swapcase() if len(key) == 1 else key
+
+
+def _named(key: str) -> str:
+    """A comma would part the list."""
+    return "comma" if key == "," else key
 
 
 def display(key: str) -> str:
@@ -55,7 +101,7 @@ def display(key: str) -> str:
 
 def default_keymap() -> Keymap:
     """The table's own keys."""
-    return Keymap({action.id: action.key for action in ACTIONS})
+    return Keymap({action.id: (action.key,) for action in ACTIONS})
 
 
 def load_keymap(path: Path | None = None) -> Keymap:
@@ -66,27 +112,37 @@ def load_keymap(path: Path | None = None) -> Keymap:
             the key from an action that must have one.
     """
     path = path or config_path()
-    return Keymap(_merged(read_table("keys", path, example="success = 'j'"), path))
+    keys = _merged(read_table("keys", path, example="success = 'j'"), path)
+    return Keymap(keys, warnings=tuple(_warnings(keys, path)))
 
 
-def _merged(changes: Mapping[str, object], path: Path) -> dict[str, str]:
+def _merged(changes: Mapping[str, object], path: Path) -> dict[str, tuple[str, ...]]:
     keys = dict(default_keymap().keys)
-    for action, key in changes.items():
-        keys[action] = _checked(action, key, path)
+    for action, written in changes.items():
+        keys[action] = _checked(action, written, path)
     _refuse_conflicts(keys, path)
     return keys
 
 
-def _checked(action: str, key: object, path: Path) -> str:
+def _checked(action: str, written: object, path: Path) -> tuple[str, ...]:
     checked_action(action, BY_ID, path)
-    if not isinstance(key, str):
-        raise KeyConfigError(f"{path}: the key of '{action}' must be text, like '{BY_ID[action].key}'.")
-    if not key:
-        if BY_ID[action].fixed:
-            raise KeyConfigError(
-                f"{path}: '{action}' cannot be left without a key. Give it one, or drop the line."
-            )
-        return key
+    several = written if isinstance(written, list) else [written]
+    keys = [key for key in several if isinstance(key, str)]
+    if len(keys) < len(several):
+        example = BY_ID[action].key
+        raise KeyConfigError(
+            f"{path}: the key of '{action}' must be text, like '{example}', or a list like ['{example}', 'f5']."
+        )
+    kept = tuple(dict.fromkeys(_checked_key(action, key, path) for key in keys if key))
+    if not kept and BY_ID[action].fixed:
+        raise KeyConfigError(
+            f"{path}: '{action}' cannot be left without a key. Give it one, or drop the line."
+        )
+    return kept
+
+
+def _checked_key(action: str, key: str, path: Path) -> str:
+    key = key if len(key) == 1 else key.lower()
     if key in RESERVED:
         raise KeyConfigError(
             f"{path}: '{key}' stands for {RESERVED[key]}. Choose another key for '{action}'."
@@ -105,13 +161,23 @@ def _is_key(key: str) -> bool:
     )
 
 
-def _refuse_conflicts(keys: Mapping[str, str], path: Path) -> None:
+def _refuse_conflicts(keys: Mapping[str, tuple[str, ...]], path: Path) -> None:
     taken: dict[str, str] = {}
-    for action, key in keys.items():
+    for action, key in ((action, key) for action, several in keys.items() for key in several):
         shown = display(key)
-        if key and shown in taken:
+        if shown in taken:
             raise KeyConfigError(
                 f"{path}: the key '{shown}' stands for '{taken[shown]}' and for '{action}'. "
                 "Give one of them another key."
             )
         taken[shown] = action
+
+
+def _warnings(keys: Mapping[str, tuple[str, ...]], path: Path) -> Iterator[str]:
+    for action in _JUDGING:
+        for key in keys[action]:
+            if key.isdecimal() or key in _SPELT:
+                yield (
+                    f"{path}: '{key}' for '{action}' is also a part of what terminals send for other keys, and on a "
+                    "bad line the two may be mixed up. A letter or a function key like 'f5' is safe."
+                )

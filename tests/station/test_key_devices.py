@@ -45,7 +45,7 @@ def test_the_examples_of_the_messages_can_be_obeyed(tmp_path: Path) -> None:
 
 def test_one_hotkey_may_do_what_the_same_key_does_in_the_terminal(tmp_path: Path) -> None:
     text = "[keys]\nevaluate = 'f9'\n[hotkeys]\n'<F9>' = 'evaluate'\n"
-    (device,) = load_key_devices({**TERMINAL, "evaluate": "f9"}, written(tmp_path, text))
+    (device,) = load_key_devices({**TERMINAL, "evaluate": ("f9",)}, written(tmp_path, text))
     assert device.actions == {"<f9>": "evaluate"}
 
 

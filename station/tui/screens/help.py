@@ -75,7 +75,7 @@ class HelpScreen(Dialog[None]):
         lines: list[Content] = [Content.styled(group.value, "$primary bold")]
         for action in ACTIONS:
             if action.group is group:
-                key = self._keymap.show(action.id)
+                key = self._keymap.show_all(action.id)
                 lines.append(_entry(key or "none", f"{action.label}: {action.help}", 7, _room(self)))
         return Content("\n").join([*lines, Content("")])
 
@@ -159,7 +159,8 @@ def _remarks() -> Content:
         (
             "A label always goes to the episode that stood on the screen when the key went down.\n"
             "Holding a key counts once. The software stop replaces no hardware emergency stop.\n"
-            f"Other keys: lines like success = 'j' below [keys] in\n{config_path()}",
+            "Ctrl+X and Ctrl+C stop in every layout of the keyboard, and capitals are their letters.\n"
+            f"Other keys: lines like success = 'j' or success = ['j', 'f5'] below [keys] in\n{config_path()}",
             "$muted",
         ),
     )

@@ -194,6 +194,20 @@ class SessionScreen(StationScreen):
         self._attachment.press(action)
         self._show_call()
 
+    @property
+    def may_brake(self) -> bool:
+        """Whether `pause` would brake now; on a paused session it would start what was paused."""
+        shown = self._attachment.shown
+        return shown is not None and shown.phase is not Phase.PAUSED
+
+    def answer(self, key: str, why: str) -> None:
+        """Tell of a press that means nothing, where every press is told of."""
+        if self._attachment.desk is not None:
+            self._attachment.desk.answer(key, why)
+        else:
+            self.notify(f"{key}: {why}", timeout=3)
+        self._show_call()
+
     def press_from(self, action: str, origin: Origin, shown: Snapshot | None) -> None:
         """One press of a pedal or hotkey; `shown` is what stood on the screen when it went down."""
         if BY_ID[action].intent is None:

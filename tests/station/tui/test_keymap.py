@@ -6,6 +6,7 @@ import pytest
 
 from station.tui.actions import ACTIONS
 from station.tui.keymap import KeyConfigError, config_path, default_keymap, display, load_keymap
+from station.tui.layouts import POSITIONS
 
 
 def written(folder: Path, text: str) -> Path:
@@ -61,3 +62,43 @@ def test_a_bad_key_table_is_refused_with_a_sentence(tmp_path: Path, text: str, s
     with pytest.raises(KeyConfigError, match=r"config\.toml") as refusal:
         load_keymap(written(tmp_path, text))
     assert said in str(refusal.value)
+
+
+def test_an_action_may_have_several_keys(tmp_path: Path) -> None:
+    keymap = load_keymap(written(tmp_path, "[keys]\nsuccess = ['j', 'F1']\nstop = ['k', 'f12']\n"))
+    assert keymap.keys["success"] == ("j", "f1")
+    assert (keymap.show("success"), keymap.show_all("stop")) == ("j", "k f12")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stop = []", "'stop' cannot be left without a key"),
+        ("stop = ['', '']", "'stop' cannot be left without a key"),
+        ("success = ['j', 3]", "a list like"),
+        ("success = ['j', 'f']", "the key 'f' stands for 'success' and for 'failure'"),
+        ("success = ['j', 'ctrl+c']", "stands for stop"),
+    ],
+)
+def test_a_bad_list_of_keys_is_refused_with_a_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(KeyConfigError) as refusal:
+        load_keymap(written(tmp_path, f"[keys]\n{text}\n"))
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["1", "9", "[", ";", "O"])
+def test_a_label_on_a_key_that_escape_sequences_are_spelt_with_draws_a_warning(
+    tmp_path: Path, key: str
+) -> None:
+    (warning,) = load_keymap(written(tmp_path, f"[keys]\nsuccess = '{key}'\n")).warnings
+    assert f"'{key}' for 'success'" in warning and "a function key" in warning
+
+
+def test_letters_and_function_keys_draw_none(tmp_path: Path) -> None:
+    text = "[keys]\nsuccess = ['j', 'f5']\npoints = '1'\n"
+    assert load_keymap(written(tmp_path, text)).warnings == default_keymap().warnings == ()
+
+
+def test_the_stop_key_of_common_layouts_is_known() -> None:
+    assert {"ч", "χ", "ס", "ء", "ط"} <= {letter for letter, keys in POSITIONS.items() if "x" in keys}
+    assert all(not letter.isascii() for letter in POSITIONS)

@@ -320,7 +320,7 @@ async def test_on_the_smallest_terminal_no_key_is_cut_off(open_app: Open, folder
 
 async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, folder: SessionFolder) -> None:
     changed = {"success": "f", "failure": "s", "help": "h", "void": "space", "pause": "v"}
-    keymap = Keymap({**default_keymap().keys, **changed})
+    keymap = Keymap({**default_keymap().keys, **{action: (key,) for action, key in changed.items()}})
     async with open_app(keymap=keymap, folder=None).run_test(size=(120, 50)) as pilot:
         await until(
             pilot, lambda: isinstance(pilot.app.screen, HomeScreen) and pilot.app.screen.chosen is not None

@@ -210,7 +210,7 @@ async def test_a_small_terminal_is_said_and_recovers(open_app: Open, feed: FakeF
 
 
 async def test_remapped_keys_are_obeyed_and_shown(open_app: Open, feed: FakeFeed) -> None:
-    keymap = Keymap({**default_keymap().keys, "success": "j", "stop": "k"})
+    keymap = Keymap({**default_keymap().keys, "success": ("j",), "stop": ("k",)})
     async with open_app(keymap).run_test(size=(100, 30)) as pilot:
         await settled(pilot)
         assert "j when it has succeeded" in headline(pilot)
@@ -222,7 +222,7 @@ async def test_remapped_keys_are_obeyed_and_shown(open_app: Open, feed: FakeFeed
 
 
 async def test_an_unmapped_action_does_nothing(open_app: Open, feed: FakeFeed) -> None:
-    keymap = Keymap({**default_keymap().keys, "void": ""})
+    keymap = Keymap({**default_keymap().keys, "void": ()})
     async with open_app(keymap).run_test(size=(100, 30)) as pilot:
         await settled(pilot)
         await pilot.press("v")

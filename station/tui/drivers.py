@@ -1,0 +1,134 @@
+"""The station's end of a terminal and of a browser: keys as they were pressed, and the terminal as it was found.
+
+Textual's drivers with another reader of keys, without the reports of a mouse that only moves, and with SIGTERM and
+SIGINT as ways out that leave the terminal usable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import signal
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable
+
+from textual import constants, messages
+from textual.driver import Driver
+from textual.drivers._byte_stream import ByteStream
+from textual.drivers.linux_driver import LinuxDriver
+from textual.drivers.web_driver import WebDriver, _ExitInput
+from textual.message import Message
+
+from station.errors import ExitCode
+from station.tui.keystrokes import URGENT, Keystrokes
+
+_KITTY_FLAGS = 0b11101
+"""Unambiguous codes, the key's place on the keyboard, all keys, and the text that they give."""
+_POLITE = (signal.SIGTERM, signal.SIGINT)
+_TURN = 0.1
+"""s between two looks at the time."""
+
+
+def _keystrokes(driver: Driver) -> Keystrokes:
+    return Keystrokes(urgent=getattr(driver._app, "urgent", URGENT))
+
+
+class TerminalDriver(LinuxDriver):
+    """A terminal on this machine or behind SSH."""
+
+    def start_application_mode(self) -> None:
+        """See Driver."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's own
+        if not constants.DISABLE_KITTY_KEY:
+            # on top of what Textual has asked for: where a key lies, so that another layout still stops
+            self.write(f"\x1b[={_KITTY_FLAGS};1u")
+            self.flush()
+        loop = asyncio.get_running_loop()
+        for number in _POLITE:
+            loop.add_signal_handler(number, self._leave, number)
+
+    def stop_application_mode(self) -> None:
+        """See Driver."""
+        self._forget_signals()
+        super().stop_application_mode()
+
+    def _leave(self, number: signal.Signals) -> None:
+        # a second one ends the process at once, also where the terminal takes nothing more
+        self._forget_signals()
+        self._app.exit(int(ExitCode.INTERRUPTED), message=f"Left because of {number.name}.")
+
+    def _forget_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _POLITE:
+            loop.remove_signal_handler(number)
+
+    def _enable_mouse_support(self) -> None:
+        """Clicks and the wheel. Where the mouse is while nothing is pressed, nobody needs to know."""
+        if self._mouse:
+            self.write("\x1b[?1000h\x1b[?1006h")
+            self.flush()
+
+    def _enable_mouse_pixels(self) -> None:
+        """Not wanted: a click on a character is enough."""
+
+    def _query_in_band_window_resize(self) -> None:
+        """Not wanted: the system tells of a new size by SIGWINCH."""
+
+    def run_input_thread(self) -> None:
+        """Read keys until the terminal or the app goes."""
+        strokes = _keystrokes(self)
+        # one wrong byte must not end the thread that hears the stop
+        decode = getincrementaldecoder("utf-8")(errors="replace").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(_TURN):
+                    data = os.read(self.fileno, 4096)
+                    if not data:
+                        self.send_message(messages.ExitApp())
+                        return
+                    _pass_on(self, strokes.feed(decode(data)))
+                _pass_on(self, strokes.tick())
+
+
+class BrowserDriver(WebDriver):
+    """A browser's tab, through `station serve`."""
+
+    def write(self, data: str) -> None:
+        """See Driver."""
+        # Textual asks here, in the middle of its start, for the mouse's every move
+        super().write(data.replace("\x1b[?1003h", ""))
+
+    def _enable_mouse_support(self) -> None:
+        """Clicks and the wheel."""
+        self.write("\x1b[?1000h\x1b[?1006h")
+
+    def run_input_thread(self) -> None:
+        """Read packets until the server hangs up; what is typed goes the way of a terminal's keys."""
+        strokes, stream = _keystrokes(self), ByteStream()
+        decode = getincrementaldecoder("utf-8")(errors="replace").decode
+        try:
+            for data in self._input_reader:
+                for kind, payload in stream.feed(data) if data else ():
+                    self._packet(kind, payload, strokes, decode)
+                _pass_on(self, strokes.tick())
+        except _ExitInput:
+            pass
+        finally:
+            self._input_reader.close()
+
+    def _packet(self, kind: str, payload: bytes, strokes: Keystrokes, decode: Callable[[bytes], str]) -> None:
+        if kind == "D":
+            _pass_on(self, strokes.feed(decode(payload)))
+        else:
+            self._on_meta(kind, payload)
+
+
+def _pass_on(driver: Driver, events: Iterable[Message]) -> None:
+    for event in events:
+        driver.process_message(event)
+
+
+INSTEAD_OF: dict[type[Driver], type[Driver]] = {LinuxDriver: TerminalDriver, WebDriver: BrowserDriver}
+"""Textual's driver -> ours."""
