@@ -84,8 +84,8 @@ def _next_round(state: State) -> Result:
     if state.block is not None and state.next_evaluation >= state.block.first + state.block.n:
         closing = (CloseEvaluation(block=state.block),)
         state = replace(state, block=None)
-        if state.only_evaluate:
-            return replace(state, phase=Phase.FINISHED, leaving=True), (*closing, Quit())
+    if state.only_evaluate and state.block is None and (closing or state.wanted_block is None):
+        return replace(state, phase=Phase.FINISHED, leaving=True), (*closing, Quit())
     if state.block is not None:
         return _open_round(state, _evaluation_round(state, state.block))
     wanted = _wanted_block(state)

@@ -132,7 +132,7 @@ class Engine:
     def over(self) -> bool:
         """Whether there is nothing more to do in this process."""
         if self.state.leaving:
-            return True
+            return not self._committer.busy and not self._events
         if not self.options.headless:
             return False
         return bool(self.abandoned) or (self.state.phase is Phase.FINISHED and not self._keeper.full)
@@ -164,9 +164,8 @@ class Engine:
         while not self._inbox.empty():
             self._take_in(self._inbox.get())
         self.dispatch(Tick(now=self._clock()))
-        for event in self.memory.autopilot.answer(self.state):
-            self.dispatch(event)
-        if not self._work() and not self.over:
+        busy = not self.state.leaving and self._do_work()
+        if not busy and not self.over:
             with suppress(queue.Empty):
                 self._take_in(self._inbox.get(timeout=_IDLE))
         self._publish()
@@ -212,6 +211,8 @@ class Engine:
         """See `close`; after an orderly end, what was on its way to the store is journaled first."""
         try:
             if kind is None:
+                # whoever closes an engine leaves it: what has ended is written down, and nothing begins
+                self.state = replace(self.state, leaving=True)
                 self.settle()
         finally:
             self.close()
@@ -274,6 +275,12 @@ class Engine:
 
     # --- one turn -------------------------------------------------------------------------------------------------
 
+    def _do_work(self) -> bool:
+        """What the automatic operator presses, then a slice; whether there was anything to do."""
+        for event in self.memory.autopilot.answer(self.state):
+            self.dispatch(event)
+        return self._work()
+
     def _take_in(self, envelope: Envelope) -> None:
         # keys come before the tick that might end a grace time, and are dated now
         self.state = replace(self.state, now=self._clock())
@@ -291,7 +298,7 @@ class Engine:
         """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
         if self._latch.latched and not self.state.stopped:
             self.dispatch(self._motion.stop())
-        link = self._link
+        link = None if self.state.leaving else self._link
         alone = link is not None and link.seen_anybody and not link.watchers and not self.options.headless
         if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
             self.dispatch(Pause(source=Source.SYSTEM))

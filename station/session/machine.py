@@ -45,6 +45,7 @@ from station.session.events import (
     Leave,
     MotionEnded,
     Note,
+    OperatorEvent,
     Pause,
     PreflightDone,
     Rearm,
@@ -76,8 +77,10 @@ def begin(state: State) -> Result:
 
 def step(state: State, event: Event) -> Result:
     """The state after `event`, and what the engine has to do, in order. Unknown events change nothing."""
-    handler = _HANDLERS.get(type(event))
-    return handler(state, event) if handler else (state, ())
+    handler = (_WHILE_LEAVING if state.leaving else _HANDLERS).get(type(event))
+    if handler is None:
+        return _too_late(state, event) if state.leaving else (state, ())
+    return handler(state, event)
 
 
 # --- stop, fault, and the way back --------------------------------------------------------------------------------
@@ -323,6 +326,25 @@ def _leave(state: State, _: Leave) -> Result:
     return replace(state, leaving=True), (Brake(), *abort, Quit())
 
 
+# --- leaving: what has ended is written down, and nothing begins --------------------------------------------------
+
+
+def _too_late(state: State, event: Event) -> Result:
+    if isinstance(event, OperatorEvent):
+        return refuse(state, "The engine is ending: nothing was changed. Start it again for that.")
+    return state, ()
+
+
+def _clock_only(state: State, event: Tick) -> Result:
+    return replace(state, now=event.now), ()
+
+
+def _disk_full_while_leaving(state: State, event: DiskFull) -> Result:
+    """What cannot be written would be lost with the engine: stay, and say why."""
+    reason = f"{event.reason} The engine did not end: free some space, then leave."
+    return _disk_full(replace(state, leaving=False), DiskFull(reason=reason))
+
+
 _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {
     Stop: _stop,
     Rearm: _rearm,
@@ -347,4 +369,12 @@ _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {
     SetSpeed: _set_speed,
     SetAutopilot: _set_autopilot,
     Leave: _leave,
+}
+
+_WHILE_LEAVING: dict[type[Event], Callable[[State, Any], Result]] = {
+    Stop: lambda state, _: (state, (Brake(),)),  # the latch holds it for the next engine
+    MotionEnded: _motion_ended,
+    CutOff: _cut_off,
+    DiskFull: _disk_full_while_leaving,
+    Tick: _clock_only,
 }

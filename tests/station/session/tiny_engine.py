@@ -1,12 +1,18 @@
-"""A session engine of fakes in its own process: ``python -m tests.station.session.tiny_engine SESSION EPISODES``."""
+"""A session engine of fakes in its own process: ``python -m tests.station.session.tiny_engine SESSION EPISODES``.
+
+With ``--slow-commits`` a file called committing lies in the session while an episode is on its way to the store.
+"""
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import torch
 
+from datasets.episode import Episode
+from datasets.store import EpisodeStore
 from station.session.launch import serve
 from station.session.parts import Options
 from tests.station.session.fakes import make_parts
@@ -18,5 +24,20 @@ def main(path: Path, episodes: int, *, headless: bool = True) -> int:
     return serve(path, options, lambda folder, latch: make_parts(folder, 2, latch=latch))
 
 
+def commit_slowly(path: Path, seconds: float = 0.3) -> None:
+    """Long enough for a signal to fall into it."""
+    commit, committing = EpisodeStore.commit, path / "committing"
+
+    def slowly(store: EpisodeStore, episode: Episode) -> None:
+        committing.touch()
+        time.sleep(seconds)
+        commit(store, episode)
+        committing.unlink()
+
+    EpisodeStore.commit = slowly  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    if "--slow-commits" in sys.argv:
+        commit_slowly(Path(sys.argv[1]))
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), headless="--attended" not in sys.argv))
