@@ -69,6 +69,10 @@ class CellHealth:
     achieved_hz: float
     frame_age: dict[str, float] = field(default_factory=dict)
     """camera -> s"""
+    oldest_frame: float = float("inf")
+    """s; a newest frame that is older is out of order, whether or not anything moves."""
+    arms_wrong: dict[str, str] = field(default_factory=dict)
+    """arm -> what is wrong with it or with its controller; those that are well are not in it."""
     interventions: int = 0
     """Commands the limits changed so far."""
     late: int = 0
@@ -85,6 +89,8 @@ class Check:
     ok: bool
     detail: str
     remedy: str = ""
+    silent: bool = False
+    """Only judged by silence, which a machine that was held up for a moment looks like too."""
 
     def told(self, meanwhile: str = "") -> str:
         """What is wrong, what was done `meanwhile` (a sentence), and what to do; the device is named once."""
@@ -113,6 +119,14 @@ class Cell(ABC):
     @abstractmethod
     def preflight(self) -> list[Check]:
         """Look at everything a start needs."""
+
+    @abstractmethod
+    def watch(self) -> list[Check]:
+        """What is wrong with the devices now, moving or not; empty when all are well, or none is connected.
+
+        Called several times a second in every phase: reads what the devices have reported, and waits for nothing. The
+        stop latch is no device's fault.
+        """
 
     @abstractmethod
     def observe(self) -> Observation:

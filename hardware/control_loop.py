@@ -18,6 +18,7 @@ import numpy as np
 from hardware.arms.interface import Arm, ArmError, ArmFaultError, ArmState
 from hardware.cell import CellError
 from hardware.clock import slept
+from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
 from hardware.interpolation import InterpolationError, Interpolator
 from hardware.latch import StopLatch
@@ -157,6 +158,7 @@ class ControlLoop:
                 self._homing(now)
             case _:
                 self._refuse_orders()
+                self._look_at_gripper()
         self.publish(now, interval)
 
     def _measure(self) -> None:
@@ -169,6 +171,11 @@ class ControlLoop:
             return
         if self._measured.fault is not None:
             self._fail(ArmFaultError(self._measured.fault))
+
+    def _look_at_gripper(self) -> None:
+        """At rest too: an arm whose gripper is gone is not ready."""
+        if self.mode is Mode.PARKED and self.gripper and self.gripper.error:
+            self._fail(GripperError(self.gripper.error))
 
     def _servo(self, now: float, interval: float) -> None:
         if interval > 2.0 * self._dt:

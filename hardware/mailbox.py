@@ -61,6 +61,16 @@ class Mailbox:
                 return number, data
         return None
 
+    def beginning(self, length: int) -> bytes | None:
+        """The first `length` bytes of the newest record, without reading all of it; None while there is none."""
+        for _ in range(_ATTEMPTS):
+            number = self.count
+            begin = _FIRST_SLOT + number % self._slots * self._stride + _HEAD.size
+            data = self._map[begin : begin + length]
+            if self.count - number < self._slots - 1:  # the writer has not come round to it
+                return data if number else None
+        return None
+
     def read(self, number: int) -> bytes | None:
         """A record by its number; None when it is not there yet, or not any more."""
         if not 0 < number <= self.count:

@@ -169,8 +169,11 @@ class XArm(Arm):
 
     def state(self) -> ArmState:
         report = self._link.fresh_report()
-        standing = report.robot_state >= STOPPED or self._link.fault is not None
-        if standing and time.monotonic() - self._link.asked > _ASK_EVERY:
+        # the quick reports carry no error: where no pose is answered with one, it is asked for
+        unanswered = (
+            report.robot_state >= STOPPED or report.mode != _SERVO_MODE or self._link.fault is not None
+        )
+        if unanswered and time.monotonic() - self._link.asked > _ASK_EVERY:
             self._link.ask_fault()
         return ArmState(
             time=report.time,

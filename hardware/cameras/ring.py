@@ -72,6 +72,11 @@ class Ring:
         image = np.frombuffer(data, np.uint8, offset=_HEAD.size).reshape(self._shape)
         return Picture(image=image, time=time, number=number, dropped=dropped, rate=rate)
 
+    def taken(self) -> float | None:
+        """When the newest picture was taken, s, monotonic; None while there is none. Copies no picture."""
+        head = None if self._closed else self._pictures.beginning(_HEAD.size)
+        return None if head is None else float(_HEAD.unpack(head)[0])
+
     def say(self, text: str) -> None:
         """Leave a text for the reader; it replaces the last one."""
         self._texts.post(text.encode())

@@ -131,6 +131,10 @@ class RobotCell(Cell):
             checks += interlocks.vendor_limits(name, limits)
         return [*checks, *self._frames_fresh()]
 
+    def watch(self) -> list[Check]:
+        """Arms in fault, controllers that are silent, and cameras whose newest frame is too old."""
+        return [] if self._team is None else [*self._arms_wrong(), *self._frames_old()]
+
     # --- one control period ---------------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
@@ -234,10 +238,12 @@ class RobotCell(Cell):
         """Live telemetry."""
         reports = self._team.reports if self._team else []
         now = time.monotonic()
-        ages = {name: now - frame.time for name, camera in self.cameras.items() if (frame := camera.newest())}
+        ages = {name: now - taken for name, camera in self.cameras.items() if (taken := camera.taken())}
         return CellHealth(
             achieved_hz=1.0 / self._period if self._period else 0.0,
             frame_age=ages,
+            oldest_frame=self.settings.safety.frame_age,
+            arms_wrong={check.name.removeprefix("arm "): check.detail for check in self._arms_wrong()},
             interventions=sum(report.interventions for report in reports),
             late=sum(report.late for report in reports),
             stop_latency=stop_latency(reports, self._latch.since) if reports else None,
@@ -411,8 +417,15 @@ class RobotCell(Cell):
     def _frames_fresh(self) -> Iterator[Check]:
         # asked before the frames are read: what holds this loop up meanwhile makes no camera silent
         now = time.monotonic()
-        frames = {name: camera.newest() for name, camera in self.cameras.items()}
-        return interlocks.frames_fresh(self.cameras, frames, now, self.settings.safety.frame_age)
+        taken = {name: camera.taken() for name, camera in self.cameras.items()}
+        return interlocks.frames_fresh(self.cameras, taken, now, self.settings.safety.frame_age)
+
+    def _arms_wrong(self) -> list[Check]:
+        processes = self._team.processes if self._team is not None else {}
+        return [check for check in interlocks.controllers_well(processes) if not check.ok]
+
+    def _frames_old(self) -> list[Check]:
+        return [check for check in self._frames_fresh() if not check.ok]
 
     def _require(self, checks: Iterator[Check], refusal: str) -> None:
         for check in checks:

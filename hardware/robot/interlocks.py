@@ -13,7 +13,6 @@ from scipy.spatial.transform import Rotation
 
 from datasets.kinematics import ARMS
 from hardware.arms.interface import LimitCheck
-from hardware.cameras.interface import Frame
 from hardware.cameras.process import CameraProcess
 from hardware.cell import Check
 from hardware.plan import Vector
@@ -76,7 +75,7 @@ def controllers_well(processes: Mapping[str, ControllerProcess]) -> Iterator[Che
         report = process.report()
         if not process.alive or report is None:
             detail, remedy = "its controller is silent", "Make sure that the arm stands, then go on."
-            yield Check(name=f"arm {name}", ok=False, detail=detail, remedy=remedy)
+            yield Check(name=f"arm {name}", ok=False, detail=detail, remedy=remedy, silent=True)
             continue
         faulty = report.mode in (Mode.FAULT, Mode.OFFLINE)
         detail = report.text or ("in fault" if faulty else report.mode.name.lower())
@@ -90,19 +89,20 @@ def vendor_limits(name: str, limits: list[LimitCheck]) -> Iterator[Check]:
 
 
 def frames_fresh(
-    cameras: Mapping[str, CameraProcess], frames: Mapping[str, Frame | None], now: float, limit: float
+    cameras: Mapping[str, CameraProcess], taken: Mapping[str, float | None], now: float, limit: float
 ) -> Iterator[Check]:
-    """Every camera delivers; `now`: when the frames were asked for, s."""
+    """Every camera delivers; `taken`: when the newest frame was, s, and `now`: when that was asked."""
     for name, camera in cameras.items():
-        frame = frames[name]
-        age = max(0.0, now - frame.time) if frame is not None else math.inf
-        detail = f"newest frame {age:.2f} s old" if frame is not None else "no frame yet"
+        since = taken[name]
+        age = max(0.0, now - since) if since is not None else math.inf
+        detail = f"newest frame {age:.2f} s old" if since is not None else "no frame yet"
         error = camera.status().error if age > limit else ""
         yield Check(
             name=f"camera {name}",
             ok=age <= limit,
             detail=error or detail,
             remedy="" if error else f"Look at the camera; the limit is {limit:.2f} s.",
+            silent=not error,
         )
 
 

@@ -138,10 +138,11 @@ class SimulatedCell(Cell):
         checks = [Check(name="physics", ok=True, detail=f"MuJoCo {mujoco.mj_versionString()}")]
         if self._latch is not None:
             checks.append(_check("stop latch", not self._latch.latched, "armed", "set", "Re-arm the stop."))
-        for name in self._cameras:
-            remedy = f"Let camera {name} deliver again, or reset the scene."
-            checks.append(_check(f"camera {name}", name not in self._frozen, "delivers", "silent", remedy))
-        return checks
+        return [*checks, *(self._camera_check(name) for name in self._cameras)]
+
+    def watch(self) -> list[Check]:
+        """Cameras that deliver nothing any more."""
+        return [self._camera_check(name) for name in sorted(self._frozen)]
 
     def observe(self) -> Observation:
         """The newest observation, with fresh pictures. Raises StaleFrameError."""
@@ -240,7 +241,12 @@ class SimulatedCell(Cell):
     def health(self) -> CellHealth:
         """Achieved rate of the control loop on the wall clock, age of frames, limited commands."""
         age = {name: (self._ticks - tick) * TICK for name, tick in self._frame_ticks.items()}
-        return CellHealth(achieved_hz=self._pacer.rate, frame_age=age, interventions=self._interventions)
+        return CellHealth(
+            achieved_hz=self._pacer.rate,
+            frame_age=age,
+            oldest_frame=self.settings.frame_age,
+            interventions=self._interventions,
+        )
 
     def set_speed(self, speed: ClockSpeed) -> None:
         """Change the clock; takes effect with the next tick."""
@@ -330,6 +336,10 @@ class SimulatedCell(Cell):
         for pose in way:
             self._require_armed()
             self._tick(pose)
+
+    def _camera_check(self, name: str) -> Check:
+        remedy = f"Let camera {name} deliver again, or reset the scene."
+        return _check(f"camera {name}", name not in self._frozen, "delivers", "silent", remedy)
 
     def _require_armed(self) -> None:
         if self._latch is not None and self._latch.latched:

@@ -75,6 +75,7 @@ from station.session.state import State
 from station.session.status import tally
 from station.session.stopwatch import Stopwatch
 from station.session.view import View
+from station.session.vigil import Vigil
 
 _PUBLISH_EVERY = 0.1
 _RETRY_EVERY = 0.5
@@ -122,6 +123,7 @@ class Engine:
         self._published = self._retried = float("-inf")
         self._waits_since: float | None = None
         self._motion = self._make_motion()
+        self._vigil = Vigil(self._motion.wrong, clock)
         self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
         self._records = Records(self.memory.journal, self._keeper, self._latch, self._stopwatch.spent)
         self._view = self._make_view()
@@ -298,6 +300,7 @@ class Engine:
         """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
         if self._latch.latched and not self.state.stopped:
             self.dispatch(self._motion.stop())
+        self._watch_devices()
         link = None if self.state.leaving else self._link
         alone = link is not None and link.seen_anybody and not link.watchers and not self.options.headless
         if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
@@ -311,6 +314,15 @@ class Engine:
             if self._keeper.retry():
                 self._events.append(SpaceBack())
 
+    def _watch_devices(self) -> None:
+        """Whatever the phase; a running episode looks at them itself, at every step."""
+        phase = self.state.phase
+        looks_itself = phase in MOVING and self._motion.advancing
+        if phase is Phase.FAULT or looks_itself or self.state.leaving:
+            self._vigil.forget()
+        elif reason := self._vigil.wrong():
+            self.dispatch(Faulted(reason=reason))
+
     def _work(self) -> bool:
         """A slice of what the phase is about; whether there was anything to do."""
         match self.state.phase:
@@ -323,7 +335,7 @@ class Engine:
             case Phase.CHECKPOINT:
                 self._save()
             case Phase.FAULT:
-                return bool(self._events)
+                return self._learn_on() or bool(self._events)
             case _:
                 return bool(self._events) or self._read_ahead()
         return True
@@ -343,6 +355,14 @@ class Engine:
             self._events.append(DiskFull(reason=str(error)))
         except LearnerError as error:
             self._events.append(Faulted(reason=str(error), recoverable=False))
+
+    def _learn_on(self) -> bool:
+        """A device's fault does not keep an update block from its end: nothing moves for it."""
+        state = self.state
+        if not state.learning or state.stopped or state.disk_full or not state.recoverable:
+            return False
+        self._learn()
+        return True
 
     def _save(self) -> None:
         try:

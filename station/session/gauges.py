@@ -49,6 +49,8 @@ class Gauges:
             achieved_hz=min(cell.achieved_hz for cell in cells),
             wanted_hz=self._parts.spec.control_hz,
             frame_age=_oldest(cells),
+            oldest_frame=min(cell.oldest_frame for cell in cells),
+            arms_wrong={name: why for cell in cells for name, why in cell.arms_wrong.items()},
             disk_hours=self._disk_hours,
             memory_mb=self._memory,
             interventions=sum(cell.interventions for cell in cells),

@@ -95,13 +95,21 @@ def _stop(state: State, event: Stop) -> Result:
 
 def _faulted(state: State, event: Faulted) -> Result:
     if state.phase is Phase.FAULT:
-        return state, ()
+        return _worse(state, event)
     state, effects = _into_fault(state, event.reason)
     return replace(state, recoverable=event.recoverable), (
         Brake(),
         JournalFault(reason=event.reason),
         *effects,
     )
+
+
+def _worse(state: State, event: Faulted) -> Result:
+    """The first fault stays on the screen; one that cannot be left is told beside it."""
+    if event.recoverable or not state.recoverable:
+        return state, ()
+    reason = f"{state.reason} {event.reason}".strip()
+    return replace(state, reason=reason, recoverable=False), (JournalFault(reason=event.reason),)
 
 
 def _into_fault(state: State, reason: str, then: str = "") -> Result:

@@ -75,6 +75,15 @@ class Motion:
         """Control steps of the running episode."""
         return self._rollout.steps if self._rollout else 0
 
+    @property
+    def advancing(self) -> bool:
+        """Whether an episode runs, whose every step looks at the devices."""
+        return self._rollout is not None and bool(self._rollout.running)
+
+    def wrong(self) -> list[Check]:
+        """What is wrong with the devices now."""
+        return [check for cell in self._connected for check in cell.watch()]
+
     def pictures(self) -> dict[str, Image]:
         """Newest pictures of the first cell; the last known ones where a camera is silent."""
         moving = self._rollout.newest_pictures() if self._rollout else {}

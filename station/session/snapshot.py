@@ -117,6 +117,10 @@ class LiveHealth:
     achieved_hz: float = 0.0
     wanted_hz: float = 0.0
     frame_age: dict[str, float] = field(default_factory=dict)
+    oldest_frame: float = float("inf")
+    """s; a newest frame that is older is out of order."""
+    arms_wrong: dict[str, str] = field(default_factory=dict)
+    """arm -> what is wrong with it."""
     disk_hours: float = 0.0
     """Hours of recording that still fit."""
     memory_mb: float = 0.0

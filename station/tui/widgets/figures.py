@@ -102,20 +102,20 @@ class Vitals:
 
     live: LiveHealth
     moving: bool
-    """At rest the control rate says nothing."""
+    """At rest the control rate says nothing; arms and frames are judged all the same."""
 
 
 def health(vitals: Vitals, columns: int, rows: int) -> Content:
     """Achieved rate, frame ages, disk and memory; ``!`` marks what is out of order."""
     live = vitals.live
-    period = 1.0 / live.wanted_hz if live.wanted_hz else 0.0
     ages = "  ".join(f"{name} {1000 * age:.0f} ms" for name, age in live.frame_age.items()) or "no frame yet"
     slow = vitals.moving and 0 < live.achieved_hz < 0.9 * live.wanted_hz
-    old = vitals.moving and any(age > 3 * period for age in live.frame_age.values())
+    old = any(age > live.oldest_frame for age in live.frame_age.values())
     rate = f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz" if vitals.moving else "at rest"
+    rate = f"{', '.join(live.arms_wrong)} in fault" if live.arms_wrong else rate
     held_back = f"  held back {live.interventions}" if live.interventions else ""
     lines = [
-        _state(slow, "control", rate + held_back),
+        _state(slow or bool(live.arms_wrong), "control", rate + held_back),
         _state(old, "frames", ages),
         _state(live.disk_hours < 1, "disk", f"{_hours(live.disk_hours)} of recording left"),
         _state(False, "memory", _memory(live.memory_mb)),

@@ -61,6 +61,9 @@ class PointCell(Cell):
     def preflight(self) -> list[Check]:
         return [Check(name="camera third", ok=not self.frozen, detail="no frames", remedy="Thaw it.")]
 
+    def watch(self) -> list[Check]:
+        return [check for check in self.preflight() if not check.ok]
+
     def observe(self) -> Observation:
         if self.frozen:
             raise StaleFrameError("Camera third has no new frame since 1 s. Look at its cable, then go on.")

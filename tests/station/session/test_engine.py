@@ -250,6 +250,27 @@ def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:
         until(engine, Phase.READY)
 
 
+def test_learning_ends_although_a_device_fails_meanwhile_and_the_fault_is_shown(tmp_path: Path) -> None:
+    clock = Clock()
+    with attended(tmp_path / "s", clock=clock) as engine:
+        turns(engine, lambda state: state.phase is Phase.READY)
+        while not engine.state.learning:
+            press(engine, Go())
+            engine.turn()
+            press(engine, Label(episode=engine.state.last or "", outcome=Outcome.SUCCESS))
+            turns(engine, lambda state: state.phase is Phase.READY or state.learning)
+        cell_of(engine).frozen = True
+        clock.now += 1.0
+        engine.turn()
+        assert engine.state.phase is Phase.FAULT and engine.state.learning
+        assert "camera third" in engine.state.reason
+        turns(engine, lambda state: not state.learning)
+        assert engine.state.phase is Phase.FAULT
+        cell_of(engine).frozen = False
+        press(engine, Go())
+        until(engine, Phase.READY)
+
+
 def test_a_full_disk_keeps_the_episode_and_goes_on_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,10 +27,12 @@ from station.session.parts import Options, Parts
 from station.session.settings import SessionSettings
 from station.session.snapshot import Phase
 from station.session.status import count
+from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
 from tests.station.session.driving import press, roll, until, until_phase
 from tests.station.session.fakes import Pusher, make_folder
 from tests.station.session.leftovers import cut_off, kept
+from tests.station.session.surviving import go_on
 
 SETTINGS = SessionSettings(episode_steps=60, grace=0.0)
 EXECUTE = 4
@@ -153,13 +155,53 @@ def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, boa
 def test_an_episode_with_a_silent_camera_is_not_started(engine: Engine, board: Switchboard) -> None:
     until_phase(engine, Phase.READY)
     board[Switch.CAMERA] = 1.0
-    until(engine, lambda: engine._parts.cells[0].health().frame_age["scene"] > 0.3)
+    cell = engine._parts.cells[0]
+    wait_until(lambda: cell.health().frame_age["scene"] > 0.3, 30.0)
     press(engine, Go())
     assert engine.state.phase is Phase.FAULT
     assert "Not started. camera scene" in engine.state.reason
     sent = board[Switch.COMMANDS]
     engine.turn()
     assert board[Switch.COMMANDS] == sent
+
+
+BROKEN = {
+    "the arm": (Switch.FAULT, "code C31"),
+    "the arm's line": (Switch.LINK, "nothing heard for 0.3 s"),
+    "the gripper": (Switch.GRIPPER_LINK, "left gripper: no answer"),
+    "the camera": (Switch.CAMERA, "camera scene"),
+}
+
+
+@pytest.mark.parametrize(("switch", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_device_that_fails_while_the_session_waits_ends_the_waiting(
+    engine: Engine, board: Switchboard, switch: Switch, said: str
+) -> None:
+    until_phase(engine, Phase.READY)
+    board[switch] = 1.0
+    until_phase(engine, Phase.FAULT)
+    assert said in engine.state.reason
+    board[switch] = 0.0
+    for _ in range(20):
+        engine.turn()
+    assert engine.state.phase is Phase.FAULT, "what recovers by itself can still be read"
+    go_on(engine)
+    until_phase(engine, Phase.READY)
+
+
+def test_a_fault_during_a_pause_is_told(engine: Engine, board: Switchboard) -> None:
+    roll(engine)
+    press(engine, Pause())
+    until(engine, lambda: stands(board))
+    board[Switch.FAULT] = 1.0
+    until_phase(engine, Phase.FAULT)
+    assert "C31" in engine.state.reason
+
+
+def test_a_stop_latch_is_no_fault_of_a_device(engine: Engine) -> None:
+    until_phase(engine, Phase.READY)
+    engine._latch.stop("operator")
+    assert engine._parts.cells[0].watch() == []
 
 
 def test_when_the_last_screen_goes_the_arm_brakes_and_the_session_waits(

@@ -94,9 +94,20 @@ def test_the_time_bar_fills_its_width_with_letters() -> None:
 
 
 def test_a_slow_loop_and_an_old_frame_are_marked_by_a_sign() -> None:
-    sick = LiveHealth(achieved_hz=6.0, wanted_hz=10.0, frame_age={"wrist": 0.7}, disk_hours=0.2)
+    sick = LiveHealth(
+        achieved_hz=6.0, wanted_hz=10.0, frame_age={"wrist": 0.7}, oldest_frame=0.2, disk_hours=0.2
+    )
     drawn = figures.health(figures.Vitals(live=sick, moving=True), 40, 4).plain.splitlines()
     assert [line[0] for line in drawn] == ["!", "!", "!", "✓"]
+
+
+def test_an_old_frame_and_a_faulty_arm_are_marked_also_while_nothing_moves() -> None:
+    sick = LiveHealth(
+        wanted_hz=10.0, frame_age={"wrist": 3.9}, oldest_frame=0.2, arms_wrong={"left": "C31"}, disk_hours=9
+    )
+    drawn = figures.health(figures.Vitals(live=sick, moving=False), 40, 4).plain.splitlines()
+    assert [line[0] for line in drawn] == ["!", "!", "✓", "✓"]
+    assert "left in fault" in drawn[0]
 
 
 def test_what_the_limits_held_back_is_read_while_the_arm_moves() -> None:
