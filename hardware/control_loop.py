@@ -22,15 +22,19 @@ from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
 from hardware.interpolation import InterpolationError, Interpolator
 from hardware.latch import StopLatch
+from hardware.homeward import Homeward
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import Command, Vector
 from hardware.robot.neighbour import Neighbour
-from hardware.safety import SafetyError, SafetyFilter, SafetySettings, SafetyState
+from hardware.safety import SafetyError, SafetyFilter, SafetySettings, SafetyState, Sphere
 from hardware.tally import Tally
+from hardware.way import FORETOLD, WayRules, plan_home
 from hardware.wire import Cause, Mode, Order
 
 _REST_SPEED = 1e-4  # m/s; slower is standing
 _REST_TURN = 1e-3  # rad/s
+_ARRIVING = 3.0  # s that an arm may take to come to rest at home once it was told to be there
+_WAITING = 5.0  # s that it waits on its way for the other arm
 _GENTLE = 1.0  # m/s2, where none is set; nothing moves before one is
 
 _log = logging.getLogger(__name__)
@@ -50,6 +54,10 @@ class ControllerSettings:
     """Farthest that the arm may be from where it was commanded to be, m."""
     home: tuple[float, ...]
     """rad"""
+    home_within: float
+    """How close every joint must come to it, rad."""
+    way: WayRules
+    """What its way home must keep to."""
     home_opening: float | None
     """Opening of the gripper on the way home, 0..1; None leaves it."""
 
@@ -84,6 +92,7 @@ class ControlLoop:
         self._safe: SafetyState | None = None
         self._measured: ArmState | None = None
         self._command: Command | None = None
+        self._homeward: Homeward | None = None
         self._braking = Cause.NONE
         self._going_home = False
         self._told_opening: float | None = None
@@ -105,10 +114,7 @@ class ControlLoop:
 
     def begin_following(self, now: float) -> None:
         """From here on every tick sends a command, holding the present pose at first. Raises ArmError."""
-        try:
-            self._filter = SafetyFilter(self._settings.safety, self._dt, self.arm.name)
-        except SafetyError as error:
-            raise ArmError(f"{self.arm.name}: {error} It does not move before the limits are set.") from error
+        self._filter = self._limits()
         self.arm.begin_servo()
         self._start_from(self.arm.state(), now)
         # what getting ready took is no gap in a motion
@@ -116,26 +122,26 @@ class ControlLoop:
         self.mode, self.tally.cause = Mode.SERVO, Cause.NONE
 
     def go_home(self, now: float) -> None:
-        """Come to rest, then let the arm's own controller bring it home. Raises ArmError."""
-        if self._settings.home_opening is not None:
-            self._tell_gripper(self._settings.home_opening)
+        """Come to rest, then go home. Raises ArmError."""
         if self.mode is Mode.SERVO:
+            self._open_for_home()
             self._interpolator.hold(now)
             self._going_home = True
-        else:
+        elif self.mode is not Mode.HOMING:
             self._begin_home()
+            self._open_for_home()
 
     def leave(self) -> None:
         """Brake and let go; `standing` says when that is done."""
         if self.mode is Mode.SERVO:
             self._brake(Cause.LEAVING)
         elif self.mode is Mode.HOMING:
-            self._end_homing(Cause.LEAVING)
+            self._brake_on_the_way(Cause.LEAVING)
 
     @property
     def state(self) -> Mode:
         """What the arm is doing, as reports tell it."""
-        return Mode.BRAKING if self._braking and self.mode is Mode.SERVO else self.mode
+        return Mode.BRAKING if self._braking and not self.standing else self.mode
 
     @property
     def standing(self) -> bool:
@@ -155,7 +161,7 @@ class ControlLoop:
             case Mode.SERVO:
                 self._servo(now, interval)
             case Mode.HOMING:
-                self._homing(now)
+                self._homing(now, interval)
             case _:
                 self._refuse_orders()
                 self._look_at_gripper()
@@ -186,8 +192,9 @@ class ControlLoop:
         if self._safe is None or self._filter is None:
             return
         target = None if self._braking else self._interpolator.target(now)
-        others = [sphere for neighbour in self._neighbours for sphere in neighbour.spheres(now)]
-        self._safe, self._command, reasons = self._filter.step(self._safe, target, self._dt, others, now=now)
+        self._safe, self._command, reasons = self._filter.step(
+            self._safe, target, self._dt, self._others(now), now=now
+        )
         self.tally.count(reasons)
         self._send(self._command, now)
         if self.mode is not Mode.SERVO:
@@ -271,33 +278,72 @@ class ControlLoop:
         elif now - self._busy > self._settings.park_after:
             self._park(Mode.PARKED)
 
-    def _homing(self, now: float) -> None:
-        self.tally.last_motion = now
-        cause = Cause.NONE
-        if self.latch.latched:
-            cause = Cause.STOP
-        elif self._silence(now) > self._settings.safety.heartbeat:
-            cause = Cause.HEARTBEAT
-        elif self._refuse_orders():
-            cause = Cause.HOLD
-        if cause:
-            self._end_homing(cause)
+    def _homing(self, now: float, interval: float) -> None:
+        homeward = self._homeward
+        if homeward is None:
             return
+        if self._command is None:
+            self._heard = self._busy = now  # what getting ready took is no silence
+        if not self._braking:
+            orders = self._refuse_orders()
+            self._brake_on_the_way(
+                self._reason_to_brake(now, interval) or (Cause.HOLD if orders else Cause.NONE)
+            )
+        if self._braking is Cause.SUSPENDED:
+            # the arm has stopped where its own controller let it
+            self._end_homing()
+            return
+        joints, self._command, reasons = homeward.step(
+            self._others(now), brake=bool(self._braking), gripper=self._opening(), now=now
+        )
+        self.tally.count(reasons)
+        if not homeward.standing:
+            self.tally.last_motion = self._busy = now
         try:
-            if self.arm.home_reached():
-                self.tally.homings += 1
-                self._end_homing(Cause.NONE)
+            self.arm.servo_joints(joints)
         except ArmError as error:
             self._fail(error)
+            return
+        if homeward.standing:
+            self._at_rest_on_the_way(homeward, now)
+
+    def _brake_on_the_way(self, cause: Cause) -> None:
+        """Decelerate along the way; nothing for no cause."""
+        if cause is not Cause.NONE:
+            self._braking = self.tally.cause = cause
+
+    def _at_rest_on_the_way(self, homeward: Homeward, now: float) -> None:
+        if self._braking:
+            self._end_homing()
+        elif homeward.arrived:
+            self._look_whether_it_is_home(now)
+        elif now - self._busy > _WAITING:
+            self.tally.text = (
+                f"{self.arm.name}: the other arm stands in its way home. Move one of them, then go on."
+            )
+            self._brake_on_the_way(Cause.FAULT)
+
+    def _look_whether_it_is_home(self, now: float) -> None:
+        away = math.inf if self._measured is None else self._away_from_home(self._measured)
+        if away <= self._settings.home_within:
+            self.tally.homings += 1
+            self._end_homing()
+        elif now - self._busy > _ARRIVING:
+            self._fail(
+                ArmError(
+                    f"{self.arm.name}: it stopped {away:.3f} rad short of home. See what holds it (its load, something "
+                    "in its way), then go on."
+                )
+            )
 
     # --- what moves and what does not -----------------------------------------------------------------------------
 
     @property
     def _moving(self) -> bool:
-        if self.mode is Mode.HOMING:
+        if self.mode is Mode.HOMING and not self._braking:
             return True
         command = self._command
-        if self.mode is not Mode.SERVO or command is None:
+        if self.standing or command is None:
             return False
         return _length(command.velocity) > _REST_SPEED or _length(command.angular_velocity) > _REST_TURN
 
@@ -322,15 +368,32 @@ class ControlLoop:
             self._told_opening = opening
 
     def _begin_home(self) -> None:
+        """From a stand. Raises ArmError; nothing has begun then."""
         self._going_home = False
-        self.arm.begin_home(np.array(self._settings.home))
+        self._limits()
+        here = self.arm.state()
+        home = np.array(self._settings.home)
+        way = plan_home(
+            self._settings.way, home, joints=here.joints, position=here.position, quaternion=here.quaternion
+        )
+        self.arm.begin_servo_joints()
+        self._homeward = Homeward(way, self._settings.safety, self._dt)
+        self._measured, self._command, self._braking = here, None, Cause.NONE
+        self._ticked = 0.0
         self.mode, self.tally.cause = Mode.HOMING, Cause.NONE
 
-    def _end_homing(self, cause: Cause) -> None:
+    def _end_homing(self) -> None:
+        stopped = bool(self._braking)
+        self._homeward = None
         self.arm.stop()
-        self.mode, self.tally.cause = Mode.PARKED, cause
-        if cause:
+        self.mode = Mode.FAULT if self._braking is Cause.FAULT else Mode.PARKED
+        self._braking = Cause.NONE
+        if stopped:
             self._forget_gripper()
+
+    def _open_for_home(self) -> None:
+        if self._settings.home_opening is not None:
+            self._tell_gripper(self._settings.home_opening)
 
     def _park(self, mode: Mode) -> None:
         self.arm.stop()
@@ -350,7 +413,7 @@ class ControlLoop:
         self.arm.stop()
         self.tally.drop(max(self.tally.order, self._seen), Cause.FAULT)
         self.mode, self.tally.text, self.tally.cause = Mode.FAULT, str(error), Cause.FAULT
-        self._braking, self._going_home = Cause.NONE, False
+        self._braking, self._going_home, self._homeward = Cause.NONE, False, None
         self._forget_gripper()
 
     def _refuse_orders(self) -> bool:
@@ -361,7 +424,21 @@ class ControlLoop:
         self._seen = self.tally.dropped = count
         return True
 
+    def _limits(self) -> SafetyFilter:
+        """Raises ArmError while they are not set."""
+        try:
+            return SafetyFilter(self._settings.safety, self._dt, self.arm.name)
+        except SafetyError as error:
+            raise ArmError(f"{self.arm.name}: {error} It does not move before the limits are set.") from error
+
     # --- what is known --------------------------------------------------------------------------------------------
+
+    def _others(self, now: float) -> list[Sphere]:
+        return [sphere for neighbour in self._neighbours for sphere in neighbour.spheres(now)]
+
+    def _away_from_home(self, state: ArmState) -> float:
+        """rad, of the joint that is farthest from it."""
+        return float(np.abs(state.joints - self._settings.home).max())
 
     def _silence(self, now: float) -> float:
         """s since the loop that makes plans was last heard of."""
@@ -371,7 +448,9 @@ class ControlLoop:
         """m between where the arm is and where it was commanded to be."""
         if self._command is None or self._measured is None:
             return 0.0
-        return _length(self._command.position - self._measured.position)
+        # on the way home the tool's place follows from the maker's table of links
+        slack = FORETOLD if self.mode is Mode.HOMING else 0.0
+        return max(0.0, _length(self._command.position - self._measured.position) - slack)
 
     def _not_following(self) -> str:
         return (

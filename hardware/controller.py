@@ -42,7 +42,7 @@ class Controller:
             self._loop.begin_following(now)
 
     def home(self, now: float) -> None:
-        """Come to rest, then let the arm's own controller bring it home. Raises StoppedError, ArmError."""
+        """Come to rest, then go home; an arm that is on its way stays on it. Raises StoppedError, ArmError."""
         self._require_armed()
         self._require(Mode.PARKED, Mode.SERVO, Mode.HOMING)
         self._loop.heed(now)

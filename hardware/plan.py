@@ -57,3 +57,14 @@ class Command:
     angular_velocity: Vector
     """[3] rad/s, base frame."""
     gripper: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JointCommand:
+    """The posture of one controller tick on the way home."""
+
+    time: float
+    joints: Vector
+    """[n] rad"""
+    rates: Vector
+    """[n] rad/s"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
@@ -17,6 +18,7 @@ from datasets.settings import OneOf, Settings
 from datasets.spec import DataSpec, Proprioception, Rotation
 
 if TYPE_CHECKING:
+    from datasets.kinematics import Array
     from hardware.arms.interface import Arm
     from hardware.grippers.interface import Gripper
 
@@ -45,6 +47,19 @@ Turn = Annotated[Vector3, _at_most(6.3, "rad", "degrees")]
 """A rotation vector, rad."""
 Angles = Annotated[tuple[float, ...], _at_most(6.3, "rad", "degrees")]
 """Of joints, rad."""
+
+
+JointEnds = tuple[tuple[float, ...], tuple[float, ...]]
+"""Lowest and highest angle of every joint, rad."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast something may turn: rad/s, rad/s2, rad/s3."""
+
+    speed: float
+    acceleration: float
+    jerk: float
 
 
 class CellSettings(OneOf):
@@ -146,6 +161,28 @@ class ArmSettings(DeviceSettings):
     def geometry(self) -> str:
         """Its name among `datasets.kinematics.ARMS`; empty: nobody can tell where its flange will be."""
         return ""
+
+    @property
+    def joint_ends(self) -> JointEnds | None:
+        """Where its joints end, as the maker gives it; None: nobody can tell."""
+        return None
+
+    @property
+    def home_pace(self) -> Pace:
+        """How fast the joint that turns farthest may turn on the way home; [safety] may ask for less."""
+        return Pace(speed=0.35, acceleration=1.0, jerk=10.0)
+
+    @property
+    def home_within(self) -> float:
+        """How close every joint must come to its home angle, rad."""
+        return 0.01
+
+    def flange(self, joints: Array) -> Array | None:
+        """Where the flange is at joint angles rad [T, n]: poses [T, 7]; None where nobody can tell."""
+        # read by whoever goes home only: its library takes its time to load
+        from datasets.kinematics import ARMS
+
+        return ARMS[self.geometry].forward(joints) if self.geometry else None
 
     @abstractmethod
     def build(self) -> Arm:

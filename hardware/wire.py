@@ -36,11 +36,11 @@ class Mode(IntEnum):
     SERVO = 2
     """Commands go out at every tick, following a plan, holding or braking."""
     HOMING = 3
-    """The arm moves on the vendor's own plan."""
+    """Postures go out at every tick, on the way home."""
     FAULT = 4
     """Nothing is sent until the operator recovers the device."""
     BRAKING = 5
-    """Commands go out until the arm stands; then it is parked, or in fault."""
+    """Commands go out until the arm stands, in a plan or on the way home; then it is parked, or in fault."""
 
 
 class Cause(IntEnum):

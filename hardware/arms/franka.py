@@ -1,4 +1,4 @@
-"""Franka FR3 and Panda through franky: a Cartesian impedance law at 1 kHz follows the commands of `servo`.
+"""Franka FR3 and Panda through franky: an impedance law at 1 kHz follows poses, on the way home postures.
 
 franky's own thread keeps the 1 kHz loop; `servo` only hands it a pose and a twist. The law is compliant: under load or
 contact the arm stays off its target by force / stiffness. Limits of the workspace and of speed are applied before
@@ -18,12 +18,13 @@ import logging
 import math
 import re
 import time
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from hardware.arms.franka_impedance import stop_motion, tracking_motion
+from hardware.arms.franka_impedance import posture_motion, stop_motion, tracking_motion
 from hardware.arms.franka_link import (
     Scheduling,
     connected,
@@ -34,7 +35,7 @@ from hardware.arms.franka_link import (
     motion_error,
     realtime_check,
 )
-from hardware.arms.franka_settings import JOINT_ENDS, FrankaSettings
+from hardware.arms.franka_settings import FrankaSettings
 from hardware.arms.interface import (
     Arm,
     ArmError,
@@ -45,11 +46,14 @@ from hardware.arms.interface import (
     ArmState,
     LimitCheck,
 )
-from hardware.plan import Command, Vector
+from hardware.plan import Command, JointCommand
 
 __all__ = ["FrankaArm", "FrankaSettings"]
 
 _LOG = logging.getLogger(__name__)
+
+Law = Callable[[ModuleType, FrankaSettings, Any], Any]
+"""Builds a motion that follows a reference."""
 
 _RENEWALS = 4
 """Fresh motions per stale_stop; a caller that is late by 1 - 1 / _RENEWALS of it has been stopped for certain."""
@@ -59,8 +63,6 @@ _START = 1.0
 """s, longest wait for the control box to take a motion up."""
 _AT_REST = 0.02
 """rad/s"""
-_HOME_TOLERANCE = 0.01
-"""rad"""
 _LOAD_TOLERANCE = 1e-3
 """kg"""
 
@@ -78,8 +80,6 @@ class FrankaArm(Arm):
         self._motion: Any = None
         self._renewed = -math.inf
         self._commanded = -math.inf
-        self._goal: Vector | None = None
-        self._homing = False
         self._started = -math.inf
         self._fault: ArmFault | None = None
         self._lost: ArmLinkError | None = None
@@ -199,8 +199,18 @@ class FrankaArm(Arm):
         self._refuse_fault()
         self.stop()
         self._settle()
-        raw = self._raw()
-        self._hand_over(self._vendor().CartesianReference(raw.O_T_EE))
+        self._start(tracking_motion, self._vendor().CartesianReference(self._raw().O_T_EE))
+
+    def begin_servo_joints(self) -> None:
+        """An arm that follows poses changes over without a stop: both laws act by torques."""
+        self._refuse_fault()
+        if self._motion is None or not self._connected().is_in_control:
+            self.stop()
+            self._settle()
+        self._start(posture_motion, self._vendor().JointReference(self._raw().q))
+
+    def _start(self, law: Law, reference: Any) -> None:
+        self._hand_over(law, reference)
         self._await_start()
         if not self._robot.is_in_control:
             raise self._ended()
@@ -221,27 +231,31 @@ class FrankaArm(Arm):
         self._report = (-1, self._commanded)
 
     def servo(self, command: Command) -> None:
-        franky = self._franky
-        if self._motion is None or franky is None:
+        franky = self._vendor()
+        pose = franky.Affine(command.position, command.quaternion)
+        twist = franky.Twist(command.velocity, command.angular_velocity)
+        self._follow(tracking_motion, franky.CartesianReference(pose, twist))
+
+    def servo_joints(self, command: JointCommand) -> None:
+        self._follow(posture_motion, self._vendor().JointReference(command.joints, command.rates))
+
+    def _follow(self, law: Law, reference: Any) -> None:
+        if self._motion is None:
             raise self._not_servoing()
         now = time.monotonic()
         if now - self._commanded > self._settings.stale_stop * (1.0 - 1.0 / _RENEWALS):
             raise self._stale(now - self._commanded)
         if not self._robot.is_in_control:
             raise self._ended()
-        reference = franky.CartesianReference(
-            franky.Affine(command.position, command.quaternion),
-            franky.Twist(command.velocity, command.angular_velocity),
-        )
         if now - self._renewed > self._settings.stale_stop / _RENEWALS:
-            self._hand_over(reference)
+            self._hand_over(law, reference)
         else:
             self._motion.set_reference(reference)
         self._commanded = now
 
-    def _hand_over(self, reference: Any) -> None:
+    def _hand_over(self, law: Law, reference: Any) -> None:
         """Let a fresh motion take over; its law is the running one's, so that torques do not step."""
-        motion = tracking_motion(self._vendor(), self._settings, reference)
+        motion = law(self._vendor(), self._settings, reference)
         self._move(motion)
         self._motion = motion
         self._renewed = time.monotonic()
@@ -255,46 +269,10 @@ class FrankaArm(Arm):
         except failures(self._vendor()) as error:
             raise self._noted(error) from error
 
-    # --- homing ---
-
-    def begin_home(self, joints: Vector) -> None:
-        """Ends the motion before; the way home begins when `home_reached` finds the arm at rest."""
-        self._refuse_fault()
-        goal = np.asarray(joints, dtype=np.float64)
-        lower, upper = JOINT_ENDS[self._settings.model]
-        if goal.shape != (7,) or not np.all((goal > lower) & (goal < upper)):
-            raise ArmError(
-                f"{self.name}: {np.round(goal, 3).tolist()} is no posture of this arm. Give 7 joint angles in rad "
-                f"between {list(lower)} and {list(upper)} as home."
-            )
-        self.stop()
-        self._goal = goal
-
-    def home_reached(self) -> bool:
-        if self._goal is None:
-            return False
-        robot = self._connected()
-        if robot.is_in_control:
-            return False
-        self._join()
-        raw = self._raw()
-        if np.max(np.abs(raw.dq)) > _AT_REST:
-            return False
-        if not self._homing:
-            self._start_home(self._goal)
-            return False
-        return bool(np.max(np.abs(raw.q - self._goal)) < _HOME_TOLERANCE)
-
-    def _start_home(self, goal: Vector) -> None:
-        """Once the motion before has ended: joint motions cannot take over from torques."""
-        motion = self._vendor().JointMotion(goal, relative_dynamics_factor=self._settings.home_dynamics)
-        self._move(motion)
-        self._homing = True
-
     # --- stopping and recovering ---
 
     def stop(self) -> None:
-        self._motion, self._goal, self._homing = None, None, False
+        self._motion = None
         robot, franky = self._robot, self._franky
         if robot is None or franky is None:
             return
@@ -317,7 +295,7 @@ class FrankaArm(Arm):
 
     def recover(self) -> None:
         """Clear the fault; connects anew where the link was lost."""
-        self._motion, self._goal, self._homing = None, None, False
+        self._motion = None
         if self._robot is None or self._lost is not None:
             self._drop()
             self._open()

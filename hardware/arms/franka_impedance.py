@@ -41,6 +41,30 @@ def tracking_motion(franky: ModuleType, settings: FrankaSettings, reference: Any
     return motion
 
 
+_JOINT_STIFFNESS = (600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0)
+"""Nm/rad; as the vendor's own example of a joint impedance has it."""
+_JOINT_DAMPING = (50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0)
+"""Nm s/rad"""
+
+
+def posture_motion(franky: ModuleType, settings: FrankaSettings, reference: Any) -> Any:
+    """The same for postures: a spring at every joint, on the way home."""
+    lower, upper = JOINT_ENDS[settings.model]
+    motion = franky.JointImpedanceTrackingMotion(
+        stiffness=np.array(_JOINT_STIFFNESS),
+        damping=np.array(_JOINT_DAMPING),
+        lower_joint_limits=np.array(lower),
+        upper_joint_limits=np.array(upper),
+        max_delta_tau=settings.max_torque_step,
+        gains_time_constant=_AT_ONCE,
+    )
+    motion.set_gains(franky.JointImpedanceGains(np.array(_JOINT_STIFFNESS), np.array(_JOINT_DAMPING)))
+    motion.set_reference(reference)
+    expired = settings.stale_stop < franky.Measure.REL_TIME
+    motion.add_reaction(franky.TorqueReaction(expired, stop_motion(franky, settings)))
+    return motion
+
+
 def _gains(franky: ModuleType, settings: FrankaSettings) -> Any:
     stiffness = (settings.translational_stiffness, settings.rotational_stiffness)
     damping = (settings.damping_ratio * 2.0 * math.sqrt(value) for value in stiffness)

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from hardware.arms.interface import Arm
-from hardware.settings import ArmSettings, Offset, numeric
+from hardware.settings import ArmSettings, JointEnds, Offset, Pace, numeric
 
-JOINT_ENDS = {
+JOINT_ENDS: dict[str, JointEnds] = {
     "fr3": (
         (-2.9007, -1.8361, -2.9007, -3.0770, -2.8763, 0.4398, -3.0508),
         (2.9007, 1.8361, 2.9007, -0.1169, 2.8763, 4.6216, 3.0508),
@@ -20,6 +20,8 @@ JOINT_ENDS = {
     ),
 }
 """rad, lower and upper, as the vendor's data sheets give them."""
+_FASTEST = Pace(speed=2.1, acceleration=7.5, jerk=3750.0)
+"""What the slowest joint of both models can do, rounded down."""
 
 
 class FrankaSettings(ArmSettings):
@@ -71,6 +73,23 @@ class FrankaSettings(ArmSettings):
     @property
     def geometry(self) -> str:
         return "fr3"  # a Panda's links have the same lengths
+
+    @property
+    def joint_ends(self) -> JointEnds:
+        return JOINT_ENDS[self.model]
+
+    @property
+    def home_pace(self) -> Pace:
+        share = self.home_dynamics
+        return Pace(
+            speed=share * _FASTEST.speed,
+            acceleration=share * _FASTEST.acceleration,
+            jerk=share * _FASTEST.jerk,
+        )
+
+    @property
+    def home_within(self) -> float:
+        return 0.02  # the law that follows postures is a spring, and friction holds the wrist back
 
     def build(self) -> Arm:
         from hardware.arms.franka import FrankaArm

@@ -2,7 +2,7 @@
 
 A driver speaks with one arm and decides nothing: limits are applied before `servo`, plans are interpolated before
 that. No method clears an error by itself; `recover` is a deliberate act of the operator. No call but `connect`,
-`recover` and `begin_servo` may block longer than the driver's own time-out.
+`recover`, `begin_servo` and `begin_servo_joints` may block longer than the driver's own time-out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from hardware.cell import CellError
-from hardware.plan import Command, Vector
+from hardware.plan import Command, JointCommand, Vector
 
 
 class ArmError(CellError):
@@ -116,12 +116,15 @@ class Arm(ABC):
         """Follow one command, at controller rate. Raises ArmFaultError, ArmLinkError."""
 
     @abstractmethod
-    def begin_home(self, joints: Vector) -> None:
-        """Start a slow motion, planned by the vendor, to these joint angles [nq] rad; leaves servo mode."""
+    def begin_servo_joints(self) -> None:
+        """Get ready to follow `servo_joints`, holding the present posture; an arm that follows `servo` may stay as it is.
+
+        Raises ArmFaultError, ArmLinkError.
+        """
 
     @abstractmethod
-    def home_reached(self) -> bool:
-        """Whether that motion has ended at its goal. Raises ArmFaultError, ArmLinkError."""
+    def servo_joints(self, command: JointCommand) -> None:
+        """Follow one posture, at controller rate. Raises ArmFaultError, ArmLinkError."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -1,7 +1,7 @@
-"""UFACTORY xArm-6 and xArm-7, through the vendor's SDK: poses streamed in servo mode, homing planned by the arm.
+"""UFACTORY xArm-6 and xArm-7, through the vendor's SDK: poses and postures, streamed in servo mode.
 
 Every pose's return code is looked at, and while the arm stands its error is asked for, as reports do not hold it. An
-arm whose link is lost gets no new targets and stands still at the last one. Interpolation, limits and heartbeat are the
+arm whose link is lost, or whose controller is gone, gets no new targets and stands still at the last one. Interpolation, limits and heartbeat are the
 controller's; the limits that the arm itself keeps are in `xarm_limits`; the gripper has a connection of its own.
 """
 
@@ -12,29 +12,38 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 from scipy.spatial.transform import Rotation
 
-from hardware.arms import xarm_errors, xarm_limits, xarm_sdk
+from hardware.arms import xarm_limits, xarm_sdk
 from hardware.arms.interface import Arm, ArmError, ArmIdentity, ArmLinkError, ArmState, LimitCheck
-from hardware.arms.xarm_link import IDLE, MILLI, PATIENCE, PAUSED, STOPPED, LinkSettings, XArmLink, XArmReport
+from hardware.arms.xarm_link import MILLI, PATIENCE, PAUSED, STOPPED, LinkSettings, XArmLink, XArmReport
 from hardware.cell import CellError
-from hardware.plan import Command, Vector
-from hardware.settings import numeric
+from hardware.plan import Command, JointCommand
+from hardware.settings import JointEnds, Pace, numeric
 
 _SERVO_MODE = 1
-_ONLINE_JOINT_MODE = 6
 _POSITION_MODE = 0
-_ONLINE_SINCE = (1, 10, 0)
+
+_FULL_TURN = 6.283185
+_JOINT_ENDS: dict[int, JointEnds] = {
+    6: (
+        (-_FULL_TURN, -2.059488, -3.92699, -_FULL_TURN, -1.692969, -_FULL_TURN),
+        (_FULL_TURN, 2.094395, 0.191986, _FULL_TURN, 3.141592, _FULL_TURN),
+    ),
+    7: (
+        (-_FULL_TURN, -2.059488, -_FULL_TURN, -0.191986, -_FULL_TURN, -1.692969, -_FULL_TURN),
+        (_FULL_TURN, 2.094395, _FULL_TURN, 3.92699, _FULL_TURN, 3.141592, _FULL_TURN),
+    ),
+}
+"""rad, lower and upper, as the vendor's manual gives them."""
+_JERK_TIME = 0.1
+"""s in which the acceleration of the way home builds up."""
 
 _ASK_EVERY = 0.2
 """s between two questions for the error of an arm that stands."""
-_SETTLE = 0.5
-"""s after which an arm that stands away from its goal has given up."""
-_HOMING_REPLY = 0.1
 _STOP_REPLY = 0.05
-"""s to wait for one reply in calls that hold up the controller's loop; more, and the loop would be taken for hung."""
+"""s to wait for the reply; more, and the controller's loop would be taken for hung."""
 _NOT_READY_YET = "does not get ready to move; recover it, which enables its motors"
 
 _log = logging.getLogger(__name__)
@@ -71,6 +80,19 @@ class XArmSettings(xarm_limits.XArmLimitSettings):
     def geometry(self) -> str:
         return f"xarm{self.joints}"
 
+    @property
+    def joint_ends(self) -> JointEnds:
+        return _JOINT_ENDS[self.joints]
+
+    @property
+    def home_pace(self) -> Pace:
+        rise = self.home_acceleration / _JERK_TIME
+        return Pace(speed=self.home_speed, acceleration=self.home_acceleration, jerk=rise)
+
+    @property
+    def home_within(self) -> float:
+        return self.home_tolerance
+
     def build(self) -> XArm:
         return XArm(self)
 
@@ -86,16 +108,6 @@ class _ModeChange:
         return report.time > self.asked and report.mode == self.mode and report.robot_state < PAUSED
 
 
-@dataclass(kw_only=True, eq=False)
-class _Homing:
-    """A way home: first the change of mode, then the goal is sent, then it is watched."""
-
-    goal: Vector
-    change: _ModeChange
-    sent: bool = False
-    idle_since: float | None = None
-
-
 class XArm(Arm):
     """One xArm. All calls come from one thread."""
 
@@ -106,7 +118,7 @@ class XArm(Arm):
         names = ("name", "address", "control_port", "joints", "reply_timeout", "report_timeout")
         self._link = XArmLink(LinkSettings(**{name: getattr(settings, name) for name in names}))
         self._servo_since = 0.0
-        self._homing: _Homing | None = None
+        self._servoing = False
         self._limits: xarm_limits.LimitReport | None = None
 
     # -- connection -----------------------------------------------------------------------------------------------
@@ -186,19 +198,29 @@ class XArm(Arm):
     # -- streamed poses -------------------------------------------------------------------------------------------
 
     def begin_servo(self) -> None:
-        self._homing = None
         with self._link.replies_within(PATIENCE):
             self._switch_to(_SERVO_MODE)
-        self._servo_since = time.monotonic()
+        self._servo_since, self._servoing = time.monotonic(), True
 
     def servo(self, command: Command) -> None:
-        api = self._link.api
         pose = [*(command.position * MILLI), *Rotation.from_quat(command.quaternion).as_rotvec()]
-        code = api.set_servo_cartesian_aa([float(value) for value in pose])
+        self._look_after(self._link.api.set_servo_cartesian_aa([float(value) for value in pose]), "a pose")
+
+    def begin_servo_joints(self) -> None:
+        """The same mode follows poses and postures."""
+        if not self._servoing:
+            self.begin_servo()
+
+    def servo_joints(self, command: JointCommand) -> None:
+        angles = [float(angle) for angle in command.joints]
+        self._look_after(self._link.api.set_servo_angle_j(angles), "a posture")
+
+    def _look_after(self, code: int, what: str) -> None:
+        """What became of a command. Raises ArmFaultError, ArmLinkError, ArmError."""
         if self._link.is_late(code):
             return
-        self._link.demand(code, "a pose")
-        if api.has_err_warn:
+        self._link.demand(code, what)
+        if self._link.api.has_err_warn:
             self._link.refuse_fault()
         self._look_at_mode()
 
@@ -211,63 +233,10 @@ class XArm(Arm):
                 "app and other programs, then recover the arm."
             )
 
-    # -- homing ---------------------------------------------------------------------------------------------------
-
-    def begin_home(self, joints: Vector) -> None:
-        if len(joints) != self._settings.joints:
-            raise ArmError(f"{self.name}: home has {len(joints)} angles for {self._settings.joints} joints.")
-        online = tuple(self._link.api.version_number) >= _ONLINE_SINCE
-        with self._link.replies_within(_HOMING_REPLY):
-            change = self._ask_for(_ONLINE_JOINT_MODE if online else _POSITION_MODE)
-        self._homing = _Homing(goal=np.array(joints, np.float64), change=change)
-
-    def home_reached(self) -> bool:
-        homing = self._homing
-        if homing is None:
-            raise ArmError(f"{self.name}: it is not on its way home. Begin homing first.")
-        state, report = self.state(), self._link.fresh_report()
-        if state.fault is not None:
-            raise xarm_errors.as_error(state.fault)
-        if not homing.sent:
-            self._send_home(homing, report)
-            return False
-        away = float(np.abs(report.joints - homing.goal).max())
-        if report.robot_state == IDLE and away <= self._settings.home_tolerance:
-            return True
-        self._look_whether_it_gave_up(homing, report, away)
-        return False
-
-    def _send_home(self, homing: _Homing, report: XArmReport) -> None:
-        """The goal, as soon as the arm has changed its mode: nothing waits for that."""
-        if not homing.change.done(report):
-            if report.time - homing.change.asked > PATIENCE:
-                raise ArmError(f"{self.name}: it {_NOT_READY_YET} (waited {PATIENCE:g} s).")
-            return
-        with self._link.replies_within(_HOMING_REPLY):
-            code = self._link.api.set_servo_angle(
-                angle=[float(angle) for angle in homing.goal],
-                speed=self._settings.home_speed,
-                mvacc=self._settings.home_acceleration,
-                wait=False,
-            )
-            self._link.demand(code, "the home angles")
-        homing.sent = True
-
-    def _look_whether_it_gave_up(self, homing: _Homing, report: XArmReport, away: float) -> None:
-        if report.robot_state < IDLE:
-            homing.idle_since = None
-        elif homing.idle_since is None:
-            homing.idle_since = report.time
-        elif report.time - homing.idle_since > _SETTLE:
-            raise ArmError(
-                f"{self.name}: it stopped on its way home, {away:.3f} rad short. See what stopped it (a pause in the "
-                "vendor's app, another program), then begin homing again."
-            )
-
     # -- stop and recovery ----------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        self._homing = None
+        self._servoing = False
         if not self._link.is_open:
             return
         # It is sent whatever becomes of the reply.
@@ -278,7 +247,7 @@ class XArm(Arm):
 
     def recover(self) -> None:
         """Clear the present fault because the operator said so, and set the limits anew; connects anew if need be."""
-        self._homing = None
+        self._servoing = False
         if self._link.is_lost:
             self._link.close()
             self._link.open()

@@ -19,7 +19,7 @@ from hardware.arms import xarm_errors, xarm_sdk
 from hardware.arms.interface import ArmError, ArmFault, ArmLinkError
 from hardware.plan import Vector
 
-IDLE, PAUSED, STOPPED = 2, 3, 4
+PAUSED, STOPPED = 3, 4
 """States of the controller; lower than paused: ready to move."""
 MILLI = 1000.0
 PATIENCE = 3.0

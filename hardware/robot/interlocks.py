@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from datasets.kinematics import ARMS
 from hardware.arms.interface import LimitCheck
 from hardware.cameras.process import CameraProcess
 from hardware.cell import Check
 from hardware.plan import Vector
 from hardware.robot.process import ControllerProcess
 from hardware.robot.settings import RobotCellSettings
-from hardware.safety import WorkspaceSettings
+from hardware.safety import SafetySettings, WorkspaceSettings
 from hardware.settings import ArmSettings
+from hardware.way import FORETOLD, ON_THE_WALL, WayError, WayRules, tool_at
 from hardware.wire import Mode, Report
-
-_ON_THE_WALL = 0.005  # m; so far outside its workspace a tool may stand at home
-_FORETOLD = 0.01  # m; a real arm's links differ by some millimetres from their maker's table
 
 
 def limits_set(settings: RobotCellSettings) -> Iterator[Check]:
@@ -131,24 +128,25 @@ def home_inside(settings: RobotCellSettings, processes: Mapping[str, ControllerP
         report, workspace = processes[arm.name].report(), _workspace(settings, arm.name)
         if report is None or workspace is None:
             continue
-        tool = report.measured_position if near.ok else _tool_at_home(arm, report)
+        tool = report.measured_position if near.ok else _tool_at_home(arm, settings.safety, report)
         if tool is None:
             continue
         beyond = np.maximum(np.subtract(workspace.lower, tool), np.subtract(tool, workspace.upper)).max()
         where = ", ".join(f"{metres:.3f}" for metres in tool)
         yield Check(
             name=f"home of {arm.name}",
-            ok=bool(beyond <= (_ON_THE_WALL if near.ok else _FORETOLD)),
+            ok=bool(beyond <= (ON_THE_WALL if near.ok else FORETOLD)),
             detail=f"at home its tool is at [{where}] m, {max(0.0, beyond):.3f} m outside its workspace",
             remedy="Set another home in [[arms]], or widen the workspace in [[safety.workspaces]].",
         )
 
 
-def _tool_at_home(arm: ArmSettings, report: Report) -> Vector | None:
+def _tool_at_home(arm: ArmSettings, safety: SafetySettings, report: Report) -> Vector | None:
     """Where the tool will be, [3] m: on the flange at home as it is on the flange now; None where that is not known."""
-    if not arm.geometry or report.moving or not len(arm.home) == len(report.joints) == arm.joints:
+    if report.moving or not len(arm.home) == len(report.joints) == arm.joints:
         return None
-    now, home = ARMS[arm.geometry].forward(np.array([report.joints, arm.home]))
-    turned = Rotation.from_quat(home[3:]) * Rotation.from_quat(now[3:]).inv()
-    tool: Vector = home[:3] + turned.apply(report.measured_position - now[:3])
-    return tool
+    measured = (report.joints, report.measured_position, report.measured_quaternion)
+    with suppress(WayError):
+        tool: Vector = tool_at(WayRules.of(arm, safety), np.array([arm.home]), *measured)[0]
+        return tool
+    return None

@@ -57,7 +57,9 @@ class Neighbour:
         if found is None:
             return []
         report = Report.decode(found[1])
-        servo = report.mode in (Mode.SERVO, Mode.BRAKING) and bool(np.isfinite(report.position).all())
+        servo = report.mode in (Mode.SERVO, Mode.BRAKING, Mode.HOMING) and bool(
+            np.isfinite(report.position).all()
+        )
         position = report.position if servo else report.measured_position
         if not np.isfinite(position).all():
             return []
@@ -68,7 +70,7 @@ class Neighbour:
         ]
 
     def _estimated(self, report: Report) -> Vector:
-        """Velocity of an arm that moves on its vendor's plan, m/s, from its last two reports."""
+        """Velocity of an arm that was not commanded to be anywhere yet, m/s, from its last two reports."""
         before, self._seen = self._seen, (report.measured_time, report.measured_position)
         if before is None or report.measured_time <= before[0]:
             return np.zeros(3)

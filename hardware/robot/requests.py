@@ -36,14 +36,14 @@ class Ask(StrEnum):
     def patience(self) -> float:
         """s that the answer may take: gripper and arm, one after another, may each need some time to get well.
 
-        An arm that gets ready to follow may have to change its mode; the others only look or begin.
+        An arm that gets ready to move may have to change its mode; who asks for limits only looks.
         """
         match self:
             case Ask.CONNECT | Ask.RECOVER:
                 return 90.0
-            case Ask.FOLLOW:
+            case Ask.FOLLOW | Ask.HOME:
                 return 30.0
-            case Ask.LIMITS | Ask.HOME:
+            case Ask.LIMITS:
                 return 8.0
 
 

@@ -21,6 +21,7 @@ from hardware.robot.readings import end_of, follows, troubled
 from hardware.robot.requests import Ask, Identities
 from hardware.robot.settings import RobotCellSettings
 from hardware.settings import ArmSettings
+from hardware.way import WayRules
 from hardware.wire import Mode, Report
 
 _CALM = 0.5  # s; an arm that had an order within this time has not been parked
@@ -229,5 +230,7 @@ def _controller_settings(settings: RobotCellSettings, arm: ArmSettings) -> Contr
         suspended_after=settings.suspended_after,
         tracking_error=settings.tracking_error,
         home=arm.home,
+        home_within=arm.home_within,
+        way=WayRules.of(arm, settings.safety),
         home_opening=None if settings.home_opening == "keep" else settings.home_opening,
     )

@@ -27,14 +27,14 @@ from hardware.arms.interface import (
 from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
-from hardware.plan import Command, Vector
+from hardware.plan import Command, JointCommand, Vector
 from hardware.robot.settings import RobotCellSettings
-from hardware.settings import Angles, ArmSettings, CellSettings, GripperSettings
+from hardware.settings import Angles, ArmSettings, CellSettings, GripperSettings, Pace
 
 HOME = (0.4, 0.0, 0.3, 0.0, 0.0, 0.0)
 """The fake arm's joints are its position and the rotation vector of its tool relative to pointing down."""
 DOWN = Rotation.from_quat((1.0, 0.0, 0.0, 0.0))
-HOMING_SPEED = 0.5  # joint units per second
+HOMING = Pace(speed=0.5, acceleration=2.0, jerk=20.0)
 
 
 class Switch(IntEnum):
@@ -94,6 +94,14 @@ class FakeArmSettings(ArmSettings):
     def occupies(self) -> str:
         return f"fake {self.name} of {self.switchboard}"
 
+    @property
+    def home_pace(self) -> Pace:
+        return HOMING
+
+    def flange(self, joints: Vector) -> Vector:
+        turns = DOWN * Rotation.from_rotvec(joints[:, 3:])
+        return np.hstack([joints[:, :3], turns.as_quat()])
+
     def build(self) -> Arm:
         return FakeArm(self)
 
@@ -107,7 +115,6 @@ class FakeArm(Arm):
         self._joints = np.array(HOME)
         self._joints[0] += 0.05
         self._servo = False
-        self._homing: tuple[float, Vector, Vector] | None = None
 
     def connect(self) -> ArmIdentity:
         self._require()
@@ -140,7 +147,7 @@ class FakeArm(Arm):
 
     def begin_servo(self) -> None:
         self._require()
-        self._homing, self._servo = None, True
+        self._servo = True
 
     def servo(self, command: Command) -> None:
         self._require()
@@ -153,23 +160,22 @@ class FakeArm(Arm):
             self._board[Switch.X] = command.position[0]
             self._joints[3:] = (DOWN.inv() * Rotation.from_quat(command.quaternion)).as_rotvec()
 
-    def begin_home(self, joints: Vector) -> None:
-        self._require()
-        self._servo = False
-        self._homing = (time.monotonic(), self._joints.copy(), joints)
+    def begin_servo_joints(self) -> None:
+        self.begin_servo()
 
-    def home_reached(self) -> bool:
+    def servo_joints(self, command: JointCommand) -> None:
         self._require()
-        assert self._homing is not None
-        begun, start, goal = self._homing
-        way = float(np.abs(goal - start).max())
-        share = 1.0 if way == 0.0 else min(1.0, HOMING_SPEED * (time.monotonic() - begun) / way)
-        self._joints = start + share * (goal - start)
-        return share == 1.0
+        assert self._servo, "servo_joints without begin_servo_joints"
+        self._board[Switch.COMMANDS] += 1
+        if not self._board[Switch.STUCK]:
+            if np.abs(self._joints - command.joints).max() > 1e-7:
+                self._board[Switch.MOVED_AT] = time.monotonic()
+            self._joints = command.joints.copy()
+            self._board[Switch.X] = command.joints[0]
 
     def stop(self) -> None:
         self._board[Switch.STOPS] += 1
-        self._servo, self._homing = False, None
+        self._servo = False
 
     def recover(self) -> None:
         if self._board[Switch.STUBBORN]:

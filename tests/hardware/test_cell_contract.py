@@ -38,6 +38,7 @@ def connected(
 def place(connected: Workplace) -> Workplace:
     connected.go_home()
     connected.cell.reset_scene(connected.cell.sample_layout(0, "contract", 0))
+    connected.cell.observe()  # as an engine does before it makes a plan
     return connected
 
 

@@ -21,6 +21,7 @@ from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import TimedPlan
 from hardware.safety import SafetySettings
+from hardware.way import WayRules
 from hardware.wire import ORDER_SIZE, REPORT_SIZE, Cause, Mode, Order, Report
 from tests.hardware.fakes import HOME, FakeArmSettings, FakeGripper, Switch, Switchboard
 
@@ -56,8 +57,9 @@ class Bench:
         self.now = time.monotonic()
         self.fingers = FakeGripper("left gripper", folder / "board", width=width)
         self.gripper = GripperThread(self.fingers) if gripper else None
+        settings = FakeArmSettings(name="left", switchboard=folder / "board")
         loop = ControlLoop(
-            FakeArmSettings(name="left", switchboard=folder / "board").build(),
+            settings.build(),
             self.gripper,
             ControllerSettings(
                 safety=safety,
@@ -66,6 +68,8 @@ class Bench:
                 suspended_after=0.1,
                 tracking_error=0.1,
                 home=HOME,
+                home_within=0.01,
+                way=WayRules.of(settings, safety),
                 home_opening=1.0,
             ),
             orders=self.orders,
@@ -282,12 +286,12 @@ def test_on_the_way_home_latch_hold_and_silence_stop_the_arm(bench: Bench) -> No
                 bench.alive = False
             case _:
                 bench.latch.stop()
-        last = bench.run(0.5)[-1]
+        last = bench.run(1.0)[-1]
         assert (last.mode, last.cause, last.homings) == (Mode.PARKED, cause, 0)
         bench.alive = True
 
 
-def test_it_comes_to_rest_before_the_arms_own_planner_takes_it_home(bench: Bench) -> None:
+def test_it_comes_to_rest_before_it_goes_home(bench: Bench) -> None:
     bench.follow(steps=40)
     bench.run(0.5)
     bench.controller.home(bench.now)

@@ -24,10 +24,13 @@ from tests.emulators.xarm.wire import Request
 POSITION, SERVO, ONLINE_JOINTS = 0, 1, 6
 MOVING, IDLE, PAUSED, STOPPED, MODE_CHANGED = 1, 2, 3, 4, 5
 
-ESTOP, SPEED, KINEMATICS, JOINT_LIMIT, BOUNDARY, TOOL_BUS = 1, 24, 21, 23, 35, 19
+ESTOP, SPEED, KINEMATICS, JOINT_LIMIT, BOUNDARY, TOOL_BUS, LINEAR_SPEED = 1, 24, 21, 23, 35, 19, 60
 
 LARGEST_STEP = 0.2
 """rad between two streamed targets, above which a joint would have to exceed its speed."""
+
+LARGEST_TOOL_STEP = 0.05
+"""m between two streamed postures, above which the tool would exceed the 1 m/s that the controller allows it."""
 
 HOME = {6: (0.0, -0.5, -0.6, 0.0, 1.1, 0.0), 7: (0.0, -0.3, 0.0, 0.9, 0.0, 1.2, 0.0)}
 """Where the arm stands when it is switched on."""
@@ -256,8 +259,16 @@ class ControlBox:
     def _servo_joints(self, payload: bytes) -> bytes:
         now = time.monotonic()
         self.servo_times.append(now)
-        if self.ready and self.mode == SERVO:
-            self._follow(np.array(wire.floats(payload, self.axes)), now, 0.0)
+        if not self.ready or self.mode != SERVO:
+            return b""
+        joints = np.array(wire.floats(payload, self.axes))
+        tool, before = (self.body.chain.forward(each) @ self.body.tool for each in (joints, self.body.target))
+        if self._outside(tool):
+            self.fail(BOUNDARY)
+        elif np.linalg.norm(tool[:3, 3] - before[:3, 3]) > LARGEST_TOOL_STEP:
+            self.fail(LINEAR_SPEED)
+        else:
+            self._follow(joints, now, 0.0)
         return b""
 
     def _follow(self, joints: Array, now: float, left: float) -> None:

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from hardware.arms import xarm_errors, xarm_limits, xarm_sdk
 from hardware.arms.interface import ArmError, ArmFaultError, ArmLinkError
 from hardware.arms.xarm import XArm
+from hardware.plan import JointCommand
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import HOME, command, needs_sdk, settings, stream, wait_until
 
@@ -59,9 +60,21 @@ def _standing(emulator: XArmEmulator) -> bool:
     return not emulator.truth()["turning"]
 
 
-def _on_the_way_home(arm: XArm, emulator: XArmEmulator) -> None:
-    arm.begin_home(np.array(HOME[6]))
-    wait_until(lambda: not arm.home_reached() and not _standing(emulator))
+def _turn(arm: XArm, seconds: float, *, rate: float = 0.3, hz: float = 200.0) -> None:
+    """Stream postures in which the first joint turns at a steady rate, rad/s."""
+    start = arm.state().joints
+    begin = time.monotonic()
+    for tick in range(round(seconds * hz)):
+        joints = start.copy()
+        joints[0] += rate * (tick + 1) / hz
+        arm.servo_joints(JointCommand(time=time.monotonic(), joints=joints, rates=np.zeros_like(joints)))
+        time.sleep(max(0.0, begin + (tick + 1) / hz - time.monotonic()))
+
+
+def _on_its_way(arm: XArm, emulator: XArmEmulator) -> None:
+    arm.begin_servo_joints()
+    _turn(arm, 0.3)
+    assert not _standing(emulator)
 
 
 def test_connecting_says_who_answers_and_moves_nothing(emulator: XArmEmulator) -> None:
@@ -153,22 +166,42 @@ def test_a_hundred_poses_a_second_reach_the_arm(arm: XArm, emulator: XArmEmulato
     )
 
 
-def test_homing_is_planned_by_the_arm_and_ends_at_home(arm: XArm, emulator: XArmEmulator) -> None:
+def test_streamed_postures_are_followed_in_the_mode_of_streamed_poses(
+    arm: XArm, emulator: XArmEmulator
+) -> None:
     arm.begin_servo()
     stream(arm, 0.2)
-    _on_the_way_home(arm, emulator)
-    assert max(emulator.truth()["joint_speed"]) < 0.4
-    wait_until(arm.home_reached)
-    np.testing.assert_allclose(emulator.truth()["joints"], HOME[6], atol=0.01)
-    arm.begin_servo()
-    stream(arm, 0.1)
+    before = emulator.truth()
+    arm.begin_servo_joints()
+    _turn(arm, 0.5)
+    wait_until(lambda: _standing(emulator))
+    after = emulator.truth()
+    assert after["mode"] == before["mode"] == 1
+    turned = np.subtract(after["joints"], before["joints"])
+    np.testing.assert_allclose(turned, [0.15, 0.0, 0.0, 0.0, 0.0, 0.0], atol=0.01)
 
 
-def test_homing_that_something_else_ended_is_reported(arm: XArm, emulator: XArmEmulator) -> None:
-    _on_the_way_home(arm, emulator)
-    emulator.order("state", state=4)
-    with pytest.raises(ArmError, match="on its way home"):
-        wait_until(arm.home_reached)
+def test_an_arm_whose_postures_cease_stands_at_the_last_one(arm: XArm, emulator: XArmEmulator) -> None:
+    _on_its_way(arm, emulator)
+    wait_until(lambda: _standing(emulator))
+    truth = emulator.truth()
+    assert truth["came_to_rest"] - truth["last_motion_command"] < 0.3
+
+
+def test_a_posture_beyond_the_boundary_and_one_that_is_too_far_away_are_faults(
+    arm: XArm, emulator: XArmEmulator
+) -> None:
+    far = np.array(HOME[6])
+    for joint, step, words in ((0, 0.19, "C60"), (1, 0.8, "C35")):
+        arm.begin_servo_joints()
+        joints = far.copy()
+        joints[joint] += step
+        nothing = np.zeros_like(joints)
+        with pytest.raises(ArmFaultError, match=words):
+            for _ in range(20):
+                arm.servo_joints(JointCommand(time=time.monotonic(), joints=joints, rates=nothing))
+                time.sleep(0.01)
+        arm.recover()
 
 
 @pytest.mark.parametrize(
@@ -300,7 +333,7 @@ def test_one_late_reply_ends_nothing(arm: XArm, emulator: XArmEmulator) -> None:
 
 
 def test_stop_ends_a_motion_and_servo_must_be_begun_anew(arm: XArm, emulator: XArmEmulator) -> None:
-    _on_the_way_home(arm, emulator)
+    _on_its_way(arm, emulator)
     arm.stop()
     wait_until(lambda: _standing(emulator))
     with pytest.raises(ArmError, match="stopped"):
