@@ -20,9 +20,9 @@ from hardware.cell import CellError
 from hardware.clock import slept
 from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
+from hardware.homeward import Homeward
 from hardware.interpolation import InterpolationError, Interpolator
 from hardware.latch import StopLatch
-from hardware.homeward import Homeward
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import Command, Vector
 from hardware.robot.neighbour import Neighbour

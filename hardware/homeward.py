@@ -46,6 +46,7 @@ class Homeward:
         """At rest at its beginning; `dt` is the controller's period, s."""
         self._ahead = list(way)
         self._dt = dt
+        self._s = self._speed = self._change = 0.0
         self._clearance = Clearance(
             radius=safety.radius or 0.0,
             velocity=safety.velocity or 0.0,

@@ -1,6 +1,6 @@
 """The way home before it is walked: straight stretches in joint space whose tool path is known and checked.
 
-All joints turn together, in proportion, so that the path does not depend on the speed: whoever brakes on it stays on it.
+All joints turn together, in proportion, so the path does not depend on the speed: whoever brakes on it stays on it.
 The flange's path follows from the maker's table of links, the tool's from where it is measured on the flange now. A way
 is refused, in words, where it would leave the workspace; from outside it may only lead back inward, slowly. Its pace
 keeps the joints within their own limits and the tool within those of [safety], along each axis.
@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardware.arms.interface import ArmError
 from hardware.plan import Vector
-from hardware.quaternion import Quaternion, turn_between
+from hardware.quaternion import IDENTITY, Quaternion, turn_between
 from hardware.safety import SafetySettings
 from hardware.settings import ArmSettings, JointEnds, Pace
 
@@ -107,8 +108,8 @@ class _Tool:
         flange = rules.flange(joints[None])
         if flange is None:
             raise WayError(
-                f"{rules.arm}: nobody can tell where it would go on its way home, as its driver's settings do not say where "
-                "its flange is at given joint angles. Give them the method flange."
+                f"{rules.arm}: nobody can tell where it would go on its way home: its driver's settings do not say "
+                "where its flange is at given joint angles. Give them the method flange."
             )
         return cls(rules=rules, flange=flange[0], position=position, quaternion=quaternion)
 
@@ -124,11 +125,9 @@ class _Tool:
         return position, (turns * Rotation.from_quat(self.quaternion)).as_quat()
 
 
-def tool_at(
-    rules: WayRules, postures: Vector, joints: Vector, position: Vector, quaternion: Vector
-) -> Vector:
+def tool_at(rules: WayRules, postures: Vector, joints: Vector, position: Vector) -> Vector:
     """Where the tool is at postures [m, n], m [m, 3], from where it is measured at `joints`. Raises WayError."""
-    return _Tool.measured(rules, joints, position, quaternion).path(postures)[0]
+    return _Tool.measured(rules, joints, position, np.array(IDENTITY)).path(postures)[0]
 
 
 def plan_home(
@@ -226,7 +225,9 @@ def _turning(knots: Vector, quaternion: Vector) -> float:
 def _beyond(rules: WayRules, position: Vector) -> Vector:
     """How far the tool [m, 3] is outside each of its six walls, m [m, 6]: lower x y z, upper x y z; inside: 0."""
     box = next(box for box in rules.safety.workspaces if box.arm == rules.arm)
-    return np.maximum(np.hstack([np.array(box.lower) - position, position - np.array(box.upper)]), 0.0)
+    walls = np.hstack([np.array(box.lower) - position, position - np.array(box.upper)])
+    beyond: Vector = np.maximum(walls, 0.0)
+    return beyond
 
 
 def _leaves(rules: WayRules, stretch: Stretch) -> str:
@@ -245,7 +246,7 @@ def _leaves(rules: WayRules, stretch: Stretch) -> str:
 
 def _with_slow_return(rules: WayRules, tool: _Tool, straight: Stretch) -> list[Stretch]:
     """The part outside the workspace on its own and slowly, where there is one."""
-    outside = (_beyond(rules, straight.position) > ON_THE_WALL).any(axis=1)
+    outside: NDArray[np.bool_] = _beyond(rules, straight.position).max(axis=1) > ON_THE_WALL
     if not outside[0]:
         return [straight]
     inside = np.flatnonzero(~outside)

@@ -117,9 +117,9 @@ class Arm(ABC):
 
     @abstractmethod
     def begin_servo_joints(self) -> None:
-        """Get ready to follow `servo_joints`, holding the present posture; an arm that follows `servo` may stay as it is.
+        """Get ready to follow `servo_joints`, holding the present posture. Raises ArmFaultError, ArmLinkError.
 
-        Raises ArmFaultError, ArmLinkError.
+        An arm that follows `servo` and stands is ready without delay.
         """
 
     @abstractmethod

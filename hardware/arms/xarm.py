@@ -1,8 +1,9 @@
 """UFACTORY xArm-6 and xArm-7, through the vendor's SDK: poses and postures, streamed in servo mode.
 
-Every pose's return code is looked at, and while the arm stands its error is asked for, as reports do not hold it. An
-arm whose link is lost, or whose controller is gone, gets no new targets and stands still at the last one. Interpolation, limits and heartbeat are the
-controller's; the limits that the arm itself keeps are in `xarm_limits`; the gripper has a connection of its own.
+Every command's return code is looked at, and while the arm stands its error is asked for, as reports do not hold it.
+An arm whose link is lost, or whose controller is gone, gets no new targets and stands still at the last one.
+Interpolation, limits and heartbeat are the controller's; the limits that the arm itself keeps are in `xarm_limits`; the
+gripper has a connection of its own.
 """
 
 from __future__ import annotations

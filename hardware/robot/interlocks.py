@@ -145,8 +145,8 @@ def _tool_at_home(arm: ArmSettings, safety: SafetySettings, report: Report) -> V
     """Where the tool will be, [3] m: on the flange at home as it is on the flange now; None where that is not known."""
     if report.moving or not len(arm.home) == len(report.joints) == arm.joints:
         return None
-    measured = (report.joints, report.measured_position, report.measured_quaternion)
     with suppress(WayError):
-        tool: Vector = tool_at(WayRules.of(arm, safety), np.array([arm.home]), *measured)[0]
+        rules, home = WayRules.of(arm, safety), np.array([arm.home])
+        tool: Vector = tool_at(rules, home, report.joints, report.measured_position)[0]
         return tool
     return None

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from hardware.arms.franka import FrankaArm, FrankaSettings
-from hardware.plan import Command, Vector
+from hardware.plan import Command, JointCommand, Vector
 from tests.emulators.franka import READY, FrankaEmulator
 
 RADIUS = 0.06
@@ -91,8 +91,11 @@ def drive(circles: list[Circle], seconds: float) -> None:
 
 def homed(arm: FrankaArm) -> FrankaArm:
     arm.connect()
-    arm.begin_home(np.array(READY))
-    while not arm.home_reached():
+    arm.begin_servo_joints()
+    start, begun = arm.state().joints, time.monotonic()
+    while (share := (time.monotonic() - begun) / 3.0) < 1.3:
+        joints = start + min(share, 1.0) * (np.array(READY) - start)
+        arm.servo_joints(JointCommand(time=time.monotonic(), joints=joints, rates=np.zeros(7)))
         time.sleep(0.01)
     arm.begin_servo()
     return arm

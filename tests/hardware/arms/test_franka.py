@@ -23,7 +23,7 @@ from hardware.arms.franka import FrankaArm, FrankaSettings
 from hardware.arms.interface import ArmError, ArmFaultError, ArmLinkError
 from hardware.grippers.franka_hand import FrankaHandSettings
 from hardware.grippers.interface import GripperError
-from hardware.plan import Command, Vector
+from hardware.plan import Command, JointCommand, Vector
 from tests.emulators.franka import READY, FrankaEmulator
 from tests.hardware.franka_cells import NEEDS_FRANKY
 
@@ -151,7 +151,7 @@ def test_a_reflex_while_moving_is_a_fault_in_the_vendors_words_until_the_operato
     with pytest.raises(ArmFaultError):
         arm.begin_servo()
     with pytest.raises(ArmFaultError):
-        arm.begin_home(np.array(READY))
+        arm.begin_servo_joints()
     wait_until(lambda: speed(emulator) < STILL)
     arm.recover()
     assert arm.state().fault is None
@@ -236,24 +236,43 @@ def test_handing_over_to_a_fresh_motion_does_not_jerk_the_arm(
     assert np.max(np.ptp(np.array(torques), axis=0)) < 0.2, "Nm"
 
 
-def test_homing_arrives_can_be_stopped_and_refuses_what_is_no_posture(
+def posture(joints: Vector, rates: Vector | None = None) -> JointCommand:
+    return JointCommand(time=time.monotonic(), joints=joints, rates=np.zeros(7) if rates is None else rates)
+
+
+def turn_to(arm: FrankaArm, goal: Vector, reached: Callable[[], bool]) -> None:
+    """Stream postures from where the arm is, slowly, and the last one until it is there."""
+    start, begin = arm.state().joints, time.monotonic()
+    end = begin + PATIENCE
+    while not reached():
+        assert time.monotonic() < end, "it never happened"
+        share = min(1.0, (time.monotonic() - begin) / 3.0)
+        arm.servo_joints(posture(start + share * (goal - start)))
+        time.sleep(0.01)
+
+
+def test_postures_are_followed_from_poses_on_and_the_arm_stops_by_itself_when_they_cease(
     arm: FrankaArm, emulator: FrankaEmulator
 ) -> None:
     away = np.array(READY) + np.array([0.15, 0.1, 0.0, 0.1, 0.0, 0.0, 0.2])
+
+    def there(goal: Vector) -> bool:
+        return bool(np.abs(np.subtract(emulator.truth()["joints"], goal)).max() < 0.02)
+
     arm.begin_servo()
-    arm.begin_home(away)
-    wait_until(arm.home_reached)
-    assert arm.state().joints == pytest.approx(away, abs=0.011)
-    arm.begin_home(np.array(READY))
-    wait_until(lambda: not arm.home_reached() and speed(emulator) > 0.05)
-    arm.stop()
-    wait_until(lambda: speed(emulator) < STILL)
-    assert not arm.home_reached()
-    with pytest.raises(ArmError, match="no posture of this arm"):
-        arm.begin_home(np.zeros(7))
-    for _ in range(2):  # the second time it is there already
-        arm.begin_home(np.array(READY))
-        wait_until(arm.home_reached)
+    arm.servo(command(arm.state().position, arm.state().quaternion))
+    arm.begin_servo_joints()
+    turn_to(arm, away, lambda: there(away))
+    ready = np.array(READY)
+    turn_to(arm, ready, lambda: speed(emulator) > 0.05)
+    begin = emulator.truth()
+    wait_until(lambda: emulator.truth()["time"] > begin["time"] + 1.5)
+    assert travelled(emulator, begin) < 0.15 and speed(emulator) < STILL
+    with pytest.raises(ArmFaultError, match="no command came"):
+        arm.servo_joints(posture(ready))
+    arm.recover()
+    arm.begin_servo_joints()
+    turn_to(arm, ready, lambda: there(ready))
 
 
 def test_a_control_box_that_falls_silent_is_a_lost_link(emulator: FrankaEmulator) -> None:

@@ -71,6 +71,12 @@ def _turn(arm: XArm, seconds: float, *, rate: float = 0.3, hz: float = 200.0) ->
         time.sleep(max(0.0, begin + (tick + 1) / hz - time.monotonic()))
 
 
+def _hold(arm: XArm, posture: JointCommand) -> None:
+    for _ in range(20):
+        arm.servo_joints(posture)
+        time.sleep(0.01)
+
+
 def _on_its_way(arm: XArm, emulator: XArmEmulator) -> None:
     arm.begin_servo_joints()
     _turn(arm, 0.3)
@@ -196,11 +202,9 @@ def test_a_posture_beyond_the_boundary_and_one_that_is_too_far_away_are_faults(
         arm.begin_servo_joints()
         joints = far.copy()
         joints[joint] += step
-        nothing = np.zeros_like(joints)
+        posture = JointCommand(time=time.monotonic(), joints=joints, rates=np.zeros_like(joints))
         with pytest.raises(ArmFaultError, match=words):
-            for _ in range(20):
-                arm.servo_joints(JointCommand(time=time.monotonic(), joints=joints, rates=nothing))
-                time.sleep(0.01)
+            _hold(arm, posture)
         arm.recover()
 
 

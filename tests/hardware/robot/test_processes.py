@@ -128,6 +128,7 @@ def test_a_killed_controller_is_told_and_started_anew_on_the_operators_word(plac
     place.go_home()
     assert process.pid not in (None, pid)
     cell.reset_scene({})
+    cell.observe()
     cell.plan(place.plan(2))
     assert cell.advance() is not None
 
