@@ -72,5 +72,6 @@ def record(folder: SessionFolder, reporter: Reporter) -> Path:
 
 def _import(folder: SessionFolder, recordings: Path, reporter: Reporter) -> None:
     from station import importing
+    from station.import_request import Wish
 
-    importing.run(folder, importing.Wish(paths=[recordings]), reporter)
+    importing.run(folder, Wish(paths=[recordings]), reporter)

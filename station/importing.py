@@ -8,57 +8,28 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasets.episode import Outcome
 from datasets.importers import answers as answer_file
+from datasets.importers.choice import PREFIX
 from datasets.importers.defects import Question
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.intake import ImportResult, Intake, inspect_all
-from datasets.importers.mapping import MappingError, parse_answers
 from datasets.importers.past import Past
-from datasets.importers.registry import UnknownFormatError, format_named, suffixes
+from datasets.importers.registry import suffixes
 from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
 from datasets.wording import counted
-from station.errors import UsageError
+from station.import_request import OUTCOMES, Wish
+from station.import_sources import Sources, find
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
-    from datasets.importers.interface import Source
     from station.session.folder import SessionFolder
-
-
-UNKNOWN = "unknown"
-OUTCOMES = (Outcome.SUCCESS.value, Outcome.FAILURE.value, UNKNOWN)
-"""What may be said of demonstrations whose source says nothing; unknown ones stay without a label."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What somebody wants imported, and how it is to be understood."""
-
-    paths: Sequence[Path]
-    form: str | None = None
-    """A format by name, None: whatever the structure says."""
-    answers: dict[str, str] | None = None
-    """Entries of the mapping given with this command."""
-    again: bool = False
-    """Also what was imported before, which is replaced where it is now understood otherwise."""
-    follow_links: bool = False
-    """Also through links that lead out of `paths`."""
-    outcome: str | None = None
-    """What sources without a verdict are: one of `OUTCOMES`; None: nobody said."""
-
-    @property
-    def declared(self) -> Outcome | None:
-        """The label that they get; None without one."""
-        return None if self.outcome in (None, UNKNOWN) else Outcome(self.outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,68 +39,13 @@ class Summary:
     imported: int = 0
     duplicates: int = 0
     refused: int = 0
+    empty: tuple[Path, ...] = ()
+    """Paths that hold nothing that is read."""
 
     @property
     def total(self) -> int:
         """Sources that were looked at."""
         return self.imported + self.duplicates + self.refused
-
-
-def wish(
-    paths: Sequence[Path],
-    form: str | None,
-    entries: Sequence[str],
-    flags: dict[str, str | None],
-    *,
-    again: bool = False,
-    follow_links: bool = False,
-) -> Wish:
-    """A command's words, checked before anything is opened.
-
-    Raises:
-        UsageError: an unknown format, an entry of no meaning, or an impossible value.
-    """
-    texts = [*entries, *(f"{name}={value}" for name, value in flags.items() if value is not None)]
-    try:
-        if form is not None:
-            format_named(form)
-        told, answers = _apart(texts)
-        return Wish(
-            paths=paths,
-            form=form,
-            answers=answers,
-            again=again,
-            follow_links=follow_links,
-            outcome=told.get("outcome"),
-        )
-    except (MappingError, UnknownFormatError) as error:
-        name, colon, why = str(error).partition(":")
-        said = f"--{name}:{why}" if colon and name in flags else f"{str(error)[:1].upper()}{str(error)[1:]}"
-        raise UsageError(said if said.endswith((".", "?")) else f"{said}.") from error
-
-
-def require_answer(name: str, value: str) -> None:
-    """Refuse what cannot be an answer to a question. Raises MappingError."""
-    _apart([f"{name}={value}"])
-
-
-def _apart(texts: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Answers about this one import, and entries of the mapping, which are kept for the next. Raises MappingError."""
-    told: dict[str, str] = {}
-    entries = []
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name.strip() == "outcome":
-            told["outcome"] = _one_of(OUTCOMES, "outcome", value.strip())
-        else:
-            entries.append(text)
-    return told, parse_answers(entries)
-
-
-def _one_of(known: tuple[str, ...], name: str, value: str) -> str:
-    if value not in known:
-        raise MappingError(f"{name}: it should be {', '.join(known[:-1])} or {known[-1]}, not '{value}'")
-    return value
 
 
 def kinds() -> tuple[str, ...]:
@@ -148,16 +64,24 @@ def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     is_new = not folder.demos.is_dir()
     past = None if is_new else Past(EpisodeStore(folder.demos), Journal(folder.journal))
     with isolated_reader() as reader:
-        sources = _find(folder, wish, reader)
+        sources = find(folder, wish, reader, answers)
+        tally.begin(sources, answers)
         looks = inspect_all(
-            sources, folder.task.cell.spec, answers, reader, past, again=wish.again, declared=wish.declared
+            sources.found,
+            folder.task.cell.spec,
+            answers,
+            reader,
+            past,
+            again=wish.again,
+            declared=wish.declared,
+            unanswered=sources.unanswered,
         )
         for done, look in enumerate(looks, start=1):
             tally.outline(look.outline, answers)
             tally.count(look.finding, duplicate=look.known is not None)
             reporter.event("finding", **facts(look), asked=tally.asked(look.finding))
-            reporter.progress("inspect", done, len(sources))
-    reporter.event("done", inspected=len(sources), **tally.report())
+            reporter.progress("inspect", done, len(sources.found))
+    reporter.event("done", inspected=len(sources.found), **tally.report())
     return tally.summary
 
 
@@ -175,16 +99,24 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
         store, journal = EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True)
         store.sweep(journal.ledger())
         intake = Intake(store, journal)
-        sources = _find(folder, wish, reader)
+        sources = find(folder, wish, reader, answers)
+        if tally.begin(sources, answers):
+            _remember_task(folder, sources)
         results = intake.run(
-            sources, folder.task.cell.spec, answers, reader, again=wish.again, declared=wish.declared
+            sources.found,
+            folder.task.cell.spec,
+            answers,
+            reader,
+            again=wish.again,
+            declared=wish.declared,
+            unanswered=sources.unanswered,
         )
         for done, result in enumerate(results, start=1):
             if tally.outline(result.outline, answers):
                 _remember(folder, tally.outlines, answers)
             tally.count(result.finding, duplicate=result.duplicate)
             reporter.event("result", **_outcome(result), asked=tally.asked(result.finding))
-            reporter.progress("import", done, len(sources))
+            reporter.progress("import", done, len(sources.found))
     reporter.event("done", **tally.report())
     return tally.summary
 
@@ -198,7 +130,16 @@ class _Tally:
         self._counts: Counter[str] = Counter()
         self._defects: Counter[tuple[str, str]] = Counter()
         self._asked: set[str] = set()
+        self._sources = Sources(found=[])
         self.outlines: dict[str, Outline] = {}
+
+    def begin(self, sources: Sources, answers: Answers) -> bool:
+        """Remember what is gone through; whether which of several tasks is meant is answered, which is told first."""
+        self._sources = sources
+        settled = sources.task is not None and not sources.task.open
+        if settled:
+            self.outline(sources.task, answers)
+        return settled
 
     def outline(self, outline: Outline | None, answers: Answers) -> bool:
         """Tell how a structure is understood; whether it was new."""
@@ -222,7 +163,7 @@ class _Tally:
 
     @property
     def summary(self) -> Summary:
-        return Summary(**self._counts)
+        return Summary(**self._counts, empty=self._sources.empty)
 
     def report(self) -> dict[str, Any]:
         """Counts of sources, and of sources per defect and treatment."""
@@ -234,33 +175,9 @@ class _Tally:
             "imported": summary.imported,
             "duplicates": summary.duplicates,
             "refused": summary.refused,
+            "passed_over": self._sources.passed_over,
             "defects": defects,
         }
-
-
-def _find(folder: SessionFolder, wish: Wish, reader: Any) -> list[Source | Finding]:
-    """Everything but the session's own episodes, which lie there too where the folder of all sessions is named."""
-    for path in wish.paths:
-        if not path.exists():
-            raise UsageError(f"There is nothing at {path}. Give a file or a folder with demonstrations.")
-    found: list[Source | Finding] = reader.find(wish.paths, wish.form, follow=wish.follow_links)
-    if not found and wish.form is not None:
-        raise UsageError(
-            f"No recording of the format {wish.form} in {', '.join(map(str, wish.paths))}. "
-            f"Without --as {wish.form} the format is told by the structure."
-        )
-    if not found:
-        raise UsageError(
-            f"No recording in {', '.join(map(str, wish.paths))}. Files that are read end in "
-            f"{', '.join(suffixes())}; LeRobot, DROID and zarr data sets are named by their folder."
-        )
-    own = {folder.demos.resolve(), folder.episodes.resolve()}
-    others = [source for source in found if source.path.resolve() not in own]
-    if not others:
-        raise UsageError(
-            f"In {', '.join(map(str, wish.paths))} are only episodes that this session has already."
-        )
-    return others
 
 
 def _answers(folder: SessionFolder, wish: Wish) -> Answers:
@@ -270,8 +187,19 @@ def _answers(folder: SessionFolder, wish: Wish) -> Answers:
 def _remember(folder: SessionFolder, outlines: dict[str, Outline], answers: Answers) -> None:
     """What was answered counts for the structures that were met, and is not asked again."""
     given = answers.get("", {})
-    merged = {structure: {**answers.get(structure, {}), **given} for structure in outlines}
-    answer_file.save(folder.path / answer_file.NAME, outlines, merged)
+    of_columns = {name: outline for name, outline in outlines.items() if not name.startswith(PREFIX)}
+    merged = {structure: {**answers.get(structure, {}), **given} for structure in of_columns}
+    answer_file.save(folder.path / answer_file.NAME, of_columns, merged)
+
+
+def _remember_task(folder: SessionFolder, sources: Sources) -> None:
+    """Which of several tasks is meant is kept for these tasks."""
+    task = sources.task
+    assert task is not None
+    (answer,) = task.settled.values()
+    answer_file.save(
+        folder.path / answer_file.NAME, {task.structure: task}, {task.structure: {"instruction": answer}}
+    )
 
 
 def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
@@ -371,13 +299,17 @@ def _in_words(finding: Finding) -> str:
 
 def mapping_in_words(facts: dict[str, Any]) -> str:
     """How a structure of sources is understood, a line per entry, and what must still be said."""
-    lines = [f"{facts['format']}: how these sources are understood"]
+    is_choice = facts["structure"].startswith(PREFIX)
+    lines = [
+        "the episodes' instructions" if is_choice else f"{facts['format']}: how these sources are understood"
+    ]
+    lines += [f"  {question['name']}  {question['value']}" for question in facts["settled"] if is_choice]
     width = max((len(entry["name"]) for entry in facts["entries"]), default=0)
     lines += [
         f"  {entry['name']:<{width}}  {entry['value']}  ({entry['origin']})" for entry in facts["entries"]
     ]
     lines += [f"  ? {question['text']}: say {question['flag']}" for question in facts["questions"]]
-    if any(not question["optional"] for question in facts["questions"]):
+    if not is_choice and any(not question["optional"] for question in facts["questions"]):
         lines.append(f"  its columns: {columns_in_words(facts)}")
     return "\n".join(lines)
 
@@ -398,6 +330,8 @@ def report_in_words(facts: dict[str, Any]) -> str:
             "refused": "would be refused",
         }
     head = ", ".join(f"{facts[kind]} {word}" for kind, word in words.items() if kind in facts)
+    if facts.get("passed_over"):
+        head += f", {facts['passed_over']} not chosen"
     if not facts["defects"]:
         return head
     width = max(len(defect) for defect in facts["defects"])

@@ -16,6 +16,8 @@ from datasets.importers.findings import Answers, Outline
 from datasets.importers.mapping import Mapping, MappingError
 
 NAME = "import.toml"
+_OF_CHOICE = ("instruction",)
+"""Answers about which episodes are meant, and not about what a column means."""
 
 
 class AnswersError(Exception):
@@ -37,7 +39,7 @@ def load(path: Path) -> Answers:
             for structure, table in tables.items()
         }
         for entries in found.values():
-            Mapping().with_answers(entries)
+            Mapping().with_answers({name: text for name, text in entries.items() if name not in _OF_CHOICE})
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         kind = "an entry means nothing" if isinstance(error, MappingError) else "it is damaged"
         raise AnswersError(

@@ -16,7 +16,7 @@ from datasets.importers.kinematics import forward_kinematics
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Track
 from datasets.importers.plausibility import require_angles
 from datasets.importers.questions import gripper_count, joint_count, questions
-from datasets.importers.recording import ArmTrack, Array, CutFrames, Frames, Recording
+from datasets.importers.recording import AbsentFrames, ArmTrack, Array, CutFrames, Frames, Recording
 from datasets.spec import DataSpec
 
 
@@ -60,6 +60,8 @@ def _ticks(raw: RawEpisode, mapping: Mapping) -> int:
 
 def _frames(raw: RawEpisode, mapping: Mapping, camera: str) -> Frames:
     frames = raw.frames[mapping.cameras[camera]]
+    if isinstance(frames, AbsentFrames):
+        raise frames.why
     return CutFrames(frames, reverse_colours=True) if mapping.colour == "bgr" else frames
 
 

@@ -15,6 +15,8 @@ class Defect(StrEnum):
 
     UNREADABLE = "unreadable"
     """No file, another format, damaged or cut short."""
+    NOT_DOWNLOADED = "not downloaded"
+    """A pointer of Git LFS or git-annex."""
     MISSING_MEMBER = "missing member"
     UNANSWERED = "unanswered question"
     """Something that the source does not say and nobody has told yet."""
@@ -114,7 +116,7 @@ class Question:
     @property
     def flag(self) -> str:
         """What to add to the command."""
-        value = "|".join(self.choices) or self.example or "VALUE"
+        value = "|".join(_quoted(choice) for choice in self.choices) or self.example or "VALUE"
         return f"--{SHORTCUTS[self.name]} {value}" if self.name in SHORTCUTS else f"--map {self.name}={value}"
 
     @property
@@ -133,11 +135,14 @@ class Question:
         }
 
 
+def _quoted(choice: str) -> str:
+    """As a shell takes it for one word."""
+    return f'"{choice}"' if " " in choice else choice
+
+
 SHORTCUTS = {
-    **{
-        name: name
-        for name in ("colour", "quaternion", "euler", "rate", "kinematics", "actions", "frame", "outcome")
-    },
+    **{name: name for name in ("colour", "quaternion", "euler", "rate", "kinematics", "actions", "frame")},
+    **{name: name for name in ("outcome", "instruction")},
     "range": "gripper",
 }
 """Entries that have a flag of their own, and which."""

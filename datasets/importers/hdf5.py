@@ -14,6 +14,7 @@ import numpy as np
 from datasets.hdf5_links import leads_outside
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import require_picture, require_size
+from datasets.importers.pointers import missing_content
 from datasets.importers.recording import Array, ArrayFrames
 from datasets.vr_recording import RecordingError, trouble
 
@@ -39,7 +40,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except RecordingError:
         raise
     except DAMAGE as error:
-        raise RefusedError(Defect.UNREADABLE, trouble(error)) from error
+        raise missing_content(path) or RefusedError(Defect.UNREADABLE, trouble(error)) from error
 
 
 @lru_cache(maxsize=4)
@@ -101,6 +102,18 @@ def verdict(parent: h5py.Group, name: str = "success") -> bool | None:
         words = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
         return {"true": True, "false": False}.get(words.strip().lower())
     return bool(number) if number in (0.0, 1.0) else None
+
+
+def words(parent: h5py.Group, *names: str) -> str:
+    """The first text there is among attributes and datasets of these names; empty without one."""
+    for name in names:
+        value = parent.attrs.get(name)
+        if value is None and isinstance(parent.get(name), h5py.Dataset) and parent[name].size == 1:
+            value = np.asarray(parent[name][()]).reshape(()).item()
+        text = value.decode(errors="replace") if isinstance(value, bytes) else value
+        if isinstance(text, str) and text.strip():
+            return text.strip()
+    return ""
 
 
 def is_numeric(member: Any) -> bool:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from datasets.episode import Episode, EpisodeKind, Outcome
-from datasets.importers.defects import Defect, warning
+from datasets.importers.defects import Defect, QuestionError, warning
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.interface import Source
 from datasets.importers.past import BY, DECLARED, Past
+from datasets.importers.reader import refusal
 from datasets.journal import IMPORT, LABEL, RESTORE, VOID, EpisodeStatus, Journal, header_fields
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
@@ -72,9 +73,10 @@ def inspect_all(
     *,
     again: bool = False,
     declared: Outcome | None = None,
+    unanswered: Outline | None = None,
 ) -> Iterator[Look]:
     """All that an import would do with each source, but writing; without `past` as if nothing were known."""
-    for look in _looks(sources, spec, answers, reader, None if again else past):
+    for look in _looks(sources, spec, answers, reader, None if again else past, unanswered):
         foretold = _foretold(look, past) if again else look
         yield replace(foretold, finding=_declared(foretold.finding, declared), episode=None)
 
@@ -99,15 +101,26 @@ def _foretold(look: Look, past: Past | None) -> Look:
 
 
 def _looks(
-    sources: Iterable[Source | Finding], spec: DataSpec, answers: Answers, reader: Reads, past: Past | None
+    sources: Iterable[Source | Finding],
+    spec: DataSpec,
+    answers: Answers,
+    reader: Reads,
+    past: Past | None,
+    unanswered: Outline | None,
 ) -> Iterator[Look]:
+    """What is known is not asked about, whatever question about all of them stands open."""
     for source in sources:
         if isinstance(source, Finding):
             yield Look(finding=source)
             continue
         fingerprint = reader.fingerprint(source)
         known = None if past is None else past.look(source, fingerprint, answers.get("", {}))
-        yield known or reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=0)
+        if known is None and unanswered is not None and source.instruction:
+            error = QuestionError(unanswered.open)
+            finding = refusal(source.path, source.format, error, key=source.key, fingerprint=fingerprint)
+            yield Look(finding=finding, outline=unanswered)
+        else:
+            yield known or reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=0)
 
 
 class Intake:
@@ -129,15 +142,17 @@ class Intake:
         *,
         again: bool = False,
         declared: Outcome | None = None,
+        unanswered: Outline | None = None,
     ) -> Iterator[ImportResult]:
         """Import source after source; may be abandoned between any two. `again`: also what is known.
 
-        `declared` labels what neither its source nor a person has judged, also where it was imported before.
+        `unanswered` is the question which of several tasks is meant: until it is answered nothing new that has one is
+        taken in. `declared` labels what neither its source nor a person has judged, also where it was imported before.
 
         Raises:
             DiskFullError: there is no room; what was yielded is safe, run it again later.
         """
-        for found in _looks(sources, spec, answers, reader, None if again else self._past):
+        for found in _looks(sources, spec, answers, reader, None if again else self._past, unanswered):
             if found.known is not None:
                 yield self._known(found.known, found.finding, declared)
                 continue

@@ -23,6 +23,7 @@ from datasets.importers.mapping import Mapping
 from datasets.importers.recording import Array, Frames
 from datasets.observation import TimeArray
 from datasets.spec import DataSpec
+from datasets.vr_recording import RecordingError
 
 MOST_TICKS = 1_000_000
 """Longer episodes are refused: nobody demonstrates for hours without a break, but damaged headers say so."""
@@ -40,6 +41,8 @@ class Source:
     format: str
     key: str = ""
     """Where in `path` it is; empty when `path` is the episode."""
+    instruction: str = ""
+    """The task in the recorder's words; empty where it has none."""
 
     @property
     def label(self) -> str:
@@ -119,6 +122,18 @@ class Format(ABC):
             RecordingError: the list cannot be read.
         """
         yield ""
+
+    def instructions(self, path: Path) -> dict[str, str]:
+        """key -> the task in the recorder's words, of episodes that have it; read from lists, not from episodes.
+
+        Raises:
+            RecordingError: the list cannot be read.
+        """
+        return {}
+
+    def unlisted(self, path: Path) -> Iterator[RecordingError]:
+        """What is damaged of the lists in `path`, so that the episodes in it are missing from `keys`."""
+        yield from ()
 
     @abstractmethod
     def open(self, path: Path, key: str) -> AbstractContextManager[RawEpisode]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from datasets.episode import Outcome
 from datasets.importers import conversion
 from datasets.importers.defects import Defect, Note, RefusedError, Treatment, defect_of, why
 from datasets.importers.findings import Answers, Finding, Look
@@ -56,6 +57,16 @@ class Reader:
         except (OSError, RecordingError):
             return ""
 
+    def success(self, source: Source) -> bool | None:
+        """The source's own verdict; None when it has none, or cannot be read."""
+        try:
+            with format_named(source.format).open(source.path, source.key) as raw:
+                if raw.own is None:
+                    return raw.success
+                return None if raw.own.outcome is None else raw.own.outcome is Outcome.SUCCESS
+        except (OSError, RecordingError):
+            return None
+
     def look(
         self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int
     ) -> Look:
@@ -92,11 +103,27 @@ class Reader:
     def _keys(self, place: Found) -> list[Source | Finding]:
         if place.format is None:
             return [refusal(place.path, "", place.refused or RefusedError(Defect.UNREADABLE, "unreadable"))]
+        found = format_named(place.format)
         try:
-            keys = list(format_named(place.format).keys(place.path))
+            keys = list(found.keys(place.path))
+            lost = [refusal(place.path, place.format, error) for error in found.unlisted(place.path)]
         except RecordingError as error:
             return [refusal(place.path, place.format, error)]
-        return [Source(path=place.path, format=place.format, key=key) for key in keys]
+        told = self._instructions(place)
+        return [
+            *(
+                Source(path=place.path, format=place.format, key=key, instruction=told.get(key, ""))
+                for key in keys
+            ),
+            *lost,
+        ]
+
+    def _instructions(self, place: Found) -> dict[str, str]:
+        """Where they cannot be read no episode is lost for it: the rest of the import says what is damaged."""
+        try:
+            return format_named(str(place.format)).instructions(place.path)
+        except (OSError, RecordingError):
+            return {}
 
 
 def _system(error: OSError) -> RefusedError:

@@ -43,6 +43,27 @@ class Frames(ABC):
         """
 
 
+class AbsentFrames(Frames):
+    """A camera whose pictures are missing or damaged, which matters only where somebody wants them."""
+
+    def __init__(self, why: RefusedError, count: int = 0) -> None:
+        """`count` pictures should be there."""
+        self.why = why
+        self.count, self.height, self.width = count, 1, 1
+
+    def pick(self, indices: Indices) -> Iterator[Image]:
+        """See Frames."""
+        raise self.why
+
+
+def if_there(made: Callable[[], Frames], count: int = 0) -> Frames:
+    """A camera's pictures; where they cannot be opened, the refusal waits until they are wanted."""
+    try:
+        return made()
+    except RefusedError as error:
+        return AbsentFrames(error, count)
+
+
 class ArrayFrames(Frames):
     """Pictures that lie in one array, in memory or in an open file."""
 

@@ -18,6 +18,7 @@ from datasets.importers import formats
 from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import Format
 from datasets.importers.places import Bounds
+from datasets.importers.pointers import missing_content
 from datasets.vr_recording import RecordingError
 
 
@@ -163,6 +164,9 @@ def suffixes(wanted: Iterable[Format] | None = None) -> tuple[str, ...]:
 
 def _refusal(path: Path, wanted: list[Format]) -> RefusedError:
     """Why nobody recognised a file."""
+    pointer = missing_content(path)
+    if pointer is not None:
+        return pointer
     if path.is_symlink() and not path.exists():
         return RefusedError(Defect.UNREADABLE, "unreadable (a link to what is not there)")
     try:

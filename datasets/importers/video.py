@@ -16,6 +16,7 @@ import numpy as np
 from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import require_picture
 from datasets.importers.optional import needed
+from datasets.importers.pointers import missing_content
 from datasets.importers.recording import Frames, Indices
 from datasets.observation import Image
 
@@ -96,7 +97,7 @@ def _container(path: Path) -> str:
     for name, (place, marks) in _CONTAINERS.items():
         if head[place : place + 4] in marks:
             return name
-    raise RefusedError(
+    raise missing_content(path) or RefusedError(
         Defect.PICTURE,
         f"the video {path.name} is no MP4, Matroska or AVI file, or its beginning is damaged; copy it again",
     )

@@ -111,6 +111,14 @@ class IsolatedReader:
         except RefusedError:
             return ""
 
+    def success(self, source: Source) -> bool | None:
+        """See Reader."""
+        try:
+            found: bool | None = self._ask("success", source, extra=self._extra(source))
+        except RefusedError:
+            return None
+        return found
+
     def look(
         self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int
     ) -> Look:
@@ -275,6 +283,8 @@ def _answer(pipe: Connection, reader: Reader, method: str, words: tuple[Any, ...
                 answer: Any = reader.find(paths, forced, follow=follow, within=within)
             case "fingerprint":
                 answer = reader.fingerprint(*words)
+            case "success":
+                answer = reader.success(*words)
             case _:
                 source, spec, answers, fingerprint, ordinal = words
                 answer = reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=ordinal)

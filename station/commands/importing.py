@@ -47,6 +47,19 @@ def import_recordings(
         str | None,
         typer.Option("--kinematics", help="For joint angles: xarm6, xarm7, fr3, or a URDF or MJCF file."),
     ] = None,
+    instruction: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instruction", help="Which task, where episodes have several: its words, or 'all'; repeatable."
+        ),
+    ] = None,
+    episodes: Annotated[
+        str | None,
+        typer.Option(
+            "--episodes",
+            help="Only these: numbers, ranges and names (0-9,14,demo_2*); success, failure or unlabelled.",
+        ),
+    ] = None,
     outcome: Annotated[
         str | None,
         typer.Option("--outcome", help="Of sources that do not say it: success, failure or unknown."),
@@ -66,15 +79,19 @@ def import_recordings(
 ) -> None:
     """Import demonstrations; broken ones are refused one by one, known ones are skipped."""
     from station import importing
+    from station.import_request import wish
     from station.session.folder import SessionFolder
 
     flags = {
         "colour": colour, "quaternion": quaternion, "euler": euler, "rate": rate, "gripper": gripper,
         "frame": frame, "actions": actions, "kinematics": kinematics, "outcome": outcome,
     }  # fmt: skip
-    wish = importing.wish(paths, form, entries or [], flags, again=again, follow_links=follow_links)
+    told = [*(entries or []), *(f"instruction={words}" for words in instruction or [])]
+    asked = wish(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
     folder = SessionFolder.open(sessions.find(session))
     with reporter(as_json=as_json) as report:
-        summary = (importing.inspect if dry_run else importing.run)(folder, wish, report)
+        summary = (importing.inspect if dry_run else importing.run)(folder, asked, report)
     if summary.refused == summary.total:
         raise StationError("None of the recordings could be imported; the reasons stand above.")
+    if summary.empty:
+        raise StationError(f"Nothing to import at {', '.join(map(str, summary.empty))}; the rest is done.")

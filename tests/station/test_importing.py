@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from datasets.journal import Journal
@@ -299,3 +300,22 @@ def test_a_verdict_is_declared_for_one_import_and_asked_for_where_none_is(
     (status,) = Journal(session / "journal.jsonl").ledger().episodes.values()
     assert (status.outcome, status.by) == ("success", "import")
     assert "outcome" not in (session / "import.toml").read_text(), "the next folder may hold failures"
+
+
+def test_which_of_several_tasks_is_meant_is_asked_once_and_nothing_there_sets_the_exit_code(
+    station: Station, session: Path, tmp_path: Path
+) -> None:
+    for number, task in enumerate(("pick it", "open it")):
+        with h5py.File(sources.aloha(tmp_path / f"episode_{number}.hdf5", bgr=bool(number)), "r+") as file:
+            file.attrs["instruction"] = task
+    (tmp_path / "empty").mkdir()
+    both = (tmp_path / "episode_0.hdf5", tmp_path / "episode_1.hdf5")
+    asked = station("import", session, *both, *EVERYTHING)
+    assert asked.exit_code == 1 and '--instruction "pick it"|"open it"|all' in " ".join(asked.output.split())
+    words = ("--instruction", "open it", "--episodes", "0-1")
+    taken = station("import", session, *both, tmp_path / "empty", *EVERYTHING, *words)
+    said = " ".join(taken.output.split())
+    assert taken.exit_code == 1 and "1 imported, 0 duplicates, 1 refused, 1 not chosen" in said
+    assert "Nothing to import at" in said
+    again = lines(station("import", session, *both, "--json").stdout)
+    assert (again[-1]["duplicates"], again[-1]["passed_over"], again[-1]["refused"]) == (1, 1, 0)

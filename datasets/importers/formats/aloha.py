@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from datasets.importers import hdf5
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format, RawEpisode, require_size
 from datasets.importers.mapping import Arm, Mapping, Track
-from datasets.importers.recording import EncodedFrames, Frames
+from datasets.importers.recording import EncodedFrames, Frames, if_there
 from datasets.spec import DataSpec
 
 _QPOS, _ACTION, _IMAGES = "observations/qpos", "action", "observations/images"
@@ -38,6 +39,11 @@ class AlohaFormat(Format):
     def recognises(self, path: Path) -> bool:
         return hdf5.has(path, _QPOS, _ACTION)
 
+    def instructions(self, path: Path) -> dict[str, str]:
+        with hdf5.opened(path) as file:
+            told = _instruction(file)
+        return {"": told} if told else {}
+
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
         with hdf5.opened(path) as file:
@@ -45,9 +51,9 @@ class AlohaFormat(Format):
             names = list(images) if isinstance(images, h5py.Group) else []
             yield RawEpisode(
                 columns=_columns(file),
-                frames={name: _frames(file, f"{_IMAGES}/{name}") for name in names},
+                frames={name: if_there(partial(_frames, file, f"{_IMAGES}/{name}")) for name in names},
                 success=hdf5.verdict(file),
-                attributes={"sim": bool(file.attrs["sim"])} if "sim" in file.attrs else {},
+                attributes=_attributes(file),
             )
 
     def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
@@ -56,6 +62,16 @@ class AlohaFormat(Format):
             return Mapping(arms=(Arm(),) * arms, angle="rad")
         size = width // arms
         return Mapping(arms=tuple(_arm(number * size, size) for number in range(arms)), angle="rad")
+
+
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    told = _instruction(file)
+    attributes: dict[str, Any] = {"sim": bool(file.attrs["sim"])} if "sim" in file.attrs else {}
+    return {**attributes, "instruction": told} if told else attributes
+
+
+def _instruction(file: h5py.File) -> str:
+    return hdf5.words(file, "instruction", "language_instruction", "language_raw", "task")
 
 
 def _arm(first: int, size: int) -> Arm:

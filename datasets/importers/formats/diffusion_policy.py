@@ -29,6 +29,7 @@ from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.optional import needed
 from datasets.importers.own import outcome_named, spec_from
+from datasets.importers.pointers import missing_content
 from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, SlicedFrames
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
@@ -123,7 +124,7 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
     except RecordingError:
         raise
     except _DAMAGE as error:
-        raise RefusedError(
+        raise missing_content(path) or RefusedError(
             Defect.UNREADABLE,
             f"unreadable, the zarr data are damaged or cut off; copy them again ({why(error)})",
         ) from error

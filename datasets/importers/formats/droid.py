@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from datasets.importers import fingerprints, hdf5
 from datasets.importers.defects import Defect, Note, RefusedError, repaired
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
-from datasets.importers.recording import Array, CutFrames, Frames
+from datasets.importers.recording import Array, CutFrames, Frames, if_there
 from datasets.importers.timeline import nearest
 from datasets.importers.video import VideoFrames
 from datasets.spec import DataSpec
@@ -42,6 +43,10 @@ class DroidFormat(Format):
     def recognises(self, path: Path) -> bool:
         return path.is_dir() and hdf5.has(path / _TRAJECTORY, _STATE, "action")
 
+    def instructions(self, path: Path) -> dict[str, str]:
+        told = str(_metadata(path).get("current_task") or "")
+        return {"": told} if told.strip() else {}
+
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
         with hdf5.opened(path / _TRAJECTORY) as file:
@@ -53,7 +58,10 @@ class DroidFormat(Format):
             time, notes = _time(file)
             yield RawEpisode(
                 columns=columns,
-                frames={name: _frames(file, video, serial) for name, serial, video in _cameras(path)},
+                frames={
+                    name: if_there(partial(_frames, file, video, serial))
+                    for name, serial, video in _cameras(path)
+                },
                 time=time,
                 following=_following(file),
                 success=_success(file, path),
@@ -157,13 +165,19 @@ def _cameras(path: Path) -> Iterator[tuple[str, str, Path]]:
 
 def _roles(path: Path) -> dict[str, str]:
     """Serial number -> role."""
+    facts = _metadata(path)
+    return {str(facts[key]): role for key, role in _ROLES.items() if key in facts}
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """What the recorder noted about the episode; empty where it noted nothing."""
     for file in sorted(path.glob("metadata_*.json")):
         try:
             facts = json.loads(file.read_text(encoding="utf-8", errors="replace"))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(facts, dict):
-            return {str(facts[key]): role for key, role in _ROLES.items() if key in facts}
+            return facts
     return {}
 
 

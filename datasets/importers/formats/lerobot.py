@@ -1,9 +1,8 @@
-"""LeRobotDataset v2.1 and v3.0: parquet tables and one MP4 per camera, known by where files lie, not by their label.
+"""LeRobotDataset v2.1 and v3.0: parquet tables and one MP4 per camera.
 
-v2.1 has a table and a video per episode; v3.0 puts many into a file and lists in ``meta/episodes`` where each begins.
-``meta/info.json`` names the columns. Time stamps are frame numbers over the rate. Whether numbers are joint angles or
-poses is known only where the names of the columns say so. Exports of this station come back number for number. Needs
-pyarrow, and PyAV for video.
+Where an episode lies is `datasets.importers.lerobot_layout`'s business. ``meta/info.json`` names the columns. Stamps of
+time are frame numbers over the rate. Whether numbers are joint angles or poses is known only where the names of the
+columns say so. Exports of this station come back number for number. Needs pyarrow, and PyAV for video.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,16 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from datasets.importers import fingerprints
-from datasets.importers.defects import Defect, RefusedError, why
-from datasets.importers.interface import MOST_NUMBERS, Format, OwnEpisode, RawEpisode, require_size
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_size
+from datasets.importers.lerobot_layout import Layout, Place, has_tables, info_of, layout_of, parquet
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
-from datasets.importers.optional import needed
 from datasets.importers.own import outcome_named, spec_from
-from datasets.importers.places import inside
 from datasets.importers.proposals import gripper_range, joint_range, named_range
-from datasets.importers.recording import Array, EncodedFrames, Frames, JoinedFrames
+from datasets.importers.recording import Array, EncodedFrames, Frames, JoinedFrames, if_there
 from datasets.importers.video import VideoFrames
 from datasets.spec import DataSpec
+from datasets.vr_recording import RecordingError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,16 +42,6 @@ _ROTATIONS = (
 """Names of numbers -> how they write a rotation; rx, ry, rz may be a vector or angles."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where one episode lies."""
-
-    number: int
-    table: Path
-    videos: dict[str, tuple[Path, float]]
-    """camera -> (file, s at which the episode begins in it)"""
-
-
 class LeRobotFormat(Format):
     """LeRobotDataset folders."""
 
@@ -61,21 +49,24 @@ class LeRobotFormat(Format):
     description: ClassVar[str] = "LeRobotDataset v2.1 and v3.0 folders"
 
     def __init__(self) -> None:
-        self._held: tuple[Path, int, dict[int, _Place]] | None = None
+        self._held: tuple[Path, int, Layout] | None = None
 
     def recognises(self, path: Path) -> bool:
-        return (
-            path.is_dir()
-            and (path / "meta" / "info.json").is_file()
-            and any((path / "data").glob("chunk-*/*.parquet"))
-        )
+        return path.is_dir() and (path / "meta" / "info.json").is_file() and has_tables(path)
 
     def keys(self, path: Path) -> Iterator[str]:
-        yield from (str(number) for number in sorted(self._places(path)))
+        yield from (str(number) for number in sorted(self._layout(path).places))
+
+    def instructions(self, path: Path) -> dict[str, str]:
+        return {str(number): task for number, task in self._layout(path).tasks.items()}
+
+    def unlisted(self, path: Path) -> Iterator[RecordingError]:
+        yield from self._layout(path).damaged
 
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
-        features, rate = _info(path)
+        info = info_of(path)
+        features, rate = info["features"], float(info["fps"])
         place = self._place(path, key)
         table = _rows(place)
         columns = _columns(table)
@@ -88,6 +79,7 @@ class LeRobotFormat(Format):
             frames=own[1] if own else frames,
             time=columns["timestamp"][:, 0] if "timestamp" in columns else np.arange(ticks) / rate,
             success=_success(columns),
+            attributes=_attributes(self._layout(path), place),
             own=own[0] if own else None,
         )
 
@@ -107,127 +99,27 @@ class LeRobotFormat(Format):
             self.name, {name: values for name, values in columns.items() if name not in _BOOKKEEPING}
         )
 
-    def _place(self, path: Path, key: str) -> _Place:
-        place = self._places(path).get(int(key))
+    def _place(self, path: Path, key: str) -> Place:
+        place = self._layout(path).places.get(int(key))
         if place is None:
             raise RefusedError(Defect.MISSING_MEMBER, f"episode {key} is not in its list of episodes")
         return place
 
-    def _places(self, path: Path) -> dict[int, _Place]:
+    def _layout(self, path: Path) -> Layout:
         """Every episode; kept, because episodes are asked for one by one."""
         stamp = (path / "meta" / "info.json").stat().st_mtime_ns
         if self._held is None or self._held[:2] != (path, stamp):
-            self._held = (path, stamp, _places(path))
+            self._held = (path, stamp, layout_of(path))
         return self._held[2]
 
 
-def _info(path: Path) -> tuple[dict[str, Any], float]:
-    """Features, and the rate in Hz."""
-    try:
-        info = json.loads((path / "meta" / "info.json").read_text(encoding="utf-8"))
-        features, rate = info["features"], float(info["fps"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RefusedError(Defect.UNREADABLE, _ill("meta/info.json", error)) from error
-    if not isinstance(features, dict) or not 0 < rate <= _FASTEST:
-        raise RefusedError(Defect.UNREADABLE, f"meta/info.json makes no sense (fps {rate})")
-    return features, rate
-
-
-def _ill(name: str, error: Exception) -> str:
-    """What is wrong with a file of facts."""
-    match error:
-        case OSError():
-            return f"{name} is unreadable ({why(error)})"
-        case json.JSONDecodeError():
-            return f"{name} is no JSON (line {error.lineno})"
-        case KeyError():
-            return f"{name} lacks {error}"
-        case _:
-            return f"{name} makes no sense"
-
-
-_FASTEST = 1000
-
-
-def _places(path: Path) -> dict[int, _Place]:
-    """Every episode, by number."""
-    single = sorted((path / "data").glob("chunk-*/episode_*.parquet"))
-    return _single_places(path, single) if single else _listed_places(path)
-
-
-def _single_places(path: Path, tables: list[Path]) -> dict[int, _Place]:
-    """v2: a table and a video per episode and camera."""
-    places = {}
-    for table in tables:
-        digits = table.stem.removeprefix("episode_")
-        if digits.isdigit():
-            videos = (path / "videos" / table.parent.name).glob(f"*/{table.stem}.mp4")
-            found = {video.parent.name: (video, 0.0) for video in sorted(videos)}
-            places[int(digits)] = _Place(number=int(digits), table=table, videos=found)
-    return places
-
-
-def _listed_places(path: Path) -> dict[int, _Place]:
-    """v3: many episodes to a file, and a table of where they are."""
-    places = {}
-    files = sorted((path / "meta" / "episodes").glob("chunk-*/*.parquet"))
-    if not files:
-        raise RefusedError(
-            Defect.MISSING_MEMBER, "meta/episodes is missing, so nobody knows where episodes begin"
-        )
-    for file in files:
-        with _parquet(file) as opened:
-            names = [n for n in opened.schema_arrow.names if not n.startswith("stats/")]
-            rows = opened.read(columns=names).to_pylist()
-        for row in rows:
-            place = _listed(path, row)
-            places[place.number] = place
-    return places
-
-
-def _listed(path: Path, row: dict[str, Any]) -> _Place:
-    def where(prefix: str) -> str:
-        chunk, file = int(row[f"{prefix}chunk_index"]), int(row[f"{prefix}file_index"])
-        return f"chunk-{chunk:03d}/file-{file:03d}"
-
-    try:
-        videos = {}
-        for name, begin in row.items():
-            if name.startswith("videos/") and name.endswith("/from_timestamp"):
-                camera = name.removeprefix("videos/").removesuffix("/from_timestamp")
-                video = inside(path, "videos", camera, f"{where(f'videos/{camera}/')}.mp4")
-                videos[camera] = (video, float(begin))
-        table = path / "data" / f"{where('data/')}.parquet"
-        return _Place(number=int(row["episode_index"]), table=table, videos=videos)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RefusedError(Defect.UNREADABLE, _ill("meta/episodes", error)) from error
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
-    """An open parquet file; everything that pyarrow raises becomes a refusal."""
-    with needed("formats"):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    try:
-        with pq.ParquetFile(path) as opened:
-            rows, columns = opened.metadata.num_rows, opened.metadata.num_columns
-            if rows * max(1, columns) > MOST_NUMBERS * 8:
-                raise RefusedError(Defect.TOO_BIG, f"{path.name} claims {rows} rows")
-            yield opened
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise RefusedError(
-            Defect.UNREADABLE, f"{path.name} is damaged or cut off; copy it again ({why(error)})"
-        ) from error
-
-
-def _rows(place: _Place) -> pa.Table:
+def _rows(place: Place) -> pa.Table:
     """The episode's rows, in order; only row groups that hold some are read."""
-    with _parquet(place.table) as opened:
+    with parquet(place.table) as opened:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if place.table.stem.startswith("episode_"):
+        if not place.shared:
             table = opened.read()
         else:
             pieces = []
@@ -281,18 +173,23 @@ def _vectors(name: str, column: pa.ChunkedArray) -> Array:
 
 
 def _frames(
-    place: _Place, features: dict[str, Any], table: pa.Table, rate: float
+    place: Place, features: dict[str, Any], table: pa.Table, rate: float
 ) -> Iterator[tuple[str, Frames]]:
     """Videos, and pictures that lie in the table."""
     for name, feature in features.items():
         kind = feature.get("dtype") if isinstance(feature, dict) else None
         if kind == "video":
-            if name not in place.videos or not place.videos[name][0].is_file():
-                raise RefusedError(Defect.MISSING_MEMBER, f"the video of '{name}' is missing")
-            file, begin = place.videos[name]
-            yield name, VideoFrames(file, begin=begin, count=table.num_rows, rate=rate)
+            yield name, if_there(partial(_video, place, name, table.num_rows, rate), table.num_rows)
         elif kind == "image" and name in table.column_names:
-            yield name, EncodedFrames(_fetch_from(table[name]), table.num_rows, name, reverse=True)
+            fetch = _fetch_from(table[name])
+            yield name, if_there(partial(EncodedFrames, fetch, table.num_rows, name, reverse=True))
+
+
+def _video(place: Place, name: str, count: int, rate: float) -> Frames:
+    if name not in place.videos or not place.videos[name][0].is_file():
+        raise RefusedError(Defect.MISSING_MEMBER, f"the video of '{name}' is missing")
+    file, begin = place.videos[name]
+    return VideoFrames(file, begin=begin, count=count, rate=rate)
 
 
 def _fetch_from(column: pa.ChunkedArray) -> Callable[[int], bytes]:
@@ -335,6 +232,11 @@ def _track(raw: RawEpisode, column: str) -> tuple[Track, str | None]:
     return Track(**known), None
 
 
+def _attributes(layout: Layout, place: Place) -> dict[str, Any]:
+    task = layout.tasks.get(place.number)
+    return {} if task is None else {"instruction": task}
+
+
 def _success(columns: dict[str, Array]) -> bool | None:
     if "next.success" not in columns:
         return None
@@ -342,7 +244,7 @@ def _success(columns: dict[str, Array]) -> bool | None:
 
 
 def _own(
-    path: Path, place: _Place, columns: dict[str, Array], frames: dict[str, Frames]
+    path: Path, place: Place, columns: dict[str, Array], frames: dict[str, Frames]
 ) -> tuple[OwnEpisode, dict[str, Frames]] | None:
     """An export of this station, with the last observation that other readers have no row for."""
     facts = _station(path)
@@ -350,7 +252,7 @@ def _own(
     wanted = (_STATE, "time.observation", "time.command", "action", "sent")
     if spec is None or not all(name in columns for name in wanted):
         return None
-    with _parquet(path / "meta" / "final.parquet") as opened:
+    with parquet(path / "meta" / "final.parquet") as opened:
         rows = [row for row in opened.read().to_pylist() if row.get("episode_index") == place.number]
     if len(rows) != 1:
         raise RefusedError(Defect.MISSING_MEMBER, f"meta/final.parquet has no row of episode {place.number}")

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ from datasets.importers.defects import Defect, RefusedError, warning
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.own import outcome_named, spec_from
-from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames
+from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, if_there
 from datasets.spec import DataSpec
 
 _ROBOSUITE = 1
@@ -51,6 +52,13 @@ class RobomimicFormat(Format):
             names = [name for name in hdf5.group(file, "data") if re.fullmatch(r"demo_\d+", name)]
         yield from sorted(names, key=lambda name: int(name[5:]))
 
+    def instructions(self, path: Path) -> dict[str, str]:
+        with hdf5.opened(path) as file:
+            data = hdf5.group(file, "data")
+            keys = [name for name in data if re.fullmatch(r"demo_\d+", name)]
+            told = {key: _instruction(data, key) for key in keys}
+        return {key: words for key, words in told.items() if words}
+
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
         with hdf5.opened(path) as file:
@@ -68,7 +76,7 @@ class RobomimicFormat(Format):
                 columns=columns,
                 frames=_frames(demo, own),
                 success=_success(file, demo, key),
-                attributes={"env_name": str(facts.get("env_name", ""))},
+                attributes=_attributes(facts, _instruction(hdf5.group(file, "data"), key)),
                 facts=facts,
                 notes=(_WORLD,) if facts.get("type") == _ROBOSUITE else (),
                 own=own,
@@ -111,6 +119,32 @@ def _facts(file: h5py.File) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
+def _attributes(facts: dict[str, Any], instruction: str) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"env_name": str(facts.get("env_name", ""))}
+    return {**attributes, "instruction": instruction} if instruction else attributes
+
+
+def _instruction(data: h5py.Group, key: str) -> str:
+    """An attribute of the demonstration (RoboCasa writes JSON), else that of the whole file (LIBERO's)."""
+    demo = hdf5.group(data, key)
+    own = hdf5.words(demo, "instruction", "language_instruction", "lang")
+    return (
+        own
+        or _in_json(hdf5.words(demo, "ep_meta"), "lang")
+        or hdf5.words(data, "language_instruction")
+        or _in_json(hdf5.words(data, "problem_info"), "language_instruction")
+    )
+
+
+def _in_json(text: str, name: str) -> str:
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    words = facts.get(name) if isinstance(facts, dict) else None
+    return " ".join(words) if isinstance(words, list) else words if isinstance(words, str) else ""
+
+
 def _columns(demo: h5py.Group) -> dict[str, Array]:
     observations = hdf5.group(demo, "obs")
     columns = {f"obs/{name}": hdf5.numbers(m, name) for name, m in observations.items() if hdf5.is_numeric(m)}
@@ -124,7 +158,7 @@ def _states(demo: h5py.Group) -> dict[str, Array]:
 def _frames(demo: h5py.Group, own: OwnEpisode | None) -> dict[str, Frames]:
     observations = hdf5.group(demo, "obs")
     found: dict[str, Frames] = {
-        name: hdf5.pictures(member, f"obs/{name}")
+        name: if_there(partial(hdf5.pictures, member, f"obs/{name}"))
         for name, member in observations.items()
         if hdf5.is_pictures(member)
     }

@@ -22,7 +22,7 @@ from textual.widgets import DataTable, DirectoryTree, Footer, Input, Static
 
 from datasets.importers.mapping import MappingError
 from datasets.wording import counted
-from station.importing import require_answer
+from station.import_request import require_answer
 from station.tui.findings import Prospect, below, row
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
@@ -221,6 +221,10 @@ class ImportScreen(StationScreen):
             require_answer(name, value)
             if name.startswith("camera.") and value not in choices:
                 raise MappingError(f"There is no camera '{value}'")
+            if name == "instruction" and value not in choices and "*" not in value:
+                raise MappingError(
+                    f"None of them was told '{value}'; the right arrow completes what you type"
+                )
         except MappingError as error:
             self._said = str(error)
             self.redraw()

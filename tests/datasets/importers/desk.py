@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.episode import Outcome
-from datasets.importers.findings import Finding, Look
+from datasets.importers.findings import Finding, Look, Outline
 from datasets.importers.intake import ImportResult, Intake, Reads, inspect_all
 from datasets.importers.reader import Reader
 from datasets.journal import Journal
@@ -31,11 +31,20 @@ class Desk:
         reader: Reads | None = None,
         again: bool = False,
         declared: Outcome | None = None,
+        unanswered: Outline | None = None,
     ) -> Iterator[ImportResult]:
         reader = reader or Reader()
         sources = reader.find(paths or (self.inbox,))
         intake = Intake(self.store, self.journal)
-        return intake.run(sources, self.spec, self.answers, reader, again=again, declared=declared)
+        return intake.run(
+            sources,
+            self.spec,
+            self.answers,
+            reader,
+            again=again,
+            declared=declared,
+            unanswered=unanswered,
+        )
 
     def run(self, *paths: Path, again: bool = False, declared: Outcome | None = None) -> list[ImportResult]:
         return list(self.start(*paths, again=again, declared=declared))
