@@ -28,6 +28,7 @@ from station.commands import (
     verifying,
 )
 from station.errors import ExitCode, Refusal, refusal
+from station.plain import terminal
 from station.tether import leave_with_parent
 
 EPILOG = (
@@ -68,11 +69,10 @@ def _tell(known: Refusal, *, as_json: bool) -> None:
         line = {"event": kind, "message": known.message, "exit_code": int(known.exit_code)}
         sys.stdout.write(json.dumps(line) + "\n")
         return
-    from rich.console import Console
     from rich.panel import Panel
     from rich.text import Text
 
-    Console(stderr=True).print(
+    terminal(stderr=True).print(
         Panel(Text(known.message), title="station", title_align="left", border_style="red")
     )
 

@@ -7,12 +7,13 @@ and keeps nothing; what counts is in the session's journal.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from station.plain import say, terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -53,7 +54,7 @@ class JsonReporter(Reporter):
         """`interval` s between two progress lines of one stage; the last one of a stage is always written."""
         self._interval = interval
         self._clock = clock
-        self._write = write or _print_line
+        self._write = write or say
         self._last: tuple[str, float] = ("", 0.0)
 
     def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
@@ -84,11 +85,12 @@ class TerminalReporter(Reporter):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bars = Progress(
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
+            console=terminal(),
             transient=False,
         )
         self._bars.start()
@@ -120,9 +122,9 @@ class TerminalReporter(Reporter):
         if line is None:
             return
         if self._bars is not None:
-            self._bars.console.print(line, markup=False, highlight=False)
+            self._bars.console.print(line)
         else:
-            _print_line(line)
+            say(line)
 
 
 class SilentReporter(Reporter):
@@ -133,8 +135,3 @@ class SilentReporter(Reporter):
 
     def event(self, kind: str, **facts: Any) -> None:
         """See Reporter."""
-
-
-def _print_line(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

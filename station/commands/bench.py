@@ -16,6 +16,7 @@ import typer
 from station.commands.options import CellsOption, JsonOption, TaskOption, reporter
 from station.errors import StationError, UsageError
 from station.interruption import interruptible
+from station.plain import say, terminal
 from station.tether import Tether
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def learns(
     as_json: JsonOption = False,
 ) -> None:
     """Train from nothing for every seed and compare the steered policy with its base on unseen layouts."""
-    from rich.console import Console
-
     from station.benchmark import report
     from station.benchmark.learns import Protocol, pin, result_path
 
@@ -63,9 +62,9 @@ def learns(
         summary = report.build(done)
         report.write(out / "report.json", summary.to_json())
         if as_json:
-            typer.echo(json.dumps(summary.to_json()))
+            say(json.dumps(summary.to_json()))
         else:
-            Console().print(report.table(summary))
+            terminal().print(report.table(summary))
     if failed:
         logs = ", ".join(str(_log(protocol, seed)) for seed in failed)
         raise StationError(f"Seeds {', '.join(map(str, failed))} did not finish; their logs: {logs}.")
@@ -115,7 +114,7 @@ def _supervise(protocol: Protocol, seeds: Sequence[int], jobs: int) -> list[int]
                 while waiting and len(running) < jobs:
                     seed = waiting.pop(0)
                     running[seed] = _start(protocol, seed, tether)
-                    typer.echo(f"seed {seed} runs; its log: {_log(protocol, seed)}", err=True)
+                    say(f"seed {seed} runs; its log: {_log(protocol, seed)}", err=True)
                 time.sleep(_POLL)
                 for seed in [seed for seed, child in running.items() if child.poll() is not None]:
                     if running.pop(seed).returncode:

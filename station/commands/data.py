@@ -12,6 +12,7 @@ from station import sessions
 from station.commands.options import JsonOption, SessionArgument, reporter
 from station.commands.verifying import stores
 from station.errors import UsageError
+from station.plain import say
 
 if TYPE_CHECKING:
     from datasets.exporters.interface import ExportReport
@@ -71,7 +72,7 @@ def export(
         facts = {"path": str(written.path), "episodes": written.episodes, "steps": written.steps}
         report.event("done", **facts, resumed=written.resumed, left_out=dict(source.left_out))
     if not as_json:
-        typer.echo(_written(written, source))
+        say(_written(written, source))
 
 
 def _written(report: ExportReport, source: ExportSource) -> str:

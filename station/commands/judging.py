@@ -13,6 +13,7 @@ from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 from station.errors import StationError, UsageError
+from station.plain import say, terminal
 
 if TYPE_CHECKING:
     from datasets.journal import EpisodeStatus
@@ -34,7 +35,7 @@ def status(
         return
     path = sessions.find(session)
     if as_json:
-        typer.echo(json.dumps(facts(path)))
+        say(json.dumps(facts(path)))
     else:
         show(path)
 
@@ -88,13 +89,13 @@ def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
             f"No recording matches --where '{where}'; 'station review {session} --list' shows all."
         )
     chosen = [status for status in statuses if verdicts.changes(status, verdict)]
-    typer.echo(_prospect(statuses, chosen, verdict))
+    say(_prospect(statuses, chosen, verdict))
     if not chosen:
         return
     if not yes:
         typer.confirm(f"{verdict} for {counted(len(chosen), 'recording')}?", abort=True)
     verdicts.give_all(folder, [status.id for status in chosen], verdict, source=Source.COMMAND)
-    typer.echo(f"{counted(len(chosen), 'recording')}: {verdict}.")
+    say(f"{counted(len(chosen), 'recording')}: {verdict}.")
 
 
 def _prospect(found: list[EpisodeStatus], chosen: list[EpisodeStatus], verdict: str) -> str:
@@ -114,7 +115,7 @@ def _label_one(session: str, episode: str, verdict: str) -> None:
 
     folder = SessionFolder.open(sessions.find(session))
     given = verdicts.give(folder, episode, verdict, source=Source.COMMAND)
-    typer.echo(f"{episode}: {given}{'' if given == verdict else ', as its recorder said'}.")
+    say(f"{episode}: {given}{'' if given == verdict else ', as its recorder said'}.")
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -131,7 +132,6 @@ def facts(path: Path) -> dict[str, Any]:
 
 def show(path: Path) -> None:
     """The same for people."""
-    from rich.console import Console
     from rich.table import Table
 
     found = facts(path)
@@ -141,7 +141,7 @@ def show(path: Path) -> None:
             shown.add_row(name.replace("_", " "), _in_words(value))
     for point in found["eval"]:
         shown.add_row(f"evaluation at {point['env_steps']} steps", _in_words(point))
-    Console().print(shown)
+    terminal().print(shown)
 
 
 def _in_words(value: Any) -> str:
@@ -161,12 +161,12 @@ def _list(*, as_json: bool) -> None:
         try:
             known[name] = facts(root / name)
         except SessionError as error:  # one damaged session hides none of the others
-            typer.echo(f"{name}: {error}", err=True)
+            say(f"{name}: {error}", err=True)
     if as_json:
-        typer.echo(json.dumps(known))
+        say(json.dumps(known))
         return
     if not known:
-        typer.echo(f"No session in {Path(root).absolute()}. Begin with 'station demo' or 'station new'.")
+        say(f"No session in {Path(root).absolute()}. Begin with 'station demo' or 'station new'.")
     for name, found in known.items():
         count = f"{counted(found['demos'], 'demo')}, {counted(found['episodes'], 'episode')}"
-        typer.echo(f"{name:<24} {found['state']:<14} {count}")
+        say(f"{name:<24} {found['state']:<14} {count}")

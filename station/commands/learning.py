@@ -10,6 +10,7 @@ import typer
 from station import sessions
 from station.commands.options import CellsOption, JsonOption, SessionArgument, reporter
 from station.errors import StationError, UsageError
+from station.plain import say
 from station.reporting import Reporter, SilentReporter
 
 if TYPE_CHECKING:
@@ -78,14 +79,14 @@ def evaluate(
                 _run_block(folder, wanted, cells, report)
         else:
             client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
-            typer.echo("The running session evaluates next; whoever operates it resets and labels.", err=True)
+            say("The running session evaluates next; whoever operates it resets and labels.", err=True)
             wait_for(client, folder, lambda ledger: _blocks(ledger) > before, patience=None)
     point = _newest_point(folder, before)
     if as_json:
-        typer.echo(json.dumps(point))
+        say(json.dumps(point))
     else:
         low, high = point["interval"]
-        typer.echo(
+        say(
             f"{point['successes']}/{point['n']} succeed [{low:.2f}, {high:.2f}] at {point['env_steps']} steps."
         )
 

@@ -24,6 +24,7 @@ from station.commands.options import (
     reporter,
 )
 from station.errors import UsageError
+from station.plain import say
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def stop(session: SessionArgument) -> None:
     latch = StopLatch(SessionFolder.open(sessions.find(session)).latch)
     latch.stop(Source.COMMAND)
     latch.close()
-    typer.echo("Stopped. Nothing moves until it is re-armed on the session's screen.")
+    say("Stopped. Nothing moves until it is re-armed on the session's screen.")
 
 
 def serve(
@@ -151,14 +152,14 @@ def serve(
     from station.browser import LOOPBACK, BrowserServer
 
     if host not in LOOPBACK:
-        typer.echo(
+        say(
             f"Warning: what you type and see crosses the network unencrypted, and whoever holds the address printed "
             f"below can move the robot. An SSH tunnel is safer: ssh -L {port}:localhost:{port} THIS_MACHINE, with "
             "'station serve' on its default host.",
             err=True,
         )
     shown = ["run", str(sessions.find(session)), "--start-on-enter"] if session else ["home"]
-    BrowserServer([sys.executable, "-m", "station", *shown], host=host, port=port, say=typer.echo).serve()
+    BrowserServer([sys.executable, "-m", "station", *shown], host=host, port=port, say=say).serve()
 
 
 def home() -> None:

@@ -12,6 +12,7 @@ import typer
 
 from station.commands.options import JsonOption, complete_tasks
 from station.errors import ExitCode
+from station.plain import say, terminal
 from station.sessions import sessions_root
 
 if TYPE_CHECKING:
@@ -52,14 +53,12 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check this machine, and the devices of a task: what is missing, how fast they are, what to change."""
-    from rich.console import Console
-
-    console = Console()
+    console = terminal()
     chosen = _load(task)
     findings = _machine(console, quiet=as_json)
     reports = _devices(console, chosen, seconds=seconds, hold=hold, recover=recover, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(_plain(findings, reports)))
+        say(json.dumps(_plain(findings, reports)))
     from station.doctor import healthy
 
     if not healthy(findings) or not all(report.ready for report in reports or ()):

@@ -10,6 +10,7 @@ import typer
 from station import sessions
 from station.commands.options import SeedOption, TaskOption, complete_tasks
 from station.errors import UsageError
+from station.plain import say
 
 
 def new(
@@ -34,7 +35,7 @@ def new(
         if simulated
         else f"; 'station doctor {task}' checks its devices"
     )
-    typer.echo(f"Made {path}. Next: station import {said} RECORDINGS{other}.")
+    say(f"Made {path}. Next: station import {said} RECORDINGS{other}.")
 
 
 def tasks(
@@ -60,12 +61,12 @@ def tasks(
         from station.library import find_task
 
         explained = task_to_toml(load_task(name))
-        typer.echo(explained if every else find_task(name).read_text(encoding="utf-8"), nl=every)
+        say(explained if every else find_task(name).read_text(encoding="utf-8"), nl=every)
         return
     from station.library import task_summaries
 
     for known in task_summaries():
-        typer.echo(f"{known.name:<24} {known.description}")
+        say(f"{known.name:<24} {known.description}")
 
 
 def settings(
@@ -78,10 +79,8 @@ def settings(
     from station.settings_text import first_sentence
 
     if name is not None:
-        typer.echo(section(name).text, nl=False)
+        say(section(name).text, nl=False)
         return
     for known in sections():
-        typer.echo(f"{known.name:<16} {known.header:<16} {first_sentence(known.model)}")
-    typer.echo(
-        "\n'station settings NAME' prints one of them as it stands in a task file, every setting explained."
-    )
+        say(f"{known.name:<16} {known.header:<16} {first_sentence(known.model)}")
+    say("\n'station settings NAME' prints one of them as it stands in a task file, every setting explained.")

@@ -8,12 +8,13 @@ import typer
 
 from station import sessions
 from station.interruption import interruptible
+from station.plain import visible
 from station.reporting import JsonReporter, Reporter, TerminalReporter
 
 
 def complete_sessions(incomplete: str) -> list[str]:
     """Names for the shell's tab key."""
-    return [name for name in sessions.names() if name.startswith(incomplete)]
+    return [name for name in sessions.names() if name.startswith(incomplete) and visible(name) == name]
 
 
 def complete_tasks(incomplete: str) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
+from station.plain import say
 
 if TYPE_CHECKING:
     from station.pruning import Piece, Plan
@@ -42,7 +43,7 @@ def prune(
     asked = yes or as_json
     if not as_json:
         for line in _sentences(wanted, older_than):
-            typer.echo(line)
+            say(line)
     if dry_run or not wanted.pieces or (as_json and not yes):
         gone = None
     else:
@@ -51,11 +52,9 @@ def prune(
         with WriterLock(folder.lock):
             gone = pruning.carry_out(folder, wanted)
     if as_json:
-        typer.echo(json.dumps({"deleted": gone is not None, **(gone or wanted).to_json()}))
+        say(json.dumps({"deleted": gone is not None, **(gone or wanted).to_json()}))
     elif gone is not None:
-        typer.echo(
-            f"Deleted {len(gone.pieces)} of them, {_megabytes(gone.size)}. The journal keeps their lines."
-        )
+        say(f"Deleted {len(gone.pieces)} of them, {_megabytes(gone.size)}. The journal keeps their lines.")
 
 
 def _sentences(plan: Plan, days: float) -> Iterator[str]:

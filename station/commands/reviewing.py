@@ -13,6 +13,7 @@ import typer
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 from station.errors import UsageError
+from station.plain import say
 
 if TYPE_CHECKING:
     from datasets.journal import Line
@@ -69,7 +70,7 @@ def _write_rerun(catalogue: Catalogue, item: Item, path: Path) -> None:
     from station.review import rerun_file
 
     rerun_file.write(catalogue.load(item), path, verdict=item.verdict)
-    typer.echo(f"Wrote {item.id} to {path}. Open it with 'rerun {path}'.")
+    say(f"Wrote {item.id} to {path}. Open it with 'rerun {path}'.")
 
 
 def _list(catalogue: Catalogue, items: list[Item], *, meant: str, as_json: bool) -> None:
@@ -79,14 +80,14 @@ def _list(catalogue: Catalogue, items: list[Item], *, meant: str, as_json: bool)
             {**_facts(item), "history": [_judgement(line) for line in histories.get(item.id, ())]}
             for item in items
         ]
-        typer.echo(json.dumps(facts))
+        say(json.dumps(facts))
         return
     if not items:
-        typer.echo("No recording is meant." if meant else "Nothing is recorded here yet.", err=True)
+        say("No recording is meant." if meant else "Nothing is recorded here yet.", err=True)
     for item in items:
         steps = "" if item.steps is None else item.steps
         moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.entered))
-        typer.echo(f"{item.id:<34} {item.verdict:<8} {steps:>5}  {moment}  {item.reason}".rstrip())
+        say(f"{item.id:<34} {item.verdict:<8} {steps:>5}  {moment}  {item.reason}".rstrip())
 
 
 def _judgement(line: Line) -> dict[str, object]:

@@ -13,6 +13,7 @@ from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 from station.errors import ExitCode
+from station.plain import say
 from station.reporting import SilentReporter, TerminalReporter
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def verify(
         cut_off = list(_of_partial(folder, full=not quick))
         moved = [] if look_only or busy else _quarantine(folder, report, files)
     if as_json:
-        typer.echo(json.dumps(_facts(report, files, moved)))
+        say(json.dumps(_facts(report, files, moved)))
     else:
         for line in (
             *_sentences(report),
@@ -63,7 +64,7 @@ def verify(
             *_of_files(files),
             *_verdict(report, files, moved, busy=busy, look_only=look_only),
         ):
-            typer.echo(line)
+            say(line)
     if not (report.ok and not files) and not _is_new(folder):
         raise typer.Exit(ExitCode.FAILED)
 

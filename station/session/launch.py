@@ -22,6 +22,7 @@ from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
 from station.errors import ExitCode
 from station.library import TaskError
+from station.plain import PlainFormatter
 from station.session.address import LinkError
 from station.session.compose import compose
 from station.session.engine import Engine
@@ -49,7 +50,9 @@ _FAILURES = (
 def main(arguments: Sequence[str] | None = None) -> ExitCode:
     """Run one engine to its end; returns the exit code."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[log])
     _set_threads(given.threads)
     speed = None if given.speed is None else ClockSpeed(given.speed)
 

@@ -13,16 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.driver import Driver
 from textual.events import Key, Paste
+from textual.filter import LineFilter
 from textual.message import Message
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from hardware.keys.interface import KeyPress
 from station.errors import UsageError
 from station.key_devices import load_key_devices
+from station.plain import drawable
 from station.session.snapshot import Snapshot
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
@@ -53,6 +58,14 @@ class Review:
     where: str = ""
     """The sentence that chooses recordings."""
     episode: str | None = None
+
+
+class PlainLines(LineFilter):
+    """Takes control characters out of whatever a screen draws."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """See LineFilter."""
+        return [Segment(drawable(text), style, control) for text, style, control in segments]
 
 
 class PadPressed(Message):
@@ -114,6 +127,7 @@ class StationApp(App[int]):
         self._preparation = preparation
         self._refresh_hz = refresh
         self._review = review
+        self._plain = PlainLines()
 
     def get_driver_class(self) -> type[Driver]:
         """Textual's choice, with our reader of keys."""
@@ -128,6 +142,22 @@ class StationApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours that every theme must have for the panels, whatever theme the operator chooses."""
         return {"muted": "#8b9aa8", "faint": "#4d5a66"}
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Every line of every screen passes here on its way to the terminal."""
+        return [*super().get_line_filters(), self._plain]
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """See App; names in a message are never markup."""
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     def on_mount(self) -> None:
         """Dress, take the operator's keys, open the first screen."""

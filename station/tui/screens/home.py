@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -121,12 +122,15 @@ class HomeScreen(StationScreen):
         self._cards = found
         table.clear()
         for card in found:
-            table.add_row(*_cells(card), key=str(card.path))
+            # as text: a name may hold what reads as markup
+            table.add_row(*map(Text, _cells(card)), key=str(card.path))
         table.move_cursor(row=row)
         table.display = bool(found)
         empty = self.query_one("#empty", Static)
         empty.display = not found
-        empty.update(f"No session in {self._sessions} yet.\nPress n to begin one: a name, a task, a seed.")
+        empty.update(
+            Content(f"No session in {self._sessions} yet.\nPress n to begin one: a name, a task, a seed.")
+        )
         self._show_chosen()
 
     @property

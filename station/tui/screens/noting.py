@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from station.tui.screens.dialog import Dialog
@@ -20,7 +21,7 @@ class NoteScreen(Dialog[str]):
     def compose(self) -> ComposeResult:
         """One line of text."""
         with Vertical(classes="box") as box:
-            box.border_title = f"Note about {self._episode or 'the session'}"
+            box.border_title = Content(f"Note about {self._episode or 'the session'}")
             yield Input(placeholder="what you saw", max_length=500)
             yield Static(
                 "Enter writes it into the journal, Escape drops it, Ctrl+X stops the arm.", classes="hint"

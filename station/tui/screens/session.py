@@ -137,7 +137,7 @@ class SessionScreen(StationScreen):
         self.query_one("#bearing", Panel).show(bearing(snapshot, watching=self._attachment.watching))
         self._show_counts(snapshot.counts)
         title = f"steering · {snapshot.steering.method}" if snapshot.steering.method else "steering"
-        self.query_one("#steering", Panel).border_title = title
+        self.query_one("#steering", Panel).border_title = Content(title)
         self.query_one("#steering", Panel).show(snapshot.steering)
         self.query_one("#health", Panel).show(
             figures.Vitals(live=snapshot.health, moving=snapshot.phase in (Phase.ROLLOUT, Phase.EVALUATE))

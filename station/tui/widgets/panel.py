@@ -24,7 +24,7 @@ class Panel(Widget, Generic[Model]):
     def __init__(self, title: str, draw: Draw[Model], *, id: str | None = None) -> None:
         """`title` stands in the upper border; `id` is the style sheet's name for it."""
         super().__init__(id=id)
-        self.border_title = title
+        self.border_title = Content(title)
         self._draw = draw
         self._model: Model | None = None
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.events import Resize
 from textual.geometry import Region
 from textual.strip import Strip
@@ -83,7 +84,7 @@ class CameraTile(Widget):
         super().__init__()
         self.camera = camera
         self._words = words
-        self.border_title = camera
+        self.border_title = self._caption = Content(camera)
         self._picture: Image | None = None
         self._codes: NDArray[np.int64] | None = None
         self._strips: list[Strip] = []
@@ -105,8 +106,8 @@ class CameraTile(Widget):
     def _entitle(self, *, wanted: bool, live: bool) -> None:
         state = "no picture" if not live else "WANTED LAYOUT" if wanted else self._words
         title = f"{self.camera} · {state}" if state else self.camera
-        if self.border_title != title:
-            self.border_title = title
+        if self._caption.plain != title:
+            self.border_title = self._caption = Content(title)
 
     def _draw(self) -> None:
         """Rasterise at the present size and refresh the rows that differ."""

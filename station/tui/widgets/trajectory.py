@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from textual.content import Content
 from textual_plot import HiResMode
 
 from datasets.observation import FloatArray, TimeArray
@@ -31,7 +32,7 @@ class Trajectory(Plot):
         if (id(group), column) == self._drawn:
             return
         self._group, self._now, self._drawn = group, now, (id(group), column)
-        self.border_title = group.title if group is not None else ""
+        self.border_title = Content(group.title) if group is not None else ""
         self.redraw()
 
     def redraw(self) -> None:

@@ -49,7 +49,7 @@ class Understanding(Horizontal):
         for tile in self.query(CameraTile):
             order = tile.camera
             tile.show(None if picture is None else picture if order == "rgb" else picture[..., ::-1])
-            tile.border_title = f"{order} · {camera}"
+            tile.border_title = Content(f"{order} · {camera}")
 
 
 def _lines(facts: Facts) -> Iterator[Content]:
