@@ -21,13 +21,13 @@ _UNSEEN = [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *rang
 _BROKEN = range(0xD800, 0xE000)
 """Half characters: bytes of a file name that are no text."""
 
-_DRAWN = dict.fromkeys([*_CONTROLS, *_UNSEEN]) | dict.fromkeys(_BROKEN, "�")
+_DRAWN: dict[int, str | None] = dict.fromkeys([*_CONTROLS, *_UNSEEN]) | dict.fromkeys(_BROKEN, "�")
 _SHOWN = (
     dict.fromkeys([*_UNSEEN, *_BROKEN, *range(0x80, 0xA0)], "�")
     | {code: chr(0x2400 + code) for code in range(0x20)}
     | {0x7F: "␡"}
 )
-del _SHOWN[ord("\n")], _SHOWN[ord("\t")]
+del _SHOWN[ord("\n")], _SHOWN[ord("\t")], _DRAWN[ord("\n")]
 
 
 def visible(text: str) -> str:
@@ -36,7 +36,7 @@ def visible(text: str) -> str:
 
 
 def drawable(text: str) -> str:
-    """The same for a piece of one line whose width was measured already: control characters had none, and go."""
+    """The same for text whose width was measured already: control characters had none, and go."""
     return text.translate(_DRAWN)
 
 
@@ -57,9 +57,7 @@ def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
             self, renderable: RenderableType, options: ConsoleOptions | None = None
         ) -> Iterable[Segment]:
             for piece in super().render(renderable, options):
-                # Rich ends lines with segments of their own
-                plain = piece.control or piece.text == "\n"
-                yield piece if plain else Segment(drawable(piece.text), piece.style)
+                yield piece if piece.control else Segment(drawable(piece.text), piece.style)
 
     return Plain(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 

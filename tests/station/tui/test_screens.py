@@ -167,7 +167,11 @@ async def test_the_home_screen_lists_sessions_and_the_next_step(open_app: Open, 
     trained(tmp_path, "orange-1")
     async with open_app(folder=None).run_test(size=(120, 36)) as pilot:
         await reads(pilot, "#chosen", "Enter starts teaching it")
-        assert pilot.app.screen.query_one(DataTable).get_row_at(0)[:3] == ["orange-1", "tiny", "base trained"]
+        assert [*map(str, pilot.app.screen.query_one(DataTable).get_row_at(0)[:3])] == [
+            "orange-1",
+            "tiny",
+            "base trained",
+        ]
         await pilot.press("enter")
         await shows(pilot, SessionScreen)
         await reads(pilot, "#call", "MOVING")
