@@ -122,6 +122,8 @@ class Engine:
         self._closing = ExitStack()
         self._published = self._retried = float("-inf")
         self._waits_since: float | None = None
+        self._opening: tuple[Effect, ...] = ()
+        """What the first phase begins with, as long as it waits for somebody who looks."""
         self._motion = self._make_motion()
         self._vigil = Vigil(self._motion.wrong, clock)
         self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
@@ -248,7 +250,7 @@ class Engine:
         return {
             RecoverDevices: lambda _: motion.recover(),
             RunPreflight: lambda _: motion.preflight(disk_checks(self.folder.path, self._parts)),
-            BeginHoming: lambda effect: motion.begin_homing(effect.slots),
+            BeginHoming: self._begin_homing,
             ShowLayouts: lambda effect: motion.show_layouts(effect.slots),
             BeginRollout: self._begin_rollout,
             Brake: lambda _: motion.brake(),
@@ -271,9 +273,22 @@ class Engine:
         )
         if wanted != (self.state.autopilot, self.state.mistakes):
             self.dispatch(SetAutopilot(on=wanted[0], mistakes=wanted[1], source=Source.COMMAND))
-        self.state, effects = begin(self.state)
-        for effect in effects:
-            self._carry_out(effect)
+        self.state, self._opening = begin(self.state)
+        self._open()
+
+    def _open(self) -> None:
+        """The checks, and what follows by itself: a real arm goes home. So these wait for somebody who looks."""
+        if self._opening and not self._alone:
+            effects, self._opening = self._opening, ()
+            for effect in effects if self.state.phase is Phase.PREFLIGHT else ():
+                self._carry_out(effect)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether nobody looks at a real cell; who attached once and has gone does not count, nor does a command."""
+        link = self._link
+        unseen = link is not None and not link.watchers and not self.options.headless
+        return unseen and not self._parts.simulated and not self.state.leaving
 
     # --- one turn -------------------------------------------------------------------------------------------------
 
@@ -301,11 +316,9 @@ class Engine:
         if self._latch.latched and not self.state.stopped:
             self.dispatch(self._motion.stop())
         self._watch_devices()
-        link = None if self.state.leaving else self._link
-        alone = link is not None and link.seen_anybody and not link.watchers and not self.options.headless
-        if alone and not self._parts.simulated and self.state.phase in _MOVED_BY_KEYS:
-            self.dispatch(Pause(source=Source.SYSTEM))
-            self._say("Paused: no screen is looked at any more. Attach again, or wake it, and end the pause.")
+        self._open()
+        if self.state.phase in _MOVED_BY_KEYS and self._alone:
+            self.dispatch(self._pause_unseen())
         if sentence := self._motion.about_stop(stopped=self.state.stopped):
             self._say(sentence)
         self._committer.collect()
@@ -392,6 +405,19 @@ class Engine:
         self._motion.policy_version = self.memory.learner.policy_version
         self._motion.block = self.state.block.ordinal if self.state.block else None
         self._motion.begin_rollout(effect.slots, effect.batch)
+
+    def _begin_homing(self, effect: BeginHoming) -> None:
+        if self._alone:
+            # nobody would stop it: it waits in a pause, for somebody who looks to end
+            self._events.append(self._pause_unseen())
+        else:
+            self._motion.begin_homing(effect.slots)
+
+    def _pause_unseen(self) -> Pause:
+        self._say(
+            "Paused: nobody is looking at a screen. Attach, or wake the one that hangs, and end the pause."
+        )
+        return Pause(source=Source.SYSTEM)
 
     def _set_speed(self, speed: ClockSpeed) -> None:
         try:

@@ -98,6 +98,12 @@ class SessionFolder:
         return parse_task(self.tables, source=str(self.path / "session.toml"))
 
     @property
+    def simulated(self) -> bool:
+        """Whether the frozen task is for a simulated cell, which is also what a task that names none is for."""
+        cell = self.tables.get("cell")
+        return not isinstance(cell, dict) or cell.get("kind", "simulated") == "simulated"
+
+    @property
     def name(self) -> str:
         """The folder's name."""
         return self.path.resolve().name

@@ -79,8 +79,6 @@ class Link:
     def __init__(self, folder: SessionFolder) -> None:
         """Listen, and say where in the session folder. The caller holds the session's lock."""
         self.inbox: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
-        self.seen_anybody = False
-        """Whether anybody ever looked at what a front end shows."""
         self._folder = folder
         self._front_ends: list[_FrontEnd] = []
         self._holder: _FrontEnd | None = None
@@ -167,7 +165,6 @@ class Link:
         if isinstance(message, Looked):
             if front_end.looked():
                 self._claim(front_end)
-            self.seen_anybody = True
         elif isinstance(message, TakeKeys):
             self._hand_over(front_end)
         else:

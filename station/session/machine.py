@@ -241,7 +241,7 @@ def _pause(state: State, event: Pause) -> Result:
     if state.phase not in _PAUSABLE:
         return refuse(state, f"Nothing to pause in {state.phase.value}.")
     moves = state.phase in MOVING or state.phase is Phase.HOMING
-    reason = "Paused because no screen was looked at any more." if event.source is Source.SYSTEM else ""
+    reason = "Paused because nobody was looking at a screen." if event.source is Source.SYSTEM else ""
     state = replace(state, phase=Phase.PAUSED, held=state.phase, reason=reason, asked_to_pause=True)
     return state, (Brake(),) if moves else ()
 

@@ -31,6 +31,7 @@ from station.plain import drawable
 from station.session.snapshot import Snapshot
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
+from station.tui.audience import Lookout, somebody
 from station.tui.desk import Origin
 from station.tui.drivers import INSTEAD_OF
 from station.tui.feed import Engines
@@ -111,14 +112,17 @@ class StationApp(App[int]):
         refresh: float = REFRESH_HZ,
         pads: Pads | None = None,
         review: Review | None = None,
+        lookout: Lookout | None = None,
     ) -> None:
         """`folder`: open this session at once; None: show the sessions found in `sessions`.
 
         `preparation`: a command that brings the session to where it can begin; it is watched first. `pads`: pedals
-        and hotkeys. `review`: look at the recordings of `folder` instead of opening its session.
+        and hotkeys. `review`: look at the recordings of `folder` instead of opening its session. `lookout`: who can
+        see this terminal; somebody where it is not given.
         """
         super().__init__()
         self.pads = pads or Pads()
+        self._lookout = lookout or Lookout(somebody)
         self._folder = folder
         self._sessions = sessions
         self._engines = engines
@@ -173,13 +177,15 @@ class StationApp(App[int]):
         else:
             self.open_session(self._folder)
 
+        self._lookout.start()
         self.pads.start(self._pad_pressed, self._pad_trouble)
         for sentence in self._keys.warnings:
             self.notify(sentence, title="keys", severity="warning", timeout=12)
 
     def on_unmount(self) -> None:
-        """Let go of pedals and hotkeys."""
+        """Let go of pedals and hotkeys, and of the multiplexer."""
         self.pads.close()
+        self._lookout.close()
 
     def _pad_pressed(self, action: str, press: KeyPress) -> None:
         """In the device's thread: a stop does not wait for this screen, everything else is this screen's business."""
@@ -253,7 +259,13 @@ class StationApp(App[int]):
 
     def open_session(self, folder: Path) -> None:
         """Show the session screen of this folder."""
-        attachment = Attachment(folder, self._engines, self._keys, start=self._start_engine)
+        attachment = Attachment(
+            folder,
+            self._engines,
+            self._keys,
+            start=self._start_engine,
+            audience=lambda: self._lookout.newest,
+        )
         self._open(SessionScreen(attachment, self._keys, refresh=self._refresh_hz, on_left=self.go_home))
 
     def open_import(self, folder: Path) -> None:
@@ -413,6 +425,7 @@ def run(
         preparation=preparation,
         pads=Pads(load_key_devices(keymap.keys)),
         review=review,
+        lookout=Lookout(),
     )
     return app.run() or 0
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from station.session.events import OperatorEvent
+from station.session.folder import SessionError, SessionFolder
 from station.session.snapshot import Snapshot
+from station.tui.audience import Audience, somebody
 from station.tui.desk import TERMINAL, Desk, Echo, Origin
 from station.tui.feed import Engines, Feed, FeedError
 from station.tui.keymap import Keymap
@@ -45,16 +49,19 @@ class Attachment:
         *,
         start: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        audience: Callable[[], Audience] = somebody,
     ) -> None:
-        """`start`: start an engine if none runs; otherwise only wait for one."""
+        """`start`: start an engine if none runs; otherwise only wait for one. `audience`: who can see this screen."""
         self.folder = folder
         self._engines = engines
         self._keymap = keymap
         self._clock = clock
         self._may_start = start
+        self._audience = audience
         self._since = clock()
         self._heard = clock()
         self._feed: Feed | None = None
+        self._closed = False
         self.desk: Desk | None = None
         self.shown: Snapshot | None = None
         self.line = Line.SEEKING
@@ -70,6 +77,22 @@ class Attachment:
         """s since the last new snapshot."""
         return self._clock() - self._heard
 
+    @property
+    def simulated(self) -> bool | None:
+        """Whether the cell is; None where neither engine nor folder have told."""
+        return self.shown.simulated if self.shown is not None else self._task_simulated
+
+    @cached_property
+    def _task_simulated(self) -> bool | None:
+        with suppress(SessionError):
+            return SessionFolder.open(self.folder).simulated
+        return None
+
+    @property
+    def unseen(self) -> str:
+        """What is to be said of those who can see this screen of a real cell; empty where somebody surely can."""
+        return "" if self.simulated else self._audience().remark
+
     def seek(self) -> Feed | None:
         """Look for the engine and start it if that is allowed and was not tried yet."""
         feed = self._attach()
@@ -81,7 +104,7 @@ class Attachment:
         elif self.line is Line.STARTING:
             self._look_for_death()
         elif self.waited > NO_ANSWER:
-            self.why = "no engine answers"
+            self.why = self._engines.absence(self.folder)
             self._turn(Line.LOST)
         return None
 
@@ -96,7 +119,7 @@ class Attachment:
         """The newest snapshot if it is another than the one that is shown."""
         if self._feed is None:
             return None
-        snapshot = self._feed.latest()
+        snapshot = self._feed.latest() if self._audience().anybody else self._feed.newest
         fresh = snapshot is not None and (self.shown is None or snapshot.number != self.shown.number)
         if fresh:
             self.shown, self._heard = snapshot, self._clock()
@@ -148,7 +171,13 @@ class Attachment:
             self._turn(Line.SEEKING)
 
     def close(self) -> None:
-        """Hang up; the engine goes on."""
+        """Hang up; the engine goes on, but not one that was started from here and that nobody has seen yet."""
+        self._closed = True
+        self._hang_up()
+        if self.line is Line.STARTING:
+            self._engines.end(self.folder)
+
+    def _hang_up(self) -> None:
         if self._feed is not None:
             self._feed.close()
             self._feed = None
@@ -164,13 +193,15 @@ class Attachment:
             return None
 
     def _start(self) -> None:
+        self._turn(Line.STARTING)
         try:
             self._engines.start(self.folder)
         except FeedError as error:
             self.why = str(error)
             self._turn(Line.LOST)
-            return
-        self._turn(Line.STARTING)
+        if self._closed:
+            # the operator left while this thread was starting it
+            self._engines.end(self.folder)
 
     def _look_for_death(self) -> None:
         why = self._engines.obituary(self.folder)
@@ -179,7 +210,7 @@ class Attachment:
             self._turn(Line.LOST)
 
     def _lose(self) -> None:
-        self.close()
+        self._hang_up()
         self.why = self._engines.obituary(self.folder) or "it ended or was killed"
         self._turn(Line.LOST)
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from datasets.lock import holder
 from hardware.latch import StopLatch
 from station.session.address import LinkError, NoEngineError
 from station.session.client import Client
@@ -31,6 +32,11 @@ class LinkedFeed:
     def latest(self) -> Snapshot | None:
         """See Feed."""
         return self._client.latest()
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """See Feed."""
+        return self._client.newest
 
     def send(self, event: OperatorEvent) -> int:
         """See Feed."""
@@ -98,6 +104,23 @@ class LocalEngines:
             raise FeedError(
                 f"The engine of {folder} did not start: {error}. Look at the folder's rights and at the disk."
             ) from error
+
+    def end(self, folder: Path) -> None:
+        """See Engines."""
+        process = self._started.get(folder)
+        if process is not None and process.poll() is None:
+            process.terminate()
+
+    def absence(self, folder: Path) -> str:
+        """See Engines."""
+        pid = holder(SessionFolder.open(folder).lock)
+        if pid is None:
+            return f"No engine runs on {folder}."
+        return (
+            f"Process {pid} holds {folder} and cannot be reached: it is starting, or its socket was deleted. Try again "
+            f"in a minute; if that does not help, end it (kill {pid}) and run the session again. Nothing committed is "
+            "lost, and the stop reaches its arms all the same."
+        )
 
     def stop(self, folder: Path) -> None:
         """See Engines."""

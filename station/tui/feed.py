@@ -22,7 +22,11 @@ class Feed(Protocol):
     """One front end's line to a running engine."""
 
     def latest(self) -> Snapshot | None:
-        """The newest snapshot that has arrived, None before the first."""
+        """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The same while nobody can see the screen: the engine does not learn of it."""
 
     def send(self, event: OperatorEvent) -> int:
         """Put an event on its way and return its number. Raises FeedError when the line is broken."""
@@ -57,8 +61,14 @@ class Engines(Protocol):
     def start(self, folder: Path) -> None:
         """Start an engine that outlives the UI. Raises FeedError."""
 
+    def end(self, folder: Path) -> None:
+        """Ask the engine that was started here to end, if it still runs."""
+
     def stop(self, folder: Path) -> None:
         """Set the stop latch of this session when there is no line to its engine."""
+
+    def absence(self, folder: Path) -> str:
+        """Why no engine answers, and what to do."""
 
     def obituary(self, folder: Path) -> str | None:
         """Why the engine that was started here is not running; None while it is, or when none was started here."""

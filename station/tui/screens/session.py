@@ -7,6 +7,7 @@ through the action table to the engine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -169,8 +170,10 @@ class SessionScreen(StationScreen):
     def _call(self, echo: Echo | None) -> Call:
         snapshot = self._attachment.shown
         if snapshot is None or self._attachment.line is not Line.LIVE:
-            return call_without(self._attachment, echo, self._keymap)
-        return call(snapshot, echo, self._keymap)
+            said = call_without(self._attachment, echo, self._keymap)
+        else:
+            said = call(snapshot, echo, self._keymap)
+        return replace(said, unseen=self._attachment.unseen)
 
     def _turn_beat(self) -> None:
         snapshot = self._attachment.shown
@@ -244,8 +247,7 @@ class SessionScreen(StationScreen):
         if self._ending or self._attachment.line is not Line.LIVE:
             self._left()
             return
-        simulated = self._attachment.shown.simulated if self._attachment.shown else True
-        self.app.push_screen(LeaveScreen(simulated=simulated), self._leave_as)
+        self.app.push_screen(LeaveScreen(simulated=bool(self._attachment.simulated)), self._leave_as)
 
     def _leave_as(self, leaving: Leaving | None) -> None:
         if leaving is Leaving.KEEP:

@@ -41,6 +41,8 @@ class Call:
     echo: Echo | None
     whole: bool = False
     """What is below is a reason or a remedy: all of it is read, on more lines if need be."""
+    unseen: str = ""
+    """What is to be said of those who can see this screen."""
 
 
 _GREEN = "$background on $success bold"
@@ -92,7 +94,7 @@ def call(snapshot: Snapshot, echo: Echo | None, keymap: Keymap) -> Call:
 def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> Call:
     """The headline while there is no engine to show: what happened, what is safe, and what to do now."""
     line, leave = attachment.line, keymap.show("leave")
-    simulated = attachment.shown is not None and attachment.shown.simulated
+    simulated = attachment.simulated
     if line is Line.LOST:
         said = "Engine gone, committed episodes are safe. Enter starts it; the arm then moves home."
         if simulated:
@@ -102,9 +104,9 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
         said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
         below = f"silent for {attachment.unheard:.0f} s"
         return Call(badge="SILENT", style=_AMBER, sentence=said, below=below, echo=echo)
-    said = f"The engine starts. A real arm then moves home by itself: keep clear. {leave} leaves."
+    said = f"The engine starts. A real arm then moves home by itself: keep clear. {leave} ends it."
     if simulated:
-        said = f"The engine starts: it loads the policy and connects the cell. {leave} leaves."
+        said = f"The engine starts: it loads the policy and connects the cell. {leave} ends it."
     below = f"{attachment.waited:.0f} s so far; what it says is in {attachment.folder / 'engine.log'}"
     return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo, whole=True)
 
@@ -168,7 +170,11 @@ def draw_call(model: Call, columns: int, rows: int) -> Content:
     *above, last = _lines_below(model, room, echo.cell_length)
     lines = [head, *(Content.assemble(" " * _INDENT, (line, "$muted")) for line in above)]
     gap = max(2, room - len(last) - echo.cell_length)
-    return Content("\n").join([*lines, Content.assemble(" " * _INDENT, (last, "$muted"), " " * gap, echo)])
+    told = Content.assemble(" " * _INDENT, (last, "$muted"), " " * gap, echo)
+    unseen = (
+        Content.styled(" " * _INDENT + line, "$warning bold") for line in textwrap.wrap(model.unseen, room)
+    )
+    return Content("\n").join([*lines, told, *unseen])
 
 
 def _lines_below(model: Call, room: int, echo: int) -> list[str]:

@@ -247,10 +247,13 @@ def test_a_command_that_waits_for_the_engine_is_no_screen_that_somebody_looks_at
         never_ending(engine)
         command = Client.connect(folder.path)
         errand = (command, folder, lambda _: over.is_set())
-        waiting = threading.Thread(target=wait_for, args=errand, kwargs={"patience": None})
+        waiting = threading.Thread(target=wait_for, args=errand, kwargs={"patience": None}, daemon=True)
         waiting.start()
-        turn_until(engine, lambda: command.newest is not None and engine.state.phase is Phase.READY)
+        turn_until(engine, lambda: command.newest is not None)
         assert link.attached == 1 and not link.watchers
+        for _ in range(20):
+            engine.turn()
+        assert engine.state.phase is Phase.PREFLIGHT, "a real arm goes home only before somebody's eyes"
         screen = Client.connect(folder.path)
         shown(engine, screen, lambda snapshot: snapshot.phase is Phase.READY)
         turn_until(engine, lambda: screen.holds_keys and not command.holds_keys)

@@ -154,7 +154,7 @@ def test_without_a_screen_the_arm_stands_until_somebody_is_back(
             at.client = Client.connect(place.folder.path, timeout=PATIENCE)
             seen = at.until_phase(Phase.PAUSED)
             assert seen.episode == episode
-            assert any("no screen is looked at any more" in line for line in seen.log)
+            assert any("nobody is looking at a screen" in line for line in seen.log)
             if lose is _suspend:
                 os.kill(terminal.process.pid, signal.SIGCONT)
                 terminal.wait_for("PAUSED", meanwhile=at.look)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,11 +20,11 @@ from hardware.robot.cell import RobotCell
 from policy.replay import Replay
 from policy.steering.interface import Decision, Window
 from station.session.engine import Engine
-from station.session.events import Go, Label, Pause, Rearm
+from station.session.events import Envelope, Go, Label, Pause, Rearm
 from station.session.folder import SessionFolder
 from station.session.parts import Options, Parts
 from station.session.settings import SessionSettings
-from station.session.snapshot import Phase
+from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
@@ -204,20 +203,75 @@ def test_a_stop_latch_is_no_fault_of_a_device(engine: Engine) -> None:
     assert engine._parts.cells[0].watch() == []
 
 
+class Screens:
+    """What an engine asks of its line: how many look, the next answers first."""
+
+    def __init__(self, *answers: int, then: int) -> None:
+        self.inbox: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
+        self.attached = 1
+        self.then = then
+        self._answers = list(answers)
+
+    @property
+    def watchers(self) -> int:
+        return self._answers.pop(0) if self._answers else self.then
+
+    def publish(self, snapshot: Snapshot) -> None:
+        pass
+
+    def answer(self, number: int, refused: str = "") -> None:
+        pass
+
+
+def turns(engine: Engine, seconds: float = 0.5) -> set[Phase]:
+    """The phases that an engine goes through in this time, and in ten turns however long they take."""
+    deadline, phases, count = time.monotonic() + seconds, set[Phase](), 0
+    while time.monotonic() < deadline or count < 10:
+        engine.turn()
+        phases.add(engine.state.phase)
+        count += 1
+    return phases
+
+
+def test_an_engine_that_nobody_looks_at_does_not_send_the_arm_home(
+    tmp_path: Path, board: Switchboard
+) -> None:
+    link = Screens(then=0)
+    with make_engine(tmp_path / "s", tmp_path / "board", link) as engine:
+        moved = board[Switch.MOVED_AT]
+        assert turns(engine) == {Phase.PREFLIGHT}
+        assert board[Switch.MOVED_AT] == moved
+        link.then = 1
+        until_phase(engine, Phase.READY)
+
+
+def test_a_screen_that_has_looked_and_gone_is_nobody_when_the_arm_is_about_to_go_home(
+    tmp_path: Path, board: Switchboard
+) -> None:
+    link = Screens(1, then=0)
+    with make_engine(tmp_path / "s", tmp_path / "board", link) as engine:
+        moved = board[Switch.MOVED_AT]
+        assert turns(engine) == {Phase.PAUSED}
+        assert "nobody was looking" in engine.state.reason
+        assert board[Switch.MOVED_AT] == moved
+        link.then = 1
+        assert turns(engine) == {Phase.PAUSED}, "only a key ends the pause"
+        press(engine, Pause())
+        until_phase(engine, Phase.READY)
+
+
 def test_when_the_last_screen_goes_the_arm_brakes_and_the_session_waits(
     tmp_path: Path, board: Switchboard
 ) -> None:
 
-    link = SimpleNamespace(
-        inbox=queue.SimpleQueue(), seen_anybody=True, attached=1, watchers=1, publish=lambda snapshot: None
-    )
+    link = Screens(then=1)
     with make_engine(tmp_path / "s", tmp_path / "board", link) as engine:
         roll(engine)
-        link.watchers = 0
+        link.then = 0
         until_phase(engine, Phase.PAUSED)
         until(engine, lambda: stands(board))
         assert engine.state.running
-        link.watchers = 1
+        link.then = 1
         press(engine, Pause())
         until(engine, lambda: not stands(board))
 

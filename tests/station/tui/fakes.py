@@ -42,11 +42,18 @@ class FakeFeed:
         self.prompt = False
         """Whether every event is acknowledged at once."""
         self.holds_keys = True
+        self.unseen = 0
+        """How often it was looked at without anybody there."""
         self._answers: dict[int, str] = {}
 
     def latest(self) -> Snapshot | None:
         if self.snapshot is not None and self.ticking:
             self.play()
+        return self.snapshot
+
+    @property
+    def newest(self) -> Snapshot | None:
+        self.unseen += 1
         return self.snapshot
 
     def send(self, event: OperatorEvent) -> int:
@@ -85,6 +92,7 @@ class FakeEngines:
         self.feed = feed
         self.started: list[Path] = []
         self.latched: list[Path] = []
+        self.ended: list[Path] = []
         self.death: str | None = None
 
     def attach(self, folder: Path) -> Feed | None:
@@ -92,6 +100,12 @@ class FakeEngines:
 
     def start(self, folder: Path) -> None:
         self.started.append(folder)
+
+    def end(self, folder: Path) -> None:
+        self.ended.append(folder)
+
+    def absence(self, folder: Path) -> str:
+        return "no engine answers"
 
     def stop(self, folder: Path) -> None:
         self.latched.append(folder)

@@ -6,6 +6,7 @@ import pytest
 
 from station.session.events import Pause
 from station.tui.attachment import NO_ANSWER, SILENCE, Attachment, Line
+from station.tui.audience import Audience
 from station.tui.keymap import default_keymap
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 
@@ -128,3 +129,39 @@ def test_another_terminal_that_holds_the_keys_is_noticed(
     assert attachment.watching
     attachment.take_keys()
     assert not attachment.watching
+
+
+def test_leaving_while_the_engine_starts_ends_the_one_that_was_started_here(
+    engines: FakeEngines, clock: Clock
+) -> None:
+    engines.feed = None
+    attachment = attached(engines, clock)
+    assert attachment.line is Line.STARTING and engines.started == [FOLDER]
+    attachment.close()
+    assert engines.ended == [FOLDER]
+
+
+def test_leaving_an_engine_that_was_seen_or_that_another_started_leaves_it_alone(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    engines.feed = None
+    waiting = attached(engines, clock, start=False)
+    starting = attached(engines, clock)
+    starting.take(feed)
+    for attachment in (waiting, starting):
+        attachment.close()
+    assert engines.ended == []
+
+
+def test_a_screen_that_nobody_can_see_does_not_tell_the_engine_that_somebody_looks(
+    engines: FakeEngines, clock: Clock
+) -> None:
+    there = [Audience(anybody=False, remark="Nobody is attached.")]
+    feed = FakeFeed(snapshot(simulated=False))
+    attachment = Attachment(FOLDER, engines, default_keymap(), clock=clock, audience=lambda: there[0])
+    attachment.take(feed)
+    assert attachment.poll() is not None and feed.unseen == 1
+    assert attachment.unseen == "Nobody is attached."
+    there[0] = Audience()
+    attachment.poll()
+    assert feed.unseen == 1 and attachment.unseen == ""
