@@ -5,31 +5,35 @@ Refuses to go on while a question is open; repairs nothing: that is for the chec
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from datasets.importers import columns
 from datasets.importers.defects import Defect, Note, QuestionError, RefusedError, warning
+from datasets.importers.doubts import asked, contradicted
 from datasets.importers.interface import RawEpisode
 from datasets.importers.kinematics import forward_kinematics
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Track
 from datasets.importers.plausibility import require_angles
-from datasets.importers.questions import gripper_count, joint_count, questions
+from datasets.importers.questions import gripper_count, joint_count
 from datasets.importers.recording import AbsentFrames, ArmTrack, Array, CutFrames, Frames, Recording
 from datasets.spec import DataSpec
 
 
-def assemble(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> tuple[Recording, tuple[Note, ...]]:
-    """The recording, and what was derived on the way.
+def assemble(
+    raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str] = ()
+) -> tuple[Recording, tuple[Note, ...]]:
+    """The recording, and what was derived on the way; `told` are the entries that a person gave.
 
     Raises:
         QuestionError: the mapping lacks something that only a person knows.
         RefusedError: a column that the mapping names is not there or has the wrong size.
     """
-    asked = questions(raw, mapping, spec)
-    if asked:
-        raise QuestionError(tuple(asked))
+    questions = asked(raw, mapping, spec, told)
+    if questions:
+        raise QuestionError(tuple(questions))
     ticks = _ticks(raw, mapping)
     time = raw.time if raw.time is not None else np.arange(ticks) / float(mapping.rate or 1.0)
     frames = {camera.name: _frames(raw, mapping, camera.name) for camera in spec.cameras}
@@ -45,7 +49,7 @@ def assemble(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> tuple[Recordi
         success=raw.success,
         attributes=raw.attributes,
     )
-    return recording, tuple(_notes(raw, mapping))
+    return recording, (*_notes(raw, mapping), *contradicted(raw, mapping, spec, told))
 
 
 def _ticks(raw: RawEpisode, mapping: Mapping) -> int:
@@ -154,6 +158,8 @@ class _Columns:
 
     def _added(self) -> Array:
         observed, track = self.arm.observed, self.arm.commanded
+        if track.position is None and track.rotation is None and track.joints is not None:
+            return self._added_joints(track.joints)
         assert track.position is not None and track.rotation is not None
         moves = self._select(track.position) * (self.mapping.increment_position or 0.0)
         turns = self._select(track.rotation) * (self.mapping.increment_rotation or 0.0)
@@ -162,7 +168,17 @@ class _Columns:
             raise RefusedError(Defect.UNEQUAL_LENGTHS, "observed poses and increments differ in length")
         if moves.shape[1] != 3 or turns.shape[1] != 3:
             raise RefusedError(Defect.UNFIT, "increments are three numbers of position and three of rotation")
-        return columns.added(poses, moves, turns)
+        return columns.added(poses, moves, turns, along_tool=self.mapping.increment_frame == "tool")
+
+    def _added_joints(self, selector: str) -> Array:
+        """[T, 7] where the joints would be after their increments."""
+        observed, steps = self.arm.observed.joints, self._select(selector)
+        if observed is None or self._select(observed).shape != steps.shape:
+            raise RefusedError(Defect.UNFIT, f"'{selector}' and the observed joint angles differ in size")
+        joints = columns.angles(self._select(observed), self.mapping)
+        joints = joints + steps * (self.mapping.increment_rotation or 0.0)
+        require_angles(joints, f"'{selector}'")
+        return forward_kinematics(str(self.mapping.kinematics))(joints)
 
     def _gripper(self, track: Track, ticks: int, *, needed: bool) -> Array:
         if not needed or track.gripper is None or track.closed is None or track.open is None:

@@ -19,6 +19,7 @@ from datasets.importers.recording import Array
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 RADIANS = {"rad": 1.0, "deg": np.pi / 180}
+"""Percent of a joint's range are no angles; an import that is told of them is refused before it comes here."""
 
 _SELECTOR = re.compile(r"(?P<key>.+?)(\[(?P<first>\d*):(?P<end>\d*)\])?")
 
@@ -107,16 +108,16 @@ def transformed(poses: Array, frame: Array, tool: Array) -> Array:
     return result
 
 
-def added(poses: Array, moves: Array, turns: Array) -> Array:
-    """[T, 7] poses moved by m [T, 3] and turned by rotation vectors rad [T, 3], both along the base's axes."""
-    sound = np.isfinite(poses).all(1) & np.isfinite(turns).all(1)
+def added(poses: Array, moves: Array, turns: Array, *, along_tool: bool = False) -> Array:
+    """[T, 7] poses moved by m [T, 3] and turned by rotation vectors rad [T, 3], along the base's axes or the tool's."""
+    sound = np.isfinite(poses).all(1) & np.isfinite(turns).all(1) & np.isfinite(moves).all(1)
     sound &= np.linalg.norm(poses[:, 3:], axis=1) > _SMALLEST
     result = poses.copy()
-    result[:, :3] += moves
-    if sound.any():
-        turned = Rotation.from_rotvec(turns[sound]) * Rotation.from_quat(poses[sound, 3:])
-        result[sound, 3:] = turned.as_quat()
     result[~sound, 3:] = np.nan
+    if sound.any():
+        here, turn = Rotation.from_quat(poses[sound, 3:]), Rotation.from_rotvec(turns[sound])
+        result[sound, :3] += here.apply(moves[sound]) if along_tool else moves[sound]
+        result[sound, 3:] = (here * turn if along_tool else turn * here).as_quat()
     return result
 
 

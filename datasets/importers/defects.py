@@ -20,6 +20,7 @@ class Defect(StrEnum):
     MISSING_MEMBER = "missing member"
     UNANSWERED = "unanswered question"
     """Something that the source does not say and nobody has told yet."""
+    CONTRADICTION = "numbers contradict an answer"
     NO_KINEMATICS = "no kinematics"
     """Joint angles without a pose, and no arm to compute it with."""
     UNFIT = "does not fit the task"

@@ -76,6 +76,8 @@ class RawEpisode:
     """name -> float64 [T, n]"""
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """column -> a name for each of its numbers, where the file has them."""
+    vague: tuple[str, ...] = ()
+    """Columns whose numbers may be joint angles or a pose; nothing in the file says which."""
     frames: dict[str, Frames] = field(default_factory=dict)
     """camera as the file names it -> pictures, RGB unless the mapping's colour says otherwise"""
     time: TimeArray | None = None

@@ -19,12 +19,12 @@ from datasets.importers import conversion, fingerprints
 from datasets.importers.assembly import assemble
 from datasets.importers.checks import usable
 from datasets.importers.defects import Defect, Note, Question, RefusedError
+from datasets.importers.doubts import asked
 from datasets.importers.findings import Answers, Outline
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, Source
-from datasets.importers.mapping import Mapping, MappingError
+from datasets.importers.mapping import Mapping, MappingError, entry_names
 from datasets.importers.own import as_recording
 from datasets.importers.proposals import matched_cameras
-from datasets.importers.questions import questions
 from datasets.importers.recording import Recording
 from datasets.importers.timeline import Timeline, timeline
 from datasets.observation import Image
@@ -84,9 +84,9 @@ class Work:
         mapping = _answered(proposal, told)
         if structure not in outlined:
             outlined.add(structure)
-            asked = _Asked(raw, proposal, told, self.spec)
-            self.outline = _outline(structure, self.source.format, raw, mapping, asked)
-        recording, notes = assemble(raw, mapping, self.spec)
+            about = _Asked(raw, proposal, told, self.spec)
+            self.outline = _outline(structure, self.source.format, raw, mapping, about)
+        recording, notes = assemble(raw, mapping, self.spec, entry_names(told))
         self.facts["cameras"] = {name: (f.height, f.width) for name, f in recording.frames.items()}
         self._note(notes)
         self._provenance["mapping"] = mapping.entries()
@@ -170,7 +170,7 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def _answered(proposal: Mapping, told: dict[str, str]) -> Mapping:
     try:
-        return proposal.with_answers(told)
+        return proposal.with_answers(told).as_answered()
     except MappingError as error:
         raise RefusedError(Defect.UNANSWERED, f"the mapping does not work: {error}") from error
 
@@ -187,7 +187,8 @@ class _Asked:
     def open(self, told: dict[str, str]) -> tuple[Question, ...]:
         """What must be asked beside these answers."""
         try:
-            return tuple(questions(self.raw, _answered(self.proposal, told), self.spec))
+            mapping = _answered(self.proposal, told)
+            return tuple(asked(self.raw, mapping, self.spec, entry_names(told)))
         except RefusedError:
             return ()
 

@@ -6,7 +6,8 @@ Entries have flat names, the same in flags, in the session's ``import.toml`` and
     action.position   action.rotation   action.joints   action.gripper     what was commanded
     representation   action.representation      how a rotation is written
     range   action.range                        what a gripper's column says, closed and open: 0,0.08
-    colour  quaternion  euler  angle  length  rate  actions  frame  kinematics
+    colour  quaternion  euler  state  angle  length  rate  actions  frame  kinematics
+    increment_position  increment_rotation  increment_frame
 
 A column is named by its key; ``key[2:5]`` takes some of its numbers, ``key[7]`` one. Names of a second arm begin with
 ``arm2.``, also its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well.
@@ -65,7 +66,7 @@ class ActionKind(StrEnum):
     ACHIEVED = "achieved"
     """Not used: the pose reached one sample later stands for the action."""
     INCREMENTS = "increments"
-    """Added to the observed pose; `increment_position` and `increment_rotation` scale them."""
+    """Added to the observed pose or joint angles; `increment_position` and `increment_rotation` scale them."""
 
 
 class Track(Settings):
@@ -115,8 +116,10 @@ class Mapping(Settings):
     """Order of a quaternion's numbers."""
     euler: EulerOrder | None = None
     """Axes of euler angles: small letters turn about fixed axes, capital ones about the tool's own."""
-    angle: Literal["rad", "deg"] | None = None
-    """Unit of angles."""
+    state: Literal["joints", "pose"] | None = None
+    """What the numbers beside the gripper's are, in a source whose columns may be either."""
+    angle: Literal["rad", "deg", "percent"] | None = None
+    """Unit of angles; percent of a joint's range is none that can be converted, and is refused."""
     length: Literal["m", "cm", "mm"] | None = None
     """Unit of positions."""
     rate: float | None = Field(default=None, gt=0, le=1000)
@@ -125,6 +128,8 @@ class Mapping(Settings):
     """m that an increment of 1 means."""
     increment_rotation: float | None = Field(default=None, gt=0)
     """rad that an increment of 1 means."""
+    increment_frame: Literal["base", "tool"] | None = None
+    """Along whose axes increments of a pose go."""
     frame: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
     """4x4, row by row: takes poses of the source's frame into the arm's base frame; None is identity."""
     tool: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
@@ -149,6 +154,16 @@ class Mapping(Settings):
             found[name] = " ".join(map(str, value)) if name in _MATRICES else str(value)
         return found
 
+    def as_answered(self) -> Self:
+        """With columns of joint angles read as position and rotation, where `state` says that they hold a pose."""
+        if self.state != "pose":
+            return self
+        arms = tuple(
+            arm.model_copy(update={side: _as_pose(getattr(arm, side)) for side in ("observed", "commanded")})
+            for arm in self.arms
+        )
+        return self.model_copy(update={"arms": arms})
+
     def with_answers(self, answers: dict[str, str]) -> Self:
         """Changed by flat entries, in their order.
 
@@ -165,6 +180,30 @@ class Mapping(Settings):
             first = error.errors()[0]
             said = first["msg"].replace("Input should", "it should")
             raise MappingError(f"{_name_of(first['loc'])}: {said}") from error
+
+
+def _as_pose(track: Track) -> Track:
+    """A track whose joints' column holds a position and, after it, a rotation."""
+    found = None if track.joints is None else _STRETCH.fullmatch(track.joints)
+    if found is None or track.position is not None or track.rotation is not None:
+        return track
+    key, first, end = found["key"], int(found["first"]), int(found["end"])
+    position, rotation = f"{key}[{first}:{first + 3}]", f"{key}[{first + 3}:{end}]"
+    return track.model_copy(update={"joints": None, "position": position, "rotation": rotation})
+
+
+def comparable(entries: dict[str, str]) -> dict[str, str]:
+    """Entries without those that change nothing by themselves, which older imports did not know."""
+    return {
+        name: value
+        for name, value in entries.items()
+        if name != "state" and (name, value) != ("increment_frame", "base")
+    }
+
+
+def entry_names(answers: dict[str, str]) -> frozenset[str]:
+    """The entries that answers give, a gripper's range as its two ends."""
+    return frozenset(entry for name, text in answers.items() for entry in _split(name, text))
 
 
 def parse_answers(texts: list[str]) -> dict[str, str]:
@@ -249,6 +288,7 @@ def read_matrix(name: str, text: str) -> tuple[float, ...]:
 
 _LONGEST_PATH = 1024
 _COLUMNS = ("position", "rotation", "joints", "gripper")
+_STRETCH = re.compile(r"(?P<key>.+)\[(?P<first>\d+):(?P<end>\d+)\]")
 _ONE_NUMBER = re.compile(r"(?P<key>.+)\[(?P<one>\d+)\]")
 
 

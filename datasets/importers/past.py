@@ -15,7 +15,7 @@ from datasets.importers import fingerprints
 from datasets.importers.defects import AGAIN, Defect, Note, warning
 from datasets.importers.findings import Finding, Look
 from datasets.importers.interface import Source
-from datasets.importers.mapping import Mapping
+from datasets.importers.mapping import Mapping, comparable
 from datasets.journal import IMPORT, LABEL, VOID, EpisodeStatus, Journal, Line
 from datasets.store import EpisodeStore
 
@@ -104,7 +104,7 @@ class Past:
             if status is not None and status.pruned:
                 continue
             if name in self._store:
-                if self._mapping(name) == episode.header.source.get("mapping"):
+                if _same(self._mapping(name), episode.header.source.get("mapping")):
                     return name
             elif status is None or not status.void:
                 return name
@@ -178,6 +178,11 @@ class Past:
             yield name
 
 
+def _same(one: dict[str, str] | None, other: dict[str, str] | None) -> bool:
+    """Whether two mappings read a source alike."""
+    return comparable(one or {}) == comparable(other or {})
+
+
 def _cut_off(status: EpisodeStatus) -> Note:
     text = f"imported before as {status.id}, whose replacement was cut off; to finish it {AGAIN}"
     return warning(Defect.KNOWN, text)
@@ -197,6 +202,6 @@ def differences(mapping: dict[str, str] | None, given: dict[str, str]) -> str:
     told = {name: value for name, value in wanted.items() if name in given or plain.get(name) != value}
     return ", ".join(
         f"{name} {mapping.get(name, 'not set')}, now {value}"
-        for name, value in told.items()
+        for name, value in comparable(told).items()
         if mapping.get(name) != value
     )

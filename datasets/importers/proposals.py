@@ -42,13 +42,30 @@ def _words(name: str) -> tuple[str, ...]:
     return told or tuple(word for word in words if word)
 
 
+_INCREMENTS = frozenset({"delta", "deltas", "diff", "difference", "increment", "inc", "rel", "relative"})
+_OTHERS = frozenset(
+    {
+        "vel", "velocity", "velocities", "speed", "acc", "acceleration", "effort", "efforts", "torque", "torques",
+        "force", "forces", "current", "currents", "temperature", "temp", "voltage", "load",
+    }
+)  # fmt: skip
+"""Words of names that speak of something else than where an arm is or is to go."""
+
+
+def are_increments(names: Iterable[str]) -> bool:
+    """Whether some of these names say that their numbers are added to something."""
+    return any(_INCREMENTS & set(_parts(name)) for name in names)
+
+
 def named_range(names: tuple[str, ...], wanted: tuple[str, ...]) -> str | None:
-    """``[a:b]`` where the numbers of a column are called as `wanted`, in that order; None when they are not."""
-    ends = [re.split(r"[^a-z0-9]+", name.lower())[-1] for name in names]
-    for first in range(len(ends) - len(wanted) + 1):
-        if tuple(ends[first : first + len(wanted)]) == wanted:
-            return f"[{first}:{first + len(wanted)}]"
-    return None
+    """``[a:b]`` where the numbers of a column are called as `wanted`, in that order, at one place only; else None."""
+    ends = ["" if _OTHERS & set(_parts(name)) else _parts(name)[-1] for name in names]
+    found = [
+        first
+        for first in range(len(ends) - len(wanted) + 1)
+        if tuple(ends[first : first + len(wanted)]) == wanted
+    ]
+    return f"[{found[0]}:{found[0] + len(wanted)}]" if len(found) == 1 else None
 
 
 def joint_range(names: tuple[str, ...]) -> str | None:
@@ -56,7 +73,9 @@ def joint_range(names: tuple[str, ...]) -> str | None:
     numbers = [
         index
         for index, name in enumerate(names)
-        if re.search(r"joint|waist|shoulder|elbow|forearm|wrist", name.lower()) and "grip" not in name.lower()
+        if re.search(r"joint|waist|shoulder|elbow|forearm|wrist", name.lower())
+        and "grip" not in name.lower()
+        and not _OTHERS & set(_parts(name))
     ]
     if not numbers or numbers != list(range(numbers[0], numbers[-1] + 1)):
         return None
@@ -65,5 +84,13 @@ def joint_range(names: tuple[str, ...]) -> str | None:
 
 def gripper_range(names: tuple[str, ...]) -> str | None:
     """``[a:b]`` of the only number whose name speaks of a gripper; None when there is none or there are several."""
-    numbers = [index for index, name in enumerate(names) if "grip" in name.lower()]
+    numbers = [
+        index
+        for index, name in enumerate(names)
+        if "grip" in name.lower() and not _OTHERS & set(_parts(name))
+    ]
     return f"[{numbers[0]}:{numbers[0] + 1}]" if len(numbers) == 1 else None
+
+
+def _parts(name: str) -> list[str]:
+    return re.split(r"[^a-z0-9]+", name.lower())

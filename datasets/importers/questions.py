@@ -6,6 +6,7 @@ everything else is.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from datasets.importers import columns
 from datasets.importers.defects import Defect, Question, RefusedError
 from datasets.importers.interface import RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
+from datasets.importers.proposals import are_increments
 from datasets.spec import DataSpec
 
 
@@ -27,8 +29,12 @@ def gripper_count(spec: DataSpec) -> int:
     return sum("gripper" in name for name in spec.proprioception)
 
 
-def questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Question]:
+def questions(
+    raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str] = ()
+) -> list[Question]:
     """What must still be answered before this source can serve this task, in the order in which to ask.
+
+    `told` are the entries that a person gave.
 
     Raises:
         RefusedError: no answer can help.
@@ -43,7 +49,7 @@ def questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Questio
         )
     for number, arm in enumerate(mapping.arms[: spec.action.arms], start=1):
         prefix = "" if number == 1 else f"arm{number}."
-        asked += _ArmQuestions(raw, mapping, arm, spec, prefix).all()
+        asked += _ArmQuestions(raw, mapping, arm, spec, prefix, told).all()
     return list({question.name: question for question in asked}.values())
 
 
@@ -91,18 +97,30 @@ class _ArmQuestions:
     arm: Arm
     spec: DataSpec
     prefix: str
+    told: Collection[str]
 
     def all(self) -> list[Question]:
         """In the order in which to ask."""
+        if vague := self._vague():
+            text = f"whether '{vague}' holds joint angles or a pose is not written in the source"
+            return [Question(name="state", text=text, choices=("joints", "pose"))]
         if self.mapping.actions is None:
-            return [
-                Question(
-                    name="actions",
-                    text="whether the source's actions are absolute targets is not written in it",
-                    choices=tuple(ActionKind),
-                )
-            ]
+            text = "whether the source's actions are absolute targets is not written in it"
+            names = self.raw.names.get("action", ())
+            if are_increments(names):
+                text = f"the source's actions are called {', '.join(names[:3])}, .., as increments are, not targets"
+            return [Question(name="actions", text=text, choices=tuple(ActionKind))]
         return [*self._observed(), *self._commanded(), *self._orders()]
+
+    def _vague(self) -> str | None:
+        """A column that was proposed as joint angles for want of a name, and that nobody spoke of."""
+        if self.mapping.state is not None:
+            return None
+        for side, track in (("", self.arm.observed), ("action.", self.arm.commanded)):
+            proposed = track.joints is not None and f"{self.prefix}{side}joints" not in self.told
+            if proposed and str(track.joints).partition("[")[0] in self.raw.vague:
+                return track.joints
+        return None
 
     def _observed(self) -> list[Question]:
         asked = []
@@ -132,17 +150,15 @@ class _ArmQuestions:
         return asked
 
     def _pose(self, track: Track, side: str) -> list[Question]:
-        if track.position is None and track.rotation is None and track.joints is not None:
-            if self.mapping.kinematics is not None:
-                return []
-            text = "the source holds joint angles and no end-effector pose; the arm's kinematics are needed"
-            return [Question(name="kinematics", text=text, choices=("xarm6", "xarm7", "fr3", "FILE.urdf"))]
+        if _is_joints(track):
+            return [] if self.mapping.kinematics else [_KINEMATICS]
         asked = []
         whose = "end effector's commanded" if side else "end effector's"
         if track.position is None:
             asked.append(self._column(f"{side}position", f"no column is known to hold the {whose} position"))
         elif self.mapping.length is None:
-            asked.append(_unit("length", "positions", ("m", "cm", "mm")))
+            seen = f" ('{track.position}': {self._seen(track.position)})"
+            asked.append(_unit("length", "positions", ("m", "cm", "mm"), seen))
         if track.rotation is None:
             text = f"no column is known to hold the {whose} rotation"
             asked.append(self._column(f"{side}rotation", text, "[3:7]"))
@@ -158,36 +174,52 @@ class _ArmQuestions:
         return asked
 
     def _increments(self, track: Track) -> list[Question]:
+        if _is_joints(track):
+            asked = self._scales("increment_rotation")
+            return asked if self.mapping.kinematics else [_KINEMATICS, *asked]
         asked = []
         if track.position is None:
             asked.append(self._column("action.position", "no column is known to hold position increments"))
         if track.rotation is None:
             text = "no column is known to hold rotation increments"
             asked.append(self._column("action.rotation", text, "[3:6]"))
-        for name, unit in (("increment_position", "m"), ("increment_rotation", "rad")):
-            if getattr(self.mapping, name) is None:
-                asked.append(
-                    Question(name=name, text=f"how many {unit} an increment of 1 means", example="0.05")
-                )
-        return asked
+        if self.mapping.increment_frame is None:
+            text = "whether increments go along the axes of the arm's base or of the tool is not written in the source"
+            asked.append(Question(name="increment_frame", text=text, choices=("base", "tool")))
+        return [*asked, *self._scales("increment_position", "increment_rotation")]
+
+    def _scales(self, *names: str) -> list[Question]:
+        return [
+            Question(
+                name=name,
+                text=f"how many {'m' if name == 'increment_position' else 'rad'} an increment of 1 means",
+                example="0.05",
+            )
+            for name in names
+            if getattr(self.mapping, name) is None
+        ]
 
     def _gripper(self, track: Track, side: str) -> list[Question]:
         if track.gripper is None:
             text = f"no column is known to hold the gripper's {_side(side)}"
             return [self._column(f"{side}gripper", text, "[7]")]
         if track.closed is None or track.open is None:
-            values = columns.select(self.raw.columns, track.gripper)[:, 0]
-            seen = (
-                f"it runs from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}" if values.size else "empty"
-            )
-            text = f"what '{track.gripper}' says when the gripper is closed and when it is open ({seen})"
+            text = f"what '{track.gripper}' says when the gripper is closed and when it is open"
+            text += f" ({self._seen(track.gripper, 1)})"
             return [Question(name=f"{self.prefix}{side}range", text=text, example="CLOSED,OPEN")]
         return []
+
+    def _seen(self, selector: str, first: int | None = None) -> str:
+        """What a column's numbers run over in this recording."""
+        values = columns.select(self.raw.columns, selector)[:, :first]
+        values = values[np.isfinite(values)]
+        return f"it runs from {values.min():.3g} to {values.max():.3g}" if values.size else "it is empty"
 
     def _orders(self) -> list[Question]:
         kinds = {self._kind(track) for track in self._pose_tracks() if track.rotation is not None}
         joints = self.arm.observed.joints is not None and joint_count(self.spec) > 0
         joints |= any(track.rotation is None and track.joints is not None for track in self._pose_tracks())
+        joints |= self.mapping.actions is ActionKind.INCREMENTS and _is_joints(self.arm.commanded)
         asked = []
         if Representation.QUATERNION in kinds and self.mapping.quaternion is None:
             text = "the order of a quaternion's numbers is not written in the source"
@@ -197,8 +229,21 @@ class _ArmQuestions:
             asked.append(Question(name="euler", text=text, choices=("xyz", "zyx", "XYZ", "ZYX")))
         turns = {Representation.EULER, Representation.ROTATION_VECTOR} & kinds
         if (joints or turns) and self.mapping.angle is None:
-            asked.append(_unit("angle", "angles", ("rad", "deg")))
+            asked.append(_unit("angle", "angles", ("rad", "deg", "percent"), self._angles_seen()))
+        if self.mapping.angle == "percent":
+            raise RefusedError(
+                Defect.UNFIT,
+                "percent of a joint's range are no angles, and the ranges are in the recorder's calibration; record or "
+                "convert in degrees (LeRobot: use_degrees=true)",
+            )
         return asked
+
+    def _angles_seen(self) -> str:
+        tracks = (self.arm.observed, self.arm.commanded)
+        found = next(
+            (track.joints or track.rotation for track in tracks if track.joints or track.rotation), None
+        )
+        return "" if found is None else f" ('{found}': {self._seen(found)})"
 
     def _pose_tracks(self) -> list[Track]:
         """Whose rotations are read."""
@@ -224,8 +269,20 @@ class _ArmQuestions:
         return Question(name=f"{self.prefix}{name}", text=text, example=f"KEY{numbers}")
 
 
-def _unit(name: str, what: str, choices: tuple[str, ...]) -> Question:
-    return Question(name=name, text=f"the unit of {what} is not written in the source", choices=choices)
+_KINEMATICS = Question(
+    name="kinematics",
+    text="the source holds joint angles and no end-effector pose; the arm's kinematics are needed",
+    choices=("xarm6", "xarm7", "fr3", "FILE.urdf"),
+)
+
+
+def _is_joints(track: Track) -> bool:
+    """Whether a track's pose must be computed from its joint angles."""
+    return track.position is None and track.rotation is None and track.joints is not None
+
+
+def _unit(name: str, what: str, choices: tuple[str, ...], seen: str = "") -> Question:
+    return Question(name=name, text=f"the unit of {what} is not written in the source{seen}", choices=choices)
 
 
 def _side(side: str) -> str:

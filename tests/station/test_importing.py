@@ -27,7 +27,10 @@ EpisodeStore.commit = lambda store, episode: (time.sleep(0.2), commit(store, epi
 main()
 """
 """The station with a disk so slow that an import of many episodes is still under way when it is interrupted."""
-EVERYTHING = ("--colour", "rgb", "--rate", "20", "--kinematics", "xarm6")
+EVERYTHING = (
+    *("--colour", "rgb", "--rate", "20", "--kinematics", "xarm6", "--gripper", "0,1"),
+    *("--map", "state=joints", "--map", "angle=rad", "--map", "action.range=0,1"),
+)
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def test_an_import_that_must_ask_says_the_flags_and_changes_nothing(
     sources.aloha(tmp_path / "episode_0.hdf5")
     result = station("import", session, tmp_path / "episode_0.hdf5")
     assert result.exit_code == 1
-    for flag in ("--colour rgb|bgr", "--rate", "--kinematics"):
+    for flag in ("--colour rgb|bgr", "--rate", "--map state=joints|pose"):
         assert flag in result.output
     assert json.loads(station("status", session, "--json").stdout)["demos"] == 0
 
@@ -117,6 +120,10 @@ def test_a_dry_run_with_again_says_what_would_be_replaced(
         "colour": "bgr",
         "rate": "20",
         "kinematics": "xarm6",
+        "range": "0,1",
+        "action.range": "0,1",
+        "state": "joints",
+        "angle": "rad",
     }
     assert (session / "journal.jsonl").read_bytes() == journal
 

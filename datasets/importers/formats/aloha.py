@@ -53,15 +53,16 @@ class AlohaFormat(Format):
                 columns=_columns(file),
                 frames={name: if_there(partial(_frames, file, f"{_IMAGES}/{name}")) for name in names},
                 success=hdf5.verdict(file),
+                vague=(_QPOS, _ACTION),
                 attributes=_attributes(file),
             )
 
     def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
         width, arms = raw.columns[_QPOS].shape[1], spec.action.arms
         if width % arms or width // arms not in _PER_ARM:
-            return Mapping(arms=(Arm(),) * arms, angle="rad")
+            return Mapping(arms=(Arm(),) * arms)
         size = width // arms
-        return Mapping(arms=tuple(_arm(number * size, size) for number in range(arms)), angle="rad")
+        return Mapping(arms=tuple(_arm(number * size, size) for number in range(arms)))
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
@@ -78,12 +79,7 @@ def _arm(first: int, size: int) -> Arm:
     gripper = first + size - 1
 
     def track(key: str) -> Track:
-        return Track(
-            joints=f"{key}[{first}:{gripper}]",
-            gripper=f"{key}[{gripper}:{gripper + 1}]",
-            closed=0.0,
-            open=1.0,
-        )
+        return Track(joints=f"{key}[{first}:{gripper}]", gripper=f"{key}[{gripper}:{gripper + 1}]")
 
     return Arm(observed=track(_QPOS), commanded=track(_ACTION))
 

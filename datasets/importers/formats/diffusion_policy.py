@@ -106,7 +106,7 @@ class DiffusionPolicyFormat(Format):
             arms = tuple(_umi_arm(raw, name) for name in robots)
             return Mapping(arms=arms, angle="rad", length="m", actions=_umi_actions(raw))
         if "robot_eef_pose" in raw.columns:
-            return Mapping(arms=(_real_arm(raw),), angle="rad", length="m", actions=None)
+            return Mapping(arms=(_real_arm(raw),), actions=None)
         return Mapping(arms=(Arm(),) * spec.action.arms)
 
     def fingerprint(self, path: Path, key: str) -> str:
@@ -244,18 +244,18 @@ def _umi_actions(raw: RawEpisode) -> ActionKind | None:
 
 
 def _real_arm(raw: RawEpisode) -> Arm:
+    """Its rotations may be vectors, as its authors' arm gives them, or angles."""
     pose = raw.columns["robot_eef_pose"].shape[1]
-    vector = Representation.ROTATION_VECTOR
-    known = {"position": "robot_eef_pose[0:3]", "rotation": "robot_eef_pose[3:6]", "representation": vector}
+    known = {"position": "robot_eef_pose[0:3]", "rotation": "robot_eef_pose[3:6]"}
     joints = "robot_joint" if "robot_joint" in raw.columns else None
     commanded = Track()
     if "action" in raw.columns and raw.columns["action"].shape[1] >= _POSE:
-        commanded = Track(position="action[0:3]", rotation="action[3:6]", representation=vector)
+        commanded = Track(position="action[0:3]", rotation="action[3:6]")
     return Arm(observed=Track(**(known if pose == _POSE else {}), joints=joints), commanded=commanded)
 
 
 _POSE = 6
-"""Numbers of a position and a rotation vector."""
+"""Numbers of a position and a rotation."""
 
 
 def _own(root: zarr.Group, number: int, columns: dict[str, Array]) -> OwnEpisode | None:

@@ -70,14 +70,13 @@ class HilSerlFormat(Format):
             observed = Track(
                 position=f"{pose}[0:3]",
                 rotation=f"{pose}[3:7]" if quaternion else f"{pose}[3:6]",
-                representation=Representation.QUATERNION if quaternion else Representation.EULER,
+                representation=Representation.QUATERNION if quaternion else None,
                 gripper=gripper,
             )
         return Mapping(
             arms=(Arm(observed=observed),),
             actions=ActionKind.ACHIEVED,
             quaternion="xyzw" if quaternion else None,
-            euler=None if quaternion or pose is None else "xyz",
             angle="rad",
             length="m",
         )

@@ -20,9 +20,9 @@ from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_size
 from datasets.importers.lerobot_layout import Layout, Place, has_tables, info_of, layout_of, parquet
-from datasets.importers.mapping import Arm, Mapping, Representation, Track
+from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.own import outcome_named, spec_from
-from datasets.importers.proposals import gripper_range, joint_range, named_range
+from datasets.importers.proposals import are_increments, gripper_range, joint_range, named_range
 from datasets.importers.recording import Array, EncodedFrames, Frames, JoinedFrames, if_there
 from datasets.importers.video import VideoFrames
 from datasets.spec import DataSpec
@@ -89,7 +89,10 @@ class LeRobotFormat(Format):
         found = {order for order in (orders, orders_of_actions) if order}
         quaternion: Any = found.pop() if len(found) == 1 else None
         return Mapping(
-            arms=(Arm(observed=observed, commanded=commanded),), colour="rgb", quaternion=quaternion
+            arms=(Arm(observed=observed, commanded=commanded),),
+            colour="rgb",
+            quaternion=quaternion,
+            actions=None if are_increments(raw.names.get(_ACTION, ())) else ActionKind.COMMANDED,
         )
 
     def fingerprint(self, path: Path, key: str) -> str:

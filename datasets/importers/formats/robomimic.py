@@ -258,10 +258,11 @@ def _controls(facts: dict[str, Any]) -> dict[str, Any]:
         return {**known, "actions": ActionKind.COMMANDED}
     largest = controller.get("output_max")
     if not isinstance(largest, list) or len(largest) != _ACTION_SIZE - 1:
-        return {**known, "actions": ActionKind.INCREMENTS}
+        return {**known, "actions": ActionKind.INCREMENTS, "increment_frame": "base"}
     return {
         **known,
         "actions": ActionKind.INCREMENTS,
+        "increment_frame": "base",
         "increment_position": float(largest[0]),
         "increment_rotation": float(largest[3]),
     }

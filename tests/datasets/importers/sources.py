@@ -389,7 +389,17 @@ def needs(module: str) -> Any:
 
 Make = Callable[[Path], Path]
 ANSWERS: dict[str, dict[str, str]] = {
-    "aloha": {"colour": "rgb", "rate": "20", "kinematics": "xarm6"},
+    "aloha": {
+        "colour": "rgb",
+        "rate": "20",
+        "kinematics": "xarm6",
+        "state": "joints",
+        "angle": "rad",
+        "closed": "0",
+        "open": "1",
+        "action.closed": "0",
+        "action.open": "1",
+    },
     "robomimic": {},
     "droid": {},
     "lerobot": {"gripper": "0,1", "action.gripper": "0,1", "length": "m"},
@@ -397,6 +407,10 @@ ANSWERS: dict[str, dict[str, str]] = {
     "hil-serl": {"colour": "rgb", "rate": "20", "gripper": "0,1"},
 }
 """What each format cannot know of these files."""
+BOTH_ARMS = ANSWERS["aloha"] | {
+    "arm2.closed": "0", "arm2.open": "1", "arm2.action.closed": "0", "arm2.action.open": "1",
+}  # fmt: skip
+"""Of an ALOHA file with two arms."""
 SPECS = {
     "aloha": JOINT_SPEC,
     "robomimic": PANDA_SPEC,

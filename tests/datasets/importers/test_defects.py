@@ -226,8 +226,8 @@ def test_what_cannot_be_opened_is_told_without_numbers_paths_or_names_of_errors(
         "notes.hdf5": "unreadable, it is no HDF5 file",
         "json": "meta/info.json is no JSON (line 1)",
         "keys": "meta/info.json lacks 'features'",
-        "video": "the video episode_000000.mp4 is damaged or cut off; copy it again "
-        "(Invalid data found when processing input)",
+        "video": "the video episode_000000.mp4 is no MP4, Matroska or AVI file, or its beginning is damaged; "
+        "copy it again",
     }
 
 

@@ -15,7 +15,7 @@ from datasets.importers.kinematics import forward_kinematics
 from datasets.rotation import action_to_pose
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
-from tests.datasets.importers.sources import ANSWERS, MAKERS, SPECS, TICKS
+from tests.datasets.importers.sources import ANSWERS, BOTH_ARMS, MAKERS, SPECS, TICKS
 
 SUCCESSES = {
     "aloha": [None],
@@ -210,7 +210,7 @@ def test_two_arms_fill_a_task_of_two_arms(tmp_path: Path) -> None:
         proprioception=tuple(f"{side}_{name}" for side in ("left", "right") for name in spec.proprioception),
         action=replace(spec.action, arms=2),
     )
-    desk = Desk(tmp_path, both, ANSWERS["aloha"])
+    desk = Desk(tmp_path, both, BOTH_ARMS)
     path = sources.aloha(desk.inbox / "episode_0.hdf5")
     with h5py.File(path, "r+") as file:
         for name in ("observations/qpos", "action"):

@@ -18,19 +18,22 @@ from datasets.rotation import action_to_pose
 from datasets.spec import CameraSpec
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
-from tests.datasets.importers.sources import ANSWERS, SPECS
+from tests.datasets.importers.sources import ANSWERS, BOTH_ARMS, SPECS
 
 
 def test_every_unanswered_question_names_the_flag_that_answers_it(tmp_path: Path) -> None:
     desk = Desk(tmp_path, SPECS["aloha"])
     sources.aloha(desk.inbox / "episode_0.hdf5")
     (result,) = desk.run()
-    for flag in ("--colour rgb|bgr", "--rate 50", "--kinematics xarm6|xarm7|fr3|FILE.urdf"):
+    for flag in ("--colour rgb|bgr", "--rate 50", "--map state=joints|pose"):
         assert flag in str(result.refused)
     assert desk.store.ids() == []
     assert result.outline is not None
-    assert {question.name for question in result.outline.open} == {"colour", "rate", "kinematics"}
+    assert {question.name for question in result.outline.open} == {"colour", "rate", "state"}
     assert result.outline.entries["camera.front"] == "cam_high"
+    desk.answers[""]["state"] = "joints"
+    (result,) = desk.run()
+    assert "--kinematics xarm6|xarm7|fr3|FILE.urdf" in str(result.refused)
 
 
 def test_the_answered_order_of_colours_is_obeyed(tmp_path: Path) -> None:
@@ -64,7 +67,10 @@ def test_joint_names_of_a_data_set_are_read_and_its_unit_is_asked(tmp_path: Path
     )
     sources.lerobot(desk.inbox / "set", "v2.1", episodes=1, names=names)
     (result,) = desk.run()
-    assert str(result.refused) == "the unit of angles is not written in the source: say --map angle=rad|deg"
+    assert str(result.refused) == (
+        "the unit of angles is not written in the source ('observation.state[0:7]': it runs from -0.359 to 1): "
+        "say --map angle=rad|deg|percent"
+    )
 
 
 def test_a_gripper_in_an_unknown_column_is_asked_for_and_then_what_its_numbers_mean(tmp_path: Path) -> None:
@@ -125,9 +131,7 @@ def test_a_second_arm_may_stand_in_a_frame_of_its_own(tmp_path: Path) -> None:
     )
     positions = []
     for name, frames in (("both", {"frame": SHIFTED}), ("own", {"frame": SHIFTED, "arm2.frame": IDENTITY})):
-        desk = Desk(
-            tmp_path / name, both, ANSWERS["aloha"] | parse_answers([f"{k}={v}" for k, v in frames.items()])
-        )
+        desk = Desk(tmp_path / name, both, BOTH_ARMS | parse_answers([f"{k}={v}" for k, v in frames.items()]))
         path = sources.aloha(desk.inbox / "episode_0.hdf5")
         with h5py.File(path, "r+") as file:
             for column in ("observations/qpos", "action"):

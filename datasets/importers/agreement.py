@@ -1,0 +1,226 @@
+"""Whether what a source commanded is what its arm then did: targets are followed, increments and other columns are not.
+
+Nothing in a file says that its "action" holds poses. The observed motion does: over a whole episode an arm follows its
+targets, a little later. Where it does not, the numbers mean something else, and the question names what would fit. Also
+here: answers about units and grippers that the numbers speak against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from datasets.importers.defects import Question
+from datasets.importers.mapping import ActionKind
+from datasets.importers.recording import Array
+
+LONGEST_LAG = 1.5
+"""s by which an arm may be behind its targets."""
+MOST_LAGS = 30
+MOVES = {"m": 0.01, "rad": 0.02}
+"""Of an observed motion, by the unit of its numbers; less than this tells nothing about who follows whom."""
+APART = {"m": 0.1, "rad": 0.5}
+"""Between target and arm throughout, where the arm stands still."""
+FAR_APART = {"m": 0.3, "rad": 1.5}
+"""The same where it moves; a tool may lie between the two."""
+FOLLOWS = 0.5
+"""Of the observed motion, what may remain between it and targets that it follows."""
+FITS = 0.5
+"""Correlation of increments with the steps of the observed motion, from which on they explain it."""
+FOOT = 0.1
+"""m from the base's origin; an arm cannot be told to stay in its own foot."""
+_LEAST = 8
+"""Ticks that a comparison needs."""
+_QUANTILE = 70
+"""Percentile of distances; a few leaps do not decide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The same numbers of one arm, commanded and observed, in the house's units."""
+
+    commanded: Array
+    """[T, n] m or rad"""
+    observed: Array
+    """[T, n]"""
+    unit: str
+    """m or rad"""
+    names: tuple[str, str]
+    """Their columns."""
+
+
+def follows(pair: Pair, period: float) -> bool:
+    """Whether the arm went where the commands say, at the lag that suits best; also where nothing can be told."""
+    if min(len(pair.commanded), len(pair.observed)) < _LEAST:
+        return True
+    lags = _lags(len(pair.observed), period)
+    apart = min(_apart(pair, lag) for lag in lags)
+    if _spread(pair.observed) < MOVES[pair.unit]:
+        return apart < APART[pair.unit]
+    return apart < FAR_APART[pair.unit] and min(_remaining(pair, lag) for lag in lags) < FOLLOWS
+
+
+def misread(pair: Pair, period: float, turns: Array | None) -> Question:
+    """What to ask about commands that are no targets; `turns` xyzw [T, 4] of the observed tool, where it is known."""
+    apart = min(_apart(pair, lag) for lag in _lags(len(pair.observed), period))
+    text = (
+        f"the arm does not go where '{pair.names[0]}' would have it: over the whole episode '{pair.names[1]}' is "
+        f"{apart:.2g} {pair.unit} away"
+    )
+    fit = fitting(pair.commanded, pair.observed, turns, period)
+    if fit is None:
+        text += "; another column, unit or frame may be meant"
+        return Question(name="actions", text=text, choices=_choices(ActionKind.ACHIEVED))
+    along = "" if turns is None else f", along the axes of the {fit.frame}"
+    text += f"; its numbers fit increments (1 means about {fit.scale:.2g} {pair.unit}{along})"
+    return Question(name="actions", text=text, choices=_choices(ActionKind.INCREMENTS, ActionKind.ACHIEVED))
+
+
+def in_the_foot(position: Array, name: str) -> Question | None:
+    """What to ask about commanded positions [T, 3] m that no observed ones can be compared with."""
+    sound = position[np.isfinite(position).all(axis=1)]
+    if len(sound) < _LEAST or float(np.percentile(np.linalg.norm(sound, axis=1), _QUANTILE)) > FOOT:
+        return None
+    text = (
+        f"'{name}' stays within {FOOT:g} m of the origin of the arm's base, where no tool can be; it may hold "
+        "increments, or poses of another frame (--frame)"
+    )
+    return Question(name="actions", text=text, choices=_choices(ActionKind.INCREMENTS, ActionKind.ACHIEVED))
+
+
+def _choices(*first: ActionKind) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*first, *ActionKind]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How increments explain an observed motion."""
+
+    scale: float
+    """m or rad that an increment of 1 meant."""
+    frame: str
+    """base or tool"""
+    correlation: float
+
+
+def fitting(increments: Array, observed: Array, turns: Array | None, period: float) -> Fit | None:
+    """The best reading of increments [T, n] that explains the observed motion [T, n]; None when none does."""
+    found = readings(increments, observed, turns, period)
+    best = max(found, key=lambda fit: fit.correlation, default=None)
+    return None if best is None or best.correlation < FITS or best.scale <= 0 else best
+
+
+def readings(increments: Array, observed: Array, turns: Array | None, period: float) -> list[Fit]:
+    """One for each frame, at the lag that suits it best."""
+    if min(len(increments), len(observed)) < _LEAST:
+        return []
+    steps = np.diff(observed, axis=0)
+    along = {"base": steps}
+    if turns is not None and len(turns) == len(observed) and _are_turns(turns):
+        along["tool"] = Rotation.from_quat(turns[:-1]).inv().apply(steps)
+    return [_best(name, increments, moved, _lags(len(observed), period)) for name, moved in along.items()]
+
+
+def _are_turns(turns: Array) -> bool:
+    return bool(np.isfinite(turns).all() and (np.linalg.norm(turns, axis=1) > _SMALLEST).all())
+
+
+_SMALLEST = 1e-6
+
+
+def _best(frame: str, increments: Array, steps: Array, lags: range) -> Fit:
+    fits = []
+    for lag in lags:
+        later = steps[lag:]
+        told = increments[: len(later)]
+        later = later[: len(told)]
+        sound = np.isfinite(told).all(axis=1) & np.isfinite(later).all(axis=1)
+        told, later = told[sound], later[sound]
+        size, product = float((told**2).sum()), float((told * later).sum())
+        both = float(np.sqrt(size * (later**2).sum()))
+        # an arm that lags smears a step over several ticks, so its size is told by all that was passed
+        passed = float(np.abs(later).sum()) / max(float(np.abs(told).sum()), _SMALLEST)
+        fits.append(Fit(scale=passed, frame=frame, correlation=product / both if both > 0 else 0.0))
+    return max(fits, key=lambda fit: fit.correlation)
+
+
+def opposed(commanded: Array, observed: Array, period: float) -> bool:
+    """Whether one gripper's opening [T] closes when the other opens: the ends of one of them are swapped."""
+    ticks = min(len(commanded), len(observed))
+    if ticks < _LEAST or min(np.ptp(commanded), np.ptp(observed)) < _SWING:
+        return False
+    found = []
+    for lag in _lags(ticks, period):
+        told, later = commanded[: ticks - lag], observed[lag:ticks]
+        if min(np.ptp(told), np.ptp(later)) >= _SWING:
+            found.append(float(np.corrcoef(told, later)[0, 1]))
+    return bool(found) and max(found) < FITS and min(found) < -FITS
+
+
+_SWING = 0.2
+"""Of an opening."""
+
+
+def doubtful_unit(name: str, told: str, largest: float, saturated: bool) -> Question | None:
+    """What to ask about an answered unit of positions or angles, by the largest number of a column."""
+    match name, told:
+        case "angle", "deg" if 0 < largest <= _HALF_TURNS:
+            fits, why = "rad", f"no angle goes beyond {largest:.2g} degrees"
+        case "angle", "deg" if saturated:
+            fits, why = "percent", "its numbers end at exactly 100, as percent of a joint's range do"
+        case "length", "m" if largest > _FAR:
+            fits, why = "mm" if largest > _FAR**2 else "cm", f"positions go up to {largest:.3g} m"
+        case "length", "mm" | "cm" if 0 < largest < _NEAR:
+            fits, why = "m", f"positions stay within {largest:.2g} {told}"
+        case _:
+            return None
+    return Question(
+        name=name, text=f"{name}={told} was answered, and {why}; {name}={fits} would fit", choices=(fits,)
+    )
+
+
+_HALF_TURNS = 6.3
+_FAR = 10.0
+_NEAR = 2.0
+
+
+def is_told(entry: str, told: Collection[str]) -> bool:
+    """Whether a person gave this entry; a gripper's range is kept as its two ends."""
+    track = entry.removesuffix("range") if entry.rpartition(".")[2] == "range" else None
+    return entry in told if track is None else {f"{track}closed", f"{track}open"} <= set(told)
+
+
+def _lags(ticks: int, period: float) -> range:
+    most = min(ticks // 3, int(np.ceil(LONGEST_LAG / period)) if period > 0 else 1)
+    return range(0, most + 1, max(1, most // MOST_LAGS))
+
+
+def _behind(pair: Pair, lag: int) -> tuple[Array, Array]:
+    """[T, n] what lies between the commands and what was observed `lag` ticks later, and the latter."""
+    ticks = min(len(pair.commanded), len(pair.observed) - lag)
+    seen = pair.observed[lag : lag + ticks]
+    between = pair.commanded[:ticks] - seen
+    sound = np.isfinite(between).all(axis=1)
+    return between[sound], seen[sound]
+
+
+def _remaining(pair: Pair, lag: int) -> float:
+    """Of the observed motion, what the commands do not explain at this lag."""
+    between, seen = _behind(pair, lag)
+    return _spread(between) / max(_spread(seen), _SMALLEST)
+
+
+def _spread(values: Array) -> float:
+    """How far numbers [T, n] are from their middle."""
+    values = values[np.isfinite(values).all(axis=1)]
+    if not len(values):
+        return 0.0
+    return float(np.percentile(np.linalg.norm(values - np.median(values, axis=0), axis=1), _QUANTILE))
+
+
+def _apart(pair: Pair, lag: int) -> float:
+    between, _ = _behind(pair, lag)
+    return float(np.median(np.linalg.norm(between, axis=1))) if len(between) else 0.0
