@@ -16,6 +16,7 @@ from typing import Any
 from datasets.episode import Ending
 from datasets.observation import FloatArray, Image, Observation
 from datasets.spec import DataSpec
+from hardware.device import Devices
 
 Layout = dict[str, Any]
 """Where the objects of the scene start; plain JSON, written by the cell that understands it."""
@@ -115,6 +116,10 @@ class Cell(ABC):
     @abstractmethod
     def close(self) -> None:
         """Brake, hold and let go of the devices; safe to call twice."""
+
+    def devices(self) -> Devices:
+        """Who answered under which name of the task file, once connected; none of a simulated cell."""
+        return {}
 
     @abstractmethod
     def preflight(self) -> list[Check]:

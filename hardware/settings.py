@@ -106,6 +106,11 @@ class DeviceSettings(OneOf):
         """What only one program at a time may open, as a noun, the same for every way to name it; empty: nothing."""
         return ""
 
+    @property
+    def advice(self) -> str:
+        """What may go wrong with how it is named here, in a sentence with its remedy; empty: nothing."""
+        return ""
+
 
 class GripperSettings(DeviceSettings):
     """A gripper."""

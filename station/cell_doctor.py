@@ -138,6 +138,11 @@ def remedies(reports: Sequence[DeviceReport]) -> list[str]:
     return list(dict.fromkeys(said))
 
 
+def notes(reports: Sequence[DeviceReport]) -> list[str]:
+    """What to know of devices that work."""
+    return [f"{report.device}: {note}" for report in reports for note in report.notes]
+
+
 def _stands(report: DeviceReport) -> str:
     """Where an arm is, as a task file could say it."""
     joints = ", ".join(f"{angle:.3f}" for angle in report.joints)

@@ -20,6 +20,7 @@ from station.commands import (
     importing,
     judging,
     learning,
+    limits,
     live,
     machine,
     making,
@@ -99,6 +100,7 @@ app.command("train", rich_help_panel=_WORK)(learning.train)
 app.command("run", rich_help_panel=_WORK)(live.run)
 app.command("attach", rich_help_panel=_WORK)(live.attach)
 app.command("stop", rich_help_panel=_WORK)(live.stop)
+app.command("limits", rich_help_panel=_WORK)(limits.limits)
 app.command("eval", rich_help_panel=_WORK)(learning.evaluate)
 app.command("status", rich_help_panel=_WORK)(judging.status)
 app.command("label", rich_help_panel=_WORK)(judging.label)

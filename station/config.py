@@ -163,6 +163,16 @@ def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
         raise TaskError("\n".join(shown)) from error
 
 
+def advice(task: Task) -> list[str]:
+    """What may go wrong with how the devices of a task are named on this machine, a sentence each."""
+    from hardware.robot.settings import RobotCellSettings
+
+    if not isinstance(task.cell, RobotCellSettings):
+        return []
+    devices = (*task.cell.arms, *task.cell.cameras)
+    return [f"{device.name}: {device.advice}" for device in devices if device.advice]
+
+
 def task_to_toml(task: Task) -> str:
     """The whole task with text and range of every setting as comments; `parse_task` takes it back."""
     return to_toml(task)

@@ -27,11 +27,14 @@ def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
         StationError: it was made with another seed.
     """
     from station.config import load_task
+    from station.library import source_of
     from station.session.folder import SessionFolder
 
     if not (path / "session.toml").exists():
         settings = load_task(task)
-        return SessionFolder.create(path, settings, task_name=settings.name, seed=seed or 0)
+        return SessionFolder.create(
+            path, settings, task_name=settings.name, seed=seed or 0, source=source_of(task)
+        )
     folder = SessionFolder.open(path)
     if seed is not None and seed != folder.seed:
         raise StationError(

@@ -79,6 +79,7 @@ KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
         ("hardware.cell", "CellError"): ExitCode.FAILED,
         ("hardware.interpolation", "InterpolationError"): ExitCode.FAILED,
         ("hardware.safety", "SafetyError"): ExitCode.FAILED,
+        ("hardware.limits", "LimitError"): ExitCode.USAGE,
         ("hardware.keys.interface", "KeySourceError"): ExitCode.FAILED,
         ("hardware.keys.hotkeys", "HotkeySyntaxError"): ExitCode.USAGE,
         ("hardware.simulation.demonstrator", "DemonstratorError"): ExitCode.FAILED,

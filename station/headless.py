@@ -54,11 +54,13 @@ def engine_arguments(
     cells: int | None = None,
     speed: str | None = None,
     goal: Goal | None = None,
+    accept_devices: bool = False,
 ) -> list[str]:
     """The engine's arguments; what is None is left to the task. A headless clock runs as fast as it goes."""
     goal = goal or Goal()
     speed = "max" if headless and speed is None else speed
-    flags = [name for name, wanted in (("--headless", headless), ("--autopilot", autopilot)) if wanted]
+    switches = {"--headless": headless, "--autopilot": autopilot, "--accept-devices": accept_devices}
+    flags = [name for name, wanted in switches.items() if wanted]
     values = {
         "--mistakes": mistakes,
         "--cells": cells,

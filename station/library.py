@@ -58,6 +58,11 @@ def find_task(name: str | Path) -> Path:
     raise TaskError(f"There is no task '{name}'. {hint}Known tasks: {', '.join(sorted(known))}.")
 
 
+def source_of(name: str | Path) -> str:
+    """How to find a task again from anywhere: its name in the library, or the absolute path of its file."""
+    return str(Path(name).expanduser().resolve()) if is_path(name) else str(name)
+
+
 def is_path(name: str | Path) -> bool:
     """Whether a task is named by its file rather than by its name in the library."""
     return isinstance(name, Path) or name.endswith(".toml") or "/" in name

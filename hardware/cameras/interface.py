@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from datasets.observation import Image
 from hardware.cell import CellError
+from hardware.device import Device
 
 
 class CameraError(CellError):
@@ -37,6 +38,10 @@ class Camera(ABC):
     @abstractmethod
     def open(self) -> str:
         """Start streaming; what answers: model, serial, firmware. Raises CameraError."""
+
+    def device(self) -> Device:
+        """Who answers and how it is set, read back while it streams; drivers that can tell more than `open` say so."""
+        return Device()
 
     @abstractmethod
     def read(self, timeout: float) -> Frame:

@@ -20,6 +20,7 @@ from hardware.cameras.interface import CameraError, Frame
 from hardware.cameras.ring import Ring
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.cameras.worker import CameraState
+from hardware.device import Device
 
 _START_TIMEOUT = 30.0  # s; a camera on a slow bus takes a few, a busy machine some more
 _LONGEST_CLOSING = 2.0  # s that the driver gets before the process is killed
@@ -141,6 +142,10 @@ class CameraProcess:
             pictures=self._ring.count,
             needs_restart=hangs or state is CameraState.ENDED,
         )
+
+    def device(self) -> Device:
+        """Who answered, and how it is set; empty until it was opened."""
+        return Device.from_json(self._heard().get("device", {}))
 
     def restart(self, timeout: float = _START_TIMEOUT) -> str:
         """End the process, however it does, and start a new one. Raises CameraError."""

@@ -15,12 +15,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from hardware.cameras import controls
 from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.settings import LiveCameraSettings
 from hardware.cameras.stamps import ClockMap, plausible
+from hardware.device import Device, Reading
 
 _EXPOSURE_UNIT_MS = {"Stereo Module": 0.001}
 """How long one count of the exposure option is, ms, by sensor; 0.1 for all others."""
+_OPTIONS = {
+    "white_balance": ("white_balance", "enable_auto_white_balance"),
+    "gain": ("gain", ""),
+}
+"""Setting -> the vendor's option, and the one that leaves it to the camera."""
 _MOST_MODES = 8  # listed in a message
 
 
@@ -64,7 +71,13 @@ class RealSenseCamera(Camera):
         self._pipeline = pipeline
         device = profile.get_device()
         exposure = self._set_exposure(rs, device.first_color_sensor())
+        self._set_others(rs, device.first_color_sensor())
         return f"{_describe(rs, device)}; {_modes([profile.get_stream(rs.stream.color)])[0]}, {exposure}"
+
+    def device(self) -> Device:
+        rs = _library(self.name)
+        device = self._pipeline.get_active_profile().get_device()
+        return introduce(rs, device, self._settings)
 
     def read(self, timeout: float) -> Frame:
         try:
@@ -182,6 +195,26 @@ class RealSenseCamera(Camera):
             ) from error
         return f"exposure fixed at {sensor.get_option(rs.option.exposure) * unit:g} ms"
 
+    def _set_others(self, rs: ModuleType, sensor: Any) -> None:
+        """White balance and gain, as the task says. Raises CameraError when the camera does not have them."""
+        for name, value in controls.asked(self._settings).items():
+            if name == "exposure":
+                continue
+            option, automatic = (getattr(rs.option, word, None) for word in _OPTIONS.get(name, ("", "")))
+            if option is None or not sensor.supports(option):
+                raise CameraError(
+                    f"{self.name}: its {name} cannot be fixed. Leave {name} out of the task file."
+                )
+            try:
+                if automatic is not None and sensor.supports(automatic):
+                    sensor.set_option(automatic, 0.0)
+                sensor.set_option(option, value)
+            except RuntimeError as error:
+                limits = sensor.get_option_range(option)
+                raise CameraError(
+                    f"{self.name}: {name} = {value:g} is refused ({error}). Choose {limits.min:g} to {limits.max:g}."
+                ) from error
+
     def _taken(self, color: Any, arrival: float) -> float:
         stamp = color.get_timestamp() / 1000
         if "hardware" not in str(color.get_frame_timestamp_domain()):
@@ -217,6 +250,38 @@ def _describe(rs: ModuleType, device: Any) -> str:
         f"{of(info.name)}, serial {of(info.serial_number)}, firmware {of(info.firmware_version)}, "
         f"USB {of(info.usb_type_descriptor)}"
     )
+
+
+def introduce(rs: ModuleType, device: Any, settings: RealSenseSettings) -> Device:
+    """Who it is, and what its colour sensor is set to now."""
+    info = rs.camera_info
+
+    def of(key: Any) -> str:
+        return str(device.get_info(key)) if device.supports(key) else ""
+
+    found = _read_back(rs, device.first_color_sensor())
+    return Device(
+        model=of(info.name),
+        serial=of(info.serial_number),
+        firmware=of(info.firmware_version),
+        port=f"USB {of(info.physical_port)}" if of(info.physical_port) else "",
+        settings=controls.named(found),
+        remarks=tuple(controls.deviations(controls.asked(settings), found)),
+    )
+
+
+def _read_back(rs: ModuleType, sensor: Any) -> dict[str, Reading]:
+    """What the sensor reports; what it does not have is left out."""
+    unit = _EXPOSURE_UNIT_MS.get(sensor.get_info(rs.camera_info.name), 0.1)
+    found: dict[str, Reading] = {}
+    for name, words in {"exposure": ("exposure", "enable_auto_exposure"), **_OPTIONS}.items():
+        option, automatic = (getattr(rs.option, word, None) for word in words)
+        if not sensor.supports(option):
+            continue
+        left_to_it = automatic is not None and sensor.supports(automatic) and sensor.get_option(automatic)
+        value = float(sensor.get_option(option))
+        found[name] = controls.AUTOMATIC if left_to_it else value * unit if name == "exposure" else value
+    return found
 
 
 def _modes(profiles: Any) -> list[str]:

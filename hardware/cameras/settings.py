@@ -66,3 +66,11 @@ class LiveCameraSettings(DeviceCameraSettings):
     """Pictures per second that the device delivers."""
     exposure: float = Field(default=0.0, ge=0.0, le=1000.0)
     """Fixed exposure, ms; 0 leaves it to the camera, whose pictures then change with the light."""
+    white_balance: float | None = Field(default=None, ge=1000.0, le=15000.0)
+    """Fixed colour temperature, K; not set: as the camera has it, often automatic."""
+    gain: float | None = Field(default=None, ge=0.0, le=100_000.0)
+    """Fixed gain, in the camera's own unit; not set: as the camera has it."""
+    focus: float | None = Field(default=None, ge=0.0, le=100_000.0)
+    """Fixed focus, in the camera's own unit; not set: as the camera has it, often automatic."""
+    warm_up: int = Field(default=0, ge=0, le=600)
+    """Pictures that are thrown away after the camera was opened, while its exposure and colours settle."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +20,25 @@ import numpy as np
 from pydantic import Field
 
 from datasets.observation import Image
+from hardware.cameras import controls
 from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.settings import LiveCameraSettings
 from hardware.cameras.stamps import plausible
+from hardware.device import Device, Reading
 
 _LASTING_NAMES = Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path")
+_KERNEL = Path("/sys/class/video4linux")
+"""What the kernel knows of each /dev/videoN."""
+_PASSING_NAME = re.compile(r"/dev/video\d+")
 _MANUAL, _AUTOMATIC = 1.0, 3.0  # V4L2_EXPOSURE_MANUAL, V4L2_EXPOSURE_APERTURE_PRIORITY
 _EXPOSURE_UNIT_MS = 0.1  # of V4L2_CID_EXPOSURE_ABSOLUTE
 _OPEN_TIMEOUT_MS = 5000
+_CONTROLS: dict[str, tuple[int, int | None]] = {
+    "white_balance": (cv2.CAP_PROP_WB_TEMPERATURE, cv2.CAP_PROP_AUTO_WB),
+    "gain": (cv2.CAP_PROP_GAIN, None),
+    "focus": (cv2.CAP_PROP_FOCUS, cv2.CAP_PROP_AUTOFOCUS),
+}
+"""Setting -> its property and the one that leaves it to the camera."""
 
 
 class UsbCameraSettings(LiveCameraSettings):
@@ -44,6 +57,19 @@ class UsbCameraSettings(LiveCameraSettings):
     def occupies(self) -> str:
         # a network camera serves many
         return "" if "://" in self.device else f"camera {Path(self.device).resolve()}"
+
+    @property
+    def advice(self) -> str:
+        if not _PASSING_NAME.fullmatch(self.device):
+            return ""
+        lasting = lasting_names(Path(self.device))
+        names = " or ".join(f"'{name}'" for name in lasting)
+        remedy = (
+            f"Set device = {names}."
+            if lasting
+            else "Name it by its path in /dev/v4l/by-id or /dev/v4l/by-path once it is plugged in."
+        )
+        return f"{self.device} may be another camera after the next start of the machine. {remedy}"
 
     def build(self) -> Camera:
         return UsbCamera(self)
@@ -67,6 +93,16 @@ class UsbCamera(Camera):
         else:
             self._open_device()
         return self._read_back()
+
+    def device(self) -> Device:
+        found = {} if self._on_network else self._controls()
+        who = (
+            Device(model="network camera", port=self._settings.device)
+            if self._on_network
+            else who_is(Path(self._settings.device))
+        )
+        remarks = [*controls.deviations(controls.asked(self._settings), found), self._settings.advice]
+        return replace(who, settings=controls.named(found), remarks=tuple(filter(None, remarks)))
 
     def read(self, timeout: float) -> Frame:
         try:
@@ -120,6 +156,36 @@ class UsbCamera(Camera):
                 f"{self.name}: an exposure of {settings.exposure:g} ms is refused. `v4l2-ctl -d {settings.device} -L` "
                 "shows the range; or set exposure = 0."
             )
+        for name, value in controls.asked(settings).items():
+            if name in _CONTROLS:
+                self._fix(name, value)
+
+    def _fix(self, name: str, value: float) -> None:
+        """Take one setting from the camera and set it. Raises CameraError when it is refused."""
+        key, automatic = _CONTROLS[name]
+        if automatic is not None:
+            self._capture.set(automatic, 0.0)
+        if not self._capture.set(key, value):
+            raise CameraError(
+                f"{self.name}: {name} = {value:g} is refused. `v4l2-ctl -d {self._settings.device} -L` shows what it "
+                f"takes; or leave {name} out of the task file."
+            )
+
+    def _controls(self) -> dict[str, Reading]:
+        """What the camera is set to now; what it does not have is left out."""
+        get = self._capture.get
+        found: dict[str, Reading] = {}
+        if get(cv2.CAP_PROP_AUTO_EXPOSURE) == _MANUAL:
+            found["exposure"] = round(get(cv2.CAP_PROP_EXPOSURE) * _EXPOSURE_UNIT_MS, 4)
+        else:
+            found["exposure"] = controls.AUTOMATIC
+        for name, (key, automatic) in _CONTROLS.items():
+            value = get(key)
+            if automatic is not None and get(automatic) > 0:
+                found[name] = controls.AUTOMATIC
+            elif value >= 0:
+                found[name] = value
+        return found
 
     def _open_address(self) -> None:
         timeouts = [
@@ -132,10 +198,9 @@ class UsbCamera(Camera):
             raise CameraError(
                 f"{self.name}: nothing streams at {self._settings.device}. Check address, network and power."
             )
-        if self._settings.exposure:
-            raise CameraError(
-                f"{self.name}: set a network camera's exposure at the camera; here exposure = 0."
-            )
+        for name in controls.asked(self._settings):
+            instead = "here exposure = 0" if name == "exposure" else f"leave {name} out here"
+            raise CameraError(f"{self.name}: set a network camera's {name} at the camera; {instead}.")
 
     def _read_back(self) -> str:
         """What was really set. Raises CameraError when the size is another one: a crop would cut elsewhere."""
@@ -189,6 +254,33 @@ def _devices() -> list[str]:
         if folder.is_dir() and (found := sorted(str(path) for path in folder.iterdir())):
             return found
     return sorted(str(path) for path in Path("/dev").glob("video*"))
+
+
+def lasting_names(device: Path) -> list[str]:
+    """The links in /dev/v4l that lead to this node now, by identity first."""
+    node = device.resolve()
+    links = [link for folder in _LASTING_NAMES if folder.is_dir() for link in sorted(folder.iterdir())]
+    return [str(link) for link in links if link.resolve() == node]
+
+
+def who_is(device: Path) -> Device:
+    """The camera behind a node, as the kernel knows it: model, and of a USB camera serial, version and port."""
+    entry = _KERNEL / device.resolve().name
+    usb = (entry / "device").resolve().parent if (entry / "device").exists() else entry
+    is_usb = (usb / "idVendor").is_file()
+    return Device(
+        model=_text(entry / "name"),
+        serial=_text(usb / "serial") if is_usb else "",
+        firmware=_text(usb / "bcdDevice") if is_usb else "",
+        port=f"USB {usb.name}" if is_usb else "",
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _four_letters(text: str) -> int:

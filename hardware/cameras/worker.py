@@ -17,14 +17,16 @@ import time
 import zlib
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 
 import cv2
 
 from hardware.cameras.interface import CameraError, Frame
 from hardware.cameras.ring import Picture, Ring
-from hardware.cameras.settings import DeviceCameraSettings
+from hardware.cameras.settings import DeviceCameraSettings, LiveCameraSettings
 from hardware.cameras.view import View
+from hardware.device import Device
 
 _AGAIN = "It is opened anew by itself; if that does not help, unplug the camera and plug it in again."
 REOPEN_DELAY = 0.5
@@ -114,6 +116,7 @@ class Worker:
         self._camera = settings.build()
         self._view = View(settings)
         self._identity = ""
+        self._device = Device()
         self._described = ""
         self._lost = 0
         self._error = ""
@@ -131,6 +134,7 @@ class Worker:
     def _attempt(self) -> None:
         try:
             self._say(CameraState.STARTING)
+            self._device = Device()
             self._identity = self._camera.open()
             self._stream()
         except CameraError as error:
@@ -143,6 +147,7 @@ class Worker:
         watch = Watch(self._settings, self._frozen)
         lost_before = self._lost
         streaming = False
+        warming_up = self._settings.warm_up if isinstance(self._settings, LiveCameraSettings) else 0
         try:
             while not self._leaving.is_set():
                 frame = self._camera.read(self._settings.timeout)
@@ -150,6 +155,13 @@ class Worker:
                     time.sleep(_NOTHING_NEW)
                     continue
                 self._lost = lost_before + watch.lost
+                if warming_up > 0:
+                    warming_up -= 1
+                    continue
+                if not streaming:
+                    # said before its first picture: who sees one of another camera finds also which it is
+                    self._device = self._camera.device()
+                    self._say(CameraState.STARTING)
                 if self._publish(frame, watch) and not streaming:
                     streaming = True
                     self._described = self._view.describe(frame.image)
@@ -176,6 +188,7 @@ class Worker:
             "error": self._error[:_LONGEST_ERROR],
             "identity": self._identity,
             "view": self._described,
+            "device": replace(self._device, said=self._identity).to_json(),
         }
         self._ring.say(json.dumps(message, ensure_ascii=False))
 

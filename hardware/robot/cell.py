@@ -29,6 +29,7 @@ from hardware.cell import (
     StoppedError,
 )
 from hardware.clock import slept
+from hardware.device import Devices
 from hardware.latch import StopLatch
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks, placements
@@ -116,11 +117,10 @@ class RobotCell(Cell):
             raise CellError("The cell is not connected. Go on, or start the session again.")
         return self._team
 
-    @property
-    def identities(self) -> dict[str, str]:
-        """Who answered: arm, gripper or camera -> model, serial, firmware."""
-        seen = {name: camera.status().identity for name, camera in self.cameras.items()}
-        return {**self.team.identities, **seen}
+    def devices(self) -> Devices:
+        """Arms, grippers and cameras, by kind and name."""
+        cameras = {f"camera {name}": camera.device() for name, camera in self.cameras.items()}
+        return {**(self._team.devices if self._team else {}), **cameras}
 
     def preflight(self) -> list[Check]:
         """Limits, stop latch, controllers, home poses, vendor-side limits and cameras."""

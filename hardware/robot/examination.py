@@ -59,6 +59,8 @@ class DeviceReport:
     """Vendor-side limits as the device reports them."""
     problems: tuple[Check, ...] = ()
     """What has to be put right; each with its remedy."""
+    notes: tuple[str, ...] = ()
+    """What to know, a sentence each; keeps nobody from working."""
     faulty: bool = False
     """Whether it is in a fault that stays until it is recovered."""
     joints: tuple[float, ...] = ()
@@ -190,7 +192,8 @@ class Examination:
         try:
             answer = self._identify(process)
             if isinstance(answer, Identities):
-                seen.identity, seen.gripper = answer.arm, answer.gripper
+                seen.identity = answer.arm.said
+                seen.gripper = answer.gripper.said if answer.gripper else ""
             if self._recover:
                 process.request(Ask.RECOVER)
             seen.limits = process.request(Ask.LIMITS)
@@ -339,6 +342,7 @@ class Examination:
             frame_age=seen.oldest if measured else None,
             latency=statistics.median(seen.values) if measured else None,
             problems=tuple(problems),
+            notes=self._cameras[camera.name].device().remarks or tuple(filter(None, [camera.advice])),
         )
 
 
@@ -392,5 +396,6 @@ def as_plain(report: DeviceReport) -> Mapping[str, object]:
         "latency_s": report.latency,
         "interval_p99_s": report.worst_interval,
         "limits": [vars(limit) for limit in report.limits],
+        "notes": [*report.notes],
         "problems": [{"detail": check.detail, "remedy": check.remedy} for check in report.problems],
     }

@@ -14,6 +14,7 @@ from datasets.channel import Channel
 from datasets.messages import Codec, Limits
 from hardware.arms.interface import ArmFault, LimitCheck
 from hardware.control_loop import ControllerSettings
+from hardware.device import Device
 from hardware.robot.neighbour import BaseChange
 from hardware.settings import ArmSettings
 
@@ -51,9 +52,8 @@ class Ask(StrEnum):
 class Identities:
     """Who answers."""
 
-    arm: str
-    """Model, serial, firmware."""
-    gripper: str
+    arm: Device
+    gripper: Device | None
 
 
 Value = Identities | list[LimitCheck] | None

@@ -13,6 +13,7 @@ from pathlib import Path
 from hardware.arms.interface import LimitCheck
 from hardware.cell import CellError
 from hardware.control_loop import ControllerSettings
+from hardware.device import Device
 from hardware.plan import TimedPlan
 from hardware.robot.devices import DeviceLocks
 from hardware.robot.neighbour import BaseChange
@@ -34,8 +35,8 @@ class Team:
 
     def __init__(self, settings: RobotCellSettings, latch: Path) -> None:
         """Make the shared memory; `start` starts the processes."""
-        self.identities: dict[str, str] = {}
-        """Who answered: arm or gripper -> model, serial, firmware."""
+        self.devices: dict[str, Device] = {}
+        """Who answered: kind and name -> the device."""
         self._settings = settings
         self._devices = DeviceLocks(settings)
         self._processes = {
@@ -217,9 +218,9 @@ class Team:
         for name in asked:
             answer = self._processes[name].answer(ask.patience)
             if isinstance(answer, Identities):
-                self.identities[name] = answer.arm
+                self.devices[f"arm {name}"] = answer.arm
                 if answer.gripper:
-                    self.identities[f"{name} gripper"] = answer.gripper
+                    self.devices[f"gripper of {name}"] = answer.gripper
 
 
 def _controller_settings(settings: RobotCellSettings, arm: ArmSettings) -> ControllerSettings:

@@ -23,6 +23,7 @@ from hardware.arms.interface import ArmFaultError, ArmIdentity
 from hardware.cell import CellError, StoppedError
 from hardware.control_loop import ControlLoop
 from hardware.controller import Controller
+from hardware.device import Device
 from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
 from hardware.latch import StopLatch
@@ -150,7 +151,11 @@ class Worker:
 
 
 def _identities(arm: ArmIdentity, gripper: str) -> Identities:
-    return Identities(arm=f"{arm.model}, serial {arm.serial}, firmware {arm.firmware}", gripper=gripper)
+    said = f"{arm.model}, serial {arm.serial}, firmware {arm.firmware}"
+    return Identities(
+        arm=Device(said=said, model=arm.model, serial=arm.serial, firmware=arm.firmware),
+        gripper=Device(said=gripper) if gripper else None,
+    )
 
 
 def build(setup: Setup) -> Controller:

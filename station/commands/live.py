@@ -10,6 +10,7 @@ import typer
 from station import sessions
 from station.commands.judging import show as show_status
 from station.commands.options import (
+    AcceptDevicesOption,
     AutopilotOption,
     CellsOption,
     ChunksOption,
@@ -90,6 +91,7 @@ def run(
     speed: SpeedOption = None,
     episodes: EpisodesOption = None,
     chunks: ChunksOption = None,
+    accept_devices: AcceptDevicesOption = False,
     start_on_enter: Annotated[
         bool, typer.Option("--start-on-enter", help="Start no engine before Enter is pressed on the screen.")
     ] = False,
@@ -102,9 +104,17 @@ def run(
     folder = SessionFolder.open(sessions.find(session))
     goal = Goal(episodes=episodes, chunks=chunks)
     if not headless:
+        _warn_of_limits(folder)
         _show(
             folder,
-            engine_arguments(autopilot=autopilot, mistakes=mistakes, cells=cells, speed=speed, goal=goal),
+            engine_arguments(
+                autopilot=autopilot,
+                mistakes=mistakes,
+                cells=cells,
+                speed=speed,
+                goal=goal,
+                accept_devices=accept_devices,
+            ),
             start_engine=not start_on_enter,
         )
     if not autopilot:
@@ -167,6 +177,18 @@ def home() -> None:
     from station.tui.app import run as show
 
     raise typer.Exit(show(None, sessions.sessions_root()))
+
+
+def _warn_of_limits(folder: SessionFolder) -> None:
+    """Before the screen opens; the session's log says it again."""
+    if folder.task.cell.kind == "simulated":
+        return
+    from station.commands.limits import print_rows
+    from station.session.limits import remarks, rows_that_differ, table
+
+    for sentence in remarks(folder):
+        say(f"Warning: {sentence}", err=True)
+        print_rows(folder, [*rows_that_differ(table(folder))])
 
 
 def _show(

@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from station import sessions
 from station.commands.options import JsonOption, complete_tasks
 from station.errors import ExitCode
 from station.plain import say, terminal
-from station.sessions import sessions_root
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from hardware.robot.examination import DeviceReport
     from station.doctor import Finding
+    from station.session.folder import SessionFolder
 
 TaskArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[TASK]",
-        help="Also connect and measure the devices of this task: a name, or a .toml file.",
+        help="Also connect and measure the devices of this task (a name, or a .toml file) or of this session.",
         autocompletion=complete_tasks,
     ),
 ]
@@ -56,6 +57,8 @@ def doctor(
     console = terminal()
     chosen = _load(task)
     findings = _machine(console, quiet=as_json)
+    if not as_json:
+        _limits(console, task)
     reports = _devices(console, chosen, seconds=seconds, hold=hold, recover=recover, quiet=as_json)
     if as_json:
         say(json.dumps(_plain(findings, reports)))
@@ -68,8 +71,31 @@ def doctor(
 def _load(task: str | None) -> Any:
     """Before anything is looked at, so that a wrong name is answered at once."""
     from station.config import load_task
+    from station.session.limits import in_force
 
+    session = _session(task)
+    if session is not None:
+        return in_force(session)
     return None if task is None else load_task(task)
+
+
+def _session(name: str | None) -> SessionFolder | None:
+    """The session that is meant; None where a task is."""
+    from station.library import list_tasks
+    from station.session.folder import SessionFolder
+
+    if name is None or name in list_tasks() or not (sessions.place(name) / "session.toml").is_file():
+        return None
+    return SessionFolder.open(sessions.place(name))
+
+
+def _limits(console: Console, name: str | None) -> None:
+    """Whether a session's limits are those of its task file today."""
+    from station.session.limits import remarks
+
+    session = _session(name)
+    for sentence in remarks(session) if session is not None else ():
+        _print_remedy(console, sentence, "yellow")
 
 
 def _machine(console: Console, *, quiet: bool) -> list[Finding]:
@@ -79,7 +105,7 @@ def _machine(console: Console, *, quiet: bool) -> list[Finding]:
     from station.doctor import examine
 
     findings = []
-    for finding in examine(sessions_root()):
+    for finding in examine(sessions.sessions_root()):
         findings.append(finding)
         if quiet:
             continue
@@ -124,6 +150,8 @@ def _devices(
         console.print(*cell_doctor.tables(reports, console.width))
         for sentence in cell_doctor.remedies(reports):
             _print_remedy(console, sentence, "red")
+        for sentence in cell_doctor.notes(reports):
+            _print_remedy(console, sentence, "yellow")
         ready = all(report.ready for report in reports)
         console.print(
             Text("The cell is ready.", style="green")

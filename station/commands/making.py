@@ -20,14 +20,17 @@ def new(
     seed: SeedOption = 0,
 ) -> None:
     """Make a session folder with a frozen copy of the task's settings."""
-    from station.config import load_task
+    from station.config import advice, load_task
+    from station.library import source_of
     from station.session.folder import SessionFolder
 
     if not name.strip():
         raise UsageError("A session needs a name.")
     path = sessions.place(name)
     settings = load_task(task)
-    SessionFolder.create(path, settings, task_name=settings.name, seed=seed)
+    SessionFolder.create(path, settings, task_name=settings.name, seed=seed, source=source_of(task))
+    for sentence in advice(settings):
+        say(f"Warning: {sentence}", err=True)
     simulated = settings.cell.kind == "simulated"
     said = shlex.quote(name)
     other = (

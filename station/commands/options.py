@@ -51,6 +51,13 @@ SpeedOption = Annotated[
 CellsOption = Annotated[
     int | None, typer.Option("--cells", min=1, max=64, help="Simulated cells that run at once.")
 ]
+AcceptDevicesOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-devices",
+        help="The other arm or camera that the last start was refused for is meant: record with it from now on.",
+    ),
+]
 EpisodesOption = Annotated[
     int | None, typer.Option("--episodes", min=0, help="Online episodes after which the session is finished.")
 ]

@@ -13,6 +13,7 @@ from policy.base import BasePolicy, PolicyFileError
 from policy.replay import Replay
 from station.config import Task
 from station.session.folder import SessionError, SessionFolder
+from station.session.limits import in_force, remarks
 from station.session.parts import Parts
 
 
@@ -22,7 +23,7 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
     Raises:
         SessionError: no trained base, or it was trained on something else than this cell delivers. TaskError.
     """
-    task = folder.task
+    task = in_force(folder)
     base = load_base(folder)
     made = make_cells(task, task.session.cells if cells is None else cells, speed, latch)
     refuse_other_data(base.spec, made[0].spec)
@@ -38,6 +39,7 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
         base_hash=base.hash,
         n_obs=task.policy.n_obs,
         settings=task.session,
+        remarks=tuple(remarks(folder)),
     )
 
 

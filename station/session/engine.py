@@ -70,6 +70,7 @@ from station.session.partial import PartialLog
 from station.session.parts import Options, Parts
 from station.session.records import Records
 from station.session.rollout import workers
+from station.session.roster import Roster
 from station.session.snapshot import Phase, Snapshot
 from station.session.state import State
 from station.session.status import tally
@@ -129,6 +130,13 @@ class Engine:
         self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
         self._records = Records(self.memory.journal, self._keeper, self._latch, self._stopwatch.spent)
         self._view = self._make_view()
+        self._roster = Roster(
+            self.memory.journal,
+            self._records.write,
+            self._say,
+            session=folder.path,
+            accept=self.options.accept_devices,
+        )
         self._orders = self._order_table()
         self._begin()
 
@@ -249,7 +257,9 @@ class Engine:
         motion = self._motion
         return {
             RecoverDevices: lambda _: motion.recover(),
-            RunPreflight: lambda _: motion.preflight(disk_checks(self.folder.path, self._parts)),
+            RunPreflight: lambda _: motion.preflight(
+                disk_checks(self.folder.path, self._parts), self._roster.checks
+            ),
             BeginHoming: self._begin_homing,
             ShowLayouts: lambda effect: motion.show_layouts(effect.slots),
             BeginRollout: self._begin_rollout,
@@ -262,7 +272,7 @@ class Engine:
         }
 
     def _begin(self) -> None:
-        for sentence in self.memory.said:
+        for sentence in (*self.memory.said, *self._parts.remarks):
             self._say(sentence)
         if self._parts.simulated:
             self._set_speed(self.state.speed)

@@ -44,10 +44,16 @@ class SessionFolder:
     """ISO 8601, UTC."""
     tables: dict[str, Any]
     """The frozen task as plain TOML content; `task` is the same, checked."""
+    source: str = ""
+    """The task file that it came from, or its name in the library; empty where that was not written down."""
 
     @classmethod
-    def create(cls, path: Path, task: BaseModel, *, task_name: str, seed: int) -> SessionFolder:
+    def create(
+        cls, path: Path, task: BaseModel, *, task_name: str, seed: int, source: str = ""
+    ) -> SessionFolder:
         """Make the folder and freeze `task` (any settings model) in its ``session.toml``.
+
+        `source`: its file, or its name in the library.
 
         Raises:
             SessionError: there is a session, or something else, at `path`. DiskFullError.
@@ -60,6 +66,7 @@ class SessionFolder:
         header = (
             f"\n[{_HEADER}]\n# Written once; the session belongs to this task and seed.\nschema = {SCHEMA}\n"
             f"task = {_quoted(task_name)}\nseed = {seed}\ncreated = {_quoted(created)}\n"
+            + (f"source = {_quoted(source)}\n" if source else "")
         )
         for folder in (path, path / "base", path / "steering", path / "partial"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +95,14 @@ class SessionFolder:
                 f"{path} was written by a newer station (schema {schema}, this one knows {SCHEMA}). "
                 "It was not touched: update the station and open it again."
             )
-        return cls(path, str(header["task"]), int(header["seed"]), str(header["created"]), content)
+        return cls(
+            path,
+            str(header["task"]),
+            int(header["seed"]),
+            str(header["created"]),
+            content,
+            str(header.get("source", "")),
+        )
 
     @cached_property
     def task(self) -> Task:

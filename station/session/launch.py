@@ -20,6 +20,7 @@ from datasets.lock import LockedError, WriterLock
 from datasets.store import StoreError
 from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
+from hardware.limits import LimitError
 from station.errors import ExitCode
 from station.library import TaskError
 from station.plain import PlainFormatter
@@ -43,6 +44,7 @@ _FAILURES = (
     JournalError,
     StoreError,
     CellError,
+    LimitError,
     DiskFullError,
 )
 
@@ -70,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
         episodes=given.episodes,
         chunks=given.chunks,
         evaluate=given.evaluate,
+        accept_devices=given.accept_devices,
     )
     return serve(given.session, options, real)
 
@@ -143,5 +146,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=None, help="goal: online episodes")
     parser.add_argument("--chunks", type=int, default=None, help="goal: executed chunks")
     parser.add_argument("--evaluate", type=int, default=None, help="run one evaluation block, then end")
+    parser.add_argument("--accept-devices", action="store_true", help="the devices refused last are meant")
     parser.add_argument("--threads", type=int, default=1, help="threads of one computation")
     return parser

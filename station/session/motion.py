@@ -106,8 +106,13 @@ class Motion:
             except CellError as error:
                 self._unrecovered.append(str(error))
 
-    def preflight(self, checks: Sequence[Check] = ()) -> None:
-        """Open the devices and look at everything a start needs; `checks` are those that others made."""
+    def preflight(
+        self, checks: Sequence[Check] = (), known: Callable[[Sequence[Cell]], Sequence[Check]] | None = None
+    ) -> None:
+        """Open the devices and look at everything a start needs; `checks` are those that others made.
+
+        `known` says whether the devices of connected cells are those that the session knows.
+        """
         problems, self._unrecovered = [*self._unrecovered, *_problems(checks)], []
         for cell in self._parts.cells:
             try:
@@ -117,6 +122,8 @@ class Motion:
                 problems += _problems(cell.preflight())
             except CellError as error:
                 problems.append(str(error))
+        if known is not None:
+            problems += _problems(known(self._connected))
         self._emit(PreflightDone(problems=tuple(dict.fromkeys(problems))))
 
     def begin_homing(self, slots: Sequence[Slot]) -> None:

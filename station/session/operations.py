@@ -8,6 +8,11 @@ from __future__ import annotations
 
 SESSION = "session"
 """An engine has opened the folder: schema, task, seed, threads, torch."""
+DEVICES = "devices"
+"""Real devices were connected: devices (name -> model, serial, firmware, port, settings read back), replaced (which are
+other ones than last time, in words), accepted (false: the start was refused for that)."""
+LIMIT = "limit"
+"""A limit of the arms is another one from the next start on: name, value, before, loosened (it leaves more room)."""
 TRAINING = "training"
 """A base was trained: demos (their fingerprint), episodes, stages, base_hash, seconds."""
 BASE_EVALUATION = "base_evaluation"

@@ -26,6 +26,8 @@ class Parts:
     base_hash: str
     n_obs: int
     settings: SessionSettings
+    remarks: tuple[str, ...] = ()
+    """What the operator should know before anything moves, a sentence each."""
 
     @property
     def spec(self) -> DataSpec:
@@ -53,6 +55,8 @@ class Options:
     """Goal: online chunks."""
     evaluate: int | None = None
     """Run one evaluation block of so many episodes, then end."""
+    accept_devices: bool = False
+    """The devices that the newest refusal named are meant, though they are other ones than before."""
     patience: float = 10.0
     """s that a headless engine waits for somebody to attach."""
 

@@ -20,7 +20,7 @@
 #define LARGEST (640 * 480 * 2)
 
 static int camera = -1, streaming, queued[BUFFERS], buffers;
-static unsigned width = 640, height = 480, rate = 30, exposure_mode = 3, exposure = 156, sequence;
+static unsigned width = 640, height = 480, rate = 30, sequence;
 static uint8_t *memory[BUFFERS];
 static double begun;
 
@@ -93,26 +93,52 @@ static int set_format(struct v4l2_format *format) {
     return 0;
 }
 
+/* Gain moves in steps of four; exposure, white balance and focus are the camera's own while their automatics are on. */
+static struct {
+    unsigned id, automatic;
+    int value, least, most, step;
+} controls[] = {
+    {V4L2_CID_EXPOSURE_AUTO, 0, 3, 0, 3, 1},
+    {V4L2_CID_EXPOSURE_ABSOLUTE, V4L2_CID_EXPOSURE_AUTO, 156, 3, 2047, 1},
+    {V4L2_CID_AUTO_WHITE_BALANCE, 0, 1, 0, 1, 1},
+    {V4L2_CID_WHITE_BALANCE_TEMPERATURE, V4L2_CID_AUTO_WHITE_BALANCE, 4000, 2000, 6500, 1},
+    {V4L2_CID_GAIN, 0, 16, 0, 255, 4},
+    {V4L2_CID_FOCUS_AUTO, 0, 1, 0, 1, 1},
+    {V4L2_CID_FOCUS_ABSOLUTE, V4L2_CID_FOCUS_AUTO, 0, 0, 250, 1},
+};
+
+static int find(unsigned id) {
+    for (int at = 0; at < (int)(sizeof controls / sizeof *controls); at++)
+        if (controls[at].id == id)
+            return at;
+    return -1;
+}
+
+static int left_to_camera(unsigned automatic) {
+    int value = automatic ? controls[find(automatic)].value : 0;
+    return automatic == V4L2_CID_EXPOSURE_AUTO ? value != V4L2_EXPOSURE_MANUAL : value;
+}
+
 static int control(struct v4l2_control *wanted, int set) {
-    unsigned *kept = wanted->id == V4L2_CID_EXPOSURE_AUTO ? &exposure_mode
-                     : wanted->id == V4L2_CID_EXPOSURE_ABSOLUTE ? &exposure : NULL;
-    if (!kept)
+    int at = find(wanted->id);
+    if (at < 0)
         return fails(EINVAL);
-    if (set && kept == &exposure && (exposure_mode != V4L2_EXPOSURE_MANUAL || wanted->value < 3 || wanted->value > 2047))
+    if (set && (left_to_camera(controls[at].automatic) || wanted->value < controls[at].least ||
+                wanted->value > controls[at].most))
         return fails(ERANGE);
     if (set)
-        *kept = wanted->value;
-    wanted->value = *kept;
+        controls[at].value = wanted->value / controls[at].step * controls[at].step;
+    wanted->value = controls[at].value;
     return 0;
 }
 
 static int describe(struct v4l2_queryctrl *wanted) {
-    int automatic = wanted->id == V4L2_CID_EXPOSURE_AUTO;
-    if (!automatic && wanted->id != V4L2_CID_EXPOSURE_ABSOLUTE)
+    int at = find(wanted->id);
+    if (at < 0)
         return fails(EINVAL);
-    wanted->minimum = automatic ? 0 : 3;
-    wanted->maximum = automatic ? 3 : 2047;
-    wanted->step = 1;
+    wanted->minimum = controls[at].least;
+    wanted->maximum = controls[at].most;
+    wanted->step = controls[at].step;
     wanted->flags = 0;
     return 0;
 }

@@ -26,6 +26,7 @@ from hardware.arms.interface import (
 )
 from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.settings import DeviceCameraSettings
+from hardware.device import Device
 from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
 from hardware.plan import Command, JointCommand, Vector
 from hardware.robot.settings import RobotCellSettings
@@ -65,6 +66,10 @@ class Switch(IntEnum):
     """Where the arm is, m."""
     MOVED_AT = 12
     """When it was last told to be somewhere else, s, monotonic."""
+    SWAPPED = 13
+    """Cameras answer with each other's serial numbers; taken up when they are opened."""
+    ARM_SERIAL = 14
+    """Which arm answers."""
 
 
 class Switchboard:
@@ -118,7 +123,9 @@ class FakeArm(Arm):
 
     def connect(self) -> ArmIdentity:
         self._require()
-        return ArmIdentity(model="fake", serial="F1", firmware="1.0", joints=6)
+        return ArmIdentity(
+            model="fake", serial=f"F{self._board[Switch.ARM_SERIAL]:.0f}", firmware="1.0", joints=6
+        )
 
     def close(self) -> None:
         self._servo = False
@@ -251,6 +258,8 @@ class FakeCameraSettings(DeviceCameraSettings):
     height: int = 32
     width: int = 32
     fps: float = 50.0
+    serials: tuple[str, str] = ("A", "B")
+    """Its own, and that of the camera with which it can be swapped."""
     switchboard: Path
 
     def build(self) -> Camera:
@@ -268,6 +277,10 @@ class FakeCamera(Camera):
 
     def open(self) -> str:
         return "fake camera"
+
+    def device(self) -> Device:
+        serial = self._settings.serials[int(self._board[Switch.SWAPPED])]
+        return Device(model="fake camera", serial=serial, settings={"gain": 4.0})
 
     def read(self, timeout: float) -> Frame:
         until = time.monotonic() + timeout

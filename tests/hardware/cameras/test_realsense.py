@@ -5,10 +5,12 @@ What only hardware shows: unplugging, the bandwidth of several cameras on one bu
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,17 @@ from numpy.typing import NDArray
 
 from hardware.cameras.interface import Camera, CameraError
 from hardware.cameras.process import CameraProcess
-from hardware.cameras.realsense import RealSenseSettings
+from hardware.cameras.realsense import RealSenseCamera, RealSenseSettings, introduce
 from hardware.cameras.worker import CameraState
+from hardware.device import Device
 
 pytest.importorskip(
     "pyrealsense2",
     reason="needs: pip install 'station[realsense]' and apt-get install libusb-1.0-0",
     exc_type=ImportError,
 )
+
+import pyrealsense2 as rs
 
 from tests.emulators.recorded_camera import record  # only where pyrealsense2 loads
 
@@ -177,3 +182,92 @@ def test_a_missing_package_is_a_sentence_with_the_line_that_installs_it(
     monkeypatch.setitem(sys.modules, "pyrealsense2", None)
     with pytest.raises(CameraError, match=r"pip install 'station\[realsense\]'"):
         RealSenseSettings(name="third").build().open()
+
+
+def _word(member: Any) -> str:
+    """The vendor's word for an option or a fact, as the code writes it."""
+    return str(member).rpartition(".")[2].lower().replace(" ", "_")
+
+
+class Sensor:
+    """A colour sensor that keeps its options: gain in steps of ten, an exposure that no playback has."""
+
+    def __init__(self, *without: str) -> None:
+        self.values = {
+            "exposure": 156.0,
+            "enable_auto_exposure": 1.0,
+            "white_balance": 4600.0,
+            "enable_auto_white_balance": 1.0,
+            "gain": 64.0,
+        }
+        for name in without:
+            del self.values[name]
+
+    def supports(self, option: Any) -> bool:
+        return _word(option) in self.values
+
+    def get_option(self, option: Any) -> float:
+        return self.values[_word(option)]
+
+    def set_option(self, option: Any, value: float) -> None:
+        if _word(option) == "white_balance" and value > 6500:
+            raise RuntimeError("out of range")
+        self.values[_word(option)] = 10.0 * (value // 10) if _word(option) == "gain" else value
+
+    def get_option_range(self, option: Any) -> Any:
+        return SimpleNamespace(min=2800.0, max=6500.0)
+
+    def get_info(self, _: Any) -> str:
+        return "RGB Camera"
+
+
+class Fixture:
+    """A device with one colour sensor."""
+
+    def __init__(self, sensor: Sensor) -> None:
+        self.sensor = sensor
+        self.said = {"name": "D435", "serial_number": SERIAL, "firmware_version": "5.15"}
+
+    def supports(self, info: Any) -> bool:
+        return _word(info) in self.said
+
+    def get_info(self, info: Any) -> str:
+        return self.said[_word(info)]
+
+    def first_color_sensor(self) -> Sensor:
+        return self.sensor
+
+
+def configured(sensor: Sensor, **asked: float) -> Device:
+    """The device after a driver has set what was asked."""
+    settings = RealSenseSettings.model_validate(settings_of(None, **asked))
+    driver = RealSenseCamera(settings)
+    driver._set_exposure(rs, sensor)
+    driver._set_others(rs, sensor)
+    return introduce(rs, Fixture(sensor), settings)
+
+
+def test_white_balance_and_gain_are_set_and_read_back() -> None:
+    device = configured(Sensor(), exposure=8.0, white_balance=4200.0, gain=65.0)
+    assert (device.model, device.serial, device.firmware) == ("D435", SERIAL, "5.15")
+    assert device.settings == {"exposure, ms": 8.0, "white_balance, K": 4200.0, "gain": 60.0}
+    [said] = device.remarks
+    assert "gain is 60, not 65 as the task file asks" in said
+
+
+def test_what_is_left_to_the_camera_is_recorded_as_automatic() -> None:
+    device = configured(Sensor())
+    assert device.settings == {"exposure, ms": "automatic", "white_balance, K": "automatic", "gain": 64.0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"focus": 3.0}, "its focus cannot be fixed. Leave focus out"),
+        ({"gain": 10.0}, "its gain cannot be fixed. Leave gain out"),
+        ({"white_balance": 9000.0}, "white_balance = 9000 is refused (out of range). Choose 2800 to 6500"),
+    ],
+)
+def test_an_option_that_a_realsense_does_not_have_is_refused(asked: dict[str, float], sentence: str) -> None:
+    with pytest.raises(CameraError, match=re.escape(sentence)):
+        configured(Sensor("gain"), **asked)

@@ -7,6 +7,7 @@ loopback network. What only hardware shows: MJPG over a shared USB bus, and how 
 from __future__ import annotations
 
 import http.server
+import re
 import shutil
 import subprocess
 import threading
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hardware.cameras import usb
 from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.process import CameraProcess, CameraStatus
 from hardware.cameras.usb import UsbCameraSettings
@@ -183,9 +185,86 @@ def test_a_device_without_the_wanted_format_says_which_it_uses(plug: Plug) -> No
     assert "640x480 YUYV" in plug(pixel_format="MJPG").start()
 
 
+def test_what_was_set_in_a_device_is_read_back_and_what_it_did_not_take_is_said(plug: Plug) -> None:
+    process = plug(exposure=8.0, white_balance=4600.0, gain=18.0, focus=30.0, warm_up=3)
+    process.start()
+    device = process.device()
+    assert device.settings == {
+        "exposure, ms": 8.0,
+        "white_balance, K": 4600.0,
+        "gain": 16.0,
+        "focus": 30.0,
+    }
+    [said] = device.remarks
+    assert "gain is 16, not 18 as the task file asks" in said
+
+
+def test_what_the_task_leaves_to_a_device_is_recorded_as_it_is(plug: Plug) -> None:
+    process = plug()
+    process.start()
+    assert process.device().settings == {
+        "exposure, ms": "automatic",
+        "white_balance, K": "automatic",
+        "gain": 16.0,
+        "focus": "automatic",
+    }
+    assert process.device().remarks == ()
+
+
+def test_pictures_from_before_the_camera_has_settled_are_not_shown(plug: Plug) -> None:
+    process = plug(warm_up=20)
+    process.start()
+    frame = process.newest()
+    assert frame is not None and frame.number > 20
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two cameras as udev and the kernel show them; the second has no serial number."""
+    links, kernel, bus = tmp_path / "by-id", tmp_path / "video4linux", tmp_path / "bus"
+    for number, (serial, port) in enumerate((("4F2A", "1-2"), ("", "1-3.1"))):
+        node = tmp_path / f"video{number}"
+        node.touch()
+        stick = bus / port
+        (stick / f"{port}:1.0").mkdir(parents=True)
+        (stick / "idVendor").write_text("046d\n")
+        (stick / "bcdDevice").write_text("0012\n")
+        if serial:
+            (stick / "serial").write_text(f"{serial}\n")
+        entry = kernel / node.name
+        entry.mkdir(parents=True)
+        (entry / "name").write_text("HD Pro Webcam C920\n")
+        (entry / "device").symlink_to(stick / f"{port}:1.0")
+        links.mkdir(exist_ok=True)
+        (links / f"usb-046d_C920_{serial or number}-video-index0").symlink_to(node)
+    monkeypatch.setattr(usb, "_LASTING_NAMES", (links,))
+    monkeypatch.setattr(usb, "_KERNEL", kernel)
+    monkeypatch.setattr(usb, "_PASSING_NAME", re.compile(r".*/video\d+"))
+    return tmp_path
+
+
+def test_a_usb_camera_is_known_by_its_serial_number_or_its_port(tree: Path) -> None:
+    first, second = (
+        usb.who_is(tree / "by-id" / "usb-046d_C920_4F2A-video-index0"),
+        usb.who_is(tree / "video1"),
+    )
+    assert (first.model, first.serial, first.firmware) == ("HD Pro Webcam C920", "4F2A", "0012")
+    assert (second.serial, second.port) == ("", "USB 1-3.1")
+    assert second.is_another(usb.who_is(tree / "video0"))
+
+
+def test_a_name_that_may_be_another_cameras_after_a_start_draws_the_lasting_one(tree: Path) -> None:
+    passing = UsbCameraSettings(name="wrist", device=str(tree / "video0"))
+    assert "may be another camera after the next start" in passing.advice
+    assert f"Set device = '{tree}/by-id/usb-046d_C920_4F2A-video-index0'." in passing.advice
+    lasting = tree / "by-id" / "usb-046d_C920_4F2A-video-index0"
+    assert UsbCameraSettings(name="wrist", device=str(lasting)).advice == ""
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"white_balance": 9000.0}, r"white_balance = 9000 is refused\. `v4l2-ctl -d .*video0 -L`"),
         (
             {"capture_width": 800, "capture_height": 600},
             r"it delivers 640x480, not 800x600\. Set capture_width",

@@ -22,6 +22,7 @@ from policy.steering.interface import Decision, Window
 from station.session.engine import Engine
 from station.session.events import Envelope, Go, Label, Pause, Rearm
 from station.session.folder import SessionFolder
+from station.session.operations import DEVICES
 from station.session.parts import Options, Parts
 from station.session.settings import SessionSettings
 from station.session.snapshot import Phase, Snapshot
@@ -63,7 +64,7 @@ class Wanderer(Pusher):
         return Decision(actions=actions, chosen={"dz": np.zeros((window.batch, 1), np.float32)})
 
 
-def make_engine(path: Path, board: Path, link: object = None) -> Engine:
+def make_engine(path: Path, board: Path, link: object = None, options: Options | None = None) -> Engine:
     """An engine with one arm, and a person at the keys."""
     folder = SessionFolder.open(path) if path.exists() else make_folder(path, SETTINGS)
     latch = StopLatch(folder.latch)
@@ -83,7 +84,7 @@ def make_engine(path: Path, board: Path, link: object = None) -> Engine:
         n_obs=1,
         settings=SETTINGS,
     )
-    return Engine(folder, parts, Options(), link=link, latch=latch)  # type: ignore[arg-type]
+    return Engine(folder, parts, options or Options(), link=link, latch=latch)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -296,3 +297,28 @@ def test_what_was_sent_and_when_is_recorded(engine: Engine) -> None:
     assert np.median(away) < 0.005 and away.max() < 0.03
     assert (np.diff(recorded.command_time) > 0.05).all()
     assert (recorded.command_time <= recorded.observation_time[1:]).all()
+
+
+def test_cameras_that_were_swapped_are_refused_at_the_next_start_and_accepted_by_a_word(
+    tmp_path: Path, board: Switchboard
+) -> None:
+    board[Switch.ARM_SERIAL] = 7.0
+    with make_engine(tmp_path / "s", tmp_path / "board") as engine:
+        until_phase(engine, Phase.READY)
+        line = engine.memory.journal.ledger().lines[DEVICES][-1].fields
+        assert line["devices"]["arm left"]["serial"] == "F7"
+        assert line["devices"]["camera scene"] | {"said": ""} == {
+            "said": "",
+            "model": "fake camera",
+            "serial": "A",
+            "settings": {"gain": 4.0},
+        }
+    board[Switch.SWAPPED] = 1.0
+    with make_engine(tmp_path / "s", tmp_path / "board") as engine:
+        until_phase(engine, Phase.FAULT)
+        assert "camera scene: fake camera serial A last time, fake camera serial B now" in engine.state.reason
+        assert "--accept-devices" in engine.state.reason
+        press(engine, Go())
+        until_phase(engine, Phase.FAULT)
+    with make_engine(tmp_path / "s", tmp_path / "board", options=Options(accept_devices=True)) as engine:
+        until_phase(engine, Phase.READY)

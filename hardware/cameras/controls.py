@@ -1,0 +1,49 @@
+"""The settings inside a camera that change its pictures: what a task file asks, what the camera took.
+
+A setting that the task file leaves out is left as the camera has it, and read back all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hardware.cameras.settings import LiveCameraSettings
+from hardware.device import Reading
+
+UNITS = {"exposure": "ms", "white_balance": "K", "gain": "", "focus": ""}
+"""Name in the task file -> unit; an empty one is the device's own."""
+AUTOMATIC = "automatic"
+_ROUNDING = 1e-3
+"""Share by which a value that was read back may differ from what was set."""
+
+
+def asked(settings: LiveCameraSettings) -> dict[str, float]:
+    """What the task file fixes."""
+    values = {name: getattr(settings, name) for name in UNITS}
+    values["exposure"] = values["exposure"] or None
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def named(found: Mapping[str, Reading]) -> dict[str, Reading]:
+    """With their units, for a journal."""
+    return {f"{name}, {UNITS[name]}" if UNITS[name] else name: value for name, value in found.items()}
+
+
+def deviations(wanted: Mapping[str, float], found: Mapping[str, Reading]) -> Iterator[str]:
+    """A sentence for each setting that the camera did not take as it was asked."""
+    for name, value in wanted.items():
+        if name not in found:
+            yield f"{name} cannot be read back; {value:g} was asked."
+        elif not _same(found[name], value):
+            yield (
+                f"{name} is {_written(found[name])}, not {value:g} as the task file asks. "
+                f"Set {name} to what the camera takes."
+            )
+
+
+def _same(found: Reading, wanted: float) -> bool:
+    return not isinstance(found, str) and abs(found - wanted) <= _ROUNDING * max(1.0, abs(wanted))
+
+
+def _written(value: Reading) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,201 @@
+"""What a cell of real devices may do, setting by setting: which way each is stricter, and how one is changed.
+
+`STRICTER` is the one place that says so. Limits are named as in a task file, an item of a list by its arm:
+``safety.velocity``, ``safety.workspaces.left.upper``, ``arms.left.home``. Pure; journals and
+files are others' business.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hardware.robot.settings import RobotCellSettings
+
+Value = float | str | tuple[float, ...] | None
+"""As a task file holds it; None: not set."""
+
+
+class Stricter(Enum):
+    """Which way a setting leaves the arms less room."""
+
+    SMALLER = "smaller"
+    LARGER = "larger"
+    NEITHER = "neither way"
+    """Other, and neither stricter nor looser: changed only by who says that it is meant."""
+
+
+_SMALLER, _LARGER, _NEITHER = Stricter.SMALLER, Stricter.LARGER, Stricter.NEITHER
+STRICTER: Mapping[str, Mapping[str, Stricter]] = {
+    "": {
+        "suspended_after": _SMALLER,
+        "tracking_error": _SMALLER,
+        "park_after": _SMALLER,
+        "home_opening": _NEITHER,
+    },
+    "safety": {
+        "velocity": _SMALLER,
+        "acceleration": _SMALLER,
+        "jerk": _SMALLER,
+        "rotation_rate": _SMALLER,
+        "rotation_acceleration": _SMALLER,
+        "gripper_rate": _SMALLER,
+        "radius": _LARGER,
+        "inward_speed": _SMALLER,
+        "stale_plan": _SMALLER,
+        "heartbeat": _SMALLER,
+        "frame_age": _SMALLER,
+        "home_tolerance": _SMALLER,
+        "mean_of_poses": _NEITHER,
+    },
+    "safety.workspaces": {"lower": _LARGER, "upper": _SMALLER},
+    "arms": {
+        "home": _NEITHER,
+        "base_position": _NEITHER,
+        "base_rotation": _NEITHER,
+        "boundary_lower": _LARGER,
+        "boundary_upper": _SMALLER,
+        "collision_sensitivity": _LARGER,
+        "load_mass": _NEITHER,
+        "reduced_tcp_speed": _SMALLER,
+        "home_speed": _SMALLER,
+        "home_acceleration": _SMALLER,
+        "home_tolerance": _SMALLER,
+        "home_dynamics": _SMALLER,
+        "translational_stiffness": _SMALLER,
+        "rotational_stiffness": _SMALLER,
+        "translational_error_clip": _SMALLER,
+        "rotational_error_clip": _SMALLER,
+        "max_torque_step": _SMALLER,
+        "torque_threshold": _SMALLER,
+        "force_threshold": _SMALLER,
+        "stale_stop": _SMALLER,
+        "report_age": _SMALLER,
+        "report_timeout": _SMALLER,
+        "reply_timeout": _SMALLER,
+    },
+}
+"""Section -> setting -> which way it is stricter; whatever stands here is a limit."""
+
+
+class LimitError(ValueError):
+    """A limit that does not exist, or a value that it cannot take; says the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """One limit of one cell."""
+
+    name: str
+    value: Value
+    stricter: Stricter
+
+    def loosened_by(self, value: Value) -> bool:
+        """Whether `value` leaves the arms more room, or room of which nobody can tell."""
+        if value == self.value:
+            return False
+        if self.stricter is Stricter.NEITHER or value is None:
+            return True
+        if self.value is None:
+            return False
+        before, after = _numbers(self.value), _numbers(value)
+        if len(before) != len(after):
+            return True
+        pairs = zip(before, after, strict=True)
+        smaller = self.stricter is Stricter.SMALLER
+        return any(new > old if smaller else new < old for old, new in pairs)
+
+
+def limits_of(cell: RobotCellSettings) -> dict[str, Limit]:
+    """All limits of a cell by name, in the order of the table."""
+    found: dict[str, Limit] = {}
+    for section, settings in STRICTER.items():
+        for path, group in _groups(cell, section):
+            for name, stricter in settings.items():
+                if name in type(group).model_fields:
+                    full = f"{path}.{name}".lstrip(".")
+                    found[full] = Limit(name=full, value=_plain(getattr(group, name)), stricter=stricter)
+    return found
+
+
+def find(cell: RobotCellSettings, name: str) -> Limit:
+    """A limit by its name, or by the end of it where that is enough. Raises LimitError."""
+    known = limits_of(cell)
+    if name in known:
+        return known[name]
+    ends = [full for full in known if full.endswith(f".{name}")]
+    if len(ends) == 1:
+        return known[ends[0]]
+    if ends:
+        raise LimitError(f"'{name}' may be {' or '.join(ends)}. Say which.")
+    near = difflib.get_close_matches(name, [*known, *(full.rpartition(".")[2] for full in known)], n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Limits are: {', '.join(known)}."
+    raise LimitError(f"There is no limit '{name}'. {hint}")
+
+
+def changed(cell: RobotCellSettings, values: Mapping[str, Value]) -> RobotCellSettings:
+    """The cell with other limits. Raises LimitError: one does not exist, or cannot have that value."""
+    if not values:
+        return cell
+    content = cell.model_dump(serialize_as_any=True)
+    for name, value in values.items():
+        *path, setting = find(cell, name).name.split(".")
+        _inside(content, path)[setting] = value
+    try:
+        return type(cell).model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        why = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+        raise LimitError(f"{', '.join(values)} = {_written(next(iter(values.values())))}: {why}.") from error
+
+
+def written(value: Value) -> str:
+    """As a task file holds it."""
+    return "not set" if value is None else _written(value)
+
+
+def _groups(cell: BaseModel, section: str) -> Iterator[tuple[str, BaseModel]]:
+    """Name and settings of a section, or of each of its items."""
+    found: Any = cell
+    for part in filter(None, section.split(".")):
+        found = getattr(found, part)
+    if not isinstance(found, tuple):
+        yield section, found
+        return
+    for item in found:
+        yield f"{section}.{_item_name(item)}", item
+
+
+def _item_name(item: object) -> str:
+    """Arms are told apart by their name, workspaces by their arm."""
+    return str(getattr(item, "arm", None) or getattr(item, "name", ""))
+
+
+def _inside(content: Any, path: Sequence[str]) -> Any:
+    for part in path:
+        if isinstance(content, Mapping):
+            content = content[part]
+        else:
+            content = next(item for item in content if part in (item.get("arm"), item.get("name")))
+    return content
+
+
+def _plain(value: Any) -> Value:
+    return tuple(float(number) for number in value) if isinstance(value, (tuple, list)) else value
+
+
+def _numbers(value: Value) -> tuple[float, ...]:
+    if isinstance(value, tuple):
+        return value
+    return () if value is None or isinstance(value, str) else (float(value),)
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(f'{number:g}' for number in value)}]"
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}"

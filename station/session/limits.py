@@ -1,0 +1,148 @@
+"""A session's limits: those frozen with its task, what the journal changed of them, and its task file's today.
+
+The journal is where a change stands; an engine takes it up at its next start. Tightening needs no more than the value;
+what gives the arms more room has to be said to be meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets.journal import Journal
+from datasets.lock import WriterLock
+from hardware.limits import Limit, LimitError, Value, changed, find, limits_of, written
+from hardware.robot.settings import RobotCellSettings
+from station.session.folder import SessionFolder
+from station.session.operations import LIMIT
+
+if TYPE_CHECKING:
+    from station.config import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One limit in a table."""
+
+    name: str
+    frozen: Value
+    session: Value
+    """In force from the next start on."""
+    file: Value
+    """In the task file that the session came from, as it is today; the session's where there is none."""
+    looser: bool
+    """Whether the session leaves the arms more room than the file."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether session and file say the same."""
+        return self.session != self.file
+
+    def told(self) -> str:
+        """The difference in words."""
+        way = "looser here" if self.looser else "not looser here"
+        return f"{self.name} {written(self.session)} here, {written(self.file)} there ({way})"
+
+
+def in_force(folder: SessionFolder) -> Task:
+    """The frozen task with the limits that the journal changed. Raises LimitError, TaskError, JournalError."""
+    task = folder.task
+    overrides = _journaled(folder) if isinstance(task.cell, RobotCellSettings) else {}
+    if not overrides or not isinstance(task.cell, RobotCellSettings):
+        return task
+    return task.model_copy(update={"cell": changed(task.cell, overrides)})
+
+
+def table(folder: SessionFolder) -> list[Row]:
+    """Every limit of the session; empty for a simulated cell.
+
+    Raises:
+        LimitError: the task file has no such cell any more. TaskError: it is gone, or says something impossible.
+    """
+    session = in_force(folder).cell
+    if not isinstance(session, RobotCellSettings) or not isinstance(folder.task.cell, RobotCellSettings):
+        return []
+    frozen, file = limits_of(folder.task.cell), _of_file(folder)
+    return [_row(limit, frozen[name].value, file.get(name)) for name, limit in limits_of(session).items()]
+
+
+def remarks(folder: SessionFolder) -> list[str]:
+    """What an operator should know before the session moves: limits that are other ones than in its task file."""
+    from station.library import TaskError
+
+    try:
+        differences = [row.told() for row in table(folder) if row.differs]
+    except (LimitError, TaskError) as error:
+        return [f"The session's limits cannot be compared with its task file. {error}"]
+    if not differences:
+        return []
+    return [
+        f"This session's limits are not those of {folder.source} today: {'; '.join(differences)}. The session's are in "
+        f"force; 'station limits {folder.name}' shows and changes them."
+    ]
+
+
+def change(folder: SessionFolder, name: str, value: Value, *, loosen: bool) -> tuple[Limit, Limit]:
+    """Enter another limit in the journal, from the next start on; the limit before and after.
+
+    Raises:
+        LimitError: there is no such limit, it cannot have this value, or it would be loosened and `loosen` is not said.
+        LockedError: an engine, or another command, works on the session.
+    """
+    with WriterLock(folder.lock):
+        before, after = _proposed(folder, name, value)
+        looser = before.loosened_by(after.value)
+        if looser and not loosen:
+            raise LimitError(
+                f"{before.name} = {written(after.value)} leaves the arms more room than {written(before.value)}, or "
+                "room that nobody can compare. If that is meant, say it again with --loosen."
+            )
+        if before.value != after.value:
+            journal = Journal(folder.journal, writable=True)
+            journal.append(LIMIT, name=before.name, value=after.value, before=before.value, loosened=looser)
+        return before, after
+
+
+def _proposed(folder: SessionFolder, name: str, value: Value) -> tuple[Limit, Limit]:
+    cell = in_force(folder).cell
+    if not isinstance(cell, RobotCellSettings):
+        raise LimitError(f"{folder.name} has a simulated cell; limits are those of real arms.")
+    before = find(cell, name)
+    return before, limits_of(changed(cell, {before.name: value}))[before.name]
+
+
+def _journaled(folder: SessionFolder) -> dict[str, Value]:
+    """Name -> the newest value; none where nothing was ever written."""
+    if not Path(folder.journal).exists():
+        return {}
+    lines = Journal(folder.journal).ledger().lines.get(LIMIT, [])
+    return {line.fields["name"]: _value(line.fields["value"]) for line in lines}
+
+
+def _value(content: object) -> Value:
+    return tuple(content) if isinstance(content, list) else content  # type: ignore[return-value]
+
+
+def _of_file(folder: SessionFolder) -> dict[str, Limit]:
+    """The task file's limits as they are today; none where it is not known which file it was."""
+    from station.config import load_task
+
+    if not folder.source:
+        return {}
+    cell = load_task(folder.source).cell
+    if not isinstance(cell, RobotCellSettings):
+        raise LimitError(f"{folder.source} describes a simulated cell now.")
+    return limits_of(cell)
+
+
+def _row(limit: Limit, frozen: Value, file: Limit | None) -> Row:
+    there = file.value if file else limit.value
+    looser = file.loosened_by(limit.value) if file else False
+    return Row(name=limit.name, frozen=frozen, session=limit.value, file=there, looser=looser)
+
+
+def rows_that_differ(rows: list[Row]) -> Iterator[Row]:
+    """Those whose file, or whose frozen copy, says something else than what is in force."""
+    return (row for row in rows if row.differs or row.frozen != row.session)
