@@ -56,8 +56,6 @@ class ControllerSettings:
     """rad"""
     home_within: float
     """How close every joint must come to it, rad."""
-    way: WayRules
-    """What its way home must keep to."""
     home_opening: float | None
     """Opening of the gripper on the way home, 0..1; None leaves it."""
 
@@ -70,6 +68,7 @@ class ControlLoop:
         arm: Arm,
         gripper: GripperThread | None,
         settings: ControllerSettings,
+        way: WayRules,
         *,
         orders: Mailbox,
         reports: Mailbox,
@@ -77,13 +76,14 @@ class ControlLoop:
         latch: StopLatch,
         neighbours: Sequence[Neighbour] = (),
     ) -> None:
-        """Opens nothing."""
+        """Opens nothing; `way` is what the way home must keep to."""
         self.arm = arm
         self.gripper = gripper
         self.latch = latch
         self.mode = Mode.OFFLINE
         self.tally = Tally()
         self._settings = settings
+        self._way = way
         self._dt = 1.0 / settings.hz
         self._orders, self._reports, self._heartbeat = orders, reports, heartbeat
         self._neighbours = neighbours
@@ -123,7 +123,7 @@ class ControlLoop:
 
     def go_home(self, now: float) -> None:
         """Come to rest, then go home. Raises ArmError."""
-        if self.mode is Mode.SERVO:
+        if self.mode is Mode.SERVO and (self._moving or not self._interpolator.done(now)):
             self._open_for_home()
             self._interpolator.hold(now)
             self._going_home = True
@@ -374,7 +374,7 @@ class ControlLoop:
         here = self.arm.state()
         home = np.array(self._settings.home)
         way = plan_home(
-            self._settings.way, home, joints=here.joints, position=here.position, quaternion=here.quaternion
+            self._way, home, joints=here.joints, position=here.position, quaternion=here.quaternion
         )
         self.arm.begin_servo_joints()
         self._homeward = Homeward(way, self._settings.safety, self._dt)

@@ -2,11 +2,13 @@
 
 The place on a stretch is one axis (`hardware.axis`) with the stretch's pace for limits: it comes to rest at the
 stretch's end, and from every tick it can brake within the pace, on the path that was checked before. Where it could not
-certainly stop clear of the other arm it slows down, waits, and goes on when it can.
+certainly stop clear of the other arm it slows down, waits, and goes on when it can. It goes gently, at the arm's own
+pace; it brakes as firmly as [safety] allows.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,7 +73,7 @@ class Homeward:
         """What to send at this tick, where the tool is then, and why it is held up."""
         if self._ended and self._ahead and not brake:
             self._begin(self._ahead.pop(0))
-        braked = self._axis.braked(self._s, self._speed, self._change)
+        braked = self._firm.braked(self._s, self._speed, self._change)
         move, reasons = braked, tuple[Reason, ...]()
         if not brake:
             stretch = self._stretch
@@ -83,9 +85,13 @@ class Homeward:
         return *self._commands(gripper, now), reasons
 
     def _begin(self, stretch: Stretch) -> None:
-        pace = stretch.pace
         self._stretch = stretch
-        self._axis = Axis(velocity=pace.speed, acceleration=pace.acceleration, jerk=pace.jerk, dt=self._dt)
+        self._axis, self._firm = (
+            Axis(velocity=each.speed, acceleration=each.acceleration, jerk=each.jerk, dt=self._dt)
+            for each in (stretch.pace, stretch.braking)
+        )
+        self._knots: list[float] = stretch.knots.tolist()
+        self._places: list[list[float]] = stretch.position.tolist()
         self._s = self._speed = self._change = 0.0
 
     @property
@@ -111,10 +117,8 @@ class Homeward:
     def _pose(self, s: float) -> Pose:
         """Between two knots of the present stretch."""
         stretch = self._stretch
-        knots = stretch.knots
-        i = min(max(int(np.searchsorted(knots, s, side="right")) - 1, 0), len(knots) - 2)
-        gap = float(knots[i + 1] - knots[i])
-        share = (s - float(knots[i])) / gap
+        i, share = self._between(s)
+        gap = self._knots[i + 1] - self._knots[i]
         here, there = stretch.position[i], stretch.position[i + 1]
         start = _quaternion(stretch.quaternion[i])
         x, y, z = turn_between(start, _quaternion(stretch.quaternion[i + 1]))
@@ -125,40 +129,46 @@ class Homeward:
             turn=np.array((x, y, z)) / gap,
         )
 
+    def _between(self, s: float) -> tuple[int, float]:
+        """The knot before s, and the share of the way to the next."""
+        knots = self._knots
+        i = min(max(bisect_right(knots, s) - 1, 0), len(knots) - 2)
+        return i, (s - knots[i]) / (knots[i + 1] - knots[i])
+
+    def _place(self, s: float) -> list[float]:
+        i, share = self._between(s)
+        return [a + share * (b - a) for a, b in zip(self._places[i], self._places[i + 1], strict=True)]
+
     # --- the other arm --------------------------------------------------------------------------------------------
 
     def _kept_clear(
         self, move: Move, braked: Move, others: Sequence[Sphere]
     ) -> tuple[Move, tuple[Reason, ...]]:
         """The move, or as much of it as keeps clear of the other arm; braking at worst."""
-        if not others or self._clearance.certain(self._swept(move), others):
+        if not others or self._clearance.certain(self._swept(move, braked, 1.0), others):
             return move, ()
-        worst = self._swept(braked)
-        if self._clearance.allowed(self._swept(move), worst, others):
+        worst = self._swept(move, braked, 0.0)
+        if self._clearance.allowed(self._swept(move, braked, 1.0), worst, others):
             return move, ()
-        best, low, high = braked, 0.0, 1.0
+        low, high = 0.0, 1.0
         for _ in range(_HALVINGS):
             share = 0.5 * (low + high)
-            tried = self._axis.between(self._s, self._speed, braked, move, share)
-            if self._clearance.allowed(self._swept(tried), worst, others):
-                best, low = tried, share
+            if self._clearance.allowed(self._swept(move, braked, share), worst, others):
+                low = share
             else:
                 high = share
-        return best, (Reason.OTHER_ARM,)
+        return self._firm.between(self._s, self._speed, braked, move, low), (Reason.OTHER_ARM,)
 
-    def _swept(self, move: Move) -> list[Move]:
-        """The same move as the tool makes it: along each axis, with the room in which it can stop."""
-        stretch = self._stretch
-        ends = (max(move.lowest, 0.0), min(move.highest, stretch.length))
-        first, last = np.searchsorted(stretch.knots, ends)
-        here = self._pose(move.position)
-        places = np.vstack(
-            [here.position, *(self._pose(end).position for end in ends), stretch.position[first:last]]
-        )
-        rows = zip(here.position, here.slope, places.min(axis=0), places.max(axis=0), strict=True)
+    def _swept(self, move: Move, braked: Move, share: float) -> list[Move]:
+        """A move between braking (0) and `move` (1) as the tool makes it: along each axis, with the room to stop in."""
+        along = self._firm.between(self._s, self._speed, braked, move, share)
+        ends = max(along.lowest, 0.0), min(along.highest, self._stretch.length)
+        first, last = (bisect_right(self._knots, end) for end in ends)
+        here = self._place(along.position)
+        places = [here, *(self._place(end) for end in ends), *self._places[first:last]]
         return [
-            Move(float(x), float(slope) * move.speed, 0.0, float(low), float(high), move.ticks, move.steady)
-            for x, slope, low, high in rows
+            Move(x, 0.0, 0.0, min(each), max(each), along.ticks, along.steady)
+            for x, each in zip(here, zip(*places, strict=True), strict=True)
         ]
 
 

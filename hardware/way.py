@@ -11,7 +11,7 @@ Moves nothing, and knows no other arm; `hardware.homeward` walks it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hardware.arms.interface import ArmError
 from hardware.plan import Vector
 from hardware.quaternion import IDENTITY, Quaternion, turn_between
-from hardware.safety import SafetySettings
+from hardware.safety import SafetySettings, WorkspaceSettings
 from hardware.settings import ArmSettings, JointEnds, Pace
 
 ON_THE_WALL = 0.005
@@ -33,10 +33,20 @@ _SPACING = 0.01
 _FEWEST = 16
 _BACKWARD = 1e-4
 """m by which a tool on its way back inside may stray from that by rounding."""
+_STOPS = (1, 2, 4)
+"""Postures at which a detour stops on the tool's straight line."""
+_LIFTS = (0.0, 0.05, 0.1)
+"""m above that line."""
+_INSIDE = 0.005
+"""m from the walls that the postures of a detour keep."""
+_NUDGE, _DAMPING, _CLOSE, _ATTEMPTS = 1e-4, 0.02, 1e-3, 40
+"""Of the search for a posture: step, rad; damping; m and rad; steps."""
 _SHORTEST = 1e-6
 """rad"""
-_SHARE = 1.0 / 3.0
-"""Speed, acceleration and jerk along a path each bring the tool a part of its acceleration and jerk."""
+_SHARE = 0.25
+"""Of the tool's acceleration and jerk, what the path's bends may take at full speed; the rest is left to brake with."""
+_FIRM = Pace(speed=0.0, acceleration=10.0, jerk=100.0)
+"""What every arm's joints can do to stop, where the tool hardly moves."""
 
 Flange = Callable[[Vector], Vector | None]
 """Joint angles rad [T, n] -> poses [T, 7] of the flange, m and xyzw, base frame; None where nobody knows."""
@@ -80,6 +90,9 @@ class Stretch:
     quaternion: Vector
     """[m, 4]"""
     pace: Pace
+    """At which it is gone."""
+    braking: Pace
+    """With which motion on it ends at once: as firmly as that of a plan."""
 
     def joints(self, s: float) -> Vector:
         """The posture there, [n] rad; the ends exactly."""
@@ -140,14 +153,68 @@ def plan_home(
     """
     _refuse_posture(rules, home, len(joints))
     tool = _Tool.measured(rules, joints, position, quaternion)
-    straight = _stretch(tool, joints, home)
+    straight = [_stretch(tool, joints, home)]
     why = _leaves(rules, straight)
-    if why:
+    way = (
+        straight
+        if not why
+        else next((way for way in _detours(tool, straight[0]) if not _leaves(rules, way)), None)
+    )
+    if way is None:
         raise WayError(
-            f"{rules.arm}: on its way home the tool would leave its workspace: {why}. Bring it nearer to home by hand, "
-            "in the vendor's manual mode, or make the workspace in [[safety.workspaces]] larger."
+            f"{rules.arm}: on its way home the tool would leave its workspace: {why}, and no detour was found. Bring "
+            "it nearer to home by hand, in the vendor's manual mode, or make the workspace in [[safety.workspaces]] "
+            "larger."
         )
-    return _with_slow_return(rules, tool, straight)
+    return [*_with_slow_return(rules, tool, way[0]), *way[1:]]
+
+
+def _detours(tool: _Tool, straight: Stretch) -> Iterator[list[Stretch]]:
+    """Ways along the tool's straight line home, which a box cannot cut, and above it: with few stops first."""
+    box = workspace(tool.rules)
+    start, end = straight.position[0], straight.position[-1]
+    lower, upper = np.array(box.lower) + _INSIDE, np.array(box.upper) - _INSIDE
+    for stops, lift in itertools.product(_STOPS, _LIFTS):
+        postures = [straight.start]
+        for share in np.arange(1, stops + 1) / (stops + 1):
+            place = np.clip(start + share * (end - start) + [0.0, 0.0, lift], lower, upper)
+            turned = straight.quaternion[round(share * (len(straight.knots) - 1))]
+            posture = _reached(tool, straight.joints(share * straight.length), place, turned)
+            if posture is None:
+                break
+            postures.append(posture)
+        else:
+            yield [_stretch(tool, a, b) for a, b in itertools.pairwise([*postures, straight.goal])]
+
+
+def _reached(tool: _Tool, start: Vector, place: Vector, quaternion: Vector) -> Vector | None:
+    """A posture near `start` with the tool at this pose: damped least squares. None where it finds none."""
+    from scipy.spatial.transform import Rotation
+
+    wanted, joints, nudges = Rotation.from_quat(quaternion), start, _NUDGE * np.eye(len(start))
+    for _ in range(_ATTEMPTS):
+        position, quaternions = tool.path(np.vstack([joints, joints + nudges]))
+        turns = Rotation.from_quat(quaternions)
+        missing = np.concatenate([place - position[0], (wanted * turns[0].inv()).as_rotvec()])
+        if np.abs(missing).max() < _CLOSE:
+            return joints if _within(tool.rules, joints) else None
+        turning = (turns[1:] * turns[0].inv()).as_rotvec()
+        jacobian = np.hstack([position[1:] - position[0], turning]).T / _NUDGE
+        damped = jacobian @ jacobian.T + _DAMPING**2 * np.eye(6)
+        joints = joints + jacobian.T @ np.linalg.solve(damped, missing)
+    return None
+
+
+def _within(rules: WayRules, joints: Vector) -> bool:
+    if rules.ends is None:
+        return True
+    lower, upper = (np.array(end) for end in rules.ends)
+    return bool(((lower < joints) & (joints < upper)).all())
+
+
+def workspace(rules: WayRules) -> WorkspaceSettings:
+    """The box of this arm."""
+    return next(box for box in rules.safety.workspaces if box.arm == rules.arm)
 
 
 def _refuse_posture(rules: WayRules, home: Vector, joints: int) -> None:
@@ -172,7 +239,7 @@ def _stretch(tool: _Tool, start: Vector, goal: Vector) -> Stretch:
     knots = np.linspace(0.0, length, max(_FEWEST, round(length / _SPACING)) + 1)
     postures = start + np.outer(knots / length, goal - start)
     position, quaternion = tool.path(postures)
-    pace = _pace(tool.rules, knots, position, quaternion)
+    pace, braking = _paces(tool.rules, knots, position, quaternion)
     return Stretch(
         start=start,
         goal=goal,
@@ -181,29 +248,35 @@ def _stretch(tool: _Tool, start: Vector, goal: Vector) -> Stretch:
         position=position,
         quaternion=quaternion,
         pace=pace,
+        braking=braking,
     )
 
 
-def _pace(rules: WayRules, knots: Vector, position: Vector, quaternion: Vector) -> Pace:
-    """Speed, acceleration and jerk of s at which joints and tool keep all limits everywhere on the path."""
+def _paces(rules: WayRules, knots: Vector, position: Vector, quaternion: Vector) -> tuple[Pace, Pace]:
+    """Speed v, acceleration a and jerk j of s with which joints and tool keep all limits everywhere on the path.
+
+    With the path's derivatives p1, p2, p3 the tool's acceleration is p1 a + p2 v^2, its jerk p1 j + 3 p2 v a + p3 v^3.
+    """
     safety, own = rules.safety, rules.pace
-    velocity, acceleration = safety.velocity or 0.0, safety.acceleration or 0.0
-    first, second, third = _derivatives(knots, position)
+    velocity, acceleration, jerk = safety.velocity or 0.0, safety.acceleration or 0.0, safety.jerk
+    p1, p2, p3 = _derivatives(knots, position)
     turn = _turning(knots, quaternion)
-    speed = min(
+    v = min(
         own.speed,
-        velocity / first,
+        velocity / p1,
         safety.rotation_rate / turn,
-        (_SHARE * acceleration / second) ** (1 / 2),
-        (_SHARE * safety.jerk / third) ** (1 / 3),
+        (_SHARE * acceleration / p2) ** (1 / 2),
+        (_SHARE * jerk / p3) ** (1 / 3),
     )
-    change = min(
-        own.acceleration,
-        _SHARE * acceleration / first,
-        _SHARE * safety.rotation_acceleration / turn,
-        _SHARE * safety.jerk / (3.0 * second * speed),
+    a = min(
+        max(own.acceleration, _FIRM.acceleration),
+        (acceleration - p2 * v**2) / p1,
+        safety.rotation_acceleration / turn,
+        _SHARE * jerk / (3.0 * p2 * v),
     )
-    return Pace(speed=speed, acceleration=change, jerk=min(own.jerk, _SHARE * safety.jerk / first))
+    j = min(max(own.jerk, _FIRM.jerk), (jerk - p3 * v**3 - 3.0 * p2 * v * a) / p1)
+    going = Pace(speed=v, acceleration=min(own.acceleration, a), jerk=min(own.jerk, j))
+    return going, Pace(speed=v, acceleration=a, jerk=j)
 
 
 def _derivatives(knots: Vector, position: Vector) -> tuple[float, float, float]:
@@ -224,22 +297,22 @@ def _turning(knots: Vector, quaternion: Vector) -> float:
 
 def _beyond(rules: WayRules, position: Vector) -> Vector:
     """How far the tool [m, 3] is outside each of its six walls, m [m, 6]: lower x y z, upper x y z; inside: 0."""
-    box = next(box for box in rules.safety.workspaces if box.arm == rules.arm)
+    box = workspace(rules)
     walls = np.hstack([np.array(box.lower) - position, position - np.array(box.upper)])
     beyond: Vector = np.maximum(walls, 0.0)
     return beyond
 
 
-def _leaves(rules: WayRules, stretch: Stretch) -> str:
-    """Where the path leaves the workspace, or goes farther out; empty where it does not."""
-    beyond = _beyond(rules, stretch.position)
+def _leaves(rules: WayRules, way: Sequence[Stretch]) -> str:
+    """Where a way leaves the workspace, or goes farther out; empty where it does not."""
+    beyond = _beyond(rules, np.vstack([stretch.position for stretch in way]))
     allowed = np.maximum(np.minimum.accumulate(beyond, axis=0) + _BACKWARD, FORETOLD)
     over = np.where(beyond > allowed, beyond, 0.0)
     knot, wall = np.unravel_index(int(np.argmax(over)), over.shape)
     if over[knot, wall] == 0.0:
         return ""
     side = "below" if wall < 3 else "above"
-    box = next(box for box in rules.safety.workspaces if box.arm == rules.arm)
+    box = workspace(rules)
     limit = (*box.lower, *box.upper)[int(wall)]
     return f"{100 * over[knot, wall]:.1f} cm {side} its limit of {limit:g} m along {'xyz'[int(wall) % 3]}"
 

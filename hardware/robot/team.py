@@ -21,8 +21,8 @@ from hardware.robot.process import ControllerProcess, Other
 from hardware.robot.readings import end_of, follows, troubled
 from hardware.robot.requests import Ask, Identities
 from hardware.robot.settings import RobotCellSettings
+from hardware.robot.together import groups
 from hardware.settings import ArmSettings
-from hardware.way import WayRules
 from hardware.wire import Mode, Report
 
 _CALM = 0.5  # s; an arm that had an order within this time has not been parked
@@ -45,8 +45,8 @@ class Team:
         }
         self._orders: dict[str, int] = {}
         self._ordered_at = 0.0
-        self._to_home: deque[str] = deque()
-        self._homings = 0
+        self._to_home: deque[tuple[str, ...]] = deque()
+        self._homings: dict[str, int] = {}
 
     @property
     def processes(self) -> Mapping[str, ControllerProcess]:
@@ -158,20 +158,37 @@ class Team:
     # --- homing ---------------------------------------------------------------------------------------------------
 
     def begin_homing(self) -> None:
-        """One after another: the vendors' planners do not know of each other. Raises CellError, StoppedError."""
-        self._to_home = deque(self._processes)
+        """All at once where their ways are clear of each other. Raises CellError, StoppedError; none moves then."""
+        self._come_to_rest()
+        self._to_home = deque(self._groups())
         self._send_next_home()
 
     def at_home(self) -> bool:
         """Whether all have arrived; sends the next one. Raises CellError, StoppedError when one does not go on."""
         if not self._to_home:
             raise CellError("The way home was interrupted, or not begun. Go on to begin it again.")
-        if not self._has_arrived(self._processes[self._to_home[0]]):
+        # each is looked at: what one is held up by stops the other
+        arrived = [self._has_arrived(self._processes[name]) for name in self._to_home[0]]
+        if not all(arrived):
             return False
         self._to_home.popleft()
         if self._to_home:
             self._send_next_home()
         return not self._to_home
+
+    def _groups(self) -> list[tuple[str, ...]]:
+        if len(self._processes) == 1:
+            return [tuple(self._processes)]
+        return groups(self._settings, {name: process.report() for name, process in self._processes.items()})
+
+    def _come_to_rest(self) -> None:
+        """A way home begins where an arm stands."""
+        if any(report.mode in (Mode.SERVO, Mode.HOMING) and report.moving for report in self.reports):
+            self.brake()
+        until = time.monotonic() + _BRAKING
+        while any(report.moving for report in self.reports) and time.monotonic() < until:
+            self.beat()
+            time.sleep(_LOOK_EVERY)
 
     def _await_rest(self) -> None:
         """Arms that brake take no plan and cannot go home; after a stop they stand in a fraction of a second."""
@@ -181,17 +198,33 @@ class Team:
 
     def _send_next_home(self) -> None:
         self._await_rest()
-        process = self._processes[self._to_home[0]]
-        report = process.report()
-        self._homings = report.homings if report else 0
-        process.request(Ask.HOME)
+        asked: list[ControllerProcess] = []
+        refused: list[CellError] = []
+        for name in self._to_home[0]:
+            process = self._processes[name]
+            report = process.report()
+            self._homings[name] = report.homings if report else 0
+            try:
+                process.ask(Ask.HOME)
+                asked.append(process)
+            except CellError as error:
+                refused.append(error)
+        for process in asked:
+            # all answers are waited for: an order to brake counts from there on
+            try:
+                process.answer(Ask.HOME.patience)
+            except CellError as error:
+                refused.append(error)
+        if refused:
+            self.brake()
+            raise refused[0]
 
     def _has_arrived(self, process: ControllerProcess) -> bool:
         process.require_alive()
         report = process.report()
         if report is None or report.mode in (Mode.HOMING, Mode.SERVO, Mode.BRAKING):
             return False
-        if report.homings > self._homings:
+        if report.homings > self._homings[process.name]:
             return True
         self.brake()
         raise end_of(process.name, report)
@@ -232,6 +265,5 @@ def _controller_settings(settings: RobotCellSettings, arm: ArmSettings) -> Contr
         tracking_error=settings.tracking_error,
         home=arm.home,
         home_within=arm.home_within,
-        way=WayRules.of(arm, settings.safety),
         home_opening=None if settings.home_opening == "keep" else settings.home_opening,
     )

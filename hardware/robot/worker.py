@@ -42,6 +42,7 @@ from hardware.robot.requests import (
     Setup,
     Value,
 )
+from hardware.way import WayRules
 from hardware.wire import ORDER_SIZE, REPORT_SIZE
 
 _PARKED_PERIOD = 0.05  # s; a parked arm is looked at, and leaves the processor to the learner
@@ -166,6 +167,7 @@ def build(setup: Setup) -> Controller:
         arm,
         gripper,
         setup.settings,
+        WayRules.of(setup.arm, setup.settings.safety),
         orders=Mailbox(size=ORDER_SIZE, slots=ORDER_SLOTS, descriptor=setup.orders),
         reports=Mailbox(size=REPORT_SIZE, slots=REPORT_SLOTS, descriptor=setup.reports),
         heartbeat=Heartbeat(setup.heartbeat),

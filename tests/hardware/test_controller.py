@@ -69,9 +69,9 @@ class Bench:
                 tracking_error=0.1,
                 home=HOME,
                 home_within=0.01,
-                way=WayRules.of(settings, safety),
                 home_opening=1.0,
             ),
+            WayRules.of(settings, safety),
             orders=self.orders,
             reports=self.reports,
             heartbeat=self.heartbeat,
@@ -278,7 +278,7 @@ def test_on_the_way_home_latch_hold_and_silence_stop_the_arm(bench: Bench) -> No
     bench.run(1.2)
     for cause in (Cause.HOLD, Cause.HEARTBEAT, Cause.STOP):
         bench.controller.home(bench.now)
-        assert bench.run(0.5)[-1].mode is Mode.HOMING
+        assert bench.run(0.2)[-1].mode is Mode.HOMING
         match cause:
             case Cause.HOLD:
                 bench.orders.post(Order(plan=None, given=bench.now).encode())
