@@ -1,10 +1,11 @@
-"""Does it lose anything? SIGKILLs engine, UI or both at random instants and compares the finished session bit by bit.
+"""Does it lose anything? Ends command, engine, both or the UI at random instants and compares the session bit by bit.
 
-    python tests/benchmarks/kill_test.py SESSION --out DIR --chunks 600 --kills 100
+    python tests/benchmarks/kill_test.py SESSION --out DIR --chunks 600 --kills 300 --cells 2 --slow 0.2 --fork
 
 SESSION is prepared (``station demo --prepare``) and is only copied. One copy runs to its goal undisturbed; another is
-killed again and again until it is there. Then every episode, label and weight of the two is compared, and both folders
-are verified. Prints one JSON object; exit code 1 when anything differs or fewer kills were made than asked for.
+ended again and again until it is there, by SIGKILL and SIGTERM, while commits are slow. Then every episode, label and
+weight of the two is compared, both folders are verified, and no fault and nothing cut off may be in the journal.
+Prints one JSON object; exit code 1 when anything differs or fewer kills were made than asked for.
 """
 
 from __future__ import annotations
@@ -27,21 +28,29 @@ import torch
 
 from datasets.episode import Episode
 from datasets.journal import Journal
+from datasets.lock import holder
 from datasets.randomness import stream
 from datasets.store import EpisodeStore
 from datasets.verify import verify
-from station.headless import Goal, engine_arguments
 from station.session.checkpoint import NEWEST, Checkpoints
 from station.session.client import running_pid
 from station.session.folder import SessionFolder
+from station.session.operations import SESSION
+from station.session.status import resting_state
+from tests.benchmarks import forking
+from tests.benchmarks.slow_store import SITE, slow_down
 
-VICTIMS = ("engine", "engine", "both", "ui")
-"""Equally likely; a UI alone leaves the engine running."""
+VICTIMS = ("engine", "command", "both", "ui", "all")
+"""Whom a signal is sent to. A command's engine has to end by itself; a UI alone leaves the engine running."""
+ODDS = (0.38, 0.31, 0.25, 0.02, 0.04)
+POLITE = 0.4
+"""Share of the signals that are SIGTERM; the others are SIGKILL."""
 EARLY = 0.15
-"""Share of engines that are killed before they are ready."""
+"""Share of the lives that end before their engine is ready."""
 JITTER = 0.15
 """s within which a kill falls after the journal line that it waited for; longer than a round of a tiny session."""
-STARTUP = 60.0
+PATIENCE = 120.0
+"""s that a start or an end may take."""
 ARRAYS = (
     "proprioception",
     "observation_time",
@@ -51,30 +60,65 @@ ARRAYS = (
     "chunk_start",
     "chunk_length",
 )
+Process = subprocess.Popen[bytes] | forking.Forked
 
 
 @dataclass
 class Tally:
     """What was done to the session."""
 
-    kills: dict[str, int] = field(default_factory=lambda: {"engine": 0, "ui": 0, "both": 0})
+    kills: dict[str, int] = field(default_factory=dict)
+    """By victim and signal."""
     phases: dict[str, int] = field(default_factory=dict)
     """Phase that the journal showed last when an engine was killed."""
-    engines: int = 0
+    lives: int = 0
 
     @property
     def total(self) -> int:
         return sum(self.kills.values())
 
+    def count(self, folder: SessionFolder, victim: str, number: signal.Signals) -> None:
+        name = f"{victim} {number.name}"
+        self.kills[name] = self.kills.get(name, 0) + 1
+        lines = Journal(folder.journal).ledger().lines.get("phase", [])
+        phase = str(lines[-1].fields["phase"]) if lines else "none"
+        self.phases[phase] = self.phases.get(phase, 0) + 1
 
-def start_engine(path: Path, chunks: int) -> subprocess.Popen[bytes]:
-    words = engine_arguments(headless=True, autopilot=True, goal=Goal(chunks=chunks))
-    return subprocess.Popen(
-        [sys.executable, "-m", "station.session.engine", str(path), *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(path / "engine.log").open("ab"),
-    )
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """How commands are started."""
+
+    folder: SessionFolder
+    chunks: int
+    cells: int
+    slow: float
+    fork: bool
+
+    def start(self) -> Process:
+        """``station run --headless`` with its engine."""
+        self.folder.engine.unlink(missing_ok=True)
+        words = ["run", str(self.folder.path), "--headless", "--autopilot", "--json"]
+        words += ["--chunks", str(self.chunks), "--cells", str(self.cells)]
+        said = self.folder.path.with_suffix(".log")
+        if self.fork:
+            return forking.command(words, said, lambda: slow_down(self.slow))
+        return subprocess.Popen(
+            [sys.executable, "-m", "station", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=said.open("ab"),
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": self._site()},
+        )
+
+    def _site(self) -> str:
+        site = self.folder.path.with_suffix(".site")
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text(SITE.format(seconds=self.slow))
+        return f"{site}:{Path(__file__).parents[2]}"
+
+    def finished(self) -> bool:
+        return resting_state(Journal(self.folder.journal).ledger()) == "finished"
 
 
 def start_ui(path: Path) -> subprocess.Popen[bytes]:
@@ -96,14 +140,21 @@ def drain(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def ready(folder: SessionFolder, engine: subprocess.Popen[bytes]) -> bool:
-    """Wait until the engine listens; False when it ended before."""
-    end = time.monotonic() + STARTUP
-    while time.monotonic() < end and engine.poll() is None:
-        if running_pid(folder) == engine.pid:
-            return True
-        time.sleep(0.02)
-    return False
+def ready(folder: SessionFolder, command: Process) -> int | None:
+    """The pid of the engine once it listens and has opened the journal; None when the command ended before."""
+    journal, end = Journal(folder.journal), time.monotonic() + PATIENCE
+    while time.monotonic() < end and command.poll() is None:
+        if any(line.op == SESSION for line in journal.refresh()):
+            return running_pid(folder)
+        time.sleep(0.01)
+    return None
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
 
 
 def kill(process: subprocess.Popen[bytes] | None) -> None:
@@ -112,71 +163,70 @@ def kill(process: subprocess.Popen[bytes] | None) -> None:
         process.wait()
 
 
-def one_life(folder: SessionFolder, chunks: int, life: int, seed: int, mean: float, tally: Tally) -> bool:
-    """Start an engine and kill it, or its UI, or both, after `mean` journal lines or so; whether it was done first."""
+def one_life(bench: Bench, life: int, seed: int, mean: float, tally: Tally) -> None:
+    """Start a command and end it, its engine or both after `mean` journal lines or so, unless it is done first."""
     rng = stream(seed, "kill", life)
-    engine = start_engine(folder.path, chunks)
-    tally.engines += 1
+    tally.lives += 1
+    command = bench.start()
+    victim = VICTIMS[int(rng.choice(len(VICTIMS), p=ODDS))]
+    number = signal.SIGTERM if rng.random() < POLITE else signal.SIGKILL
     if rng.random() < EARLY:
         time.sleep(float(rng.uniform(0.0, 2.0)))
-        return struck(folder, engine, None, "engine", tally)
-    if not ready(folder, engine):
-        return finished(engine)
-    while True:
-        victim = VICTIMS[int(rng.integers(len(VICTIMS)))]
-        ui = start_ui(folder.path) if victim != "engine" else None
-        if not lived(folder, engine, int(rng.uniform(0.0, 2.0 * mean)), float(rng.uniform(0.0, JITTER))):
-            kill(ui)
-            return finished(engine)
-        if victim != "ui":
-            return struck(folder, engine, ui, victim, tally)
+        strike(bench, command, running_pid(bench.folder), victim, number, tally)
+        return
+    engine = ready(bench.folder, command)
+    ui = start_ui(bench.folder.path) if victim in ("ui", "all") else None
+    lines, more = int(rng.uniform(0.0, 2.0 * mean + 1.0)), float(rng.uniform(0.0, JITTER))
+    if lived(bench.folder, command, lines, more):
         kill(ui)
-        tally.kills["ui"] += 1
+        strike(bench, command, engine, victim, number, tally)
+    kill(ui)
+    over(bench, command)
 
 
-def lived(folder: SessionFolder, engine: subprocess.Popen[bytes], lines: int, more: float) -> bool:
+def strike(
+    bench: Bench, command: Process, engine: int | None, victim: str, number: signal.Signals, tally: Tally
+) -> None:
+    """Send the signal, and wait until nobody holds the session any more."""
+    if command.poll() is None:
+        tally.count(bench.folder, victim, number)
+        if victim in ("engine", "both", "all") and engine is not None:
+            send(engine, number)
+        if victim in ("command", "both", "all") or engine is None:
+            command.send_signal(number)
+        if victim == "ui":
+            lived(bench.folder, command, 2, 0.0)
+            command.send_signal(signal.SIGTERM)
+    over(bench, command)
+
+
+def over(bench: Bench, command: Process) -> None:
+    command.wait(PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while holder(bench.folder.lock) is not None:
+        if time.monotonic() > end:
+            raise SystemExit("An engine has outlived its command.")
+        time.sleep(0.01)
+
+
+def lived(folder: SessionFolder, command: Process, lines: int, more: float) -> bool:
     """Let the engine write so many journal lines, and live a little longer; False when it ended before."""
     journal = Journal(folder.journal)
     goal = journal.last_seq + lines
-    while journal.last_seq < goal and engine.poll() is None:
+    while journal.last_seq < goal and command.poll() is None:
         time.sleep(0.01)
         journal.refresh()
     time.sleep(more)
-    return engine.poll() is None
+    return command.poll() is None
 
 
-def struck(
-    folder: SessionFolder,
-    engine: subprocess.Popen[bytes],
-    ui: subprocess.Popen[bytes] | None,
-    victim: str,
-    tally: Tally,
-) -> bool:
-    if engine.poll() is not None:
-        kill(ui)
-        return finished(engine)
-    engine.send_signal(signal.SIGKILL)
-    kill(ui)
-    engine.wait()
-    tally.kills[victim] += 1
-    lines = Journal(folder.journal).ledger().lines.get("phase", [])
-    phase = str(lines[-1].fields["phase"]) if lines else "none"
-    tally.phases[phase] = tally.phases.get(phase, 0) + 1
-    return False
-
-
-def finished(engine: subprocess.Popen[bytes]) -> bool:
-    if engine.wait() != 0:
-        raise SystemExit(f"An engine ended by itself with code {engine.returncode}; read its engine.log.")
-    return True
-
-
-def undisturbed(folder: SessionFolder, chunks: int) -> float:
+def undisturbed(bench: Bench) -> float:
     """Run to the goal; returns the seconds after the engine was ready."""
-    engine = start_engine(folder.path, chunks)
-    ready(folder, engine)
+    command = bench.start()
+    ready(bench.folder, command)
     began = time.monotonic()
-    finished(engine)
+    if command.wait() != 0 or not bench.finished():
+        raise SystemExit(f"The undisturbed run failed; read {bench.folder.log}.")
     return time.monotonic() - began
 
 
@@ -233,15 +283,19 @@ def equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
 
 
 def sane(folder: SessionFolder) -> list[str]:
-    """Damage, and episodes that the journal enters twice."""
+    """Damage, episodes that the journal enters twice, and what no simulated session may hold: nothing was wrong."""
     stores = [EpisodeStore(root) for root in (folder.demos, folder.episodes)]
     report = verify(stores, folder.journal)
-    entered = [line.fields["id"] for line in Journal(folder.journal).lines if line.op == "episode"]
-    twice = sorted({name for name in entered if entered.count(name) > 1})
-    return ([] if report.ok else [json.dumps(report.to_json())]) + [f"{name} entered twice" for name in twice]
+    lines = Journal(folder.journal).lines
+    entered = [line.fields["id"] for line in lines if line.op == "episode"]
+    found = [] if report.ok else [json.dumps(report.to_json())]
+    found += [
+        f"{name} entered twice" for name in sorted({each for each in entered if entered.count(each) > 1})
+    ]
+    return found + [f"a line {line.op}: {line.fields}" for line in lines if line.op in ("fault", "cut_off")]
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -249,26 +303,48 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--chunks", type=int, default=600)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--cells", type=int, default=2)
+    parser.add_argument("--slow", type=float, default=0.2, help="s that a commit waits in the mean")
+    parser.add_argument("--fork", action="store_true", help="fork engines instead of loading each anew")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments()
+    given.out.mkdir(parents=True, exist_ok=True)
     for name in ("reference", "killed"):
         shutil.copytree(given.session, given.out / name)
-    reference, killed = (SessionFolder.open(given.out / name) for name in ("reference", "killed"))
-    seconds = undisturbed(reference, given.chunks)
+    benches = [
+        Bench(
+            folder=SessionFolder.open(given.out / name),
+            chunks=given.chunks,
+            cells=given.cells,
+            slow=slow,
+            fork=given.fork,
+        )
+        for name, slow in (("reference", 0.0), ("killed", given.slow))
+    ]
+    reference, killed = (bench.folder for bench in benches)
+    if given.fork:
+        forking.load_everything()
+    seconds = undisturbed(benches[0])
     written = len(Journal(reference.journal).lines) - len(Journal(killed.journal).lines)
     mean = 0.5 * written / given.kills
     tally, began, life = Tally(), time.monotonic(), 0
-    while not one_life(killed, given.chunks, life, given.seed, mean, tally):
+    while not benches[1].finished():
+        one_life(benches[1], life, given.seed, mean, tally)
         life += 1
         print(f"{tally.total} kills, {time.monotonic() - began:.0f} s", file=sys.stderr)
     found = differences(reference, killed) + sane(killed)
     print(
         json.dumps(
             {
-                "kills": tally.kills,
+                "kills": dict(sorted(tally.kills.items())),
                 "total": tally.total,
-                "engines": tally.engines,
+                "lives": tally.lives,
                 "phases": tally.phases,
+                "cells": given.cells,
                 "episodes": len(EpisodeStore(killed.episodes).ids()),
                 "lines": len(Journal(killed.journal).lines),
                 "undisturbed_seconds": round(seconds, 1),

@@ -1,0 +1,132 @@
+"""Starts commands and engines by forking a process that has loaded everything: many lives in little time.
+
+The forked processes do what those of ``python -m`` do, but for loading modules; signals, locks, sockets and folders are
+the same. The parent must start no threads of its own before it forks, nor let torch compute.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
+
+ENGINE = "station.session.engine"
+_POLL = 0.02
+
+
+class Forked:
+    """As much of `subprocess.Popen` as the station and the benchmarks use of it."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.returncode: int | None = None
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be(work)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if end is not None and time.monotonic() >= end:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            time.sleep(_POLL)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _be(work: Callable[[], object]) -> None:
+    """Do the work, and end this process with its exit code."""
+    code: object = 1
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+        code = work()
+    except SystemExit as leaving:
+        code = leaving.code
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(int(code) if isinstance(code, int) else 0 if code is None else 1)
+
+
+def load_everything() -> None:
+    """What an engine and a command import."""
+    import rich.progress  # noqa: F401
+
+    import station.cli
+    import station.headless
+    import station.session.compose
+    import station.session.launch  # noqa: F401
+
+
+def command(words: Sequence[str], said: Path, prepare: Callable[[], None]) -> Forked:
+    """``station WORDS``; its engines are forked as well, and begin with `prepare`."""
+
+    def work() -> None:
+        from station import headless
+        from station.__main__ import main
+
+        _redirect(said)
+        headless.subprocess = SimpleNamespace(  # type: ignore[assignment]
+            Popen=lambda line, **given: _engine(line, prepare, **given),
+            DEVNULL=subprocess.DEVNULL,
+            TimeoutExpired=subprocess.TimeoutExpired,
+        )
+        sys.argv = ["station", *words]
+        main()
+
+    return Forked(work)
+
+
+def _redirect(said: Path) -> None:
+    with said.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def _engine(
+    line: Sequence[str],
+    prepare: Callable[[], None],
+    *,
+    stdout: IO[bytes],
+    env: Mapping[str, str],
+    pass_fds: Sequence[int] = (),
+    **_: Any,
+) -> Forked:
+    def work() -> object:
+        from station.session.launch import main
+
+        os.setsid()
+        os.dup2(stdout.fileno(), 1)
+        os.dup2(stdout.fileno(), 2)
+        kept = {0, 1, 2, *pass_fds}
+        for each in [*Path("/proc/self/fd").iterdir()]:
+            if int(each.name) not in kept:
+                with suppress(OSError):
+                    os.close(int(each.name))
+        os.environ.clear()
+        os.environ.update(env)
+        prepare()
+        return main(line[line.index(ENGINE) + 1 :])
+
+    return Forked(work)
