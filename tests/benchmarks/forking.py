@@ -87,11 +87,12 @@ def command(words: Sequence[str], said: Path, prepare: Callable[[], None]) -> Fo
         from station.__main__ import main
 
         _redirect(said)
-        headless.subprocess = SimpleNamespace(  # type: ignore[assignment]
+        starter = SimpleNamespace(
             Popen=lambda line, **given: _engine(line, prepare, **given),
             DEVNULL=subprocess.DEVNULL,
             TimeoutExpired=subprocess.TimeoutExpired,
         )
+        setattr(headless, "subprocess", starter)  # noqa: B010 - mypy will not have a module replaced
         sys.argv = ["station", *words]
         main()
 
