@@ -38,7 +38,7 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -
     if verdict not in VERDICTS:
         raise UsageError(f"Unknown verdict '{verdict}'. Choose one of {', '.join(VERDICTS)}.")
     ledger = Journal(folder.journal).ledger()
-    _require(folder, ledger, episode)
+    _require(folder, ledger, episode, verdict)
     if verdict == "restore":
         _require_files(folder, episode)
     if verdict == "undo":
@@ -112,7 +112,7 @@ def event_of(episode: str, verdict: str, source: Source) -> OperatorEvent:
     return Label(episode=episode, outcome=Outcome(verdict), source=source)
 
 
-def _require(folder: SessionFolder, ledger: Ledger, episode: str) -> None:
+def _require(folder: SessionFolder, ledger: Ledger, episode: str, verdict: str) -> None:
     from station.session.operations import CUT_OFF
 
     status = ledger.episodes.get(episode)
@@ -124,6 +124,8 @@ def _require(folder: SessionFolder, ledger: Ledger, episode: str) -> None:
         )
     if status.pruned:
         raise UsageError(f"The files of {episode} were pruned; it stays void.")
+    if status.void and verdict not in ("void", "restore"):
+        raise UsageError(f"{episode} is void; restore it before you label it.")
 
 
 def _before(ledger: Ledger, episode: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from station.session.judging import shown_episode
 from station.session.snapshot import Phase
 from station.session.state import State
 
@@ -39,6 +40,9 @@ def _label(state: State) -> str:
     if state.pending:
         others = f" ({len(state.pending)} episodes wait)" if len(state.pending) > 1 else ""
         return f"How did {state.asked} end: success, failure, or void to leave it out{others}?"
+    shown = state.verdicts.get(shown_episode(state) or "")
+    if shown is not None and shown.void:
+        return "The episode is void and counts nowhere. Undo takes it back in; otherwise wait."
     return "Labelled. Success or failure changes it, undo takes it back, void leaves it out; otherwise wait."
 
 

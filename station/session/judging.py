@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from datasets.episode import Ending, Outcome
+from datasets.episode import Ending, EpisodeKind, Outcome
 from station.session.effects import (
     Effect,
     EndMotion,
@@ -14,6 +14,7 @@ from station.session.effects import (
     Say,
 )
 from station.session.events import Label, MotionEnded, Restore, Source, UndoLabel, Void
+from station.session.snapshot import Phase, Undo
 from station.session.state import Keyed, State, Verdict
 
 Result = tuple[State, tuple[Effect, ...]]
@@ -38,6 +39,37 @@ def enter(state: State, event: MotionEnded) -> Result:
     return _first_verdict(state, event)
 
 
+def shown_episode(state: State) -> str | None:
+    """The episode that a screen names.
+
+    What moves; else what waits for a label in this round, or anywhere once labels are asked for; else the last.
+    """
+    if state.running:
+        return min(state.running)
+    slots = state.round.slots if state.round else ()
+    asking = Phase.LABEL in (state.phase, state.held) or any(slot.episode == state.asked for slot in slots)
+    return state.asked if asking and state.asked else state.last
+
+
+def undoable(state: State) -> Undo | None:
+    """What undo takes back: the void or the label of the episode that the screen names.
+
+    One that has neither leaves it to the episode of the newest journal line about one, and never to an older one.
+    """
+    shown = shown_episode(state)
+    if shown is not None and shown in state.keyed:
+        return Undo(episode=shown)  # its label is on the way: refused, rather than taken for an older one's
+    names = (name for name in (shown, state.newest) if name is not None)
+    return next((undo for name in names if (undo := _undo_of(state, name))), None)
+
+
+def _undo_of(state: State, name: str) -> Undo | None:
+    verdict = state.verdicts.get(name)
+    if verdict is None or not (verdict.void or verdict.outcome):
+        return None
+    return Undo(episode=name, void=verdict.void)
+
+
 def refuse(state: State, sentence: str) -> Result:
     """Nothing changes, and the log says why."""
     return state, (Say(text=sentence),)
@@ -57,7 +89,10 @@ def _first_verdict(state: State, event: MotionEnded) -> Result:
 
 def _judge_running(state: State, event: Judgement) -> Result:
     if isinstance(event, UndoLabel | Restore):
-        return refuse(state, f"{event.episode} is still moving and has no label yet.")
+        where = (
+            "on its way to the disk: undo it in a moment" if event.episode in state.keyed else "still moving"
+        )
+        return refuse(state, f"{event.episode} is {where}; nothing was changed.")
     outcome = event.outcome if isinstance(event, Label) else None
     first = event.episode not in state.keyed
     keyed = {**state.keyed, event.episode: Keyed(outcome=outcome, source=event.source)}
@@ -112,4 +147,5 @@ def _void(state: State, name: str, by: Source) -> Result:
 
 
 def _with(state: State, name: str, verdict: Verdict) -> State:
-    return replace(state, verdicts=state.verdicts.having(name, verdict))
+    newest = state.newest if verdict.kind is EpisodeKind.DEMO else name
+    return replace(state, verdicts=state.verdicts.having(name, verdict), newest=newest)

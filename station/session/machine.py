@@ -114,7 +114,9 @@ def _worse(state: State, event: Faulted) -> Result:
 
 def _into_fault(state: State, reason: str, then: str = "") -> Result:
     effects: tuple[Effect, ...] = (AbortMotion(reason=reason),) if state.running else ()
-    state = replace(state, phase=Phase.FAULT, held=None, asked_to_pause=False, running=frozenset())
+    # what never began has no name to label; what is on its way to the store gets its own back when it is there
+    last = state.last if state.last in state.verdicts else None
+    state = replace(state, phase=Phase.FAULT, held=None, asked_to_pause=False, running=frozenset(), last=last)
     return replace(state, reason=reason + then), effects
 
 
@@ -203,7 +205,7 @@ def _cut_off(state: State, event: CutOff) -> Result:
     cut_off = state.cut_off | {event.episode}
     # a key that is pressed now is meant for what was cut off, and must not label what came before it
     last = None if state.last in cut_off else state.last
-    state = replace(state, running=state.running - {event.episode}, cut_off=cut_off, last=last)
+    state = replace(state, running=state.running - {event.episode}, cut_off=cut_off, last=last, newest=None)
     lost = f"; {event.lost} more could not be written" if event.lost else ""
     return state, (Say(text=f"{event.episode} cut off: {event.steps} steps in partial/{lost}."),)
 

@@ -7,6 +7,7 @@ load the learner and starts nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal import EPISODE, LABEL, VOID, EpisodeStatus, Journal, Ledger, Line, header_fields
+from datasets.journal import (
+    EPISODE,
+    LABEL,
+    RESTORE,
+    VOID,
+    EpisodeStatus,
+    Journal,
+    Ledger,
+    Line,
+    header_fields,
+)
 from datasets.ledger import Episodes
 from datasets.store import EpisodeStore, unjournaled
 from station.session.autopilot import Truth
@@ -132,6 +143,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         cut_off=cut_off,
         round=current,
         last=_last(episodes, lines.get(CUT_OFF, [])),
+        newest=_newest(ledger),
         next_online=_following(episodes, current, cut_off, EpisodeKind.ONLINE),
         next_evaluation=_following(episodes, current, cut_off, EpisodeKind.EVALUATION),
         fresh=bool((episodes.of(EpisodeKind.ONLINE) & late).any()),
@@ -205,6 +217,25 @@ def _last(episodes: Episodes, cut_off: Sequence[Line]) -> str | None:
     if not moved or (cut_off and cut_off[-1].seq > int(episodes.rows["seq"][moved[-1]])):
         return None
     return str(episodes.names[moved[-1]])
+
+
+def _newest(ledger: Ledger) -> str | None:
+    """The episode that the newest line about one names; None for a demonstration, or if that one was cut off."""
+    episodes, lines = ledger.episodes, ledger.lines
+    moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO)).tolist()
+    if not moved:
+        return None
+    said = [(int(episodes.rows["seq"][moved[-1]]), str(episodes.names[moved[-1]]))]
+    for op in (LABEL, VOID, RESTORE, CUT_OFF):
+        about = (line for line in reversed(lines.get(op, [])) if _of_the_session(line, episodes))
+        said += [(line.seq, str(line.fields["episode"])) for line in islice(about, 1)]
+    name = max(said)[1]
+    return name if name in episodes else None
+
+
+def _of_the_session(line: Line, episodes: Episodes) -> bool:
+    name = line.fields["episode"]
+    return name not in episodes or episodes[name].kind is not EpisodeKind.DEMO
 
 
 def _round(lines: Sequence[Line]) -> Round | None:

@@ -140,6 +140,15 @@ class TimeLedger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Undo:
+    """What the undo key would take back at this moment."""
+
+    episode: str
+    void: bool = False
+    """Its void; otherwise its label."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """One picture of the session."""
 
@@ -157,7 +166,10 @@ class Snapshot:
     episode: str | None = None
     """The episode that runs, or that was last moved and may be labelled."""
     label: str | None = None
-    """Its label so far."""
+    """Its label so far; it counts for nothing while the episode is void."""
+    void: bool = False
+    """That episode is void."""
+    undo: Undo | None = None
     step: int = 0
     horizon: int = 0
     grace_left: float | None = None

@@ -192,6 +192,8 @@ class State:
     keyed: Mapping[str, Keyed] = field(default_factory=dict)
     last: str | None = None
     """The episode that was moved last."""
+    newest: str | None = None
+    """The episode that the newest journal line about one names; None for one that was cut off."""
     settles: float | None = None
     """When the grace time of the newest label is over, s."""
     next_online: int = 0

@@ -13,6 +13,7 @@ from hardware.cell import Layout
 from station.session.folder import SessionFolder
 from station.session.gauges import Gauges
 from station.session.instructions import instruction
+from station.session.judging import shown_episode, undoable
 from station.session.learner import Learner
 from station.session.motion import Motion
 from station.session.parts import Parts
@@ -112,6 +113,8 @@ class View:
             block_size=block.n if block else 0,
             episode=shown,
             label=verdict.outcome.value if verdict and verdict.outcome else None,
+            void=verdict is not None and verdict.void,
+            undo=undoable(state),
             step=self._motion.step,
             horizon=self._parts.settings.episode_steps,
             grace_left=_grace_left(state, self._clock()),
@@ -150,15 +153,6 @@ class View:
             self._pictures.target = self._motion.target_pictures()
             self._pictures.target_for = targets[0]
         return self._pictures.target
-
-
-def shown_episode(state: State) -> str | None:
-    """What moves; else what waits for a label in this round, or anywhere once labels are asked for; else the last."""
-    if state.running:
-        return min(state.running)
-    slots = state.round.slots if state.round else ()
-    asking = Phase.LABEL in (state.phase, state.held) or any(slot.episode == state.asked for slot in slots)
-    return state.asked if asking and state.asked else state.last
 
 
 def _done_of_block(state: State) -> int:

@@ -6,7 +6,7 @@ how a press travels to the engine is `station.tui.desk`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,7 +26,7 @@ from station.session.events import (
     UndoLabel,
     Void,
 )
-from station.session.snapshot import EpisodeMark, Phase, Snapshot
+from station.session.snapshot import Phase, Snapshot
 
 
 class NotNowError(Exception):
@@ -38,8 +38,6 @@ class Seen:
     """What the operator had before their eyes when a key went down."""
 
     snapshot: Snapshot
-    last: OperatorEvent | None = None
-    """The last event about an episode that this desk sent."""
 
 
 class Group(StrEnum):
@@ -73,54 +71,43 @@ class Action:
     """May get another key, but never none."""
 
 
-def _last_void(seen: Seen) -> str | None:
-    return seen.last.episode if isinstance(seen.last, Void) else None
-
-
-def _newest(marks: Sequence[EpisodeMark], outcomes: Sequence[str]) -> str | None:
-    return next((mark.id for mark in reversed(marks) if mark.outcome in outcomes), None)
-
-
-def _outcome_of(snapshot: Snapshot, episode: str) -> str | None:
-    return next((mark.outcome for mark in snapshot.counts.last if mark.id == episode), None)
-
-
 def _episode(seen: Seen) -> str:
     if seen.snapshot.episode is None:
         raise NotNowError("no episode to label yet")
     return seen.snapshot.episode
 
 
+def _not_void(seen: Seen) -> str:
+    episode = _episode(seen)
+    if seen.snapshot.void:
+        raise NotNowError(f"{episode} is void: take it back in before you label it")
+    return episode
+
+
 def success(seen: Seen) -> OperatorEvent:
     """The episode on the screen succeeded."""
-    return Label(episode=_episode(seen), outcome=Outcome.SUCCESS)
+    return Label(episode=_not_void(seen), outcome=Outcome.SUCCESS)
 
 
 def failure(seen: Seen) -> OperatorEvent:
     """The episode on the screen failed."""
-    return Label(episode=_episode(seen), outcome=Outcome.FAILURE)
+    return Label(episode=_not_void(seen), outcome=Outcome.FAILURE)
 
 
 def void(seen: Seen) -> OperatorEvent:
     """Take the episode on the screen out of every count, or take it back in if it is out."""
     episode = _episode(seen)
-    if _outcome_of(seen.snapshot, episode) == "void":
+    if seen.snapshot.void:
         return Restore(episode=episode)
     return Void(episode=episode)
 
 
 def undo(seen: Seen) -> OperatorEvent:
-    """Take back the last label, or the void if that came last."""
-    voided = _last_void(seen)
-    if voided is not None:
-        return Restore(episode=voided)
-    current = seen.snapshot.episode
-    if current is not None and seen.snapshot.label is not None:
-        return UndoLabel(episode=current)
-    labelled = _newest(seen.snapshot.counts.last, ("success", "failure", "timeout"))
-    if labelled is None:
+    """Take back what the screen's episode was judged last, or else the newest judgement of all."""
+    found = seen.snapshot.undo
+    if found is None:
         raise NotNowError("there is no label to undo")
-    return UndoLabel(episode=labelled)
+    return Restore(episode=found.episode) if found.void else UndoLabel(episode=found.episode)
 
 
 _GO = (Phase.READY, Phase.FAULT, Phase.FINISHED, Phase.PREFLIGHT)
@@ -216,7 +203,7 @@ ACTIONS: tuple[Action, ...] = (
         id="undo",
         key="u",
         label="undo",
-        help="Take back the last label, or the last void.",
+        help="Take back the label or the void of the episode on the screen; it has none: of the one judged last.",
         group=Group.EPISODE,
         intent=undo,
         hold_off=TOGGLE_HOLD_OFF,

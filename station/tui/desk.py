@@ -83,7 +83,6 @@ class Desk:
         self._keymap = keymap
         self._clock = clock
         self._pressed: dict[str, Origin] = {}
-        self._last: OperatorEvent | None = None
         self._echo: Echo | None = None
 
     @property
@@ -152,7 +151,7 @@ class Desk:
         if shown is None or action.intent is None:
             return self._refused(action, "nothing is shown yet", now)
         try:
-            event = action.intent(Seen(snapshot=shown, last=self._last))
+            event = action.intent(Seen(snapshot=shown))
         except NotNowError as reason:
             return self._refused(action, str(reason), now)
         return self._post(event, action, now)
@@ -179,8 +178,6 @@ class Desk:
             number = self._feed.send(event)
         except FeedError as reason:
             return Echo(action=action.id, key=key, fate=Fate.LOST, detail=str(reason), pressed=now)
-        if isinstance(event, Label | Void | Restore | UndoLabel):
-            self._last = event
         return Echo(
             action=action.id,
             key=key,

@@ -87,6 +87,8 @@ def _paused(snapshot: Snapshot, keys: Keymap) -> str:
 
 def _label(snapshot: Snapshot, keys: Keymap) -> str:
     s, f, v = keys.show("success"), keys.show("failure"), keys.show("void")
+    if snapshot.void:
+        return f"{snapshot.episode or 'It'} is void and counts nowhere. {v} or {keys.show('undo')} takes it back in."
     if snapshot.label is None:
         return f"Did {snapshot.episode or 'it'} succeed? {s} success, {f} failure, {v} to leave it out."
     left = "" if snapshot.grace_left is None else f" {snapshot.grace_left:.1f} s left to change it:"

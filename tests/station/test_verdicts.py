@@ -95,3 +95,12 @@ def test_many_are_labelled_in_one_go_and_only_those_that_are_meant(folder: Sessi
         "online-000001": Outcome.SUCCESS,
     }
     assert ledger.through == before + 2
+
+
+def test_a_void_episode_takes_no_label_whoever_gives_it(folder: SessionFolder) -> None:
+    give(folder, "online-000001", "void", source=Source.REVIEW)
+    before = folder.journal.read_bytes()
+    for verdict in ("success", "undo"):
+        with pytest.raises(UsageError, match="is void; restore it"):
+            give(folder, "online-000001", verdict, source=Source.REVIEW)
+    assert folder.journal.read_bytes() == before

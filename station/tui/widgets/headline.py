@@ -112,7 +112,7 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
 
 
 def _below(snapshot: Snapshot) -> str:
-    goes_to = f"labels go to {snapshot.episode}: {snapshot.label or 'pending'}" if snapshot.episode else ""
+    goes_to = _goes_to(snapshot)
     if snapshot.reason:
         return f"{snapshot.reason} {goes_to[:1].upper()}{goes_to[1:]}".strip()
     if snapshot.episode is None:
@@ -122,6 +122,14 @@ def _below(snapshot: Snapshot) -> str:
     if snapshot.phase in (Phase.LABEL, Phase.FINISHED):
         return snapshot.episode
     return goes_to
+
+
+def _goes_to(snapshot: Snapshot) -> str:
+    if snapshot.episode is None:
+        return ""
+    if snapshot.void:
+        return f"{snapshot.episode} is void: restore it before you label it"
+    return f"labels go to {snapshot.episode}: {snapshot.label or 'pending'}"
 
 
 def draw_bearing(model: Bearing, columns: int, rows: int) -> Content:

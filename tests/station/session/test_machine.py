@@ -294,6 +294,14 @@ def test_an_episode_that_was_cut_off_keeps_its_name_to_itself() -> None:
     assert [slot.episode for slot in session.state.next_slots] == [SECOND]
 
 
+def test_an_episode_that_never_began_is_not_named_for_labels() -> None:
+    session = rolling()
+    session.send(Faulted(reason="Camera third has no new frame."))
+    assert session.state.last is None
+    (said,) = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
+    assert isinstance(said, Say) and "no episode" in said.text
+
+
 def test_a_fault_that_cannot_be_left_is_not_left() -> None:
     session = learning()
     session.send(Faulted(reason="The journal and the learner disagree.", recoverable=False))

@@ -10,9 +10,9 @@ import numpy as np
 from datasets.episode import EpisodeKind, Outcome
 from datasets.randomness import stream
 from station.session.instructions import instruction
+from station.session.judging import shown_episode
 from station.session.snapshot import Phase
 from station.session.state import Counted, Round, Slot, State, Verdict, Verdicts, episode_id
-from station.session.view import shown_episode
 
 KINDS, OUTCOMES = tuple(EpisodeKind), (None, *Outcome)
 

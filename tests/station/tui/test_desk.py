@@ -16,9 +16,8 @@ from station.session.events import (
     SetAutopilot,
     SetSpeed,
     UndoLabel,
-    Void,
 )
-from station.session.snapshot import Counts, EpisodeMark, Phase
+from station.session.snapshot import Counts, Phase, Undo
 from station.tui.desk import Desk, Fate, Origin
 from station.tui.keymap import default_keymap
 from tests.station.tui.fakes import FakeFeed, snapshot
@@ -199,31 +198,38 @@ def test_stop_takes_the_latch_and_not_the_queue(desk: Desk, feed: FakeFeed) -> N
     assert feed.sent == []
 
 
-def test_undo_reopens_the_label_of_the_episode_on_the_screen(desk: Desk, feed: FakeFeed) -> None:
-    desk.press("undo", snapshot(Phase.LABEL, episode="online-000009", label="success"))
-    assert feed.sent == [UndoLabel(episode="online-000009")]
-
-
-def test_undo_during_motion_means_the_last_labelled_episode(desk: Desk, feed: FakeFeed) -> None:
-    last = (
-        mark("online-000007", "failure"),
-        mark("online-000008", "success"),
-        mark("online-000009", "pending"),
+@pytest.mark.parametrize("void", [True, False])
+def test_undo_takes_back_what_the_screen_says_that_it_would(desk: Desk, feed: FakeFeed, void: bool) -> None:
+    echo = desk.press(
+        "undo", snapshot(episode="online-000010", undo=Undo(episode="online-000009", void=void))
     )
-    desk.press("undo", snapshot(episode="online-000009", label=None, counts=Counts(last=last)))
-    assert feed.sent == [UndoLabel(episode="online-000008")]
+    assert feed.sent == [(Restore if void else UndoLabel)(episode="online-000009")]
+    assert echo is not None and "online-000009" in echo.detail
 
 
-def test_undo_after_a_void_takes_the_episode_back_in(desk: Desk, feed: FakeFeed) -> None:
-    desk.press("void", snapshot(episode="online-000009"))
-    desk.press("undo", snapshot(episode="online-000010"))
-    assert feed.sent == [Void(episode="online-000009"), Restore(episode="online-000009")]
+def test_undo_without_anything_to_take_back_says_so(desk: Desk, feed: FakeFeed) -> None:
+    echo = desk.press("undo", snapshot(episode="online-000010"))
+    assert feed.sent == [] and echo is not None and echo.fate is Fate.REFUSED
+
+
+def test_undo_after_a_void_and_a_newer_timeout_leaves_the_void_alone(desk: Desk, feed: FakeFeed) -> None:
+    desk.press("void", snapshot(episode="online-000001"))
+    newer = snapshot(
+        Phase.LABEL, episode="online-000002", label="timeout", undo=Undo(episode="online-000002")
+    )
+    desk.press("undo", newer)
+    assert feed.sent[1:] == [UndoLabel(episode="online-000002")]
 
 
 def test_void_on_a_void_episode_takes_it_back_in(desk: Desk, feed: FakeFeed) -> None:
-    voided = Counts(last=(mark("online-000009", "void"),))
-    desk.press("void", snapshot(episode="online-000009", counts=voided))
+    desk.press("void", snapshot(episode="online-000009", void=True))
     assert feed.sent == [Restore(episode="online-000009")]
+
+
+def test_a_void_episode_takes_no_label_and_says_why(desk: Desk, feed: FakeFeed) -> None:
+    echo = desk.press("success", snapshot(Phase.READY, episode="online-000009", void=True))
+    assert feed.sent == []
+    assert echo is not None and "online-000009 is void" in str(echo)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +284,9 @@ def test_an_older_echo_is_not_confused_with_a_newer_press(desk: Desk, feed: Fake
 def test_every_engine_action_makes_exactly_one_event(feed: FakeFeed, clock: Clock) -> None:
     from station.tui.actions import ACTIONS
 
-    ready = replace(snapshot(Phase.READY), label="success", episode="online-000009")
+    ready = replace(
+        snapshot(Phase.READY), label="success", episode="online-000009", undo=Undo(episode="online-000009")
+    )
     for action in ACTIONS:
         if action.intent is None or action.id in ("stop", "rearm"):
             continue

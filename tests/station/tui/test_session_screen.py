@@ -23,7 +23,7 @@ from station.session.events import (
     UndoLabel,
     Void,
 )
-from station.session.snapshot import Phase
+from station.session.snapshot import Phase, Undo
 from station.tui.keymap import Keymap, default_keymap
 from station.tui.screens.base import TooSmall
 from station.tui.screens.evaluation import EvaluationScreen
@@ -74,7 +74,7 @@ def headline(pilot: Pilot[int]) -> str:
 async def test_each_key_sends_exactly_one_event(
     open_app: Open, feed: FakeFeed, key: str, phase: Phase, event: OperatorEvent
 ) -> None:
-    feed.snapshot = snapshot(phase, label="success")
+    feed.snapshot = snapshot(phase, label="success", undo=Undo(episode=EPISODE))
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
         await pilot.press(key)
