@@ -46,10 +46,6 @@ def desk(feed: FakeFeed, clock: Clock) -> Desk:
     return Desk(feed, default_keymap(), clock)
 
 
-def mark(identity: str, outcome: str) -> EpisodeMark:
-    return EpisodeMark(id=identity, outcome=outcome, steps=10, evaluation=False)
-
-
 def test_a_label_names_the_episode_that_stood_on_the_screen(desk: Desk, feed: FakeFeed) -> None:
     desk.press("success", snapshot(episode="online-000007"))
     assert feed.sent == [Label(episode="online-000007", outcome=Outcome.SUCCESS)]
