@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual.actions import ActionParseResult, parse
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.color import Color
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.events import Key, Paste
 from textual.filter import LineFilter
@@ -201,7 +203,9 @@ class StationApp(App[int]):
 
     def on_pad_pressed(self, message: PadPressed) -> None:
         """Do what a key of the terminal would."""
-        if self.session is not None:
+        if not self._may("press", (message.action,)):
+            self._answer(message.origin.key)
+        elif self.session is not None:
             self.session.press_from(message.action, message.origin, message.shown)
 
     def on_pad_trouble(self, message: PadTrouble) -> None:
@@ -217,6 +221,24 @@ class StationApp(App[int]):
                 return
         if event.key not in MODIFIERS:
             self._misheard(event)
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """See App; whichever key, click or command asks, a covered screen takes only what is safe unseen."""
+        _, name, parameters = parse(action) if isinstance(action, str) else action
+        return self._may(name, tuple(parameters)) and await super().run_action(
+            action, default_namespace, namespaces
+        )
+
+    def _may(self, action: str, parameters: tuple[object, ...]) -> bool:
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(screen, StationScreen) and screen.covered:
+            return screen.works_unseen(action, parameters)
+        return True
 
     def _misheard(self, event: Key) -> None:
         position = event.position if isinstance(event, Stroke) else None
@@ -238,6 +260,9 @@ class StationApp(App[int]):
 
     def _answer(self, key: str, why: str = "") -> None:
         """Whoever presses a key that means nothing learns it at once, and with which keys the arm stops."""
+        if isinstance(self.screen, StationScreen) and self.screen.covered:
+            self.screen.tell_unseen(f"{key}: {why or 'does nothing while the terminal is this small'}")
+            return
         if self.check_action("stop", ()):
             why = f"{why or 'no such key'}; {self._keys.show('stop')} or Ctrl+X stops"
         elif not why:

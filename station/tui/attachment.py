@@ -172,9 +172,10 @@ class Attachment:
 
     def close(self) -> None:
         """Hang up; the engine goes on, but not one that was started from here and that nobody has seen yet."""
+        unseen = self.line is Line.STARTING and not self._closed
         self._closed = True
         self._hang_up()
-        if self.line is Line.STARTING:
+        if unseen:
             self._engines.end(self.folder)
 
     def _hang_up(self) -> None:

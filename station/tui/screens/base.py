@@ -21,7 +21,7 @@ class TooSmall(Static):
 
 
 class StationScreen(Screen[None]):
-    """A full screen with a smallest size; keys work whatever the size."""
+    """A full screen with a smallest size; below it nobody sees what a key would do, and only a few work."""
 
     DEFAULT_CSS = """
     StationScreen { layers: default cover; overflow: hidden; }
@@ -30,24 +30,39 @@ class StationScreen(Screen[None]):
     SMALLEST: ClassVar[tuple[int, int]] = (80, 24)
     """Columns and rows that the layout needs."""
 
+    @property
+    def covered(self) -> bool:
+        """Whether the terminal is too small to show this screen."""
+        columns, rows = self.SMALLEST
+        return self.is_mounted and (self.size.width < columns or self.size.height < rows)
+
+    def works_unseen(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Whether an action is safe for somebody who cannot see this screen: it stops, brakes or leaves."""
+        return action in ("stop", "leave", "back", "cancel")
+
+    def unseen_keys(self) -> str:
+        """What can be pressed while this screen is covered."""
+        return "Only leaving works meanwhile."
+
     def on_resize(self, event: Resize) -> None:
         """Cover the screen while it does not fit."""
-        columns, rows = self.SMALLEST
-        fits = event.size.width >= columns and event.size.height >= rows
         cover = self._lid()
-        cover.display = not fits
-        if not fits:
-            cover.update(
-                f"This terminal has {event.size.width} x {event.size.height} characters.\n"
-                f"This screen needs {columns} x {rows}.\n"
-                "Make the window larger or the font smaller.\n"
-                "Keys work all the same; Ctrl+X stops."
-            )
+        cover.display = self.covered
+        self.tell_unseen("")
+
+    def tell_unseen(self, answer: str) -> None:
+        """Say on the cover what became of the last key."""
+        columns, rows = self.SMALLEST
+        self._lid().update(
+            f"This terminal has {self.size.width} x {self.size.height} characters.\n"
+            f"This screen needs {columns} x {rows}.\n"
+            f"Make the window larger or the font smaller.\n{self.unseen_keys()}\n{answer}"
+        )
 
     def _lid(self) -> TooSmall:
         found = self.query(TooSmall)
         if found:
             return found.first()
-        cover = TooSmall()
+        cover = TooSmall(markup=False)
         self.mount(cover)
         return cover

@@ -203,6 +203,20 @@ class SessionScreen(StationScreen):
         shown = self._attachment.shown
         return shown is not None and shown.phase is not Phase.PAUSED
 
+    def works_unseen(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """See StationScreen."""
+        if action != "press":
+            return super().works_unseen(action, parameters)
+        return parameters[0] in ("stop", "leave") or (parameters[0] == "pause" and self.may_brake)
+
+    def unseen_keys(self) -> str:
+        """See StationScreen."""
+        show = self._keymap.show
+        return (
+            f"The session goes on. {show('stop')} or Ctrl+X stops the arm, {show('pause')} brakes it, "
+            f"{show('leave')} leaves; no other key works."
+        )
+
     def answer(self, key: str, why: str) -> None:
         """Tell of a press that means nothing, where every press is told of."""
         if self._attachment.desk is not None:

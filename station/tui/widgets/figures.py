@@ -5,6 +5,7 @@ All are drawn for the columns and rows there are; a sign stands beside every col
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -177,5 +178,22 @@ def _stacked(entries: Iterable[tuple[str, str, float]], total: float, columns: i
 
 
 def log(lines: Sequence[str], columns: int, rows: int) -> Content:
-    """The newest lines that fit, newest last."""
-    return Content("\n").join(Content(line[:columns]) for line in list(lines)[-rows:] if rows > 0)
+    """The newest lines, newest last, each whole: what does not fit beside its time goes on below it."""
+    if rows <= 0 or columns <= 0:
+        return Content("")
+    shown: list[str] = []
+    for line in reversed(lines):
+        wrapped = _wrapped(line, columns)
+        if shown and len(wrapped) + len(shown) > rows:
+            break
+        shown[:0] = wrapped[:rows]
+    return Content("\n").join(Content(line) for line in shown)
+
+
+def _wrapped(line: str, columns: int) -> list[str]:
+    hanging = _TIME if columns > 3 * len(_TIME) else ""
+    return textwrap.wrap(line, columns, subsequent_indent=hanging) or [""]
+
+
+_TIME = " " * len("12:34:56 ")
+"""As wide as what a line begins with."""

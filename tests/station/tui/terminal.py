@@ -37,6 +37,13 @@ class Terminal:
         )
         os.close(theirs)
         self.text = ""
+        """What was drawn, without escape sequences."""
+        self.raw = ""
+
+    @property
+    def settings(self) -> list[object]:
+        """Of the line: echo, whole lines, signals and the like."""
+        return termios.tcgetattr(self._ours)
 
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
@@ -54,6 +61,7 @@ class Terminal:
             except OSError:
                 data = b""
             assert data, f"the terminal closed before {words!r}"
+            self.raw += data.decode(errors="replace")
             self.text += re.sub(r"\x1b\[[0-9;?<>=]*[a-zA-Z]", "", data.decode(errors="replace"))
 
     def hang_up(self) -> None:

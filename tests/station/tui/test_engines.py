@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from station.tui.engines import told_end
+from datasets.lock import WriterLock
+from station.tui.engines import LocalEngines, told_end
+from tests.station.session.fakes import make_folder
 
 ROUTINE = "2026-11-21 02:04:03,625 The last motion command went out 137 ms late."
 
@@ -32,3 +35,11 @@ def test_the_end_of_an_engine_is_told_without_what_it_said_long_before(
     said = told_end(code, path)
     assert told in said
     assert "02:04" not in said and "motion command" not in said
+
+
+def test_an_engine_whose_socket_was_deleted_is_named_with_what_to_do(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    with WriterLock(folder.lock):
+        said = LocalEngines().absence(folder.path)
+    assert f"Process {os.getpid()} holds" in said and f"kill {os.getpid()}" in said
+    assert "No engine runs" in LocalEngines().absence(folder.path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from textual.widgets import Input
 
 from datasets.episode import Outcome
 from hardware.cell import ClockSpeed
+from hardware.keys.interface import KeyPress
 from station.session.events import (
     EvaluateNow,
     Go,
@@ -24,6 +26,7 @@ from station.session.events import (
     Void,
 )
 from station.session.snapshot import Phase, Undo
+from station.tui.app import PadPressed
 from station.tui.keymap import Keymap, default_keymap
 from station.tui.screens.base import TooSmall
 from station.tui.screens.evaluation import EvaluationScreen
@@ -34,6 +37,7 @@ from station.tui.screens.session import SessionScreen
 from station.tui.widgets.keybar import KeyBar
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.tile import CameraTile
+from tests.station.session.fakes import make_folder
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 
@@ -207,6 +211,69 @@ async def test_a_small_terminal_is_said_and_recovers(open_app: Open, feed: FakeF
         await pilot.resize_terminal(100, 30)
         await settled(pilot)
         assert not cover.display
+
+
+async def test_where_nobody_sees_the_screen_keys_stop_brake_and_leave_and_nothing_else(
+    open_app: Open, feed: FakeFeed
+) -> None:
+    async with open_app().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        for key in (
+            "s",
+            "F",
+            "r",
+            "u",
+            "v",
+            "e",
+            "a",
+            "c",
+            "n",
+            "p",
+            "b",
+            "ctrl+r",
+            "ctrl+p",
+            "enter",
+            "question_mark",
+        ):
+            await pilot.press(key)
+            assert isinstance(pilot.app.screen, SessionScreen), key
+        assert feed.sent == []
+        said = str(session(pilot).query_one(TooSmall).render())
+        assert "x or Ctrl+X stops the arm, space brakes it, q leaves" in said and "does nothing" in said
+        await pilot.press("space")
+        assert [type(event) for event in feed.sent] == [Pause]
+        feed.play(phase=Phase.PAUSED)
+        await settled(pilot)
+        await pilot.press("space")
+        assert len(feed.sent) == 1, "going on would move an arm that nobody sees"
+        await pilot.press("X", "q")
+        assert feed.stops == 1 and isinstance(pilot.app.screen, LeaveScreen)
+
+
+async def test_a_pedal_labels_nothing_that_nobody_sees(open_app: Open, feed: FakeFeed) -> None:
+    async with open_app().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        for action in ("success", "go"):
+            press = KeyPress(device="pedal", key="KEY_C", time=time.monotonic())
+            pilot.app.post_message(PadPressed(action, press, session(pilot).attachment.shown))
+            await pilot.pause()
+        assert feed.sent == []
+
+
+@pytest.mark.parametrize(("simulated", "kind"), [(True, ""), (False, "\n[cell]\nkind = 'robot'\n")])
+async def test_while_the_engine_starts_an_arm_is_spoken_of_only_where_there_is_one(
+    open_app: Open, engines: FakeEngines, tmp_path: Path, simulated: bool, kind: str
+) -> None:
+    engines.feed = None
+    folder = make_folder(tmp_path / "s").path
+    with (folder / "session.toml").open("a") as file:
+        file.write(kind)
+    async with open_app(folder=folder).run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        assert "STARTING" in headline(pilot)
+        assert ("A real arm" in headline(pilot)) is not simulated
+        await pilot.press("q")
+    assert engines.ended == engines.started == [folder]
 
 
 async def test_remapped_keys_are_obeyed_and_shown(open_app: Open, feed: FakeFeed) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -38,3 +41,37 @@ def test_keys_travel_through_a_real_terminal(terminal: Terminal) -> None:
     terminal.wait_for("Leave this session?")
     terminal.type("k")
     terminal.wait_for("SENT ['Label'] STOPS 1 CODE 0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_the_terminal_as_it_was(terminal: Terminal, number: signal.Signals) -> None:
+    before = terminal.settings
+    terminal.wait_for("MOVING")
+    assert terminal.settings != before
+    terminal.process.send_signal(number)
+    terminal.wait_for("CODE 130")
+    assert terminal.settings == before
+    for mode in ("\x1b[?1049l", "\x1b[?25h", "\x1b[?1000l", "\x1b[?2004l"):
+        assert mode in terminal.raw
+
+
+@pytest.mark.slow
+def test_a_terminal_is_not_asked_where_the_mouse_is(terminal: Terminal) -> None:
+    terminal.wait_for("MOVING")
+    assert "\x1b[?1000h" in terminal.raw
+    assert not {"\x1b[?1002h", "\x1b[?1003h", "\x1b[?1015h"} & set(re.findall(r"\x1b\[\?\d+h", terminal.raw))
+
+
+@pytest.mark.slow
+def test_what_a_slow_line_tears_apart_is_no_label_and_the_stop_comes_through(terminal: Terminal) -> None:
+    terminal.wait_for("MOVING")
+    for piece in ("\x1b[11", "5;;115", "\x1b", "[<35;12;40", "M", "\x1b[200~sss", "\x1b[201~", "\xff"):
+        terminal.type(piece)
+        time.sleep(0.1)
+    terminal.type("\u0447")
+    terminal.wait_for("stop latched")
+    terminal.type("Q")
+    terminal.wait_for("Leave this session?")
+    terminal.type("K")
+    terminal.wait_for("SENT [] STOPS 1 CODE 0")

@@ -236,3 +236,12 @@ async def test_a_curve_without_data_has_no_numbers_at_its_axes() -> None:
         await pilot.pause()
         texts = re.findall(r">([^<>]*)</text>", empty.export_screenshot())
         assert not any("0.2" in text for text in texts)
+
+
+def test_the_log_wraps_its_newest_lines_and_cuts_none() -> None:
+    lines = ["12:00:01 an older line", "12:00:02 " + "word " * 12, "12:00:03 the newest"]
+    shown = figures.log(lines, 40, 6).plain.splitlines()
+    assert " ".join(" ".join(shown).split()) == " ".join(" ".join(lines).split())
+    assert all(len(line) <= 40 for line in shown)
+    assert figures.log(lines, 40, 3).plain.splitlines() == shown[1:], "the oldest gives way, whole"
+    assert figures.log(lines, 40, 1).plain == "12:00:03 the newest"
