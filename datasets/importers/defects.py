@@ -24,6 +24,8 @@ class Defect(StrEnum):
     NO_KINEMATICS = "no kinematics"
     """Joint angles without a pose, and no arm to compute it with."""
     UNFIT = "does not fit the task"
+    INDEX = "index contradicts"
+    """A list of what is in the data says what is not so."""
     UNEQUAL_LENGTHS = "unequal lengths"
     TIME_ORDER = "time order"
     GAP = "gap"

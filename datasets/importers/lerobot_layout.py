@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import MOST_NUMBERS
+from datasets.importers.lerobot_index import Doubts, Entry, contradictions, entry_of
 from datasets.importers.optional import needed
 from datasets.importers.places import inside
 from datasets.importers.pointers import missing_content
 from datasets.vr_recording import RecordingError
+from datasets.wording import counted
 
 FASTEST = 1000
 """Hz that a data set may claim."""
@@ -42,6 +45,8 @@ class Place:
     """camera -> (file, s at which the episode begins in it)"""
     shared: bool = False
     """The table holds other episodes too."""
+    length: int | None = None
+    """Rows that its list says it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,9 @@ class Layout:
     tasks: dict[int, str]
     """number -> the task in the recorder's words, of those that have one."""
     damaged: tuple[RecordingError, ...] = ()
-    """Lists that cannot be read."""
+    """Lists that cannot be read, and episodes that only some of them know."""
+    doubtful: Doubts = field(default_factory=dict)
+    """What its lists say and cannot be true."""
 
 
 def info_of(path: Path) -> dict[str, Any]:
@@ -80,14 +87,13 @@ def layout_of(path: Path) -> Layout:
     """
     single = sorted((path / "data").glob("chunk-*/episode_*.parquet"))
     if single:
-        places = _single_places(path, single)
-        return Layout(places=places, tasks=_tasks_of_tables(path, places))
+        return _checked(path, list(_single_places(path, single)))
     files = sorted((path / "meta" / "episodes").glob("chunk-*/*.parquet"))
     if files:
         return _listed(path, files)
-    places = dict(_templated(path))
+    places = [place for _, place in _templated(path)]
     if places:
-        return Layout(places=places, tasks=_tasks_of_tables(path, places))
+        return _checked(path, places)
     raise RefusedError(
         Defect.MISSING_MEMBER, "meta/episodes is missing, so nobody knows where episodes begin"
     )
@@ -135,16 +141,70 @@ def _ill(name: str, error: Exception) -> str:
             return f"{name} makes no sense"
 
 
-def _single_places(path: Path, tables: list[Path]) -> dict[int, Place]:
+def _single_places(path: Path, tables: list[Path]) -> Iterator[Place]:
     """v2: a table and a video per episode and camera."""
-    places = {}
     for table in tables:
         digits = table.stem.removeprefix("episode_")
         if digits.isdigit():
             videos = (path / "videos" / table.parent.name).glob(f"*/{table.stem}.mp4")
             found = {video.parent.name: (video, 0.0) for video in sorted(videos)}
-            places[int(digits)] = Place(number=int(digits), table=table, videos=found)
-    return places
+            yield Place(number=int(digits), table=table, videos=found)
+
+
+def _checked(path: Path, found: list[Place]) -> Layout:
+    """Tables of one episode each, held against the list of episodes and against each other."""
+    places = {place.number: place for place in found}
+    listed, whole = _entries(path / "meta" / "episodes.jsonl")
+    doubtful: Doubts = {
+        (number, ""): f"two tables are called episode {number}, and nobody knows which is meant"
+        for number, times in Counter(place.number for place in found).items()
+        if times > 1
+    }
+    if listed:
+        more = "" if whole else "; a line of that list cannot be read"
+        for number in places.keys() - listed.keys():
+            doubtful[number, ""] = (
+                f"episode {number} has a table and stands in no list (meta/episodes.jsonl); it was deleted, or cut off "
+                f"while it was recorded{more}"
+            )
+    places = {
+        number: replace(place, length=listed[number].length) if number in listed else place
+        for number, place in places.items()
+    }
+    absent = (RefusedError(Defect.INDEX, text) for text in _absent(path, places, listed))
+    return Layout(
+        places=places, tasks=_tasks_of_tables(path, places), damaged=tuple(absent), doubtful=doubtful
+    )
+
+
+def _entries(path: Path) -> tuple[dict[int, Entry], bool]:
+    """A list of episodes in lines, by number, and whether every line of it could be read."""
+    found: dict[int, Entry] = {}
+    rows = list(_lines(path))
+    for row in rows:
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
+            entry = entry_of(row)
+            found[entry.number] = entry
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return {}, True
+    return found, len(found) == sum(bool(line.strip()) for line in lines)
+
+
+def _absent(path: Path, places: Iterable[int], listed: Iterable[int]) -> Iterator[str]:
+    """Episodes that a list names or counts, and that are not there."""
+    here, named = set(places), set(listed)
+    missing = sorted(named - here)
+    if missing:
+        numbers = ", ".join(map(str, missing[:_MOST_NAMED])) + (", .." if len(missing) > _MOST_NAMED else "")
+        yield f"{counted(len(missing), 'episode')} listed without a table: {numbers}; copy the data set again"
+    claimed = info_of(path).get("total_episodes")
+    if isinstance(claimed, int) and claimed > len(here | named):
+        yield f"{_INFO} says that there are {claimed} episodes, and {len(here | named)} are listed or have a table"
+
+
+_MOST_NAMED = 10
 
 
 def _listed(path: Path, files: list[Path]) -> Layout:
@@ -152,6 +212,7 @@ def _listed(path: Path, files: list[Path]) -> Layout:
     places: dict[int, Place] = {}
     tasks: dict[int, str] = {}
     damaged: list[RecordingError] = []
+    entries: list[Entry] = []
     info = info_of(path)
     for file in files:
         try:
@@ -164,16 +225,43 @@ def _listed(path: Path, files: list[Path]) -> Layout:
             continue
         for row in rows:
             try:
-                place = _place(path, row, info)
+                place, entry = _place(path, row, info), _entry(row)
             except RefusedError as error:
                 damaged.append(error)
                 continue
+            entries.append(entry)
             places[place.number] = place
             if told := _joined(row.get("tasks")):
                 tasks[place.number] = told
     if not places and damaged:
         raise damaged[0]
-    return Layout(places=places, tasks=tasks, damaged=tuple(damaged))
+    if not damaged:
+        damaged += (RefusedError(Defect.INDEX, text) for text in _absent(path, places, places))
+        damaged += (RefusedError(Defect.INDEX, text) for text in _unlisted(path, places))
+    doubtful = contradictions(entries, info["fps"])
+    return Layout(places=places, tasks=tasks, damaged=tuple(damaged), doubtful=doubtful)
+
+
+def _unlisted(path: Path, places: dict[int, Place]) -> Iterator[str]:
+    """Tables with rows of episodes that no list names."""
+    folder = path / "data"
+    for file in sorted({*folder.glob("chunk-*/*.parquet"), *(place.table for place in places.values())}):
+        try:
+            with parquet(file) as opened:
+                numbers = opened.read(columns=["episode_index"])["episode_index"].unique().to_pylist()
+        except RecordingError:
+            continue  # what is wrong with a table is said of the episodes in it
+        strange = sorted(number for number in numbers if isinstance(number, int) and number not in places)
+        if strange:
+            named = ", ".join(map(str, strange[:_MOST_NAMED]))
+            yield f"{file.relative_to(path)} holds rows of episodes that meta/episodes does not list: {named}"
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    try:
+        return entry_of(row)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RefusedError(Defect.UNREADABLE, _ill("meta/episodes", error)) from error
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
@@ -200,7 +288,8 @@ def _place(path: Path, row: dict[str, Any], info: dict[str, Any]) -> Place:
                 video = where(f"videos/{camera}/", _VIDEO_OF_V3, "video_path", video_key=camera)
                 videos[camera] = (video, float(begin))
         table = where("data/", _TABLE_OF_V3, "data_path")
-        return Place(number=int(row["episode_index"]), table=table, videos=videos, shared=True)
+        length = None if row.get("length") is None else int(row["length"])
+        return Place(number=int(row["episode_index"]), table=table, videos=videos, shared=True, length=length)
     except (KeyError, TypeError, ValueError) as error:
         raise RefusedError(Defect.UNREADABLE, _ill("meta/episodes", error)) from error
 
@@ -239,11 +328,11 @@ def _numbered(path: Path, template: str) -> Iterator[tuple[Path, dict[str, str]]
     parts = _FIELD.split(template)
     seen: set[str] = set()
     pattern = ""
-    for literal, field in zip(parts[::2], [*parts[1::2], ""], strict=True):
+    for literal, name in zip(parts[::2], [*parts[1::2], ""], strict=True):
         pattern += re.escape(literal)
-        if field:
-            pattern += f"(?P={field})" if field in seen else rf"(?P<{field}>\d+)"
-            seen.add(field)
+        if name:
+            pattern += f"(?P={name})" if name in seen else rf"(?P<{name}>\d+)"
+            seen.add(name)
     for table in sorted(path.glob(_FIELD.sub("*", template))):
         match = re.fullmatch(pattern, table.relative_to(path).as_posix())
         if match is not None:

@@ -12,6 +12,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,9 +31,10 @@ from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation,
 from datasets.importers.optional import needed
 from datasets.importers.own import outcome_named, spec_from
 from datasets.importers.pointers import missing_content
-from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, SlicedFrames
+from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, SlicedFrames, if_there
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
+from datasets.wording import counted
 
 _CODECS = (
     "blosc",
@@ -84,6 +86,13 @@ class DiffusionPolicyFormat(Format):
         with _opened(path) as root:
             count = len(_ends(root))
         yield from (str(number) for number in range(count))
+
+    def unlisted(self, path: Path) -> Iterator[RecordingError]:
+        with _opened(path) as root:
+            rows = _left_over(root)
+        if rows > 0:
+            text = f"{counted(rows, 'row')} after the last end in 'meta/episode_ends' belong to no episode"
+            yield RefusedError(Defect.INDEX, f"{text}; its recorder was cut off, or the list is another's")
 
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
@@ -185,6 +194,38 @@ def _ends(root: zarr.Group) -> np.ndarray[Any, np.dtype[np.int64]]:
     return ends
 
 
+def _left_over(root: zarr.Group) -> int:
+    """Rows that lie behind the last episode's end, in the array that has most."""
+    ends = _ends(root)
+    last = int(ends[-1]) if len(ends) else 0
+    longest = last
+    for name in _names(root):
+        with suppress(RefusedError):  # what is wrong with an array is said of the episodes in it
+            longest = max(longest, int(_array(root, f"data/{name}").shape[0]))
+    return longest - last
+
+
+def _require_rows(array: zarr.Array[Any], name: str, end: int) -> None:
+    if array.shape[0] < end:
+        raise RefusedError(
+            Defect.INDEX,
+            f"'{name}' has {array.shape[0]} rows, and 'meta/episode_ends' says that this episode ends at {end}",
+        )
+
+
+def _require_chunks(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end: int) -> None:
+    """zarr reads a chunk that is not there as zeros: black pictures, which no camera takes."""
+    size = int(array.chunks[0])
+    below = ["0"] * (len(array.shape) - 1)
+    separator = str(json.loads(_bytes(root, f"data/{name}/.zarray") or b"{}").get("dimension_separator", "."))
+    for chunk in range(first // size, -(-end // size)):
+        if not sync(root.store.exists(f"data/{name}/{separator.join([str(chunk), *below])}")):
+            raise RefusedError(
+                Defect.MISSING_MEMBER,
+                f"a file with pictures {chunk * size} and on of '{name}' is missing; copy it again",
+            )
+
+
 def _range(root: zarr.Group, number: int) -> tuple[int, int]:
     ends = _ends(root)
     if number >= len(ends):
@@ -202,13 +243,20 @@ def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dic
     for name in sorted(_names(root)):
         array = _array(root, f"data/{name}")
         if len(array.shape) == _PICTURES and array.dtype == np.uint8 and array.shape[3] == 3:
-            require_picture(array.shape[1], array.shape[2], name)
-            frames[name] = SlicedFrames(ArrayFrames(array), first, min(end, array.shape[0]))
+            frames[name] = if_there(partial(_sliced, root, array, name, first, end), end - first)
         elif len(array.shape) in (1, 2):
+            _require_rows(array, name, end)
             require_size((end - first, *array.shape[1:]), name)
             values = np.asarray(array[first:end], np.float64)
             columns[name] = values.reshape(len(values), -1) if values.size else np.zeros((len(values), 1))
     return columns, frames
+
+
+def _sliced(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end: int) -> Frames:
+    require_picture(array.shape[1], array.shape[2], name)
+    _require_rows(array, name, end)
+    _require_chunks(root, array, name, first, end)
+    return SlicedFrames(ArrayFrames(array), first, end)
 
 
 _PICTURES = 4

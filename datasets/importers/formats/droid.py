@@ -55,6 +55,7 @@ class DroidFormat(Format):
                 for name, member in _members(file)
                 if name.startswith((_STATE, "action/")) and hdf5.is_numeric(member)
             }
+            _require_length(path, columns)
             time, notes = _time(file)
             yield RawEpisode(
                 columns=columns,
@@ -161,6 +162,19 @@ def _cameras(path: Path) -> Iterator[tuple[str, str, Path]]:
     for serial, video in videos.items():
         if not serial.endswith("-stereo"):
             yield roles.get(serial, serial), serial, video
+
+
+def _require_length(path: Path, columns: dict[str, Array]) -> None:
+    """Refuse a trajectory that is not as long as what was noted of it."""
+    claimed = _metadata(path).get("trajectory_length")
+    actions = next((len(values) for name, values in columns.items() if name.startswith("action/")), None)
+    if actions is None or not isinstance(claimed, int) or abs(claimed - actions) <= 1:
+        return
+    raise RefusedError(
+        Defect.INDEX,
+        f"its metadata say that it has {claimed} steps, and it holds {actions}; it was cut off, or the metadata are "
+        "another episode's",
+    )
 
 
 def _roles(path: Path) -> dict[str, str]:

@@ -56,6 +56,7 @@ class HilSerlFormat(Format):
         first, end = bounds[int(key)]
         episode = transitions[first:end]
         columns, frames = _collected(episode)
+        _require_one_episode(episode)
         rewards = columns.get("rewards")
         yield RawEpisode(
             columns=columns, frames=frames, success=None if rewards is None else bool((rewards > 0).any())
@@ -152,6 +153,29 @@ def _bounds(transitions: list[dict[str, Any]]) -> list[tuple[int, int]]:
     if not ends or ends[-1] != len(transitions):
         ends.append(len(transitions))
     return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _require_one_episode(episode: list[dict[str, Any]]) -> None:
+    """Refuse transitions of which one does not lead to the next: some are missing, or an end is not marked."""
+    for name in (
+        _leaves(episode[0]["observations"], "") if isinstance(episode[0]["observations"], dict) else ()
+    ):
+        if "next_observations" not in episode[0]:
+            return
+        after = [_leaf(transition, f"next_observations/{name}") for transition in episode[:-1]]
+        before = [_leaf(transition, f"observations/{name}") for transition in episode[1:]]
+        for number, (reached, begun) in enumerate(zip(after, before, strict=True)):
+            if reached is None or begun is None or reached.dtype.kind != "f" or reached.shape != begun.shape:
+                break
+            if not np.allclose(reached, begun, rtol=0, atol=_SAME, equal_nan=True):
+                raise RefusedError(
+                    Defect.INDEX,
+                    f"transition {number} leads to another '{name}' than transition {number + 1} begins with: some are "
+                    "missing in between, or 'dones' does not mark an episode's end",
+                )
+
+
+_SAME = 1e-4
 
 
 def _collected(episode: list[dict[str, Any]]) -> tuple[dict[str, Array], dict[str, Frames]]:

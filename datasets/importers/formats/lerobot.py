@@ -19,6 +19,7 @@ import numpy as np
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_size
+from datasets.importers.lerobot_index import Doubts, of_rows
 from datasets.importers.lerobot_layout import Layout, Place, has_tables, info_of, layout_of, parquet
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.own import outcome_named, spec_from
@@ -71,7 +72,11 @@ class LeRobotFormat(Format):
         table = _rows(place)
         columns = _columns(table)
         ticks = table.num_rows
-        frames = dict(_frames(place, features, table, rate))
+        doubtful = self._layout(path).doubtful
+        doubt = doubtful.get((place.number, "")) or of_rows(place.number, place.length, columns, ticks)
+        if doubt is not None:
+            raise RefusedError(Defect.INDEX, doubt)
+        frames = dict(_frames(place, features, table, rate, doubtful))
         own = _own(path, place, columns, frames)
         yield RawEpisode(
             columns=columns,
@@ -176,19 +181,22 @@ def _vectors(name: str, column: pa.ChunkedArray) -> Array:
 
 
 def _frames(
-    place: Place, features: dict[str, Any], table: pa.Table, rate: float
+    place: Place, features: dict[str, Any], table: pa.Table, rate: float, doubtful: Doubts
 ) -> Iterator[tuple[str, Frames]]:
     """Videos, and pictures that lie in the table."""
     for name, feature in features.items():
         kind = feature.get("dtype") if isinstance(feature, dict) else None
         if kind == "video":
-            yield name, if_there(partial(_video, place, name, table.num_rows, rate), table.num_rows)
+            doubt = doubtful.get((place.number, name))
+            yield name, if_there(partial(_video, place, name, table.num_rows, rate, doubt), table.num_rows)
         elif kind == "image" and name in table.column_names:
             fetch = _fetch_from(table[name])
             yield name, if_there(partial(EncodedFrames, fetch, table.num_rows, name, reverse=True))
 
 
-def _video(place: Place, name: str, count: int, rate: float) -> Frames:
+def _video(place: Place, name: str, count: int, rate: float, doubt: str | None) -> Frames:
+    if doubt is not None:
+        raise RefusedError(Defect.INDEX, doubt)
     if name not in place.videos or not place.videos[name][0].is_file():
         raise RefusedError(Defect.MISSING_MEMBER, f"the video of '{name}' is missing")
     file, begin = place.videos[name]

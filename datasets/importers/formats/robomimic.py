@@ -26,6 +26,8 @@ from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation,
 from datasets.importers.own import outcome_named, spec_from
 from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, if_there
 from datasets.spec import DataSpec
+from datasets.vr_recording import RecordingError
+from datasets.wording import counted
 
 _ROBOSUITE = 1
 """robomimic's number for environments of robosuite."""
@@ -59,6 +61,11 @@ class RobomimicFormat(Format):
             told = {key: _instruction(data, key) for key in keys}
         return {key: words for key, words in told.items() if words}
 
+    def unlisted(self, path: Path) -> Iterator[RecordingError]:
+        with hdf5.opened(path) as file:
+            for text in _claims(file):
+                yield RefusedError(Defect.INDEX, text)
+
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
         with hdf5.opened(path) as file:
@@ -69,6 +76,7 @@ class RobomimicFormat(Format):
                     "it holds simulator states and no observations; render them with robomimic's "
                     "dataset_states_to_obs script and import what that writes",
                 )
+            _require_samples(demo)
             facts = _facts(file)
             own = _own(demo, facts)
             columns = {} if own else _columns(demo)
@@ -149,6 +157,46 @@ def _columns(demo: h5py.Group) -> dict[str, Array]:
     observations = hdf5.group(demo, "obs")
     columns = {f"obs/{name}": hdf5.numbers(m, name) for name, m in observations.items() if hdf5.is_numeric(m)}
     return {"actions": hdf5.numbers(hdf5.dataset(demo, "actions"), "actions"), **columns}
+
+
+def _require_samples(demo: h5py.Group) -> None:
+    """Refuse a demonstration whose own count of samples is another one than that of its actions."""
+    claimed, actions = demo.attrs.get("num_samples"), demo.get("actions")
+    if not isinstance(claimed, int | np.integer) or not isinstance(actions, h5py.Dataset) or not actions.ndim:
+        return
+    if int(claimed) != actions.shape[0]:
+        raise RefusedError(
+            Defect.INDEX,
+            f"'num_samples' says {claimed}, and 'actions' holds {actions.shape[0]}; "
+            "it was cut off or changed afterwards",
+        )
+
+
+def _claims(file: h5py.File) -> Iterator[str]:
+    """What the file's own lists name or count, and what is not in it."""
+    data = hdf5.group(file, "data")
+    here = {name for name in data if re.fullmatch(r"demo_\d+", name)}
+    masks = file.get("mask")
+    for name, listed in masks.items() if isinstance(masks, h5py.Group) else ():
+        if isinstance(listed, h5py.Dataset) and listed.ndim == 1 and listed.dtype.kind in "SO":
+            entries = {bytes(e).decode("utf-8", "replace") for e in listed[()] if isinstance(e, bytes)}
+            missing = sorted(entry for entry in entries - here if entry)
+            if missing:
+                text = f"its list 'mask/{name}' names {counted(len(missing), 'demonstration')}"
+                yield f"{text} that are not in it: {', '.join(missing[:_MOST_NAMED])}"
+    total = data.attrs.get("total")
+    counts = [
+        group.attrs.get("num_samples")
+        for name in sorted(here)
+        if isinstance(group := data.get(name), h5py.Group)
+    ]
+    if isinstance(total, int | np.integer) and all(isinstance(count, int | np.integer) for count in counts):
+        held = sum(int(count) for count in counts if count is not None)
+        if counts and int(total) > held:
+            yield f"it says that it holds {total} samples in all, and its demonstrations have {held}; some are missing"
+
+
+_MOST_NAMED = 10
 
 
 def _states(demo: h5py.Group) -> dict[str, Array]:

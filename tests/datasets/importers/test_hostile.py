@@ -278,7 +278,7 @@ PLAYLISTS = {
 
 @pytest.mark.parametrize("kind", PLAYLISTS)
 def test_a_video_that_is_a_playlist_plays_no_other_file(tmp_path: Path, kind: str) -> None:
-    desk = Desk(tmp_path, SPECS["droid"])
+    desk = Desk(tmp_path, SPECS["droid"], {"camera.front": "ext1"})
     folder = sources.droid(desk.inbox)
     video = folder / "recordings" / "MP4" / "222.mp4"
     other = folder / "recordings" / "MP4" / "other.mp4"
