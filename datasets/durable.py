@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.own_files import open_descriptor
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -20,11 +22,11 @@ class DiskFullError(Exception):
 
 
 class Disk:
-    """Writes and synchronises; subclass it to inject faults."""
+    """Writes and synchronises, plain files only (see `datasets.own_files`); subclass it to inject faults."""
 
     def write(self, path: Path, data: bytes) -> None:
         """Create or replace a file and wait until its bytes are on the disk."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        descriptor = open_descriptor(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             write_all(descriptor, data)
             os.fsync(descriptor)
@@ -33,7 +35,7 @@ class Disk:
 
     def append(self, path: Path, data: bytes) -> None:
         """Append to a file, creating it, and wait; on failure the file has its old length again."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = open_descriptor(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         length = os.fstat(descriptor).st_size
         try:
             write_all(descriptor, data)
@@ -55,6 +57,7 @@ class Disk:
     def replace(self, path: Path, data: bytes) -> None:
         """Give `path` new content, whole or not at all, whatever is killed and whenever."""
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial.unlink(missing_ok=True)
         try:
             self.write(partial, data)
             partial.replace(path)

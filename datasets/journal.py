@@ -20,6 +20,7 @@ from datasets.episode import Episode, EpisodeHeader, Outcome
 from datasets.journal_index import Index
 from datasets.ledger import EPISODE, FOLDED, LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Ledger
 from datasets.lines import JournalError, Line, Lines, LinesByOp, Places, decode, encode
+from datasets.own_files import open_own
 
 __all__ = [
     "EPISODE",
@@ -129,7 +130,7 @@ class Journal:
         found: list[Line] = []
         if not end:
             return found
-        with self.path.open("rb") as file:
+        with open_own(self.path, "rb") as file:
             for row in file:
                 end -= len(row)
                 if end < 0:
@@ -155,7 +156,7 @@ class Journal:
         """Take in the whole lines that are new; what is left is the torn (or still unfinished) last one."""
         if not self.path.exists():
             return b""
-        with self.path.open("rb") as file:
+        with open_own(self.path, "rb") as file:
             file.seek(self._offset)
             for row in file:
                 if not row.endswith(b"\n"):
@@ -206,7 +207,7 @@ class Journal:
                 self.torn = self.path.with_name(f"{self.path.name}.torn-{self.last_seq + 1}")
                 self._disk.write(self.torn, tail)
                 self._disk.sync(self.path.parent)
-                with self.path.open("r+b") as file:
+                with open_own(self.path, "r+b") as file:
                     file.truncate(self._offset)
             self._disk.append(self.path, b"")
             self._disk.sync(self.path.parent)

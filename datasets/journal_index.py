@@ -18,6 +18,7 @@ import numpy as np
 
 from datasets.ledger import ROW, TABLES, Episodes, Ledger
 from datasets.lines import Places
+from datasets.own_files import open_own
 
 _FORMAT = 1
 _PIECE = 1 << 20
@@ -63,7 +64,7 @@ def save(index: Index) -> None:
     partial = journal.with_name(f".{_path(journal).name}.partial")
     with suppress(OSError):
         try:
-            with partial.open("wb") as file:
+            with open_own(partial, "wb") as file:
                 np.savez(
                     file,
                     facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
@@ -79,7 +80,10 @@ def save(index: Index) -> None:
 def load(journal: Path) -> Index | None:
     """What lies beside a journal, None unless it can be believed."""
     try:
-        with np.load(_path(journal), allow_pickle=False) as file:
+        with (
+            open_own(_path(journal), "rb") as data,
+            np.load(data, allow_pickle=False) as file,
+        ):
             facts = json.loads(file["facts"].tobytes())
             rows, offsets, codes = file["rows"], file["offsets"], file["codes"]
         if facts["format"] != _FORMAT or facts["tables"] != TABLES:
@@ -111,7 +115,7 @@ def _path(journal: Path) -> Path:
 def _crc(path: Path, size: int) -> int | None:
     """CRC-32 of the first `size` bytes, None where there are fewer."""
     crc = 0
-    with path.open("rb") as file:
+    with open_own(path, "rb") as file:
         while size > 0:
             piece = file.read(min(size, _PIECE))
             if not piece:

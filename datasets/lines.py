@@ -18,6 +18,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.own_files import open_own
+
 _CRC_MARK = b',"crc":"'
 _CRC_SIZE = len(_CRC_MARK) + 8 + len(b'"}')
 _REMEMBERED = 1000
@@ -99,7 +101,7 @@ class Places:
         Raises:
             JournalError, OSError: they cannot be read any more.
         """
-        with self.path.open("rb") as file:
+        with open_own(self.path, "rb") as file:
             for seq in numbers:
                 line = self._remembered.get(seq)
                 if line is None:

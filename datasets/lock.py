@@ -11,6 +11,9 @@ from pathlib import Path
 from textwrap import shorten
 from types import TracebackType
 
+from datasets.own_files import open_descriptor
+
+_LONGEST = 1024  # bytes of what a holder says of itself
 _LOOK = 0.001  # s; longer than somebody who only looks holds a lock
 
 
@@ -53,15 +56,16 @@ class WriterLock:
         """Take the lock at once.
 
         Raises:
-            LockedError: somebody has it.
+            LockedError: somebody has it. NotOursError: something else lies in its place.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = self._open()
         try:
             _lock(descriptor)
         except OSError as error:
+            said = _written(descriptor)
             os.close(descriptor)
-            raise LockedError(self.path, *_written(self.path)) from error
+            raise LockedError(self.path, *said) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n{_command()}\n".encode(errors="replace"))
         self._descriptor = descriptor
@@ -69,9 +73,9 @@ class WriterLock:
     def _open(self) -> int:
         try:
             # asking to create another user's file is refused in a folder such as /tmp, though it is there
-            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            return open_descriptor(self.path, os.O_RDWR)
         except FileNotFoundError:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode)
+            descriptor = open_descriptor(self.path, os.O_RDWR | os.O_CREAT, self._mode)
             if self._mode & 0o022:
                 # whatever the umask; another user may have made it just now
                 with suppress(PermissionError):
@@ -102,15 +106,19 @@ class WriterLock:
 
 
 def holder(path: Path) -> int | None:
-    """The pid of the process that holds the lock at `path`, None when it is free or has not said so."""
+    """The pid of the process that holds the lock at `path`, None when it is free or has not said so.
+
+    Raises:
+        NotOursError: something else lies in its place.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = open_descriptor(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _written(path)[0]
+        return _written(descriptor)[0]
     finally:
         os.close(descriptor)
     return None
@@ -128,9 +136,9 @@ def _lock(descriptor: int) -> None:
             return
 
 
-def _written(path: Path) -> tuple[int | None, str]:
+def _written(descriptor: int) -> tuple[int | None, str]:
     """pid and command that the lock's file names."""
-    pid, _, command = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    pid, _, command = os.pread(descriptor, _LONGEST, 0).decode(errors="replace").partition("\n")
     return (int(pid), command.strip()) if pid.isdigit() else (None, "")
 
 

@@ -7,11 +7,15 @@ Sizes are cheap and looked at on every opening for writing; checksums on demand.
 from __future__ import annotations
 
 import json
+import os
+import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from datasets.own_files import read_bytes
 
 MANIFEST = "MANIFEST.json"
 _SCHEMA = 1
@@ -70,8 +74,16 @@ class Manifest:
         content = json.loads(outer["manifest"])
         if content["schema"] > _SCHEMA:
             raise ValueError(f"schema {content['schema']} is newer than this program knows ({_SCHEMA})")
-        files = {str(name): (int(size), int(crc)) for name, (size, crc) in content["files"].items()}
+        files = {_inside(name): (int(size), int(crc)) for name, (size, crc) in content["files"].items()}
         return cls(files=files, steps=int(content["steps"]), chunks=int(content["chunks"]))
+
+
+def _inside(name: str) -> str:
+    """The name, if it is one of a file inside the folder. Raises ValueError."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"it lists {name}, which lies outside")
+    return name
 
 
 def manifest_of(files: Mapping[str, bytes], *, steps: int, chunks: int) -> Manifest:
@@ -86,7 +98,7 @@ def manifest_of(files: Mapping[str, bytes], *, steps: int, chunks: int) -> Manif
 def inspect_folder(folder: Path, *, full: bool) -> list[Fault]:
     """Every fault of one episode's folder: by size, and with `full` by content."""
     try:
-        data = (folder / MANIFEST).read_bytes()
+        data = read_bytes(folder / MANIFEST)
         manifest = Manifest.from_bytes(data)
     except FileNotFoundError:
         return [Fault(episode=folder.name, file=MANIFEST, damage=Damage.MISSING)]
@@ -96,7 +108,18 @@ def inspect_folder(folder: Path, *, full: bool) -> list[Fault]:
         damage = Damage.TORN if data else Damage.ZERO_LENGTH
         return [Fault(episode=folder.name, file=MANIFEST, damage=damage, detail=str(error) if data else "")]
     faults = (_inspect_file(folder, name, *recorded, full) for name, recorded in manifest.files.items())
-    return [fault for fault in faults if fault is not None]
+    return [fault for fault in (*faults, *_strays(folder)) if fault is not None]
+
+
+def _strays(folder: Path) -> Iterator[Fault]:
+    """Links, pipes and the like: what they lead to is no part of the recording."""
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(root) / name
+            if not stat.S_ISDIR(kind := path.lstat().st_mode) and not stat.S_ISREG(kind):
+                what = "a link" if stat.S_ISLNK(kind) else "no file"
+                file = str(path.relative_to(folder))
+                yield Fault(episode=folder.name, file=file, damage=Damage.UNREADABLE, detail=f"it is {what}")
 
 
 def describe(faults: list[Fault]) -> str:
@@ -115,11 +138,11 @@ def _inspect_file(folder: Path, name: str, size: int, crc: int, full: bool) -> F
 
     path = folder / name
     try:
-        found = path.stat().st_size
+        found = path.lstat().st_size
         if found != size:
             damage = Damage.ZERO_LENGTH if found == 0 else Damage.TRUNCATED
             return fault(damage, f"{found} bytes instead of {size}")
-        if full and zlib.crc32(path.read_bytes()) != crc:
+        if full and zlib.crc32(read_bytes(path)) != crc:
             return fault(Damage.BIT_FLIPPED)
     except FileNotFoundError:
         return fault(Damage.MISSING)

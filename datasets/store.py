@@ -21,11 +21,14 @@ from datasets.durable import Disk, DiskFullError, full_disk_named
 from datasets.episode import Episode, EpisodeHeader
 from datasets.journal import Ledger
 from datasets.manifest import MANIFEST, Fault, Manifest, describe, inspect_folder, manifest_of
+from datasets.own_files import make_folder, read_bytes, remove_tree
 from datasets.zarr_codec import ChunkRecord
 
 __all__ = ["ChunkRecord", "DiskFullError", "EpisodeStore", "StoreError", "StoreReport", "unjournaled"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LEFTOVER = re.compile(rf"{_ID.pattern}-(\d+|pruned)")
+"""What lies unfinished in tmp/: an episode that a process was writing, or one that was about to be deleted."""
 SWEPT = 32
 """Newest episodes that a sweep looks at: only what was written last can be hurt by a crash, and what happens to older
 ones is found when they are read and by `EpisodeStore.verify`."""
@@ -74,7 +77,7 @@ class EpisodeStore:
 
         Raises:
             StoreError: opened for reading and there is no store.
-            DiskFullError: its folders could not be made.
+            DiskFullError: its folders could not be made. NotOursError: something else lies in their place.
         """
         self.root = root
         self.writable = writable
@@ -84,18 +87,20 @@ class EpisodeStore:
         self._quarantine = root / "quarantine"
         if writable:
             self._make_folders()
-            for leftover in self._tmp.iterdir():
-                shutil.rmtree(leftover)
+            self._sweep_tmp()
         elif not self._episodes.is_dir():
             raise StoreError(f"There is no episode store in {root}. Check the path of the session.")
 
     def __contains__(self, episode: str) -> bool:
         """Whether the episode has been committed."""
-        return (self._episodes / episode).is_dir()
+        folder = self._episodes / episode
+        return folder.is_dir() and not folder.is_symlink()
 
     def ids(self) -> list[str]:
         """Every committed episode, sorted."""
-        return sorted(entry.name for entry in os.scandir(self._episodes) if entry.is_dir())
+        return sorted(
+            entry.name for entry in os.scandir(self._episodes) if entry.is_dir(follow_symlinks=False)
+        )
 
     def commit(self, episode: Episode) -> None:
         """Write an episode; when this returns, nothing can lose it.
@@ -109,14 +114,19 @@ class EpisodeStore:
         files = zarr_codec.encode(episode)
         files[MANIFEST] = manifest_of(files, steps=episode.steps, chunks=episode.chunks).to_bytes()
         folder = self._tmp / f"{name}-{os.getpid()}"
+        made = False
         try:
             with full_disk_named(f"episode {name}", self.root):
+                remove_tree(folder)
+                folder.mkdir()
+                made = True
                 self._write(folder, files)
                 folder.rename(self._episodes / name)
         except OSError as error:
             raise StoreError(f"Episode {name} could not be written to {self.root}: {error}.") from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if made:
+                shutil.rmtree(folder, ignore_errors=True)
         self._disk.sync(self._episodes)
 
     def header(self, episode: str) -> EpisodeHeader:
@@ -215,9 +225,15 @@ class EpisodeStore:
 
     def _make_folders(self) -> None:
         with full_disk_named("the episode store", self.root):
-            for folder in (self._tmp, self._episodes, self._quarantine):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.root, self._tmp, self._episodes, self._quarantine):
+                make_folder(folder)
             self._disk.sync(self.root)
+
+    def _sweep_tmp(self) -> None:
+        """Remove what a crash left unfinished; what else lies there is nobody's business here."""
+        for entry in os.scandir(self._tmp):
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                remove_tree(Path(entry.path))
 
     def _check_commit(self, name: str) -> None:
         if not self.writable:
@@ -248,11 +264,11 @@ class EpisodeStore:
         return self._episodes / episode
 
     def _manifest(self, episode: str) -> Manifest:
-        return Manifest.from_bytes((self._episodes / episode / MANIFEST).read_bytes())
+        return Manifest.from_bytes(read_bytes(self._episodes / episode / MANIFEST))
 
     def _checked(self, episode: str, name: str, manifest: Manifest) -> bytes:
         """A file's bytes as they were committed, or an error."""
-        data = (self._episodes / episode / name).read_bytes()
+        data = read_bytes(self._episodes / episode / name)
         if manifest.files[name] != (len(data), zlib.crc32(data)):
             raise ValueError(f"the checksum of {name} is wrong")
         return data

@@ -94,6 +94,7 @@ def write(path: Path, recording: VrRecording) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.unlink(missing_ok=True)
     try:
         with h5py.File(partial, "w") as file:
             _fill(file, recording)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from datasets.durable import full_disk_named
+from datasets.own_files import open_descriptor
 
 _FLAG = 0  # one byte, and room up to what follows
 _FIRST = struct.Struct("<d16s")  # monotonic time at which it was set, by whom
@@ -30,7 +31,7 @@ class StopLatch:
         self.path = path
         """Where others find it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             with full_disk_named("the stop latch", path):
                 # its bytes have their room from now on: without, a stop on a full disk would end who sets it

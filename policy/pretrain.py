@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from datasets.durable import Disk, full_disk_named
+from datasets.own_files import make_folder, open_own
 from datasets.windows import TrainingWindows
 from policy import weights
 from policy.base import BasePolicy
@@ -202,8 +203,8 @@ class Pretraining:
         if checked:
             line["held_out"] = self._checks[-1]
         self._curve.append(json.dumps(line))
-        with full_disk_named("loss curve", self.folder), self._curve_path().open("a") as file:
-            file.write(self._curve[-1] + "\n")
+        with full_disk_named("loss curve", self.folder), open_own(self._curve_path(), "ab") as file:
+            file.write(f"{self._curve[-1]}\n".encode())
         return progress
 
     def _progress(
@@ -260,7 +261,7 @@ class Pretraining:
 
     def _take_up(self) -> bool:
         """Continue from the folder; True when it holds the finished policy already."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         report_path = self.folder / REPORT_FILE
         if report_path.exists():
             facts = json.loads(report_path.read_bytes())

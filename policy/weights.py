@@ -18,6 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
+from datasets.own_files import make_folder
 
 KEPT = 2
 """Numbered files that stay: the newest, and the one before in case the newest is damaged."""
@@ -56,7 +57,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     """
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"facts": json.dumps(facts, sort_keys=True), "digest": digest(copies, facts)}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with full_disk_named("weights", path):
         Disk().replace(path, to_bytes(copies, metadata))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.own_files import make_folder
 from station.errors import ExitCode, StationError
 from station.reporting import Reporter
 
@@ -61,7 +62,8 @@ def record(folder: SessionFolder, reporter: Reporter) -> Path:
     from hardware.simulation.demonstrator import record_demonstrations
 
     wishes = folder.task.demonstrations
-    target = folder.path / "recordings"
+    target = folder.recordings
+    make_folder(target)
     record_demonstrations(
         folder.task.simulation,
         target,

@@ -63,6 +63,7 @@ KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
         ("station.session.checkpoint", "CheckpointError"): ExitCode.FAILED,
         ("station.tui.feed", "FeedError"): ExitCode.FAILED,
         ("datasets.message_forms", "MessageError"): ExitCode.FAILED,
+        ("datasets.own_files", "NotOursError"): ExitCode.REFUSED,
         ("datasets.lock", "LockedError"): ExitCode.LOCKED,
         ("datasets.durable", "DiskFullError"): ExitCode.FAILED,
         ("datasets.windows", "WindowError"): ExitCode.FAILED,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from datasets.journal import Journal
-from datasets.lock import WriterLock
+from datasets.own_files import open_own
 from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
@@ -92,13 +92,13 @@ def run(
             "A real arm moves only while somebody looks at a screen, and only a person can judge what it did. Start it "
             f"with 'station run {folder.path.name}'; evaluating is a key there."
         )
-    with WriterLock(folder.lock):
-        folder.log.touch()
+    with folder.writing():
+        open_own(folder.log, "ab").close()
     environment = dict(os.environ)
     if threads is not None:
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable, "-m", "station.session.engine", str(folder.path), *arguments]
-    with deferred() as interrupted, Tether() as tether, folder.log.open("ab") as log:
+    with deferred() as interrupted, Tether() as tether, open_own(folder.log, "ab") as log:
         start = log.tell()
         child = subprocess.Popen(
             command,

@@ -21,7 +21,6 @@ from datasets.importers.past import Past
 from datasets.importers.registry import suffixes
 from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
-from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
 from datasets.wording import counted
 from station.import_request import OUTCOMES, Wish
@@ -95,7 +94,7 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     """
     answers = _answers(folder, wish)
     tally = _Tally(reporter, wish)
-    with WriterLock(folder.lock), isolated_reader() as reader:
+    with folder.writing(), isolated_reader() as reader:
         store, journal = EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True)
         store.sweep(journal.ledger())
         intake = Intake(store, journal)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from datasets.durable import Disk
 from datasets.episode import EpisodeKind
 from datasets.journal import PRUNE, VOID, Journal, Ledger
+from datasets.own_files import make_folder, remove, remove_tree
 from datasets.store import EpisodeStore
 from station.session.events import Source
 from station.session.folder import SessionFolder
@@ -76,13 +76,14 @@ class Plan:
 
 
 def plan(folder: SessionFolder, *, before: float) -> Plan:
-    """What was voided, cut off or quarantined before this instant (s since 1970). Raises JournalError."""
+    """What was voided, cut off or quarantined before this instant (s since 1970). Raises JournalError, NotOursError."""
+    folder.require_own()
     ledger = Journal(folder.journal).ledger()
     needed: list[str] = []
     young: list[str] = []
     void = tuple(_void(folder, ledger, before, needed, young))
     old = [path for path in leftovers(folder.partial) if _newest(path) < before]
-    places = (folder.demos / "quarantine", folder.episodes / "quarantine", folder.path / "quarantine")
+    places = (folder.demos / "quarantine", folder.episodes / "quarantine", folder.quarantine)
     quarantined = [path for place in places for path in _entries(place) if path.lstat().st_ctime < before]
     return Plan(
         void=void,
@@ -151,15 +152,11 @@ def _delete(piece: Piece) -> None:
     path = piece.path
     if piece.episode:
         path = piece.path.parent.parent / "tmp" / f"{piece.episode}-pruned"
-        path.parent.mkdir(exist_ok=True)
-        if path.exists():
-            shutil.rmtree(path)
+        make_folder(path.parent)
+        remove_tree(path)
         piece.path.rename(path)
         Disk().sync(piece.path.parent)
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    remove(path)
 
 
 def _among(pieces: Sequence[Piece], agreed: set[Path]) -> tuple[Piece, ...]:

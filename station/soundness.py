@@ -12,6 +12,7 @@ from pathlib import Path
 
 from datasets.durable import Disk, full_disk_named
 from datasets.journal import Ledger
+from datasets.own_files import make_folder
 from policy import weights
 from policy.base import POLICY_FILE, BasePolicy, PolicyFileError
 from station.session.checkpoint import BEST, NEWEST, PREVIOUS, CheckpointError, Checkpoints
@@ -43,8 +44,8 @@ def quarantine(folder: SessionFolder, fault: FileFault) -> Path | None:
     """
     if not fault.path.exists():
         return None
-    place = folder.path / "quarantine"
-    place.mkdir(exist_ok=True)
+    place = folder.quarantine
+    make_folder(place)
     number = 0
     while (target := place / f"{fault.path.parent.name}-{fault.path.name}-{number}").exists():
         number += 1

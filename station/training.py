@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.episode import EpisodeKind
 from datasets.journal import EpisodeStatus, Journal, Ledger
-from datasets.lock import WriterLock
+from datasets.own_files import make_folder, remove, require_folder, write_text
 from datasets.store import EpisodeStore
 from station import demonstrations
 from station.errors import ExitCode, StationError
@@ -69,7 +68,7 @@ def train(
         TrainingError: no usable demonstrations, or online episodes hold features of an older base.
         LockedError: an engine or another command works on the session.
     """
-    with WriterLock(folder.lock), _threads(folder.task.training.threads):
+    with folder.writing(), _threads(folder.task.training.threads):
         journal = Journal(folder.journal, writable=True)
         settings = folder.task.demonstrations
         demonstrations.remember_unlabelled(journal, settings, unlabelled)
@@ -89,7 +88,7 @@ def train(
                 file=str(folder.base),
                 detail="the base is damaged, or gone; it is trained again",
             )
-            shutil.rmtree(folder.base, ignore_errors=True)
+            clear_base(folder.base)
             _train_base(folder, journal, demos, reporter, device)
         for path in _judged_paths(folder):
             _judge(folder, journal, path, reporter)
@@ -215,10 +214,22 @@ def _work(pretraining: Pretraining, reporter: Reporter) -> None:
 def _clear_if_other(path: Path, fingerprint: str) -> None:
     """Throw away a base that was trained, or half trained, from other demonstrations."""
     mark = path / "demos"
-    if path.exists() and any(path.iterdir()) and (not mark.exists() or mark.read_text() != fingerprint):
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
-    mark.write_text(fingerprint)
+    make_folder(path)
+    if any(path.iterdir()) and (not mark.exists() or mark.read_text() != fingerprint):
+        clear_base(path)
+    write_text(mark, fingerprint)
+
+
+def clear_base(path: Path) -> None:
+    """Throw away what training has put into its folder; what a person put beside it stays."""
+    from policy.base import POLICY_FILE
+    from policy.pretrain import CURVE_FILE, REPORT_FILE
+
+    require_folder(path)
+    files = ("demos", POLICY_FILE, REPORT_FILE, CURVE_FILE, "report.json")
+    for pattern in (*files, "weights-*.safetensors", "state-*.safetensors", "*.partial", ".*.partial"):
+        for file in path.glob(pattern):
+            remove(file)
 
 
 def _judged_paths(folder: SessionFolder) -> tuple[str, ...]:
@@ -255,6 +266,6 @@ def _write_report(folder: SessionFolder, ledger: Ledger) -> TrainingReport:
         paths={path: rate for path in PATHS if (rate := verdict(ledger, path)) is not None},
     )
     partial = folder.base / "report.json.partial"
-    partial.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    write_text(partial, json.dumps(report.to_json(), indent=1) + "\n")
     partial.replace(folder.base / "report.json")
     return report

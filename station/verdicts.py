@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from datasets.importers.past import BY as RECORDER
 from datasets.journal import LABEL, RESTORE, VOID, Journal, Ledger
-from datasets.lock import WriterLock
 from station.errors import UsageError
 from station.remote import engine, wait_for
 
@@ -60,7 +59,7 @@ def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, so
     """
     with engine(folder) as client:
         if client is None:
-            with WriterLock(folder.lock):
+            with folder.writing():
                 journal = Journal(folder.journal, writable=True)
                 for episode in episodes:
                     _append(journal, episode, verdict, source)
@@ -150,7 +149,7 @@ def _require_files(folder: SessionFolder, episode: str) -> None:
 
 def _write(folder: SessionFolder, episode: str, verdict: str, source: Source) -> None:
     """Without an engine: one line in the journal, under the session's lock."""
-    with WriterLock(folder.lock):
+    with folder.writing():
         _append(Journal(folder.journal, writable=True), episode, verdict, source)
 
 

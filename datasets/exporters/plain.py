@@ -16,6 +16,7 @@ from datasets.exporters.source import Entry, ExportSource
 from datasets.exporters.staging import Workplace, whole
 from datasets.journal import EPISODE, LABEL, Journal, header_fields
 from datasets.manifest import describe, inspect_folder
+from datasets.own_files import open_own
 
 
 class PlainExporter(Exporter):
@@ -40,7 +41,8 @@ lines of `journal.jsonl`; `MANIFEST.json` in each folder lists sizes and CRC-32 
         """Copy one folder, and look at what arrived."""
         entry = source.entries[index]
         with whole(work.payload / "episodes" / entry.header.id) as folder:
-            shutil.copytree(entry.folder, folder)
+            # a link stays one, and is found below: what it leads to is no part of the recording
+            shutil.copytree(entry.folder, folder, symlinks=True)
             faults = inspect_folder(folder, full=True)
         if faults:
             raise ExportError(
@@ -60,7 +62,7 @@ class _WithoutWaiting(Disk):
     """An export is synchronised once and as a whole before it gets its name, not line by line."""
 
     def append(self, path: Path, data: bytes) -> None:
-        with path.open("ab") as file:
+        with open_own(path, "ab") as file:
             file.write(data)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Self
 from datasets.durable import Disk
 from datasets.exporters.error import ExportError
 from datasets.lock import WriterLock
+from datasets.own_files import NotOursError, make_folder, remove, write_text
 
 CARD = "README.md"
 MARK = "<!-- written by station export -->"
@@ -77,15 +77,22 @@ class Workplace:
             LockedError: another process writes the same export. ExportError: nothing can be written there.
         """
         try:
+            make_folder(self._folder)
             self._lock.acquire()
+        except NotOursError as error:
+            raise ExportError(str(error)) from error
         except OSError as error:
             raise ExportError(
                 f"Nothing can be written to {self.out.parent} ({(error.strerror or str(error)).lower()}). "
                 f"Choose another place for {self.out.name}."
             ) from error
-        if self._state() is None:
-            self._clear()
-            self.mark(0)
+        try:
+            if self._state() is None:
+                self._clear()
+                self.mark(0)
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(
@@ -101,27 +108,29 @@ class Workplace:
 
     def mark(self, done: int) -> None:
         """Remember that `done` episodes are finished."""
-        self.parts.mkdir(exist_ok=True)
+        make_folder(self.parts)
         state = {"fingerprint": self._fingerprint, "boot": _boot(), "done": done}
         # the state need not survive a power cut, after which nothing is taken up
         partial = self._folder / "state.json.partial"
-        partial.write_text(json.dumps(state))
+        write_text(partial, json.dumps(state))
         partial.replace(self._folder / "state.json")
 
     def publish(self, card: str) -> None:
         """Give the payload its name, with its card; from here on it is complete, also after a power cut."""
         self.check()
         card_path = self.out.with_name(f"{self.out.stem}.{CARD}") if self.single else self.payload / CARD
-        card_path.write_text(card, encoding="utf-8")
+        write_text(card_path, card)
         # one call for any number of files; each by itself would take minutes for a store of single frames
         os.sync()
         if not self.single and os.path.lexists(self.out):
             replaced = self._folder / "replaced"
-            shutil.rmtree(replaced, ignore_errors=True)
+            remove(replaced)
             self.out.rename(replaced)
         self.payload.replace(self.out)
         Disk().sync(self.out.parent)
-        shutil.rmtree(self._folder)
+        self._clear()
+        self._lock.path.unlink()
+        self._folder.rmdir()
 
     def _state(self) -> int | None:
         """Episodes done of this very source since the machine was started; None when there is nothing to take up."""
@@ -133,29 +142,27 @@ class Workplace:
             return None
 
     def _clear(self) -> None:
-        for entry in self._folder.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
+        """Remove what exports put there. Raises ExportError when something else lies there as well."""
+        ours = {self.parts.name, self.payload.name, "replaced", "state.json", "state.json.partial"}
+        for entry in sorted(self._folder.iterdir()):
+            if entry.name in ours:
+                remove(entry)
             elif entry != self._lock.path:
-                entry.unlink()
+                raise ExportError(
+                    f"{entry} was not put there by an export, and nothing in {self._folder} was touched for its sake. "
+                    "Move it away, or choose another place for the export."
+                )
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A path, free of leftovers, that becomes `path` when the block ends well; for a file or a folder."""
     partial = path.with_name(f"{path.name}.partial")
-    _remove(partial)
+    remove(partial)
     path.parent.mkdir(parents=True, exist_ok=True)
     yield partial
-    _remove(path)
+    remove(path)
     partial.rename(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _is_export(path: Path) -> bool:

@@ -14,6 +14,7 @@ import tomlkit
 from datasets.durable import Disk, full_disk_named
 from datasets.importers.findings import Answers, Outline
 from datasets.importers.mapping import Mapping, MappingError
+from datasets.own_files import read_bytes
 
 NAME = "import.toml"
 _OF_CHOICE = ("instruction",)
@@ -33,7 +34,7 @@ def load(path: Path) -> Answers:
     if not path.exists():
         return {}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_bytes(path).decode())
         found = {
             str(structure): {str(name): str(value) for name, value in table["answers"].items()}
             for structure, table in tables.items()
@@ -54,7 +55,7 @@ def save(path: Path, outlines: dict[str, Outline], answers: Answers) -> None:
     Raises:
         DiskFullError: there is no room.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = read_bytes(path).decode() if path.exists() else ""
     document = tomlkit.parse(text) if text else tomlkit.document()
     if not text:
         document.add(tomlkit.comment("How this session's foreign demonstrations are understood."))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.own_files import open_own
 from station.commands.options import CellsOption, JsonOption, TaskOption, reporter
 from station.errors import StationError, UsageError
 from station.interruption import interruptible
@@ -140,7 +141,7 @@ def _start(protocol: Protocol, seed: int, tether: Tether) -> subprocess.Popen[by
     words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
     command = [sys.executable, "-m", "station", "bench", "seed", str(seed), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": str(protocol.threads), **tether.environment}
-    with _log(protocol, seed).open("ab") as log:
+    with open_own(_log(protocol, seed), "ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -34,7 +34,6 @@ def prune(
 
     With --json nothing is deleted unless --yes stands there too.
     """
-    from datasets.lock import WriterLock
     from station import pruning
     from station.session.folder import SessionFolder
 
@@ -49,7 +48,7 @@ def prune(
     else:
         if not asked:
             typer.confirm("Delete this for good?", abort=True)
-        with WriterLock(folder.lock):
+        with folder.writing():
             gone = pruning.carry_out(folder, wanted)
     if as_json:
         say(json.dumps({"deleted": gone is not None, **(gone or wanted).to_json()}))

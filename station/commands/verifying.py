@@ -37,7 +37,7 @@ def verify(
     Exit code 1 when something is damaged. While an engine works on the session, it only looks.
     """
     from datasets import verify as verification
-    from datasets.lock import LockedError, WriterLock
+    from datasets.lock import LockedError
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
@@ -45,7 +45,7 @@ def verify(
         busy = ""
         if not look_only:
             try:
-                held.enter_context(WriterLock(folder.lock))
+                held.enter_context(folder.writing())
             except LockedError as error:
                 busy = str(error)
         with SilentReporter() if as_json else TerminalReporter() as bars:

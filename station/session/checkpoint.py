@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
+from datasets.own_files import make_folder, read_bytes
 
 NEWEST, PREVIOUS, BEST = "newest", "previous", "best"
 
@@ -58,7 +59,7 @@ class Checkpoints:
 
         Raises DiskFullError, having changed nothing.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         data = _encode(state, facts)
         newest, fresh = self.path(NEWEST), self.folder / ".fresh.partial"
         with full_disk_named("a checkpoint", self.folder):
@@ -77,7 +78,7 @@ class Checkpoints:
     def load(self, name: str) -> tuple[dict[str, Tensor], CheckpointFacts]:
         """One checkpoint. Raises CheckpointError, FileNotFoundError."""
         path = self.path(name)
-        return _decode(path.read_bytes(), path)
+        return _decode(read_bytes(path), path)
 
     def _also_as(self, path: Path, name: str) -> None:
         link = self.folder / f".{name}.link"

@@ -17,6 +17,7 @@ from typing import Self
 
 from datasets.channel import BROKEN, Channel
 from datasets.messages import MessageError
+from datasets.own_files import read_bytes
 from hardware.latch import StopLatch
 from station.session.address import DIALLING, LinkError, NoEngineError, SilentEngineError, dial
 from station.session.events import Envelope, OperatorEvent, Source, Stop
@@ -172,7 +173,7 @@ class Client:
 def running_pid(folder: SessionFolder) -> int | None:
     """The pid that the engine of this session has announced, None where none has; it may have died since."""
     try:
-        return int(json.loads(folder.engine.read_bytes())["pid"])
+        return int(json.loads(read_bytes(folder.engine))["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

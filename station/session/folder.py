@@ -6,6 +6,8 @@ Makes and opens the folder. It reads no episode and no journal line; nothing her
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.durable import Disk, full_disk_named
+from datasets.lock import WriterLock
+from datasets.own_files import read_bytes, require_file, require_folder
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -83,7 +87,7 @@ class SessionFolder:
         """
         file = path / "session.toml"
         try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_bytes(file).decode())
             header = content.pop(_HEADER)
             schema = int(header["schema"])
         except FileNotFoundError as error:
@@ -103,6 +107,29 @@ class SessionFolder:
             content,
             str(header.get("source", "")),
         )
+
+    @contextmanager
+    def writing(self) -> Iterator[WriterLock]:
+        """Be the session's one writer, after a look that all it consists of lies in it.
+
+        Raises:
+            LockedError: somebody else is. NotOursError: a link or something else lies where a file of ours belongs.
+        """
+        self.require_own()
+        with WriterLock(self.lock) as lock:
+            yield lock
+
+    def require_own(self) -> None:
+        """Raises NotOursError when what would be written, emptied or deleted lies somewhere else, behind a link."""
+        stores = [
+            store / name
+            for store in (self.demos, self.episodes)
+            for name in ("", "tmp", "episodes", "quarantine")
+        ]
+        for folder in (*stores, self.base, self.steering, self.partial, self.recordings, self.quarantine):
+            require_folder(folder)
+        for file in (self.lock, self.journal, self.latch, self.log):
+            require_file(file)
 
     @cached_property
     def task(self) -> Task:
@@ -156,6 +183,16 @@ class SessionFolder:
     def partial(self) -> Path:
         """What was recorded of episodes that were cut off; counts nowhere."""
         return self.path / "partial"
+
+    @property
+    def recordings(self) -> Path:
+        """What the scripted demonstrator recorded."""
+        return self.path / "recordings"
+
+    @property
+    def quarantine(self) -> Path:
+        """Damaged files, each with its reason."""
+        return self.path / "quarantine"
 
     @property
     def latch(self) -> Path:

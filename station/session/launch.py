@@ -16,7 +16,8 @@ from types import FrameType
 
 from datasets.durable import DiskFullError
 from datasets.journal import JournalError
-from datasets.lock import LockedError, WriterLock
+from datasets.lock import LockedError
+from datasets.own_files import NotOursError
 from datasets.store import StoreError
 from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
@@ -81,11 +82,11 @@ def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
     """Run an engine on the session at `path` with parts made by `composer`; returns the exit code."""
     try:
         folder = SessionFolder.open(path)
-        with WriterLock(folder.lock):
+        with folder.writing():
             return _run(folder, options, composer)
     except LockedError as error:
         return _refuse(str(error), ExitCode.LOCKED)
-    except NewerSchemaError as error:
+    except (NewerSchemaError, NotOursError) as error:
         return _refuse(str(error), ExitCode.REFUSED)
     except _FAILURES as error:
         return _refuse(str(error), ExitCode.FAILED)

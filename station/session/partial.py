@@ -7,6 +7,7 @@ line for each, and its episode's number is spent. The copy of an episode that th
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zipfile
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from datasets.durable import Disk, full_disk_named
 from datasets.episode import EpisodeKind
+from datasets.own_files import make_folder, open_own
 from station.session.recorder import EpisodeRecorder
 
 _PIECE = "steps-"
@@ -76,10 +78,11 @@ class PartialLog:
         if recorder.steps == first:
             return
         path = self._root / episode / f"{_PIECE}{first:06d}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._root)
+        make_folder(path.parent)
         draft = path.with_name(f".{path.name}")
         try:
-            with draft.open("wb") as file:
+            with open_own(draft, "wb") as file:
                 np.savez(file, **recorder.steps_since(first))  # type: ignore[arg-type]  # taken for its own flags
             draft.replace(path)
         finally:
@@ -89,8 +92,10 @@ class PartialLog:
 
 def leftovers(root: Path) -> list[Path]:
     """One folder for each episode that has something here, by name; what else lies there is a person's."""
-    entries = root.iterdir() if root.is_dir() else ()
-    return sorted(entry for entry in entries if _OURS.fullmatch(entry.name) and entry.is_dir())
+    if root.is_symlink() or not root.is_dir():
+        return []
+    found = (Path(entry.path) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
+    return sorted(entry for entry in found if _OURS.fullmatch(entry.name))
 
 
 def discard(folder: Path) -> None:
@@ -124,7 +129,7 @@ def read(folder: Path) -> tuple[list[Piece], list[Hole]]:
 
 
 def _load(path: Path, before: list[Piece]) -> Piece:
-    with np.load(path, allow_pickle=False) as file:
+    with open_own(path, "rb") as data, np.load(data, allow_pickle=False) as file:
         piece = {name: file[name] for name in file.files}
     if not piece.keys() >= (before[0].keys() if before else _ALWAYS):
         raise ValueError("some of its arrays are gone")

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.lock import holder
+from datasets.own_files import open_own
 from hardware.latch import StopLatch
 from station.session.address import LinkError, NoEngineError
 from station.session.client import Client
@@ -96,7 +97,7 @@ class LocalEngines:
         """See Engines."""
         command = [sys.executable, "-m", "station.session.engine", str(folder), *self._arguments]
         try:
-            with SessionFolder.open(folder).log.open("ab") as log:
+            with open_own(SessionFolder.open(folder).log, "ab") as log:
                 self._started[folder] = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
