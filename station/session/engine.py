@@ -314,8 +314,8 @@ class Engine:
         if isinstance(envelope.event, Go) and self.state.phase is Phase.FAULT:
             # the episode that the fault has cut off is safe, and known to be over, before anything moves again
             self.settle()
-        if isinstance(envelope.event, Rearm) and self._latch.stopped_after(envelope.pressed):
-            self._say("Not re-armed: the stop was pressed once more after that. Re-arm it when all is safe.")
+        if isinstance(envelope.event, Rearm) and (refused := self._motion.not_rearmed(envelope.pressed)):
+            self._say(refused)
         else:
             self.dispatch(envelope.event)
         if envelope.number:
@@ -324,6 +324,10 @@ class Engine:
     def _look_around(self) -> None:
         """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
         if self._latch.latched and not self.state.stopped:
+            if not self._latch.in_place:
+                self._say(
+                    f"The stop latch {self._latch.path} was removed or replaced, so a stop would not be heard."
+                )
             self.dispatch(self._motion.stop())
         self._watch_devices()
         self._open()

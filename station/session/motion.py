@@ -186,6 +186,16 @@ class Motion:
         by = self._latch.by
         return Stop(source=next((source for source in Source if source == by), Source.SYSTEM))
 
+    def not_rearmed(self, pressed: float) -> str:
+        """Why the stop stays set although its re-arming was asked for at `pressed`; empty when it may be re-armed."""
+        if self._latch.stopped_after(pressed):
+            return "Not re-armed: the stop was pressed once more after that. Re-arm it when all is safe."
+        try:
+            self._latch.renew()
+        except OSError as error:
+            return f"Not re-armed: {self._latch.path} cannot be made again ({error}). Put the folder back, or leave."
+        return ""
+
     def about_stop(self, *, stopped: bool) -> str:
         """Once after each stop, when the arms stand: how long they still moved. Empty otherwise."""
         if self._stop_told or not stopped:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from datasets.lock import holder
 from datasets.own_files import open_own
-from hardware.latch import StopLatch
 from station.session.address import LinkError, NoEngineError
-from station.session.client import Client
+from station.session.client import Client, set_latch
 from station.session.events import OperatorEvent, Source
 from station.session.folder import SessionFolder
 from station.session.snapshot import Snapshot
@@ -125,9 +124,7 @@ class LocalEngines:
 
     def stop(self, folder: Path) -> None:
         """See Engines."""
-        latch = StopLatch(SessionFolder.open(folder).latch)
-        latch.stop(Source.OPERATOR)
-        latch.close()
+        set_latch(SessionFolder.open(folder), Source.OPERATOR)
 
     def obituary(self, folder: Path) -> str | None:
         """See Engines."""

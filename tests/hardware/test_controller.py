@@ -138,6 +138,23 @@ def test_a_plan_is_followed_and_held_when_it_runs_out(bench: Bench) -> None:
     assert reports[-1].dropped == 0
 
 
+def test_an_arm_is_braked_when_its_latch_is_no_longer_the_one_that_others_find(bench: Bench) -> None:
+    bench.follow(steps=40)
+    assert bench.run(0.5)[-1].mode is Mode.SERVO
+    bench.latch.path.unlink()
+    reports = bench.run(1.0)
+    assert reports[-1].mode is Mode.PARKED and reports[-1].cause is Cause.STOP
+    again = StopLatch(bench.latch.path)
+    again.stop()
+    with pytest.raises(StoppedError):
+        bench.follow()
+    again.rearm()
+    bench.follow(steps=5)
+    assert bench.run(0.3)[-1].mode is Mode.SERVO
+    again.stop()
+    assert bench.run(1.0)[-1].mode is Mode.PARKED
+
+
 def test_an_arm_with_nothing_to_do_is_parked_and_follows_again_when_asked(bench: Bench) -> None:
     bench.follow(steps=2)
     assert bench.run(2.0)[-1].mode is Mode.PARKED

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from datasets.own_files import NotOursError
 from hardware.latch import StopLatch
 
 
@@ -66,3 +68,69 @@ def test_its_room_on_the_disk_is_taken_before_the_stop_that_a_full_disk_would_be
     for path in (tmp_path / "new", holes):
         StopLatch(path).close()
         assert path.stat().st_blocks > 0
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    copy = path.with_name("restored")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+
+
+def moved_with_its_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("renamed"))
+
+
+@pytest.mark.parametrize("happens", [removed, replaced, moved_with_its_folder])
+def test_a_latch_that_nobody_would_find_any_more_counts_as_set(
+    tmp_path: Path, happens: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "session" / "stop"
+    latch = StopLatch(path)
+    assert latch.in_place and not latch.latched
+    before = time.monotonic()
+    happens(path)
+    assert latch.latched and not latch.in_place and not latch.by
+    assert latch.since is not None and before <= latch.since <= time.monotonic()
+    latch.rearm()
+    assert latch.latched, "who re-arms one that nobody finds has armed nothing"
+
+
+def test_a_session_that_is_moved_back_has_its_latch_again(tmp_path: Path) -> None:
+    latch = StopLatch(tmp_path / "session" / "stop")
+    moved_with_its_folder(latch.path)
+    assert latch.latched
+    (tmp_path / "renamed").rename(tmp_path / "session")
+    assert state(latch) == (False, None)
+
+
+def test_a_removed_latch_is_made_again_set_and_then_shared_by_all_who_renew_it(tmp_path: Path) -> None:
+    ours, theirs = (StopLatch(tmp_path / "stop") for _ in range(2))
+    removed(ours.path)
+    ours.renew()
+    assert ours.latched and ours.in_place, "it is set until somebody re-arms it"
+    ours.rearm()
+    assert not ours.latched and theirs.latched
+    theirs.renew()
+    assert not theirs.latched
+    StopLatch(ours.path).stop()
+    assert ours.latched and theirs.latched
+
+
+def test_a_latch_is_not_made_again_in_a_folder_that_is_gone(tmp_path: Path) -> None:
+    latch = StopLatch(tmp_path / "session" / "stop")
+    moved_with_its_folder(latch.path)
+    with pytest.raises(OSError, match="No such file"):
+        latch.renew()
+    assert latch.latched and not latch.path.parent.exists()
+
+
+def test_a_latch_behind_a_link_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("chapter 1")
+    (tmp_path / "stop").symlink_to(tmp_path / "thesis")
+    with pytest.raises(NotOursError, match="is a link to"):
+        StopLatch(tmp_path / "stop")
+    assert (tmp_path / "thesis").read_text() == "chapter 1"
