@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """s within which an event that the engine took in shows in the journal."""
+SILENCE = 30.0
+"""s without news after which an engine that is waited for counts as hung; it shows itself ten times a second."""
 _POLL = 0.05
 
 
@@ -69,19 +71,41 @@ def wait_for(
     about: str = "",
     patience: float | None = PATIENCE,
 ) -> None:
-    """Follow the journal until it shows what was asked for; without `patience` for as long as the engine runs.
+    """Follow the journal until it shows what was asked for; without `patience` for as long as the engine answers.
 
     Raises:
         StationError: it did not happen; the message holds what the engine said last (`about` an episode, if named).
     """
     journal, began, said = Journal(folder.journal), time.monotonic(), "nothing"
+    hearing = _Hearing(client)
     while not seen(journal.ledger()):
+        if hearing.silence > SILENCE:
+            raise StationError(
+                f"The engine of {folder.path} has shown nothing for {SILENCE:g} s: it is suspended, or hangs. What was "
+                "asked of it may still happen. Let it go on, or end it and run the session again; then ask once more."
+            )
         said = _newest_sentence(client, about) or said
         late = patience is not None and time.monotonic() - began > patience
         if late or not client.alive:
             raise StationError(f"The engine of {folder.path} did not do it. It said last: {said}")
         time.sleep(_POLL)
         journal.refresh()
+
+
+class _Hearing:
+    """How long ago the engine showed something new."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._newest = client.newest
+        self._since = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """In s."""
+        if self._client.newest is not self._newest:
+            self._newest, self._since = self._client.newest, time.monotonic()
+        return time.monotonic() - self._since
 
 
 def _newest_sentence(client: Client, about: str) -> str:

@@ -24,7 +24,7 @@ from station.commands.options import (
     TaskOption,
     reporter,
 )
-from station.errors import UsageError
+from station.errors import StationError, UsageError
 from station.plain import say
 from station.reporting import Reporter
 
@@ -139,15 +139,17 @@ def attach(session: SessionArgument) -> None:
 
 
 def stop(session: SessionArgument) -> None:
-    """Stop the arms of a session at once and keep them stopped, whether or not its engine or a screen answers."""
-    from hardware.latch import StopLatch
-    from station.session.events import Source
-    from station.session.folder import SessionFolder
+    """Stop the arms of a session at once and keep them stopped, whether or not its engine or a screen answers.
 
-    latch = StopLatch(SessionFolder.open(sessions.find(session)).latch)
-    latch.stop(Source.COMMAND)
-    latch.close()
-    say("Stopped. Nothing moves until it is re-armed on the session's screen.")
+    Says whether the engine confirms it. Exit code 1 when something runs that does not.
+    """
+    from station.session.folder import SessionFolder
+    from station.stopping import stop as stop_session
+
+    stopped = stop_session(SessionFolder.open(sessions.find(session)))
+    if not stopped.confirmed:
+        raise StationError(stopped.sentence)
+    say(stopped.sentence)
 
 
 def serve(

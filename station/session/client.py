@@ -144,6 +144,12 @@ class Client:
     def _post(self, message: FromFrontEnd) -> None:
         try:
             self._line.send(message, _SENDING)
+        except TimeoutError as error:
+            self._alive = False
+            raise LinkError(
+                f"The engine of {self._folder.path} takes nothing any more: it is suspended, or hangs. "
+                "Let it go on, or end it and start it again; nothing committed is lost."
+            ) from error
         except BROKEN as error:
             self._alive = False
             raise LinkError(

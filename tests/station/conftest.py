@@ -28,6 +28,11 @@ def station() -> Station:
     return run
 
 
+def sentences(result: Result) -> str:
+    """What a command said, without the box and the line ends that a narrow terminal makes."""
+    return " ".join(result.output.replace("│", " ").split())
+
+
 @pytest.fixture(scope="session")
 def tiny_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task file with everything as small as it goes."""

@@ -16,6 +16,7 @@ from datasets.episode import Ending, Episode, EpisodeKind, Outcome
 from datasets.journal import Journal
 from datasets.store import EpisodeStore
 from hardware.cell import ClockSpeed
+from hardware.latch import StopLatch
 from station.review.catalogue import Catalogue
 from station.session.engine import Engine
 from station.session.events import (
@@ -175,6 +176,35 @@ def test_the_latch_stops_motion_whoever_sets_it(tmp_path: Path) -> None:
         press(engine, Rearm(), Go())
         until(engine, Phase.READY)
         assert engine.state.next_slots[0].episode == SECOND
+
+
+def test_a_latch_that_was_removed_stops_the_session_until_it_is_rearmed_and_is_made_again(
+    tmp_path: Path,
+) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        rolling(engine)
+        engine.folder.latch.unlink()
+        moves = cell_of(engine).moves
+        engine.turn()
+        assert (engine.state.phase, cell_of(engine).moves) == (Phase.FAULT, moves)
+        assert "stop.latch was removed or replaced" in " ".join(engine.snapshot().log)
+        press(engine, Rearm(), Go())
+        until(engine, Phase.READY)
+        StopLatch(engine.folder.latch).stop()
+        until(engine, Phase.FAULT)
+
+
+def test_a_folder_that_moved_away_stops_the_session_and_nothing_is_rearmed_before_it_is_back(
+    tmp_path: Path,
+) -> None:
+    with never_ending(attended(tmp_path / "s")) as engine:
+        until(engine, Phase.READY)
+        (tmp_path / "s").rename(tmp_path / "moved")
+        assert engine._latch.latched
+        assert "cannot be made again" in engine._motion.not_rearmed(time.monotonic())
+        assert not (tmp_path / "s").exists()
+        (tmp_path / "moved").rename(tmp_path / "s")
+        assert not engine._motion.not_rearmed(time.monotonic()) and not engine._latch.latched
 
 
 def test_a_stop_pressed_after_the_stop_was_rearmed_wins_even_if_the_engine_hears_of_both_at_once(

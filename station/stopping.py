@@ -1,0 +1,97 @@
+"""``station stop``: sets the latch, tells the engine as well, and says what was confirmed and what was not.
+
+The latch alone stops controllers, whether or not an engine lives; but only who is asked can confirm that it was seen.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datasets.durable import DiskFullError
+from datasets.lock import holder
+
+if TYPE_CHECKING:
+    from station.session.client import Client
+    from station.session.folder import SessionFolder
+
+PATIENCE = 5.0
+"""s within which an engine confirms a stop."""
+_AFTERWARDS = "Nothing moves until it is re-armed on the session's screen."
+_WATCH = "Watch the arms, and use the emergency stop if one moves."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """What came of it."""
+
+    sentence: str
+    confirmed: bool
+    """Nothing runs that could move an arm, or the engine has confirmed the stop."""
+
+
+def stop(folder: SessionFolder) -> Stopped:
+    """Stop the arms of a session and keep them stopped."""
+    from station.session.address import LinkError
+    from station.session.client import set_latch
+    from station.session.events import Source
+
+    trouble = ""
+    try:
+        set_latch(folder, Source.COMMAND)
+    except (OSError, DiskFullError) as error:
+        trouble = f"The stop latch could not be set: {error} "
+    try:
+        told = _told(folder)
+    except LinkError as error:
+        return Stopped(sentence=f"{trouble or _SET}{error} {_WATCH}", confirmed=False)
+    if told is not None:
+        return Stopped(sentence=f"{trouble}{told.sentence}", confirmed=told.confirmed)
+    writer = _writer(folder)
+    if writer is not None:
+        reach = f"Process {writer} works on {folder.path} and cannot be asked whether it has seen the stop."
+        return Stopped(sentence=f"{trouble or _SET}{reach} {_WATCH}", confirmed=False)
+    if trouble:
+        return Stopped(sentence=f"{trouble}No engine runs on {folder.path}.", confirmed=False)
+    return Stopped(sentence=f"Stopped. No engine runs on {folder.path}. {_AFTERWARDS}", confirmed=True)
+
+
+_SET = (
+    "The stop is set, and the controllers of real arms obey it without the engine; but nobody confirms it. "
+)
+
+
+def _told(folder: SessionFolder) -> Stopped | None:
+    """What the engine said to it, None where none runs. Raises LinkError."""
+    from station.remote import engine
+    from station.session.events import Source, Stop
+
+    with engine(folder) as client:
+        if client is None:
+            return None
+        client.send(Stop(source=Source.COMMAND))
+        if _confirmed(client):
+            return Stopped(sentence=f"Stopped. The engine confirms it. {_AFTERWARDS}", confirmed=True)
+    return Stopped(
+        sentence=f"{_SET}The engine of {folder.path} did not answer within {PATIENCE:g} s. {_WATCH}",
+        confirmed=False,
+    )
+
+
+def _confirmed(client: Client) -> bool:
+    """Whether the engine shows the stop in time."""
+    until = time.monotonic() + PATIENCE
+    while client.alive and (left := until - time.monotonic()) > 0:
+        snapshot = client.newest
+        if snapshot is not None and snapshot.stopped:
+            return True
+        client.wait(min(left, 0.1))
+    return False
+
+
+def _writer(folder: SessionFolder) -> int | None:
+    try:
+        return holder(folder.lock)
+    except OSError:
+        return None
