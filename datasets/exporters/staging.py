@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,7 @@ from typing import Self
 from datasets.durable import Disk
 from datasets.exporters.error import ExportError
 from datasets.lock import WriterLock
-from datasets.own_files import NotOursError, make_folder, remove, write_text
+from datasets.own_files import NotOursError, make_folder, remove, require_folder, write_text
 
 CARD = "README.md"
 MARK = "<!-- written by station export -->"
@@ -77,7 +77,9 @@ class Workplace:
             LockedError: another process writes the same export. ExportError: nothing can be written there.
         """
         try:
-            make_folder(self._folder)
+            with suppress(FileExistsError):
+                self._folder.mkdir(parents=True)
+            require_folder(self._folder)
             self._lock.acquire()
         except NotOursError as error:
             raise ExportError(str(error)) from error
