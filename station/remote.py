@@ -1,7 +1,7 @@
 """How commands speak to the engine of a session, when one runs; what they report is read from the journal.
 
-A front end that nobody looks at: it sends the operator's events. That an event had its effect is seen in the journal
-and nowhere else.
+A front end that nobody looks at: it sends the operator's events. What the engine refuses is said in its own words; that
+an event had its effect is seen in the journal and nowhere else.
 """
 
 from __future__ import annotations
@@ -68,17 +68,21 @@ def wait_for(
     folder: SessionFolder,
     seen: Callable[[Ledger], bool],
     *,
+    number: int,
     about: str = "",
     patience: float | None = PATIENCE,
 ) -> None:
-    """Follow the journal until it shows what was asked for; without `patience` for as long as the engine answers.
+    """Follow the journal until it shows what event `number` asked for; without `patience` while the engine answers.
 
     Raises:
-        StationError: it did not happen; the message holds what the engine said last (`about` an episode, if named).
+        StationError: it was refused, or did not happen; the message holds the engine's reason, or what it said last
+            (`about` an episode, if named).
     """
     journal, began, said = Journal(folder.journal), time.monotonic(), "nothing"
     hearing = _Hearing(client)
     while not seen(journal.ledger()):
+        if refused := _refusal(client, number):
+            raise StationError(refused)
         if hearing.silence > SILENCE:
             raise StationError(
                 f"The engine of {folder.path} has shown nothing for {SILENCE:g} s: it is suspended, or hangs. What was "
@@ -106,6 +110,10 @@ class _Hearing:
         if self._client.newest is not self._newest:
             self._newest, self._since = self._client.newest, time.monotonic()
         return time.monotonic() - self._since
+
+
+def _refusal(client: Client, number: int) -> str:
+    return next((ack.refused for ack in client.acks if ack.number == number), "")
 
 
 def _newest_sentence(client: Client, about: str) -> str:

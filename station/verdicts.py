@@ -46,8 +46,8 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -
         if client is None:
             _write(folder, episode, verdict, source)
             return verdict
-        client.send(event_of(episode, verdict, source))
-        wait_for(client, folder, _shown(episode, verdict), about=episode)
+        number = client.send(event_of(episode, verdict, source))
+        wait_for(client, folder, _shown(episode, verdict), number=number, about=episode)
     return verdict
 
 
@@ -65,8 +65,8 @@ def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, so
                     _append(journal, episode, verdict, source)
             return
         for episode in episodes:
-            client.send(event_of(episode, verdict, source))
-            wait_for(client, folder, _shown(episode, verdict), about=episode)
+            number = client.send(event_of(episode, verdict, source))
+            wait_for(client, folder, _shown(episode, verdict), number=number, about=episode)
 
 
 def _shown(episode: str, verdict: str) -> Callable[[Ledger], bool]:

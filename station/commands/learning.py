@@ -78,9 +78,9 @@ def evaluate(
             with SilentReporter() if as_json else reporter(as_json=False) as report:
                 _run_block(folder, wanted, cells, report)
         else:
-            client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
+            number = client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
             say("The running session evaluates next; whoever operates it resets and labels.", err=True)
-            wait_for(client, folder, lambda ledger: _blocks(ledger) > before, patience=None)
+            wait_for(client, folder, lambda ledger: _blocks(ledger) > before, number=number, patience=None)
     point = _newest_point(folder, before)
     if as_json:
         say(json.dumps(point))

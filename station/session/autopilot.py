@@ -44,7 +44,7 @@ class Autopilot:
         labels = tuple(self._labels(state))
         if labels or state.phase is not Phase.READY:
             return labels
-        return (Go(source=Source.AUTOPILOT),)
+        return (Go(answers=state.question, source=Source.AUTOPILOT),)
 
     def leaves(self, state: State) -> str:
         """What waits for a person, in words: an episode whose label somebody has taken back; else empty."""

@@ -93,15 +93,19 @@ class Client:
 
     @property
     def acks(self) -> tuple[Ack, ...]:
-        """Newest acknowledgements and refusals, oldest first."""
+        """What the engine has decided on the newest events, oldest first."""
         return tuple(self._acks)
 
-    def send(self, event: OperatorEvent) -> int:
-        """Put an event on its way and return its number. Raises LinkError when the line is broken."""
+    def send(self, event: OperatorEvent, pressed: float | None = None) -> int:
+        """Put an event on its way and return its number.
+
+        `pressed`: time.monotonic() when the key went down; None: now. Raises LinkError when the line is broken.
+        """
+        pressed = time.monotonic() if pressed is None else pressed
         with self._sending:
             self._number += 1
             number = self._number
-            self._post(Envelope(number=number, event=event, pressed=time.monotonic()))
+            self._post(Envelope(number=number, event=event, pressed=pressed))
         return number
 
     def take_keys(self) -> None:

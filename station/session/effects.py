@@ -190,5 +190,12 @@ class Say(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refuse(Effect):
+    """The event that led here is not obeyed; whoever sent it is told why, and so is the log."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quit(Effect):
     """End the engine."""

@@ -35,6 +35,7 @@ from station.session.effects import (
     JournalLabel,
     JournalVoid,
     RecoverDevices,
+    Refuse,
     ResumeMotion,
     RunPreflight,
     Say,
@@ -59,6 +60,7 @@ from station.session.events import (
 )
 from station.session.folder import SessionFolder
 from station.session.gauges import disk_checks
+from station.session.intake import objection
 from station.session.keeper import Keeper
 from station.session.learner import LearnerError
 from station.session.link import Link
@@ -125,6 +127,8 @@ class Engine:
         self._waits_since: float | None = None
         self._opening: tuple[Effect, ...] = ()
         """What the first phase begins with, as long as it waits for somebody who looks."""
+        self._refused = ""
+        """Why the newest event that could be refused was."""
         self._motion = self._make_motion()
         self._vigil = Vigil(self._motion.wrong, clock)
         self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
@@ -269,6 +273,7 @@ class Engine:
             AbortMotion: lambda effect: motion.abort(effect.reason),
             ApplySpeed: lambda effect: self._set_speed(effect.speed),
             Say: lambda effect: self._say(effect.text),
+            Refuse: lambda effect: self._refuse(effect.text),
         }
 
     def _begin(self) -> None:
@@ -311,15 +316,22 @@ class Engine:
     def _take_in(self, envelope: Envelope) -> None:
         # keys come before the tick that might end a grace time, and are dated now
         self.state = replace(self.state, now=self._clock())
-        if isinstance(envelope.event, Go) and self.state.phase is Phase.FAULT:
+        self._refused = ""
+        sentence = objection(envelope, self.state)
+        if not sentence and isinstance(envelope.event, Rearm):
+            sentence = self._motion.not_rearmed(envelope.pressed)
+        if sentence:
+            self._refuse(sentence)
+        else:
+            self._obey(envelope.event)
+        if self._link is not None:
+            self._link.answer(envelope.number, self._refused)
+
+    def _obey(self, event: Event) -> None:
+        if isinstance(event, Go) and self.state.phase is Phase.FAULT:
             # the episode that the fault has cut off is safe, and known to be over, before anything moves again
             self.settle()
-        if isinstance(envelope.event, Rearm) and (refused := self._motion.not_rearmed(envelope.pressed)):
-            self._say(refused)
-        else:
-            self.dispatch(envelope.event)
-        if envelope.number:
-            self._view.acknowledged.append(envelope.number)
+        self.dispatch(event)
 
     def _look_around(self) -> None:
         """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
@@ -486,6 +498,10 @@ class Engine:
         phases = self.memory.journal.ledger().lines.get(PHASE, [])
         if not phases or phases[-1].fields["phase"] != Phase.FINISHED:
             self._records.phase(Phase.FINISHED)
+
+    def _refuse(self, sentence: str) -> None:
+        self._refused = sentence
+        self._say(sentence)
 
     def _say(self, sentence: str) -> None:
         self._view.say(sentence)

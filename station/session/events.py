@@ -1,16 +1,22 @@
 """Everything that can happen to a session, as small frozen records.
 
 The terminal UI, the command line, tests, the automatic operator and a foot pedal send the same operator events.
-Every event that concerns an episode names it, so that no key press can label the wrong one.
+Every event that concerns an episode names it, so that no key press can label the wrong one; every event that starts
+motion or clears something is an `Answer`: it names what the operator saw, and is refused when that has passed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from datasets.episode import Ending, EpisodeKind, Outcome
 from hardware.cell import ClockSpeed
+from hardware.clock import slept
+
+STALE = 1.0
+"""s after which a press, or the picture that it answers, is too old to start motion or to clear anything."""
 
 
 class Source(StrEnum):
@@ -34,6 +40,14 @@ class OperatorEvent(Event):
     """Base of what a person (or the automatic operator) does."""
 
     source: Source = Source.OPERATOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(OperatorEvent):
+    """Base of what starts motion or clears something: it names what the operator saw, and must not be old."""
+
+    answers: int
+    """`Snapshot.question` of what was on the screen: this READY, this fault, this pause, this stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +80,18 @@ class Restore(OperatorEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Go(OperatorEvent):
+class Go(Answer):
     """The scene is reset: start the episode that is waiting. Also: leave finished/fault towards preflight."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pause(OperatorEvent):
-    """Brake and wait, or go on: a toggle."""
+    """Brake and wait. Never starts anything, whatever the session does when it arrives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume(Answer):
+    """End this pause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +100,7 @@ class Stop(OperatorEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rearm(OperatorEvent):
+class Rearm(Answer):
     """The deliberate act that allows motion again."""
 
 
@@ -90,6 +109,8 @@ class EvaluateNow(OperatorEvent):
     """Run an evaluation block next; None takes the task's number."""
 
     episodes: int | None = None
+    answers: int | None = None
+    """`Snapshot.question`; a finished session, which this sets in motion again, needs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,3 +226,10 @@ class Envelope:
     event: OperatorEvent
     pressed: float
     """time.monotonic() of the key press."""
+    slept: float = field(default_factory=slept)
+    """s that the machine had slept by then: time.monotonic() does not tell."""
+
+    @property
+    def age(self) -> float:
+        """s since the key press, those that the machine slept through included."""
+        return time.monotonic() - self.pressed + slept() - self.slept

@@ -11,7 +11,7 @@ from station.session.effects import (
     JournalLabel,
     JournalRestore,
     JournalVoid,
-    Say,
+    Refuse,
 )
 from station.session.events import Label, MotionEnded, Restore, Source, UndoLabel, Void
 from station.session.snapshot import Phase, Undo
@@ -71,8 +71,8 @@ def _undo_of(state: State, name: str) -> Undo | None:
 
 
 def refuse(state: State, sentence: str) -> Result:
-    """Nothing changes, and the log says why."""
-    return state, (Say(text=sentence),)
+    """Nothing changes, and whoever asked for it is told why."""
+    return state, (Refuse(text=sentence),)
 
 
 def _first_verdict(state: State, event: MotionEnded) -> Result:

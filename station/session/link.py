@@ -1,10 +1,10 @@
 """The engine's end of the line to its front ends: a unix socket, events in, newest snapshot out.
 
-Acknowledges an event as soon as it is queued, whatever the engine is busy with. A slow front end misses snapshots and
-holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing more, counts
-as gone, and a command that waits for the engine never counted. Many may watch; one holds the keys: the first at which
-somebody looks, until another takes them. Stop is the exception to everything: it is accepted from all. The other end
-is `station.session.client`.
+An event is answered when the engine has decided on it: obeyed, or refused with a sentence. A slow front end misses
+snapshots and holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing
+more, counts as gone, and a command that waits for the engine never counted. Many may watch; one holds the keys: the
+first at which somebody looks, until another takes them. Stop is the exception to everything: it is accepted from all.
+The other end is `station.session.client`.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Hello:
 
 @dataclass(frozen=True, kw_only=True)
 class Ack:
-    """The engine has an event in its queue, or refuses it."""
+    """The engine has obeyed an event, or refuses it."""
 
     number: int
     refused: str = ""
-    """Why it was not taken; empty when it was."""
+    """Why it was not obeyed; empty when it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,8 @@ class Link:
         self.inbox: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
         self._folder = folder
         self._front_ends: list[_FrontEnd] = []
+        self._asking: dict[int, _FrontEnd] = {}
+        """Who waits for the answer to the event of this number."""
         self._holder: _FrontEnd | None = None
         self._changing = threading.RLock()
         self._closed = threading.Event()
@@ -105,6 +107,12 @@ class Link:
         data = b"".join(FROM_ENGINE.encode(snapshot))
         for front_end in tuple(self._front_ends):
             front_end.offer(data)
+
+    def answer(self, number: int, refused: str = "") -> None:
+        """Tell the front end that sent this event what became of it; returns at once."""
+        front_end = self._asking.pop(number, None)
+        if front_end is not None:
+            front_end.send(Ack(number=number, refused=refused))
 
     def close(self) -> None:
         """Hang up and take the announcement back."""
@@ -168,10 +176,12 @@ class Link:
         elif isinstance(message, TakeKeys):
             self._hand_over(front_end)
         else:
+            self._asking[message.number] = front_end
             refused = self._refusal(front_end, message.event)
-            if not refused:
+            if refused:
+                self.answer(message.number, refused)
+            else:
                 self.inbox.put(message)
-            front_end.send(Ack(number=message.number, refused=refused))
 
     def _refusal(self, front_end: _FrontEnd, event: OperatorEvent) -> str:
         if isinstance(event, Stop) or event.source is not Source.OPERATOR:

@@ -33,6 +33,7 @@ from station.session.effects import (
     ShowLayouts,
 )
 from station.session.events import (
+    Answer,
     Checkpointed,
     CutOff,
     DiskFull,
@@ -50,6 +51,7 @@ from station.session.events import (
     PreflightDone,
     Rearm,
     Restore,
+    Resume,
     SetAutopilot,
     SetSpeed,
     Source,
@@ -67,7 +69,7 @@ from station.session.state import Round, State
 Result = tuple[State, tuple[Effect, ...]]
 
 MOVING = frozenset({Phase.ROLLOUT, Phase.EVALUATE})
-_PAUSABLE = MOVING | {Phase.HOMING, Phase.READY, Phase.LABEL, Phase.UPDATE}
+_PAUSABLE = MOVING | {Phase.HOMING, Phase.READY, Phase.LABEL, Phase.UPDATE, Phase.CHECKPOINT}
 
 
 def begin(state: State) -> Result:
@@ -77,10 +79,43 @@ def begin(state: State) -> Result:
 
 def step(state: State, event: Event) -> Result:
     """The state after `event`, and what the engine has to do, in order. Unknown events change nothing."""
+    if isinstance(event, Answer) and event.answers != state.question and not state.leaving:
+        return _answers_something_else(state)
     handler = (_WHILE_LEAVING if state.leaving else _HANDLERS).get(type(event))
     if handler is None:
         return _too_late(state, event) if state.leaving else (state, ())
-    return handler(state, event)
+    after, effects = handler(state, event)
+    if _asked(after) != _asked(state):
+        after = replace(after, question=state.question + 1)
+    return after, effects
+
+
+def starts(state: State, event: Event) -> bool:
+    """Whether this event, taken in now, may set an arm in motion or clear something: then it must not be old."""
+    match event:
+        case Answer() | SetAutopilot(on=True):
+            return True
+        case EvaluateNow():
+            return state.phase is Phase.FINISHED
+        case Label() | Void():
+            # the last verdict that was waited for sends a real arm home
+            return state.phase is Phase.LABEL and not state.rules.replayable
+        case _:
+            return False
+
+
+def _asked(state: State) -> tuple[object, ...]:
+    """Everything that changes what a press would do, or what its presser has to know first."""
+    pause = (state.held, state.asked_to_pause, state.disk_full)
+    return state.phase, state.stopped, state.recoverable, state.reason, *pause
+
+
+def _answers_something_else(state: State) -> Result:
+    return refuse(
+        state,
+        f"Not done: the session had changed before the key arrived, and is in {state.phase.value} now. "
+        "Look at the screen, then press again.",
+    )
 
 
 # --- stop, fault, and the way back --------------------------------------------------------------------------------
@@ -236,16 +271,24 @@ def _checkpointed(state: State, _: Checkpointed) -> Result:
 
 
 def _pause(state: State, event: Pause) -> Result:
+    if state.phase is Phase.PAUSED and not state.asked_to_pause:
+        return replace(state, asked_to_pause=True), (Say(text="The pause now lasts until you end it."),)
     if state.phase is Phase.PAUSED:
-        if state.disk_full:
-            return refuse(state, "The disk is still full: free some space first.")
-        return _go_on(state)
+        return refuse(state, "Paused already: the arm holds, nothing was started.")
     if state.phase not in _PAUSABLE:
-        return refuse(state, f"Nothing to pause in {state.phase.value}.")
+        return refuse(state, f"Nothing to pause: the session is in {state.phase.value}.")
     moves = state.phase in MOVING or state.phase is Phase.HOMING
     reason = "Paused because nobody was looking at a screen." if event.source is Source.SYSTEM else ""
     state = replace(state, phase=Phase.PAUSED, held=state.phase, reason=reason, asked_to_pause=True)
     return state, (Brake(),) if moves else ()
+
+
+def _resume(state: State, _: Resume) -> Result:
+    if state.phase is not Phase.PAUSED:
+        return refuse(state, f"There is no pause to end: the session is in {state.phase.value}.")
+    if state.disk_full:
+        return refuse(state, "The disk is still full: free some space first.")
+    return _go_on(state)
 
 
 def _go_on(state: State) -> Result:
@@ -294,13 +337,22 @@ def _tick(state: State, event: Tick) -> Result:
 def _evaluate_now(state: State, event: EvaluateNow) -> Result:
     if state.block is not None:
         return refuse(state, "An evaluation is running already.")
+    if state.phase is Phase.FINISHED and not _may_leave_finished(state, event):
+        return refuse(
+            state, "Not done: the session is finished, and only a key at its screen moves the arm again."
+        )
     wanted = event.episodes or state.rules.evaluation_episodes
     state = replace(state, wanted_block=wanted)
     asked = AskEvaluation(episodes=wanted)
     if state.phase is Phase.FINISHED:
-        state, effects = begin(state)
+        state, effects = begin(replace(state, reason=""))
         return state, (asked, *effects)
     return state, (asked, Say(text=f"An evaluation of {counted(wanted, 'episode')} comes next."))
+
+
+def _may_leave_finished(state: State, event: EvaluateNow) -> bool:
+    """A command names nothing: nobody who sent one has looked at the arm that would move."""
+    return event.answers == state.question or (event.answers is None and state.rules.replayable)
 
 
 def _note(state: State, event: Note) -> Result:
@@ -310,6 +362,8 @@ def _note(state: State, event: Note) -> Result:
 
 
 def _set_speed(state: State, event: SetSpeed) -> Result:
+    if not state.rules.replayable:
+        return refuse(state, "A real cell has no other clock than the real one.")
     state = replace(state, wanted_speed=event.speed)
     busy = state.running or Phase.HOMING in (state.phase, state.held)
     return (state, ()) if busy else apply_speed(state)
@@ -369,6 +423,7 @@ _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {
     Void: _judge,
     Restore: _judge,
     Pause: _pause,
+    Resume: _resume,
     DiskFull: _disk_full,
     SpaceBack: _space_back,
     UpdateDone: _update_done,

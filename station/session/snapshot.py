@@ -156,6 +156,10 @@ class Snapshot:
     session: str
     task: str
     phase: Phase
+    question: int = 0
+    """Numbers what the operator is asked now; a press that starts motion or clears something names it."""
+    made: float = 0.0
+    """time.monotonic() when this picture was made."""
     instruction: str
     """One sentence: what the operator should do now, in words of actions; a front end with keys names those."""
     reason: str = ""
@@ -196,5 +200,3 @@ class Snapshot:
     health: LiveHealth = field(default_factory=LiveHealth)
     ledger: TimeLedger = field(default_factory=TimeLedger)
     log: tuple[str, ...] = ()
-    acknowledged: tuple[int, ...] = ()
-    """Numbers of the newest envelopes that were taken in (last 32)."""

@@ -182,6 +182,8 @@ class State:
     asked_to_pause: bool = False
     """The pause is an operator's, or nobody looks: space on the disk does not end it."""
     reason: str = ""
+    question: int = 0
+    """Numbers what a press answers: this READY, this fault, this pause, this stop. Counted by `machine.step`."""
     verdicts: Verdicts = field(default_factory=Verdicts)
     """Every committed episode."""
     cut_off: frozenset[str] = frozenset()

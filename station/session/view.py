@@ -77,8 +77,6 @@ class View:
         clock: Callable[[], float],
     ) -> None:
         """Reads all of them, changes none."""
-        self.acknowledged: deque[int] = deque(maxlen=32)
-        """Numbers of the newest envelopes that were taken in."""
         self._folder = folder
         self._parts = parts
         self._motion = motion
@@ -106,6 +104,8 @@ class View:
             session=self._folder.name,
             task=self._folder.task_name,
             phase=state.phase,
+            question=state.question,
+            made=self._clock(),
             instruction=instruction(state),
             reason=state.reason,
             evaluating=state.evaluating,
@@ -134,7 +134,6 @@ class View:
             health=self._gauges.health(),
             ledger=self._stopwatch.ledger(state, counts.chunks, counts.episodes),
             log=tuple(self._log)[-_LOG_SHOWN:],
-            acknowledged=tuple(self.acknowledged),
         )
 
     def _tiles(self, state: State) -> dict[str, Image]:

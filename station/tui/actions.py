@@ -20,6 +20,7 @@ from station.session.events import (
     Pause,
     Rearm,
     Restore,
+    Resume,
     SetAutopilot,
     SetSpeed,
     Stop,
@@ -38,6 +39,8 @@ class Seen:
     """What the operator had before their eyes when a key went down."""
 
     snapshot: Snapshot
+    readable: bool = True
+    """Whether it is new enough, and was there long enough, to be answered; a key that is in doubt brakes."""
 
 
 class Group(StrEnum):
@@ -110,7 +113,7 @@ def undo(seen: Seen) -> OperatorEvent:
     return Restore(episode=found.episode) if found.void else UndoLabel(episode=found.episode)
 
 
-_GO = (Phase.READY, Phase.FAULT, Phase.FINISHED, Phase.PREFLIGHT)
+_GO = (Phase.READY, Phase.FAULT, Phase.FINISHED)
 
 
 def go(seen: Seen) -> OperatorEvent:
@@ -119,11 +122,13 @@ def go(seen: Seen) -> OperatorEvent:
         raise NotNowError("the stop is latched: re-arm first")
     if seen.snapshot.phase not in _GO:
         raise NotNowError(f"nothing waits for a reset while the session is in {seen.snapshot.phase.value}")
-    return Go()
+    return Go(answers=seen.snapshot.question)
 
 
 def pause(seen: Seen) -> OperatorEvent:
-    """Brake and wait, or go on."""
+    """Brake and wait; go on only where the pause has been on the screen for all to read."""
+    if seen.snapshot.phase is Phase.PAUSED and seen.readable:
+        return Resume(answers=seen.snapshot.question)
     return Pause()
 
 
@@ -136,14 +141,14 @@ def rearm(seen: Seen) -> OperatorEvent:
     """Allow motion again."""
     if not seen.snapshot.stopped:
         raise NotNowError("the stop is not latched")
-    return Rearm()
+    return Rearm(answers=seen.snapshot.question)
 
 
 def evaluate(seen: Seen) -> OperatorEvent:
     """An evaluation block next, as long as the task says."""
     if seen.snapshot.evaluating:
         raise NotNowError("an evaluation is running already")
-    return EvaluateNow()
+    return EvaluateNow(answers=seen.snapshot.question)
 
 
 def clock(seen: Seen) -> OperatorEvent:
@@ -194,7 +199,7 @@ ACTIONS: tuple[Action, ...] = (
         id="pause",
         key="space",
         label="pause",
-        help="Brake and wait; again: go on.",
+        help="Brake and wait; while the screen shows the pause: go on. In doubt it brakes.",
         group=Group.MOTION,
         intent=pause,
         hold_off=TOGGLE_HOLD_OFF,

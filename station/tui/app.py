@@ -24,13 +24,12 @@ from textual.events import Key, Paste
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.notifications import SeverityLevel
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from hardware.keys.interface import KeyPress
 from station.errors import UsageError
 from station.key_devices import load_key_devices
 from station.plain import drawable
-from station.session.snapshot import Snapshot
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
 from station.tui.audience import Lookout, somebody
@@ -48,6 +47,7 @@ from station.tui.screens.importing import ImportScreen
 from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
 from station.tui.screens.work import WorkScreen
+from station.tui.sight import Sight
 from station.tui.theme import STATION_THEME
 
 REFRESH_HZ = 5.0
@@ -72,14 +72,14 @@ class PlainLines(LineFilter):
 
 
 class PadPressed(Message):
-    """A pedal or hotkey was pressed while `shown` stood on the screen."""
+    """A pedal or hotkey was pressed while `sight` was on the screen."""
 
-    def __init__(self, action: str, press: KeyPress, shown: Snapshot | None) -> None:
+    def __init__(self, action: str, press: KeyPress, sight: Sight | None) -> None:
         """`action` is the id in the table."""
         super().__init__()
         self.action = action
         self.origin = Origin(device=press.device, key=press.key, time=press.time)
-        self.shown = shown
+        self.sight = sight
 
 
 class PadTrouble(Message):
@@ -196,7 +196,15 @@ class StationApp(App[int]):
             return
         if action == "stop":
             session.attachment.stop_at_once()
-        self.post_message(PadPressed(action, press, session.attachment.shown))
+        sight = session.attachment.sight
+        if sight is not None and self._hides(session):
+            sight = sight.doubted("the session is not on the screen: go back to it, then press again")
+        self.post_message(PadPressed(action, press, sight))
+
+    def _hides(self, session: SessionScreen) -> bool:
+        """Whether another screen lies over the whole session; a dialog leaves its headline to be read."""
+        above = self.screen_stack[self.screen_stack.index(session) + 1 :]
+        return any(not isinstance(screen, ModalScreen) for screen in above)
 
     def _pad_trouble(self, sentence: str) -> None:
         self.post_message(PadTrouble(sentence))
@@ -206,7 +214,7 @@ class StationApp(App[int]):
         if not self._may("press", (message.action,)):
             self._answer(message.origin.key)
         elif self.session is not None:
-            self.session.press_from(message.action, message.origin, message.shown)
+            self.session.press_from(message.action, message.origin, message.sight)
 
     def on_pad_trouble(self, message: PadTrouble) -> None:
         """Say it once; the terminal's keys work all the same."""
@@ -245,8 +253,8 @@ class StationApp(App[int]):
         meant = self._keys.misheard(event.key, event.character, position)
         if meant == "stop" and self.check_action("stop", ()):
             self.action_stop()
-        elif meant == "pause" and isinstance(self.screen, SessionScreen) and self.screen.may_brake:
-            self.screen.action_press("pause")
+        elif meant == "pause" and isinstance(self.screen, SessionScreen):
+            self.screen.brake()
         else:
             self._answer(display(event.key))
 

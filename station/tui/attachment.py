@@ -19,6 +19,7 @@ from station.tui.audience import Audience, somebody
 from station.tui.desk import TERMINAL, Desk, Echo, Origin
 from station.tui.feed import Engines, Feed, FeedError
 from station.tui.keymap import Keymap
+from station.tui.sight import READ, Pulse, Sight
 
 SILENCE = 6.0
 """s without a new snapshot after which the operator is told."""
@@ -63,9 +64,16 @@ class Attachment:
         self._feed: Feed | None = None
         self._closed = False
         self.desk: Desk | None = None
-        self.shown: Snapshot | None = None
+        self.sight: Sight | None = None
+        """What is on the screen, and since when."""
+        self._pulse = Pulse(clock)
         self.line = Line.SEEKING
         self.why = ""
+
+    @property
+    def shown(self) -> Snapshot | None:
+        """The snapshot that is on the screen."""
+        return self.sight.snapshot if self.sight is not None else None
 
     @property
     def waited(self) -> float:
@@ -113,16 +121,19 @@ class Attachment:
         self._feed = feed
         self.desk = Desk(feed, self._keymap, self._clock)
         self._heard = self._clock()
+        if self.sight is not None:
+            self.sight = self.sight.doubted("this is from before the engine was started: wait for news")
         self._turn(Line.LIVE)
 
     def poll(self) -> Snapshot | None:
         """The newest snapshot if it is another than the one that is shown."""
+        self._pulse.beat()
         if self._feed is None:
             return None
         snapshot = self._feed.latest() if self._audience().anybody else self._feed.newest
-        fresh = snapshot is not None and (self.shown is None or snapshot.number != self.shown.number)
-        if fresh:
-            self.shown, self._heard = snapshot, self._clock()
+        fresh = snapshot is not None and snapshot is not self.shown
+        if snapshot is not None and fresh:
+            self._draw(snapshot)
         if not self._feed.alive:
             self._lose()
         elif self.line is not Line.LIVE and fresh:
@@ -131,16 +142,21 @@ class Attachment:
             self._turn(Line.SILENT)
         return snapshot if fresh else None
 
-    def press(self, action: str, shown: Snapshot | None = None, origin: Origin = TERMINAL) -> Echo | None:
+    def press(self, action: str, sight: Sight | None = None, origin: Origin = TERMINAL) -> Echo | None:
         """Hand a press to the desk; a stop works with or without an engine.
 
-        `shown`: what stood on the screen when it went down; None: what stands there now.
+        `sight`: what was on the screen when the key went down; None: what is there now.
         """
         if self.desk is not None and self._feed is not None:
-            return self.desk.press(action, shown or self.shown, origin)
+            seen = sight or self.sight
+            return self.desk.press(action, seen and seen.doubted(self._pulse.complaint), origin)
         if action == "stop":
             self._engines.stop(self.folder)
         return None
+
+    def brake(self) -> Echo | None:
+        """A press of `pause` that is not sure to be one: it brakes, and never ends a pause."""
+        return self.press("pause", self.sight and self.sight.doubted("a doubtful key only brakes"))
 
     def stop_at_once(self) -> None:
         """Set the latch from any thread, past desk and screen, with or without an engine."""
@@ -164,11 +180,20 @@ class Attachment:
         """Send what a dialog made."""
         return self.desk.tell(event, action) if self.desk is not None else None
 
-    def restart(self) -> None:
-        """Start the engine anew after it was lost."""
-        if self.line is Line.LOST:
-            self._may_start = True
-            self._turn(Line.SEEKING)
+    def restart(self) -> str:
+        """Start the engine again after it was lost; returns why not, where it is not.
+
+        It homes the arm, so that what has happened must have been read first.
+        """
+        if self.line is not Line.LOST:
+            return ""
+        if complaint := self._pulse.complaint:
+            return complaint
+        if self.waited < READ:
+            return "The engine has only just gone: read what happened, then press again."
+        self._may_start = True
+        self._turn(Line.SEEKING)
+        return ""
 
     def close(self) -> None:
         """Hang up; the engine goes on, but not one that was started from here and that nobody has seen yet."""
@@ -192,6 +217,15 @@ class Attachment:
                 self.why = str(error)
                 self._turn(Line.LOST)
             return None
+
+    def _draw(self, snapshot: Snapshot) -> None:
+        now = self._clock()
+        self.sight = (
+            self.sight.following(snapshot, now)
+            if self.sight
+            else Sight(snapshot=snapshot, asked_since=now, named_since=now)
+        )
+        self._heard = now
 
     def _start(self) -> None:
         self._turn(Line.STARTING)

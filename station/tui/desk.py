@@ -10,11 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from station.session.events import Label, OperatorEvent, Restore, SetAutopilot, SetSpeed, UndoLabel, Void
-from station.session.snapshot import Snapshot
+from station.session.events import (
+    STALE,
+    Label,
+    OperatorEvent,
+    Pause,
+    Restore,
+    Resume,
+    SetAutopilot,
+    SetSpeed,
+    UndoLabel,
+    Void,
+)
 from station.tui.actions import BY_ID, Action, NotNowError, Seen
 from station.tui.feed import Feed, FeedError
 from station.tui.keymap import Keymap
+from station.tui.sight import Sight
 
 UNANSWERED = 2.0
 """s without an acknowledgement after which the operator is told."""
@@ -22,6 +33,8 @@ UNANSWERED = 2.0
 
 SAME_PRESS = 0.5
 """s within which the same action from two devices is one press that both have seen."""
+BOUNCE = 0.15
+"""s within which one key that went down twice was pressed once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +96,18 @@ class Desk:
         self._keymap = keymap
         self._clock = clock
         self._pressed: dict[str, Origin] = {}
+        self._sent: OperatorEvent | None = None
+        self._undecided: dict[int, Echo] = {}
+        """Presses on which the engine has not decided yet."""
         self._echo: Echo | None = None
 
     @property
     def echo(self) -> Echo | None:
-        """The newest press and its fate."""
+        """The newest press and its fate; or an earlier one, when that was refused since."""
         return self._echo
 
-    def press(self, action: str, shown: Snapshot | None, origin: Origin = TERMINAL) -> Echo | None:
-        """Turn one press into at most one event; `shown` is what stood on the screen.
+    def press(self, action: str, sight: Sight | None, origin: Origin = TERMINAL) -> Echo | None:
+        """Turn one press into at most one event; `sight` is what was on the screen.
 
         Returns what to tell the operator, or None for a repeat, which changes nothing.
         """
@@ -99,10 +115,10 @@ class Desk:
         now = self._clock() if origin.time is None else origin.time
         before = self._pressed.get(action)
         self._pressed[action] = replace(origin, time=now)
-        if before is not None and _is_repeat(chosen, before, origin.device, now):
+        brakes_again = before is not None and self._brakes_again(chosen, before, origin.device, now)
+        if before is not None and not brakes_again and _is_repeat(chosen, before, origin.device, now):
             return None
-        self._echo = self._named(self._send(chosen, shown, now), origin)
-        return self._echo
+        return self._show(self._named(self._send(chosen, sight, now, in_doubt=brakes_again), origin))
 
     def tell_of_stop(self, origin: Origin) -> Echo:
         """A device has set the latch by itself already: say so."""
@@ -128,33 +144,50 @@ class Desk:
 
     def tell(self, event: OperatorEvent, action: str) -> Echo:
         """Send an event that a dialog made, a note for instance."""
-        self._echo = self._post(event, BY_ID[action], self._clock())
-        return self._echo
+        return self._show(self._post(event, BY_ID[action], self._clock()))
 
-    def absorb(self, snapshot: Snapshot | None) -> Echo | None:
-        """Look whether the newest press was acknowledged; returns the echo as it stands now."""
+    def absorb(self) -> Echo | None:
+        """Look what the engine has decided; returns the echo as it stands now.
+
+        A refusal takes the place of a newer press that was obeyed: it must be read.
+        """
+        answers = self._feed.answers()
+        for number in [number for number in self._undecided if number in answers]:
+            decided = self._undecided.pop(number)
+            if answers[number]:
+                self._echo = replace(decided, fate=Fate.REFUSED, detail=answers[number])
+            elif self._echo is not None and self._echo.number == number:
+                self._echo = replace(decided, fate=Fate.DONE)
         echo = self._echo
-        if echo is None or echo.fate not in (Fate.TAKEN, Fate.UNANSWERED):
-            return echo
-        refused = self._feed.answers().get(echo.number or 0)
-        if refused:
-            self._echo = replace(echo, fate=Fate.REFUSED, detail=refused)
-        elif refused is not None or (snapshot is not None and echo.number in snapshot.acknowledged):
-            self._echo = replace(echo, fate=Fate.DONE)
-        elif self._clock() - echo.pressed > UNANSWERED:
+        if echo is not None and echo.fate is Fate.TAKEN and self._clock() - echo.pressed > UNANSWERED:
             self._echo = replace(echo, fate=Fate.UNANSWERED)
         return self._echo
 
-    def _send(self, action: Action, shown: Snapshot | None, now: float) -> Echo:
+    def _show(self, echo: Echo) -> Echo:
+        self._echo = echo
+        if echo.number is not None:
+            self._undecided[echo.number] = echo
+        return echo
+
+    def _brakes_again(self, action: Action, before: Origin, device: str, now: float) -> bool:
+        """Whether this is the second thought of somebody who has just let the arm go on: no repeat, but a brake."""
+        if action.id != "pause" or not isinstance(self._sent, Resume) or before.time is None:
+            return False
+        return device == before.device and now - before.time > BOUNCE
+
+    def _send(self, action: Action, sight: Sight | None, now: float, *, in_doubt: bool) -> Echo:
         if action.id == "stop":
             return self._stop(action, now)
-        if shown is None or action.intent is None:
+        if sight is None or action.intent is None:
             return self._refused(action, "nothing is shown yet", now)
+        handled = self._clock()
+        readable = not in_doubt and not sight.unreadable(now) and handled - now <= STALE
         try:
-            event = action.intent(Seen(snapshot=shown))
+            event = action.intent(Seen(snapshot=sight.snapshot, readable=readable))
         except NotNowError as reason:
             return self._refused(action, str(reason), now)
-        return self._post(event, action, now)
+        doubt = sight.doubt(event, now, handled)
+        return self._refused(action, doubt, now) if doubt else self._post(event, action, now)
 
     def _stop(self, action: Action, now: float) -> Echo:
         self._feed.stop()
@@ -175,9 +208,10 @@ class Desk:
     def _post(self, event: OperatorEvent, action: Action, now: float) -> Echo:
         key = self._keymap.show(action.id)
         try:
-            number = self._feed.send(event)
+            number = self._feed.send(event, now)
         except FeedError as reason:
             return Echo(action=action.id, key=key, fate=Fate.LOST, detail=str(reason), pressed=now)
+        self._sent = event
         return Echo(
             action=action.id,
             key=key,
@@ -208,6 +242,10 @@ def _words(event: OperatorEvent, action: Action) -> str:
             words = f"{episode} void"
         case Restore(episode=episode):
             words = f"{episode} counts again"
+        case Pause():
+            words = "brake and wait"
+        case Resume():
+            words = "go on"
         case SetSpeed(speed=speed):
             words = f"clock {speed.value} from the next episode on"
         case SetAutopilot(on=on):

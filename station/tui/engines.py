@@ -38,10 +38,10 @@ class LinkedFeed:
         """See Feed."""
         return self._client.newest
 
-    def send(self, event: OperatorEvent) -> int:
+    def send(self, event: OperatorEvent, pressed: float) -> int:
         """See Feed."""
         try:
-            return self._client.send(event)
+            return self._client.send(event, pressed)
         except LinkError as error:
             raise FeedError(str(error)) from error
 

@@ -28,14 +28,17 @@ class Feed(Protocol):
     def newest(self) -> Snapshot | None:
         """The same while nobody can see the screen: the engine does not learn of it."""
 
-    def send(self, event: OperatorEvent) -> int:
-        """Put an event on its way and return its number. Raises FeedError when the line is broken."""
+    def send(self, event: OperatorEvent, pressed: float) -> int:
+        """Put an event on its way and return its number; `pressed` is when its key went down, s, monotonic.
+
+        Raises FeedError when the line is broken.
+        """
 
     def stop(self) -> None:
         """Set the stop latch, whether or not the engine listens, then tell the engine."""
 
     def answers(self) -> Mapping[int, str]:
-        """Number of a sent event -> why the engine refused it, empty where it was taken in."""
+        """Number of a sent event -> why the engine refused it, empty where it was obeyed."""
 
     @property
     def holds_keys(self) -> bool:

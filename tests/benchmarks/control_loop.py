@@ -42,13 +42,14 @@ from policy.replay import Replay
 from policy.steering.interface import Decision, Window
 from station.config import Task, load_task, parse_task
 from station.session.engine import Engine
-from station.session.events import Go, Label, OperatorEvent, Rearm
+from station.session.events import Label, OperatorEvent
 from station.session.folder import SessionFolder
 from station.session.link import Link
 from station.session.parts import Options, Parts
 from station.session.settings import SessionSettings
 from station.session.snapshot import Phase
 from tests.benchmarks.plain_loop import CHUNK, PERIOD, STOP_EVERY, SWING, Figures, PlainLoop
+from tests.station.session.answering import go, rearm
 from tests.station.session.fakes import Pusher
 
 SETTINGS = SessionSettings(episode_steps=200, grace=0.0)
@@ -113,7 +114,7 @@ class Operator:
         phase = self._engine.state.phase
         if phase is Phase.READY:
             self._swinger.begin()
-            self._post(Go())
+            self._post(go())
         elif phase is Phase.LABEL and self._engine.state.pending:
             self._post(Label(episode=self._engine.state.pending[0], outcome=Outcome.SUCCESS))
         elif phase is Phase.FAULT:
@@ -135,10 +136,10 @@ class Operator:
             if self._latch.since != self._seen and latency > 0.0:
                 self.figures.stops.append(latency)
             self._seen = self._latch.since
-            self._post(Rearm())
+            self._post(rearm())
         else:
             print("  fault:", self._engine.state.reason, file=sys.stderr)
-        self._post(Go())
+        self._post(go())
 
     def _collect(self, cell: RobotCell) -> None:
         for name, process in cell.team.processes.items():

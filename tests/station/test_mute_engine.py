@@ -89,7 +89,7 @@ def test_who_waits_for_an_engine_gives_up_when_it_shows_nothing_new(
     link = Link(session)
     asked = Client.connect(session.path)
     with pytest.raises(StationError, match="has shown nothing"):
-        wait_for(asked, session, lambda _: False, patience=None)
+        wait_for(asked, session, lambda _: False, number=0, patience=None)
     asked.close()
     link.close()
 

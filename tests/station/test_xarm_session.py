@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from datasets import vr_recording
 from datasets.episode import Outcome
 from datasets.store import EpisodeStore
-from station.session.events import Go, Label, Rearm
+from station.session.events import Label
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from station.session.status import count
@@ -29,6 +29,7 @@ from tests.emulators.xarm.body import Body, from_rpy
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import HOME_DOWN, TOOL_LENGTH, cell_table, stands, video
 from tests.station.conftest import Station
+from tests.station.session.answering import go, rearm
 from tests.station.session.attended import Attended, attended
 from tests.station.session.leftovers import kept
 
@@ -110,8 +111,8 @@ def stop_and_go_on(at: Attended, station: Station) -> str:
     stopped = station("stop", at.path)
     assert stopped.exit_code == 0, stopped.output
     at.until_phase(Phase.FAULT)
-    at.press(Rearm())
-    at.press(Go())
+    at.press(rearm())
+    at.press(go())
     return name
 
 
@@ -123,7 +124,7 @@ def break_and_go_on(at: Attended, emulator: XArmEmulator) -> str:
     assert "Collision Caused Abnormal Current (code C31)" in seen.reason
     wait_until(lambda: stands(emulator))
     assert emulator.truth()["error"] == 31
-    at.press(Go())
+    at.press(go())
     return name
 
 

@@ -21,13 +21,14 @@ from station.session.events import Leave, Note
 from station.session.snapshot import Counts, EpisodeMark, Phase, Snapshot
 from station.tui.actions import ACTIONS, BY_ID
 from station.tui.attachment import Attachment, Line
-from station.tui.desk import Echo, Origin
+from station.tui.desk import Echo, Fate, Origin
 from station.tui.keymap import Keymap
 from station.tui.screens.base import StationScreen
 from station.tui.screens.evaluation import EvaluationScreen
 from station.tui.screens.help import HelpScreen
 from station.tui.screens.leaving import LeaveScreen, Leaving
 from station.tui.screens.noting import NoteScreen
+from station.tui.sight import Sight
 from station.tui.widgets import figures
 from station.tui.widgets.curves import LengthCurve, SuccessCurve
 from station.tui.widgets.headline import Call, bearing, call, call_without, draw_bearing, draw_call
@@ -164,7 +165,9 @@ class SessionScreen(StationScreen):
             tile.show(snapshot.tiles.get(camera), target, blend=self._beat)
 
     def _show_call(self) -> None:
-        echo = self._attachment.desk.absorb(self._attachment.shown) if self._attachment.desk else None
+        echo = self._attachment.desk.absorb() if self._attachment.desk else None
+        if echo is not None and echo.action == "leave" and echo.fate is Fate.REFUSED:
+            self._ending = False
         self.query_one("#call", Panel).show(self._call(echo))
 
     def _call(self, echo: Echo | None) -> Call:
@@ -197,9 +200,14 @@ class SessionScreen(StationScreen):
         self._attachment.press(action)
         self._show_call()
 
+    def brake(self) -> None:
+        """What the pause key does in doubt: it never ends a pause."""
+        self._attachment.brake()
+        self._show_call()
+
     @property
     def may_brake(self) -> bool:
-        """Whether `pause` would brake now; on a paused session it would start what was paused."""
+        """Whether `pause` can only brake now: what is paused is not set in motion unseen."""
         shown = self._attachment.shown
         return shown is not None and shown.phase is not Phase.PAUSED
 
@@ -225,8 +233,8 @@ class SessionScreen(StationScreen):
             self.notify(f"{key}: {why}", timeout=3)
         self._show_call()
 
-    def press_from(self, action: str, origin: Origin, shown: Snapshot | None) -> None:
-        """One press of a pedal or hotkey; `shown` is what stood on the screen when it went down."""
+    def press_from(self, action: str, origin: Origin, sight: Sight | None) -> None:
+        """One press of a pedal or hotkey; `sight` is what was on the screen when it went down."""
         if BY_ID[action].intent is None:
             if self.app.screen is self:
                 self.action_press(action)
@@ -235,7 +243,7 @@ class SessionScreen(StationScreen):
             if self._attachment.desk is not None:
                 self._attachment.desk.tell_of_stop(origin)
         else:
-            self._attachment.press(action, shown, origin)
+            self._attachment.press(action, sight, origin)
         self._show_call()
 
     def on_key_chip_pressed(self, message: KeyChip.Pressed) -> None:
@@ -244,7 +252,8 @@ class SessionScreen(StationScreen):
 
     def action_restart(self) -> None:
         """Start the engine again after it was lost."""
-        self._attachment.restart()
+        if why_not := self._attachment.restart():
+            self.notify(why_not, severity="warning")
         self.poll()
 
     def _note(self) -> None:

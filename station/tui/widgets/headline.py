@@ -162,6 +162,8 @@ ECHO_STYLES: dict[Fate, str] = {
 }
 
 
+_WHOLE = (Fate.REFUSED, Fate.LOST)
+"""What is said of these is a reason, and is read whole."""
 _INDENT = 14
 _LINES = 4
 """That a reason may take."""
@@ -170,11 +172,14 @@ _LINES = 4
 def draw_call(model: Call, columns: int, rows: int) -> Content:
     """Badge and sentence; below them the reason, and at the right what became of the last key.
 
-    As many lines as that takes: a reason is wrapped, and the echo takes no room from it.
+    As many lines as that takes: a reason is wrapped, and the echo takes no room from it. A refusal that is too long for
+    its corner is shown below in full.
     """
     head = Content.assemble((f" {model.badge:^10} ", model.style), "  ", (model.sentence, "bold"))
-    echo = Content.styled(str(model.echo), ECHO_STYLES[model.echo.fate]) if model.echo else Content("")
     room = max(20, columns - _INDENT)
+    if model.echo is not None and model.echo.fate in _WHOLE and len(str(model.echo)) > room // 2:
+        return _with_long_echo(model, model.echo, head, room)
+    echo = Content.styled(str(model.echo), ECHO_STYLES[model.echo.fate]) if model.echo else Content("")
     *above, last = _lines_below(model, room, echo.cell_length)
     lines = [head, *(Content.assemble(" " * _INDENT, (line, "$muted")) for line in above)]
     gap = max(2, room - len(last) - echo.cell_length)
@@ -183,6 +188,13 @@ def draw_call(model: Call, columns: int, rows: int) -> Content:
         Content.styled(" " * _INDENT + line, "$warning bold") for line in textwrap.wrap(model.unseen, room)
     )
     return Content("\n").join([*lines, told, *unseen])
+
+
+def _with_long_echo(model: Call, echo: Echo, head: Content, room: int) -> Content:
+    below = [line for line in _lines_below(model, room, 0) if line]
+    lines = [(line, "$muted") for line in below]
+    lines += [(line, ECHO_STYLES[echo.fate]) for line in textwrap.wrap(str(echo), room)]
+    return Content("\n").join([head, *(Content.assemble(" " * _INDENT, line) for line in lines)])
 
 
 def _lines_below(model: Call, room: int, echo: int) -> list[str]:

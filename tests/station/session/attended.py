@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from station.session.client import Client
-from station.session.events import Go, OperatorEvent
+from station.session.events import Answer, OperatorEvent
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase, Snapshot
+from tests.station.session.answering import HERE, answering, go
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 90.0
@@ -42,14 +43,25 @@ class Attended:
         return self.look(lambda seen: seen.phase in phases)
 
     def press(self, event: OperatorEvent) -> Snapshot:
-        """One event; what is shown once it was taken in."""
-        number = self.client.send(event)
-        return self.look(lambda seen: number in seen.acknowledged)
+        """One event; what is shown once the engine has decided on it. A key that came too late is pressed again."""
+        while "press again" in self._ask(answering(event, self.look())) and _answers_here(event):
+            pass
+        decided = time.monotonic()
+        return self.look(lambda seen: seen.made >= decided)
+
+    def _ask(self, event: OperatorEvent) -> str:
+        """What the engine says against it."""
+        number, deadline = self.client.send(event), time.monotonic() + PATIENCE
+        while not (found := [ack.refused for ack in self.client.acks if ack.number == number]):
+            assert self.client.alive, f"the engine is gone: {self.log}"
+            assert time.monotonic() < deadline, f"no answer: {self.log}"
+            self.client.wait(0.05)
+        return found[0]
 
     def roll(self, steps: int = 6) -> str:
         """Start the next episode and let it run some steps; its name."""
         self.until_phase(Phase.READY)
-        self.press(Go())
+        self.press(go())
         seen = self.look(lambda seen: seen.phase is Phase.ROLLOUT and seen.step >= steps)
         assert seen.episode is not None
         return seen.episode
@@ -62,6 +74,10 @@ class Attended:
     @property
     def log(self) -> str:
         return SessionFolder.open(self.path).log.read_text()[-2000:]
+
+
+def _answers_here(event: OperatorEvent) -> bool:
+    return isinstance(event, Answer) and event.answers == HERE
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 from station.session.engine import Engine
-from station.session.events import Go, OperatorEvent
+from station.session.events import OperatorEvent
 from station.session.snapshot import Phase
+from tests.station.session.answering import answering, go
 
 PATIENCE = 90.0
 """s; a busy machine needs some of it, a stuck engine all."""
@@ -28,7 +29,7 @@ def until_phase(engine: Engine, *phases: Phase) -> None:
 
 def press(engine: Engine, event: OperatorEvent) -> None:
     """One event, and the turn that takes it in."""
-    engine.post(event)
+    engine.post(answering(event, engine.state))
     engine.turn()
 
 
@@ -36,6 +37,6 @@ def roll(engine: Engine, steps: int = 6) -> str:
     """Start the next episode and let it run some steps; its name."""
     until_phase(engine, Phase.READY)
     episode = engine.state.next_slots[0].episode
-    press(engine, Go())
+    press(engine, go())
     until(engine, lambda: engine._motion.step >= steps)
     return episode

@@ -20,12 +20,13 @@ from datasets.store import EpisodeStore
 from datasets.verify import verify
 from hardware.robot.cell import RobotCell
 from station.session.engine import Engine
-from station.session.events import Go, Label, Rearm
+from station.session.events import Label
 from station.session.snapshot import Phase
 from station.session.status import count
 from station.tui.keymap import default_keymap
 from station.tui.widgets.headline import call
 from tests.hardware.arms.xarm_bench import wait_until
+from tests.station.session.answering import go, rearm
 from tests.station.session.driving import press, roll, until_phase
 from tests.station.session.leftovers import cut_off, kept
 
@@ -89,7 +90,7 @@ OF_EVERY_ARM: dict[str, Fault[Scene]] = {
     "somebody stops": Fault(
         strike=lambda it: it.engine._latch.stop(),
         said="Re-arm, then go on",
-        mend=lambda it: press(it.engine, Rearm()),
+        mend=lambda it: press(it.engine, rearm()),
     ),
 }
 
@@ -99,7 +100,7 @@ def go_on(engine: Engine) -> None:
     deadline = time.monotonic() + 60.0
     while engine.state.phase is Phase.FAULT:
         assert time.monotonic() < deadline, engine.state.reason
-        press(engine, Go())
+        press(engine, go())
         said = time.monotonic()
         while engine.state.phase is Phase.FAULT and time.monotonic() < said + 1.0:
             engine.turn()
@@ -122,7 +123,7 @@ def survive(scene: AScene, fault: Fault[AScene], *, tolerance_mm: float) -> None
     stood_at = scene.position_mm()
 
     if fault.stays:
-        press(engine, Go())
+        press(engine, go())
         until_phase(engine, Phase.FAULT)
         assert fault.said in scene.headline, scene.headline
     fault.mend(scene)

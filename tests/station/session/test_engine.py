@@ -27,7 +27,6 @@ from station.session.events import (
     Note,
     OperatorEvent,
     Pause,
-    Rearm,
     SetAutopilot,
     SetSpeed,
     UndoLabel,
@@ -39,6 +38,7 @@ from station.session.settings import SessionSettings
 from station.session.snapshot import Phase
 from station.session.state import State
 from station.session.status import count
+from tests.station.session.answering import answering, go, rearm, resume
 from tests.station.session.fakes import (
     EXECUTE,
     SESSION,
@@ -88,14 +88,14 @@ def turns(engine: Engine, reached: Callable[[State], bool], most: int = 300) -> 
 
 def press(engine: Engine, *events: OperatorEvent) -> None:
     for event in events:
-        engine.post(event)
+        engine.post(answering(event, engine.state))
         engine.turn()
 
 
 def rolling(engine: Engine, steps: int = 3) -> Engine:
     """The first episode, some steps in."""
     until(engine, Phase.READY)
-    press(engine, Go())
+    press(engine, go())
     for _ in range(steps - 1):
         engine.turn()
     return engine
@@ -108,7 +108,7 @@ def test_nothing_moves_before_the_operator_says_that_the_scene_is_reset(tmp_path
             engine.turn()
         assert cell_of(engine).moves == 0
         assert engine.snapshot().target.keys() == {"third"}
-        press(engine, Go())
+        press(engine, go())
         assert cell_of(engine).moves == 1
 
 
@@ -131,7 +131,7 @@ def test_a_pause_shortens_the_chunk_and_a_new_look_begins_the_next(tmp_path: Pat
         moves = cell_of(engine).moves
         engine.turn()
         assert (engine.state.phase, cell_of(engine).moves) == (Phase.PAUSED, moves)
-        press(engine, Pause())
+        press(engine, resume())
         press(engine, Label(episode=FIRST, outcome=Outcome.FAILURE))
         engine.settle()
         episode = engine.memory.store.load(FIRST)
@@ -143,10 +143,10 @@ def test_a_relabel_reaches_the_learner_at_the_next_block(tmp_path: Path) -> None
     with never_ending(attended(tmp_path / "s", SHORT)) as engine:
         rolling(engine)
         until(engine, Phase.READY)
-        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS), Go())
+        press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS), go())
         until(engine, Phase.READY)
         assert engine.memory.learner.replay.episode(FIRST).outcome is Outcome.SUCCESS
-        press(engine, Void(episode=FIRST), Go())
+        press(engine, Void(episode=FIRST), go())
         until(engine, Phase.READY)
         assert FIRST not in engine.memory.learner.replay
 
@@ -171,9 +171,9 @@ def test_the_latch_stops_motion_whoever_sets_it(tmp_path: Path) -> None:
         counts = count(engine.folder)
         assert (counts.cut_off, counts.void, counts.episodes) == (1, 0, 0)
         assert kept(engine.folder) == {FIRST: 3}
-        press(engine, Go())
+        press(engine, go())
         assert engine.state.phase is Phase.FAULT
-        press(engine, Rearm(), Go())
+        press(engine, rearm(), go())
         until(engine, Phase.READY)
         assert engine.state.next_slots[0].episode == SECOND
 
@@ -188,7 +188,7 @@ def test_a_latch_that_was_removed_stops_the_session_until_it_is_rearmed_and_is_m
         engine.turn()
         assert (engine.state.phase, cell_of(engine).moves) == (Phase.FAULT, moves)
         assert "stop.latch was removed or replaced" in " ".join(engine.snapshot().log)
-        press(engine, Rearm(), Go())
+        press(engine, rearm(), go())
         until(engine, Phase.READY)
         StopLatch(engine.folder.latch).stop()
         until(engine, Phase.FAULT)
@@ -214,13 +214,13 @@ def test_a_stop_pressed_after_the_stop_was_rearmed_wins_even_if_the_engine_hears
         until(engine, Phase.READY)
         engine._latch.stop()
         until(engine, Phase.FAULT)
-        engine.post(Rearm())
-        engine.post(Go())
+        engine.post(answering(rearm(), engine.state))
+        engine.post(Go(answers=engine.state.question + 1))
         engine._latch.stop()
         engine.turn()
         assert engine.state.phase is Phase.FAULT and engine.snapshot().stopped
         assert "pressed once more" in " ".join(engine.snapshot().log)
-        press(engine, Rearm(), Go())
+        press(engine, rearm(), go())
         until(engine, Phase.READY)
 
 
@@ -255,12 +255,12 @@ def test_a_policy_that_gives_nan_from_the_start_leaves_a_line_and_nothing_to_loo
         steering = engine._parts.steering
         assert isinstance(steering, Pusher)
         steering.poisoned = True
-        press(engine, Go())
+        press(engine, go())
         until(engine, Phase.FAULT)
         assert cut_off(engine.folder)[FIRST]["steps"] == 0
         assert kept(engine.folder) == {}
         steering.poisoned = False
-        press(engine, Go())
+        press(engine, go())
         until(engine, Phase.READY)
         assert engine.state.next_slots[0].episode == SECOND
 
@@ -273,10 +273,10 @@ def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:
         assert "Camera third" in engine.state.reason
         assert cut_off(engine.folder)[FIRST]["reason"] == engine.state.reason
         assert engine.memory.store.ids() == []
-        press(engine, Go())
+        press(engine, go())
         until(engine, Phase.FAULT)
         cell_of(engine).frozen = False
-        press(engine, Go())
+        press(engine, go())
         until(engine, Phase.READY)
 
 
@@ -285,7 +285,7 @@ def test_learning_ends_although_a_device_fails_meanwhile_and_the_fault_is_shown(
     with attended(tmp_path / "s", clock=clock) as engine:
         turns(engine, lambda state: state.phase is Phase.READY)
         while not engine.state.learning:
-            press(engine, Go())
+            press(engine, go())
             engine.turn()
             press(engine, Label(episode=engine.state.last or "", outcome=Outcome.SUCCESS))
             turns(engine, lambda state: state.phase is Phase.READY or state.learning)
@@ -297,7 +297,7 @@ def test_learning_ends_although_a_device_fails_meanwhile_and_the_fault_is_shown(
         turns(engine, lambda state: not state.learning)
         assert engine.state.phase is Phase.FAULT
         cell_of(engine).frozen = False
-        press(engine, Go())
+        press(engine, go())
         until(engine, Phase.READY)
 
 
@@ -403,7 +403,7 @@ def test_an_evaluation_that_was_asked_for_is_not_forgotten_by_a_kill(tmp_path: P
     with attended(tmp_path / "s") as again:
         assert again.state.wanted_block == 3
         until(again, Phase.READY)
-        press(again, Go())
+        press(again, go())
         press(again, Label(episode=FIRST, outcome=Outcome.FAILURE))
         turns(again, lambda state: state.block is not None)
         assert again.state.block is not None and again.state.block.n == 3
@@ -606,7 +606,8 @@ def test_a_session_that_was_stopped_and_cut_off_anywhere_goes_on_with_the_next_n
         engine._latch.stop()
         engine.turn()
     with attended(tmp_path / "s", simulated=simulated) as again:
-        press(again, Rearm(), Go())
+        until(again, Phase.FAULT)
+        press(again, rearm(), go())
         until(again, Phase.READY)
         assert again.state.next_slots[0].episode == (SECOND if moved else FIRST)
         assert again.state.updates_begun == 0
@@ -619,15 +620,16 @@ def test_after_a_cut_off_no_key_means_the_episode_before_it_now_or_after_a_resta
         press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
         until(engine, Phase.READY)
         assert engine.snapshot().episode == FIRST
-        press(engine, Go())
+        press(engine, go())
         engine._latch.stop()
         engine.turn()
         assert cut_off(engine.folder).keys() == {SECOND} and engine.snapshot().episode is None
     with never_ending(attended(tmp_path / "s")) as again:
         assert again.snapshot().episode is None
-        press(again, Rearm(), Go())
+        until(again, Phase.FAULT)
+        press(again, rearm(), go())
         turns(again, lambda state: state.phase is Phase.READY)
-        press(again, Go(), Label(episode="online-000002", outcome=Outcome.FAILURE))
+        press(again, go(), Label(episode="online-000002", outcome=Outcome.FAILURE))
         turns(again, lambda state: "online-000002" in state.verdicts)
     with attended(tmp_path / "s") as third:
         assert third.snapshot().episode == "online-000002"
@@ -649,7 +651,7 @@ def test_going_on_after_a_fault_waits_until_the_episode_that_was_over_before_it_
         engine._latch.stop()
         engine.turn()
         assert engine.state.phase is Phase.FAULT and FIRST not in engine.state.verdicts
-        press(engine, Rearm(), Go())
+        press(engine, rearm(), go())
         until(engine, Phase.READY)
         assert engine.state.next_slots[0].episode == SECOND
         assert (count(engine.folder).success, count(engine.folder).cut_off) == (1, 0)

@@ -14,13 +14,12 @@ import pytest
 from datasets.episode import Episode, Outcome
 from datasets.journal import Journal
 from datasets.store import EpisodeStore
-from station.session.effects import AbortMotion, Brake, Effect, Say
+from station.session.effects import AbortMotion, Brake, Effect, Refuse, Say
 from station.session.engine import Engine
 from station.session.events import (
     DiskFull,
     EvaluateNow,
     Faulted,
-    Go,
     Label,
     Leave,
     Pause,
@@ -32,6 +31,7 @@ from station.session.events import (
 )
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
+from tests.station.session.answering import go
 from tests.station.session.driving import until
 from tests.station.session.fakes import headless, make_folder
 from tests.station.session.test_machine import FIRST, SECOND, Session, ended, learning, ready, rolling
@@ -146,14 +146,14 @@ def left(session: Session) -> Session:
 
 
 def orders(effects: list[Effect]) -> list[Effect]:
-    return [effect for effect in effects if not isinstance(effect, Say)]
+    return [effect for effect in effects if not isinstance(effect, Say | Refuse)]
 
 
 def test_whatever_is_pressed_after_leaving_is_refused_in_words() -> None:
     session = left(ready())
-    for press in (Go(), Pause(), EvaluateNow(), SetAutopilot(on=True), Leave()):
+    for press in (go(), Pause(), EvaluateNow(), SetAutopilot(on=True), Leave()):
         (said,) = session.send(press)
-        assert isinstance(said, Say) and "is ending" in said.text
+        assert isinstance(said, Refuse) and "is ending" in said.text
     assert session.phase is Phase.READY
 
 

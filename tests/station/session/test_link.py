@@ -20,13 +20,14 @@ from station.session import link as link_module
 from station.session.address import LinkError
 from station.session.client import Client, _dial
 from station.session.engine import Engine
-from station.session.events import Go, Label, Note, Pause, Source
+from station.session.events import Envelope, Go, Label, Note, Pause, Source
 from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
 from station.session.launch import serve
 from station.session.link import Link
 from station.session.parts import Options
 from station.session.settings import SessionSettings
 from station.session.snapshot import Phase, Snapshot
+from tests.station.session.answering import answering, go, resume
 from tests.station.session.fakes import make_folder, make_parts, never_ending
 
 PATIENCE = 60.0
@@ -42,6 +43,19 @@ def link(folder: SessionFolder) -> Iterator[Link]:
     made = Link(folder)
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _a_busy_machine_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a key and the turn of the engine that takes it in; what an old key does is told in test_intake."""
+    monkeypatch.setattr("station.session.intake.STALE", 3600.0)
+
+
+def decide(link: Link, *, refused: str = "") -> Envelope:
+    """Take one event in, as an engine would."""
+    envelope = link.inbox.get(timeout=PATIENCE)
+    link.answer(envelope.number, refused)
+    return envelope
 
 
 def eventually(true: Callable[[], bool], client: Client) -> None:
@@ -62,18 +76,39 @@ def picture(number: int) -> Snapshot:
     )
 
 
-def test_an_event_is_acknowledged_though_the_engine_does_not_turn(folder: SessionFolder, link: Link) -> None:
+def test_an_event_is_answered_when_the_engine_has_decided_and_not_before(
+    folder: SessionFolder, link: Link
+) -> None:
     client = Client.connect(folder.path)
-    number = client.send(Go())
-    eventually(lambda: acked(client, number), client)
-    taken = link.inbox.get_nowait()
-    assert (taken.number, taken.event) == (number, Go())
+    first, second = client.send(Go(answers=1), pressed=12.5), client.send(Go(answers=2))
+    taken = decide(link, refused="Not done: look again.")
+    assert (taken.number, taken.event, taken.pressed) == (first, Go(answers=1), 12.5)
+    eventually(lambda: acked(client, first), client)
+    assert client.acks[-1].refused == "Not done: look again."
+    assert not acked(client, second)
+    decide(link)
+    eventually(lambda: acked(client, second), client)
+    assert client.acks[-1].refused == ""
     client.close()
+
+
+def test_an_answer_goes_to_whoever_asked(folder: SessionFolder, link: Link) -> None:
+    screen, command = Client.connect(folder.path), Client.connect(folder.path)
+    number = command.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=Source.COMMAND))
+    decide(link, refused="There is no such episode.")
+    eventually(lambda: acked(command, number), command)
+    decided = screen.send(Pause())
+    decide(link)
+    eventually(lambda: acked(screen, decided), screen)
+    assert [ack.number for ack in screen.acks] == [decided]
+    for client in (screen, command):
+        client.close()
 
 
 def test_a_front_end_gets_the_newest_snapshot_and_holds_nobody_up(folder: SessionFolder, link: Link) -> None:
     client = Client.connect(folder.path)
-    number = client.send(Go())
+    number = client.send(go())
+    decide(link)
     eventually(lambda: acked(client, number), client)
     began = time.monotonic()
     for index in range(300):
@@ -85,13 +120,16 @@ def test_a_front_end_gets_the_newest_snapshot_and_holds_nobody_up(folder: Sessio
 
 def test_one_front_end_holds_the_keys_and_another_may_take_them(folder: SessionFolder, link: Link) -> None:
     first, second = Client.connect(folder.path), Client.connect(folder.path)
-    eventually(lambda: acked(first, number), first) if (number := first.send(Pause())) else None
+    number = first.send(Pause())
+    decide(link)
+    eventually(lambda: acked(first, number), first)
     refused = second.send(Pause())
     eventually(lambda: acked(second, refused), second)
     assert "Take them over" in second.acks[-1].refused
     second.take_keys()
     eventually(lambda: second.holds_keys, second)
     taken = second.send(Pause())
+    decide(link)
     eventually(lambda: acked(second, taken), second)
     assert not second.acks[-1].refused
     eventually(lambda: not first.holds_keys, first)
@@ -117,8 +155,10 @@ def test_the_keys_are_with_the_screen_that_looks_first(folder: SessionFolder, li
 def test_a_command_and_a_stop_need_no_keys(folder: SessionFolder, link: Link) -> None:
     first, second = Client.connect(folder.path), Client.connect(folder.path)
     number = second.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=Source.COMMAND))
+    decide(link)
     eventually(lambda: acked(second, number), second)
     second.stop()
+    decide(link)
     eventually(lambda: len(second.acks) == 2, second)
     assert not any(ack.refused for ack in second.acks)
     for client in (first, second):
@@ -144,7 +184,7 @@ def test_a_gone_engine_is_a_sentence(folder: SessionFolder) -> None:
     link.close()
     eventually(lambda: not client.alive, client)
     with pytest.raises(LinkError, match="gone"):
-        client.send(Go())
+        client.send(go())
 
 
 def test_a_line_that_ends_is_not_closed_under_the_hands_of_whoever_sends(folder: SessionFolder) -> None:
@@ -156,7 +196,7 @@ def test_a_line_that_ends_is_not_closed_under_the_hands_of_whoever_sends(folder:
         assert not client._line.closed
     eventually(lambda: client._line.closed, client)
     with pytest.raises(LinkError, match="gone"):
-        client.send(Go())
+        client.send(go())
 
 
 def test_a_second_engine_is_refused_with_the_pid_of_the_first(
@@ -184,17 +224,15 @@ def test_a_session_is_not_made_where_something_is(folder: SessionFolder) -> None
         make_folder(folder.path)
 
 
-def test_a_session_runs_over_the_line_and_acknowledges_in_its_snapshots(
-    folder: SessionFolder, link: Link
-) -> None:
+def test_a_session_runs_over_the_line_and_answers_each_press(folder: SessionFolder, link: Link) -> None:
     with Engine(folder, make_parts(folder), link=link) as engine:
         client = Client.connect(folder.path)
         ready = shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
         assert ready.episode is None
-        number = client.send(Go())
-        snapshot = shown(engine, client, lambda snapshot: number in snapshot.acknowledged)
-        # the tiny episode may be over already when the first picture with the acknowledgement comes
+        number = client.send(answering(go(), ready))
+        snapshot = shown(engine, client, lambda snapshot: snapshot.episode is not None)
         assert snapshot.episode == "online-000000"
+        assert acked(client, number) and not client.acks[-1].refused
         client.close()
 
 
@@ -208,7 +246,7 @@ def test_losing_the_last_screen_pauses_a_real_arm_and_not_a_simulated_one(
         never_ending(engine)
         client = Client.connect(folder.path)
         shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
-        client.send(Go())
+        client.send(answering(go(), engine.state))
         shown(engine, client, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
         client.close()
         turn_until(engine, lambda: not link.watchers)
@@ -227,14 +265,14 @@ def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(
         never_ending(engine)
         client = Client.connect(folder.path)
         shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
-        client.send(Go())
+        client.send(answering(go(), engine.state))
         looking_until = time.monotonic() + 3.0
         shown(engine, client, lambda _: time.monotonic() > looking_until)
         assert engine.state.phase is Phase.ROLLOUT
         turn_until(engine, lambda: engine.state.phase is Phase.PAUSED)
         assert link.attached and not link.watchers
         shown(engine, client, lambda snapshot: snapshot.phase is Phase.PAUSED)
-        client.send(Pause())
+        client.send(answering(resume(), engine.state))
         shown(engine, client, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
         client.close()
     link.close()
@@ -247,7 +285,8 @@ def test_a_command_that_waits_for_the_engine_is_no_screen_that_somebody_looks_at
         never_ending(engine)
         command = Client.connect(folder.path)
         errand = (command, folder, lambda _: over.is_set())
-        waiting = threading.Thread(target=wait_for, args=errand, kwargs={"patience": None}, daemon=True)
+        words = {"patience": None, "number": 0}
+        waiting = threading.Thread(target=wait_for, args=errand, kwargs=words, daemon=True)
         waiting.start()
         turn_until(engine, lambda: command.newest is not None)
         assert link.attached == 1 and not link.watchers
@@ -257,7 +296,7 @@ def test_a_command_that_waits_for_the_engine_is_no_screen_that_somebody_looks_at
         screen = Client.connect(folder.path)
         shown(engine, screen, lambda snapshot: snapshot.phase is Phase.READY)
         turn_until(engine, lambda: screen.holds_keys and not command.holds_keys)
-        screen.send(Go())
+        screen.send(answering(go(), engine.state))
         shown(engine, screen, lambda snapshot: snapshot.phase is Phase.ROLLOUT)
         screen.close()
         turn_until(engine, lambda: engine.state.phase is Phase.PAUSED)
@@ -279,6 +318,7 @@ def test_the_keys_of_one_front_end_work_while_another_reads_nothing(
     client.take_keys()
     eventually(lambda: client.holds_keys, client)
     number = client.send(Pause())
+    decide(link)
     eventually(lambda: acked(client, number), client)
     assert not client.acks[-1].refused
     client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from station.session.effects import (
     Quit,
     RearmLatch,
     RecoverDevices,
+    Refuse,
     ResumeMotion,
     RunPreflight,
     SaveCheckpoint,
@@ -48,10 +50,12 @@ from station.session.events import (
     Leave,
     MotionEnded,
     Note,
+    OperatorEvent,
     Pause,
     PreflightDone,
     Rearm,
     Restore,
+    Resume,
     SetAutopilot,
     SetSpeed,
     Source,
@@ -62,9 +66,10 @@ from station.session.events import (
     UpdateDone,
     Void,
 )
-from station.session.machine import begin, step
+from station.session.machine import begin, starts, step
 from station.session.snapshot import Phase
 from station.session.state import Rules, State, Verdicts
+from tests.station.session.answering import answering, go, rearm, resume
 
 FIRST = "online-000000"
 SECOND = "online-000001"
@@ -90,7 +95,7 @@ class Session:
         """The orders that follow from these events."""
         ordered: list[Effect] = []
         for event in events:
-            self.state, effects = step(self.state, event)
+            self.state, effects = step(self.state, answering(event, self.state))
             ordered += effects
         self.effects += ordered
         return ordered
@@ -112,7 +117,7 @@ def ready(**rules: Any) -> Session:
 
 def rolling(**rules: Any) -> Session:
     session = ready(**rules)
-    session.send(Go())
+    session.send(go())
     return session
 
 
@@ -135,7 +140,7 @@ def test_a_round_goes_from_preflight_to_the_next_layout() -> None:
     assert kinds(session.effects) == [RunPreflight]
     assert BeginHoming in kinds(session.send(PreflightDone()))
     assert kinds(session.send(Homed())) == [ShowLayouts]
-    assert kinds(session.send(Go())) == [BeginRollout]
+    assert kinds(session.send(go())) == [BeginRollout]
     assert session.phase is Phase.ROLLOUT
     session.send(ended(FIRST, Ending.SUCCESS))
     assert session.phase is Phase.LABEL
@@ -152,7 +157,7 @@ def test_a_failed_preflight_is_a_fault_that_go_tries_again() -> None:
     session.send(PreflightDone(problems=("camera third: no frames.",)))
     assert session.phase is Phase.FAULT
     assert "camera third" in session.state.reason
-    assert kinds(session.send(Go())) == [RecoverDevices, RunPreflight]
+    assert kinds(session.send(go())) == [RecoverDevices, RunPreflight]
 
 
 def test_a_key_ends_the_motion_and_labels_once_the_episode_is_safe() -> None:
@@ -168,7 +173,7 @@ def test_a_key_ends_the_motion_and_labels_once_the_episode_is_safe() -> None:
 def test_a_label_for_an_unknown_episode_changes_nothing_and_says_so() -> None:
     session = rolling()
     before = session.state
-    assert kinds(session.send(Label(episode="online-000099", outcome=Outcome.SUCCESS))) == [Say]
+    assert kinds(session.send(Label(episode="online-000099", outcome=Outcome.SUCCESS))) == [Refuse]
     assert session.state == before
 
 
@@ -193,7 +198,7 @@ def test_undo_in_the_grace_time_waits_for_a_new_label() -> None:
 
 def test_no_update_begins_while_an_older_label_is_open() -> None:
     session = learning()
-    session.send(UpdateDone(policy_version=1), Checkpointed(), UndoLabel(episode=FIRST), Homed(), Go())
+    session.send(UpdateDone(policy_version=1), Checkpointed(), UndoLabel(episode=FIRST), Homed(), go())
     session.send(ended(SECOND), Tick(now=60.0))
     assert session.phase is Phase.LABEL
     session.send(Label(episode=FIRST, outcome=Outcome.FAILURE), Tick(now=60.1))
@@ -210,7 +215,7 @@ def test_a_relabel_is_journaled_in_any_phase() -> None:
 def test_void_and_restore_are_journaled_and_a_void_episode_takes_no_label() -> None:
     session = learning()
     assert kinds(session.send(Void(episode=FIRST))) == [JournalVoid]
-    assert kinds(session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))) == [Say]
+    assert kinds(session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))) == [Refuse]
     assert kinds(session.send(Restore(episode=FIRST))) == [JournalRestore]
     assert session.state.verdicts[FIRST].outcome is Outcome.TIMEOUT
 
@@ -234,11 +239,11 @@ def test_several_cells_are_labelled_together_and_learnt_from_once() -> None:
 # --- pause, stop, fault -------------------------------------------------------------------------------------------
 
 
-def test_pause_brakes_and_a_second_press_goes_on() -> None:
+def test_pause_brakes_and_its_end_goes_on() -> None:
     session = rolling()
     assert kinds(session.send(Pause())) == [Brake]
     assert session.phase is Phase.PAUSED
-    assert kinds(session.send(Pause())) == [ResumeMotion]
+    assert kinds(session.send(resume())) == [ResumeMotion]
     assert session.phase is Phase.ROLLOUT
 
 
@@ -246,14 +251,14 @@ def test_a_label_while_paused_keeps_the_arm_still_until_the_operator_goes_on() -
     session = rolling()
     session.send(Pause(), Label(episode=FIRST, outcome=Outcome.SUCCESS), ended(FIRST, Ending.OPERATOR))
     assert session.phase is Phase.PAUSED
-    session.send(Pause())
+    session.send(resume())
     assert session.phase is Phase.LABEL
 
 
 def test_homing_that_was_paused_begins_again() -> None:
     session = Session.fresh()
     session.send(PreflightDone(), Pause())
-    assert kinds(session.send(Pause())) == [BeginHoming]
+    assert kinds(session.send(resume())) == [BeginHoming]
 
 
 def test_stop_cuts_the_episode_off_and_only_rearm_and_go_lead_back() -> None:
@@ -261,15 +266,15 @@ def test_stop_cuts_the_episode_off_and_only_rearm_and_go_lead_back() -> None:
     assert {Brake, AbortMotion} <= set(kinds(session.send(Stop())))
     assert kinds(session.send(CutOff(episode=FIRST, steps=7))) == [Say]
     assert not session.state.running and not session.state.verdicts
-    assert kinds(session.send(Go())) == [Say]
-    assert kinds(session.send(Rearm())) == [RearmLatch]
+    assert kinds(session.send(go())) == [Refuse]
+    assert kinds(session.send(rearm())) == [RearmLatch]
     assert session.phase is Phase.FAULT
-    assert kinds(session.send(Go())) == [RecoverDevices, RunPreflight]
+    assert kinds(session.send(go())) == [RecoverDevices, RunPreflight]
 
 
 def test_stop_during_an_update_goes_on_with_the_same_block() -> None:
     session = learning()
-    session.send(Stop(), Rearm(), Go())
+    session.send(Stop(), rearm(), go())
     orders = session.send(PreflightDone())
     assert [e.ordinal for e in orders if isinstance(e, BeginUpdate)] == [0]
     assert session.state.updates_begun == 1
@@ -282,14 +287,14 @@ def test_a_fault_names_its_reason_and_what_it_cut_off_is_neither_judged_nor_lear
     assert session.phase is Phase.FAULT
     assert session.state.reason == "Camera wrist has no new frame."
     (said,) = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
-    assert isinstance(said, Say) and "was cut off" in said.text
-    assert BeginHoming in kinds(session.send(Go(), PreflightDone()))
+    assert isinstance(said, Refuse) and "was cut off" in said.text
+    assert BeginHoming in kinds(session.send(go(), PreflightDone()))
     assert session.state.updates_begun == 0
 
 
 def test_an_episode_that_was_cut_off_keeps_its_name_to_itself() -> None:
     session = rolling()
-    session.send(Faulted(reason="A fault."), CutOff(episode=FIRST, steps=7), Go(), PreflightDone())
+    session.send(Faulted(reason="A fault."), CutOff(episode=FIRST, steps=7), go(), PreflightDone())
     assert session.state.last is None
     assert [slot.episode for slot in session.state.next_slots] == [SECOND]
 
@@ -305,14 +310,14 @@ def test_an_episode_that_never_began_is_not_named_for_labels() -> None:
 def test_a_fault_that_cannot_be_left_is_not_left() -> None:
     session = learning()
     session.send(Faulted(reason="The journal and the learner disagree.", recoverable=False))
-    assert kinds(session.send(Go())) == [Say]
+    assert kinds(session.send(go())) == [Refuse]
 
 
 def test_a_full_disk_pauses_and_space_goes_on_by_itself() -> None:
     session = rolling()
     session.send(DiskFull(reason="The disk is full."))
     assert session.phase is Phase.PAUSED
-    assert kinds(session.send(Pause())) == [Say]
+    assert kinds(session.send(resume())) == [Refuse]
     session.send(ended(FIRST), SpaceBack(), Tick(now=9.0))
     assert session.phase is Phase.UPDATE
 
@@ -328,7 +333,7 @@ def test_space_on_the_disk_does_not_end_a_pause_that_somebody_asked_for(
     session.send(Pause(source=source), DiskFull(reason="The disk is full."))
     assert session.send(SpaceBack(), Tick(now=9.0)) == []
     assert session.phase is Phase.PAUSED and "Space is back" in session.state.reason
-    assert kinds(session.send(Pause())) == [BeginHoming if homing else ResumeMotion]
+    assert kinds(session.send(resume())) == [BeginHoming if homing else ResumeMotion]
     session.send(DiskFull(reason="The disk is full."))
     assert bool(session.send(SpaceBack())) == replayable, "the pause before is over"
 
@@ -343,7 +348,7 @@ def test_space_on_the_disk_never_moves_a_real_arm(held: Phase) -> None:
     session.send(DiskFull(reason="The disk is full."))
     assert session.send(SpaceBack(), Tick(now=9.0)) == []
     assert session.phase is Phase.PAUSED and not session.state.disk_full
-    session.send(Pause())
+    session.send(resume())
     assert session.phase is held and session.state.reason == ""
 
 
@@ -352,11 +357,11 @@ def test_a_real_arm_goes_home_before_it_learns_and_not_by_itself_afterwards() ->
     assert kinds(session.send(ended(FIRST, Ending.SUCCESS))) == []
     home = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS), Tick(now=2.5))
     assert [order.slots[0].episode for order in home if isinstance(order, BeginHoming)] == [FIRST]
-    assert kinds(session.send(Pause(), Pause())) == [Brake, BeginHoming], "interrupted, and gone on with"
+    assert kinds(session.send(Pause(), resume())) == [Brake, BeginHoming], "interrupted, and gone on with"
     assert kinds(session.send(Homed())) == [BeginUpdate]
     after = session.send(UpdateDone(policy_version=1), Checkpointed())
     assert session.phase is Phase.READY and not {*MOTION} & {*kinds(after)}
-    assert kinds(session.send(Go())) == [BeginRollout]
+    assert kinds(session.send(go())) == [BeginRollout]
     session.send(ended(SECOND, Ending.SUCCESS), Label(episode=SECOND, outcome=Outcome.SUCCESS))
     assert kinds(session.send(Tick(now=5.0)))[-1] is BeginHoming, "it has moved since"
 
@@ -377,7 +382,7 @@ def test_a_real_arm_goes_home_after_a_fault_wherever_it_stood_before(phase: Phas
     if phase is Phase.READY:
         session.send(UpdateDone(policy_version=1), Checkpointed())
     assert session.phase is phase
-    session.send(Faulted(reason="left is not at home: somebody has moved it."), Go())
+    session.send(Faulted(reason="left is not at home: somebody has moved it."), go())
     assert kinds(session.send(PreflightDone())) == [BeginHoming]
 
 
@@ -390,7 +395,7 @@ def test_a_pause_because_nobody_looks_says_so() -> None:
 def test_leaving_is_refused_while_an_episode_waits_for_the_disk() -> None:
     session = rolling()
     session.send(DiskFull(reason="The disk is full."))
-    assert kinds(session.send(Leave())) == [Say]
+    assert kinds(session.send(Leave())) == [Refuse]
     session.send(ended(FIRST), SpaceBack())
     assert Quit in kinds(session.send(Leave()))
 
@@ -403,11 +408,11 @@ def test_an_evaluation_comes_every_so_many_episodes_on_the_same_layouts() -> Non
     session.send(UpdateDone(policy_version=1))
     orders = session.send(Checkpointed())
     assert OpenEvaluation in kinds(orders)
-    session.send(Homed(), Go())
+    session.send(Homed(), go())
     assert session.phase is Phase.EVALUATE
     session.send(ended("evaluation-000000"), Tick(now=10.0), Homed())
     assert [slot.layout for slot in session.state.next_slots] == [1]
-    session.send(Go(), ended("evaluation-000001"))
+    session.send(go(), ended("evaluation-000001"))
     orders = session.send(Tick(now=20.0))
     assert CloseEvaluation in kinds(orders) and BeginUpdate not in kinds(orders)
     assert session.state.next_slots[0].episode == SECOND
@@ -418,12 +423,12 @@ def test_an_evaluation_that_was_asked_for_comes_after_the_round() -> None:
     assert kinds(session.send(EvaluateNow(episodes=1))) == [AskEvaluation, Say]
     session.send(ended(FIRST), Tick(now=3.0), UpdateDone(policy_version=1), Checkpointed())
     assert session.state.block is not None and session.state.block.n == 1
-    assert kinds(session.send(EvaluateNow())) == [Say]
+    assert kinds(session.send(EvaluateNow())) == [Refuse]
 
 
 def test_the_goal_leads_to_the_final_evaluation_and_then_to_the_end() -> None:
     session = learning(episodes=1, final_evaluation_episodes=1)
-    session.send(UpdateDone(policy_version=1), Checkpointed(), Homed(), Go())
+    session.send(UpdateDone(policy_version=1), Checkpointed(), Homed(), go())
     session.send(ended("evaluation-000000"), Tick(now=10.0))
     assert session.phase is Phase.FINISHED
     assert session.state.block is None
@@ -440,7 +445,7 @@ def test_a_void_episode_does_not_count_towards_the_goal() -> None:
 def test_the_last_round_is_no_larger_than_the_goal() -> None:
     session = ready(episodes=3, cells=2)
     session.send(
-        Go(), ended(FIRST), ended(SECOND), Tick(now=9.0), UpdateDone(policy_version=1), Checkpointed()
+        go(), ended(FIRST), ended(SECOND), Tick(now=9.0), UpdateDone(policy_version=1), Checkpointed()
     )
     assert len(session.state.next_slots) == 1
     assert session.state.round is not None and session.state.round.batch == 2
@@ -450,7 +455,7 @@ def test_go_after_the_goal_goes_on_without_one() -> None:
     session = learning(episodes=1)
     session.send(UpdateDone(policy_version=1), Checkpointed())
     assert session.phase is Phase.FINISHED
-    session.send(Go(), PreflightDone())
+    session.send(go(), PreflightDone())
     assert session.phase is Phase.HOMING
 
 
@@ -471,8 +476,125 @@ def test_the_automatic_operator_gets_no_grace_and_no_real_robot() -> None:
     session.send(Label(episode=FIRST, outcome=Outcome.TIMEOUT))
     assert session.phase is Phase.UPDATE
     real = ready(replayable=False)
-    assert kinds(real.send(SetAutopilot(on=True))) == [Say]
+    assert kinds(real.send(SetAutopilot(on=True))) == [Refuse]
     assert not real.state.autopilot
+
+
+# --- a press answers what was on the screen ------------------------------------------------------------------------
+
+
+def paused() -> Session:
+    session = rolling(replayable=False)
+    session.send(Pause())
+    return session
+
+
+def faulty() -> Session:
+    session = ready(replayable=False)
+    session.send(Faulted(reason="Collision (C31)."))
+    return session
+
+
+def stopped() -> Session:
+    session = ready(replayable=False)
+    session.send(Stop())
+    return session
+
+
+ANSWERS: dict[str, tuple[Callable[[], Session], Callable[..., OperatorEvent]]] = {
+    "READY": (lambda: ready(replayable=False), Go),
+    "a fault": (faulty, Go),
+    "a pause": (paused, Resume),
+    "a stop": (stopped, Rearm),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_a_key_that_answers_another_screen_starts_and_clears_nothing(what: str) -> None:
+    made, event = ANSWERS[what]
+    session = made()
+    before = session.state
+    for other in (before.question - 1, before.question + 1, 0):
+        (refusal,) = session.send(event(answers=other))
+        assert isinstance(refusal, Refuse) and "press again" in refusal.text
+    assert session.state == before
+    assert Refuse not in kinds(session.send(event(answers=before.question)))
+    assert session.state != before
+
+
+def test_the_key_that_began_an_episode_does_not_clear_the_fault_that_came_up_instead() -> None:
+    session = ready(replayable=False)
+    question = session.state.question
+    session.send(Go(answers=question), Faulted(reason="Collision (C31)."), CutOff(episode=FIRST, steps=0))
+    assert kinds(session.send(Go(answers=question))) == [Refuse]
+    assert session.phase is Phase.FAULT and session.state.reason == "Collision (C31)."
+
+
+def test_a_brake_that_arrives_after_the_session_paused_by_itself_starts_nothing() -> None:
+    session = rolling(replayable=False)
+    session.send(Pause(source=Source.SYSTEM))
+    before = session.state
+    (refusal,) = session.send(Pause())
+    assert isinstance(refusal, Refuse) and "Paused already" in refusal.text
+    assert session.state == before
+
+
+def test_a_brake_while_the_disk_is_full_makes_the_pause_last_until_somebody_ends_it() -> None:
+    session = rolling()
+    session.send(DiskFull(reason="The disk is full."), Pause())
+    assert session.send(SpaceBack(), Tick(now=9.0)) == []
+    assert session.phase is Phase.PAUSED
+
+
+def test_every_ready_and_every_pause_is_another_question() -> None:
+    session = ready()
+    asked = [session.state.question]
+    for _ in range(3):
+        session.send(go(), Pause())
+        asked.append(session.state.question)
+        session.send(resume(), Pause())
+        asked.append(session.state.question)
+        session.send(resume(), ended(session.state.last or ""), Tick(now=session.state.now + 9.0))
+        session.send(UpdateDone(policy_version=1), Checkpointed(), Homed())
+        assert session.phase is Phase.READY
+        asked.append(session.state.question)
+    assert len(set(asked)) == len(asked)
+
+
+def test_saving_can_be_paused_too_since_motion_may_follow() -> None:
+    session = learning()
+    session.send(UpdateDone(policy_version=1))
+    assert session.phase is Phase.CHECKPOINT
+    session.send(Pause())
+    assert session.phase is Phase.PAUSED
+    assert session.send(Checkpointed()) == []
+    session.send(resume())
+    assert session.phase is Phase.CHECKPOINT
+
+
+@pytest.mark.parametrize("replayable", [True, False])
+def test_a_finished_session_whose_arm_is_real_is_set_in_motion_only_by_who_sees_it(replayable: bool) -> None:
+    session = ready(replayable=replayable)
+    session.state = replace(session.state, phase=Phase.FINISHED, reason="The goal is reached.")
+    command = EvaluateNow(episodes=1, source=Source.COMMAND)
+    orders, finished = kinds(Session(session.state).send(command)), session.state
+    assert (RunPreflight in orders) == replayable and (Refuse in orders) != replayable
+    assert kinds(Session(finished).send(EvaluateNow(answers=finished.question + 1))) == [Refuse]
+    assert RunPreflight in kinds(session.send(EvaluateNow(answers=finished.question)))
+
+
+def test_what_may_start_an_arm_or_clear_something_must_be_young() -> None:
+    label = Label(episode=FIRST, outcome=Outcome.SUCCESS)
+    judging = replace(ready(replayable=False).state, phase=Phase.LABEL)
+    for event in (Go(answers=0), Resume(answers=0), Rearm(answers=0), label, Void(episode=FIRST)):
+        assert starts(judging, event)
+    for braking in (Pause(), Stop(), Leave(), Note(text="hm"), UndoLabel(episode=FIRST)):
+        assert not starts(judging, braking)
+    assert not starts(rolling(replayable=False).state, label), "it ends the motion"
+    assert not starts(replace(judging, rules=Rules()), label), "nobody is near a simulated arm"
+    assert starts(replace(judging, phase=Phase.FINISHED), EvaluateNow()) and not starts(
+        judging, EvaluateNow()
+    )
 
 
 # --- random presses -----------------------------------------------------------------------------------------------
@@ -489,7 +611,7 @@ PRESSES = st.one_of(
     st.builds(EvaluateNow, episodes=st.just(1)),
     st.builds(DiskFull, reason=st.just("The disk is full.")),
     st.builds(Faulted, reason=st.just("A fault.")),
-    *[st.just(event) for event in (Go(), Pause(), Stop(), Rearm(), SpaceBack())],
+    *[st.just(event) for event in (go(), Pause(), resume(), Stop(), rearm(), SpaceBack())],
 )
 TURNS = st.lists(st.one_of(PRESSES, st.just(None), st.just(None), st.just(None)), max_size=60)
 
@@ -600,11 +722,11 @@ def test_whatever_was_pressed_the_session_can_be_brought_back_to_work(turns: lis
 def recovery(state: State) -> Event | None:
     """What a patient operator would do."""
     if state.stopped:
-        return Rearm()
+        return rearm()
     if state.phase in (Phase.FAULT, Phase.READY):
-        return Go()
+        return go()
     if state.phase is Phase.PAUSED:
-        return Pause()
+        return resume()
     if state.phase is Phase.LABEL and state.pending:
         return Label(episode=state.pending[0], outcome=Outcome.SUCCESS)
     return None

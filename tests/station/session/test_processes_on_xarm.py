@@ -23,13 +23,14 @@ from datasets.journal import Journal, Line
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.session.client import Client
-from station.session.events import Go, Label, Pause
+from station.session.events import Label, Pause
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import cell_table, stands, tool_at_home, video
+from tests.station.session.answering import go
 from tests.station.session.attended import PATIENCE, ROOT, Attended, attended
 from tests.station.session.fakes import make_folder
 from tests.station.session.leftovers import cut_off, kept
@@ -114,7 +115,7 @@ def test_a_suspended_engine_leaves_a_standing_arm_and_goes_on_when_it_wakes(plac
         seen = at.until_phase(Phase.FAULT)
         assert "loop that makes plans" in seen.reason
         assert stands(place.emulator)
-        at.press(Go())
+        at.press(go())
         label_one(at)
     assert kept(place.folder)[broken_off] >= 9
     assert (count(place.folder).success, count(place.folder).cut_off) == (1, 1)

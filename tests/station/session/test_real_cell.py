@@ -20,7 +20,7 @@ from hardware.robot.cell import RobotCell
 from policy.replay import Replay
 from policy.steering.interface import Decision, Window
 from station.session.engine import Engine
-from station.session.events import Envelope, Go, Label, Pause, Rearm
+from station.session.events import Envelope, Label, Pause
 from station.session.folder import SessionFolder
 from station.session.operations import DEVICES
 from station.session.parts import Options, Parts
@@ -29,6 +29,7 @@ from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
+from tests.station.session.answering import go, rearm
 from tests.station.session.driving import press, roll, until, until_phase
 from tests.station.session.fakes import Pusher, make_folder
 from tests.station.session.leftovers import cut_off, kept
@@ -114,7 +115,7 @@ def test_an_arms_fault_ends_the_episode_and_is_cleared_when_the_operator_goes_on
     until(engine, lambda: stands(board))
     assert board[Switch.FAULT] == 1.0, "nobody but the operator clears it"
 
-    press(engine, Go())
+    press(engine, go())
     assert board[Switch.FAULT] == 0.0
     third = roll(engine)
     press(engine, Label(episode=third, outcome=Outcome.FAILURE))
@@ -130,9 +131,9 @@ def test_an_arms_fault_ends_the_episode_and_is_cleared_when_the_operator_goes_on
 def test_a_fault_that_stays_is_shown_again(engine: Engine, board: Switchboard) -> None:
     until_phase(engine, Phase.READY)
     board[Switch.FAULT] = board[Switch.STUBBORN] = 1.0
-    press(engine, Go())
+    press(engine, go())
     until_phase(engine, Phase.FAULT)
-    press(engine, Go())
+    press(engine, go())
     until_phase(engine, Phase.FAULT)
     assert "C31" in engine.state.reason
 
@@ -143,10 +144,10 @@ def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, boa
     until_phase(engine, Phase.FAULT)
     until(engine, lambda: any("after the stop" in line for line in engine.snapshot(pictures=False).log))
     assert stands(board) or board[Switch.MOVED_AT] - (engine._latch.since or 0.0) < 0.6
-    press(engine, Go())
+    press(engine, go())
     assert engine.state.phase is Phase.FAULT
-    press(engine, Rearm())
-    press(engine, Go())
+    press(engine, rearm())
+    press(engine, go())
     until_phase(engine, Phase.READY)
     assert cut_off(engine.folder)[stopped]["reason"] == "Stopped by the operator."
     assert kept(engine.folder)[stopped] >= 6
@@ -157,7 +158,7 @@ def test_an_episode_with_a_silent_camera_is_not_started(engine: Engine, board: S
     board[Switch.CAMERA] = 1.0
     cell = engine._parts.cells[0]
     wait_until(lambda: cell.health().frame_age["scene"] > 0.3, 30.0)
-    press(engine, Go())
+    press(engine, go())
     assert engine.state.phase is Phase.FAULT
     assert "Not started. camera scene" in engine.state.reason
     sent = board[Switch.COMMANDS]
@@ -318,7 +319,7 @@ def test_cameras_that_were_swapped_are_refused_at_the_next_start_and_accepted_by
         until_phase(engine, Phase.FAULT)
         assert "camera scene: fake camera serial A last time, fake camera serial B now" in engine.state.reason
         assert "--accept-devices" in engine.state.reason
-        press(engine, Go())
+        press(engine, go())
         until_phase(engine, Phase.FAULT)
     with make_engine(tmp_path / "s", tmp_path / "board", options=Options(accept_devices=True)) as engine:
         until_phase(engine, Phase.READY)

@@ -22,11 +22,11 @@ from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.session.checkpoint import NEWEST, PREVIOUS, Checkpoints
 from station.session.engine import Engine
-from station.session.events import Go, Rearm
 from station.session.folder import SessionFolder
 from station.session.parts import Options
 from station.session.snapshot import Counts, Phase
 from station.session.status import count
+from tests.station.session.answering import answering, go, rearm
 from tests.station.session.driving import until
 from tests.station.session.fakes import headless, make_folder, make_parts
 from tests.station.session.leftovers import kept
@@ -159,8 +159,10 @@ def test_stopped_again_and_again_and_killed_before_any_line_no_name_is_used_twic
     for _ in range(30):
         left[0] = int(rng.integers(3, 16))
         with suppress(Killed), headless(folder, cells=2) as part:
-            for event in (Rearm(), Go()):
-                part.post(event)
+            part.turn()
+            for event in (rearm(), go()):
+                part.post(answering(event, part.state))
+                part.turn()
             part.run_until(lambda state: len(state.running) == 2)
             for _ in range(int(rng.integers(0, 6))):
                 part.turn()

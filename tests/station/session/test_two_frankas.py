@@ -26,7 +26,7 @@ from hardware.robot.settings import RobotCellSettings
 from station import training
 from station.config import Task, load_task
 from station.reporting import SilentReporter
-from station.session.events import Go, Label, Rearm
+from station.session.events import Label
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from station.session.status import count
@@ -34,6 +34,7 @@ from tests.emulators.franka import READY, FrankaEmulator
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import read_cell
 from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
+from tests.station.session.answering import go, rearm
 from tests.station.session.attended import Attended, attended
 from tests.station.session.leftovers import kept
 
@@ -148,14 +149,14 @@ def test_two_arms_are_taught_through_a_reflex_a_stop_and_a_killed_engine(
         seen = at.until_phase(Phase.FAULT)
         assert "right" in seen.reason and "cartesian_reflex" in seen.reason
         wait_until(lambda: both_stand(emulator), PATIENCE)
-        at.press(Go())
+        at.press(go())
         taught += teach(at, [Outcome.FAILURE])
 
         stopped = at.roll()
         StopLatch(folder.latch).stop()
         at.until_phase(Phase.FAULT)
-        at.press(Rearm())
-        at.press(Go())
+        at.press(rearm())
+        at.press(go())
         at.until_phase(Phase.READY)
         before = count(folder)
 

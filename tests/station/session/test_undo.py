@@ -162,7 +162,7 @@ class Table:
             case Phase.HOMING:
                 self.send(Homed())
             case Phase.READY:
-                self.send(Go())
+                self.send(Go(answers=self.state.question))
             case Phase.ROLLOUT:
                 self.end()
             case Phase.UPDATE:

@@ -33,6 +33,8 @@ class FakeFeed:
     def __init__(self, snapshot: Snapshot | None = None) -> None:
         self.snapshot = snapshot
         self.sent: list[OperatorEvent] = []
+        self.pressed: list[float] = []
+        """When the key of each went down."""
         self.stops = 0
         self.alive = True
         self.closed = False
@@ -56,10 +58,11 @@ class FakeFeed:
         self.unseen += 1
         return self.snapshot
 
-    def send(self, event: OperatorEvent) -> int:
+    def send(self, event: OperatorEvent, pressed: float) -> int:
         if self.broken:
             raise FeedError("the line to the engine is broken")
         self.sent.append(event)
+        self.pressed.append(pressed)
         if self.prompt:
             self.acknowledge(len(self.sent))
         return len(self.sent)

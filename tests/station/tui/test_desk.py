@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,13 +14,15 @@ from station.session.events import (
     Pause,
     Rearm,
     Restore,
+    Resume,
     SetAutopilot,
     SetSpeed,
     UndoLabel,
 )
-from station.session.snapshot import Counts, Phase, Undo
-from station.tui.desk import Desk, Fate, Origin
+from station.session.snapshot import Counts, Phase, Snapshot, Undo
+from station.tui.desk import TERMINAL, Desk, Echo, Fate, Origin
 from station.tui.keymap import default_keymap
+from station.tui.sight import NAMED, READ, Sight
 from tests.station.tui.fakes import FakeFeed, snapshot
 
 
@@ -41,24 +44,33 @@ def feed() -> FakeFeed:
     return FakeFeed()
 
 
+class Reading(Desk):
+    """A desk whose operator has had all the time in the world to read what is shown, unless a sight says otherwise."""
+
+    def press(self, action: str, sight: Sight | Snapshot | None, origin: Origin = TERMINAL) -> Echo | None:
+        if isinstance(sight, Snapshot):
+            sight = Sight(snapshot=replace(sight, made=self._clock()))
+        return super().press(action, sight, origin)
+
+
 @pytest.fixture
-def desk(feed: FakeFeed, clock: Clock) -> Desk:
-    return Desk(feed, default_keymap(), clock)
+def desk(feed: FakeFeed, clock: Clock) -> Reading:
+    return Reading(feed, default_keymap(), clock)
 
 
-def test_a_label_names_the_episode_that_stood_on_the_screen(desk: Desk, feed: FakeFeed) -> None:
+def test_a_label_names_the_episode_that_stood_on_the_screen(desk: Reading, feed: FakeFeed) -> None:
     desk.press("success", snapshot(episode="online-000007"))
     assert feed.sent == [Label(episode="online-000007", outcome=Outcome.SUCCESS)]
 
 
-def test_key_repeat_of_a_label_is_one_label(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+def test_key_repeat_of_a_label_is_one_label(desk: Reading, feed: FakeFeed, clock: Clock) -> None:
     for _ in range(20):
         desk.press("failure", snapshot())
         clock.now += 0.03
     assert len(feed.sent) == 1
 
 
-def test_the_same_label_key_works_again_after_a_moment(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+def test_the_same_label_key_works_again_after_a_moment(desk: Reading, feed: FakeFeed, clock: Clock) -> None:
     desk.press("success", snapshot(episode="online-000001"))
     clock.now += 0.2
     desk.press("success", snapshot(episode="online-000002"))
@@ -68,7 +80,7 @@ def test_the_same_label_key_works_again_after_a_moment(desk: Desk, feed: FakeFee
     ]
 
 
-def test_one_press_that_two_devices_see_is_one_label(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+def test_one_press_that_two_devices_see_is_one_label(desk: Reading, feed: FakeFeed, clock: Clock) -> None:
     desk.press("success", snapshot(episode="online-000001"))
     clock.now += 0.4
     assert desk.press("success", snapshot(episode="online-000002"), Origin(device="pedal")) is None
@@ -82,7 +94,7 @@ def test_one_press_that_two_devices_see_is_one_label(desk: Desk, feed: FakeFeed,
 
 
 def test_two_keys_at_once_name_the_same_episode_and_the_last_of_them_is_shown(
-    desk: Desk, feed: FakeFeed
+    desk: Reading, feed: FakeFeed
 ) -> None:
     """One label stands: the engine keeps the last one for an episode that it has not committed yet."""
     desk.press("success", snapshot(episode="online-000001"))
@@ -97,7 +109,7 @@ def test_two_keys_at_once_name_the_same_episode_and_the_last_of_them_is_shown(
 
 
 def test_a_press_that_arrives_late_is_judged_by_when_the_key_went_down(
-    desk: Desk, feed: FakeFeed, clock: Clock
+    desk: Reading, feed: FakeFeed, clock: Clock
 ) -> None:
     desk.press("success", snapshot())
     clock.now += 3.0
@@ -105,14 +117,14 @@ def test_a_press_that_arrives_late_is_judged_by_when_the_key_went_down(
     assert len(feed.sent) == 1
 
 
-def test_a_stop_is_never_taken_for_a_repeat(desk: Desk, feed: FakeFeed) -> None:
+def test_a_stop_is_never_taken_for_a_repeat(desk: Reading, feed: FakeFeed) -> None:
     for device in ("", "pedal", "", "hotkeys"):
         desk.press("stop", snapshot(), Origin(device=device))
     assert feed.stops == 4
 
 
 def test_changing_ones_mind_at_once_is_not_taken_for_key_repeat(
-    desk: Desk, feed: FakeFeed, clock: Clock
+    desk: Reading, feed: FakeFeed, clock: Clock
 ) -> None:
     desk.press("success", snapshot())
     clock.now += 0.05
@@ -123,7 +135,7 @@ def test_changing_ones_mind_at_once_is_not_taken_for_key_repeat(
     ]
 
 
-def test_a_held_pause_key_does_not_go_on_by_itself(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+def test_a_held_pause_key_does_not_go_on_by_itself(desk: Reading, feed: FakeFeed, clock: Clock) -> None:
     desk.press("pause", snapshot())
     clock.now += 0.5
     for _ in range(30):
@@ -132,27 +144,30 @@ def test_a_held_pause_key_does_not_go_on_by_itself(desk: Desk, feed: FakeFeed, c
     assert feed.sent == [Pause()]
 
 
-def test_the_echo_says_taken_at_once_and_acknowledged_later(desk: Desk, feed: FakeFeed) -> None:
+def test_the_echo_says_taken_at_once_and_acknowledged_later(desk: Reading, feed: FakeFeed) -> None:
     echo = desk.press("success", snapshot(episode="online-000007"))
     assert str(echo) == "s taken … success for online-000007"
     feed.acknowledge(1)
-    assert str(desk.absorb(snapshot())) == "s acknowledged ✓ success for online-000007"
+    assert str(desk.absorb()) == "s acknowledged ✓ success for online-000007"
 
 
-def test_an_acknowledgement_in_the_snapshot_counts_too(desk: Desk) -> None:
-    desk.press("success", snapshot())
-    echo = desk.absorb(snapshot(acknowledged=(1,)))
-    assert echo is not None and echo.fate is Fate.DONE
+def test_a_refusal_is_the_echo_of_its_own_press_also_after_a_newer_one(desk: Reading, feed: FakeFeed) -> None:
+    desk.press("success", snapshot(episode="online-000007"))
+    desk.press("evaluate", snapshot())
+    feed.acknowledge(2)
+    assert str(desk.absorb()).startswith("e acknowledged")
+    feed.acknowledge(1, refused="online-000007 is void; restore it before you label it.")
+    assert str(desk.absorb()) == "s not now – online-000007 is void; restore it before you label it."
 
 
-def test_an_unanswered_key_is_said_to_be_unanswered(desk: Desk, clock: Clock) -> None:
+def test_an_unanswered_key_is_said_to_be_unanswered(desk: Reading, clock: Clock) -> None:
     desk.press("success", snapshot())
     clock.now += 2.5
-    echo = desk.absorb(snapshot())
+    echo = desk.absorb()
     assert echo is not None and echo.fate is Fate.UNANSWERED
 
 
-def test_a_key_that_could_not_be_sent_is_not_said_to_be_taken(desk: Desk, feed: FakeFeed) -> None:
+def test_a_key_that_could_not_be_sent_is_not_said_to_be_taken(desk: Reading, feed: FakeFeed) -> None:
     feed.broken = True
     echo = desk.press("success", snapshot())
     assert echo is not None and echo.fate is Fate.LOST and "broken" in echo.detail
@@ -163,31 +178,31 @@ def test_a_key_that_could_not_be_sent_is_not_said_to_be_taken(desk: Desk, feed: 
     [("success", "no episode to label"), ("void", "no episode to label"), ("undo", "no label to undo")],
 )
 def test_label_keys_before_the_first_episode_say_why_they_do_nothing(
-    desk: Desk, feed: FakeFeed, action: str, why: str
+    desk: Reading, feed: FakeFeed, action: str, why: str
 ) -> None:
     echo = desk.press(action, snapshot(episode=None, counts=Counts()))
     assert echo is not None and echo.fate is Fate.REFUSED and why in echo.detail
     assert feed.sent == []
 
 
-def test_go_is_only_taken_when_the_screen_shows_that_something_waits(desk: Desk, feed: FakeFeed) -> None:
+def test_go_is_only_taken_when_the_screen_shows_that_something_waits(desk: Reading, feed: FakeFeed) -> None:
     refused = desk.press("go", snapshot(Phase.HOMING))
     assert refused is not None and refused.fate is Fate.REFUSED
     assert feed.sent == []
 
 
-def test_go_starts_the_episode_that_is_shown_as_ready(desk: Desk, feed: FakeFeed) -> None:
-    desk.press("go", snapshot(Phase.READY))
-    assert feed.sent == [Go()]
+def test_go_starts_the_episode_that_is_shown_as_ready(desk: Reading, feed: FakeFeed) -> None:
+    desk.press("go", snapshot(Phase.READY, question=7))
+    assert feed.sent == [Go(answers=7)]
 
 
-def test_go_does_not_override_a_latched_stop(desk: Desk, feed: FakeFeed) -> None:
+def test_go_does_not_override_a_latched_stop(desk: Reading, feed: FakeFeed) -> None:
     echo = desk.press("go", snapshot(Phase.FAULT, stopped=True))
     assert echo is not None and "re-arm first" in echo.detail
     assert feed.sent == []
 
 
-def test_stop_takes_the_latch_and_not_the_queue(desk: Desk, feed: FakeFeed) -> None:
+def test_stop_takes_the_latch_and_not_the_queue(desk: Reading, feed: FakeFeed) -> None:
     desk.press("stop", None)
     desk.press("stop", None)
     assert feed.stops == 2
@@ -195,7 +210,9 @@ def test_stop_takes_the_latch_and_not_the_queue(desk: Desk, feed: FakeFeed) -> N
 
 
 @pytest.mark.parametrize("void", [True, False])
-def test_undo_takes_back_what_the_screen_says_that_it_would(desk: Desk, feed: FakeFeed, void: bool) -> None:
+def test_undo_takes_back_what_the_screen_says_that_it_would(
+    desk: Reading, feed: FakeFeed, void: bool
+) -> None:
     echo = desk.press(
         "undo", snapshot(episode="online-000010", undo=Undo(episode="online-000009", void=void))
     )
@@ -203,12 +220,12 @@ def test_undo_takes_back_what_the_screen_says_that_it_would(desk: Desk, feed: Fa
     assert echo is not None and "online-000009" in echo.detail
 
 
-def test_undo_without_anything_to_take_back_says_so(desk: Desk, feed: FakeFeed) -> None:
+def test_undo_without_anything_to_take_back_says_so(desk: Reading, feed: FakeFeed) -> None:
     echo = desk.press("undo", snapshot(episode="online-000010"))
     assert feed.sent == [] and echo is not None and echo.fate is Fate.REFUSED
 
 
-def test_undo_after_a_void_and_a_newer_timeout_leaves_the_void_alone(desk: Desk, feed: FakeFeed) -> None:
+def test_undo_after_a_void_and_a_newer_timeout_leaves_the_void_alone(desk: Reading, feed: FakeFeed) -> None:
     desk.press("void", snapshot(episode="online-000001"))
     newer = snapshot(
         Phase.LABEL, episode="online-000002", label="timeout", undo=Undo(episode="online-000002")
@@ -217,12 +234,12 @@ def test_undo_after_a_void_and_a_newer_timeout_leaves_the_void_alone(desk: Desk,
     assert feed.sent[1:] == [UndoLabel(episode="online-000002")]
 
 
-def test_void_on_a_void_episode_takes_it_back_in(desk: Desk, feed: FakeFeed) -> None:
+def test_void_on_a_void_episode_takes_it_back_in(desk: Reading, feed: FakeFeed) -> None:
     desk.press("void", snapshot(episode="online-000009", void=True))
     assert feed.sent == [Restore(episode="online-000009")]
 
 
-def test_a_void_episode_takes_no_label_and_says_why(desk: Desk, feed: FakeFeed) -> None:
+def test_a_void_episode_takes_no_label_and_says_why(desk: Reading, feed: FakeFeed) -> None:
     echo = desk.press("success", snapshot(Phase.READY, episode="online-000009", void=True))
     assert feed.sent == []
     assert echo is not None and "online-000009 is void" in str(echo)
@@ -237,7 +254,7 @@ def test_a_void_episode_takes_no_label_and_says_why(desk: Desk, feed: FakeFeed) 
     ],
 )
 def test_the_clock_key_goes_round_the_speeds(
-    desk: Desk, feed: FakeFeed, before: ClockSpeed, after: ClockSpeed
+    desk: Reading, feed: FakeFeed, before: ClockSpeed, after: ClockSpeed
 ) -> None:
     desk.press("clock", snapshot(speed=before))
     assert feed.sent == [SetSpeed(speed=after)]
@@ -245,34 +262,36 @@ def test_the_clock_key_goes_round_the_speeds(
 
 @pytest.mark.parametrize("action", ["clock", "autopilot"])
 def test_a_real_cell_has_neither_another_clock_nor_an_automatic_operator(
-    desk: Desk, feed: FakeFeed, action: str
+    desk: Reading, feed: FakeFeed, action: str
 ) -> None:
     echo = desk.press(action, snapshot(simulated=False))
     assert echo is not None and echo.fate is Fate.REFUSED
     assert feed.sent == []
 
 
-def test_the_automatic_operator_keeps_its_rate_of_mistakes(desk: Desk, feed: FakeFeed) -> None:
+def test_the_automatic_operator_keeps_its_rate_of_mistakes(desk: Reading, feed: FakeFeed) -> None:
     desk.press("autopilot", snapshot(autopilot=False, mistakes=0.1))
     assert feed.sent == [SetAutopilot(on=True, mistakes=0.1)]
 
 
-def test_rearming_needs_a_stop_to_rearm_from(desk: Desk, feed: FakeFeed) -> None:
+def test_rearming_needs_a_stop_to_rearm_from(desk: Reading, feed: FakeFeed) -> None:
     desk.press("rearm", snapshot(stopped=False))
     assert feed.sent == []
 
 
-def test_rearming_is_its_own_event(desk: Desk, feed: FakeFeed) -> None:
-    desk.press("rearm", snapshot(Phase.FAULT, stopped=True))
-    assert feed.sent == [Rearm()]
+def test_rearming_is_its_own_event(desk: Reading, feed: FakeFeed) -> None:
+    desk.press("rearm", snapshot(Phase.FAULT, stopped=True, question=7))
+    assert feed.sent == [Rearm(answers=7)]
 
 
-def test_an_older_echo_is_not_confused_with_a_newer_press(desk: Desk, feed: FakeFeed, clock: Clock) -> None:
+def test_an_older_echo_is_not_confused_with_a_newer_press(
+    desk: Reading, feed: FakeFeed, clock: Clock
+) -> None:
     first = desk.press("success", snapshot())
     clock.now += 1
     desk.press("evaluate", snapshot())
     feed.acknowledge(1)
-    echo = desk.absorb(snapshot())
+    echo = desk.absorb()
     assert first is not None and echo is not None
     assert (echo.action, echo.fate) == ("evaluate", Fate.TAKEN)
 
@@ -287,6 +306,113 @@ def test_every_engine_action_makes_exactly_one_event(feed: FakeFeed, clock: Cloc
         if action.intent is None or action.id in ("stop", "rearm"):
             continue
         before = len(feed.sent)
-        Desk(feed, default_keymap(), clock).press(action.id, ready)
+        Reading(feed, default_keymap(), clock).press(action.id, ready)
         assert len(feed.sent) == before + 1, action.id
         assert isinstance(feed.sent[-1], OperatorEvent)
+
+
+# --- a press means what the person saw -----------------------------------------------------------------------------
+
+
+def sight(phase: Phase, clock: Clock, *, shown_for: float, age: float = 0.2, **changes: Any) -> Sight:
+    """A state that came up so many seconds ago, in a picture of that age."""
+    since = clock.now - shown_for
+    named = Undo(episode="online-000120")
+    picture = snapshot(phase, made=clock.now - age, question=7, undo=named, **changes)
+    return Sight(snapshot=picture, asked_since=since, named_since=since)
+
+
+STARTING = [
+    ("go", Phase.READY, {}),
+    ("go", Phase.FAULT, {}),
+    ("go", Phase.FINISHED, {}),
+    ("evaluate", Phase.FINISHED, {}),
+    ("rearm", Phase.FAULT, {"stopped": True}),
+]
+
+
+@pytest.mark.parametrize(("action", "phase", "changes"), STARTING)
+def test_what_came_up_a_moment_ago_is_neither_started_nor_cleared(
+    desk: Reading, feed: FakeFeed, clock: Clock, action: str, phase: Phase, changes: dict[str, Any]
+) -> None:
+    echo = desk.press(action, sight(phase, clock, shown_for=READ - 0.1, **changes))
+    assert feed.sent == []
+    assert echo is not None and echo.fate is Fate.REFUSED and "read it, then press again" in echo.detail
+    clock.now += 1.0
+    desk.press(action, sight(phase, clock, shown_for=READ + 0.1, **changes))
+    assert len(feed.sent) == 1
+
+
+@pytest.mark.parametrize(("action", "phase", "changes"), STARTING)
+def test_nothing_is_started_or_cleared_from_an_old_picture(
+    desk: Reading, feed: FakeFeed, clock: Clock, action: str, phase: Phase, changes: dict[str, Any]
+) -> None:
+    echo = desk.press(action, sight(phase, clock, shown_for=60.0, age=4.0, **changes))
+    assert feed.sent == []
+    assert echo is not None and "as it was 4.0 s ago" in echo.detail
+
+
+@pytest.mark.parametrize(("action", "phase", "changes"), [*STARTING, ("success", Phase.LABEL, {})])
+def test_a_pedal_that_went_down_long_ago_starts_clears_and_judges_nothing(
+    desk: Reading, feed: FakeFeed, clock: Clock, action: str, phase: Phase, changes: dict[str, Any]
+) -> None:
+    old = Origin(device="pedal", key="KEY_B", time=clock.now - 3.0)
+    echo = desk.press(action, sight(phase, clock, shown_for=60.0, age=3.0, **changes), old)
+    assert feed.sent == []
+    assert echo is not None and "the key went down 3.0 s ago" in echo.detail
+
+
+def test_the_engine_hears_when_the_key_went_down_and_not_when_the_screen_came_to_it(
+    desk: Reading, feed: FakeFeed, clock: Clock
+) -> None:
+    pedal = Origin(device="pedal", key="KEY_B", time=clock.now - 0.6)
+    desk.press("go", sight(Phase.READY, clock, shown_for=60.0, age=0.8), pedal)
+    assert (feed.sent, feed.pressed) == ([Go(answers=7)], [clock.now - 0.6])
+
+
+def test_space_goes_on_only_from_a_pause_that_could_be_read(
+    desk: Reading, feed: FakeFeed, clock: Clock
+) -> None:
+    for doubtful in (
+        sight(Phase.PAUSED, clock, shown_for=READ - 0.1),
+        sight(Phase.PAUSED, clock, shown_for=60.0, age=5.0),
+        sight(Phase.PAUSED, clock, shown_for=60.0).doubted("the screen had stopped for 5.0 s"),
+        sight(Phase.ROLLOUT, clock, shown_for=60.0),
+    ):
+        desk.press("pause", doubtful)
+        clock.now += 5.0
+    assert feed.sent == [Pause()] * 4
+    desk.press("pause", sight(Phase.PAUSED, clock, shown_for=READ + 0.1))
+    assert feed.sent[-1] == Resume(answers=7)
+
+
+def test_a_second_space_just_after_the_first_brakes_and_is_no_repeat(
+    desk: Reading, feed: FakeFeed, clock: Clock
+) -> None:
+    desk.press("pause", sight(Phase.PAUSED, clock, shown_for=5.0))
+    clock.now += 0.3
+    desk.press("pause", sight(Phase.PAUSED, clock, shown_for=5.3))
+    assert feed.sent == [Resume(answers=7), Pause()]
+    clock.now += 0.3
+    desk.press("pause", sight(Phase.PAUSED, clock, shown_for=5.6))
+    assert feed.sent == [Resume(answers=7), Pause()], "held down"
+
+
+def test_one_space_that_terminal_and_hotkey_both_see_goes_on_and_does_not_brake(
+    desk: Reading, feed: FakeFeed, clock: Clock
+) -> None:
+    desk.press("pause", sight(Phase.PAUSED, clock, shown_for=5.0))
+    clock.now += 0.3
+    desk.press("pause", sight(Phase.PAUSED, clock, shown_for=5.3), Origin(device="hotkeys", key="<space>"))
+    assert feed.sent == [Resume(answers=7)]
+
+
+@pytest.mark.parametrize("action", ["success", "failure", "void", "undo"])
+def test_an_episode_that_was_named_only_now_is_not_judged(
+    desk: Reading, feed: FakeFeed, clock: Clock, action: str
+) -> None:
+    echo = desk.press(action, sight(Phase.ROLLOUT, clock, shown_for=NAMED - 0.1))
+    assert feed.sent == [] and echo is not None and "online-000120 came up only" in echo.detail
+    clock.now += 1.0
+    desk.press(action, sight(Phase.ROLLOUT, clock, shown_for=NAMED + 0.1))
+    assert len(feed.sent) == 1

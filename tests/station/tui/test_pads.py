@@ -21,6 +21,7 @@ from station.tui.keymap import default_keymap
 from station.tui.pads import Pads
 from station.tui.screens.help import HelpScreen
 from station.tui.screens.noting import NoteScreen
+from station.tui.sight import Sight
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 from tests.station.tui.test_session_screen import headline, session, settled
 
@@ -126,7 +127,7 @@ async def test_a_label_by_pedal_names_what_stood_on_the_screen_when_the_foot_wen
         app = pilot.app
         assert isinstance(app, StationApp)
         app._pad_pressed("success", KeyPress(device=PEDAL, key="KEY_C", time=time.monotonic()))
-        session(pilot).attachment.shown = snapshot(episode="online-000121")
+        session(pilot).attachment.sight = Sight(snapshot=snapshot(episode="online-000121"))
         assert await reached(pilot, lambda: bool(feed.sent))
         assert feed.sent == [Label(episode="online-000120", outcome=Outcome.SUCCESS)]
 

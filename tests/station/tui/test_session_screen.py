@@ -66,11 +66,11 @@ def headline(pilot: Pilot[int]) -> str:
     [
         ("s", Phase.ROLLOUT, Label(episode=EPISODE, outcome=Outcome.SUCCESS)),
         ("f", Phase.ROLLOUT, Label(episode=EPISODE, outcome=Outcome.FAILURE)),
-        ("r", Phase.READY, Go()),
+        ("r", Phase.READY, Go(answers=0)),
         ("space", Phase.ROLLOUT, Pause()),
         ("u", Phase.LABEL, UndoLabel(episode=EPISODE)),
         ("v", Phase.LABEL, Void(episode=EPISODE)),
-        ("e", Phase.READY, EvaluateNow()),
+        ("e", Phase.READY, EvaluateNow(answers=0)),
         ("c", Phase.READY, SetSpeed(speed=ClockSpeed.VIRTUAL)),
         ("a", Phase.READY, SetAutopilot(on=True)),
     ],
@@ -92,7 +92,7 @@ async def test_rearm_is_a_chord_of_its_own(open_app: Open, feed: FakeFeed) -> No
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
         await pilot.press("ctrl+r")
-        assert feed.sent == [Rearm()]
+        assert feed.sent == [Rearm(answers=0)]
 
 
 @pytest.mark.parametrize("key", ["x", "ctrl+x"])
@@ -107,9 +107,9 @@ async def test_a_key_names_what_was_drawn_not_what_has_arrived_since(open_app: O
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await settled(pilot)
-        shown = session(pilot).attachment.shown
+        sight = session(pilot).attachment.sight
         feed.play(episode="online-000121")
-        session(pilot).attachment.shown = shown
+        session(pilot).attachment.sight = sight
         session(pilot).action_press("success")
         assert feed.sent == [Label(episode=EPISODE, outcome=Outcome.SUCCESS)]
 
@@ -255,7 +255,7 @@ async def test_a_pedal_labels_nothing_that_nobody_sees(open_app: Open, feed: Fak
         await settled(pilot)
         for action in ("success", "go"):
             press = KeyPress(device="pedal", key="KEY_C", time=time.monotonic())
-            pilot.app.post_message(PadPressed(action, press, session(pilot).attachment.shown))
+            pilot.app.post_message(PadPressed(action, press, session(pilot).attachment.sight))
             await pilot.pause()
         assert feed.sent == []
 
