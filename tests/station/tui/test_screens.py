@@ -200,7 +200,7 @@ async def test_the_cursor_stays_with_its_session_when_another_one_moves_up(
         home = pilot.app.screen
         assert isinstance(home, HomeScreen)
         home.action_look()
-        await until(pilot, lambda: home.query_one(DataTable).get_row_at(0)[0] == "other")
+        await until(pilot, lambda: home.query_one(DataTable).get_row_at(0)[0].plain == "other")
         await pilot.press("enter")
         await shows(pilot, SessionScreen)
 
