@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+
+TRUST = "STATION_TRUST"
+"""Environment variable: classes (module:Class) and modules of one's own that files may name, separated by spaces."""
 
 
 class Settings(BaseModel):
@@ -29,7 +33,8 @@ class OneOf(Settings):
     """A group of which there are several kinds.
 
     A base names them in its own body: `kinds`, from the value of the setting `chooser` to "module:Class", imported
-    when a file asks for it. A value with a colon names a class of one's own.
+    when a file asks for it. A value with a colon names a class of one's own: files come from other people too, and so
+    it is imported only where `TRUST` names it as well.
     """
 
     chooser: ClassVar[str] = "kind"
@@ -50,6 +55,11 @@ class OneOf(Settings):
             near = difflib.get_close_matches(wanted, cls.kinds, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"choose from {known}, or name module:Class"
             raise ValueError(f"there is no {cls.chooser} '{wanted}'; {hint}")
+        if wanted not in cls.kinds and not _is_trusted(wanted):
+            raise ValueError(
+                f"{cls.chooser} = '{wanted}' would run code that does not come with the station; if you trust it, say "
+                f"'station --trust {wanted} ...', or list it in your config file: [trust] classes = [\"{wanted}\"]"
+            )
         return cls._load(cls.kinds.get(wanted, wanted))
 
     @classmethod
@@ -72,3 +82,8 @@ class OneOf(Settings):
         if reader is cls:
             return handler(value)
         return cast(Self, reader.model_validate(value))
+
+
+def _is_trusted(path: str) -> bool:
+    trusted = os.environ.get(TRUST, "").split()
+    return path in trusted or path.partition(":")[0] in trusted

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -31,6 +31,7 @@ from station.commands import (
 from station.errors import ExitCode, Refusal, refusal
 from station.plain import terminal
 from station.tether import leave_with_parent
+from station.trust import grant
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments, 3 the session is held by another process, "
@@ -89,6 +90,22 @@ app = typer.Typer(
 )
 
 _START, _WORK, _DATA, _MACHINE = "Begin", "Work with a session", "Data", "Machine"
+
+
+@app.callback()
+def common(
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust",
+            metavar="MODULE:CLASS",
+            help="Code of your own that a task or session file may name; without it such a file is refused.",
+        ),
+    ] = None,
+) -> None:
+    """See the help of the group."""
+    grant(trust or ())
+
 
 app.command("demo", rich_help_panel=_START)(live.demo)
 app.command("home", rich_help_panel=_START)(live.home)

@@ -25,6 +25,7 @@ from policy.steering.zprl import ZPRLSettings
 from station.library import TaskError, find_task, list_tasks, read_toml
 from station.session.settings import SessionSettings
 from station.settings_text import Beside, nested, problems, to_toml
+from station.trust import grant_operators_own
 
 __all__ = [
     "BESIDE_CELL",
@@ -94,11 +95,6 @@ class Task(Settings):
     """Episode length, labels, evaluation and goals."""
 
     @property
-    def words(self) -> str:
-        """The task in words, for exports."""
-        return self.instruction or self.description.partition(":")[0].strip() or self.name
-
-    @property
     def simulation(self) -> SimulationSettings:
         """The simulated workplace. Raises TaskError on a task for real devices."""
         if not isinstance(self.cell, SimulationSettings):
@@ -149,6 +145,7 @@ def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
     Raises:
         TaskError: a setting is unknown, missing or out of range.
     """
+    grant_operators_own()
     try:
         inside = nested(Task, content)
     except ValueError as error:

@@ -84,6 +84,11 @@ def read_toml(path: Path) -> dict[str, object]:
         raise TaskError(f"{path} is not valid TOML: {error}. Correct that place and try again.") from error
 
 
+def in_words(name: str, instruction: str, description: str) -> str:
+    """A task as policies read it: its instruction, else its description up to the colon, else its name."""
+    return instruction or description.partition(":")[0].strip() or name
+
+
 def _files() -> dict[str, Path]:
     """Name -> file of the library."""
     folder = Path(str(resources.files("station.tasks")))

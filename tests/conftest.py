@@ -21,6 +21,9 @@ hypothesis.settings.load_profile("repeat")
 # else it mixes in the numbers of every module that happens to be imported, and a line anywhere changes all cases
 providers._get_local_constants = Constants
 
+os.environ["STATION_TRUST"] = "tests.hardware.fakes tests.hardware.cameras.fakes"
+"""Drivers of our own that cells of tests name, here and in the processes that tests start."""
+
 ORDINARY = os.sched_getscheduler(0), os.sched_getparam(0)
 """How urgent this process is; libfranka makes the thread that connects to an arm the most urgent of the machine."""
 

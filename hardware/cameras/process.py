@@ -13,7 +13,6 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hardware.cameras.interface import CameraError, Frame
@@ -87,7 +86,7 @@ class CameraProcess:
             [sys.executable, "-P", "-m", "hardware.cameras.worker", self.name],
             stdin=subprocess.PIPE,
             pass_fds=self._ring.descriptors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         self._send_order(self._process)
 

@@ -107,7 +107,7 @@ class ControllerProcess:
                 start_new_session=True,
                 env={
                     **os.environ,
-                    "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 },
             )
         self._socket = Channel(ours, says=TO_CONTROLLER, hears=FROM_CONTROLLER)

@@ -63,7 +63,7 @@ def export(
         Journal(folder.journal).ledger(),
         where=meant,
         session=folder.name,
-        instruction=instruction or folder.task.words,
+        instruction=instruction or folder.words,
     )
     with reporter(as_json=as_json) as report:
         written = writer.export(

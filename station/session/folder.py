@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from datasets.durable import Disk, full_disk_named
 from datasets.lock import WriterLock
 from datasets.own_files import read_bytes, require_file, require_folder
+from station.library import in_words
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -143,6 +144,14 @@ class SessionFolder:
         """Whether the frozen task is for a simulated cell, which is also what a task that names none is for."""
         cell = self.tables.get("cell")
         return not isinstance(cell, dict) or cell.get("kind", "simulated") == "simulated"
+
+    @property
+    def words(self) -> str:
+        """The task in words, for exports; loads no class that the file names."""
+        name, instruction, description = (
+            str(self.tables.get(key, "")) for key in ("name", "instruction", "description")
+        )
+        return in_words(name, instruction, description)
 
     @property
     def name(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field, ValidationError
 
-from datasets.settings import OneOf, Settings
+from datasets.settings import TRUST, OneOf, Settings
 
 
 class Animal(OneOf):
@@ -58,13 +59,24 @@ def test_without_the_chooser_it_is_the_usual_kind() -> None:
     assert isinstance(read({"lives": 2}).animals[0], Cat)
 
 
-def test_a_class_of_ones_own_is_named_by_its_module() -> None:
+def test_a_class_of_ones_own_is_named_by_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRUST, f"something:else {__name__}:Dog")
     assert type(read({"kind": f"{__name__}:Dog"}).animals[0]) is Dog
 
 
 @pytest.mark.parametrize("path", ["no.such.module:Cat", f"{__name__}:Elephant", "pathlib:Path"])
-def test_a_class_that_is_not_there_or_is_something_else_is_refused_in_words(path: str) -> None:
+def test_a_class_that_is_not_there_or_is_something_else_is_refused_in_words(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRUST, path.partition(":")[0])
     assert path in mistake({"kind": path})[1]
+
+
+def test_a_class_that_nobody_trusts_is_refused_and_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TRUST, raising=False)
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    assert "station --trust this:Animal" in mistake({"kind": "this:Animal"})[1]
+    assert "this" not in sys.modules
 
 
 def test_made_in_code_or_read_from_a_file_it_is_the_same() -> None:

@@ -6,6 +6,7 @@ controller's or the camera's process. The switchboard is a file that all of them
 
 from __future__ import annotations
 
+import os
 import time
 from enum import IntEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from datasets.settings import Settings
+from datasets.settings import TRUST, Settings
 from hardware.arms.interface import (
     Arm,
     ArmFault,
@@ -31,6 +32,8 @@ from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperSta
 from hardware.plan import Command, JointCommand, Vector
 from hardware.robot.settings import RobotCellSettings
 from hardware.settings import Angles, ArmSettings, CellSettings, GripperSettings, Pace
+
+os.environ[TRUST] = f"{os.environ.get(TRUST, '')} {__name__}"
 
 HOME = (0.4, 0.0, 0.3, 0.0, 0.0, 0.0)
 """The fake arm's joints are its position and the rotation vector of its tool relative to pointing down."""

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from datasets.settings import TRUST
 from datasets.spec import Rotation
 from policy.base import BasePolicy
 from policy.encoder import EncoderKind
 from policy.steering.interface import SteeringSettings
 from policy.steering.zprl import ZPRLSettings
 from station.config import Task, TaskError, list_tasks, load_task, parse_task, task_to_toml
-from station.library import task_summaries
+from station.library import in_words, task_summaries
 from tests.station.session.fakes import Pusher
 
 
@@ -63,10 +64,11 @@ def test_the_library_describes_its_tasks() -> None:
 
 def test_what_policies_read_says_the_task_and_nothing_about_its_settings() -> None:
     task = load_task("place-orange")
-    assert task.words == "Place the orange half on the juicer."
-    assert all("Hz" not in load_task(name).words for name in list_tasks())
-    bare = task.model_copy(update={"instruction": "", "description": "Pick the cube: 10 Hz, small encoder"})
-    assert bare.words == "Pick the cube"
+    assert in_words(task.name, task.instruction, task.description) == "Place the orange half on the juicer."
+    tasks = map(load_task, list_tasks())
+    assert all("Hz" not in in_words(each.name, each.instruction, each.description) for each in tasks)
+    assert in_words("cube", "", "Pick the cube: 10 Hz, small encoder") == "Pick the cube"
+    assert in_words("cube", "", "") == "cube"
 
 
 def test_the_papers_task_has_the_papers_hyperparameters() -> None:
@@ -141,7 +143,10 @@ def test_a_crop_that_its_pictures_cannot_give_is_refused(task_file: Path, crops:
     assert said in complaint(task_file, line, f"crops = {crops}")
 
 
-def test_a_method_of_ones_own_is_named_in_the_task_file_and_frozen_with_it(task_file: Path) -> None:
+def test_a_method_of_ones_own_is_named_in_the_task_file_and_frozen_with_it(
+    task_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRUST, f"{__name__}:PusherSettings")
     learnt = task_file.read_text().index("[steering]")
     task_file.write_text(
         task_file.read_text()[:learnt] + f'[steering]\nmethod = "{__name__}:PusherSettings"\nwarmup = 5\n'
