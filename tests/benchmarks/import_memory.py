@@ -41,7 +41,20 @@ EPISODE = STEPS * CAMERAS * int(np.prod(SIZE))
 """Bytes of an episode's pictures."""
 MARKS = (1, 10, 30, 100)
 """GB after which memory is told."""
-ANSWERS: Answers = {"": {"colour": "rgb", "rate": str(HZ), "kinematics": "xarm6"}}
+ANSWERS: Answers = {
+    "": {
+        "colour": "rgb",
+        "rate": str(HZ),
+        "kinematics": "xarm6",
+        "state": "joints",
+        "angle": "rad",
+        **{
+            f"{side}{end}": number
+            for side in ("", "action.")
+            for end, number in (("closed", "0"), ("open", "1"))
+        },
+    }
+}
 
 
 def spec(joints: int) -> DataSpec:

@@ -128,6 +128,9 @@ def test_what_zarr_2_wrote_is_imported_step_by_step(tmp_path: Path, name: str) -
     out = write(own, tmp_path / name, episode=given["episode"], **columns)
     answers = {
         "actions": "commanded",
+        "representation": "rotation_vector",
+        "angle": "rad",
+        "length": "m",
         "rate": str(FPS),
         "gripper": "gripper",
         "closed": "0",
