@@ -9,6 +9,7 @@ the loop. What the firmware of a real arm does when its client is gone only a re
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import signal
 import tempfile
@@ -83,12 +84,32 @@ def franka(folder: Path) -> Iterator[Subject]:
             cell.close()
 
 
-def lose(subject: Subject, how: signal.Signals) -> tuple[float, float]:
-    """Seconds until it stood and metres that it went, from the signal on."""
-    subject.place.go_home()
+def in_a_plan(subject: Subject) -> None:
+    """Away from home at about 0.12 m/s."""
     subject.cell.plan(subject.place.plan(20, step=0.012))
     for _ in range(4):
         subject.cell.advance()
+
+
+def on_the_way_home(subject: Subject) -> None:
+    """From about 15 cm away, once it has gone a third of that."""
+    subject.cell.plan(subject.place.plan(12, step=0.012))
+    while subject.cell.advance() is not None:
+        pass
+    _, away, _ = subject.look()
+    subject.cell.begin_homing()
+    while not subject.cell.advance_homing():
+        if np.linalg.norm(subject.look()[1] - away) > 0.05:
+            return
+
+
+def lose(
+    subject: Subject, how: signal.Signals, move: Callable[[Subject], None] = in_a_plan
+) -> tuple[float, float]:
+    """Seconds until it stood and metres that it went, from the signal on."""
+    subject.place.go_home()
+    subject.cell.observe()
+    move(subject)
     pid = subject.cell.team.processes[subject.arm].pid
     assert pid is not None
     began, start, _ = subject.look()
@@ -118,13 +139,17 @@ def main() -> None:
             tempfile.TemporaryDirectory() as folder,
             {"xarm": xarm, "franka": franka}[name](Path(folder)) as it,
         ):
-            for how in (signal.SIGKILL, signal.SIGSTOP):
-                found = np.array([lose(it, how) for _ in range(given.times)])
+            for move, how in itertools.product(
+                (in_a_plan, on_the_way_home), (signal.SIGKILL, signal.SIGSTOP)
+            ):
+                found = np.array([lose(it, how, move) for _ in range(given.times)])
                 seconds, metres = np.median(found, 0)
                 most, far = found.max(0)
+                doing = move.__name__.replace("_", " ")
                 print(
-                    f"{name}, controller gets {how.name}: stands after {1000 * seconds:.0f} ms (at most "
-                    f"{1000 * most:.0f}), having gone {1000 * metres:.0f} mm (at most {1000 * far:.0f})"
+                    f"{name} {doing}, controller gets {how.name}: stands after {1000 * seconds:.0f} ms (at most "
+                    f"{1000 * most:.0f}), having gone {1000 * metres:.0f} mm (at most {1000 * far:.0f})",
+                    flush=True,
                 )
 
 

@@ -292,7 +292,7 @@ def test_a_machine_that_slept_while_the_arm_moved_does_not_go_on_with_the_motion
 
 def test_on_the_way_home_latch_hold_and_silence_stop_the_arm(bench: Bench) -> None:
     bench.follow(steps=10, step=0.03)
-    bench.run(1.2)
+    bench.run(2.0)
     for cause in (Cause.HOLD, Cause.HEARTBEAT, Cause.STOP):
         bench.controller.home(bench.now)
         assert bench.run(0.2)[-1].mode is Mode.HOMING

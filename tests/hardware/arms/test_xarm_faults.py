@@ -6,6 +6,7 @@ when it really came to rest; what real firmware does beyond that only real firmw
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -157,6 +158,81 @@ def test_a_controller_that_is_suspended_leaves_the_arm_standing_and_does_not_lea
     _sway(place, 0.5)
 
 
+def _is_away(place: XArmWorkplace) -> bool:
+    """Whether it stands 8 cm from home; goes there. A machine that is too busy for a plan is given another go."""
+    with contextlib.suppress(CellError):
+        place.cell.recover()
+        place.cell.observe()
+        place.cell.plan(place.plan(6, step=0.02))
+        while place.cell.advance() is not None:
+            pass
+    wait_until(lambda: stands(place.emulator))
+    tool = np.array(place.emulator.truth()["pose_mm"][:3]) / 1000.0
+    return float(np.linalg.norm(tool - place.home)) > 0.08
+
+
+def _lose_on_the_way_home(place: XArmWorkplace, how: signal.Signals) -> int:
+    """Away from home, on the way back, and then something happens to the controller's process; its number."""
+    wait_until(lambda: _is_away(place))
+    away = np.array(place.emulator.truth()["pose_mm"][:3])
+    place.cell.begin_homing()
+
+    def gone() -> bool:
+        tool = np.array(place.emulator.truth()["pose_mm"][:3])
+        return place.cell.advance_homing() or bool(np.linalg.norm(tool - away) > 10.0)
+
+    wait_until(gone)
+    pid = place.cell.team.processes["arm"].pid
+    assert pid is not None
+    os.kill(pid, how)
+    return pid
+
+
+def _stopped_on_the_way(place: XArmWorkplace, since: float) -> None:
+    """It stands, soon, and not at home."""
+    wait_until(lambda: stands(place.emulator))
+    truth = place.emulator.truth()
+    assert truth["came_to_rest"] - since < 0.3
+    assert np.linalg.norm(np.array(truth["pose_mm"][:3]) / 1000.0 - place.home) > 0.02
+
+
+def test_a_controller_that_is_killed_on_the_way_home_leaves_the_arm_standing_there(
+    place: XArmWorkplace,
+) -> None:
+    _lose_on_the_way_home(place, signal.SIGKILL)
+    _stopped_on_the_way(place, time.monotonic())
+    with pytest.raises(CellError, match="its controller is not running"):
+        wait_until(place.cell.advance_homing)
+    place.go_home()
+
+
+def test_a_controller_that_is_suspended_on_the_way_home_does_not_go_on_when_it_wakes(
+    place: XArmWorkplace,
+) -> None:
+    pid = _lose_on_the_way_home(place, signal.SIGSTOP)
+    try:
+        _stopped_on_the_way(place, time.monotonic())
+        with pytest.raises(CellError, match="has been silent"):
+            wait_until(place.cell.advance_homing)
+        before = place.emulator.truth()["motion_commands"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: _recovered(place.cell))
+    assert place.emulator.truth()["motion_commands"] - before <= 1
+    place.go_home()
+
+
+def test_the_stop_latch_brakes_on_the_way_home_within_the_limits(place: XArmWorkplace) -> None:
+    _lose_on_the_way_home(place, signal.SIGCONT)
+    place.latch.stop()
+    pressed = time.monotonic()
+    wait_until(lambda: stands(place.emulator))
+    assert place.emulator.truth()["last_motion_command"] - pressed < 0.6
+    with pytest.raises(StoppedError):
+        place.cell.advance_homing()
+    place.go_home()
+
+
 def _recovered(cell: RobotCell) -> bool:
     try:
         cell.recover()
@@ -180,8 +256,18 @@ cell.connect()
 cell.begin_homing()
 while not cell.advance_homing():
     pass
-print("moving", flush=True)
-cell.plan(plan_from(cell, 24, 0.008))
+if sys.argv[5] == "plan":
+    print("moving", flush=True)
+    cell.plan(plan_from(cell, 24, 0.008))
+else:
+    cell.observe()
+    cell.plan(plan_from(cell, 8, 0.02))
+    while cell.advance() is not None:
+        pass
+    print("moving", flush=True)
+    cell.begin_homing()
+    while not cell.advance_homing():
+        pass
 while cell.advance() is not None:
     pass
 print("ended", flush=True)
@@ -190,12 +276,13 @@ print("ended", flush=True)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("what", ["plan", "home"])
 def test_an_engine_that_is_killed_or_suspended_while_the_arm_moves(
-    how: signal.Signals, tmp_path: Path
+    how: signal.Signals, what: str, tmp_path: Path
 ) -> None:
     with XArmEmulator() as emulator:
         film = video(tmp_path / "film.avi")
-        arguments = [emulator.address, str(emulator.control_port), str(film), str(tmp_path / "latch")]
+        arguments = [emulator.address, str(emulator.control_port), str(film), str(tmp_path / "latch"), what]
         engine = subprocess.Popen(
             [sys.executable, "-c", _ENGINE, *arguments],
             cwd=_ROOT,
@@ -207,7 +294,7 @@ def test_an_engine_that_is_killed_or_suspended_while_the_arm_moves(
             assert engine.stdout is not None
             assert engine.stdout.readline() == "moving\n"
             wait_until(lambda: emulator.truth()["turning"])
-            time.sleep(0.5)
+            time.sleep(0.5 if what == "plan" else 0.15)
             hit = time.monotonic()
             os.kill(engine.pid, how)
             wait_until(lambda: stands(emulator))
