@@ -67,7 +67,12 @@ def franka(folder: Path) -> Iterator[Subject]:
     with FrankaEmulator(1) as emulator:
         # as franky-sim is: what the box does about commands that stay away is the real one's to show
         emulator.order("watch", on=False)
-        cell = RobotCell(read_cell(franka_table(emulator, folder / "board")), latch)
+        table = franka_table(emulator, folder / "board")
+        # a suspended controller leaves it going far beyond any sensible box, and it has to come back by itself
+        table["safety"]["workspaces"] = [
+            {"arm": "left", "lower": (-1.0, -1.0, -0.2), "upper": (1.0, 1.0, 1.3)}
+        ]
+        cell = RobotCell(read_cell(table), latch)
         try:
             cell.connect()
 
