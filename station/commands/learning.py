@@ -71,7 +71,8 @@ def evaluate(
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
-    before = _blocks(Journal(folder.journal).ledger())
+    ledger = Journal(folder.journal).ledger()
+    before, withdrawn = _blocks(ledger), _withdrawn(ledger)
     with engine(folder) as client:
         if client is None:
             wanted = episodes or folder.task.session.evaluation_episodes
@@ -80,14 +81,25 @@ def evaluate(
         else:
             number = client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
             say("The running session evaluates next; whoever operates it resets and labels.", err=True)
-            wait_for(client, folder, lambda ledger: _blocks(ledger) > before, number=number, patience=None)
-    point = _newest_point(folder, before)
+            wait_for(
+                client,
+                folder,
+                lambda ledger: _blocks(ledger) > before or _withdrawn(ledger) > withdrawn,
+                number=number,
+                patience=None,
+            )
+    point = _newest_point(folder, before, withdrawn)
     if as_json:
         say(json.dumps(point))
     else:
         low, high = point["interval"]
         say(
             f"{point['successes']}/{point['n']} succeed [{low:.2f}, {high:.2f}] at {point['env_steps']} steps."
+        )
+    if point["ended_early"]:
+        raise StationError(
+            f"The evaluation was ended early, after {point['n']} of {point['wanted']} episodes. They are kept; "
+            "run 'station eval' again for a complete block."
         )
 
 
@@ -96,6 +108,13 @@ def _blocks(ledger: Ledger) -> int:
     from station.session.operations import EVALUATION
 
     return sum(line.fields.get("stage") == "end" for line in ledger.lines.get(EVALUATION, []))
+
+
+def _withdrawn(ledger: Ledger) -> int:
+    """How often a block that was asked for was withdrawn."""
+    from station.session.operations import EVALUATION
+
+    return sum(line.fields.get("stage") == "withdrawn" for line in ledger.lines.get(EVALUATION, []))
 
 
 def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Reporter) -> None:
@@ -107,10 +126,13 @@ def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Re
     headless.run(folder, [*arguments, "--evaluate", str(wanted)], goal=goal, reporter=report)
 
 
-def _newest_point(folder: SessionFolder, before: int) -> dict[str, Any]:
+def _newest_point(folder: SessionFolder, before: int, withdrawn: int) -> dict[str, Any]:
+    from datasets.journal import Journal
     from station.session import status
 
     points: list[dict[str, Any]] = status.to_json(status.count(folder), "")["eval"]
+    if len(points) <= before and _withdrawn(Journal(folder.journal).ledger()) > withdrawn:
+        raise StationError("The evaluation was withdrawn on the session's screen; no episode of it was run.")
     if len(points) <= before:
         raise StationError(f"The evaluation did not finish; run it again. The engine's log is {folder.log}.")
     return points[-1]

@@ -81,9 +81,11 @@ def _update(state: State, ordinal: int) -> Result:
 
 def _next_round(state: State) -> Result:
     closing: tuple[Effect, ...] = ()
-    if state.block is not None and state.next_evaluation >= state.block.first + state.block.n:
-        closing = (CloseEvaluation(block=state.block),)
-        state = replace(state, block=None)
+    if state.block is not None and (
+        state.block_ends or state.next_evaluation >= state.block.first + state.block.n
+    ):
+        closing = (CloseEvaluation(block=state.block, done=_run_of(state, state.block)),)
+        state = replace(state, block=None, block_ends=False)
     if state.only_evaluate and state.block is None and (closing or state.wanted_block is None):
         return replace(state, phase=Phase.FINISHED, leaving=True), (*closing, Quit())
     if state.block is not None:
@@ -94,10 +96,17 @@ def _next_round(state: State) -> Result:
         state = replace(state, block=block, newest_block=block, wanted_block=None)
         state, effects = _open_round(state, _evaluation_round(state, block))
         return state, (*closing, OpenEvaluation(block=block), *effects)
-    if goal_reached(state):
+    if goal_reached(state) and not state.beyond_goal:
         return replace(state, phase=Phase.FINISHED, round=None, reason="The goal is reached."), closing
     state, effects = _open_round(state, _online_round(state))
     return state, (*closing, *effects)
+
+
+def _run_of(state: State, block: Block) -> int:
+    """Episodes of a block that are over: what was cut off was run as well, and has had its turn."""
+    ordinals = range(block.first, min(state.next_evaluation, block.first + block.n))
+    names = (episode_id(EpisodeKind.EVALUATION, ordinal) for ordinal in ordinals)
+    return sum(name in state.verdicts or name in state.cut_off for name in names)
 
 
 def _wanted_block(state: State) -> int:
@@ -105,7 +114,7 @@ def _wanted_block(state: State) -> int:
     rules = state.rules
     if state.wanted_block is not None:
         return state.wanted_block
-    if goal_reached(state):
+    if goal_reached(state) and not state.beyond_goal:
         newest, wanted = state.newest_block, rules.final_evaluation_episodes
         known = newest is not None and newest.at == state.next_online and newest.n >= wanted
         return 0 if known else wanted
@@ -115,7 +124,7 @@ def _wanted_block(state: State) -> int:
 
 def _online_round(state: State) -> Round:
     size, rules = state.rules.cells, state.rules
-    if rules.episodes:
+    if rules.episodes and not state.beyond_goal:
         size = min(size, rules.episodes - state.verdicts.counted.episodes)
     slots = tuple(
         Slot(

@@ -177,7 +177,21 @@ class OpenEvaluation(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class CloseEvaluation(Effect):
-    """Write that it is complete."""
+    """Write that it is over."""
+
+    block: Block
+    done: int
+    """Episodes that were run; fewer than the block's where it was ended early."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalWithdrawal(Effect):
+    """Write that the block that was asked for is not wanted any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalEnding(Effect):
+    """Write that no more episodes of the block are wanted, so that a kill does not forget it."""
 
     block: Block
 

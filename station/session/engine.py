@@ -465,11 +465,13 @@ class Engine:
 
     def _mark_best(self) -> None:
         """Keep the learner that has just been evaluated if none before it did better."""
-        rates = [point.rate for point in tally(self.memory.journal.ledger(), rolling_window=1).evaluations]
-        if not rates:
+        points = tally(self.memory.journal.ledger(), rolling_window=1).evaluations
+        if not points:
             return
-        self._say(f"Evaluation: {rates[-1].successes} of {rates[-1].n} succeed.")
-        if rates[-1].value >= max(rate.value for rate in rates):
+        newest, rates = points[-1], [point.rate for point in points if not point.early]
+        early = f", ended early after {newest.rate.n} of {newest.wanted}" if newest.early else ""
+        self._say(f"Evaluation: {newest.rate.successes} of {newest.rate.n} succeed{early}.")
+        if not newest.early and newest.rate.value >= max(rate.value for rate in rates):
             self.memory.checkpoints.mark_best()
 
     # --- what is remembered ---------------------------------------------------------------------------------------

@@ -114,6 +114,16 @@ class EvaluateNow(OperatorEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithdrawEvaluation(OperatorEvent):
+    """Withdraw the evaluation block that was asked for and has not begun."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndEvaluation(OperatorEvent):
+    """End the running evaluation block early; the episodes that are over stay."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Note(OperatorEvent):
     """A remark for the journal, about an episode or the session."""
 

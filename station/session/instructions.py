@@ -78,5 +78,5 @@ _BY_PHASE: dict[Phase, Callable[[State], str]] = {
     Phase.UPDATE: _update,
     Phase.CHECKPOINT: lambda _: "Saving the learner; wait.",
     Phase.FAULT: _fault,
-    Phase.FINISHED: lambda _: "Finished. Evaluate, say 'reset done' to go on without a goal, or leave.",
+    Phase.FINISHED: lambda _: "Finished. Evaluate, say 'reset done' to go on beyond the goal, or leave.",
 }

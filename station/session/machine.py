@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from datasets.episode import EpisodeKind
-from datasets.wording import counted
-from station.session.agenda import apply_speed, proceed
+from station.session import evaluating
+from station.session.agenda import apply_speed, goal_reached, proceed
 from station.session.effects import (
     AbortMotion,
-    AskEvaluation,
     BeginHoming,
     BeginRollout,
     Brake,
@@ -37,6 +36,7 @@ from station.session.events import (
     Checkpointed,
     CutOff,
     DiskFull,
+    EndEvaluation,
     EvaluateNow,
     Event,
     Faulted,
@@ -61,6 +61,7 @@ from station.session.events import (
     UndoLabel,
     UpdateDone,
     Void,
+    WithdrawEvaluation,
 )
 from station.session.judging import Judgement, enter, judge, refuse
 from station.session.snapshot import Phase
@@ -188,9 +189,16 @@ def _go(state: State, _: Go) -> Result:
     if state.phase is Phase.FAULT:
         return _leave_fault(state)
     if state.phase is Phase.FINISHED:
-        rules = replace(state.rules, episodes=0, chunks=0)
-        return begin(replace(state, rules=rules, reason=""))
+        return _past_the_end(state)
     return refuse(state, f"Nothing waits for a reset in {state.phase.value}.")
+
+
+def _past_the_end(state: State) -> Result:
+    """On towards a goal that a void has opened again; else beyond it, until the next start finds it reached."""
+    beyond = goal_reached(state)
+    words = "The goal is reached; going on beyond it until the engine is started again."
+    state, effects = begin(replace(state, beyond_goal=beyond, reason=""))
+    return state, (*((Say(text=words),) if beyond else ()), *effects)
 
 
 def _start_round(state: State, current: Round) -> Result:
@@ -247,9 +255,20 @@ def _cut_off(state: State, event: CutOff) -> Result:
 
 def _judge(state: State, event: Judgement) -> Result:
     state, effects = judge(state, event)
+    state = replace(state, beyond_goal=state.beyond_goal and goal_reached(state))
+    if state.phase is Phase.FINISHED and not goal_reached(state):
+        return _reopened(state, effects)
     if state.phase is not Phase.LABEL:
         return state, effects
     state, following = proceed(state)
+    return state, (*effects, *following)
+
+
+def _reopened(state: State, effects: tuple[Effect, ...]) -> Result:
+    """Fewer episodes count than the goal wants: simulated cells go on; a real arm waits for who says so."""
+    if not state.rules.replayable:
+        return replace(state, reason="Below the goal again: say 'reset done' to go on towards it."), effects
+    state, following = begin(replace(state, reason=""))
     return state, (*effects, *following)
 
 
@@ -335,19 +354,16 @@ def _tick(state: State, event: Tick) -> Result:
 
 
 def _evaluate_now(state: State, event: EvaluateNow) -> Result:
-    if state.block is not None:
-        return refuse(state, "An evaluation is running already.")
-    if state.phase is Phase.FINISHED and not _may_leave_finished(state, event):
+    finished = state.phase is Phase.FINISHED
+    if finished and not _may_leave_finished(state, event):
         return refuse(
             state, "Not done: the session is finished, and only a key at its screen moves the arm again."
         )
-    wanted = event.episodes or state.rules.evaluation_episodes
-    state = replace(state, wanted_block=wanted)
-    asked = AskEvaluation(episodes=wanted)
-    if state.phase is Phase.FINISHED:
-        state, effects = begin(replace(state, reason=""))
-        return state, (asked, *effects)
-    return state, (asked, Say(text=f"An evaluation of {counted(wanted, 'episode')} comes next."))
+    state, asked = evaluating.ask(state, event)
+    if not finished:
+        return state, asked
+    state, effects = begin(replace(state, reason=""))
+    return state, (*asked, *effects)
 
 
 def _may_leave_finished(state: State, event: EvaluateNow) -> bool:
@@ -430,6 +446,8 @@ _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {
     Checkpointed: _checkpointed,
     Tick: _tick,
     EvaluateNow: _evaluate_now,
+    WithdrawEvaluation: evaluating.withdraw,
+    EndEvaluation: evaluating.end_early,
     Note: _note,
     SetSpeed: _set_speed,
     SetAutopilot: _set_autopilot,

@@ -27,7 +27,9 @@ UPDATE = "update"
 CHECKPOINT = "checkpoint"
 """The learner was saved: update (blocks in it), policy_version, gradient steps."""
 EVALUATION = "evaluation"
-"""Stage asked: n. Stages begin and end of a block: ordinal, first, n, at, env_steps, policy_version."""
+"""Stage asked: n; withdrawn. Stages begin and end of a block: ordinal, first, n, at, env_steps, policy_version; the end
+of one that was ended early also early (true) and done (episodes that were run). Stage ending: ordinal, before such an
+end."""
 SETTING = "setting"
 """The operator changed something that outlasts the engine: name, value."""
 NOTE = "note"

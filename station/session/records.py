@@ -15,6 +15,7 @@ from station.session.effects import (
     AskEvaluation,
     CloseEvaluation,
     Effect,
+    JournalEnding,
     JournalFault,
     JournalLabel,
     JournalNote,
@@ -22,6 +23,7 @@ from station.session.effects import (
     JournalSetting,
     JournalStop,
     JournalVoid,
+    JournalWithdrawal,
     OpenEvaluation,
     OpenRound,
     RearmLatch,
@@ -56,6 +58,10 @@ class Records:
             AskEvaluation: self._ask_evaluation,
             OpenEvaluation: self._open_evaluation,
             CloseEvaluation: self._close_evaluation,
+            JournalWithdrawal: lambda _: self.write(EVALUATION, stage="withdrawn"),
+            JournalEnding: lambda effect: self.write(
+                EVALUATION, stage="ending", ordinal=effect.block.ordinal
+            ),
         }
 
     def carry_out(self, effect: Effect) -> bool:
@@ -113,10 +119,11 @@ class Records:
         self._evaluation("begin", effect.block)
 
     def _close_evaluation(self, effect: CloseEvaluation) -> None:
-        self._evaluation("end", effect.block)
+        early = {"early": True, "done": effect.done} if effect.done < effect.block.n else {}
+        self._evaluation("end", effect.block, **early)
 
-    def _evaluation(self, stage: str, block: Block) -> None:
-        facts = self._facts()
+    def _evaluation(self, stage: str, block: Block, **early: int) -> None:
+        facts = self._facts() | early
         self.write(
             "evaluation",
             stage=stage,

@@ -133,6 +133,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
     through = int(updates[-1].fields["through"]) if updates else 0
     settings = settings_in(ledger)
     newest, open_block = _blocks(lines.get(EVALUATION, []))
+    dropped = current is not None and current.evaluation and open_block is None
     episodes = ledger.episodes
     cut_off = frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, []))
     late = episodes.rows["seq"] > through
@@ -141,7 +142,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         now=now,
         verdicts=_verdicts(episodes),
         cut_off=cut_off,
-        round=current,
+        round=None if dropped else current,
         last=_last(episodes, lines.get(CUT_OFF, [])),
         newest=_newest(ledger),
         next_online=_following(episodes, current, cut_off, EpisodeKind.ONLINE),
@@ -151,6 +152,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         updates_done=blocks_done,
         policy_version=policy_version,
         block=open_block,
+        block_ends=open_block is not None and _ends(lines.get(EVALUATION, []), open_block),
         newest_block=newest,
         wanted_block=_asked(lines.get(EVALUATION, [])),
         autopilot=bool(settings.get("autopilot", False)),
@@ -266,8 +268,15 @@ def _following(episodes: Episodes, current: Round | None, cut_off: frozenset[str
 
 def _asked(lines: Sequence[Line]) -> int | None:
     """Episodes of the evaluation block that was asked for last, if none has begun since."""
-    newest = next((line.fields for line in reversed(lines) if line.fields["stage"] != "end"), None)
+    asked = ("asked", "withdrawn", "begin")
+    newest = next((line.fields for line in reversed(lines) if line.fields["stage"] in asked), None)
     return int(newest["n"]) if newest is not None and newest["stage"] == "asked" else None
+
+
+def _ends(lines: Sequence[Line], block: Block) -> bool:
+    """Whether somebody has ended it early."""
+    ending = (line.fields for line in lines if line.fields["stage"] == "ending")
+    return any(fields["ordinal"] == block.ordinal for fields in ending)
 
 
 def _blocks(lines: Sequence[Line]) -> tuple[Block | None, Block | None]:

@@ -50,6 +50,10 @@ class EvaluationPoint:
     env_steps: int
     policy_version: int
     rate: Rate
+    wanted: int = 0
+    """Episodes of the block."""
+    early: bool = False
+    """It was ended before all of them were run: no complete block, and compared with none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +171,12 @@ class Snapshot:
     evaluating: bool = False
     block_done: int = 0
     block_size: int = 0
+    block_ends: bool = False
+    """It ends early, after the episode that is under way."""
+    queued_evaluation: int = 0
+    """Episodes of an evaluation that was asked for and has not begun; 0: none."""
+    goal_open: bool = False
+    """Finished, and then fewer episodes counted than the goal wants."""
     episode: str | None = None
     """The episode that runs, or that was last moved and may be labelled."""
     label: str | None = None

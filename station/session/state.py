@@ -210,10 +210,14 @@ class State:
     """The learner has changed since its last checkpoint."""
     policy_version: int = 0
     block: Block | None = None
+    block_ends: bool = False
+    """The block under way was ended early: no episode of it begins any more."""
     newest_block: Block | None = None
     """The last one begun, complete or not."""
     wanted_block: int | None = None
     """Episodes of an evaluation block that was asked for."""
+    beyond_goal: bool = False
+    """The goal is reached and the operator goes on: until the next start, or until a void takes the count below it."""
     only_evaluate: bool = False
     """End when the evaluation block that was asked for is complete."""
     autopilot: bool = False
@@ -230,10 +234,13 @@ class State:
         """Episodes of the round that have not been run to their end."""
         if self.round is None:
             return ()
+        over = self.block_ends and self.round.evaluation
         return tuple(
             slot
             for slot in self.round.slots
-            if slot.episode not in self.verdicts and slot.episode not in self.cut_off
+            if slot.episode not in self.verdicts
+            and slot.episode not in self.cut_off
+            and (not over or slot.episode in self.running)
         )
 
     @property

@@ -115,6 +115,8 @@ def to_json(counts: Counts, state: str) -> dict[str, Any]:
                 **_rate_json(point.rate),
                 "env_steps": point.env_steps,
                 "policy_version": point.policy_version,
+                "wanted": point.wanted,
+                "ended_early": point.early,
             }
             for point in counts.evaluations
         ],
@@ -152,6 +154,8 @@ def _evaluations(ledger: Ledger) -> tuple[EvaluationPoint, ...]:
             env_steps=int(fields["env_steps"]),
             policy_version=int(fields["policy_version"]),
             rate=wilson(int(won[fields["ordinal"]]), int(n[fields["ordinal"]])),
+            wanted=int(fields["n"]),
+            early=bool(fields.get("early", False)),
         )
         for fields in ended
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 from datasets.journal import Journal
 from datasets.observation import Image
 from hardware.cell import Layout
+from station.session.agenda import goal_reached
 from station.session.folder import SessionFolder
 from station.session.gauges import Gauges
 from station.session.instructions import instruction
@@ -111,6 +112,9 @@ class View:
             evaluating=state.evaluating,
             block_done=_done_of_block(state),
             block_size=block.n if block else 0,
+            block_ends=state.block_ends,
+            queued_evaluation=state.wanted_block or 0,
+            goal_open=state.phase is Phase.FINISHED and not goal_reached(state),
             episode=shown,
             label=verdict.outcome.value if verdict and verdict.outcome else None,
             void=verdict is not None and verdict.void,

@@ -26,6 +26,7 @@ from station.session.events import (
     Stop,
     UndoLabel,
     Void,
+    WithdrawEvaluation,
 )
 from station.session.snapshot import Phase, Snapshot
 
@@ -145,9 +146,12 @@ def rearm(seen: Seen) -> OperatorEvent:
 
 
 def evaluate(seen: Seen) -> OperatorEvent:
-    """An evaluation block next, as long as the task says."""
+    """An evaluation block next, as long as the task says; one that was asked for is withdrawn."""
     if seen.snapshot.evaluating:
-        raise NotNowError("an evaluation is running already")
+        ends = "the evaluation ends already, after this episode" if seen.snapshot.block_ends else ""
+        raise NotNowError(ends or "an evaluation is running; its screen's key ends it early")
+    if seen.snapshot.queued_evaluation:
+        return WithdrawEvaluation()
     return EvaluateNow(answers=seen.snapshot.question)
 
 
@@ -244,7 +248,7 @@ ACTIONS: tuple[Action, ...] = (
         id="evaluate",
         key="e",
         label="evaluate",
-        help="Run an evaluation block next, without exploration.",
+        help="Run an evaluation block next; again: withdraw it, or end the one that is running early.",
         group=Group.SESSION,
         intent=evaluate,
         hold_off=TOGGLE_HOLD_OFF,

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from station.session.events import (
     STALE,
+    EndEvaluation,
     Label,
     OperatorEvent,
     Pause,
@@ -21,6 +22,7 @@ from station.session.events import (
     SetSpeed,
     UndoLabel,
     Void,
+    WithdrawEvaluation,
 )
 from station.tui.actions import BY_ID, Action, NotNowError, Seen
 from station.tui.feed import Feed, FeedError
@@ -232,6 +234,14 @@ def _is_repeat(action: Action, before: Origin, device: str, now: float) -> bool:
     return before.time is not None and abs(now - before.time) < max(hold_off, action.hold_off)
 
 
+_WORDS: dict[type[OperatorEvent], str] = {
+    Pause: "brake and wait",
+    Resume: "go on",
+    WithdrawEvaluation: "evaluation withdrawn",
+    EndEvaluation: "evaluation ends early",
+}
+
+
 def _words(event: OperatorEvent, action: Action) -> str:
     match event:
         case Label(episode=episode, outcome=outcome):
@@ -242,14 +252,10 @@ def _words(event: OperatorEvent, action: Action) -> str:
             words = f"{episode} void"
         case Restore(episode=episode):
             words = f"{episode} counts again"
-        case Pause():
-            words = "brake and wait"
-        case Resume():
-            words = "go on"
         case SetSpeed(speed=speed):
             words = f"clock {speed.value} from the next episode on"
         case SetAutopilot(on=on):
             words = f"automatic operator {'on' if on else 'off'}"
         case _:
-            words = action.label
+            words = _WORDS.get(type(event), action.label)
     return words

@@ -127,9 +127,13 @@ def _fault(snapshot: Snapshot, keys: Keymap) -> str:
 
 
 def _finished(snapshot: Snapshot, keys: Keymap) -> str:
+    go = keys.show("go")
+    if snapshot.goal_open:
+        moves = "" if snapshot.simulated else ": the arm moves home first"
+        return f"Below the goal again. {go} goes on towards it{moves}."
     return (
         f"The goal is reached. {keys.show('points')} shows the gain, "
-        f"{keys.show('go')} goes on without a goal, {keys.show('leave')} leaves."
+        f"{go} goes on beyond it, {keys.show('leave')} leaves."
     )
 
 

@@ -67,7 +67,12 @@ def _draw_verdict(counts: Counts, columns: int, rows: int) -> Content:
         return Content.styled("The base has not been evaluated: train it, or run station eval.", "$muted")
     if not points:
         return Content.styled("No evaluation block yet. Press e on the session screen for one.", "$muted")
-    return Content(verdict(base, points[-1].rate))
+    complete = [point for point in points if not point.early]
+    if not complete:
+        return Content.styled(
+            "No complete evaluation block yet: what was ended early proves little.", "$muted"
+        )
+    return Content(verdict(base, complete[-1].rate))
 
 
 def verdict(base: Rate, newest: Rate) -> str:
@@ -98,10 +103,11 @@ def _base_line(base: Rate, width: int) -> Content:
 
 def _point_line(point: EvaluationPoint, base: Rate | None, width: int) -> Content:
     rate = point.rate
-    gain = "" if base is None else f"  {100 * (rate.value - base.value):+4.0f}"
+    gain = "" if base is None or point.early else f"  {100 * (rate.value - base.value):+4.0f}"
     version = f"v{point.policy_version}"
     return Content.assemble(
         f"{count(point.env_steps):<8}{version:<7}{rate.successes:>4}/{rate.n:<4}{100 * rate.value:3.0f}%  ",
         interval_bar(rate, width, "$primary"),
         (gain, "bold"),
+        (f"  ended early, {rate.n} of {point.wanted}" if point.early else "", "$warning"),
     )

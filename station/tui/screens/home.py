@@ -204,7 +204,8 @@ def _row_of(path: Path | None, found: Sequence[Card]) -> int:
 
 
 def _newest(counts: Counts) -> Rate | None:
-    return counts.evaluations[-1].rate if counts.evaluations else None
+    """Of a complete block."""
+    return next((point.rate for point in reversed(counts.evaluations) if not point.early), None)
 
 
 def _rates(counts: Counts) -> str:

@@ -40,18 +40,19 @@ class LeaveScreen(Dialog[Leaving]):
         alone = "the simulated session goes on" if self._simulated else "the arm brakes, the session pauses"
         with Vertical(classes="box") as box:
             box.border_title = "Leave this session?"
-            yield Static(_choice("k", "Keep the engine running", f"{alone}; 'station attach' comes back"))
+            yield Static(choice("k", "Keep the engine running", f"{alone}; 'station attach' comes back"))
             yield Static(
-                _choice("e", "End the engine", "at the next safe instant; everything committed stays")
+                choice("e", "End the engine", "at the next safe instant; everything committed stays")
             )
-            yield Static(_choice("esc", "Stay", "nothing changes"))
+            yield Static(choice("esc", "Stay", "nothing changes"))
 
     def action_choose(self, leaving: str) -> None:
         """Answer."""
         self.dismiss(Leaving(leaving))
 
 
-def _choice(key: str, words: str, meaning: str) -> Content:
+def choice(key: str, words: str, meaning: str) -> Content:
+    """A line of a dialog: the key, what it does, and what that means below it."""
     return Content.assemble(
         (f"{key:>4}  ", "$primary bold"), (words, "bold"), ("\n      " + meaning, "$muted")
     )

@@ -17,13 +17,14 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.worker import Worker
 
-from station.session.events import Leave, Note
+from station.session.events import EndEvaluation, Leave, Note
 from station.session.snapshot import Counts, EpisodeMark, Phase, Snapshot
 from station.tui.actions import ACTIONS, BY_ID
 from station.tui.attachment import Attachment, Line
 from station.tui.desk import Echo, Fate, Origin
 from station.tui.keymap import Keymap
 from station.tui.screens.base import StationScreen
+from station.tui.screens.ending import EndEvaluationScreen
 from station.tui.screens.evaluation import EvaluationScreen
 from station.tui.screens.help import HelpScreen
 from station.tui.screens.leaving import LeaveScreen, Leaving
@@ -194,6 +195,8 @@ class SessionScreen(StationScreen):
             "review": lambda: self.app.open_review(self._attachment.folder),
             "points": lambda: self.app.push_screen(EvaluationScreen(self._attachment)),
         }
+        if action == "evaluate" and self._may_end_early():
+            return
         if action in dialogs:
             dialogs[action]()
             return
@@ -265,6 +268,25 @@ class SessionScreen(StationScreen):
                 self._show_call()
 
         self.app.push_screen(NoteScreen(episode), write)
+
+    def _may_end_early(self) -> bool:
+        """Ask whether the running evaluation should end early; whether there is one to ask about."""
+        shown = self._attachment.shown
+        if (
+            shown is None
+            or not shown.evaluating
+            or shown.block_ends
+            or self._attachment.line is not Line.LIVE
+        ):
+            return False
+
+        def end(answer: bool | None) -> None:
+            if answer:
+                self._attachment.tell(EndEvaluation(), "evaluate")
+                self._show_call()
+
+        self.app.push_screen(EndEvaluationScreen(done=shown.block_done, size=shown.block_size), end)
+        return True
 
     def _leave(self) -> None:
         if self._ending or self._attachment.line is not Line.LIVE:

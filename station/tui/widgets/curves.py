@@ -123,6 +123,8 @@ class SuccessCurve(Curve):
             x, y = _line(counts.success_curve)
             self.plot(x, 100 * y, line_style=self.color("success"), hires_mode=HiResMode.BRAILLE)
         for point in counts.evaluations:
+            if point.early:
+                continue
             self._evaluation(point.env_steps, point.rate.value, point.rate.low, point.rate.high)
 
     def _evaluation(self, steps: int, value: float, low: float, high: float) -> None:

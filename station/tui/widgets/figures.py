@@ -42,7 +42,13 @@ def success(counts: Counts, columns: int, rows: int) -> Content:
     room = max(0, rows - 3)
     newest = counts.evaluations[-room:] if room else ()
     lines += [
-        rate_line(f"eval {count(point.env_steps)}", point.rate, columns, "$primary") for point in newest
+        rate_line(
+            f"{'part' if point.early else 'eval'} {count(point.env_steps)}",
+            point.rate,
+            columns,
+            "$muted" if point.early else "$primary",
+        )
+        for point in newest
     ]
     if not counts.evaluations and room:
         lines.append(Content.styled("no evaluation point yet", "$faint"))

@@ -64,8 +64,11 @@ def bearing(snapshot: Snapshot, *, watching: bool = False) -> Bearing:
     """The title line of a snapshot."""
     done, goal = snapshot.counts.episodes, snapshot.episodes_goal
     progress = f"{done} of {counted(goal, 'episode')}" if goal else counted(done, "episode")
+    if snapshot.queued_evaluation:
+        progress += f", then evaluation of {snapshot.queued_evaluation}"
     if snapshot.evaluating:
-        progress = f"evaluation {snapshot.block_done} of {snapshot.block_size}"
+        ends = ", ends early" if snapshot.block_ends else ""
+        progress = f"evaluation {snapshot.block_done} of {snapshot.block_size}{ends}"
     return Bearing(
         session=snapshot.session,
         task=snapshot.task,

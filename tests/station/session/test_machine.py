@@ -304,7 +304,7 @@ def test_an_episode_that_never_began_is_not_named_for_labels() -> None:
     session.send(Faulted(reason="Camera third has no new frame."))
     assert session.state.last is None
     (said,) = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
-    assert isinstance(said, Say) and "no episode" in said.text
+    assert isinstance(said, Refuse) and "no episode" in said.text
 
 
 def test_a_fault_that_cannot_be_left_is_not_left() -> None:
@@ -389,7 +389,7 @@ def test_a_real_arm_goes_home_after_a_fault_wherever_it_stood_before(phase: Phas
 def test_a_pause_because_nobody_looks_says_so() -> None:
     session = rolling()
     session.send(Pause(source=Source.SYSTEM))
-    assert "no screen was looked at" in session.state.reason
+    assert "nobody was looking at a screen" in session.state.reason
 
 
 def test_leaving_is_refused_while_an_episode_waits_for_the_disk() -> None:

@@ -12,6 +12,7 @@ from datasets.episode import Outcome
 from hardware.cell import ClockSpeed
 from hardware.keys.interface import KeyPress
 from station.session.events import (
+    EndEvaluation,
     EvaluateNow,
     Go,
     Label,
@@ -24,6 +25,7 @@ from station.session.events import (
     SetSpeed,
     UndoLabel,
     Void,
+    WithdrawEvaluation,
 )
 from station.session.snapshot import Phase, Undo
 from station.tui.app import PadPressed
@@ -85,6 +87,25 @@ async def test_each_key_sends_exactly_one_event(
         await settled(pilot)
         assert feed.sent == [event]
         assert feed.stops == 0
+
+
+async def test_the_evaluation_key_withdraws_what_is_queued_and_asks_before_it_ends_a_running_block(
+    open_app: Open, feed: FakeFeed
+) -> None:
+    feed.snapshot = snapshot(Phase.READY, queued_evaluation=20)
+    async with open_app().run_test(size=(120, 30)) as pilot:
+        await settled(pilot)
+        assert "then evaluation of 20" in str(session(pilot).query_one("#bearing", Panel).render())
+        await pilot.press("e")
+        assert feed.sent == [WithdrawEvaluation()]
+        feed.play(queued_evaluation=0, evaluating=True, block_done=7, block_size=20)
+        await settled(pilot)
+        session(pilot).action_press("evaluate")
+        await settled(pilot)
+        assert feed.sent == [WithdrawEvaluation()], "a single press ends nothing"
+        await pilot.press("e")
+        await settled(pilot)
+        assert feed.sent == [WithdrawEvaluation(), EndEvaluation()]
 
 
 async def test_rearm_is_a_chord_of_its_own(open_app: Open, feed: FakeFeed) -> None:
