@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.hdf5_links import leads_outside
+from datasets.hdf5_writing import writing
 from datasets.observation import Image, TimeArray
 
 FORMAT = "vr_recording"
@@ -90,15 +91,14 @@ def write(path: Path, recording: VrRecording) -> None:
     """Write one file; it appears under its name complete or not at all.
 
     Raises:
-        OSError: the disk refused.
+        DiskFullError, OSError: the disk refused.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.unlink(missing_ok=True)
     try:
-        with h5py.File(partial, "w") as file:
+        with writing(partial) as file:
             _fill(file, recording)
-        _sync(partial)
         partial.replace(path)
         _sync(path.parent)
     finally:

@@ -19,6 +19,7 @@ from datasets.episode import Episode
 from datasets.exporters.interface import Exporter
 from datasets.exporters.source import Entry, ExportSource
 from datasets.exporters.staging import Workplace, whole
+from datasets.hdf5_writing import writing
 
 _GYM_TYPE = 2
 """robomimic's number for environments that are not its own simulators'."""
@@ -45,12 +46,12 @@ Masks: `train`, `valid` (every tenth episode), `success`."""
     def add(self, work: Workplace, source: ExportSource, index: int) -> None:
         """Write one demo into a file of its own: a file that a kill leaves open cannot be trusted."""
         entry = source.entries[index]
-        with whole(work.part(index) / "demo.hdf5") as path, h5py.File(path, "w") as file:
+        with whole(work.part(index) / "demo.hdf5") as path, writing(path) as file:
             _write_demo(file.create_group("demo"), entry.load(), entry)
 
     def finish(self, work: Workplace, source: ExportSource) -> None:
         """Bring the demos into one file; compressed chunks are copied as they are."""
-        with whole(work.payload) as path, h5py.File(path, "w") as file:
+        with whole(work.payload) as path, writing(path) as file:
             data = file.create_group("data")
             for index in range(len(source.entries)):
                 with h5py.File(work.part(index) / "demo.hdf5", "r") as part:

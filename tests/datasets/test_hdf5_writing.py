@@ -1,0 +1,64 @@
+"""A disk that is full ends no process that writes HDF5."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import datasets
+from datasets.hdf5_writing import writing
+
+ROOT = Path(datasets.__file__).parents[1]
+FULL = """
+import sys
+from pathlib import Path
+import numpy as np
+from datasets.durable import DiskFullError
+from datasets.hdf5_writing import writing
+try:
+    with writing(Path("/dev/full")) as file:
+        for number in range(20):
+            file.create_dataset(f"pictures/{number}", data=np.ones((50, 1000), np.uint8), compression="gzip")
+except DiskFullError as error:
+    print(error)
+"""
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    pictures = np.arange(6000, dtype=np.uint8).reshape(2, 30, 100)
+    with writing(tmp_path / "whole.h5") as file:
+        file.create_dataset("a/pictures", data=pictures, chunks=(1, 30, 100), compression="gzip")
+        file.attrs["kind"] = "whole"
+    with h5py.File(tmp_path / "whole.h5") as file:
+        assert np.array_equal(file["a/pictures"][()], pictures)
+        assert file.attrs["kind"] == "whole"
+
+
+def test_a_full_disk_is_an_error_in_words_and_no_segmentation_fault() -> None:
+    done = subprocess.run([sys.executable, "-c", FULL], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("The disk is full")
+    assert done.stderr == ""
+
+
+def test_a_mistake_of_the_writer_is_its_own(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), writing(tmp_path / "half.h5") as file:
+        file["what is not there"]
+
+
+def test_no_other_module_lets_hdf5_write() -> None:
+    found = set()
+    for folder in ("datasets", "hardware", "policy", "station"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("h5py.File"):
+                    mode = node.args[1] if len(node.args) > 1 else None
+                    if not (isinstance(mode, ast.Constant) and mode.value == "r"):
+                        found.add(path.name)
+    assert found == {"hdf5_writing.py"}
