@@ -6,15 +6,20 @@ Episodes and journal are `datasets.verify`'s. What is broken is moved to the ses
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.durable import Disk, full_disk_named
+from datasets.importers.answers import NAME as ANSWERS_FILE
+from datasets.importers.answers import AnswersError
+from datasets.importers.answers import load as load_answers
 from datasets.journal import Ledger
-from datasets.own_files import make_folder
+from datasets.own_files import make_folder, read_bytes
 from policy import weights
 from policy.base import POLICY_FILE, BasePolicy, PolicyFileError
+from policy.pretrain import CURVE_FILE, REPORT_FILE
 from station.session.checkpoint import BEST, NEWEST, PREVIOUS, CheckpointError, Checkpoints
 from station.session.folder import SessionFolder
 from station.session.operations import CHECKPOINT, TRAINING
@@ -32,8 +37,8 @@ class FileFault:
 
 
 def inspect(folder: SessionFolder, ledger: Ledger) -> list[FileFault]:
-    """All of ``base/``, ``steering/`` and ``partial/`` that cannot be used although it should; changes nothing."""
-    return [*_base(folder, ledger), *_steering(folder, ledger), *_partial(folder)]
+    """All beside episodes and journal that cannot be used although it should; changes nothing."""
+    return [*_base(folder, ledger), *_accounts(folder), *_steering(folder, ledger), *_partial(folder)]
 
 
 def quarantine(folder: SessionFolder, fault: FileFault) -> Path | None:
@@ -96,6 +101,43 @@ def _weights_named(base: Path) -> Path | None:
         return base / str(json.loads((base / POLICY_FILE).read_bytes())["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _accounts(folder: SessionFolder) -> Iterator[FileFault]:
+    """What training and imports wrote about themselves."""
+    again = "'station train' would train the base again: restore it from a copy"
+    base = folder.base
+    for path, read_account, loss in (
+        (base / REPORT_FILE, _read_json, f"what training holds of itself; without it {again}"),
+        (base / CURVE_FILE, _read_json_lines, "the training curve, which is only looked at"),
+        (base / "report.json", _read_json, "nothing: 'station train' writes it again from the journal"),
+        (base / "demos", _read_mark, f"which demonstrations the base was trained on; without it {again}"),
+        (
+            folder.path / ANSWERS_FILE,
+            load_answers,
+            "the answers about foreign recordings; an import asks again",
+        ),
+    ):
+        if path.exists():
+            try:
+                read_account(path)
+            except (OSError, ValueError, AnswersError) as error:
+                yield FileFault(path=path, detail=f"it is damaged ({error})", loss=loss)
+
+
+def _read_json(path: Path) -> None:
+    if not isinstance(json.loads(read_bytes(path)), dict):
+        raise ValueError("no JSON object")
+
+
+def _read_json_lines(path: Path) -> None:
+    for line in read_bytes(path).splitlines():
+        json.loads(line)
+
+
+def _read_mark(path: Path) -> None:
+    if not re.fullmatch(rb"[0-9a-f]{16}", read_bytes(path).strip()):
+        raise ValueError("no fingerprint")
 
 
 def _steering(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:

@@ -209,3 +209,20 @@ def test_while_somebody_writes_it_looks_and_moves_nothing(station: Station, fold
     assert said.exit_code == 1
     assert "Nothing was moved" in said.stdout and "being written by process" in said.stdout
     assert (folder.episodes / "episodes" / "online-000001").is_dir()
+
+
+@pytest.mark.parametrize(
+    "name", ["base/training.json", "base/report.json", "base/demos", "base/curve.jsonl", "import.toml"]
+)
+def test_what_training_and_imports_wrote_of_themselves_is_looked_at_too(
+    station: Station, session: SessionFolder, name: str
+) -> None:
+    assert looked(station, session)[0] == 0
+    path = session.path / name
+    if path.exists():
+        truncate(path)
+    else:
+        path.write_text("[broken")
+    code, report = looked(station, session, "--look-only")
+    assert code == 1
+    assert [fault["file"] for fault in report["files"]] == [str(path)]
