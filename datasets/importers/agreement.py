@@ -34,6 +34,8 @@ FOOT = 0.1
 """m from the base's origin; an arm cannot be told to stay in its own foot."""
 _LEAST = 8
 """Ticks that a comparison needs."""
+_MOST_TICKS = 10_000
+"""Of a recording that are compared, spread evenly over it; more would tell no more and take long."""
 _QUANTILE = 70
 """Percentile of distances; a few leaps do not decide."""
 
@@ -201,8 +203,9 @@ def _lags(ticks: int, period: float) -> range:
 def _behind(pair: Pair, lag: int) -> tuple[Array, Array]:
     """[T, n] what lies between the commands and what was observed `lag` ticks later, and the latter."""
     ticks = min(len(pair.commanded), len(pair.observed) - lag)
-    seen = pair.observed[lag : lag + ticks]
-    between = pair.commanded[:ticks] - seen
+    every = slice(None, None, 1 + ticks // _MOST_TICKS)
+    seen = pair.observed[lag : lag + ticks][every]
+    between = pair.commanded[:ticks][every] - seen
     sound = np.isfinite(between).all(axis=1)
     return between[sound], seen[sound]
 

@@ -247,6 +247,7 @@ def test_an_arm_that_lags_sags_or_stands_in_another_frame_follows_all_the_same()
     assert follows(pair(leaps, seen), period), "a few leaps are another defect"
     assert follows(pair(seen[:1].repeat(200, 0), seen[:1].repeat(200, 0)), period), "nothing moves"
     assert not follows(pair(np.gradient(seen, axis=0), seen), period)
+    assert follows(pair(motion(45_000), motion(45_000)), period), "as long as a day's work"
     assert not follows(pair(np.zeros_like(seen), seen[:1].repeat(200, 0)), period)
 
 
