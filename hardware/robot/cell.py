@@ -243,7 +243,7 @@ class RobotCell(Cell):
             achieved_hz=1.0 / self._period if self._period else 0.0,
             frame_age=ages,
             oldest_frame=self.settings.safety.frame_age,
-            arms_wrong={check.name.removeprefix("arm "): check.detail for check in self._arms_wrong()},
+            arms_wrong=self._why_not_ready(),
             interventions=sum(report.interventions for report in reports),
             late=sum(report.late for report in reports),
             stop_latency=stop_latency(reports, self._latch.since) if reports else None,
@@ -419,6 +419,11 @@ class RobotCell(Cell):
         now = time.monotonic()
         taken = {name: camera.taken() for name, camera in self.cameras.items()}
         return interlocks.frames_fresh(self.cameras, taken, now, self.settings.safety.frame_age)
+
+    def _why_not_ready(self) -> dict[str, str]:
+        if self._team is None:
+            return {arm.name: "not connected" for arm in self.settings.arms}
+        return {check.name.removeprefix("arm "): check.detail for check in self._arms_wrong()}
 
     def _arms_wrong(self) -> list[Check]:
         processes = self._team.processes if self._team is not None else {}

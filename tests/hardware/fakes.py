@@ -72,7 +72,7 @@ class Switch(IntEnum):
     SWAPPED = 13
     """Cameras answer with each other's serial numbers; taken up when they are opened."""
     ARM_SERIAL = 14
-    """Which arm answers."""
+    """Which arm answers: 0 the first."""
 
 
 class Switchboard:
@@ -127,7 +127,7 @@ class FakeArm(Arm):
     def connect(self) -> ArmIdentity:
         self._require()
         return ArmIdentity(
-            model="fake", serial=f"F{self._board[Switch.ARM_SERIAL]:.0f}", firmware="1.0", joints=6
+            model="fake", serial=f"F{1 + self._board[Switch.ARM_SERIAL]:.0f}", firmware="1.0", joints=6
         )
 
     def close(self) -> None:

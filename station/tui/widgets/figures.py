@@ -117,9 +117,9 @@ def health(vitals: Vitals, columns: int, rows: int) -> Content:
     live = vitals.live
     ages = "  ".join(f"{name} {1000 * age:.0f} ms" for name, age in live.frame_age.items()) or "no frame yet"
     slow = vitals.moving and 0 < live.achieved_hz < 0.9 * live.wanted_hz
-    old = any(age > live.oldest_frame for age in live.frame_age.values())
+    old = not live.frame_age or any(age > live.oldest_frame for age in live.frame_age.values())
     rate = f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz" if vitals.moving else "at rest"
-    rate = f"{', '.join(live.arms_wrong)} in fault" if live.arms_wrong else rate
+    rate = f"{', '.join(live.arms_wrong)} not ready" if live.arms_wrong else rate
     held_back = f"  held back {live.interventions}" if live.interventions else ""
     lines = [
         _state(slow or bool(live.arms_wrong), "control", rate + held_back),

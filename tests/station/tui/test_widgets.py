@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from textual.app import App, ComposeResult
 
 from datasets.journal import Line
+from hardware.latch import StopLatch
+from hardware.robot.cell import RobotCell
 from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger
 from station.tui.widgets import figures
 from station.tui.widgets.curves import LengthCurve, Short
@@ -16,6 +19,7 @@ from station.tui.widgets.strip import outcome_strip
 from station.tui.widgets.tile import UPPER_HALF, fit, half_blocks, quantise
 from station.tui.widgets.trajectory import thinned
 from station.tui.wording import about, count, duration, figure, rate_words
+from tests.hardware.fakes import cell_table, read_cell
 from tests.station.tui.fakes import counts, marks, picture, rate
 
 
@@ -107,7 +111,16 @@ def test_an_old_frame_and_a_faulty_arm_are_marked_also_while_nothing_moves() -> 
     )
     drawn = figures.health(figures.Vitals(live=sick, moving=False), 40, 4).plain.splitlines()
     assert [line[0] for line in drawn] == ["!", "!", "✓", "✓"]
-    assert "left in fault" in drawn[0]
+    assert "left not ready" in drawn[0]
+
+
+def test_a_cell_that_is_not_connected_has_no_tick(tmp_path: Path) -> None:
+    cell = RobotCell(read_cell(cell_table(tmp_path / "board")), StopLatch(tmp_path / "latch"))
+    there = cell.health()
+    live = LiveHealth(wanted_hz=10.0, arms_wrong=there.arms_wrong, frame_age=there.frame_age, disk_hours=9)
+    drawn = figures.health(figures.Vitals(live=live, moving=False), 40, 4).plain.splitlines()
+    assert [line[0] for line in drawn] == ["!", "!", "✓", "✓"]
+    assert "left not ready" in drawn[0] and "no frame yet" in drawn[1]
 
 
 def test_what_the_limits_held_back_is_read_while_the_arm_moves() -> None:
