@@ -111,7 +111,8 @@ def _nothing(path: Path, form: str | None) -> str:
         )
     return (
         f"No recording in {path}{_instead(path)}. Files that are read end in {', '.join(suffixes())}; "
-        "LeRobot, DROID and zarr data sets are named by their folder."
+        "LeRobot, DROID and zarr data sets are named by their folder. For arrays in a format "
+        "of your own, such as npz: station import SESSION PATH --describe."
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.importers import answers as answer_file
 from datasets.importers.choice import PREFIX
-from datasets.importers.defects import Question
+from datasets.importers.defects import Question, RefusedError
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.intake import ImportResult, Intake, inspect_all
 from datasets.importers.past import Past
@@ -23,6 +23,7 @@ from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
 from datasets.store import EpisodeStore
 from datasets.wording import counted
+from station.errors import UsageError
 from station.import_request import OUTCOMES, Wish
 from station.import_sources import Sources, find
 from station.reporting import Reporter
@@ -45,6 +46,19 @@ class Summary:
     def total(self) -> int:
         """Sources that were looked at."""
         return self.imported + self.duplicates + self.refused
+
+
+def describe(folder: SessionFolder, path: Path) -> str:
+    """A description of the files at `path`, which no format knows, to be filled in for this session's task.
+
+    Raises:
+        UsageError: no file there holds arrays, or none can be read.
+    """
+    with isolated_reader() as reader:
+        try:
+            return reader.describe(path, folder.task.cell.spec)
+        except RefusedError as error:
+            raise UsageError(f"{path}: {error}.") from error
 
 
 def kinds() -> tuple[str, ...]:
@@ -214,6 +228,7 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
         "questions": [question.to_json() for question in outline.open],
         "settled": [question.to_json() | {"value": value} for question, value in outline.settled.items()],
         "columns": outline.columns,
+        "depth": list(outline.depth),
         "cameras": {name: list(size) for name, size in outline.cameras.items()},
         "pictures": {
             name: {
@@ -307,6 +322,8 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
     lines += [
         f"  {entry['name']:<{width}}  {entry['value']}  ({entry['origin']})" for entry in facts["entries"]
     ]
+    if facts["depth"]:
+        lines.append(f"  depth, which no camera of a task is: {', '.join(facts['depth'])}")
     lines += [f"  ? {question['text']}: say {question['flag']}" for question in facts["questions"]]
     if not is_choice and any(not question["optional"] for question in facts["questions"]):
         lines.append(f"  its columns: {columns_in_words(facts)}")

@@ -70,7 +70,9 @@ def _frames(raw: RawEpisode, mapping: Mapping, camera: str) -> Frames:
 
 
 def _notes(raw: RawEpisode, mapping: Mapping) -> list[Note]:
-    notes = list(raw.notes)
+    notes = [*raw.notes, *_notes_on_rate(raw, mapping)]
+    for key in mapping.cameras.values():
+        notes += raw.frames[key].notes if key in raw.frames else ()
     if raw.success is None:
         notes.append(warning(Defect.NO_LABEL, "no success label; say --outcome, or label it in the review"))
     if mapping.actions is ActionKind.ACHIEVED:
@@ -83,6 +85,24 @@ def _notes(raw: RawEpisode, mapping: Mapping) -> list[Note]:
         text = f"poses are computed from joint angles by the kinematics of {mapping.kinematics}"
         notes.append(warning(Defect.ACTIONS_DERIVED, text))
     return notes
+
+
+def _notes_on_rate(raw: RawEpisode, mapping: Mapping) -> list[Note]:
+    """Where stamps and the declared rate contradict each other."""
+    declared = raw.rate or mapping.rate
+    if raw.time is None or declared is None or len(raw.time) < 3:
+        return []
+    period = float(np.median(np.diff(raw.time)))
+    if not period > 0 or abs(1 / period / declared - 1) <= _SAME_RATE:
+        return []
+    text = (
+        f"stamps say {1 / period:.4g} samples a second, and {declared:.4g} are declared; the stamps are used"
+    )
+    return [warning(Defect.RATE, text)]
+
+
+_SAME_RATE = 0.05
+"""Part of a rate by which a clock may be off."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class Outline:
     """The source's columns and how many numbers each has."""
     cameras: dict[str, tuple[int, int]]
     """The source's cameras and their (height, width)."""
+    depth: tuple[str, ...] = ()
+    """Streams of depth, which no camera of a task is."""
     unlabelled: bool = False
     """The source says nothing of success."""
     pictures: dict[str, Image] = field(default_factory=dict)

@@ -13,9 +13,9 @@ import numpy as np
 
 from datasets.hdf5_links import leads_outside
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.interface import require_picture, require_size
+from datasets.importers.interface import require_size
 from datasets.importers.pointers import missing_content
-from datasets.importers.recording import Array, ArrayFrames
+from datasets.importers.recording import Array
 from datasets.vr_recording import RecordingError, trouble
 
 SUFFIXES = (".h5", ".hdf5")
@@ -121,25 +121,8 @@ def is_numeric(member: Any) -> bool:
     return isinstance(member, h5py.Dataset) and member.dtype.kind in "fiub" and member.ndim in (1, 2)
 
 
-def is_pictures(member: Any) -> bool:
-    """Whether it is a dataset of pictures, uint8 [T, height, width, 3]."""
-    return (
-        isinstance(member, h5py.Dataset)
-        and member.dtype == np.uint8
-        and member.ndim == 4
-        and member.shape[3] == 3
-    )
-
-
 def numbers(member: h5py.Dataset, name: str) -> Array:
     """float64 [T, n]; one-dimensional data becomes one column."""
     require_size(member.shape, name)
     values = np.asarray(member[()], np.float64)
     return values.reshape(len(values), -1) if values.size else np.zeros((len(values), 1))
-
-
-def pictures(member: h5py.Dataset, name: str) -> ArrayFrames:
-    """Pictures that stay in the file. Raises RefusedError for sizes that no camera has."""
-    require_size(member.shape[:1], name)
-    require_picture(member.shape[1], member.shape[2], name)
-    return ArrayFrames(member)

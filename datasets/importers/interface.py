@@ -91,6 +91,10 @@ class RawEpisode:
     finished: NDArray[np.bool_] | None = None
     """[T] True where the recorder was told that it is over."""
     success: bool | None = None
+    rate: float | None = None
+    """Samples per second that the file declares beside its stamps, Hz."""
+    depth: tuple[str, ...] = ()
+    """Streams of depth; those that are in `frames` too are no colour cameras."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Plain JSON."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -106,8 +110,15 @@ class Format(ABC):
     """As on the command line."""
     description: ClassVar[str]
     """What it is, half a sentence."""
+    members: ClassVar[tuple[str, ...]] = ()
+    """By which people know its files; says which format is nearest to a file that is none."""
     suffixes: ClassVar[tuple[str, ...]] = ()
     """Of its files, with the dot; files of these kinds that nobody recognises are reported, others passed over."""
+
+    @property
+    def spoken(self) -> str:
+        """As ``--as`` and each source name it."""
+        return self.name
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:

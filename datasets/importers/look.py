@@ -24,7 +24,7 @@ from datasets.importers.findings import Answers, Outline
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, Source
 from datasets.importers.mapping import Mapping, MappingError, entry_names
 from datasets.importers.own import as_recording
-from datasets.importers.proposals import matched_cameras
+from datasets.importers.proposals import is_depth_name, matched_cameras
 from datasets.importers.recording import Recording
 from datasets.importers.timeline import Timeline, timeline
 from datasets.observation import Image
@@ -78,14 +78,14 @@ class Work:
         if raw.own is not None:
             self.facts["cameras"] = _sizes(raw)
             return as_recording(raw.own, raw)
-        structure = structure_of(self.source.format, raw)
-        told = {**answers.get(structure, {}), **answers.get("", {})}
+        structure = structure_of(self.format.name, raw)
+        told = {**raw.facts.get("map", {}), **answers.get(structure, {}), **answers.get("", {})}
         proposal = self._proposal(raw)
         mapping = _answered(proposal, told)
         if structure not in outlined:
             outlined.add(structure)
             about = _Asked(raw, proposal, told, self.spec)
-            self.outline = _outline(structure, self.source.format, raw, mapping, about)
+            self.outline = _outline(structure, self.format.name, raw, mapping, about)
         recording, notes = assemble(raw, mapping, self.spec, entry_names(told))
         self.facts["cameras"] = {name: (f.height, f.width) for name, f in recording.frames.items()}
         self._note(notes)
@@ -95,7 +95,10 @@ class Work:
     def _proposal(self, raw: RawEpisode) -> Mapping:
         """What the format and the cameras' names say."""
         proposal = self.format.propose(raw, self.spec)
-        matches = matched_cameras([camera.name for camera in self.spec.cameras], raw.frames)
+        matches = matched_cameras(
+            [camera.name for camera in self.spec.cameras],
+            [name for name in raw.frames if name not in raw.depth and not is_depth_name(name)],
+        )
         return proposal.model_copy(update={"cameras": {**matches, **proposal.cameras}})
 
     def _converted(self, recording: Recording, raw: RawEpisode) -> Episode:
@@ -131,7 +134,7 @@ class Work:
             layout=layout if isinstance(layout, dict) else {},
             method=str(attributes.get("style", ""))[:200],
             source={
-                "format": self.source.format,
+                "format": self.format.name,
                 "file": self.source.path.name,
                 "key": self.source.key,
                 "fingerprint": self.fingerprint,
@@ -148,9 +151,17 @@ def _outcome(success: bool | None) -> Outcome | None:
 
 
 def structure_of(format_name: str, raw: RawEpisode) -> str:
-    """Eight digits that sources with the same columns and cameras share."""
+    """Eight digits that sources with the same columns and cameras share.
+
+    Pictures that had to be made RGB first were no cameras once; without them the answers of those days still hold.
+    """
     parts = [format_name, *(f"{name}:{values.shape[1]}" for name, values in sorted(raw.columns.items()))]
-    return hashlib.sha256("/".join([*parts, *sorted(raw.frames)]).encode()).hexdigest()[:8]
+    cameras = [
+        name
+        for name, frames in raw.frames.items()
+        if not any(note.defect is Defect.PICTURE_FORMAT for note in frames.notes)
+    ]
+    return hashlib.sha256("/".join([*parts, *sorted(cameras)]).encode()).hexdigest()[:8]
 
 
 def plain(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -214,6 +225,7 @@ def _outline(structure: str, format_name: str, raw: RawEpisode, mapping: Mapping
         settled=asked.settled(),
         columns={name: values.shape[1] for name, values in raw.columns.items()},
         cameras=_sizes(raw),
+        depth=raw.depth,
         unlabelled=raw.success is None,
         pictures={name: _thumbnail(raw, name) for name in list(raw.frames)[:_MOST_PREVIEWS]},
     )

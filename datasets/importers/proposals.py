@@ -36,6 +36,11 @@ def matched_cameras(wanted: Iterable[str], found: Iterable[str]) -> dict[str, st
     return matches
 
 
+def is_depth_name(name: str) -> bool:
+    """Whether a camera's name speaks of depth."""
+    return "depth" in re.split(r"[^a-z0-9]+", name.lower())
+
+
 def _words(name: str) -> tuple[str, ...]:
     words = re.split(r"[^a-z0-9]+", name.lower())
     told = tuple(word for word in words if word and word not in _NOISE)

@@ -64,7 +64,10 @@ def _require_arms(mapping: Mapping, spec: DataSpec) -> None:
 
 def _camera_questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Question]:
     asked = []
-    found = ", ".join(raw.frames) or "none"
+    colour = tuple(name for name in raw.frames if name not in raw.depth)
+    found = ", ".join(colour) or "none"
+    if raw.depth:
+        found += f" (and depth: {', '.join(raw.depth)})"
     for camera in spec.cameras:
         key = mapping.cameras.get(camera.name)
         if key is not None and key not in raw.frames:
@@ -72,11 +75,17 @@ def _camera_questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list
                 Defect.MISSING_MEMBER,
                 f"no camera '{key}' (the task's '{camera.name}'); the recording has: {found}",
             )
-        if key is None and not raw.frames:
-            raise RefusedError(Defect.MISSING_MEMBER, f"no camera '{camera.name}'; the recording has: none")
+        if key is not None and key in raw.depth:
+            raise RefusedError(
+                Defect.UNFIT, f"'{key}' is a stream of depth, no colour camera; the recording has: {found}"
+            )
+        if key is None and not colour:
+            raise RefusedError(
+                Defect.MISSING_MEMBER, f"no camera '{camera.name}'; the recording has: {found}"
+            )
         if key is None:
             text = f"no camera '{camera.name}'; the recording has: {found}"
-            asked.append(Question(name=f"camera.{camera.name}", text=text, choices=tuple(raw.frames)))
+            asked.append(Question(name=f"camera.{camera.name}", text=text, choices=colour))
     if mapping.colour is None and spec.cameras:
         asked.append(
             Question(

@@ -14,6 +14,7 @@ from datasets.episode import Outcome
 from datasets.importers import conversion
 from datasets.importers.defects import Defect, Note, RefusedError, Treatment, defect_of, why
 from datasets.importers.findings import Answers, Finding, Look
+from datasets.importers.formats.described import describe
 from datasets.importers.interface import Source
 from datasets.importers.look import Work
 from datasets.importers.registry import Found, format_named, search
@@ -66,6 +67,14 @@ class Reader:
                 return None if raw.own.outcome is None else raw.own.outcome is Outcome.SUCCESS
         except (OSError, RecordingError):
             return None
+
+    def describe(self, path: Path, spec: DataSpec) -> str:
+        """A description of files in nobody's format, to be filled in.
+
+        Raises:
+            RefusedError: no file there holds arrays, or none can be read.
+        """
+        return describe(path, spec)
 
     def look(
         self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int

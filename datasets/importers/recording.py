@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.defects import Defect, Note, RefusedError
 from datasets.observation import Image, TimeArray
 
 Array = NDArray[np.float64]
@@ -33,6 +33,8 @@ class Frames(ABC):
     count: int
     height: int
     width: int
+    notes: tuple[Note, ...] = ()
+    """What is said of them where they are used."""
 
     @abstractmethod
     def pick(self, indices: Indices) -> Iterator[Image]:
@@ -153,7 +155,7 @@ class SlicedFrames(Frames):
 
     def __init__(self, frames: Frames, first: int, end: int) -> None:
         """Pictures `first` to `end`, which itself is not one of them."""
-        self._frames, self._first = frames, first
+        self._frames, self._first, self.notes = frames, first, frames.notes
         self.count = max(0, end - first)
         self.height, self.width = frames.height, frames.width
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from datasets.importers import formats
+from datasets.importers import formats, unknown
 from datasets.importers.defects import Defect, RefusedError, why
+from datasets.importers.formats.described import DescribedFormat
 from datasets.importers.interface import Format
 from datasets.importers.places import Bounds
 from datasets.importers.pointers import missing_content
@@ -55,9 +56,19 @@ def format_named(name: str) -> Format:
     known = all_formats()
     if name in known:
         return known[name]
+    kind, colon, file = name.partition(":")
+    if kind == DescribedFormat.name and colon:
+        return _described_by(Path(file).absolute())
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean '{near[0]}'?" if near else f"Known formats: {', '.join(known)}."
     raise UnknownFormatError(f"Unknown import format '{name}'. {hint}")
+
+
+@cache
+def _described_by(file: Path) -> DescribedFormat:
+    if not file.is_file():
+        raise UnknownFormatError(f"--as {DescribedFormat.name}:{file}: there is no such file.")
+    return DescribedFormat(file)
 
 
 def search(
@@ -121,7 +132,7 @@ class _Search:
         for candidate in self._wanted:
             try:
                 if candidate.recognises(path):
-                    return candidate.name
+                    return candidate.spoken
             except RecordingError as error:
                 damaged = error
             except OSError as error:
@@ -179,5 +190,4 @@ def _refusal(path: Path, wanted: list[Format]) -> RefusedError:
             damage = candidate.damage(path)
             if damage is not None:
                 return RefusedError(Defect.UNREADABLE, damage)
-    names = ", ".join(kind.name for kind in wanted)
-    return RefusedError(Defect.UNREADABLE, f"no layout that is known ({names})")
+    return unknown.refusal(path, wanted)

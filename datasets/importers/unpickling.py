@@ -7,16 +7,23 @@ its size. Every other class or function is an error.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
+from datasets.importers.defects import Defect, RefusedError, why
+
+EXPANSION = 3
+"""How many times its size a pickle may take in memory."""
 _PLAIN = re.compile(r"[<>|=]?([biufc]\d{0,2}|\?|[SU]\d{1,6})")
 """Types of numbers and of text of one length."""
 _ORDERS = ("<", ">", "|", "=")
@@ -160,3 +167,29 @@ class ArrayUnpickler(pickle.Unpickler):
         if found is None:
             raise pickle.UnpicklingError(f"it wants to build {module}.{name}, which is not plain data")
         return found
+
+
+def read(path: Path) -> Any:
+    """What a pickle holds; it is read whole.
+
+    Raises:
+        RefusedError: damaged, more than plain arrays, or bigger than there is memory.
+    """
+    size, free = path.stat().st_size, psutil.virtual_memory().available
+    if size * EXPANSION > free:
+        raise RefusedError(
+            Defect.TOO_BIG,
+            f"a pickle is read whole and may take {size * EXPANSION / 2**30:.1f} GB; {free / 2**30:.1f} GB are free",
+        )
+    try:
+        with path.open("rb") as file:
+            return ArrayUnpickler(io.BufferedReader(file)).load()
+    except MemoryError as error:
+        raise RefusedError(Defect.TOO_BIG, "the pickle takes more memory than an import may use") from error
+    # a damaged pickle makes the unpickler raise nearly anything
+    except Exception as error:
+        raise RefusedError(
+            Defect.UNREADABLE,
+            "the pickle is cut off, damaged or more than plain arrays; copy it again, or save it as plain lists, "
+            f"dictionaries and NumPy arrays ({why(error)})",
+        ) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datasets.importers.defects import Defect, RefusedError, why
+from datasets.importers.defects import Defect, RefusedError, warning, why
 from datasets.importers.interface import require_picture
 from datasets.importers.optional import needed
 from datasets.importers.pointers import missing_content
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+_SAME_RATE = 0.02
+"""Part of a rate by which a video's may be off."""
 _EARLIER = 1.0
 """s before a picture at which decoding starts; the container goes back to a key frame from there."""
 
@@ -45,6 +47,9 @@ class VideoFrames(Frames):
             self.height, self.width = stream.height, stream.width
             require_picture(self.height, self.width, path.name)
             self.count = _packets(container, stream) if count is None else count
+            self._shown = float(stream.average_rate or 0)
+        if rate and self._shown and abs(self._shown / rate - 1) > _SAME_RATE:
+            self.notes = (warning(Defect.RATE, f"{self._rates()}; each row gets the picture of its time"),)
 
     def pick(self, indices: Indices) -> Iterator[Image]:
         """See Frames."""
@@ -56,7 +61,8 @@ class VideoFrames(Frames):
             if number < index:
                 continue
             if number > index:
-                raise RefusedError(Defect.PICTURE, f"picture {index} is not in {self._path.name}")
+                also = f" ({self._rates()})" if self.notes else ""
+                raise RefusedError(Defect.PICTURE, f"picture {index} is not in {self._path.name}{also}")
             shown = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
             while index == number:
                 yield shown
@@ -65,6 +71,10 @@ class VideoFrames(Frames):
                     return
                 index = following
         raise RefusedError(Defect.PICTURE, f"{self._path.name} ends before picture {index}")
+
+    def _rates(self) -> str:
+        shown, rows = f"{self._shown:.4g}", f"{self._rate:.4g}"
+        return f"the video {self._path.name} has {shown} pictures a second and the table {rows} rows"
 
     def _decoded(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Pictures with their numbers, from a little before `first` on."""

@@ -111,6 +111,10 @@ class IsolatedReader:
         except RefusedError:
             return ""
 
+    def describe(self, path: Path, spec: DataSpec) -> str:
+        """See Reader."""
+        return str(self._ask("describe", path, spec))
+
     def success(self, source: Source) -> bool | None:
         """See Reader."""
         try:
@@ -281,15 +285,15 @@ def _answer(pipe: Connection, reader: Reader, method: str, words: tuple[Any, ...
             case "find":
                 paths, forced, follow, within = words
                 answer: Any = reader.find(paths, forced, follow=follow, within=within)
-            case "fingerprint":
-                answer = reader.fingerprint(*words)
-            case "success":
-                answer = reader.success(*words)
+            case "fingerprint" | "describe" | "success":
+                answer = getattr(reader, method)(*words)
             case _:
                 source, spec, answers, fingerprint, ordinal = words
                 answer = reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=ordinal)
     except UnknownFormatError as error:
         pipe.send(("wrong", str(error)))
+    except RefusedError as error:
+        pipe.send(("refused", (error.defect, str(error))))
     except MemoryError:
         pipe.send(("refused", (Defect.TOO_BIG, "reading it takes more memory than an import may use")))
     except (BrokenPipeError, KeyboardInterrupt):

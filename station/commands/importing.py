@@ -74,10 +74,21 @@ def import_recordings(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Also read what links lead to outside the paths given.")
     ] = False,
+    describe: Annotated[
+        bool,
+        typer.Option(
+            "--describe", help="For files no format knows: print a description to fill in; see below."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Import demonstrations; broken ones are refused one by one, known ones are skipped."""
+    """Import demonstrations; broken ones are refused one by one, known ones are skipped.
+
+    Files in nobody's format (npz, HDF5, pickled arrays) are read as a small description says:
+    station import mine DATA --describe > DATA/import-description.toml; fill it in; station import mine DATA.
+    Elsewhere than beside the data: --as described:FILE.
+    """
     from station import importing
     from station.import_request import wish
     from station.session.folder import SessionFolder
@@ -89,6 +100,9 @@ def import_recordings(
     told = [*(entries or []), *(f"instruction={words}" for words in instruction or [])]
     asked = wish(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
     folder = SessionFolder.open(sessions.find(session))
+    if describe:
+        typer.echo(importing.describe(folder, paths[0]), nl=False)
+        return
     with reporter(as_json=as_json) as report:
         summary = (importing.inspect if dry_run else importing.run)(folder, asked, report)
     if summary.refused == summary.total:

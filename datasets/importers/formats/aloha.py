@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
-from datasets.importers import hdf5
+from datasets.importers import hdf5, pictures
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format, RawEpisode, require_size
 from datasets.importers.mapping import Arm, Mapping, Track
@@ -34,6 +34,7 @@ class AlohaFormat(Format):
 
     name: ClassVar[str] = "aloha"
     description: ClassVar[str] = "ALOHA and ACT episodes, HDF5"
+    members: ClassVar[tuple[str, ...]] = ("observations/qpos", "action", "observations/images")
     suffixes: ClassVar[tuple[str, ...]] = hdf5.SUFFIXES
 
     def recognises(self, path: Path) -> bool:
@@ -95,8 +96,8 @@ def _columns(file: h5py.File) -> dict[str, Any]:
 
 def _frames(file: h5py.File, name: str) -> Frames:
     member = hdf5.dataset(file, name)
-    if hdf5.is_pictures(member):
-        return hdf5.pictures(member, name)
+    if pictures.is_colour(member):
+        return pictures.as_frames(member, name)
     lengths = h5py.check_vlen_dtype(member.dtype)
     if (member.ndim, lengths) not in ((1, np.dtype(np.uint8)), (2, None)) or member.dtype.kind not in "uO":
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""Diffusion Policy's and UMI's replay buffers: one zarr v2 folder or zip, all episodes end to end.
+"""Diffusion Policy's and UMI's replay buffers: one zarr folder or zip, v2 or v3, all episodes end to end.
 
 ``data/*`` have a row per step, ``meta/episode_ends`` says where episodes end. There is no success, mostly no time, and
 UMI holds no actions: the pose of the next step stands for them. Arrays are opened only after their description was
@@ -9,12 +9,13 @@ number for number.
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import zarr
@@ -24,14 +25,22 @@ from zarr.core.sync import sync
 from zarr.errors import BaseZarrError
 from zarr.storage import LocalStore, ZipStore
 
-from datasets.importers import fingerprints
+from datasets.importers import fingerprints, pictures
 from datasets.importers.defects import Defect, RefusedError, why
-from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_picture, require_size
+from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.optional import needed
 from datasets.importers.own import outcome_named, spec_from
 from datasets.importers.pointers import missing_content
-from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, SlicedFrames, if_there
+from datasets.importers.recording import (
+    AbsentFrames,
+    Array,
+    ArrayFrames,
+    Frames,
+    JoinedFrames,
+    SlicedFrames,
+    if_there,
+)
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
 from datasets.wording import counted
@@ -58,15 +67,20 @@ _DAMAGE = (
 
 
 class DiffusionPolicyFormat(Format):
-    """Diffusion Policy's zarr v2."""
+    """Diffusion Policy's zarr."""
 
     name: ClassVar[str] = "diffusion-policy"
-    description: ClassVar[str] = "Diffusion Policy and UMI replay buffers, zarr v2 folder or zip"
+    description: ClassVar[str] = "Diffusion Policy and UMI replay buffers, zarr v2 or v3, folder or zip"
+    members: ClassVar[tuple[str, ...]] = ("data/action", "meta/episode_ends")
     suffixes: ClassVar[tuple[str, ...]] = (".zarr.zip",)
 
     def recognises(self, path: Path) -> bool:
         if path.is_dir():
-            return (path / ".zgroup").is_file() and (path / "meta" / "episode_ends" / ".zarray").is_file()
+            ends = path / "meta" / "episode_ends"
+            return any(
+                (path / group).is_file() and (ends / array).is_file()
+                for group, array in ((".zgroup", ".zarray"), (_V3, _V3))
+            )
         if not path.name.endswith(self.suffixes):
             return False
         try:
@@ -106,6 +120,7 @@ class DiffusionPolicyFormat(Format):
                 frames=_whole(root, int(key), frames) if own else frames,
                 time=time,
                 success=None,
+                depth=_depth(root),
                 own=own,
             )
 
@@ -129,7 +144,7 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
     store = None
     try:
         store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-        yield zarr.open_group(store, mode="r", zarr_format=2)
+        yield zarr.open_group(store, mode="r", zarr_format=_version(path))
     except RecordingError:
         raise
     except _DAMAGE as error:
@@ -142,6 +157,20 @@ def _opened(path: Path) -> Iterator[zarr.Group]:
             # a zip that could not be opened has nothing to close, and says so badly
             with suppress(AttributeError):
                 store.close()
+
+
+def _version(path: Path) -> Literal[2, 3]:
+    """2, unless only the description of v3 is there."""
+    if path.is_dir():
+        found = {name for name in (".zgroup", _V3) if (path / name).is_file()}
+    else:
+        with zipfile.ZipFile(path) as packed:
+            found = set(packed.namelist())
+    return 3 if ".zgroup" not in found and _V3 in found else 2
+
+
+_V3 = "zarr.json"
+"""Describes every group and array of v3."""
 
 
 def _array(root: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -159,6 +188,9 @@ def _array(root: zarr.Group, name: str) -> zarr.Array[Any]:
 
 def _require_harmless(root: zarr.Group, name: str) -> None:
     """Look at an array's description before any library acts on it."""
+    if root.metadata.zarr_format == 3:
+        _require_harmless_v3(root, name)
+        return
     described = _bytes(root, f"{name}/.zarray")
     if described is None:
         raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
@@ -177,6 +209,35 @@ def _require_harmless(root: zarr.Group, name: str) -> None:
             raise RefusedError(
                 Defect.UNREADABLE, f"'{name}' is packed with '{codec.get('id')}', which is not read"
             )
+
+
+def _require_harmless_v3(root: zarr.Group, name: str) -> None:
+    described = _bytes(root, f"{name}/{_V3}")
+    if described is None:
+        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
+    facts = json.loads(described)
+    dtype = facts.get("data_type")
+    if not isinstance(dtype, str) or re.fullmatch(r"bool|(u?int|float)\d{1,2}", dtype) is None:
+        raise RefusedError(Defect.UNREADABLE, f"'{name}' holds {dtype}, no numbers")
+    for codec in _codecs_of_v3(facts):
+        if codec not in _CODECS_OF_V3 and codec.removeprefix("numcodecs.") not in _CODECS:
+            raise RefusedError(Defect.UNREADABLE, f"'{name}' is packed with '{codec}', which is not read")
+    if facts.get("storage_transformers"):
+        raise RefusedError(Defect.UNREADABLE, f"'{name}' is stored in a way that is not read")
+
+
+def _codecs_of_v3(facts: dict[str, Any]) -> Iterator[str]:
+    """All of them, also those inside shards."""
+    for key in ("codecs", "index_codecs"):
+        for codec in facts.get(key) or ():
+            known = codec if isinstance(codec, dict) else {"name": codec}
+            yield str(known.get("name"))
+            inner = known.get("configuration")
+            if isinstance(inner, dict):
+                yield from _codecs_of_v3(inner)
+
+
+_CODECS_OF_V3 = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose", "sharding_indexed")
 
 
 def _bytes(root: zarr.Group, name: str) -> bytes | None:
@@ -215,15 +276,26 @@ def _require_rows(array: zarr.Array[Any], name: str, end: int) -> None:
 
 def _require_chunks(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end: int) -> None:
     """zarr reads a chunk that is not there as zeros: black pictures, which no camera takes."""
-    size = int(array.chunks[0])
+    size = int((array.shards or array.chunks)[0])
     below = ["0"] * (len(array.shape) - 1)
-    separator = str(json.loads(_bytes(root, f"data/{name}/.zarray") or b"{}").get("dimension_separator", "."))
+    before, separator = _chunk_names(root, name)
     for chunk in range(first // size, -(-end // size)):
-        if not sync(root.store.exists(f"data/{name}/{separator.join([str(chunk), *below])}")):
+        if not sync(root.store.exists(f"data/{name}/{before}{separator.join([str(chunk), *below])}")):
             raise RefusedError(
                 Defect.MISSING_MEMBER,
                 f"a file with pictures {chunk * size} and on of '{name}' is missing; copy it again",
             )
+
+
+def _chunk_names(root: zarr.Group, name: str) -> tuple[str, str]:
+    """What goes before the numbers in the name of a chunk's file, and what between them."""
+    if root.metadata.zarr_format == 2:
+        facts = json.loads(_bytes(root, f"data/{name}/.zarray") or b"{}")
+        return "", str(facts.get("dimension_separator", "."))
+    encoding = json.loads(_bytes(root, f"data/{name}/{_V3}") or b"{}").get("chunk_key_encoding", {})
+    usual = "/" if encoding.get("name") == "default" else "."
+    separator = str(encoding.get("configuration", {}).get("separator", usual))
+    return (f"c{separator}" if encoding.get("name") == "default" else ""), separator
 
 
 def _range(root: zarr.Group, number: int) -> tuple[int, int]:
@@ -241,8 +313,14 @@ def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dic
     if not isinstance(data, zarr.Group):
         raise RefusedError(Defect.MISSING_MEMBER, "'data' is missing")
     for name in sorted(_names(root)):
-        array = _array(root, f"data/{name}")
-        if len(array.shape) == _PICTURES and array.dtype == np.uint8 and array.shape[3] == 3:
+        try:
+            array = _array(root, f"data/{name}")
+        except RefusedError as error:
+            if _dimensions(root, name) != _PICTURES:
+                raise
+            frames[name] = AbsentFrames(error, end - first)
+            continue
+        if pictures.is_colour(array):
             frames[name] = if_there(partial(_sliced, root, array, name, first, end), end - first)
         elif len(array.shape) in (1, 2):
             _require_rows(array, name, end)
@@ -253,14 +331,28 @@ def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dic
 
 
 def _sliced(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end: int) -> Frames:
-    require_picture(array.shape[1], array.shape[2], name)
     _require_rows(array, name, end)
     _require_chunks(root, array, name, first, end)
-    return SlicedFrames(ArrayFrames(array), first, end)
+    return SlicedFrames(pictures.as_frames(array, name), first, end)
+
+
+def _dimensions(root: zarr.Group, name: str) -> int:
+    """Of an array by its description alone."""
+    described = _V3 if root.metadata.zarr_format == 3 else ".zarray"
+    shape = json.loads(_bytes(root, f"data/{name}/{described}") or b"{}").get("shape")
+    return len(shape) if isinstance(shape, list) else 0
 
 
 _PICTURES = 4
 """Dimensions of an array of pictures."""
+
+
+def _depth(root: zarr.Group) -> tuple[str, ...]:
+    found = []
+    for name in sorted(_names(root)):
+        with suppress(RefusedError):
+            found += [name] if pictures.is_depth(_array(root, f"data/{name}")) else []
+    return tuple(found)
 
 
 def _names(root: zarr.Group) -> list[str]:
@@ -269,7 +361,7 @@ def _names(root: zarr.Group) -> list[str]:
     async def listed() -> list[str]:
         return [name async for name in root.store.list_dir("data")]
 
-    return [name for name in sync(listed()) if not name.startswith(".")]
+    return [name for name in sync(listed()) if not name.startswith(".") and name != _V3]
 
 
 def _umi_arm(raw: RawEpisode, prefix: str) -> Arm:

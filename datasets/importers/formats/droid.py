@@ -39,6 +39,7 @@ class DroidFormat(Format):
 
     name: ClassVar[str] = "droid"
     description: ClassVar[str] = "DROID episode folders"
+    members: ClassVar[tuple[str, ...]] = ("observation/robot_state", "action/cartesian_position")
 
     def recognises(self, path: Path) -> bool:
         return path.is_dir() and hdf5.has(path / _TRAJECTORY, _STATE, "action")

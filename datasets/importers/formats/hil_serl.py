@@ -7,25 +7,21 @@ in the tool's frame, so the pose reached next stands for them. There is no time.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import psutil
 
-from datasets.importers import fingerprints
-from datasets.importers.defects import Defect, RefusedError, why
-from datasets.importers.interface import Format, RawEpisode, require_picture, require_size
+from datasets.importers import fingerprints, pictures, unpickling
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import Format, RawEpisode, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
-from datasets.importers.recording import Array, ArrayFrames, Frames
-from datasets.importers.unpickling import ArrayUnpickler
+from datasets.importers.recording import Array, Frames, if_there
 from datasets.spec import DataSpec
 
-_EXPANSION = 3
-"""How many times its size a pickle may take in memory."""
 _POSE = "tcp_pose"
 _MEMBERS = ("observations", "actions", "dones")
 
@@ -35,6 +31,7 @@ class HilSerlFormat(Format):
 
     name: ClassVar[str] = "hil-serl"
     description: ClassVar[str] = "HIL-SERL demonstrations, pickled transitions"
+    members: ClassVar[tuple[str, ...]] = ("observations", "actions", "dones")
     suffixes: ClassVar[tuple[str, ...]] = (".pkl", ".pickle")
 
     def __init__(self) -> None:
@@ -86,7 +83,7 @@ class HilSerlFormat(Format):
         return fingerprints.of_file(path, key)
 
     def memory(self, path: Path) -> int:
-        return _EXPANSION * path.stat().st_size
+        return unpickling.EXPANSION * path.stat().st_size
 
     def _load(self, path: Path) -> list[dict[str, Any]]:
         """The transitions; the last pickle is kept, because its episodes are asked for one by one."""
@@ -111,26 +108,7 @@ _HEAD = 2**16
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    size, free = path.stat().st_size, psutil.virtual_memory().available
-    if size * _EXPANSION > free:
-        raise RefusedError(
-            Defect.TOO_BIG,
-            f"a pickle is read whole and may take {size * _EXPANSION / 2**30:.1f} GB; {free / 2**30:.1f} GB are free",
-        )
-    try:
-        with path.open("rb") as file:
-            content = ArrayUnpickler(io.BufferedReader(file)).load()
-    except RefusedError:
-        raise
-    except MemoryError as error:
-        raise RefusedError(Defect.TOO_BIG, "the pickle takes more memory than an import may use") from error
-    # a damaged pickle makes the unpickler raise nearly anything
-    except Exception as error:
-        raise RefusedError(
-            Defect.UNREADABLE,
-            "the pickle is cut off, damaged or more than plain arrays; copy it again, or save it as a list of "
-            f"transitions of NumPy arrays ({why(error)})",
-        ) from error
+    content = unpickling.read(path)
     if not isinstance(content, list) or not content or not all(_is_transition(entry) for entry in content):
         raise RefusedError(Defect.UNREADABLE, "the pickle is no list of transitions")
     return content
@@ -187,9 +165,10 @@ def _collected(episode: list[dict[str, Any]]) -> tuple[dict[str, Array], dict[st
         if any(value is None or value.shape != values[0].shape for value in values):  # type: ignore[union-attr]
             continue
         rows = [value for value in values if value is not None]
-        if _is_picture(rows[0]):
-            require_picture(rows[0].shape[-3], rows[0].shape[-2], name)
-            frames[name.removeprefix("observations/")] = ArrayFrames(_Pictures(rows))
+        shown = _Pictures(rows)
+        if rows[0].ndim in _WITH_PICTURES and pictures.is_colour(shown):
+            camera = name.removeprefix("observations/")
+            frames[camera] = if_there(partial(pictures.as_frames, shown, camera))
         elif rows[0].dtype.kind in "fiub" and rows[0].ndim <= _NUMBERS:
             require_size((len(rows), rows[0].size), name)
             columns[name] = np.stack([np.asarray(row, np.float64).reshape(-1) for row in rows])
@@ -200,16 +179,22 @@ _NUMBERS = 2
 """Dimensions that a row of numbers may have; one is the recorder's history."""
 
 
+_WITH_PICTURES = (3, 4)
+"""Dimensions of a row with a picture; the fourth is the recorder's history."""
+
+
 class _Pictures:
     """Pictures of many transitions as one array, stacked only where they are looked at."""
 
     def __init__(self, rows: list[np.ndarray[Any, np.dtype[Any]]]) -> None:
         self._rows = rows
-        height, width = rows[0].shape[-3:-1]
-        self.shape = (len(rows), height, width, 3)
+        self.dtype = rows[0].dtype
+        self.shape = (len(rows), *rows[0].shape[-3:])
 
-    def __getitem__(self, wanted: slice) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def __getitem__(self, wanted: slice | int) -> np.ndarray[Any, np.dtype[Any]]:
         # of a history the last picture is the present one
+        if isinstance(wanted, int):
+            return np.asarray(self._rows[wanted].reshape(-1, *self.shape[1:])[-1])
         return np.stack([row.reshape(-1, *self.shape[1:])[-1] for row in self._rows[wanted]])
 
 
@@ -232,7 +217,3 @@ def _leaf(transition: dict[str, Any], name: str) -> np.ndarray[Any, np.dtype[Any
     if isinstance(value, bool | int | float | np.generic | np.ndarray):
         return np.asarray(value)
     return None
-
-
-def _is_picture(value: np.ndarray[Any, np.dtype[Any]]) -> bool:
-    return value.dtype == np.uint8 and value.ndim in (3, 4) and value.shape[-1] == 3

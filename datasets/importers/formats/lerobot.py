@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _BOOKKEEPING = ("index", "episode_index", "frame_index", "task_index", "timestamp")
 _STATE, _ACTION = "observation.state", "action"
+_STATES, _ACTIONS = (_STATE, "state"), (_ACTION, "actions")
+"""The columns by LeRobot's names, and by openpi's."""
 _ROTATIONS = (
     (("qx", "qy", "qz", "qw"), Representation.QUATERNION, "xyzw"),
     (("qw", "qx", "qy", "qz"), Representation.QUATERNION, "wxyz"),
@@ -84,13 +86,15 @@ class LeRobotFormat(Format):
             frames=own[1] if own else frames,
             time=columns["timestamp"][:, 0] if "timestamp" in columns else np.arange(ticks) / rate,
             success=_success(columns),
+            rate=rate if "timestamp" in columns else None,
+            depth=tuple(name for name, feature in features.items() if _is_depth(feature)),
             attributes=_attributes(self._layout(path), place),
             own=own[0] if own else None,
         )
 
     def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
-        observed, orders = _track(raw, _STATE)
-        commanded, orders_of_actions = _track(raw, _ACTION)
+        observed, orders = _track(raw, _first(raw, _STATES))
+        commanded, orders_of_actions = _track(raw, _first(raw, _ACTIONS))
         found = {order for order in (orders, orders_of_actions) if order}
         quaternion: Any = found.pop() if len(found) == 1 else None
         return Mapping(
@@ -194,6 +198,15 @@ def _frames(
             yield name, if_there(partial(EncodedFrames, fetch, table.num_rows, name, reverse=True))
 
 
+def _is_depth(feature: Any) -> bool:
+    """As LeRobot marks depth, with or without a prefix, at the feature or among its facts."""
+    if not isinstance(feature, dict) or feature.get("dtype") not in ("video", "image"):
+        return False
+    facts = [feature, *(feature.get(name) for name in ("info", "video_info"))]
+    marks = ("is_depth_map", "video.is_depth_map")
+    return any(isinstance(each, dict) and each.get(mark) is True for each in facts for mark in marks)
+
+
 def _video(place: Place, name: str, count: int, rate: float, doubt: str | None) -> Frames:
     if doubt is not None:
         raise RefusedError(Defect.INDEX, doubt)
@@ -219,10 +232,30 @@ def _only(data: bytes, _index: int) -> bytes:
 
 def _names(feature: Any) -> tuple[str, ...]:
     """A name for each number; data sets nest them in many ways."""
-    names = feature.get("names") if isinstance(feature, dict) else None
-    while isinstance(names, dict) and len(names) == 1:
-        names = next(iter(names.values()))
-    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+    return tuple(_flat(feature.get("names") if isinstance(feature, dict) else None, 0))
+
+
+def _flat(names: Any, depth: int) -> Iterator[str]:
+    """One after the other, out of lists and groups; of a table from names to places in the order of the places."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(names, dict):
+        places = list(names.values())
+        if places and all(isinstance(place, int) for place in places):
+            yield from (str(name) for name, _ in sorted(names.items(), key=lambda item: item[1]))
+            return
+        names = places
+    if isinstance(names, list):
+        for name in names:
+            yield from [str(name)] if isinstance(name, str | int | float) else _flat(name, depth + 1)
+
+
+_DEEPEST = 8
+"""How deep names may be nested."""
+
+
+def _first(raw: RawEpisode, names: tuple[str, ...]) -> str:
+    return next((name for name in names if name in raw.columns), names[0])
 
 
 def _track(raw: RawEpisode, column: str) -> tuple[Track, str | None]:

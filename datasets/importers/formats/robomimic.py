@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
-from datasets.importers import fingerprints, hdf5
+from datasets.importers import fingerprints, hdf5, pictures
 from datasets.importers.defects import Defect, RefusedError, warning
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
@@ -31,6 +31,8 @@ from datasets.wording import counted
 
 _ROBOSUITE = 1
 """robomimic's number for environments of robosuite."""
+_ISAAC = 2
+"""Isaac Lab's."""
 _PANDA_FINGER = 0.04
 """m a finger of the Panda's hand travels."""
 
@@ -40,6 +42,7 @@ class RobomimicFormat(Format):
 
     name: ClassVar[str] = "robomimic"
     description: ClassVar[str] = "robomimic data sets, HDF5"
+    members: ClassVar[tuple[str, ...]] = ("data/demo_0/actions", "data/demo_0/obs")
     suffixes: ClassVar[tuple[str, ...]] = hdf5.SUFFIXES
 
     def recognises(self, path: Path) -> bool:
@@ -87,10 +90,13 @@ class RobomimicFormat(Format):
                 attributes=_attributes(facts, _instruction(hdf5.group(file, "data"), key)),
                 facts=facts,
                 notes=(_WORLD,) if facts.get("type") == _ROBOSUITE else (),
+                depth=tuple(name for name, one in hdf5.group(demo, "obs").items() if pictures.is_depth(one)),
                 own=own,
             )
 
     def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
+        if raw.facts.get("type") == _ISAAC:
+            return _isaac(raw, spec)
         simulated = raw.facts.get("type") == _ROBOSUITE
         cameras = {c.name: f"{c.name}_image" for c in spec.cameras if f"{c.name}_image" in raw.frames}
         arms = tuple(_arm(raw, f"robot{number}_", simulated) for number in range(spec.action.arms))
@@ -107,7 +113,15 @@ class RobomimicFormat(Format):
     def fingerprint(self, path: Path, key: str) -> str:
         with hdf5.opened(path) as file:
             demo = hdf5.group(hdf5.group(file, "data"), key)
-            return fingerprints.of_arrays(self.name, _columns(demo) if "obs" in demo else _states(demo))
+            return fingerprints.of_arrays(self.name, _numbers_of(demo))
+
+
+def _numbers_of(demo: h5py.Group) -> dict[str, Array]:
+    """By which an episode is known, as ever: groups of observations came later, and count where nothing else does."""
+    if "obs" not in demo:
+        return _states(demo)
+    flat = _columns(demo, nested=False)
+    return flat if len(flat) > 1 else _columns(demo)
 
 
 _WORLD = warning(
@@ -153,9 +167,30 @@ def _in_json(text: str, name: str) -> str:
     return " ".join(words) if isinstance(words, list) else words if isinstance(words, str) else ""
 
 
-def _columns(demo: h5py.Group) -> dict[str, Array]:
+def _isaac(raw: RawEpisode, spec: DataSpec) -> Mapping:
+    """What Isaac Lab's usual names mean: metres and radians, pictures RGB.
+
+    The order of quaternions changed between its versions, joint angles may be relative to where the arm starts, and
+    actions are whatever the environment takes: all that is asked.
+    """
+    names = {name.split("/")[-1]: name for name in raw.columns}
+    observed = Track(
+        position=names.get("eef_pos"),
+        rotation=names.get("eef_quat"),
+        representation=Representation.QUATERNION if "eef_quat" in names else None,
+        gripper=f"{names['gripper_pos']}[0:1]" if "gripper_pos" in names else None,
+    )
+    arms = (Arm(observed=observed), *(Arm(),) * (spec.action.arms - 1))
+    return Mapping(arms=arms, colour="rgb", angle="rad", length="m", actions=None)
+
+
+def _columns(demo: h5py.Group, *, nested: bool = True) -> dict[str, Array]:
     observations = hdf5.group(demo, "obs")
-    columns = {f"obs/{name}": hdf5.numbers(m, name) for name, m in observations.items() if hdf5.is_numeric(m)}
+    columns = {
+        f"obs/{name}": hdf5.numbers(m, name)
+        for name, m in _members(observations, nested=nested)
+        if hdf5.is_numeric(m)
+    }
     return {"actions": hdf5.numbers(hdf5.dataset(demo, "actions"), "actions"), **columns}
 
 
@@ -199,6 +234,15 @@ def _claims(file: h5py.File) -> Iterator[str]:
 _MOST_NAMED = 10
 
 
+def _members(group: h5py.Group, *, nested: bool) -> Iterator[tuple[str, Any]]:
+    """Also those in groups of observations, which newer recorders make."""
+    for name, member in group.items():
+        if nested and isinstance(member, h5py.Group):
+            yield from ((f"{name}/{inner}", one) for inner, one in _members(member, nested=nested))
+        else:
+            yield name, member
+
+
 def _states(demo: h5py.Group) -> dict[str, Array]:
     return {name: hdf5.numbers(m, name) for name, m in demo.items() if hdf5.is_numeric(m)}
 
@@ -206,9 +250,9 @@ def _states(demo: h5py.Group) -> dict[str, Array]:
 def _frames(demo: h5py.Group, own: OwnEpisode | None) -> dict[str, Frames]:
     observations = hdf5.group(demo, "obs")
     found: dict[str, Frames] = {
-        name: if_there(partial(hdf5.pictures, member, f"obs/{name}"))
-        for name, member in observations.items()
-        if hdf5.is_pictures(member)
+        name: if_there(partial(pictures.as_frames, member, f"obs/{name}"))
+        for name, member in _members(observations, nested=own is None)
+        if pictures.is_colour(member)
     }
     if own is None:
         return found

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from datasets import vr_recording
-from datasets.importers import hdf5
+from datasets.importers import hdf5, pictures
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
@@ -33,6 +33,11 @@ class VrFormat(Format):
 
     name: ClassVar[str] = "vr"
     description: ClassVar[str] = "the station's VR recordings, HDF5"
+    members: ClassVar[tuple[str, ...]] = (
+        "observation/joint_angles",
+        "observation/end_effector_pose",
+        "action/pose",
+    )
     suffixes: ClassVar[tuple[str, ...]] = hdf5.SUFFIXES
 
     def recognises(self, path: Path) -> bool:
@@ -74,7 +79,7 @@ def _raw(file: h5py.File) -> RawEpisode:
     success = file.attrs.get("success")
     return RawEpisode(
         columns={name: hdf5.numbers(hdf5.dataset(file, name), name) for name in _COLUMNS},
-        frames={name: hdf5.pictures(_picture_set(file, f"images/{name}"), name) for name in cameras},
+        frames={name: pictures.as_frames(_picture_set(file, f"images/{name}"), name) for name in cameras},
         time=_column(file, "observation/time"),
         action_time=_column(file, "action/time"),
         image_time={name: _column(file, f"image_time/{name}") for name in cameras},
@@ -105,7 +110,7 @@ def _column(file: h5py.File, name: str) -> Array:
 
 def _picture_set(file: h5py.File, name: str) -> h5py.Dataset:
     member = hdf5.dataset(file, name)
-    if not hdf5.is_pictures(member):
+    if not pictures.is_colour(member):
         raise RefusedError(
             Defect.UNFIT, f"'{name}' is {member.dtype} {list(member.shape)}, not uint8 [T, height, width, 3]"
         )

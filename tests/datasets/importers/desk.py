@@ -53,6 +53,10 @@ class Desk:
         reader = Reader()
         return list(inspect_all(reader.find([path]), self.spec, self.answers, reader))
 
+    def inspect_all_refused(self) -> str:
+        """Why everything in the inbox is refused, one sentence after the other."""
+        return "; ".join(str(look.finding.refused) for look in self.looks(self.inbox))
+
     def inspect(self, path: Path) -> Finding:
         (look,) = self.looks(path)
         assert look.episode is None

@@ -11,7 +11,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import h5py
@@ -240,7 +240,7 @@ def droid(root: Path, *, svo: bool = False) -> Path:
 LEROBOT_NAMES = ["x", "y", "z", "qx", "qy", "qz", "qw", "gripper"]
 
 
-def lerobot(root: Path, version: str, *, episodes: int = 2, names: list[str] | None = None) -> Path:
+def lerobot(root: Path, version: str, *, episodes: int = 2, names: Any = None) -> Path:
     """A LeRobotDataset of end-effector poses; v2.1 or v3.0 by where its files lie."""
     pa, pq = needs("pyarrow"), needs("pyarrow.parquet")
     key = "observation.images.front"
@@ -317,13 +317,13 @@ def _lerobot_place(key: str, number: int) -> dict[str, Any]:
     }
 
 
-def umi(path: Path, *, episodes: int = 2, jpegxl: bool = False) -> Path:
+def umi(path: Path, *, episodes: int = 2, jpegxl: bool = False, version: Literal[2, 3] = 2) -> Path:
     """A UMI replay buffer, as a folder or, where the name ends so, a zip; it holds no actions."""
     import numcodecs
     import zarr
     from zarr.storage import LocalStore, ZipStore
 
-    compressor = numcodecs.Blosc(cname="zstd", clevel=5, shuffle=numcodecs.Blosc.BITSHUFFLE)
+    compressor: Any = numcodecs.Blosc(cname="zstd", clevel=5, shuffle=numcodecs.Blosc.BITSHUFFLE)
     packed: Any = compressor
     if jpegxl:
         packed = needs("imagecodecs.numcodecs").Jpegxl(level=99, distance=0.3)
@@ -337,7 +337,9 @@ def umi(path: Path, *, episodes: int = 2, jpegxl: bool = False) -> Path:
         "robot0_demo_start_pose": np.zeros((len(pose), 6)),
     }
     store = ZipStore(path, mode="w") if path.name.endswith(".zip") else LocalStore(path)
-    root = zarr.open_group(store, mode="w", zarr_format=2)
+    root = zarr.open_group(store, mode="w", zarr_format=version)
+    if version == 3:
+        compressor = packed = None
     for name, values in columns.items():
         root.create_array(f"data/{name}", data=values, chunks=(100, values.shape[1]), compressors=compressor)
     shown = np.concatenate([pictures()] * episodes)
@@ -428,6 +430,7 @@ MAKERS: dict[str, tuple[str, Make]] = {
     "lerobot-v3.0": ("lerobot", lambda folder: lerobot(folder / "set", "v3.0")),
     "umi": ("diffusion-policy", lambda folder: umi(folder / "dataset.zarr")),
     "umi-zip": ("diffusion-policy", lambda folder: umi(folder / "dataset.zarr.zip", jpegxl=True)),
+    "umi-v3": ("diffusion-policy", lambda folder: umi(folder / "dataset.zarr", version=3)),
     "hil-serl": ("hil-serl", lambda folder: hil_serl(folder / "demos.pkl")),
 }
 """kind of source -> its format's name and how to make one in a folder"""

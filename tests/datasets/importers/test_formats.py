@@ -26,6 +26,7 @@ SUCCESSES = {
     "lerobot-v3.0": [True, False],
     "umi": [None, None],
     "umi-zip": [None, None],
+    "umi-v3": [None, None],
     "hil-serl": [True, True],
 }
 

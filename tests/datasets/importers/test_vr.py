@@ -293,7 +293,7 @@ def test_files_that_are_no_recordings_are_refused(desk: Desk, recording: VrRecor
     assert {name: str(reason).split("(")[0].strip() for name, reason in refused.items()} == {
         "empty.h5": "unreadable, it is no HDF5 file",
         "cut.h5": "unreadable, the HDF5 file is cut off; copy it again from where it was recorded",
-        "other.h5": "no layout that is known",
+        "other.h5": "unrecognised format",
         "partly.h5": "'action/pose' is missing",
         "absent.h5": "unreadable",
     }

@@ -1,0 +1,269 @@
+"""Files of arrays in nobody's format (npz, HDF5, pickles), as a small description beside them says to read them.
+
+``import-description.toml`` lies in the folder of the data, or is given as ``--as described:FILE``. It says which files
+are read, how episodes lie in them, which member holds the time and the success, and in ``[map]`` whatever else a member
+means, as ``--map`` does. `datasets.importers.description` writes one to be filled in.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+
+from datasets.importers import fingerprints, hdf5, members, pictures, unpickling
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.description import NAME, Description, description_in, first_file, guess, template
+from datasets.importers.interface import Format, RawEpisode, require_size
+from datasets.importers.mapping import Arm, Mapping
+from datasets.importers.members import Members
+from datasets.importers.places import inside
+from datasets.importers.proposals import matched_cameras
+from datasets.importers.questions import questions
+from datasets.importers.recording import Array, Frames, if_there
+from datasets.spec import DataSpec
+
+_PART = "#"
+"""Between a file's name and the episode in it."""
+
+
+class DescribedFormat(Format):
+    """Whatever a description says."""
+
+    name: ClassVar[str] = "described"
+    description: ClassVar[str] = f"npz, HDF5 or pickled arrays, read as an {NAME} says"
+
+    def __init__(self, file: Path | None = None) -> None:
+        """`file` describes whatever is read; without it each folder has one of its own."""
+        self._file = file
+
+    @property
+    def spoken(self) -> str:
+        return self.name if self._file is None else f"{self.name}:{self._file}"
+
+    def recognises(self, path: Path) -> bool:
+        if self._file is not None:
+            return path.is_dir() or path.name.endswith(members.SUFFIXES)
+        return path.is_dir() and (path / NAME).is_file()
+
+    def keys(self, path: Path) -> Iterator[str]:
+        described = self._description(path)
+        names = [""] if path.is_file() else _files(path, described.files)
+        if not names:
+            raise RefusedError(
+                Defect.MISSING_MEMBER, f"no file here is called '{described.files}' ({NAME}: files)"
+            )
+        for name in names:
+            yield from self._keys_in(path, name, described)
+
+    def instructions(self, path: Path) -> dict[str, str]:
+        words = self._description(path).instruction
+        return dict.fromkeys(self.keys(path), words) if words else {}
+
+    @contextmanager
+    def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
+        described = self._description(path)
+        with self._episode(path, key, described) as (found, mark):
+            yield _raw(found, described, mark)
+
+    def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
+        entries: dict[str, str] = raw.facts["map"]
+        return Mapping(arms=(Arm(),) * spec.action.arms).with_answers(entries)
+
+    def fingerprint(self, path: Path, key: str) -> str:
+        name, _, part = key.partition(_PART)
+        if not part:
+            return fingerprints.of_file(_file(path, name))
+        with self.open(path, key) as raw:
+            return fingerprints.of_arrays(self.name, raw.columns)
+
+    def memory(self, path: Path) -> int:
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.name.endswith(_WHOLE)]
+        return unpickling.EXPANSION * max((file.stat().st_size for file in files), default=0)
+
+    def _description(self, path: Path) -> Description:
+        return description_in(self._file or path / NAME)
+
+    def _keys_in(self, path: Path, name: str, described: Description) -> Iterator[str]:
+        if not (described.episodes or described.ends):
+            yield name
+            return
+        with members.opened(_file(path, name), lists_are_groups=bool(described.episodes)) as found:
+            if described.ends:
+                yield from (f"{name}{_PART}{number}" for number in range(len(_ends(found, described.ends))))
+            else:
+                yield from (f"{name}{_PART}{group}" for group in _groups(found, described.episodes))
+
+    @contextmanager
+    def _episode(self, path: Path, key: str, described: Description) -> Iterator[tuple[Members, bool | None]]:
+        """Its members, and a mark of success on its group."""
+        name, _, part = key.partition(_PART)
+        file = _file(path, name)
+        with members.opened(file, lists_are_groups=bool(described.episodes)) as found:
+            if described.ends:
+                yield _stretch(found, described.ends, int(part)), None
+            elif part:
+                yield _inside(found, part), _mark(found, part, described.success)
+            else:
+                yield found, _mark(found, "", described.success)
+
+
+def describe(path: Path, spec: DataSpec) -> str:
+    """A description of the files at `path` to be filled in, with what this task needs to know of them.
+
+    Raises:
+        RefusedError: no file there holds arrays, or none can be read.
+    """
+    file = first_file(path)
+    with members.opened(file) as found:
+        described = guess(file, found)
+    with members.opened(file, lists_are_groups=bool(described.episodes)) as found:
+        inner = found
+        if described.ends:
+            inner = _stretch(found, described.ends, 0)
+        elif described.episodes:
+            inner = _inside(found, _groups(found, described.episodes)[0])
+        raw = _raw(inner, described, None)
+        cameras = matched_cameras([camera.name for camera in spec.cameras], raw.frames)
+        mapping = Mapping(cameras=cameras, arms=(Arm(),) * spec.action.arms)
+        described = described.model_copy(
+            update={"map": {f"camera.{name}": key for name, key in cameras.items()}}
+        )
+        return template(file, inner, described, questions(raw, mapping, spec))
+
+
+_WHOLE = (*members.NPZ, *members.PICKLES)
+"""Files of which more than an episode's numbers is in memory."""
+
+
+def _file(path: Path, name: str) -> Path:
+    return inside(path, name) if name else path
+
+
+def _files(folder: Path, pattern: str) -> list[str]:
+    found = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    return sorted(
+        name for name in found if fnmatch.fnmatchcase(name, pattern) and name.endswith(members.SUFFIXES)
+    )
+
+
+def _groups(found: Members, pattern: str) -> list[str]:
+    depth = pattern.count("/") + 1
+    groups = {"/".join(name.split("/")[:depth]) for name in found if name.count("/") >= depth}
+    matching = [group for group in groups if fnmatch.fnmatchcase(group, pattern)]
+    if not matching:
+        raise RefusedError(
+            Defect.MISSING_MEMBER,
+            f"no group is called '{pattern}' ({NAME}: episodes); it holds {members.said(found)}",
+        )
+    return sorted(matching, key=_in_order)
+
+
+def _in_order(group: str) -> list[tuple[int, str]]:
+    """So that traj_2 comes before traj_10."""
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", group)]
+
+
+def _inside(found: Members, group: str) -> Members:
+    prefix = f"{group}/"
+    within = {name.removeprefix(prefix): member for name, member in found.items() if name.startswith(prefix)}
+    if not within:
+        raise RefusedError(Defect.MISSING_MEMBER, f"'{group}' is missing")
+    return within
+
+
+def _ends(found: Members, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    if name not in found:
+        raise RefusedError(
+            Defect.MISSING_MEMBER, f"'{name}' is missing ({NAME}: ends); it holds {members.said(found)}"
+        )
+    require_size(found[name].shape, name)
+    ends = np.asarray(found[name][:]).astype(np.int64).reshape(-1)
+    if (np.diff(np.concatenate([[0], ends])) < 0).any():
+        raise RefusedError(Defect.UNREADABLE, f"'{name}' does not rise")
+    return ends
+
+
+class _Rows:
+    """Some rows of a member."""
+
+    def __init__(self, member: Any, first: int, end: int) -> None:
+        self._member, self._first = member, first
+        self.shape, self.dtype = (end - first, *member.shape[1:]), member.dtype
+
+    def __getitem__(self, wanted: slice | int) -> Any:
+        if isinstance(wanted, int):
+            return self._member[self._first + wanted]
+        first, end, _ = wanted.indices(self.shape[0])
+        return self._member[self._first + first : self._first + end]
+
+
+def _stretch(found: Members, name: str, number: int) -> Members:
+    """The rows of one episode, of members that have a row for each step of all."""
+    ends = _ends(found, name)
+    if number >= len(ends):
+        raise RefusedError(Defect.MISSING_MEMBER, f"there are only {len(ends)} episodes")
+    first, end = (int(ends[number - 1]) if number else 0), int(ends[number])
+    return {
+        key: _Rows(member, first, end)
+        for key, member in found.items()
+        if len(member.shape) and member.shape[0] == ends[-1]
+    }
+
+
+def _raw(found: Members, described: Description, mark: bool | None) -> RawEpisode:
+    columns = {name: _numbers(member, name) for name, member in found.items() if _is_column(member)}
+    frames: dict[str, Frames] = {
+        name: if_there(partial(pictures.as_frames, member, name))
+        for name, member in found.items()
+        if pictures.is_colour(member)
+    }
+    if described.time and described.time not in columns:
+        raise RefusedError(
+            Defect.MISSING_MEMBER,
+            f"'{described.time}' is missing ({NAME}: time); it holds {members.said(found)}",
+        )
+    return RawEpisode(
+        columns=columns,
+        frames=frames,
+        time=columns[described.time][:, 0] if described.time else None,
+        success=mark if mark is not None else _truth(found, described.success),
+        depth=tuple(name for name, member in found.items() if pictures.is_depth(member)),
+        attributes={"instruction": described.instruction} if described.instruction else {},
+        facts={"map": described.map},
+    )
+
+
+def _is_column(member: Any) -> bool:
+    return np.dtype(member.dtype).kind in "fiub" and len(member.shape) in (1, 2) and member.shape[0] > 0
+
+
+def _numbers(member: Any, name: str) -> Array:
+    require_size(member.shape, name)
+    values = np.asarray(member[:], np.float64)
+    return values.reshape(len(values), -1)
+
+
+def _truth(found: Members, name: str) -> bool | None:
+    """Whether a member says at any tick that it succeeded."""
+    if not name or name not in found:
+        return None
+    member = found[name]
+    values = np.asarray(member[()] if not member.shape else member[:])
+    return bool((values > 0).any()) if values.dtype.kind in "fiub" else None
+
+
+def _mark(found: Members, group: str, name: str) -> bool | None:
+    """An attribute of that name on an HDF5 file, or on an episode's group in it."""
+    first = next(iter(found.values()), None)
+    if not name or not isinstance(first, h5py.Dataset):
+        return None
+    place = first.file[group] if group else first.file
+    return hdf5.verdict(place, name) if isinstance(place, h5py.Group) else None
