@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, MemoryStore
 
@@ -33,6 +33,8 @@ _PLAIN = (
     "chunk_start",
     "chunk_length",
 )
+_CODECS = {BytesCodec, ZstdCodec, Crc32cCodec}
+"""All that `encode` uses; what a stranger's file names beside them is not asked to decode anything."""
 _GROUPS = ("images", "features", "decisions")
 
 
@@ -158,4 +160,7 @@ def _array(root: zarr.Group, name: str) -> NDArray[Any]:
     array = root[name]
     if not isinstance(array, zarr.Array):
         raise TypeError(f"'{name}' is no array")
+    codecs = {type(codec) for codec in getattr(array.metadata, "codecs", ())}
+    if not codecs <= _CODECS or array.dtype.kind not in "biuf":
+        raise ValueError(f"'{name}' is not stored as this station stores arrays of numbers")
     return np.asarray(array[...])

@@ -259,7 +259,7 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _histogram(path: Path, camera: str) -> statistics.Histogram:
-    with np.load(path) as saved:
+    with np.load(path, allow_pickle=False) as saved:
         return np.asarray(saved[camera])
 
 

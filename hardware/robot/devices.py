@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from datasets.lock import LockedError, WriterLock
+from datasets.own_files import require_folder
 from hardware.cell import CellError
 from hardware.robot.settings import RobotCellSettings
 
@@ -59,9 +60,11 @@ class DeviceLocks:
             self._locks.pop().release()
 
     def _take(self, device: str, name: str, until: float) -> None:
-        lock = WriterLock(_path(device), mode=0o666)
+        path = _path(device)
+        lock = WriterLock(path, mode=0o666)
         while True:
             try:
+                require_folder(path.parent)
                 lock.acquire()
             except LockedError as error:
                 if _goes_on(error.pid) or time.monotonic() > until:

@@ -15,10 +15,13 @@ import numpy as np
 import psutil
 import pytest
 
+from datasets.importers import worker
 from datasets.importers.defects import Defect
 from datasets.importers.findings import Answers, Finding, Look
 from datasets.importers.interface import Source
+from datasets.importers.reading_process import Find, Fingerprinted, Found, answers_within
 from datasets.importers.worker import IsolatedReader, _Child
+from datasets.messages import HEAD
 from datasets.spec import DataSpec
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
@@ -52,7 +55,8 @@ def test_another_process_reads_what_this_one_would(tmp_path: Path, reader: Isola
 def test_ctrl_c_does_not_touch_a_reader_not_even_while_it_starts(tmp_path: Path) -> None:
     started = _Child(2**30, 30)
     os.kill(started._process.pid or 0, signal.SIGINT)
-    assert started.ask("find", ([tmp_path], None, False, None)) == []
+    request = Find(path=tmp_path, forced=None, follow=False, within=tmp_path)
+    assert started.ask(request) == Found(sources=[])
     started.end()
 
 
@@ -133,6 +137,34 @@ def test_a_pipe_among_recordings_is_refused_and_not_waited_for(
     assert pipe.refused == "a pipe, socket or device, neither file nor folder"
     (named,) = reader.find([tmp_path / "log"])
     assert isinstance(named, Finding) and named.refused == pipe.refused
+
+
+class Runs:
+    """A pickle that leaves a mark where it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self._mark,)
+
+
+def test_a_reader_that_was_taken_over_runs_nothing_in_its_parent_and_swells_it_with_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "mark"
+    hostile = pickle.dumps(Runs(mark))
+    swelling = HEAD.pack(b"stn1", 10, 2**50)
+    another = HEAD.pack(b"stn1", 13, 0) + b'{"Runs": {} }'
+    wrong = b"".join(answers_within(2**20).encode(Fingerprinted(text="f" * 16)))
+    monkeypatch.setattr(worker, "_PROCESS", "tests.datasets.importers.taken_over")
+    for said in (len(hostile).to_bytes(4, "big") + hostile, swelling, another, wrong):
+        monkeypatch.setenv("TAKEN_OVER_SAYS", said.hex())
+        reader = IsolatedReader(patience=30)
+        (finding,) = reader.find([tmp_path / "nothing"])
+        assert isinstance(finding, Finding) and finding.defects[0].defect is Defect.READER_DIED
+        assert not mark.exists()
+        reader.close()
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from hardware.arms.xarm import XArmSettings
+from hardware.cell import CellError
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from hardware.robot.devices import DeviceInUseError, DeviceLocks, _path
@@ -116,3 +117,26 @@ def test_a_lock_that_one_user_made_can_be_taken_by_every_other(tmp_path: Path) -
     assert path.stat().st_mode & 0o777 == 0o666
     assert path.parent.stat().st_mode & 0o7777 == 0o1777
     locks.release()
+
+
+@pytest.mark.parametrize("lay", [Path.symlink_to, Path.hardlink_to])
+def test_what_another_user_left_in_place_of_a_lock_is_neither_followed_nor_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lay: Callable[[Path, Path], None]
+) -> None:
+    tmp_path.chmod(0o1777)
+    monkeypatch.setattr("hardware.robot.devices._PLACES", (tmp_path,))
+    victim = tmp_path / "thesis"
+    victim.write_text("chapter 1")
+    locks = DeviceLocks(read_cell(cell_table(tmp_path / "board")))
+    path = _path(f"fake left of {tmp_path / 'board'}")
+    lay(path, victim)
+    with pytest.raises(CellError, match="cannot be seen whether another session uses"):
+        locks.take()
+    assert victim.read_text() == "chapter 1"
+    path.unlink()
+    path.parent.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    path.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CellError, match="station-devices is a link"):
+        locks.take()
+    assert not list((tmp_path / "elsewhere").iterdir())
