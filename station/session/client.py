@@ -127,6 +127,14 @@ class Client:
                 self._post(Looked())
         return snapshot
 
+    def unseen(self) -> Snapshot | None:
+        """The newest snapshot for a screen that nobody can see; the engine learns that it counts no longer."""
+        if self._looked_at is not None:
+            self._looked_at = None
+            with suppress(LinkError), self._sending:
+                self._post(Looked(anybody=False))
+        return self._snapshot
+
     def wait(self, timeout: float) -> bool:
         """Wait until something arrives; whether it did."""
         with self._news:

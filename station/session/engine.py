@@ -42,6 +42,7 @@ from station.session.effects import (
     ShowLayouts,
 )
 from station.session.events import (
+    Answer,
     Checkpointed,
     DiskFull,
     Envelope,
@@ -320,6 +321,8 @@ class Engine:
         sentence = objection(envelope, self.state)
         if not sentence and isinstance(envelope.event, Rearm):
             sentence = self._motion.not_rearmed(envelope.pressed)
+        if not sentence and self._alone and isinstance(envelope.event, Answer):
+            sentence = "Not done: nobody is looking at a screen. Look, then press again."
         if sentence:
             self._refuse(sentence)
         else:

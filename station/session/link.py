@@ -62,6 +62,9 @@ class KeysHeld:
 class Looked:
     """Somebody has looked at the newest snapshot: the front end's own loop says so, and none of its threads."""
 
+    anybody: bool = True
+    """False: nobody can see that screen any more, as far as the front end can find out."""
+
 
 FromFrontEnd = Envelope | TakeKeys | Looked
 FromEngine = Hello | Ack | KeysHeld | Snapshot
@@ -171,7 +174,9 @@ class Link:
 
     def _receive(self, front_end: _FrontEnd, message: FromFrontEnd) -> None:
         if isinstance(message, Looked):
-            if front_end.looked():
+            if not message.anybody:
+                front_end.looked_away()
+            elif front_end.looked():
                 self._claim(front_end)
         elif isinstance(message, TakeKeys):
             self._hand_over(front_end)
@@ -232,6 +237,9 @@ class _FrontEnd:
         first, self._has_looked = not self._has_looked, True
         self._unseen_since = None
         return first
+
+    def looked_away(self) -> None:
+        self._has_looked = False
 
     def start(self) -> None:
         threading.Thread(target=self._forward, name="snapshots", daemon=True).start()

@@ -130,7 +130,7 @@ class Attachment:
         self._pulse.beat()
         if self._feed is None:
             return None
-        snapshot = self._feed.latest() if self._audience().anybody else self._feed.newest
+        snapshot = self._feed.latest() if self._audience().anybody else self._feed.unseen()
         fresh = snapshot is not None and snapshot is not self.shown
         if snapshot is not None and fresh:
             self._draw(snapshot)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-EVERY = 1.0
+EVERY = 0.5
 """s between two looks."""
 _PATIENCE = 2.0
 """s that tmux gets to answer."""

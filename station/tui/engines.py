@@ -33,10 +33,9 @@ class LinkedFeed:
         """See Feed."""
         return self._client.latest()
 
-    @property
-    def newest(self) -> Snapshot | None:
+    def unseen(self) -> Snapshot | None:
         """See Feed."""
-        return self._client.newest
+        return self._client.unseen()
 
     def send(self, event: OperatorEvent, pressed: float) -> int:
         """See Feed."""

@@ -24,9 +24,8 @@ class Feed(Protocol):
     def latest(self) -> Snapshot | None:
         """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""
 
-    @property
-    def newest(self) -> Snapshot | None:
-        """The same while nobody can see the screen: the engine does not learn of it."""
+    def unseen(self) -> Snapshot | None:
+        """The same while nobody can see the screen; the engine counts it as gone."""
 
     def send(self, event: OperatorEvent, pressed: float) -> int:
         """Put an event on its way and return its number; `pressed` is when its key went down, s, monotonic.

@@ -278,6 +278,22 @@ def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(
     link.close()
 
 
+def test_a_screen_that_nobody_can_see_counts_as_gone_at_once_and_comes_back_when_it_is_seen(
+    folder: SessionFolder, link: Link
+) -> None:
+    client = Client.connect(folder.path)
+    link.publish(picture(0))
+    eventually(lambda: client.latest() is not None and link.watchers == 1, client)
+    assert client.unseen() is not None
+    eventually(lambda: link.watchers == 0, client)
+    link.publish(picture(1))
+    eventually(lambda: (seen := client.unseen()) is not None and seen.number == 1, client)
+    assert link.watchers == 0
+    client.latest()
+    eventually(lambda: link.watchers == 1 and client.holds_keys, client)
+    client.close()
+
+
 def test_a_command_that_waits_for_the_engine_is_no_screen_that_somebody_looks_at(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s", SessionSettings(episode_steps=100_000))
     link, over = Link(folder), threading.Event()

@@ -29,7 +29,7 @@ from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
-from tests.station.session.answering import go, rearm
+from tests.station.session.answering import go, rearm, resume
 from tests.station.session.driving import press, roll, until, until_phase
 from tests.station.session.fakes import Pusher, make_folder
 from tests.station.session.leftovers import cut_off, kept
@@ -258,9 +258,11 @@ def test_a_screen_that_has_looked_and_gone_is_nobody_when_the_arm_is_about_to_go
         assert turns(engine) == {Phase.PAUSED}
         assert "nobody was looking" in engine.state.reason
         assert board[Switch.MOVED_AT] == moved
+        press(engine, resume())
+        assert engine.state.phase is Phase.PAUSED, "who presses sees nothing"
         link.then = 1
         assert turns(engine) == {Phase.PAUSED}, "only a key ends the pause"
-        press(engine, Pause())
+        press(engine, resume())
         until_phase(engine, Phase.READY)
 
 
@@ -276,7 +278,7 @@ def test_when_the_last_screen_goes_the_arm_brakes_and_the_session_waits(
         until(engine, lambda: stands(board))
         assert engine.state.running
         link.then = 1
-        press(engine, Pause())
+        press(engine, resume())
         until(engine, lambda: not stands(board))
 
 

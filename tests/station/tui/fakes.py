@@ -44,7 +44,7 @@ class FakeFeed:
         self.prompt = False
         """Whether every event is acknowledged at once."""
         self.holds_keys = True
-        self.unseen = 0
+        self.looked_away = 0
         """How often it was looked at without anybody there."""
         self._answers: dict[int, str] = {}
 
@@ -53,9 +53,8 @@ class FakeFeed:
             self.play()
         return self.snapshot
 
-    @property
-    def newest(self) -> Snapshot | None:
-        self.unseen += 1
+    def unseen(self) -> Snapshot | None:
+        self.looked_away += 1
         return self.snapshot
 
     def send(self, event: OperatorEvent, pressed: float) -> int:

@@ -160,8 +160,8 @@ def test_a_screen_that_nobody_can_see_does_not_tell_the_engine_that_somebody_loo
     feed = FakeFeed(snapshot(simulated=False))
     attachment = Attachment(FOLDER, engines, default_keymap(), clock=clock, audience=lambda: there[0])
     attachment.take(feed)
-    assert attachment.poll() is not None and feed.unseen == 1
+    assert attachment.poll() is not None and feed.looked_away == 1
     assert attachment.unseen == "Nobody is attached."
     there[0] = Audience()
     attachment.poll()
-    assert feed.unseen == 1 and attachment.unseen == ""
+    assert feed.looked_away == 1 and attachment.unseen == ""
