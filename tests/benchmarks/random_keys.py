@@ -153,12 +153,10 @@ def prepare(out: Path, emulator: XArmEmulator) -> Path:
     task.write_text(tomlkit.dumps(table))
     for x in (-1.0, 0.0, 1.0):
         write_demonstration(out / "demos" / f"demo{x:+.0f}.h5", x)
-    for words in (
-        ["new", "session", "--task", "task.toml"],
-        ["import", "session", "demos"],
-        ["train", "session"],
-    ):
-        environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    session = str(out / "session")
+    steps = (["new", session, "--task", "task.toml"], ["import", session, "demos"], ["train", session])
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    for words in steps:
         subprocess.run([sys.executable, "-m", "station", *words], cwd=out, env=environment, check=True)
     return out / "session"
 

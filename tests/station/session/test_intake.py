@@ -17,7 +17,7 @@ from station.session.link import Link
 from station.session.snapshot import Phase
 from station.session.state import Rules, State
 from tests.station.session.answering import answering, go
-from tests.station.session.driving import until, until_phase
+from tests.station.session.driving import until
 from tests.station.session.fakes import make_folder, make_parts
 
 FIRST = "online-000000"
@@ -60,7 +60,7 @@ def test_a_key_that_waited_while_the_engine_hung_is_refused_and_its_front_end_to
     link = Link(folder)
     with Engine(folder, make_parts(folder, simulated=False), link=link) as engine:
         client = Client.connect(folder.path)
-        until_phase(engine, Phase.READY)
+        until(engine, lambda: client.latest() is not None and engine.state.phase is Phase.READY)
         number = client.send(answering(go(), engine.state), pressed=time.monotonic() - 20.0)
         until(engine, lambda: any(ack.number == number for ack in client.acks))
         assert "pressed 2" in client.acks[-1].refused and "press again" in client.acks[-1].refused
