@@ -58,9 +58,9 @@ def test_an_old_verdict_counts_except_where_a_real_arm_would_go_home_after_it() 
 def test_a_key_that_waited_while_the_engine_hung_is_refused_and_its_front_end_told(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s")
     link = Link(folder)
-    with Engine(folder, make_parts(folder, simulated=False), link=link) as engine:
+    with Engine(folder, make_parts(folder), link=link) as engine:
         client = Client.connect(folder.path)
-        until(engine, lambda: client.latest() is not None and engine.state.phase is Phase.READY)
+        until(engine, lambda: engine.state.phase is Phase.READY)
         number = client.send(answering(go(), engine.state), pressed=time.monotonic() - 20.0)
         until(engine, lambda: any(ack.number == number for ack in client.acks))
         assert "pressed 2" in client.acks[-1].refused and "press again" in client.acks[-1].refused
