@@ -22,13 +22,17 @@ key was pressed. Prints a table and writes DIR/report.json; exit code 1 when any
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
+import pty
 import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from contextlib import suppress
@@ -111,6 +115,19 @@ class Screen:
         environment = f"PYTHONPATH={shlex.quote(str(Path.cwd()))} OMP_NUM_THREADS=1"
         self._command = f"{environment} {shlex.join([sys.executable, '-m', 'station', *words])}; sleep 100000"
         _tmux("new-session", "-d", "-s", name, "-x", "150", "-y", "45", self._command)
+        self._somebody, theirs = pty.openpty()  # a session to which nobody is attached is looked at by nobody
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 46, 150, 0, 0))
+        environ = {**os.environ, "TERM": "xterm-256color"}
+        self._client = subprocess.Popen(
+            ["tmux", "attach", "-t", name], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+        )
+        os.close(theirs)
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def _drain(self) -> None:
+        with suppress(OSError):
+            while os.read(self._somebody, 1 << 16):
+                pass
 
     def text(self) -> str:
         return _tmux("capture-pane", "-p", "-t", self.name)
@@ -131,6 +148,7 @@ class Screen:
 
     def close(self) -> None:
         _tmux("kill-session", "-t", self.name)
+        self._client.wait(10.0)
 
 
 def _tmux(*words: str) -> str:
