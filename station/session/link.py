@@ -3,7 +3,8 @@
 An event is answered when the engine has decided on it: obeyed, or refused with a sentence. A slow front end misses
 snapshots and holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing
 more, counts as gone, and a command that waits for the engine never counted. Many may watch; one holds the keys: the
-first at which somebody looks, until another takes them. Stop is the exception to everything: it is accepted from all.
+first at which somebody looks, until another takes them; when it goes, the next one that looks. Stop is the exception to
+everything: it is accepted from all.
 The other end is `station.session.client`.
 """
 
@@ -169,8 +170,11 @@ class Link:
         with self._changing:
             if front_end in self._front_ends:
                 self._front_ends.remove(front_end)
-            if self._holder is front_end:
-                self._holder = None
+            held = self._holder is front_end
+            if held:
+                self._holder = next((each for each in self._front_ends if each.looks), None)
+        if held:
+            self._tell_holders()
 
     def _receive(self, front_end: _FrontEnd, message: FromFrontEnd) -> None:
         if isinstance(message, Looked):

@@ -152,6 +152,37 @@ def test_the_keys_are_with_the_screen_that_looks_first(folder: SessionFolder, li
         client.close()
 
 
+def test_the_keys_of_a_screen_that_goes_are_with_another_that_looks(
+    folder: SessionFolder, link: Link
+) -> None:
+    holder, command, watching = (Client.connect(folder.path) for _ in range(3))
+    eventually(lambda: holder.holds_keys and command.holds_keys and watching.holds_keys, watching)
+    link.publish(picture(1))
+    eventually(lambda: holder.latest() is not None and not command.holds_keys, command)
+    eventually(lambda: watching.latest() is not None and not watching.holds_keys, watching)
+    # its press is answered after it was seen to look
+    refused = watching.send(Pause())
+    eventually(lambda: acked(watching, refused), watching)
+    assert "Take them over" in watching.acks[-1].refused
+    holder.close()
+    eventually(lambda: watching.holds_keys, watching)
+    assert not command.holds_keys
+    for client in (command, watching):
+        client.close()
+
+
+def test_the_keys_of_a_screen_that_goes_are_free_where_nobody_looks(
+    folder: SessionFolder, link: Link
+) -> None:
+    holder, command = Client.connect(folder.path), Client.connect(folder.path)
+    eventually(lambda: holder.holds_keys and command.holds_keys, command)
+    link.publish(picture(1))
+    eventually(lambda: holder.latest() is not None and not command.holds_keys, command)
+    holder.close()
+    eventually(lambda: command.holds_keys, command)
+    command.close()
+
+
 def test_a_command_and_a_stop_need_no_keys(folder: SessionFolder, link: Link) -> None:
     first, second = Client.connect(folder.path), Client.connect(folder.path)
     number = second.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=Source.COMMAND))

@@ -234,6 +234,22 @@ async def test_a_small_terminal_is_said_and_recovers(open_app: Open, feed: FakeF
         assert not cover.display
 
 
+async def test_after_a_leave_that_was_refused_q_asks_again(open_app: Open, feed: FakeFeed) -> None:
+    feed.snapshot = snapshot(Phase.READY)
+    async with open_app().run_test(size=(120, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("q", "e")
+        await settled(pilot)
+        assert feed.sent == [Leave()]
+        feed.acknowledge(1, "The disk is full. Free some space, then leave again.")
+        await settled(pilot)
+        assert "The disk is full" in headline(pilot)
+        await pilot.press("q")
+        await settled(pilot)
+        assert isinstance(pilot.app.screen, LeaveScreen)
+        assert not feed.closed
+
+
 async def test_where_nobody_sees_the_screen_keys_stop_brake_and_leave_and_nothing_else(
     open_app: Open, feed: FakeFeed
 ) -> None:
