@@ -82,6 +82,13 @@ class CellHealth:
     """s from the newest stop to the last motion command after it; None before the first one, or while it brakes."""
 
 
+def unnamed(device: str, text: str) -> str:
+    """What is said of a device without its name in front, for a sentence that names it already."""
+    while device and text.startswith(f"{device}: "):
+        text = text.removeprefix(f"{device}: ")
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One preflight check: what was looked at, whether it is fine, and what to do if not."""
@@ -96,9 +103,7 @@ class Check:
     def told(self, meanwhile: str = "") -> str:
         """What is wrong, what was done `meanwhile` (a sentence), and what to do; the device is named once."""
         kind, _, device = self.name.rpartition(" ")
-        name, detail = device if kind == device else self.name, self.detail
-        while device and detail.startswith(f"{device}: "):
-            detail = detail.removeprefix(f"{device}: ")
+        name, detail = device if kind == device else self.name, unnamed(device, self.detail)
         stop = "" if detail.endswith((".", "!", "?")) else "."
         return " ".join(part for part in (f"{name}: {detail}{stop}", meanwhile, self.remedy) if part)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from hardware.arms.interface import ArmError, ArmFaultError, ArmIdentity, LimitCheck
-from hardware.cell import StoppedError
+from hardware.cell import StoppedError, unnamed
 from hardware.control_loop import ControlLoop
 from hardware.wire import Mode
 
@@ -112,7 +112,7 @@ class Controller:
         state = self._loop.state
         if state not in modes:
             why = self._loop.tally.text or f"it is {state.name.lower()}"
-            raise ArmError(f"{self.arm.name}: not possible now: {why}")
+            raise ArmError(f"{self.arm.name}: not possible now: {unnamed(self.arm.name, why)}")
 
     def _require_armed(self) -> None:
         # the cell asks for motion only when its operator has re-armed the latch that lies at the path

@@ -29,13 +29,13 @@ from station.commands import (
     verifying,
 )
 from station.errors import ExitCode, Refusal, refusal
-from station.plain import terminal
+from station.plain import ReaderGoneError, say, terminal
 from station.tether import leave_with_parent
 from station.trust import grant
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments, 3 the session is held by another process, "
-    "4 refused (e.g. written by a newer version), 130 interrupted. "
+    "4 refused (e.g. written by a newer version), 130 interrupted, 141 whoever read the output closed the pipe. "
     "SESSION is a folder, or a name under $STATION_SESSIONS (default ./sessions)."
 )
 
@@ -51,6 +51,12 @@ class StationGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
+        try:
+            return self._invoke(ctx)
+        except ReaderGoneError:
+            raise typer.Exit(ExitCode.READER_GONE) from None
+
+    def _invoke(self, ctx: Any) -> Any:
         as_json = "--json" in sys.argv or "--json" in (*ctx.args, *getattr(ctx, "_protected_args", ()))
         try:
             return super().invoke(ctx)
@@ -69,7 +75,7 @@ def _tell(known: Refusal, *, as_json: bool) -> None:
     if as_json:
         kind = "interrupted" if known is INTERRUPTED else "error"
         line = {"event": kind, "message": known.message, "exit_code": int(known.exit_code)}
-        sys.stdout.write(json.dumps(line) + "\n")
+        say(json.dumps(line))
         return
     from rich.panel import Panel
     from rich.text import Text

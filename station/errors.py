@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     REFUSED = 4
     """The session may not be touched: written by a newer version, or made for something else."""
     INTERRUPTED = 130
+    READER_GONE = 141
+    """Whoever read the output has closed the pipe; what a shell reports of a program that SIGPIPE ended."""
 
 
 class StationError(Exception):

@@ -8,9 +8,12 @@ with `say` and `terminal`; the UI filters every line it draws with `drawable`.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TextIO
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +33,10 @@ _SHOWN = (
 del _SHOWN[ord("\n")], _SHOWN[ord("\t")], _DRAWN[ord("\n")]
 
 
+class ReaderGoneError(Exception):
+    """Whoever read what a command prints has closed the pipe, as ``head`` does."""
+
+
 def visible(text: str) -> str:
     """The text with a sign in place of every control character; lines and tabs stay."""
     return text.translate(_SHOWN)
@@ -41,10 +48,13 @@ def drawable(text: str) -> str:
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print for a person. `err`: to standard error. `nl`: end the line."""
+    """Print for a person. `err`: to standard error. `nl`: end the line. Raises ReaderGoneError."""
     stream = sys.stderr if err else sys.stdout
-    stream.write(_encodable(visible(text), stream) + "\n" * nl)
-    stream.flush()
+    try:
+        stream.write(_encodable(visible(text), stream) + "\n" * nl)
+        stream.flush()
+    except BrokenPipeError:
+        _reader_gone(stream)
 
 
 def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
@@ -59,6 +69,10 @@ def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
             for piece in super().render(renderable, options):
                 yield piece if piece.control else Segment(drawable(piece.text), piece.style)
 
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            _reader_gone(sys.stderr if stderr else sys.stdout)
+
     return Plain(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
@@ -68,6 +82,13 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """See Formatter."""
         return visible(super().format(record))
+
+
+def _reader_gone(stream: TextIO) -> NoReturn:
+    """What is still in the stream goes nowhere: the interpreter would complain of it at its end."""
+    with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+    raise ReaderGoneError
 
 
 def _encodable(text: str, stream: TextIO) -> str:

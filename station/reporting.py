@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from station.plain import say, terminal
+from station.plain import ReaderGoneError, say, terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -71,17 +71,62 @@ class JsonReporter(Reporter):
         self._write(json.dumps({"event": kind, **facts}, default=str))
 
 
+class _Lines:
+    """Progress where no bar can move: a line when a stage begins, one now and then, and one when it ends."""
+
+    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._stage: tuple[str, int] = ("", 0)
+        self._done = 0
+        self._told = 0.0
+        self._pending = ""
+        self._newest = ""
+
+    def progress(self, stage: str, done: int, total: int, figures: dict[str, float | None]) -> None:
+        now, begins = self._clock(), stage != self._stage[0]
+        if begins:
+            self.flush()
+        # where there is no goal the total grows with what is done, and nothing ends
+        ends = (stage, total) == self._stage and self._done < total <= done
+        self._stage, self._done = (stage, total), done
+        self._pending = _line(stage, done, total, figures)
+        if begins or ends or now - self._told >= self._interval:
+            self._told = now
+            self.flush()
+
+    def flush(self) -> None:
+        """Say what was not said yet."""
+        line, self._pending = self._pending, ""
+        if line and line != self._newest:
+            self._newest = line
+            say(line)
+
+
 class TerminalReporter(Reporter):
     """Progress bars with time left on a terminal; plain lines where there is none."""
 
-    def __init__(self, describe: Callable[[str, dict[str, Any]], str | None] | None = None) -> None:
-        """`describe` turns a finding or a result into a line, None to keep quiet about it."""
+    def __init__(
+        self,
+        describe: Callable[[str, dict[str, Any]], str | None] | None = None,
+        *,
+        interval: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`describe` turns a finding or a result into a line, None to keep quiet about it.
+
+        `interval` s between two lines of one stage where there is no terminal.
+        """
         self._describe = describe or (lambda _kind, _facts: None)
+        self._lines = _Lines(interval, clock)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        """Show the bars."""
+        """Show the bars, if they can be drawn."""
+        console = terminal()
+        if not console.is_terminal:
+            return self
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bars = Progress(
@@ -90,7 +135,7 @@ class TerminalReporter(Reporter):
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}", markup=False),
-            console=terminal(),
+            console=console,
             transient=False,
         )
         self._bars.start()
@@ -99,22 +144,20 @@ class TerminalReporter(Reporter):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Leave the terminal as it was; where there is none, say how far it came."""
         if self._bars is not None:
             self._bars.stop()
+        elif kind is None or not issubclass(kind, ReaderGoneError):
+            self._lines.flush()
 
     def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
         """See Reporter."""
         if self._bars is None:
+            self._lines.progress(stage, done, total, figures)
             return
-        shown = "  ".join(
-            f"{name.replace('_', '-')} {value if isinstance(value, int) else format(value, '.3f')}"
-            for name, value in figures.items()
-            if name != "eta" and value is not None
-        )
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total, figures="")
-        self._bars.update(self._tasks[stage], completed=done, total=total, figures=shown)
+        self._bars.update(self._tasks[stage], completed=done, total=total, figures=_figures(figures))
 
     def event(self, kind: str, **facts: Any) -> None:
         """See Reporter."""
@@ -135,3 +178,20 @@ class SilentReporter(Reporter):
 
     def event(self, kind: str, **facts: Any) -> None:
         """See Reporter."""
+
+
+def _line(stage: str, done: int, total: int, figures: dict[str, float | None]) -> str:
+    """``pretrain 1200/20000  loss 0.123  about 4 min left``."""
+    from station.tui.wording import about
+
+    eta = figures.get("eta")
+    left = f"{about(eta)} left" if eta is not None and done < total else ""
+    return "  ".join(part for part in (f"{stage} {done}/{total}", _figures(figures), left) if part)
+
+
+def _figures(figures: dict[str, float | None]) -> str:
+    return "  ".join(
+        f"{name.replace('_', '-')} {value if isinstance(value, int) else format(value, '.3f')}"
+        for name, value in figures.items()
+        if name != "eta" and value is not None
+    )

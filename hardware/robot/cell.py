@@ -27,6 +27,7 @@ from hardware.cell import (
     StaleFrameError,
     Step,
     StoppedError,
+    unnamed,
 )
 from hardware.clock import slept
 from hardware.device import Devices
@@ -423,7 +424,8 @@ class RobotCell(Cell):
     def _why_not_ready(self) -> dict[str, str]:
         if self._team is None:
             return {arm.name: "not connected" for arm in self.settings.arms}
-        return {check.name.removeprefix("arm "): check.detail for check in self._arms_wrong()}
+        named = {check.name.removeprefix("arm "): check.detail for check in self._arms_wrong()}
+        return {arm: unnamed(arm, why) for arm, why in named.items()}
 
     def _arms_wrong(self) -> list[Check]:
         processes = self._team.processes if self._team is not None else {}

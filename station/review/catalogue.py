@@ -13,11 +13,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets import lock
 from datasets.episode import EpisodeHeader, EpisodeKind
 from datasets.journal import LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Journal, Line
 from datasets.selection import Facts, Where, facts
 from datasets.store import EpisodeStore, StoreError
 from station.review.take import Take, take_of, take_of_partial
+from station.session.client import running_pid
 from station.session.folder import SessionFolder
 from station.session.operations import CUT_OFF
 from station.session.partial import leftovers
@@ -32,7 +34,9 @@ class Item:
 
     id: str
     status: EpisodeStatus | None = None
-    """None: what is left of an episode that was cut off, which nobody can judge."""
+    """None: what is left of an episode that was cut off, or what there is of one that runs; nobody can judge it."""
+    running: bool = False
+    """An engine is recording it."""
     steps: int | None = None
     """None: only its files know."""
     reason: str = ""
@@ -42,9 +46,9 @@ class Item:
 
     @property
     def verdict(self) -> str:
-        """success, failure, timeout, pending, void, pruned or partial."""
+        """success, failure, timeout, pending, void, pruned, running or partial."""
         if self.status is None:
-            return "partial"
+            return "running" if self.running else "partial"
         if self.status.pruned:
             return "pruned"
         if self.status.void:
@@ -87,7 +91,7 @@ class Catalogue:
             StoreError: it is damaged, was moved away or pruned.
         """
         if item.status is None:
-            return take_of_partial(self._folder.partial / item.id)
+            return take_of_partial(self._folder.partial / item.id, running=item.running)
         if item.status.pruned:
             raise StoreError(f"The files of {item.id} were pruned; the journal keeps its lines.")
         return take_of(EpisodeStore(self._root(item.status)).load(item.id))
@@ -125,12 +129,23 @@ class Catalogue:
     def _leftovers(self, lines: Sequence[Line]) -> list[tuple[int, Item]]:
         """What was cut off, by its place in the journal; what has none yet comes last."""
         told = {line.fields["episode"]: line for line in lines}
-        return [_cut_off(folder, told.get(folder.name)) for folder in leftovers(self._folder.partial)]
+        found = leftovers(self._folder.partial)
+        recording = any(folder.name not in told for folder in found) and self._is_recorded()
+        return [_cut_off(folder, told.get(folder.name), recording=recording) for folder in found]
+
+    def _is_recorded(self) -> bool:
+        """Whether an engine works on the session: it holds the lock; a command that does has announced nothing."""
+        pid = lock.holder(self._folder.lock)
+        return pid is not None and pid == running_pid(self._folder)
 
 
-def _cut_off(folder: Path, line: Line | None) -> tuple[int, Item]:
+def _cut_off(folder: Path, line: Line | None, *, recording: bool) -> tuple[int, Item]:
+    """What lies in ``partial/`` of one episode; an engine at work has entered whatever others left there."""
     if line is None:
-        words = "it moves still, or its engine was killed and the next one enters it"
-        return sys.maxsize, Item(id=folder.name, entered=folder.stat().st_mtime, reason=words)
+        words = (
+            "it still runs" if recording else "its engine was killed; the next one enters it in the journal"
+        )
+        entered = folder.stat().st_mtime
+        return sys.maxsize, Item(id=folder.name, running=recording, entered=entered, reason=words)
     steps, reason = line.fields["steps"], line.fields["reason"]
     return line.seq, Item(id=folder.name, steps=steps, reason=reason, entered=line.time)

@@ -86,8 +86,8 @@ def label_over_time(take: Take, verdict: str) -> Group:
     )
 
 
-def take_of_partial(folder: Path) -> Take:
-    """What was flushed of an episode that was cut off.
+def take_of_partial(folder: Path, *, running: bool = False) -> Take:
+    """What was flushed of an episode that was cut off, or that is `running`.
 
     Raises:
         StoreError: none of its pieces can be read.
@@ -100,6 +100,8 @@ def take_of_partial(folder: Path) -> Take:
     parts: dict[str, NDArray[Any]] = {
         name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]
     }
+    steps = counted(len(parts["action"]), "step")
+    about = f"running: {steps} so far" if running else f"cut off after {steps}"
     cameras = {
         name.removeprefix("images."): part for name, part in parts.items() if name.startswith("images.")
     }
@@ -109,7 +111,7 @@ def take_of_partial(folder: Path) -> Take:
         images=cameras,
         time=_elapsed(parts["observation_time"], parts["observation_time"], 1.0),
         groups=_groups(parts, names[1], names[0], 1.0),
-        about=f"cut off after {counted(len(parts['action']), 'step')} · counts nowhere · cannot be judged",
+        about=f"{about} · counts nowhere · cannot be judged" + " yet" * running,
         trouble=f"not readable: {', '.join(bad)}" if bad else "",
     )
 

@@ -44,7 +44,7 @@ from station.tui.screens.base import StationScreen
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.home import Doors, HomeScreen
 from station.tui.screens.importing import ImportScreen
-from station.tui.screens.review import ReviewScreen
+from station.tui.screens.review import Beneath, ReviewScreen
 from station.tui.screens.session import SessionScreen
 from station.tui.screens.work import WorkScreen
 from station.tui.sight import Sight
@@ -255,6 +255,8 @@ class StationApp(App[int]):
             self.action_stop()
         elif meant == "pause" and isinstance(self.screen, SessionScreen):
             self.screen.brake()
+        elif meant == "pause" and isinstance(self.screen, ReviewScreen):
+            self.screen.action_play()
         else:
             self._answer(display(event.key))
 
@@ -326,7 +328,17 @@ class StationApp(App[int]):
             shown = beneath.attachment.shown if beneath is not None else None
             return f"{shown.phase.value} {shown.episode or ''}".strip() if shown is not None else ""
 
-        self.push_screen(ReviewScreen(folder, back=back, where=where, episode=episode, live=live))
+        below = (
+            Beneath(
+                live=live,
+                moves=lambda: beneath.moves,
+                brake=beneath.brake,
+                told=lambda: beneath.told,
+            )
+            if beneath is not None
+            else None
+        )
+        self.push_screen(ReviewScreen(folder, back=back, where=where, episode=episode, beneath=below))
 
     def open_training(self, folder: Path) -> None:
         """Train the base of this folder and watch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from datasets.lock import WriterLock
 from station.cli import app
 from station.session.folder import SessionFolder
 from tests.station.conftest import Station
+from tests.station.tui.recorded import recorded
 
 
 def first_episode(session: SessionFolder) -> str:
@@ -28,6 +30,20 @@ def test_help_loads_nothing_heavy() -> None:
     )
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [("review", "SESSION", "--list"), ("tasks",), ("verify", "SESSION")])
+def test_a_command_whose_reader_has_closed_the_pipe_ends_quietly(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    session = recorded(tmp_path / "orange-1")
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = [str(session.path) if word == "SESSION" else word for word in words]
+    with os.fdopen(writing, "wb") as pipe:
+        command = [sys.executable, "-m", "station", *arguments]
+        ended = subprocess.run(command, check=False, stdout=pipe, stderr=subprocess.PIPE, text=True)
+    assert (ended.stderr, ended.returncode) == ("", 141)
 
 
 def test_help_documents_the_exit_codes(station: Station) -> None:

@@ -2,12 +2,14 @@
 
 Reads the session's folder whether or not an engine works on it. Judgements take the way of ``station label``: through
 the engine where one runs, else as a journal line under the lock. It moves no arm; stop works from here as well.
+The key that plays brakes a real arm while it moves.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -47,6 +49,9 @@ SETTLE = 0.12
 """s that the cursor rests on a recording before it is loaded."""
 CONFIRMED = 2.0
 """s that a judgement's confirmation stands before the loading of the same recording may replace it."""
+ANSWERED = 0.5
+"""s between two looks at what became of a brake."""
+_PLAY = "Play by the recorded time, or stand still. While a real arm moves: brake it."
 _STEP = "One frame back, one frame on."
 _LEAP = "Ten frames back, ten frames on."
 _ENDS = "The first frame, the last one: how it ended."
@@ -55,7 +60,7 @@ _CURVES = "Other curves: action, what was sent, proprioception, gripper, label."
 _UNDO = "Take the label back; of a demonstration, back to what its recorder said."
 _REMARKS = (
     "A judgement goes into the journal, with who and when; the learner hears of it at its next update.\n"
-    "? pending, · cut off, – pruned. The letter behind the bar is how it was judged in the end.\n"
+    "? pending, ▸ running, · cut off, – pruned. The letter behind the bar is how it was judged in the end.\n"
     "Filter: names (success failure timeout pending void, online demo evaluation), and or not ( ),\n"
     "and version, steps, date, method compared with a value. Nothing is deleted before 'station prune'."
 )
@@ -72,13 +77,26 @@ _TROUBLE = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beneath:
+    """The session that goes on below this screen; none unless it says otherwise."""
+
+    live: Callable[[], str] = str
+    """What it does."""
+    moves: Callable[[], bool] = bool
+    """Whether a real arm moves."""
+    brake: Callable[[], None] = lambda: None
+    told: Callable[[], tuple[str, bool]] = lambda: ("", True)
+    """What became of the newest press, and whether that is decided."""
+
+
 class ReviewScreen(StationScreen):
     """The recordings of one session."""
 
     CSS_PATH = "review.tcss"
     app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "play", "play", id="pause", tooltip="Play by the recorded time, or stand still."),
+        Binding("space", "play", "play", id="pause", tooltip=_PLAY),
         Binding("left", "step(-1)", "frame back", show=False, tooltip=_STEP),
         Binding("right", "step(1)", "frame", show=False, tooltip=_STEP),
         Binding("shift+left", "step(-10)", "10 back", show=False, tooltip=_LEAP),
@@ -107,9 +125,9 @@ class ReviewScreen(StationScreen):
         back: Callable[[], None],
         where: str = "",
         episode: str | None = None,
-        live: Callable[[], str] = str,
+        beneath: Beneath | None = None,
     ) -> None:
-        """`where` chooses recordings, `episode` is shown first, `live` says what the session does meanwhile."""
+        """`where` chooses recordings, `episode` is shown first, `beneath` is what goes on meanwhile."""
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-middle"), (34, "-tall")]
@@ -117,7 +135,7 @@ class ReviewScreen(StationScreen):
         self._back = back
         self._where = where
         self._wanted = episode
-        self._live = live
+        self._beneath = beneath or Beneath()
         self._catalogue: Catalogue | None = None
         self._shown = 0
         self._judged: set[str] = set()
@@ -176,7 +194,7 @@ class ReviewScreen(StationScreen):
     def _show_head(self) -> None:
         name = self._folder.resolve().name
         self.query_one("#head", Panel).show(
-            Head(session=name, shown=self._shown, where=self._where, live=self._live())
+            Head(session=name, shown=self._shown, where=self._where, live=self._beneath.live())
         )
 
     @work(thread=True, exclusive=True, group="recall")
@@ -227,8 +245,27 @@ class ReviewScreen(StationScreen):
             self._say(_verdict_words(chosen))
 
     def action_play(self) -> None:
-        """Play or stand still."""
-        self._player.play()
+        """Play or stand still; while a real arm moves, what this key does on its own screen: brake."""
+        if self._beneath.moves():
+            self.brake()
+        elif not self.covered:
+            self._player.play()
+
+    def brake(self) -> None:
+        """Brake the arm below, and say what becomes of that."""
+        self._beneath.brake()
+        self._tell_of_brake()
+
+    def _tell_of_brake(self) -> None:
+        words, decided = self._beneath.told()
+        self._say(f"The arm below moves: {words}")
+        self._show_head()
+        if not decided:
+            self.set_timer(ANSWERED, self._tell_of_brake)
+
+    def works_unseen(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """See StationScreen."""
+        return super().works_unseen(action, parameters) or (action == "play" and self._beneath.moves())
 
     def action_step(self, frames: int) -> None:
         """So many frames on."""
@@ -254,6 +291,9 @@ class ReviewScreen(StationScreen):
         """Judge what is below the cursor."""
         item = self.query_one(EpisodeList).chosen
         if item is None:
+            return
+        if item.running:
+            self._say(f"{item.id} still runs: judge it on the session's screen.", error=True)
             return
         if item.status is None or item.status.pruned:
             self._say(f"{item.id} is {item.verdict}: it counts nowhere and cannot be judged.", error=True)
@@ -330,6 +370,8 @@ class ReviewScreen(StationScreen):
 
 
 def _verdict_words(item: Item) -> str:
+    if item.running:
+        return f"{item.id}: running; it counts once it is over and judged"
     if item.status is None:
         return f"{item.id}: cut off, counts nowhere and cannot be judged: {item.reason}"
     by = f" by {item.status.by}" if item.status.by else ""

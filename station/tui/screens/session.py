@@ -45,6 +45,9 @@ BEAT = 1.2
 """s that the wanted layout stays blended over the live picture before the live picture returns."""
 
 
+_MOVING = (Phase.HOMING, Phase.ROLLOUT, Phase.EVALUATE)
+
+
 def _draw_strip(marks: tuple[EpisodeMark, ...], columns: int, rows: int) -> Content:
     return outcome_strip(marks, columns)
 
@@ -207,6 +210,20 @@ class SessionScreen(StationScreen):
         """What the pause key does in doubt: it never ends a pause."""
         self._attachment.brake()
         self._show_call()
+
+    @property
+    def moves(self) -> bool:
+        """Whether a real arm moves, as far as this screen knows."""
+        shown = self._attachment.shown
+        alive = self._attachment.line in (Line.LIVE, Line.SILENT)
+        return alive and shown is not None and not shown.simulated and shown.phase in _MOVING
+
+    @property
+    def told(self) -> tuple[str, bool]:
+        """What became of the newest press, and whether that is decided."""
+        echo = self._attachment.desk.absorb() if self._attachment.desk is not None else None
+        undecided = echo is not None and echo.fate in (Fate.TAKEN, Fate.UNANSWERED)
+        return str(echo or ""), not undecided or self._attachment.line is Line.LOST
 
     @property
     def may_brake(self) -> bool:

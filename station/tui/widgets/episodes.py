@@ -17,7 +17,12 @@ from textual.strip import Strip
 from station.review.catalogue import Item
 from station.tui.widgets.strip import LETTERS
 
-_SIGNS = {**{name: sign for name, (sign, _) in LETTERS.items()}, "partial": "·", "pruned": "–"}
+_SIGNS = {
+    **{name: sign for name, (sign, _) in LETTERS.items()},
+    "partial": "·",
+    "pruned": "–",
+    "running": "▸",
+}
 _MOVE = "A newer recording, an older one."
 _PAGE = "A page newer, a page older."
 _COLOURS = {
@@ -25,6 +30,7 @@ _COLOURS = {
     "failure": "error",
     "timeout": "warning",
     "pending": "primary",
+    "running": "primary",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from datasets.journal import Journal, episode_fields
 from datasets.lines import Line, Places
 from datasets.selection import Where
 from datasets.store import EpisodeStore, StoreError
-from station.review.catalogue import Catalogue
+from station.review.catalogue import Catalogue, Item
 from station.review.playback import Playback
 from station.review.take import take_of, take_of_partial
 from station.session.folder import SessionFolder
@@ -124,6 +125,26 @@ def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, fol
     assert (none.stdout, none.stderr) == ("", "No recording is meant.\n")
     facts = json.loads(station("review", folder.path, "--episode", "online-000007", "--json").stdout)
     assert (facts[0]["steps"], facts[0]["reason"]) == (10, "Camera third froze.")
+
+
+def test_what_an_engine_is_recording_is_running_and_not_cut_off(
+    station: Station, folder: SessionFolder
+) -> None:
+    def newest() -> Item:
+        return Catalogue(folder).items()[0]
+
+    assert newest().verdict == "partial", "its engine was killed"
+    with folder.writing():
+        assert newest().verdict == "partial", "a command that writes records nothing"
+        folder.engine.write_text(json.dumps({"pid": os.getpid()}))
+        assert (newest().verdict, newest().reason) == ("running", "it still runs")
+        assert Catalogue(folder).load(newest()).about.startswith("running: 10 steps so far")
+        assert "running" in station("review", folder.path, "--list").stdout
+        Journal(folder.journal, writable=True).append(
+            "cut_off", episode=newest().id, steps=10, lost=0, reason="Camera third froze."
+        )
+        (item,) = (item for item in Catalogue(folder).items() if item.status is None)
+        assert (item.verdict, item.reason) == ("partial", "Camera third froze.")
 
 
 def test_a_leftover_is_shown_up_to_its_first_unreadable_piece(folder: SessionFolder) -> None:

@@ -16,7 +16,9 @@ from datasets.journal import EpisodeStatus, Journal
 from datasets.lock import WriterLock
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
+from station.session.events import Pause
 from station.session.folder import SessionFolder
+from station.session.snapshot import Phase
 from station.tui.app import Review, StationApp
 from station.tui.keymap import Keymap, default_keymap
 from station.tui.screens.help import KeysHelp
@@ -28,7 +30,7 @@ from station.tui.widgets.panel import Panel
 from station.tui.widgets.tile import CameraTile
 from station.tui.widgets.trajectory import Trajectory
 from tests.station.tui.conftest import Open
-from tests.station.tui.fakes import FakeEngines
+from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 from tests.station.tui.recorded import TinyTask, recorded
 
 PATIENCE = 60.0
@@ -337,6 +339,23 @@ async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, f
         await reads(pilot, "online-000002: success; it is in the journal")
         await pilot.press("v")
         await reads(pilot, "▶ 1x")
+
+
+async def test_the_key_that_plays_brakes_a_real_arm_that_moves_below(
+    open_app: Open, feed: FakeFeed, folder: SessionFolder
+) -> None:
+    feed.snapshot = snapshot(Phase.ROLLOUT, simulated=False)
+    async with open_app(folder=folder.path).run_test(size=(120, 36)) as pilot:
+        await until(
+            pilot,
+            lambda: isinstance(pilot.app.screen, SessionScreen) and bool(pilot.app.screen.attachment.shown),
+        )
+        await pilot.press("b")
+        await reads(pilot, "6 recordings", "online-000003")
+        await pilot.press("space")
+        await until(pilot, lambda: bool(feed.sent))
+        assert feed.sent == [Pause()]
+        await reads(pilot, "space taken", "brake and wait")
 
 
 async def test_who_judged_an_episode_and_when_is_shown_in_order(
