@@ -124,6 +124,8 @@ class StationApp(App[int]):
         """
         super().__init__()
         self.pads = pads or Pads()
+        self.key_time: float | None = None
+        """When the terminal's key that is being answered was read, s, monotonic: a busy loop comes to it later."""
         self._lookout = lookout or Lookout(somebody)
         self._folder = folder
         self._sessions = sessions
@@ -224,11 +226,15 @@ class StationApp(App[int]):
     async def _on_key(self, event: Key) -> None:
         """A key that no widget took: the tables, in either case of a letter; then a stop in disguise, or an answer."""
         event.prevent_default()
-        for key in dict.fromkeys((event.key, other_case(event.key))):
-            if await self._check_bindings(key):
-                return
-        if event.key not in MODIFIERS:
-            self._misheard(event)
+        self.key_time = event.time
+        try:
+            for key in dict.fromkeys((event.key, other_case(event.key))):
+                if await self._check_bindings(key):
+                    return
+            if event.key not in MODIFIERS:
+                self._misheard(event)
+        finally:
+            self.key_time = None
 
     async def run_action(
         self,

@@ -203,7 +203,7 @@ class SessionScreen(StationScreen):
         if action in dialogs:
             dialogs[action]()
             return
-        self._attachment.press(action)
+        self._attachment.press(action, origin=Origin(time=self.app.key_time))
         self._show_call()
 
     def brake(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -106,6 +107,20 @@ async def test_the_evaluation_key_withdraws_what_is_queued_and_asks_before_it_en
         await pilot.press("e")
         await settled(pilot)
         assert feed.sent == [WithdrawEvaluation(), EndEvaluation()]
+
+
+async def test_a_key_that_a_busy_screen_comes_to_late_does_not_answer_what_came_up_since(
+    open_app: Open, feed: FakeFeed
+) -> None:
+    feed.snapshot = snapshot(Phase.FAULT, reason="Collision (C31).")
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        key = Key("r", "r")
+        key.time -= 3600.0
+        pilot.app.post_message(key)
+        await settled(pilot)
+        assert feed.sent == []
+        assert "r not now – this came up only 0.0 s before the key" in headline(pilot)
 
 
 async def test_rearm_is_a_chord_of_its_own(open_app: Open, feed: FakeFeed) -> None:
@@ -282,7 +297,7 @@ async def test_where_nobody_sees_the_screen_keys_stop_brake_and_leave_and_nothin
         feed.play(phase=Phase.PAUSED)
         await settled(pilot)
         await pilot.press("space")
-        assert len(feed.sent) == 1, "going on would move an arm that nobody sees"
+        assert {type(event) for event in feed.sent} == {Pause}, "going on would move an arm that nobody sees"
         await pilot.press("X", "q")
         assert feed.stops == 1 and isinstance(pilot.app.screen, LeaveScreen)
 
