@@ -117,7 +117,7 @@ def fitting(increments: Array, observed: Array, turns: Array | None, period: flo
 
 def readings(increments: Array, observed: Array, turns: Array | None, period: float) -> list[Fit]:
     """One for each frame, at the lag that suits it best."""
-    if min(len(increments), len(observed)) < _LEAST:
+    if min(len(increments), len(observed)) < _LEAST or not np.ptp(increments, axis=0).any():
         return []
     steps = np.diff(observed, axis=0)
     along = {"base": steps}

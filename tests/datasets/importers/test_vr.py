@@ -248,6 +248,8 @@ def _changes(recording: VrRecording) -> dict[str, dict[str, Any]]:
         "the clutch was never closed": {"clutch": np.zeros(TICKS, np.bool_)},
         "nothing moves": {
             "action_pose": np.repeat(recording.action_pose[:1], TICKS, 0),
+            "end_effector_pose": np.repeat(recording.action_pose[:1], TICKS, 0),
+            "joint_angles": np.repeat(recording.joint_angles[:1], TICKS, 0),
             "action_gripper": np.ones(TICKS),
             "success_button": np.zeros(TICKS, np.bool_),
         },
