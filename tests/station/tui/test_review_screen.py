@@ -356,6 +356,13 @@ async def test_the_key_that_plays_brakes_a_real_arm_that_moves_below(
         await until(pilot, lambda: bool(feed.sent))
         assert feed.sent == [Pause()]
         await reads(pilot, "space taken", "brake and wait")
+        feed.acknowledge(1, "Not now: the arm holds already.")
+        await reads(pilot, "Not now: the arm holds already.")
+        feed.play(phase=Phase.PAUSED)
+        await reads(pilot, "live: paused")
+        await pilot.press("space")
+        await reads(pilot, "▶ 1x")
+        assert len(feed.sent) == 1, "a paused arm is not set in motion from here"
 
 
 async def test_who_judged_an_episode_and_when_is_shown_in_order(
