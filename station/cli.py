@@ -110,7 +110,8 @@ def common(
     ] = None,
 ) -> None:
     """See the help of the group."""
-    grant(trust or ())
+    if trust:
+        grant(trust)
 
 
 app.command("demo", rich_help_panel=_START)(live.demo)

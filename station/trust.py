@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from datasets.settings import TRUST
 from station.operator_config import KeyConfigError, config_path, read_table
 
 
 def grant(classes: Iterable[str]) -> None:
     """Let files name these classes (module:Class, or a whole module), here and in processes started from here."""
+    from datasets.settings import TRUST
+
     known = os.environ.get(TRUST, "").split()
     os.environ[TRUST] = " ".join(dict.fromkeys([*known, *classes]))
 

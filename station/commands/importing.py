@@ -10,6 +10,7 @@ import typer
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument, reporter
 from station.errors import StationError
+from station.plain import say
 
 
 def import_recordings(
@@ -101,7 +102,7 @@ def import_recordings(
     asked = wish(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
     folder = SessionFolder.open(sessions.find(session))
     if describe:
-        typer.echo(importing.describe(folder, paths[0]), nl=False)
+        say(importing.describe(folder, paths[0]), nl=False)
         return
     with reporter(as_json=as_json) as report:
         summary = (importing.inspect if dry_run else importing.run)(folder, asked, report)

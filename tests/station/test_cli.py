@@ -251,6 +251,7 @@ def test_import_refuses_broken_files_one_by_one_and_adds_nothing_twice(
         "event": "done",
         "imported": 2,
         "duplicates": 0,
+        "passed_over": 0,
         "refused": 1,
         "defects": {"unreadable": {"refused": 1}},
     }

@@ -34,7 +34,7 @@ class StationScreen(Screen[None]):
     def covered(self) -> bool:
         """Whether the terminal is too small to show this screen."""
         columns, rows = self.SMALLEST
-        return self.is_mounted and (self.size.width < columns or self.size.height < rows)
+        return self.is_mounted and (self.outer_size.width < columns or self.outer_size.height < rows)
 
     def works_unseen(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Whether an action is safe for somebody who cannot see this screen: it stops, brakes or leaves."""
@@ -54,7 +54,7 @@ class StationScreen(Screen[None]):
         """Say on the cover what became of the last key."""
         columns, rows = self.SMALLEST
         self._lid().update(
-            f"This terminal has {self.size.width} x {self.size.height} characters.\n"
+            f"This terminal has {self.outer_size.width} x {self.outer_size.height} characters.\n"
             f"This screen needs {columns} x {rows}.\n"
             f"Make the window larger or the font smaller.\n{self.unseen_keys()}\n{answer}"
         )
