@@ -361,7 +361,7 @@ async def test_the_key_that_plays_brakes_a_real_arm_that_moves_below(
         feed.play(phase=Phase.PAUSED)
         await reads(pilot, "live: paused")
         await pilot.press("space")
-        await reads(pilot, "▶ 1x")
+        await reads(pilot, "frame 10/10")
         assert len(feed.sent) == 1, "a paused arm is not set in motion from here"
 
 
