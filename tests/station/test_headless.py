@@ -70,7 +70,7 @@ def test_commands_reach_a_running_engine(station: Station, session: SessionFolde
         assert voided.exit_code == 0, voided.output
         assert facts(station, session)["void"] == 1
         refused = station("label", session.path, "online-000000", "success")
-        assert refused.exit_code == 1
+        assert refused.exit_code == 2
         assert "restore it" in refused.output
         judged = station("eval", session.path, "--episodes", 2, "--json")
         assert json.loads(judged.stdout)["n"] == 2
