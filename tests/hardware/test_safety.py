@@ -80,6 +80,7 @@ def assert_at_rest(chosen: SafetySettings, command: Command, *, braked_for: floa
         assert np.linalg.norm(command.angular_velocity) < 1e-9
 
 
+@pytest.mark.slow
 @settings(no_shrinking, max_examples=60)
 @given(chosen=some_limits, dt=some_periods, seed=some_seeds)
 def test_no_command_breaks_a_limit_whatever_the_targets_are(
@@ -303,6 +304,7 @@ def two_arms(chosen: SafetySettings, seed: int, ticks: int, *, both_look: bool) 
     return np.array(paths[0]), np.array(paths[1]), np.array(braked)
 
 
+@pytest.mark.slow
 @settings(no_shrinking, max_examples=12)
 @given(
     velocity=st.floats(0.05, 0.6),
@@ -318,6 +320,7 @@ def test_two_arms_that_chase_each_other_never_touch(
     assert np.linalg.norm(left - right, axis=-1).min() >= 0.1 - 1e-8
 
 
+@pytest.mark.slow
 @settings(no_shrinking, max_examples=12)
 @given(
     velocity=st.floats(0.05, 0.6),

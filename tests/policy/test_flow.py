@@ -80,6 +80,7 @@ def test_the_loss_is_zero_for_an_exact_field(prediction: Prediction) -> None:
     assert float(flow(chunk.expand(3, 4, 2), noise(3), k, torch.zeros(3, 1))) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prediction", list(Prediction))
 def test_two_step_samples_follow_the_condition(prediction: Prediction) -> None:
     flow = Flow(unet(), prediction)
@@ -90,6 +91,7 @@ def test_two_step_samples_follow_the_condition(prediction: Prediction) -> None:
     assert float((sampled - sign[:, None, None]).abs().mean()) < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prediction", list(Prediction))
 def test_two_equally_good_chunks_are_both_sampled_and_not_their_mean(prediction: Prediction) -> None:
     flow = Flow(unet(), prediction)

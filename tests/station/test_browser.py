@@ -180,6 +180,7 @@ async def test_a_suspended_ui_is_ended_with_its_tab_too(
         await until(lambda: not psutil.pid_exists(pid))
 
 
+@pytest.mark.slow
 async def test_so_many_tabs_and_no_more(visitor: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browser, "_PATIENCE", 0.1)
     monkeypatch.setattr(browser, "MOST_TABS", 2)

@@ -46,6 +46,7 @@ def facts(station: Station, session: SessionFolder) -> dict[str, object]:
     return told
 
 
+@pytest.mark.slow
 def test_a_headless_demo_runs_to_its_goal(station: Station, session: SessionFolder) -> None:
     first = station("demo", "--headless", "--session", session.path, "--episodes", 3, "--json")
     assert first.exit_code == 0, first.output
@@ -64,6 +65,7 @@ def test_a_headless_run_takes_the_speed_it_was_given(
     assert given[0][given[0].index("--speed") + 1] == "4x"
 
 
+@pytest.mark.slow
 def test_commands_reach_a_running_engine(station: Station, session: SessionFolder) -> None:
     with running(session):
         voided = station("label", session.path, "online-000000", "void")
@@ -79,6 +81,7 @@ def test_commands_reach_a_running_engine(station: Station, session: SessionFolde
         assert "process" in second.output
 
 
+@pytest.mark.slow
 def test_a_session_that_rests_can_be_evaluated(station: Station, session: SessionFolder) -> None:
     judged = station("eval", session.path, "--episodes", 2, "--json")
     assert judged.exit_code == 0, judged.output

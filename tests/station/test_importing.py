@@ -66,6 +66,7 @@ def test_questions_are_said_once_however_many_episodes_raise_them(
     assert said.count("unanswered, see above") == 3
 
 
+@pytest.mark.slow
 def test_what_was_answered_once_is_not_asked_again(station: Station, session: Path, tmp_path: Path) -> None:
     sources.aloha(tmp_path / "episode_0.hdf5")
     assert station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING).exit_code == 0
@@ -103,6 +104,7 @@ def test_a_dry_run_does_not_claim_that_something_was_imported(
     assert "1 would be imported, 0 known already, 0 would be refused" in said
 
 
+@pytest.mark.slow
 def test_a_dry_run_with_again_says_what_would_be_replaced(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -164,6 +166,7 @@ def test_a_forced_format_that_finds_nothing_is_named(station: Station, session: 
     assert "No recording of the format lerobot" in said and "Without --as lerobot" in said
 
 
+@pytest.mark.slow
 def test_a_known_source_with_another_mapping_is_told_how_to_replace_it(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +184,7 @@ def test_a_known_source_with_another_mapping_is_told_how_to_replace_it(
     assert "imported before" not in station("import", session, source).output
 
 
+@pytest.mark.slow
 def test_a_folder_of_sessions_is_imported_without_the_sessions_own_episodes(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -194,6 +198,7 @@ def test_a_folder_of_sessions_is_imported_without_the_sessions_own_episodes(
     assert "this session has already" in " ".join(alone.output.replace("│", " ").split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignored", [False, True], ids=["at a terminal", "in a script's background"])
 def test_an_interrupted_import_says_so_and_goes_on_where_it_was(
     station: Station, session: Path, tmp_path: Path, *, ignored: bool
@@ -221,6 +226,7 @@ def test_an_interrupted_import_says_so_and_goes_on_where_it_was(
     assert station("verify", session).exit_code == 0
 
 
+@pytest.mark.slow
 def test_an_import_that_is_killed_goes_on_without_duplicates(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -255,6 +261,7 @@ def posed(tiny_task: Path, folder: Path) -> Path:
     return folder / "posed.toml"
 
 
+@pytest.mark.slow
 def test_demonstrations_without_joint_angles_train_a_task_that_observes_poses_and_it_runs(
     station: Station, tmp_path: Path, tiny_task: Path
 ) -> None:
@@ -274,6 +281,7 @@ def test_demonstrations_without_joint_angles_train_a_task_that_observes_poses_an
     assert json.loads(station("status", path, "--json").stdout)["episodes"] == 1
 
 
+@pytest.mark.slow
 def test_a_task_that_observes_joint_angles_says_which_setting_takes_a_source_without_them(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -285,6 +293,7 @@ def test_a_task_that_observes_joint_angles_says_which_setting_takes_a_source_wit
     assert '[cell] proprioception = "pose"' in said and "joints=KEY[0:6]" in said
 
 
+@pytest.mark.slow
 def test_a_demonstration_that_a_crash_has_torn_is_put_aside_and_imported_anew(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -297,6 +306,7 @@ def test_a_demonstration_that_a_crash_has_torn_is_put_aside_and_imported_anew(
     assert station("verify", session).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_verdict_is_declared_for_one_import_and_asked_for_where_none_is(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -309,6 +319,7 @@ def test_a_verdict_is_declared_for_one_import_and_asked_for_where_none_is(
     assert "outcome" not in (session / "import.toml").read_text(), "the next folder may hold failures"
 
 
+@pytest.mark.slow
 def test_which_of_several_tasks_is_meant_is_asked_once_and_nothing_there_sets_the_exit_code(
     station: Station, session: Path, tmp_path: Path
 ) -> None:

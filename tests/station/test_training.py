@@ -114,6 +114,7 @@ def test_void_and_failed_demonstrations_are_not_learnt_from(session: SessionFold
         training.train(session, reporter=SilentReporter())
 
 
+@pytest.mark.slow
 def test_other_demonstrations_give_another_base(session: SessionFolder) -> None:
     before = weights(session)
     journal = Journal(session.journal, writable=True)
@@ -160,6 +161,7 @@ def test_json_progress_is_throttled_but_never_loses_the_end(tmp_path: Path) -> N
     assert 8 <= len(shown) <= 13
 
 
+@pytest.mark.slow
 def test_a_damaged_base_is_trained_again_to_the_same_weights(session: SessionFolder) -> None:
     before = weights(session)
     file = next(session.base.glob("weights-*.safetensors"))

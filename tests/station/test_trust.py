@@ -92,6 +92,7 @@ def test_a_trust_table_that_is_no_list_is_named(station: Station, tmp_path: Path
     assert "must be a list" in station("new", tmp_path / "mine").output
 
 
+@pytest.mark.slow
 def test_looking_at_what_somebody_sent_runs_none_of_its_code(
     station: Station, sprung: Path, task: Path, tmp_path: Path
 ) -> None:

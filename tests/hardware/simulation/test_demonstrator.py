@@ -48,6 +48,7 @@ def test_without_the_wrist_turn_nobody_succeeds(cell: SimulatedCell, style: Styl
     assert success(cell, replace(style, turn=0.0), 6) == 0.0
 
 
+@pytest.mark.slow
 def test_styles_differ_in_quality_and_only_the_careful_one_is_reliable(cell: SimulatedCell) -> None:
     assert success(cell, CAREFUL, 10) >= 0.9
     assert 0.1 < success(cell, HASTY, 30) < 0.75

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -90,6 +91,7 @@ class FineTuner(Steering):
         return self.copy.decode(c, torch.zeros(window.batch, CHUNK, 2))
 
 
+@pytest.mark.slow
 def test_a_fine_tuner_with_its_own_copy_learns_through_the_same_interface() -> None:
     base = toy_base()
     method = FineTuner(base)

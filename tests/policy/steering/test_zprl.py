@@ -192,6 +192,7 @@ def test_a_checkpoint_of_another_base_is_refused() -> None:
         make().load_state(state)
 
 
+@pytest.mark.slow
 def test_steering_improves_a_biased_base_and_leaves_it_untouched() -> None:
     method = make(seed=2, actor_lr=2e-3, critic_lr=2e-3, warmup=WarmUp.ACTOR, log_std0=-0.7)
     session, replay = ToySession(method, seed=2), Replay.for_method(method)

@@ -105,6 +105,7 @@ def stands(board: Switchboard) -> bool:
     return time.monotonic() - board[Switch.MOVED_AT] > 0.3
 
 
+@pytest.mark.slow
 def test_an_arms_fault_ends_the_episode_and_is_cleared_when_the_operator_goes_on(
     engine: Engine, board: Switchboard
 ) -> None:
@@ -304,6 +305,7 @@ def test_what_was_sent_and_when_is_recorded(engine: Engine) -> None:
     assert (recorded.command_time <= recorded.observation_time[1:]).all()
 
 
+@pytest.mark.slow
 def test_cameras_that_were_swapped_are_refused_at_the_next_start_and_accepted_by_a_word(
     tmp_path: Path, board: Switchboard
 ) -> None:

@@ -228,6 +228,7 @@ def test_a_round_cut_off_on_three_cells_is_finished_on_one_with_the_same_numbers
             np.testing.assert_array_equal(value, whole.episodes[name][key], err_msg=f"{name} {key}")
 
 
+@pytest.mark.slow
 def test_killed_by_the_system_again_and_again_it_goes_on_exactly(tmp_path: Path) -> None:
     whole = uninterrupted(tmp_path / "whole", 2)
     folder = make_folder(tmp_path / "cut")
