@@ -28,6 +28,7 @@ def modules_of(floor: str) -> list[str]:
     return [name.removesuffix(".__init__") for name in dotted if not name.endswith("__main__")]
 
 
+@pytest.mark.slow
 def test_the_session_engine_runs_without_the_terminal_ui() -> None:
     loaded = loaded_after("station.session.engine")
     assert not {"textual", "textual_plot", "station.tui"} & loaded

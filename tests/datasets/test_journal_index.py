@@ -105,6 +105,7 @@ def test_a_damaged_index_is_passed_over(path: Path, hurt: Callable[[bytes], byte
     assert Journal(path).ledger() == expected
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_an_index_is_believed_or_raised(path: Path) -> None:
     """Its last bytes are a table of contents, which no checksum covers."""
     expected = Journal(path, whole=True).ledger()

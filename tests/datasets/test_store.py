@@ -188,6 +188,7 @@ for ordinal in range(len(store.ids()), 10**6):
 """
 
 
+@pytest.mark.slow
 def test_a_writer_killed_while_committing_loses_and_tears_nothing(
     root: Path, make_episode: MakeEpisode
 ) -> None:

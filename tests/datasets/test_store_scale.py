@@ -100,6 +100,7 @@ def test_a_sweep_looks_at_the_newest_only_and_what_is_older_is_found_when_read(
     assert again.verify(full=False).damaged == ("online-000000",)
 
 
+@pytest.mark.slow
 def test_a_reader_beside_a_writer_sees_whole_episodes_only(tmp_path: Path, make_episode: MakeEpisode) -> None:
     first = make_episode(0)
     EpisodeStore(tmp_path / "episodes", writable=True).commit(first)

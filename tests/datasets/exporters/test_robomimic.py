@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 from datasets.episode import Outcome
 from datasets.exporters import exporter
@@ -39,6 +40,7 @@ def test_the_file_has_robomimics_members_and_leaves_void_episodes_out(
         assert file["mask/train"][()].tolist() == [b"demo_0", b"demo_1", b"demo_2"]
 
 
+@pytest.mark.slow
 def test_every_tenth_demo_is_for_validation_and_demos_count_beyond_nine(
     tmp_path: Path, make_source: MakeSource
 ) -> None:

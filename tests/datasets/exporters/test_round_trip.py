@@ -30,6 +30,7 @@ def since_1970(episode: Episode) -> Episode:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", sorted(EXPORTERS))
 def test_every_number_and_label_comes_back_as_it_was(
     tmp_path: Path, make_source: MakeSource, spec: DataSpec, format_name: str

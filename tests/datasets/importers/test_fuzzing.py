@@ -147,6 +147,7 @@ class HastyJournal(Disk):
         """Nothing."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_end_in_an_import_or_a_sentence(
     kind: str, originals: Path, tmp_path: Path, spec: DataSpec, reader: IsolatedReader
@@ -196,6 +197,7 @@ def change(file: h5py.File, name: str, kind: str) -> None:
             file[name] = np.zeros_like(before)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_members_of_any_kind_end_in_an_import_or_a_sentence(
@@ -221,6 +223,7 @@ def test_members_of_any_kind_end_in_an_import_or_a_sentence(
         assert look.finding.refused is None or len(look.finding.refused) > 5
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_descriptions_of_any_content_end_in_an_import_or_a_sentence(

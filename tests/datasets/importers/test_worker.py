@@ -108,6 +108,7 @@ def test_a_reader_that_hangs_is_given_up(tmp_path: Path) -> None:
     reader.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_no_longer_needed_leaves_nothing_to_be_warned_of(tmp_path: Path) -> None:
     path = sources.umi(tmp_path / "replay.zarr.zip")
     script = (
@@ -167,6 +168,7 @@ def test_a_reader_that_was_taken_over_runs_nothing_in_its_parent_and_swells_it_w
         reader.close()
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "greedy.pkl"
     # a pickle that begins with "observations" and says that 64 GB of bytes follow
@@ -177,6 +179,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     reader.close()
 
 
+@pytest.mark.slow
 def test_a_pickle_that_needs_more_memory_than_others_may_have_gets_it(tmp_path: Path) -> None:
     path = tmp_path / "large.pkl"
     ballast = np.zeros(2**29, np.uint8)

@@ -83,6 +83,7 @@ def test_stopped(snap_compare: Compare) -> None:
     assert snap_compare(stopped, terminal_size=SMALL, run_before=then("r"))
 
 
+@pytest.mark.slow
 def test_help(snap_compare: Compare) -> None:
     assert snap_compare(app(Phase.READY), terminal_size=LARGE, run_before=then("question_mark"))
 

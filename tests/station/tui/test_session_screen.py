@@ -160,6 +160,7 @@ async def test_the_echo_shows_taken_then_acknowledged(open_app: Open, feed: Fake
         assert "s acknowledged" in headline(pilot)
 
 
+@pytest.mark.slow
 async def test_in_a_text_field_letters_are_text_and_ctrl_x_stops(open_app: Open, feed: FakeFeed) -> None:
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
@@ -174,6 +175,7 @@ async def test_in_a_text_field_letters_are_text_and_ctrl_x_stops(open_app: Open,
         assert feed.sent == [Note(text="sfrxuvq e", episode=EPISODE)]
 
 
+@pytest.mark.slow
 async def test_the_command_palette_lists_the_keys_and_stop_works_in_it(
     open_app: Open, feed: FakeFeed
 ) -> None:
@@ -249,6 +251,7 @@ async def test_a_small_terminal_is_said_and_recovers(open_app: Open, feed: FakeF
         assert not cover.display
 
 
+@pytest.mark.slow
 async def test_after_a_leave_that_was_refused_q_asks_again(open_app: Open, feed: FakeFeed) -> None:
     feed.snapshot = snapshot(Phase.READY)
     async with open_app().run_test(size=(120, 30)) as pilot:
@@ -265,6 +268,7 @@ async def test_after_a_leave_that_was_refused_q_asks_again(open_app: Open, feed:
         assert not feed.closed
 
 
+@pytest.mark.slow
 async def test_where_nobody_sees_the_screen_keys_stop_brake_and_leave_and_nothing_else(
     open_app: Open, feed: FakeFeed
 ) -> None:

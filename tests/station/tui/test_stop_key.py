@@ -28,6 +28,7 @@ async def send(pilot: Pilot[int], key: str, character: str | None, position: str
     await pilot.pause()
 
 
+@pytest.mark.slow
 async def test_every_spelling_of_the_stop_is_the_stop(open_app: Open, feed: FakeFeed) -> None:
     spellings = ["x", "X", "ctrl+x", "ctrl+c", "alt+x", "ctrl+shift+x", "ч", "Ч", "ctrl+ч", "χ", "ס", "ㅌ"]
     async with open_app().run_test(size=(100, 30)) as pilot:
@@ -39,6 +40,7 @@ async def test_every_spelling_of_the_stop_is_the_stop(open_app: Open, feed: Fake
     assert feed.sent == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opened", ["?", "q", "n", "p"])
 async def test_ctrl_c_and_another_layout_stop_from_what_lies_over_the_session(
     open_app: Open, feed: FakeFeed, opened: str
