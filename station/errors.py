@@ -63,7 +63,6 @@ KNOWN: MappingProxyType[tuple[str, str], ExitCode] = MappingProxyType(
         ("station.session.address", "LinkError"): ExitCode.FAILED,
         ("station.session.learner", "LearnerError"): ExitCode.FAILED,
         ("station.session.checkpoint", "CheckpointError"): ExitCode.FAILED,
-        ("station.plain", "ReaderGoneError"): ExitCode.READER_GONE,
         ("station.tui.feed", "FeedError"): ExitCode.FAILED,
         ("datasets.message_forms", "MessageError"): ExitCode.FAILED,
         ("datasets.own_files", "NotOursError"): ExitCode.REFUSED,
