@@ -44,7 +44,7 @@ class StopLatch:
 
     @property
     def in_place(self) -> bool:
-        """Whether its file still is the one at its path; costs two microseconds."""
+        """Whether its file still is the one at its path; costs a few microseconds."""
         try:
             found = os.stat(self._place)  # noqa: PTH116 - a third faster, at every tick
         except OSError:

@@ -2,7 +2,7 @@
 
 Ways are compared whole, every place on one with every place on the other, so that it does not matter how fast each arm
 goes, or whether one is held up. Where the arms stand nearer to each other than they may, they may only part. Each
-arm's controller plans its own way anew and keeps clear at every tick; nothing is moved here.
+arm's controller plans its own way again and keeps clear at every tick; nothing moves here.
 """
 
 from __future__ import annotations

@@ -305,7 +305,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--cells", type=int, default=2)
     parser.add_argument("--slow", type=float, default=0.2, help="s that a commit waits in the mean")
-    parser.add_argument("--fork", action="store_true", help="fork engines instead of loading each anew")
+    parser.add_argument(
+        "--fork", action="store_true", help="fork engines instead of starting a new interpreter for each"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,19 +40,29 @@ def test_a_session_is_stopped_from_any_terminal_without_an_engine(
     latch.close()
 
 
-def test_a_running_engine_confirms_the_stop(station: Station, folder: SessionFolder) -> None:
-    link, over = Link(folder), threading.Event()
-    with Engine(folder, make_parts(folder), link=link) as engine:
+@contextmanager
+def turning(engine: Engine) -> Iterator[None]:
+    """An engine that works in a thread of its own meanwhile."""
+    over = threading.Event()
 
-        def turn() -> None:
-            while not over.is_set():
-                engine.turn()
+    def turn() -> None:
+        while not over.is_set():
+            engine.turn()
 
-        turning = threading.Thread(target=turn)
-        turning.start()
-        done = station("stop", folder.path)
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        yield
+    finally:
         over.set()
-        turning.join()
+        thread.join()
+
+
+def test_a_running_engine_confirms_the_stop(station: Station, folder: SessionFolder) -> None:
+    link = Link(folder)
+    with Engine(folder, make_parts(folder), link=link) as engine:
+        with turning(engine):
+            done = station("stop", folder.path)
         assert (done.exit_code, "The engine confirms it" in done.output) == (0, True), done.output
         assert engine.state.stopped and engine.state.phase is not Phase.ROLLOUT
     link.close()
@@ -59,20 +71,12 @@ def test_a_running_engine_confirms_the_stop(station: Station, folder: SessionFol
 def test_the_engine_is_told_also_where_the_latch_cannot_be_set(
     station: Station, folder: SessionFolder, tmp_path: Path
 ) -> None:
-    link, over = Link(folder), threading.Event()
+    link = Link(folder)
     with Engine(folder, make_parts(folder), link=link) as engine:
         folder.latch.unlink()
         folder.latch.symlink_to(tmp_path / "elsewhere")
-
-        def turn() -> None:
-            while not over.is_set():
-                engine.turn()
-
-        turning = threading.Thread(target=turn)
-        turning.start()
-        done = station("stop", folder.path)
-        over.set()
-        turning.join()
+        with turning(engine):
+            done = station("stop", folder.path)
         assert "is a link to" in done.output and "The engine confirms it" in sentences(done)
         assert engine.state.stopped
     link.close()

@@ -357,7 +357,7 @@ def test_a_real_arm_goes_home_before_it_learns_and_not_by_itself_afterwards() ->
     assert kinds(session.send(ended(FIRST, Ending.SUCCESS))) == []
     home = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS), Tick(now=2.5))
     assert [order.slots[0].episode for order in home if isinstance(order, BeginHoming)] == [FIRST]
-    assert kinds(session.send(Pause(), resume())) == [Brake, BeginHoming], "interrupted, and gone on with"
+    assert kinds(session.send(Pause(), resume())) == [Brake, BeginHoming], "interrupted, then continued"
     assert kinds(session.send(Homed())) == [BeginUpdate]
     after = session.send(UpdateDone(policy_version=1), Checkpointed())
     assert session.phase is Phase.READY and not {*MOTION} & {*kinds(after)}
