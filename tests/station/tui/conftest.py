@@ -17,7 +17,7 @@ def _the_operator_has_read_the_screen(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where an app runs in real time nobody waits for it to be read; test_desk and test_sight tell what that is for."""
-    if "open_app" in request.fixturenames or "engines" in request.fixturenames:
+    if {"open_app", "engines", "snap_compare"} & set(request.fixturenames):
         for name, seconds in (("READ", 0.0), ("NAMED", 0.0), ("STALE", 1e12)):
             monkeypatch.setattr(f"station.tui.sight.{name}", seconds)
         monkeypatch.setattr("station.tui.desk.STALE", 1e12)
