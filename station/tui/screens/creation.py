@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 from station.library import TaskSummary, task_summaries
 from station.tui.jobs import Job, Record, station_command
 from station.tui.screens.dialog import Dialog
+from station.tui.widgets.measured import Words
 
 
 class NewSessionScreen(Dialog[Path]):
@@ -43,7 +44,7 @@ class NewSessionScreen(Dialog[Path]):
             yield Input("0", id="seed", type="integer", validators=[Integer(minimum=0)], compact=True)
             yield Label("task: Enter on one makes the session")
             yield OptionList(*(_option(task) for task in self._tasks))
-            yield Static("", id="said")
+            yield Words("", id="said")
             yield Static("Tab moves on, Escape drops it.", classes="hint")
 
     def on_input_submitted(self) -> None:
@@ -73,7 +74,7 @@ class NewSessionScreen(Dialog[Path]):
             self._say(" ".join(word for word in record.words if word != "station"))
 
     def _say(self, words: str) -> None:
-        self.query_one("#said", Static).update(Content(words))
+        self.query_one("#said", Words).update(Content(words))
 
 
 def _option(task: TaskSummary) -> Option:

@@ -18,7 +18,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.suggester import SuggestFromList
-from textual.widgets import DataTable, DirectoryTree, Footer, Input, Static
+from textual.widgets import DataTable, DirectoryTree, Footer, Input
 
 from datasets.importers.mapping import MappingError
 from datasets.wording import counted
@@ -28,6 +28,7 @@ from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.screens.import_dialogs import AnswersScreen, ReplaceScreen
+from station.tui.widgets.measured import Words
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.understanding import Understanding
 from station.tui.widgets.work import draw_stages
@@ -118,7 +119,7 @@ class ImportScreen(StationScreen):
 
     def compose(self) -> ComposeResult:
         """Sentence, path, folders beside findings, progress."""
-        yield Static("", id="head")
+        yield Words("", id="head")
         yield Input(
             str(self._suggested()), id="path", placeholder="file or folder with demonstrations", compact=True
         )
@@ -148,7 +149,7 @@ class ImportScreen(StationScreen):
     def redraw(self) -> None:
         """Sentence and progress."""
         self.set_class(self._step is not Step.CHOOSE, "-looked")
-        self.query_one("#head", Static).update(self._head())
+        self.query_one("#head", Words).update(self._head())
         stages = self.query_one("#stages", Panel)
         stages.display = self._step in (Step.LOOK, Step.IMPORT)
         stages.show(tuple(self._record.stages.values()))

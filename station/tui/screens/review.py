@@ -19,7 +19,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Footer, Input
 
 from datasets.durable import DiskFullError
 from datasets.journal import JournalError, Line
@@ -36,6 +36,7 @@ from station.session.folder import SessionError, SessionFolder
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.widgets.episodes import EpisodeList
+from station.tui.widgets.measured import Words
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.player import Player
 from station.tui.widgets.recording import Head, draw_head
@@ -147,7 +148,7 @@ class ReviewScreen(StationScreen):
     def compose(self) -> ComposeResult:
         """Sentence, list beside the recording, filter, keys."""
         yield Panel("", draw_head, id="head")
-        yield Static("", id="said")
+        yield Words("", id="said")
         with Horizontal(id="body"):
             yield EpisodeList(id="list")
             yield Player(id="player")
@@ -214,7 +215,7 @@ class ReviewScreen(StationScreen):
             self._player.judged(item.verdict, history)
 
     def _say(self, words: str, *, error: bool = False) -> None:
-        self.query_one("#said", Static).update(Content.styled(words, "$error" if error else "$foreground"))
+        self.query_one("#said", Words).update(Content.styled(words, "$error" if error else "$foreground"))
 
     def on_episode_list_chosen(self, message: EpisodeList.Chosen) -> None:
         """Load it once the cursor rests."""

@@ -7,14 +7,15 @@ from typing import Generic, TypeVar
 
 from textual.content import Content
 from textual.geometry import Size
-from textual.widget import Widget
+
+from station.tui.widgets.measured import Measured
 
 Model = TypeVar("Model")
 Draw = Callable[[Model, int, int], Content]
 """(model, columns, rows) -> text"""
 
 
-class Panel(Widget, Generic[Model]):
+class Panel(Measured, Generic[Model]):
     """Shows what `draw` makes of the newest model."""
 
     DEFAULT_CSS = """

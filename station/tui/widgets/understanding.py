@@ -13,9 +13,9 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from datasets.observation import Image
+from station.tui.widgets.measured import Words
 from station.tui.widgets.tile import CameraTile
 
 Facts = dict[str, Any]
@@ -35,7 +35,7 @@ class Understanding(Horizontal):
     def compose(self) -> ComposeResult:
         """The list, and one tile per order of colours."""
         with VerticalScroll(id="entries"):
-            yield Static("", id="mapping")
+            yield Words("", id="mapping")
         yield CameraTile("rgb")
         yield CameraTile("bgr")
 
@@ -44,7 +44,7 @@ class Understanding(Horizontal):
         self.display = facts is not None
         if facts is None:
             return
-        self.query_one("#mapping", Static).update(Content("\n").join(_lines(facts)))
+        self.query_one("#mapping", Words).update(Content("\n").join(_lines(facts)))
         camera, picture = _first(facts)
         for tile in self.query(CameraTile):
             order = tile.camera

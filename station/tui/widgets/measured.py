@@ -1,0 +1,30 @@
+"""Widgets that are as high as what they say, also on a busy screen."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from textual.geometry import Region
+from textual.widget import Widget
+from textual.widgets import Static
+
+
+class Measured(Widget):
+    """Measures its height anew at every layout after a change.
+
+    Textual remembers a height under the number of a widget's changes, and counts a change only once between two idle
+    moments of the widget. A busy screen that is laid out in between would keep the height of what was said before, and
+    the last lines of what is said now would not be seen.
+    """
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """See Widget."""
+        if layout:
+            self._box_model_cache.clear()
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+
+class Words(Measured, Static):
+    """Sentences that change."""
