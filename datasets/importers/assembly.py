@@ -13,6 +13,7 @@ import numpy as np
 from datasets.importers import columns
 from datasets.importers.defects import Defect, Note, QuestionError, RefusedError, warning
 from datasets.importers.doubts import asked, contradicted
+from datasets.importers.gaps import notes_on_gaps
 from datasets.importers.interface import RawEpisode
 from datasets.importers.kinematics import forward_kinematics
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Track
@@ -49,7 +50,7 @@ def assemble(
         success=raw.success,
         attributes=raw.attributes,
     )
-    return recording, (*_notes(raw, mapping), *contradicted(raw, mapping, spec, told))
+    return recording, (*_notes(raw, mapping, spec), *contradicted(raw, mapping, spec, told))
 
 
 def _ticks(raw: RawEpisode, mapping: Mapping) -> int:
@@ -69,8 +70,8 @@ def _frames(raw: RawEpisode, mapping: Mapping, camera: str) -> Frames:
     return CutFrames(frames, reverse_colours=True) if mapping.colour == "bgr" else frames
 
 
-def _notes(raw: RawEpisode, mapping: Mapping) -> list[Note]:
-    notes = [*raw.notes, *_notes_on_rate(raw, mapping)]
+def _notes(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Note]:
+    notes = [*raw.notes, *_notes_on_rate(raw, mapping), *notes_on_gaps(raw, mapping, spec)]
     for key in mapping.cameras.values():
         notes += raw.frames[key].notes if key in raw.frames else ()
     if raw.success is None:

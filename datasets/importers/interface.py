@@ -51,6 +51,20 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unstored:
+    """Rows of a column that no file holds, and that are read as a fill value all the same."""
+
+    where: str
+    """Which rows, as its file counts them, and what is not there; half a sentence."""
+    fill: str
+    """What they are read as."""
+    is_lost: bool = False
+    """They were stored once: whoever wrote this column left none out."""
+    evidence: str = ""
+    """What speaks for a loss and does not prove it; half a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OwnEpisode:
     """An episode that this station exported: nothing about it must be asked."""
 
@@ -76,6 +90,8 @@ class RawEpisode:
     """name -> float64 [T, n]"""
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """column -> a name for each of its numbers, where the file has them."""
+    unstored: dict[str, Unstored] = field(default_factory=dict)
+    """column -> what of it no file holds"""
     vague: tuple[str, ...] = ()
     """Columns whose numbers may be joint angles or a pose; nothing in the file says which."""
     frames: dict[str, Frames] = field(default_factory=dict)

@@ -7,7 +7,7 @@ Entries have flat names, the same in flags, in the session's ``import.toml`` and
     representation   action.representation      how a rotation is written
     range   action.range                        what a gripper's column says, closed and open: 0,0.08
     colour  quaternion  euler  state  angle  length  rate  actions  frame  kinematics
-    increment_position  increment_rotation  increment_frame
+    increment_position  increment_rotation  increment_frame  unstored
 
 A column is named by its key; ``key[2:5]`` takes some of its numbers, ``key[7]`` one. Names of a second arm begin with
 ``arm2.``, also its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well.
@@ -122,6 +122,8 @@ class Mapping(Settings):
     """Unit of angles; percent of a joint's range is none that can be converted, and is refused."""
     length: Literal["m", "cm", "mm"] | None = None
     """Unit of positions."""
+    unstored: Literal["fill", "lost"] | None = None
+    """What rows are that no file holds: left out by a writer who stores no chunk of fill values, or lost."""
     rate: float | None = Field(default=None, gt=0, le=1000)
     """Samples per second, where the source holds no time; Hz."""
     increment_position: float | None = Field(default=None, gt=0)

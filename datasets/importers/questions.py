@@ -13,6 +13,7 @@ import numpy as np
 
 from datasets.importers import columns
 from datasets.importers.defects import Defect, Question, RefusedError
+from datasets.importers.gaps import questions_of_gaps
 from datasets.importers.interface import RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.proposals import are_increments
@@ -40,7 +41,8 @@ def questions(
         RefusedError: no answer can help.
     """
     _require_arms(mapping, spec)
-    asked = list(_camera_questions(raw, mapping, spec))
+    # first of all, since what columns seem to run over depends on it
+    asked = [*questions_of_gaps(raw, mapping, spec), *_camera_questions(raw, mapping, spec)]
     if raw.time is None and mapping.rate is None:
         asked.append(
             Question(

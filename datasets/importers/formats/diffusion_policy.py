@@ -1,37 +1,27 @@
 """Diffusion Policy's and UMI's replay buffers: one zarr folder or zip, v2 or v3, all episodes end to end.
 
 ``data/*`` have a row per step, ``meta/episode_ends`` says where episodes end. There is no success, mostly no time, and
-UMI holds no actions: the pose of the next step stands for them. Arrays are opened only after their description was
-found harmless: known codecs, plain numbers. JPEG-XL pictures need imagecodecs. Exports of this station come back
-number for number.
+UMI holds no actions: the pose of the next step stands for them. How such stores are opened, and which of their rows no
+file holds, is `datasets.importers.zarr_files`' business. JPEG-XL pictures need imagecodecs. Exports of this station
+come back number for number.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import zarr
-from numcodecs.registry import register_codec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
-from zarr.errors import BaseZarrError
-from zarr.storage import LocalStore, ZipStore
 
-from datasets.importers import fingerprints, pictures
-from datasets.importers.defects import Defect, RefusedError, why
-from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_size
+from datasets.importers import fingerprints, pictures, zarr_files
+from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.interface import Format, OwnEpisode, RawEpisode, Unstored, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
-from datasets.importers.optional import needed
 from datasets.importers.own import outcome_named, spec_from
-from datasets.importers.pointers import missing_content
 from datasets.importers.recording import (
     AbsentFrames,
     Array,
@@ -44,26 +34,6 @@ from datasets.importers.recording import (
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
 from datasets.wording import counted
-
-_CODECS = (
-    "blosc",
-    "zlib",
-    "gzip",
-    "lz4",
-    "zstd",
-    "bz2",
-    "lzma",
-    "crc32",
-    "delta",
-    "shuffle",
-    "fixedscaleoffset",
-)
-"""Compressors and filters of numbers; others, such as pickle, can do more than decode."""
-_JPEGXL = "imagecodecs_jpegxl"
-_DAMAGE = (
-    OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, AttributeError, SystemError,
-    EOFError, NotImplementedError, RecursionError, zipfile.BadZipFile, BaseZarrError,
-)  # fmt: skip
 
 
 class DiffusionPolicyFormat(Format):
@@ -79,30 +49,30 @@ class DiffusionPolicyFormat(Format):
             ends = path / "meta" / "episode_ends"
             return any(
                 (path / group).is_file() and (ends / array).is_file()
-                for group, array in ((".zgroup", ".zarray"), (_V3, _V3))
+                for group, array in ((".zgroup", ".zarray"), (zarr_files.DESCRIPTION, zarr_files.DESCRIPTION))
             )
         if not path.name.endswith(self.suffixes):
             return False
         try:
-            with _opened(path) as root:
+            with zarr_files.opened(path) as root:
                 return "meta/episode_ends" in root
         except RecordingError:
             return False
 
     def damage(self, path: Path) -> str | None:
         try:
-            with _opened(path):
+            with zarr_files.opened(path):
                 return None
         except RecordingError as error:
             return str(error)
 
     def keys(self, path: Path) -> Iterator[str]:
-        with _opened(path) as root:
+        with zarr_files.opened(path) as root:
             count = len(_ends(root))
         yield from (str(number) for number in range(count))
 
     def unlisted(self, path: Path) -> Iterator[RecordingError]:
-        with _opened(path) as root:
+        with zarr_files.opened(path) as root:
             rows = _left_over(root)
         if rows > 0:
             text = f"{counted(rows, 'row')} after the last end in 'meta/episode_ends' belong to no episode"
@@ -110,13 +80,17 @@ class DiffusionPolicyFormat(Format):
 
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
-        with _opened(path) as root:
+        with zarr_files.opened(path) as root:
             first, end = _range(root, int(key))
             columns, frames = _rows(root, first, end)
-            own = _own(root, int(key), columns)
+            own = _own(root, int(key), columns, (first, end))
+            unstored = {} if own else _unstored(root, columns, first, end)
             time = columns["timestamp"][:, 0] if "timestamp" in columns else None
+            if time is not None and "timestamp" in unstored and not (np.diff(time) > 0).all():
+                raise RefusedError(Defect.MISSING_MEMBER, f"{unstored['timestamp'].where}; copy it again")
             yield RawEpisode(
                 columns=columns,
+                unstored=unstored,
                 frames=_whole(root, int(key), frames) if own else frames,
                 time=time,
                 success=None,
@@ -134,121 +108,15 @@ class DiffusionPolicyFormat(Format):
         return Mapping(arms=(Arm(),) * spec.action.arms)
 
     def fingerprint(self, path: Path, key: str) -> str:
-        with _opened(path) as root:
+        with zarr_files.opened(path) as root:
             first, end = _range(root, int(key))
             return fingerprints.of_arrays(self.name, _rows(root, first, end)[0])
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[zarr.Group]:
-    store = None
-    try:
-        store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-        yield zarr.open_group(store, mode="r", zarr_format=_version(path))
-    except RecordingError:
-        raise
-    except _DAMAGE as error:
-        raise missing_content(path) or RefusedError(
-            Defect.UNREADABLE,
-            f"unreadable, the zarr data are damaged or cut off; copy them again ({why(error)})",
-        ) from error
-    finally:
-        if store is not None:
-            # a zip that could not be opened has nothing to close, and says so badly
-            with suppress(AttributeError):
-                store.close()
-
-
-def _version(path: Path) -> Literal[2, 3]:
-    """2, unless only the description of v3 is there."""
-    if path.is_dir():
-        found = {name for name in (".zgroup", _V3) if (path / name).is_file()}
-    else:
-        with zipfile.ZipFile(path) as packed:
-            found = set(packed.namelist())
-    return 3 if ".zgroup" not in found and _V3 in found else 2
-
-
-_V3 = "zarr.json"
-"""Describes every group and array of v3."""
-
-
-def _array(root: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array whose description is harmless.
-
-    Raises:
-        RefusedError: missing, or not plain numbers in known codecs.
-    """
-    _require_harmless(root, name)
-    member = root.get(name)
-    if not isinstance(member, zarr.Array):
-        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
-    return member
-
-
-def _require_harmless(root: zarr.Group, name: str) -> None:
-    """Look at an array's description before any library acts on it."""
-    if root.metadata.zarr_format == 3:
-        _require_harmless_v3(root, name)
-        return
-    described = _bytes(root, f"{name}/.zarray")
-    if described is None:
-        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
-    facts = json.loads(described)
-    dtype = facts.get("dtype")
-    if not isinstance(dtype, str) or dtype[1:2] not in "fiub" or not dtype[2:].isdigit():
-        raise RefusedError(Defect.UNREADABLE, f"'{name}' holds {dtype}, no numbers")
-    codecs = [facts.get("compressor"), *(facts.get("filters") or ())]
-    for codec in codecs:
-        if codec is not None and codec.get("id") == _JPEGXL:
-            with needed("formats"):
-                from imagecodecs.numcodecs import Jpegxl
-
-                register_codec(Jpegxl)
-        elif codec is not None and codec.get("id") not in _CODECS:
-            raise RefusedError(
-                Defect.UNREADABLE, f"'{name}' is packed with '{codec.get('id')}', which is not read"
-            )
-
-
-def _require_harmless_v3(root: zarr.Group, name: str) -> None:
-    described = _bytes(root, f"{name}/{_V3}")
-    if described is None:
-        raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
-    facts = json.loads(described)
-    dtype = facts.get("data_type")
-    if not isinstance(dtype, str) or re.fullmatch(r"bool|(u?int|float)\d{1,2}", dtype) is None:
-        raise RefusedError(Defect.UNREADABLE, f"'{name}' holds {dtype}, no numbers")
-    for codec in _codecs_of_v3(facts):
-        if codec not in _CODECS_OF_V3 and codec.removeprefix("numcodecs.") not in _CODECS:
-            raise RefusedError(Defect.UNREADABLE, f"'{name}' is packed with '{codec}', which is not read")
-    if facts.get("storage_transformers"):
-        raise RefusedError(Defect.UNREADABLE, f"'{name}' is stored in a way that is not read")
-
-
-def _codecs_of_v3(facts: dict[str, Any]) -> Iterator[str]:
-    """All of them, also those inside shards."""
-    for key in ("codecs", "index_codecs"):
-        for codec in facts.get(key) or ():
-            known = codec if isinstance(codec, dict) else {"name": codec}
-            yield str(known.get("name"))
-            inner = known.get("configuration")
-            if isinstance(inner, dict):
-                yield from _codecs_of_v3(inner)
-
-
-_CODECS_OF_V3 = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose", "sharding_indexed")
-
-
-def _bytes(root: zarr.Group, name: str) -> bytes | None:
-    """A file of the store as it lies there."""
-    buffer = sync(root.store.get(name, default_buffer_prototype()))
-    return None if buffer is None else buffer.to_bytes()
-
-
 def _ends(root: zarr.Group) -> np.ndarray[Any, np.dtype[np.int64]]:
-    array = _array(root, "meta/episode_ends")
+    array = zarr_files.array(root, "meta/episode_ends")
     require_size(array.shape, "meta/episode_ends")
+    _require_stored(root, "meta/episode_ends", 0, array.shape[0] if array.ndim else 0)
     ends = np.asarray(array[:]).astype(np.int64)
     if ends.ndim != 1 or (np.diff(np.concatenate([[0], ends])) < 0).any():
         raise RefusedError(Defect.UNREADABLE, "'meta/episode_ends' does not rise")
@@ -260,9 +128,9 @@ def _left_over(root: zarr.Group) -> int:
     ends = _ends(root)
     last = int(ends[-1]) if len(ends) else 0
     longest = last
-    for name in _names(root):
+    for name in zarr_files.names(root, "data"):
         with suppress(RefusedError):  # what is wrong with an array is said of the episodes in it
-            longest = max(longest, int(_array(root, f"data/{name}").shape[0]))
+            longest = max(longest, int(zarr_files.array(root, f"data/{name}").shape[0]))
     return longest - last
 
 
@@ -274,28 +142,19 @@ def _require_rows(array: zarr.Array[Any], name: str, end: int) -> None:
         )
 
 
-def _require_chunks(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end: int) -> None:
-    """zarr reads a chunk that is not there as zeros: black pictures, which no camera takes."""
-    size = int((array.shards or array.chunks)[0])
-    below = ["0"] * (len(array.shape) - 1)
-    before, separator = _chunk_names(root, name)
-    for chunk in range(first // size, -(-end // size)):
-        if not sync(root.store.exists(f"data/{name}/{before}{separator.join([str(chunk), *below])}")):
-            raise RefusedError(
-                Defect.MISSING_MEMBER,
-                f"a file with pictures {chunk * size} and on of '{name}' is missing; copy it again",
-            )
+def _require_stored(root: zarr.Group, name: str, first: int, end: int) -> None:
+    """Refuse rows that no file holds, of an array whose writer leaves none out."""
+    missing = zarr_files.first_missing(root, name, first, end)
+    if missing is not None:
+        raise RefusedError(
+            Defect.MISSING_MEMBER, f"a file of '{name}' is missing ({missing[1]}); copy it again"
+        )
 
 
-def _chunk_names(root: zarr.Group, name: str) -> tuple[str, str]:
-    """What goes before the numbers in the name of a chunk's file, and what between them."""
-    if root.metadata.zarr_format == 2:
-        facts = json.loads(_bytes(root, f"data/{name}/.zarray") or b"{}")
-        return "", str(facts.get("dimension_separator", "."))
-    encoding = json.loads(_bytes(root, f"data/{name}/{_V3}") or b"{}").get("chunk_key_encoding", {})
-    usual = "/" if encoding.get("name") == "default" else "."
-    separator = str(encoding.get("configuration", {}).get("separator", usual))
-    return (f"c{separator}" if encoding.get("name") == "default" else ""), separator
+def _unstored(root: zarr.Group, columns: dict[str, Array], first: int, end: int) -> dict[str, Unstored]:
+    """What no file holds of an episode's numbers."""
+    found = {name: zarr_files.unstored(root, f"data/{name}", first, end) for name in columns}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _range(root: zarr.Group, number: int) -> tuple[int, int]:
@@ -312,11 +171,11 @@ def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dic
     data = root.get("data")
     if not isinstance(data, zarr.Group):
         raise RefusedError(Defect.MISSING_MEMBER, "'data' is missing")
-    for name in sorted(_names(root)):
+    for name in sorted(zarr_files.names(root, "data")):
         try:
-            array = _array(root, f"data/{name}")
+            array = zarr_files.array(root, f"data/{name}")
         except RefusedError as error:
-            if _dimensions(root, name) != _PICTURES:
+            if zarr_files.dimensions(root, f"data/{name}") != _PICTURES:
                 raise
             frames[name] = AbsentFrames(error, end - first)
             continue
@@ -332,15 +191,14 @@ def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dic
 
 def _sliced(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end: int) -> Frames:
     _require_rows(array, name, end)
-    _require_chunks(root, array, name, first, end)
+    # zarr reads a file that is not there as zeros: black pictures, which no camera takes
+    missing = zarr_files.first_missing(root, f"data/{name}", first, end)
+    if missing is not None:
+        text = (
+            f"a file with pictures {missing[0]} and on of '{name}' is missing ({missing[1]}); copy it again"
+        )
+        raise RefusedError(Defect.MISSING_MEMBER, text)
     return SlicedFrames(pictures.as_frames(array, name), first, end)
-
-
-def _dimensions(root: zarr.Group, name: str) -> int:
-    """Of an array by its description alone."""
-    described = _V3 if root.metadata.zarr_format == 3 else ".zarray"
-    shape = json.loads(_bytes(root, f"data/{name}/{described}") or b"{}").get("shape")
-    return len(shape) if isinstance(shape, list) else 0
 
 
 _PICTURES = 4
@@ -349,19 +207,10 @@ _PICTURES = 4
 
 def _depth(root: zarr.Group) -> tuple[str, ...]:
     found = []
-    for name in sorted(_names(root)):
+    for name in sorted(zarr_files.names(root, "data")):
         with suppress(RefusedError):
-            found += [name] if pictures.is_depth(_array(root, f"data/{name}")) else []
+            found += [name] if pictures.is_depth(zarr_files.array(root, f"data/{name}")) else []
     return tuple(found)
-
-
-def _names(root: zarr.Group) -> list[str]:
-    """Arrays under data/, by what lies there and not by what some index claims."""
-
-    async def listed() -> list[str]:
-        return [name async for name in root.store.list_dir("data")]
-
-    return [name for name in sync(listed()) if not name.startswith(".") and name != _V3]
 
 
 def _umi_arm(raw: RawEpisode, prefix: str) -> Arm:
@@ -398,17 +247,26 @@ _POSE = 6
 """Numbers of a position and a rotation."""
 
 
-def _own(root: zarr.Group, number: int, columns: dict[str, Array]) -> OwnEpisode | None:
-    """An export of this station."""
+def _own(
+    root: zarr.Group, number: int, columns: dict[str, Array], rows: tuple[int, int]
+) -> OwnEpisode | None:
+    """An export of this station, which stores every chunk."""
     facts = root.attrs.get("station")
     spec = spec_from(facts.get("spec") if isinstance(facts, dict) else None)
     wanted = ("proprioception", "observation_time", "action", "sent", "command_time")
     if spec is None or not isinstance(facts, dict) or not all(name in columns for name in wanted):
         return None
+    for name in wanted:
+        _require_stored(root, f"data/{name}", *rows)
+    for name in zarr_files.names(root, "meta"):
+        if name.startswith("final_"):
+            _require_stored(root, f"meta/{name}", number, number + 1)
     entries = facts.get("episodes")
     entry = entries[number] if isinstance(entries, list) and number < len(entries) else {}
     final = {
-        name: np.asarray(_array(root, f"meta/final_{name}")[number : number + 1], np.float64).reshape(1, -1)
+        name: np.asarray(
+            zarr_files.array(root, f"meta/final_{name}")[number : number + 1], np.float64
+        ).reshape(1, -1)
         for name in ("proprioception", "observation_time")
     }
     return OwnEpisode(
@@ -426,7 +284,8 @@ def _whole(root: zarr.Group, number: int, frames: dict[str, Frames]) -> dict[str
     """Pictures with the last one, which the layout has no row for."""
     return {
         name.removesuffix("_image"): JoinedFrames(
-            pictures, SlicedFrames(ArrayFrames(_array(root, f"meta/final_{name}")), number, number + 1)
+            pictures,
+            SlicedFrames(ArrayFrames(zarr_files.array(root, f"meta/final_{name}")), number, number + 1),
         )
         for name, pictures in frames.items()
     }
