@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets.hdf5_links import leads_outside
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.interface import require_size
+from datasets.importers.interface import Unstored, require_size
 from datasets.importers.pointers import missing_content
 from datasets.importers.recording import Array
 from datasets.vr_recording import RecordingError, trouble
@@ -126,3 +126,50 @@ def numbers(member: h5py.Dataset, name: str) -> Array:
     require_size(member.shape, name)
     values = np.asarray(member[()], np.float64)
     return values.reshape(len(values), -1) if values.size else np.zeros((len(values), 1))
+
+
+class Rows:
+    """Some rows of a dataset, or of another array, as an array of its own."""
+
+    def __init__(self, whole: Any, first: int, end: int) -> None:
+        self.whole, self.first = whole, first
+        self.shape, self.dtype = (end - first, *whole.shape[1:]), whole.dtype
+
+    def __getitem__(self, wanted: slice | int) -> Any:
+        if isinstance(wanted, int):
+            return self.whole[self.first + wanted]
+        first, end, _ = wanted.indices(self.shape[0])
+        return self.whole[self.first + first : self.first + end]
+
+
+def first_unwritten(member: Any) -> int | None:
+    """The first row that was never written, which HDF5 reads as a fill value; None: all were, or it is no dataset."""
+    first, end = 0, member.shape[0] if len(member.shape) else 0
+    if isinstance(member, Rows):
+        member, first, end = member.whole, member.first, member.first + end
+    if not isinstance(member, h5py.Dataset) or not member.size or first >= end:
+        return None
+    if member.chunks is None:
+        return 0 if member.ndim and member.id.get_storage_size() == 0 else None
+    counts = [-(-length // size) for length, size in zip(member.shape, member.chunks, strict=True)]
+    across, held, size = int(np.prod(counts[1:])), member.id.get_num_chunks(), int(member.chunks[0])
+    if held == counts[0] * across:
+        return None
+    rows = [member.id.get_chunk_info(number).chunk_offset[0] // size for number in range(held)]
+    written = np.bincount(np.asarray(rows, np.int64), minlength=counts[0])
+    wanting = [row for row in range(first // size, -(-end // size)) if written[row] < across]
+    return max(wanting[0] * size - first, 0) if wanting else None
+
+
+def unstored(members: Mapping[str, Any]) -> dict[str, Unstored]:
+    """What was never written of datasets, by their columns' names; other members are passed over."""
+    found = {}
+    for name, member in members.items():
+        first = first_unwritten(member)
+        if first is not None:
+            whole = member.whole if isinstance(member, Rows) else member
+            found[name] = Unstored(
+                where=f"rows of '{name}' from {first} on were never written",
+                fill=f"{float(np.asarray(whole.fillvalue).item()):g}",
+            )
+    return found

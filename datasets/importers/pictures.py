@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.importers import hdf5
 from datasets.importers.defects import Defect, RefusedError, repaired
 from datasets.importers.interface import require_picture, require_size
 from datasets.importers.recording import ArrayFrames, Frames
@@ -50,6 +51,12 @@ def as_frames(member: Any, name: str) -> Frames:
         RefusedError: sizes that no camera has.
     """
     require_size(member.shape[:1], name)
+    first = hdf5.first_unwritten(member)
+    if first is not None:
+        raise RefusedError(
+            Defect.MISSING_MEMBER,
+            f"pictures {first} and on of '{name}' were never written; its recorder was cut off",
+        )
     stored = _Stored(member, name)
     require_picture(stored.shape[1], stored.shape[2], name)
     frames = ArrayFrames(member if stored.is_plain else stored)

@@ -50,8 +50,10 @@ class AlohaFormat(Format):
         with hdf5.opened(path) as file:
             images = file.get(_IMAGES)
             names = list(images) if isinstance(images, h5py.Group) else []
+            columns = _columns(file)
             yield RawEpisode(
-                columns=_columns(file),
+                columns=columns,
+                unstored=hdf5.unstored({name: file[name] for name in columns}),
                 frames={name: if_there(partial(_frames, file, f"{_IMAGES}/{name}")) for name in names},
                 success=hdf5.verdict(file),
                 vague=(_QPOS, _ACTION),

@@ -191,20 +191,6 @@ def _ends(found: Members, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
     return ends
 
 
-class _Rows:
-    """Some rows of a member."""
-
-    def __init__(self, member: Any, first: int, end: int) -> None:
-        self._member, self._first = member, first
-        self.shape, self.dtype = (end - first, *member.shape[1:]), member.dtype
-
-    def __getitem__(self, wanted: slice | int) -> Any:
-        if isinstance(wanted, int):
-            return self._member[self._first + wanted]
-        first, end, _ = wanted.indices(self.shape[0])
-        return self._member[self._first + first : self._first + end]
-
-
 def _stretch(found: Members, name: str, number: int) -> Members:
     """The rows of one episode, of members that have a row for each step of all."""
     ends = _ends(found, name)
@@ -212,7 +198,7 @@ def _stretch(found: Members, name: str, number: int) -> Members:
         raise RefusedError(Defect.MISSING_MEMBER, f"there are only {len(ends)} episodes")
     first, end = (int(ends[number - 1]) if number else 0), int(ends[number])
     return {
-        key: _Rows(member, first, end)
+        key: hdf5.Rows(member, first, end)
         for key, member in found.items()
         if len(member.shape) and member.shape[0] == ends[-1]
     }
@@ -232,6 +218,7 @@ def _raw(found: Members, described: Description, mark: bool | None) -> RawEpisod
         )
     return RawEpisode(
         columns=columns,
+        unstored=hdf5.unstored({name: found[name] for name in columns}),
         frames=frames,
         time=columns[described.time][:, 0] if described.time else None,
         success=mark if mark is not None else _truth(found, described.success),

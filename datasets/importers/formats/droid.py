@@ -60,6 +60,7 @@ class DroidFormat(Format):
             time, notes = _time(file)
             yield RawEpisode(
                 columns=columns,
+                unstored=hdf5.unstored({name: file[name] for name in columns}),
                 frames={
                     name: if_there(partial(_frames, file, video, serial))
                     for name, serial, video in _cameras(path)

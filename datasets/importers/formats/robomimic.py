@@ -85,6 +85,7 @@ class RobomimicFormat(Format):
             columns = {} if own else _columns(demo)
             yield RawEpisode(
                 columns=columns,
+                unstored=hdf5.unstored({name: demo[name] for name in columns}),
                 frames=_frames(demo, own),
                 success=_success(file, demo, key),
                 attributes=_attributes(facts, _instruction(hdf5.group(file, "data"), key)),

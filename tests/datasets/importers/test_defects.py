@@ -315,7 +315,7 @@ def test_a_command_that_leaps_is_told_and_an_ordinary_one_is_not(tmp_path: Path)
 
 
 def test_a_column_that_never_changes_is_no_joint_angles_of_an_arm_that_moves(tmp_path: Path) -> None:
-    still = {"joints": "robot0_demo_start_pose[0:6]", "angle": "rad"}
+    still = {"joints": "robot0_demo_start_pose[0:6]", "angle": "rad", "unstored": "fill"}
     desk = Desk(tmp_path, sources.JOINT_SPEC, ANSWERS["diffusion-policy"] | still)
     sources.umi(desk.inbox / "demos.zarr")
     assert all("'joint_angles' never change" in str(result.refused) for result in desk.run())

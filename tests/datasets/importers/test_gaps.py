@@ -8,14 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import zarr
 
 from datasets.importers.defects import Defect
+from datasets.importers.description import NAME
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, SPECS, TICKS
+from tests.datasets.importers.test_described import LAYOUTS, description, end_to_end
 
 POSITION = "data/robot0_eef_pos"
 STORES: dict[str, tuple[str, Any]] = {
@@ -177,3 +180,55 @@ def test_stamps_whose_chunk_is_missing_are_named_and_not_called_out_of_order(tmp
     first, second = desk.run()
     assert first.refused is None
     assert "of 'timestamp' are stored nowhere" in str(second.refused)
+
+
+def _never_written(path: Path, name: str, rows: int) -> None:
+    """A column in chunks of twenty rows, of which only the first `rows` were written."""
+    with h5py.File(path, "r+") as file:
+        values = file[name][()]
+        del file[name]
+        size = (20, *values.shape[1:])
+        member = file.create_dataset(name, shape=values.shape, dtype=values.dtype, chunks=size)
+        if rows:
+            member[:rows] = values[:rows]
+
+
+HDF5 = {
+    "aloha": ("aloha", "episode_0.hdf5", "action"),
+    "robomimic": ("robomimic", "image.hdf5", "data/demo_0/obs/robot0_eef_pos"),
+    "droid": ("droid", "trajectory.h5", "action/cartesian_position"),
+}
+
+
+@pytest.mark.parametrize("kind", HDF5)
+def test_rows_of_hdf5_that_were_never_written_are_asked_about(tmp_path: Path, kind: str) -> None:
+    format_name, file, member = HDF5[kind]
+    desk = Desk(tmp_path, SPECS[format_name], ANSWERS[format_name])
+    sources.MAKERS[kind][1](desk.inbox)
+    (path,) = desk.inbox.rglob(file)
+    _never_written(path, member, 40)
+    first, *others = desk.run()
+    assert f"{member.removeprefix('data/demo_0/')}' from 40 on were never written" in str(first.refused)
+    assert "say --map unstored=lost|fill" in str(first.refused)
+    assert [other.refused for other in others] == [None] * len(others)
+
+
+def test_rows_end_to_end_cost_the_episode_that_they_are_of(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, sources.POSE_SPEC)
+    end_to_end(desk.inbox)
+    (desk.inbox / NAME).write_text(description(LAYOUTS["end to end"][1]))
+    _never_written(desk.inbox / "all.hdf5", "cmd", 100)
+    first, second = desk.run()
+    assert first.refused is None
+    assert "rows of 'cmd' from 40 on were never written" in str(second.refused)
+    _never_written(desk.inbox / "all.hdf5", "rgb", 0)
+    assert "of 'rgb' were never written" in str(desk.run(again=True)[0].refused)
+
+
+def test_pictures_of_hdf5_that_were_never_written_are_no_black_pictures(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
+    path = sources.aloha(desk.inbox / "episode_0.hdf5")
+    _never_written(path, "observations/images/cam_high", 40)
+    assert "pictures 40 and on of 'observations/images/cam_high' were never written" in str(
+        desk.run()[0].refused
+    )
