@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from station.commands import (
     bench,
     data,
+    guiding,
     importing,
     judging,
     learning,
@@ -117,6 +118,7 @@ def common(
 app.command("demo", rich_help_panel=_START)(live.demo)
 app.command("home", rich_help_panel=_START)(live.home)
 app.command("new", rich_help_panel=_START)(making.new)
+app.command("guide", rich_help_panel=_START)(guiding.guide)
 app.command("tasks", rich_help_panel=_START)(making.tasks)
 app.command("settings", rich_help_panel=_START)(making.settings)
 app.command("import", rich_help_panel=_WORK)(importing.import_recordings)

@@ -1,0 +1,1 @@
+"""The guides, one page per task, as Markdown; `pages` finds them."""
