@@ -24,13 +24,18 @@ from tests.station.conftest import Station
 
 ROOT = Path(__file__).parents[2]
 README, GUIDES = ROOT / "README.md", ROOT / "station" / "guides"
-PAGES = [README, ROOT / "ARCHITECTURE.md", *sorted(GUIDES.glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
+PAGES = [
+    README,
+    ROOT / "ARCHITECTURE.md",
+    *sorted(GUIDES.glob("*.md")),
+    *sorted((ROOT / ".github").glob("*.md")),
+]
 _SHOWN = {"question_mark": "?"}
 _OTHERS = frozenset(
     {"Ctrl+P", "Ctrl+X", "Ctrl+C", "Ctrl+Y", "Ctrl+N", "Ctrl+Q", "Escape", "Enter", "F1", "g"}
 )
 """Keys that no action of the session's table has: of the palette, dialogs, other screens and the guides."""
-NAMES = {command.name for command in app.registered_commands} | {"learns"}
+NAMES = {command.name for command in app.registered_commands} | {"bench", "learns"}
 
 
 def text(page: Path) -> str:
