@@ -9,8 +9,20 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CODE   := station policy hardware datasets tests
 # Tests start many small processes; one torch thread each keeps them from fighting over the cores.
-TEST_ENV := OMP_NUM_THREADS=1
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 ARGS   ?=
+# How many tests run at once, of those that do not keep real time; and what the others are told besides.
+WORKERS       ?= auto
+REALTIME_ARGS ?=
+
+# Every test that $(1) chooses: first those that share the cores, then one after the other those that keep real time.
+# Both parts run whatever the first one says; 5 is pytest's word for a part of which nothing was chosen.
+define suite
+@rc=0; \
+$(PYTEST) -n $(WORKERS) --dist worksteal -m "$(1) and not realtime" $(ARGS) || [[ $$? -eq 5 ]] || rc=1; \
+$(PYTEST) -m "$(1) and realtime" $(REALTIME_ARGS) $(ARGS) || [[ $$? -eq 5 ]] || rc=1; \
+exit $$rc
+endef
 
 # A stamp per install: a second `make` is instant, a changed pyproject.toml or constraints.txt installs again.
 $(VENV)/bin/python:
@@ -47,10 +59,10 @@ demo: $(VENV)/.core  ## watch a simulated arm being taught: demonstrations, trai
 	@$(BIN)/station demo $(ARGS)
 
 test: $(VENV)/.test  ## the quick tests (ARGS='-k replay' to choose); names at its end what it left out
-	@$(TEST_ENV) $(BIN)/pytest -m "not slow" $(ARGS)
+	$(call suite,not slow)
 
 test-slow: $(VENV)/.test  ## whole sessions and real training
-	@$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)
+	$(call suite,slow)
 
 test-all: test test-slow  ## every test
 

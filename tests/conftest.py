@@ -1,4 +1,5 @@
-"""Says which suites were left out on this machine, and the line that brings them; can insist that none is.
+"""Says which suites were left out on this machine, and the line that brings them; can insist that none is. Keeps a
+ledger of the tests that needed a second try.
 
 Generated cases are the same in every run and on every machine, however slow, so that a change is judged by what it
 changed; pytest's `--hypothesis-profile=explore` draws new ones.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +22,12 @@ hypothesis.settings.register_profile("explore", any_machine, derandomize=False, 
 hypothesis.settings.load_profile("repeat")
 # else it mixes in the numbers of every module that happens to be imported, and a line anywhere changes all cases
 providers._get_local_constants = Constants
+
+for size in (
+    "COLUMNS",
+    "LINES",
+):  # parallel workers get them, and every terminal that a test opens would have that size
+    os.environ.pop(size, None)
 
 os.environ["STATION_TRUST"] = "tests.hardware.fakes tests.hardware.cameras.fakes"
 """Drivers of our own that cells of tests name, here and in the processes that tests start."""
@@ -38,6 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="FOLDER",
         help="fail when a test below this folder was left out for want of a package; may be given more than once",
+    )
+    parser.addoption(
+        "--ledger",
+        type=Path,
+        metavar="FILE",
+        help="append a line for each test that needed a second try (--reruns), with why",
     )
 
 
@@ -64,6 +78,15 @@ def wanting(config: pytest.Config) -> list[str]:
     )
 
 
+def second_tries(reporter: pytest.TerminalReporter) -> list[str]:
+    """Which tests failed first and were tried again, and why they failed."""
+    return [
+        f"{report.nodeid}: {' '.join(str(crash.message if crash else report.longrepr).split())[:300]}"
+        for report in reporter.stats.get("rerun", [])
+        for crash in [getattr(report.longrepr, "reprcrash", None)]
+    ]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """No test, and no process that it starts, runs before all others because of the test before it."""
@@ -83,5 +106,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("left out on this machine")
         for (file, reason), count in sorted(found.items()):
             terminalreporter.write_line(f"{file} ({count}): {reason}")
+    ledger: Path | None = config.getoption("--ledger")
+    if ledger and (tries := second_tries(terminalreporter)):
+        with ledger.open("a") as lines:
+            lines.writelines(f"{line}\n" for line in tries)
     for file in wanting(config):
         terminalreporter.write_line(f"{file} must not be left out here (--no-skips)", red=True)

@@ -49,6 +49,14 @@ def test_becomes_the_most_urgent_of_the_machine():
 def test_is_as_urgent_as_the_run():
     assert os.sched_getscheduler(0) != os.SCHED_FIFO
 """
+SECOND = """
+from pathlib import Path
+
+def test_comes_late():
+    seen = Path(__file__).with_name("seen")
+    late, _ = seen.exists(), seen.touch()
+    assert late, "the arm came late"
+"""
 MODULE = "import pytest\npytest.importorskip('no_such_package', reason='pip install it')\n"
 
 
@@ -107,3 +115,16 @@ def test_generated_cases_are_the_same_whatever_else_is_imported(project: Path) -
 def test_no_test_is_more_urgent_for_what_another_did_to_its_process(project: Path) -> None:
     (project / "test_urgent.py").write_text(URGENT)
     assert run(project, "test_urgent.py").returncode == 0
+
+
+def test_a_second_try_stands_in_the_ledger_with_its_reason(project: Path, tmp_path: Path) -> None:
+    (project / "test_second.py").write_text(SECOND)
+    ledger = tmp_path / "ledger"
+    done = run(
+        project, "-p", "pytest_rerunfailures", "--reruns", "1", "--ledger", str(ledger), "test_second.py"
+    )
+    assert done.returncode == 0, done.stdout
+    assert (
+        ledger.read_text()
+        == "test_second.py::test_comes_late: AssertionError: the arm came late assert False\n"
+    )

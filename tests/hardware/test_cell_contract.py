@@ -22,6 +22,8 @@ from hardware.robot.cell import RobotCell
 from tests.hardware.fakes import cell_table, read_cell
 from tests.hardware.workplaces import SLOW_WORKPLACES, WORKPLACES, Workplace
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture(
     scope="module",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +21,12 @@ Station = Callable[..., Result]
 
 @pytest.fixture
 def station() -> Station:
-    """The command line: ``station("status", path, "--json")``."""
+    """The command line: ``station("status", path, "--json")``. So wide, unless a test says otherwise, that no sentence
+    is broken into lines."""
 
     def run(*words: object) -> Result:
-        return CliRunner().invoke(app, [str(word) for word in words], prog_name="station")
+        wide = {"COLUMNS": os.environ.get("COLUMNS", "10000")}
+        return CliRunner().invoke(app, [str(word) for word in words], prog_name="station", env=wide)
 
     return run
 

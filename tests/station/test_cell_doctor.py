@@ -18,6 +18,8 @@ from station.config import load_task
 from tests.hardware.fakes import Switch, Switchboard, cell_table
 from tests.station.conftest import Station
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture(autouse=True)
 def known_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

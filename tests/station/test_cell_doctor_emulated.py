@@ -19,7 +19,7 @@ from tests.hardware.fakes import Switchboard
 from tests.hardware.franka_cells import NEEDS_FRANKY, franka_table
 from tests.station.conftest import Station
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.realtime, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(autouse=True)

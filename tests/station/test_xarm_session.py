@@ -33,7 +33,7 @@ from tests.station.session.answering import go, rearm
 from tests.station.session.attended import Attended, attended
 from tests.station.session.leftovers import kept
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), needs_sdk]
+pytestmark = [pytest.mark.realtime, pytest.mark.slow, pytest.mark.timeout(900), needs_sdk]
 
 EPISODES = 20
 _TINY = Path(__file__).resolve().parents[2] / "station" / "tasks" / "place-orange-tiny.toml"

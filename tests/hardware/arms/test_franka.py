@@ -27,6 +27,8 @@ from hardware.plan import Command, JointCommand, Vector
 from tests.emulators.franka import READY, FrankaEmulator
 from tests.hardware.franka_cells import NEEDS_FRANKY
 
+pytestmark = pytest.mark.realtime
+
 pytest.importorskip("franky", reason=NEEDS_FRANKY)
 pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
 

@@ -21,7 +21,7 @@ from hardware.plan import JointCommand
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import HOME, command, needs_sdk, settings, stream, wait_until
 
-pytestmark = needs_sdk
+pytestmark = [pytest.mark.realtime, needs_sdk]
 
 _ROOT = Path(__file__).resolve().parents[3]
 

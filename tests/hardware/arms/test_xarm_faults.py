@@ -24,7 +24,7 @@ from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import XArmWorkplace, stands, video, xarm_workplace
 
-pytestmark = needs_sdk
+pytestmark = [pytest.mark.realtime, needs_sdk]
 
 _ROOT = Path(__file__).resolve().parents[3]
 

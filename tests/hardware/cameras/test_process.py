@@ -20,6 +20,8 @@ from hardware.cameras.process import CameraProcess, CameraStatus
 from hardware.cameras.worker import CameraState
 from tests.hardware.cameras.fakes import FakeCameraSettings, pid_of
 
+pytestmark = pytest.mark.realtime
+
 ROOT = Path(__file__).parents[3]
 
 Start = Callable[..., CameraProcess]

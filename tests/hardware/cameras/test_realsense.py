@@ -33,6 +33,8 @@ import pyrealsense2 as rs
 
 from tests.emulators.recorded_camera import record  # only where pyrealsense2 loads
 
+pytestmark = pytest.mark.realtime
+
 SERIAL = "012345678901"
 FPS = 60
 

@@ -26,6 +26,8 @@ from hardware.cameras.process import CameraProcess, CameraStatus
 from hardware.cameras.usb import UsbCameraSettings
 from hardware.cameras.worker import CameraState
 
+pytestmark = pytest.mark.realtime
+
 PICTURES = 20
 SILENT = 20.0  # s
 EMULATOR = Path(__file__).parents[2] / "emulators" / "v4l2_camera.c"

@@ -13,6 +13,8 @@ from hardware.grippers.interface import Grasp, GripperError, GripperState
 from tests.emulators.franka import FrankaEmulator
 from tests.hardware.franka_cells import NEEDS_FRANKY
 
+pytestmark = pytest.mark.realtime
+
 pytest.importorskip("franky", reason=NEEDS_FRANKY)
 pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
 

@@ -15,7 +15,7 @@ from hardware.grippers.ufactory import UfactoryGripperSettings
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, settings, stream, wait_until
 
-pytestmark = needs_sdk
+pytestmark = [pytest.mark.realtime, needs_sdk]
 
 _MILLIMETRE = 1e-3
 

@@ -18,6 +18,8 @@ pytest.importorskip("pymodbus", reason="needs: pip install 'station[test]'")
 
 from tests.emulators.robotiq import EmulatedRobotiq  # only where pymodbus is
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture
 def emulated() -> Iterator[EmulatedRobotiq]:

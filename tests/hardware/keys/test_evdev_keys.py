@@ -20,6 +20,8 @@ evdev = pytest.importorskip("evdev", reason=f"evdev is missing: {HOTKEYS}")
 
 from tests.emulators.keys import Pedal  # noqa: E402
 
+pytestmark = pytest.mark.realtime
+
 A, B, C = 30, 48, 46
 """Kernel numbers of KEY_A, KEY_B, KEY_C."""
 NAME = "usb-PCsensor_FootSwitch-event-kbd"

@@ -11,6 +11,8 @@ from hardware.keys.hotkeys import Hotkeys, HotkeySyntaxError, parts, warning, wi
 from hardware.keys.interface import KeySourceError
 from tests.hardware.keys.conftest import HOTKEYS
 
+pytestmark = pytest.mark.realtime
+
 ROOT = Path(__file__).parents[3]
 
 HEAR = """

@@ -22,6 +22,8 @@ from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
 from tests.hardware.workplaces import one_arm
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture
 def planner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:

@@ -23,6 +23,8 @@ from hardware.robot.process import ControllerProcess
 from hardware.robot.settings import RobotCellSettings
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
 
+pytestmark = pytest.mark.realtime
+
 FAKE_BEGINS = (HOME[0] + 0.05, *HOME[1:])
 """Where a fake arm stands before it was ever sent home."""
 

@@ -23,6 +23,8 @@ from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
 from tests.hardware.robot.planner import HEARTBEAT
 from tests.hardware.workplaces import Workplace, one_arm
 
+pytestmark = pytest.mark.realtime
+
 BRAKING = 0.6
 """s that the fakes' limits need to bring the fastest motion here to rest, with room for a busy machine."""
 

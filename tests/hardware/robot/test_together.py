@@ -19,6 +19,8 @@ from hardware.way import WayError
 from hardware.wire import Mode, Report
 from tests.hardware.fakes import cell_table, read_cell
 
+pytestmark = pytest.mark.realtime
+
 
 @dataclass(kw_only=True)
 class Standing:

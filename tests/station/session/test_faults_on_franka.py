@@ -17,7 +17,7 @@ from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.station.session.surviving import OF_EVERY_ARM, Fault, Scene, survive
 from tests.station.session.swaying import Sway
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.realtime, pytest.mark.slow, pytest.mark.timeout(300)]
 pytest.importorskip("franky", reason=NEEDS_FRANKY)
 pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
 

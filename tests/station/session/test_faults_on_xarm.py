@@ -31,7 +31,7 @@ from tests.station.session.leftovers import kept
 from tests.station.session.surviving import OF_EVERY_ARM, Fault, Scene, go_on, survive
 from tests.station.session.swaying import Sway
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), needs_sdk]
+pytestmark = [pytest.mark.realtime, pytest.mark.slow, pytest.mark.timeout(300), needs_sdk]
 
 _FPS = 30
 

@@ -37,7 +37,7 @@ from tests.station.session.leftovers import cut_off, kept
 from tests.station.session.swaying import SETTINGS, Sway
 from tests.station.tui.terminal import Terminal
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), needs_sdk]
+pytestmark = [pytest.mark.realtime, pytest.mark.slow, pytest.mark.timeout(300), needs_sdk]
 
 _ENGINE = "tests.station.session.swaying"
 _CLOCK = ROOT / "tests" / "emulators" / "wall_clock.c"

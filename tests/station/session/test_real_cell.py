@@ -35,6 +35,8 @@ from tests.station.session.fakes import Pusher, make_folder
 from tests.station.session.leftovers import cut_off, kept
 from tests.station.session.surviving import go_on
 
+pytestmark = pytest.mark.realtime
+
 SETTINGS = SessionSettings(episode_steps=60, grace=0.0)
 EXECUTE = 4
 _FRAME_AGE = 0.6

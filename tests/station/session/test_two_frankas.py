@@ -38,7 +38,7 @@ from tests.station.session.answering import go, rearm
 from tests.station.session.attended import Attended, attended
 from tests.station.session.leftovers import kept
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.realtime, pytest.mark.slow]
 pytest.importorskip("franky", reason=NEEDS_FRANKY)
 pytest.importorskip("franky_sim", reason=NEEDS_FRANKY)
 

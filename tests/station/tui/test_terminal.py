@@ -11,6 +11,8 @@ import pytest
 
 from tests.station.tui.terminal import Terminal
 
+pytestmark = pytest.mark.realtime
+
 SCRIPT = """
 from pathlib import Path
 from station.tui.app import StationApp
