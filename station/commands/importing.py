@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,76 +13,92 @@ from station.commands.options import JsonOption, SessionArgument, reporter
 from station.errors import StationError
 from station.plain import say
 
+if TYPE_CHECKING:
+    from station.importing import Summary
+
+PathsArgument = Annotated[
+    list[Path], typer.Argument(help="Files or folders with demonstrations, any known format.")
+]
+FormOption = Annotated[str | None, typer.Option("--as", help="Format, instead of by structure.")]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="NAME=VALUE", help="What a column means, e.g. camera.front=KEY; repeatable."
+    ),
+]
+ColourOption = Annotated[str | None, typer.Option("--colour", help="Order of colours: rgb or bgr.")]
+QuaternionOption = Annotated[str | None, typer.Option("--quaternion", help="Order: xyzw or wxyz.")]
+EulerOption = Annotated[str | None, typer.Option("--euler", help="Axes: xyz, zyx, XYZ or ZYX.")]
+RateOption = Annotated[
+    str | None, typer.Option("--rate", help="Samples per second, where no time is stored.")
+]
+GripperOption = Annotated[
+    str | None, typer.Option("--gripper", metavar="CLOSED,OPEN", help="What the gripper's column says.")
+]
+FrameOption = Annotated[
+    str | None,
+    typer.Option("--frame", help="4x4 from the recorder's frame to the arm's base: 16 numbers or a file."),
+]
+ActionsOption = Annotated[str | None, typer.Option("--actions", help="commanded, achieved or increments.")]
+KinematicsOption = Annotated[
+    str | None,
+    typer.Option("--kinematics", help="For joint angles: xarm6, xarm7, fr3, or a URDF or MJCF file."),
+]
+InstructionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--instruction", help="Which task, where episodes have several: its words, or 'all'; repeatable."
+    ),
+]
+EpisodesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--episodes",
+        help="Only these: numbers, ranges and names (0-9,14,demo_2*); success, failure or unlabelled.",
+    ),
+]
+OutcomeOption = Annotated[
+    str | None,
+    typer.Option("--outcome", help="Of sources that do not say it: success, failure or unknown."),
+]
+AgainOption = Annotated[
+    bool,
+    typer.Option(
+        "--again",
+        help="Also what is known: demonstrations now understood otherwise replace their old ones.",
+    ),
+]
+LinksOption = Annotated[
+    bool, typer.Option("--follow-links", help="Also read what links lead to outside the paths given.")
+]
+DescribeOption = Annotated[
+    bool,
+    typer.Option("--describe", help="For files no format knows: print a description to fill in; see below."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")]
+
 
 def import_recordings(
     session: SessionArgument,
-    paths: Annotated[
-        list[Path], typer.Argument(help="Files or folders with demonstrations, any known format.")
-    ],
+    paths: PathsArgument,
     *,
-    form: Annotated[str | None, typer.Option("--as", help="Format, instead of by structure.")] = None,
-    entries: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", metavar="NAME=VALUE", help="What a column means, e.g. camera.front=KEY; repeatable."
-        ),
-    ] = None,
-    colour: Annotated[str | None, typer.Option("--colour", help="Order of colours: rgb or bgr.")] = None,
-    quaternion: Annotated[str | None, typer.Option("--quaternion", help="Order: xyzw or wxyz.")] = None,
-    euler: Annotated[str | None, typer.Option("--euler", help="Axes: xyz, zyx, XYZ or ZYX.")] = None,
-    rate: Annotated[
-        str | None, typer.Option("--rate", help="Samples per second, where no time is stored.")
-    ] = None,
-    gripper: Annotated[
-        str | None, typer.Option("--gripper", metavar="CLOSED,OPEN", help="What the gripper's column says.")
-    ] = None,
-    frame: Annotated[
-        str | None,
-        typer.Option(
-            "--frame", help="4x4 from the recorder's frame to the arm's base: 16 numbers or a file."
-        ),
-    ] = None,
-    actions: Annotated[
-        str | None, typer.Option("--actions", help="commanded, achieved or increments.")
-    ] = None,
-    kinematics: Annotated[
-        str | None,
-        typer.Option("--kinematics", help="For joint angles: xarm6, xarm7, fr3, or a URDF or MJCF file."),
-    ] = None,
-    instruction: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--instruction", help="Which task, where episodes have several: its words, or 'all'; repeatable."
-        ),
-    ] = None,
-    episodes: Annotated[
-        str | None,
-        typer.Option(
-            "--episodes",
-            help="Only these: numbers, ranges and names (0-9,14,demo_2*); success, failure or unlabelled.",
-        ),
-    ] = None,
-    outcome: Annotated[
-        str | None,
-        typer.Option("--outcome", help="Of sources that do not say it: success, failure or unknown."),
-    ] = None,
-    again: Annotated[
-        bool,
-        typer.Option(
-            "--again",
-            help="Also what is known: demonstrations now understood otherwise replace their old ones.",
-        ),
-    ] = False,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Also read what links lead to outside the paths given.")
-    ] = False,
-    describe: Annotated[
-        bool,
-        typer.Option(
-            "--describe", help="For files no format knows: print a description to fill in; see below."
-        ),
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
+    form: FormOption = None,
+    entries: MapOption = None,
+    colour: ColourOption = None,
+    quaternion: QuaternionOption = None,
+    euler: EulerOption = None,
+    rate: RateOption = None,
+    gripper: GripperOption = None,
+    frame: FrameOption = None,
+    actions: ActionsOption = None,
+    kinematics: KinematicsOption = None,
+    instruction: InstructionOption = None,
+    episodes: EpisodesOption = None,
+    outcome: OutcomeOption = None,
+    again: AgainOption = False,
+    follow_links: LinksOption = False,
+    describe: DescribeOption = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Import demonstrations; broken ones are refused one by one, known ones are skipped.
@@ -98,7 +115,7 @@ def import_recordings(
         "colour": colour, "quaternion": quaternion, "euler": euler, "rate": rate, "gripper": gripper,
         "frame": frame, "actions": actions, "kinematics": kinematics, "outcome": outcome,
     }  # fmt: skip
-    told = [*(entries or []), *(f"instruction={words}" for words in instruction or [])]
+    told = _told(entries, instruction)
     asked = wish(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
     folder = SessionFolder.open(sessions.find(session))
     if describe:
@@ -106,6 +123,16 @@ def import_recordings(
         return
     with reporter(as_json=as_json) as report:
         summary = (importing.inspect if dry_run else importing.run)(folder, asked, report)
+    _require_something(summary)
+
+
+def _told(entries: Sequence[str] | None, instructions: Sequence[str] | None) -> list[str]:
+    """Answers as ``--map`` takes them."""
+    return [*(entries or ()), *(f"instruction={words}" for words in instructions or ())]
+
+
+def _require_something(summary: Summary) -> None:
+    """Say by the exit code where nothing came of the paths, or of some of them. Raises StationError."""
     if summary.refused == summary.total:
         raise StationError("None of the recordings could be imported; the reasons stand above.")
     if summary.empty:
