@@ -32,7 +32,7 @@ FITS = 0.5
 """Correlation of increments with the steps of the observed motion, from which on they explain it."""
 FOOT = 0.1
 """m from the base's origin; an arm cannot be told to stay in its own foot."""
-_LEAST = 8
+LEAST = 8
 """Ticks that a comparison needs."""
 _MOST_TICKS = 10_000
 """Of a recording that are compared, spread evenly over it; more would tell no more and take long."""
@@ -56,9 +56,9 @@ class Pair:
 
 def follows(pair: Pair, period: float) -> bool:
     """Whether the arm went where the commands say, at the lag that suits best; also where nothing can be told."""
-    if min(len(pair.commanded), len(pair.observed)) < _LEAST:
+    if min(len(pair.commanded), len(pair.observed)) < LEAST:
         return True
-    lags = _lags(len(pair.observed), period)
+    lags = lags_of(len(pair.observed), period)
     apart = min(_apart(pair, lag) for lag in lags)
     if _spread(pair.observed) < MOVES[pair.unit]:
         return apart < APART[pair.unit]
@@ -67,7 +67,7 @@ def follows(pair: Pair, period: float) -> bool:
 
 def misread(pair: Pair, period: float, turns: Array | None) -> Question:
     """What to ask about commands that are no targets; `turns` xyzw [T, 4] of the observed tool, where it is known."""
-    apart = min(_apart(pair, lag) for lag in _lags(len(pair.observed), period))
+    apart = min(_apart(pair, lag) for lag in lags_of(len(pair.observed), period))
     text = (
         f"the arm does not go where '{pair.names[0]}' would have it: over the whole episode '{pair.names[1]}' is "
         f"{apart:.2g} {pair.unit} away"
@@ -84,7 +84,7 @@ def misread(pair: Pair, period: float, turns: Array | None) -> Question:
 def in_the_foot(position: Array, name: str) -> Question | None:
     """What to ask about commanded positions [T, 3] m that no observed ones can be compared with."""
     sound = position[np.isfinite(position).all(axis=1)]
-    if len(sound) < _LEAST or float(np.percentile(np.linalg.norm(sound, axis=1), _QUANTILE)) > FOOT:
+    if len(sound) < LEAST or float(np.percentile(np.linalg.norm(sound, axis=1), _QUANTILE)) > FOOT:
         return None
     text = (
         f"'{name}' stays within {FOOT:g} m of the origin of the arm's base, where no tool can be; it may hold "
@@ -95,6 +95,29 @@ def in_the_foot(position: Array, name: str) -> Question | None:
 
 def _choices(*first: ActionKind) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*first, *ActionKind]))
+
+
+def weight(
+    told: Array, seen: Array, turns: Array | None, period: float, names: tuple[str, str], unit: str | None
+) -> str:
+    """What an observed motion [T, n] says for or against taking commands [T, n] for increments, half a sentence.
+
+    `unit` is that of the observed numbers, None while nobody has told it.
+    """
+    best = max(readings(told, seen, turns, period), key=lambda fit: fit.correlation, default=None)
+    if best is not None and best.correlation >= FITS and best.scale > 0:
+        along = "" if turns is None else f", along the axes of the {best.frame}"
+        means = "" if unit is None else f", 1 means about {best.scale:.2g} {'m' if unit in METRIC else 'rad'}"
+        return f"for increments: their numbers fit the steps of '{names[1]}' with {best.correlation:.2f}{means}{along}"
+    pair = Pair(commanded=told, observed=seen, unit="m", names=names)
+    if min(len(told), len(seen)) >= LEAST and _spread(seen) > 0:
+        if min(_remaining(pair, lag) for lag in lags_of(len(seen), period)) < FOLLOWS:
+            return f"against increments: '{names[1]}' goes where they say, as an arm follows targets"
+        return f"against increments: their numbers do not fit the steps of '{names[1]}'"
+    return f"'{names[1]}' does not move, which tells nothing"
+
+
+METRIC = ("m", "cm", "mm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,23 +140,25 @@ def fitting(increments: Array, observed: Array, turns: Array | None, period: flo
 
 def readings(increments: Array, observed: Array, turns: Array | None, period: float) -> list[Fit]:
     """One for each frame, at the lag that suits it best."""
-    if min(len(increments), len(observed)) < _LEAST or not np.ptp(increments, axis=0).any():
+    if min(len(increments), len(observed)) < LEAST or not np.ptp(increments, axis=0).any():
         return []
     steps = np.diff(observed, axis=0)
     along = {"base": steps}
-    if turns is not None and len(turns) == len(observed) and _are_turns(turns):
+    if turns is not None and len(turns) == len(observed) and are_turns(turns):
         along["tool"] = Rotation.from_quat(turns[:-1]).inv().apply(steps)
-    return [_best(name, increments, moved, _lags(len(observed), period)) for name, moved in along.items()]
+    return [best_of(name, increments, moved, lags_of(len(observed), period)) for name, moved in along.items()]
 
 
-def _are_turns(turns: Array) -> bool:
+def are_turns(turns: Array) -> bool:
+    """Whether all of xyzw [T, 4] are rotations."""
     return bool(np.isfinite(turns).all() and (np.linalg.norm(turns, axis=1) > _SMALLEST).all())
 
 
 _SMALLEST = 1e-6
 
 
-def _best(frame: str, increments: Array, steps: Array, lags: range) -> Fit:
+def best_of(frame: str, increments: Array, steps: Array, lags: range) -> Fit:
+    """How increments [T, n] explain steps [T-1, n], at the lag of `lags` that suits best."""
     fits = []
     for lag in lags:
         later = steps[lag:]
@@ -152,10 +177,10 @@ def _best(frame: str, increments: Array, steps: Array, lags: range) -> Fit:
 def opposed(commanded: Array, observed: Array, period: float) -> bool:
     """Whether one gripper's opening [T] closes when the other opens: the ends of one of them are swapped."""
     ticks = min(len(commanded), len(observed))
-    if ticks < _LEAST or min(np.ptp(commanded), np.ptp(observed)) < _SWING:
+    if ticks < LEAST or min(np.ptp(commanded), np.ptp(observed)) < _SWING:
         return False
     found = []
-    for lag in _lags(ticks, period):
+    for lag in lags_of(ticks, period):
         told, later = commanded[: ticks - lag], observed[lag:ticks]
         if min(np.ptp(told), np.ptp(later)) >= _SWING:
             found.append(float(np.corrcoef(told, later)[0, 1]))
@@ -195,7 +220,8 @@ def is_told(entry: str, told: Collection[str]) -> bool:
     return entry in told if track is None else {f"{track}closed", f"{track}open"} <= set(told)
 
 
-def _lags(ticks: int, period: float) -> range:
+def lags_of(ticks: int, period: float) -> range:
+    """Ticks by which an arm may be behind its commands, at `period` s a tick."""
     most = min(ticks // 3, int(np.ceil(LONGEST_LAG / period)) if period > 0 else 1)
     return range(0, most + 1, max(1, most // MOST_LAGS))
 

@@ -18,8 +18,9 @@ from datasets.importers.interface import RawEpisode
 from datasets.importers.kinematics import forward_kinematics
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Track
 from datasets.importers.plausibility import require_angles
-from datasets.importers.questions import gripper_count, joint_count
+from datasets.importers.questions import gripper_count, joint_count, turn_of
 from datasets.importers.recording import AbsentFrames, ArmTrack, Array, CutFrames, Frames, Recording
+from datasets.importers.turns import turned
 from datasets.spec import DataSpec
 
 
@@ -189,7 +190,10 @@ class _Columns:
             raise RefusedError(Defect.UNEQUAL_LENGTHS, "observed poses and increments differ in length")
         if moves.shape[1] != 3 or turns.shape[1] != 3:
             raise RefusedError(Defect.UNFIT, "increments are three numbers of position and three of rotation")
-        return columns.added(poses, moves, turns, along_tool=self.mapping.increment_frame == "tool")
+        along_tool = self.mapping.increment_frame == "tool"
+        kind, order = turn_of(self.mapping, track) or "", self.mapping.euler or "xyz"
+        rotations = turned(poses, turns, kind, order, along_tool=along_tool)
+        return columns.moved(poses, moves, rotations, along_tool=along_tool)
 
     def _added_joints(self, selector: str) -> Array:
         """[T, 7] where the joints would be after their increments."""

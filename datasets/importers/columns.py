@@ -44,6 +44,18 @@ def select(columns: Table[str, Array], selector: str) -> Array:
     return values[:, first:end]
 
 
+def names_of(
+    columns: Table[str, Array], names: Table[str, tuple[str, ...]], selector: str
+) -> tuple[str, ...]:
+    """What the numbers of ``key`` or ``key[first:end]`` are called; of a column without such names, its own."""
+    match = _SELECTOR.fullmatch(selector)
+    assert match is not None
+    called = names.get(match["key"], ())
+    if match["key"] not in columns or len(called) != columns[match["key"]].shape[1]:
+        return (match["key"],)
+    return called[int(match["first"] or 0) : int(match["end"] or len(called))]
+
+
 def positions(values: Array, mapping: Mapping, what: str) -> Array:
     """[T, 3] m."""
     if values.shape[1] != 3:
@@ -108,16 +120,14 @@ def transformed(poses: Array, frame: Array, tool: Array) -> Array:
     return result
 
 
-def added(poses: Array, moves: Array, turns: Array, *, along_tool: bool = False) -> Array:
-    """[T, 7] poses moved by m [T, 3] and turned by rotation vectors rad [T, 3], along the base's axes or the tool's."""
-    sound = np.isfinite(poses).all(1) & np.isfinite(turns).all(1) & np.isfinite(moves).all(1)
-    sound &= np.linalg.norm(poses[:, 3:], axis=1) > _SMALLEST
-    result = poses.copy()
-    result[~sound, 3:] = np.nan
+def moved(poses: Array, moves: Array, turned: Array, *, along_tool: bool = False) -> Array:
+    """[T, 7] poses moved by m [T, 3] along the base's axes or the tool's, with rotations xyzw [T, 4] in their place."""
+    sound = np.isfinite(poses).all(1) & np.isfinite(turned).all(1) & np.isfinite(moves).all(1)
+    result = np.concatenate([poses[:, :3], np.full((len(poses), 4), np.nan)], axis=1)
     if sound.any():
-        here, turn = Rotation.from_quat(poses[sound, 3:]), Rotation.from_rotvec(turns[sound])
+        here = Rotation.from_quat(poses[sound, 3:])
         result[sound, :3] += here.apply(moves[sound]) if along_tool else moves[sound]
-        result[sound, 3:] = (here * turn if along_tool else turn * here).as_quat()
+        result[sound, 3:] = turned[sound]
     return result
 
 

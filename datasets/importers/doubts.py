@@ -7,7 +7,8 @@ which names the answer that would fit.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from datasets.importers.agreement import Pair, is_told
 from datasets.importers.defects import Defect, Note, Question, RefusedError, warning
 from datasets.importers.interface import RawEpisode
 from datasets.importers.kinematics import forward_kinematics
-from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
-from datasets.importers.questions import questions
+from datasets.importers.mapping import ActionKind, Arm, EulerOrder, Mapping, Representation, Track
+from datasets.importers.questions import questions, turn_of
 from datasets.importers.recording import Array
+from datasets.importers.turns import WORDS, TurnReading, told_apart, turn_readings
 from datasets.spec import DataSpec
 
 
@@ -28,7 +30,7 @@ def asked(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[st
     Raises:
         RefusedError: no answer can help.
     """
-    first = questions(raw, mapping, spec, told)
+    first = [_weighed(question, raw, mapping, spec, told) for question in questions(raw, mapping, spec, told)]
     return first or [doubt for doubt in _doubts(raw, mapping, spec, told) if not is_told(doubt.name, told)]
 
 
@@ -41,13 +43,30 @@ def contradicted(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collec
     ]
 
 
+def _weighed(
+    question: Question, raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str]
+) -> Question:
+    """With what the observed motion says about the answers, where a question is about what commands mean."""
+    arm = mapping.arms[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        doubts = _Doubts(raw, mapping, arm, spec, "", told)
+        match question.name:
+            case "actions":
+                said = doubts.weight_of_increments()
+            case "increment_turn":
+                return doubts.weighed_turns(question)
+            case _:
+                said = ""
+    return replace(question, text=f"{question.text}; {said}") if said else question
+
+
 def _doubts(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str]) -> list[Question]:
     found: list[Question] = []
     for number, arm in enumerate(mapping.arms[: spec.action.arms], start=1):
         doubts = _Doubts(raw, mapping, arm, spec, "" if number == 1 else f"arm{number}.", told)
         # numbers that nothing can measure are another defect, with a sentence of its own
         with np.errstate(over="ignore", invalid="ignore"):
-            found += [*doubts.actions(), *doubts.grippers(), *doubts.units()]
+            found += [*doubts.actions(), *doubts.turns(), *doubts.grippers(), *doubts.units()]
     return list({question.name: question for question in found}.values())
 
 
@@ -99,6 +118,62 @@ class _Doubts:
             text = f"an increment of 1 was answered to mean {self.mapping.increment_position:g} m, and the arm moved "
             text += f"about {best.scale:.2g} m for it"
             yield Question(name="increment_position", text=text, example=f"{best.scale:.2g}")
+
+    def weight_of_increments(self) -> str:
+        """What the observed motion says for or against increments, half a sentence."""
+        commanded, observed = self.arm.commanded, self.arm.observed
+        unit: str | None
+        if commanded.position is not None:
+            told, seen, unit = (
+                self._selected(commanded.position),
+                self._positions(observed),
+                self.mapping.length,
+            )
+            names = (commanded.position, observed.position or str(observed.joints))
+        elif commanded.joints is not None:
+            joints = None if observed.joints is None else self._selected(observed.joints)
+            told, seen, unit = self._selected(commanded.joints), joints, self.mapping.angle
+            names = (commanded.joints, str(observed.joints))
+        else:
+            return ""
+        if told is None or seen is None or told.shape[1] != seen.shape[1]:
+            return "nothing observed is known that they could be compared with"
+        turns = self._turns() if commanded.position is not None else None
+        return agreement.weight(self._following(told), seen, turns, self._period, names, unit)
+
+    def weighed_turns(self, question: Question) -> Question:
+        """With the meaning first that explains the observed turns best, and what each explains."""
+        readings = self._turn_readings()
+        if not readings:
+            return replace(
+                question,
+                text=f"{question.text}; no observed rotation is known that they could be compared with",
+            )
+        said = "; ".join(reading.sentence for reading in readings)
+        text = f"{question.text}; of the observed turns over the whole episode (1 is all of them): {said}"
+        if not told_apart(*readings):
+            text += "; this episode does not tell all of them apart"
+        return replace(question, text=text, choices=tuple(reading.kind for reading in readings))
+
+    def _turn_readings(self) -> list[TurnReading]:
+        rotation, turns = self.arm.commanded.rotation, self._turns()
+        values = None if rotation is None else self._selected(rotation)
+        if values is None or turns is None or values.shape[1] != _POSITION:
+            return []
+        orders = (self.mapping.euler,) if self.mapping.euler else get_args(EulerOrder)
+        return turn_readings(self._following(values), turns, orders, self._period)
+
+    def turns(self) -> Iterator[Question]:
+        """Whether increments of a rotation are of the answered meaning."""
+        told = turn_of(self.mapping, self.arm.commanded)
+        readings = self._turn_readings() if self._moves_by_increments and told else []
+        own = next((reading for reading in readings if reading.kind == told), None)
+        if own is None or own is readings[0] or readings[0].fit.correlation < agreement.FITS:
+            return
+        if told_apart(readings[0], own):
+            text = f"increments of a rotation were taken for {WORDS[own.kind]}, and of the observed turns "
+            text += f"{readings[0].sentence}, the former with {own.fit.correlation:.2f}"
+            yield Question(name="increment_turn", text=text, choices=(readings[0].kind,))
 
     def grippers(self) -> Iterator[Question]:
         """Whether the two agree about which end is which, and whether an answered range is used at all."""
@@ -154,6 +229,7 @@ class _Doubts:
     def _pair(self) -> Pair | None:
         """Targets and what was reached, in the same numbers; None where the source has no such two."""
         commanded, observed = self.arm.commanded, self.arm.observed
+        unit: str | None
         if commanded.position is not None:
             told, seen, unit = self._positions(commanded), self._positions(observed), "m"
             names = (commanded.position, observed.position or str(observed.joints))

@@ -7,7 +7,7 @@ Entries have flat names, the same in flags, in the session's ``import.toml`` and
     representation   action.representation      how a rotation is written
     range   action.range                        what a gripper's column says, closed and open: 0,0.08
     colour  quaternion  euler  state  angle  length  rate  actions  frame  kinematics
-    increment_position  increment_rotation  increment_frame  unstored
+    increment_position  increment_rotation  increment_frame  increment_turn  unstored
 
 A column is named by its key; ``key[2:5]`` takes some of its numbers, ``key[7]`` one. Names of a second arm begin with
 ``arm2.``, also its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well.
@@ -132,6 +132,9 @@ class Mapping(Settings):
     """rad that an increment of 1 means."""
     increment_frame: Literal["base", "tool"] | None = None
     """Along whose axes increments of a pose go."""
+    increment_turn: Literal["vector", "euler", "difference"] | None = None
+    """What three numbers of a rotation's increment are: a rotation vector, euler angles of the turn, or differences of
+    the pose's euler angles."""
     frame: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
     """4x4, row by row: takes poses of the source's frame into the arm's base frame; None is identity."""
     tool: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
@@ -197,10 +200,11 @@ def _as_pose(track: Track) -> Track:
 def comparable(entries: dict[str, str]) -> dict[str, str]:
     """Entries without those that change nothing by themselves, which older imports did not know."""
     return {
-        name: value
-        for name, value in entries.items()
-        if name != "state" and (name, value) != ("increment_frame", "base")
+        name: value for name, value in entries.items() if name != "state" and (name, value) not in _AS_EVER
     }
+
+
+_AS_EVER = (("increment_frame", "base"), ("increment_turn", "vector"))
 
 
 def entry_names(answers: dict[str, str]) -> frozenset[str]:

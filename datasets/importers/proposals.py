@@ -59,12 +59,40 @@ _OTHERS = frozenset(
 
 def are_increments(names: Iterable[str]) -> bool:
     """Whether some of these names say that their numbers are added to something."""
-    return any(_INCREMENTS & set(_parts(name)) for name in names)
+    return any(
+        word in _INCREMENTS or _less_d(word) != word for name in names for word in _parts(_apart(name))
+    )
+
+
+def _apart(name: str) -> str:
+    """With a space before each word of deltaPos and d_x brought together to dx."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return re.sub(rf"(?i)(?<![a-z0-9])d[^a-z0-9]+(?={_COORDINATE}(?![a-z]))", "d", spaced)
+
+
+_COORDINATE = (
+    r"(?:x|y|z|r[xyz]|q[wxyz]|roll|pitch|yaw|r|p|pos|position|rot|rotation|theta|joint|ee|eef|tcp|pose)"
+)
+_D = re.compile(rf"(?:d|delta|rel|inc)({_COORDINATE}\d*)")
+
+
+def _less_d(word: str) -> str:
+    """The coordinate that a word such as dx, droll or deltax speaks of; any other word as it is."""
+    match = _D.fullmatch(word)
+    return match[1] if match else word
+
+
+def _coordinate(name: str) -> str:
+    """Which coordinate a number's name speaks of, as a position or an increment: x of ``ee.x``, dx, ``x_delta``."""
+    words = [word for word in _parts(_apart(name)) if word]
+    while len(words) > 1 and words[-1] in _INCREMENTS:
+        words.pop()
+    return _less_d(words[-1]) if words else ""
 
 
 def named_range(names: tuple[str, ...], wanted: tuple[str, ...]) -> str | None:
     """``[a:b]`` where the numbers of a column are called as `wanted`, in that order, at one place only; else None."""
-    ends = ["" if _OTHERS & set(_parts(name)) else _parts(name)[-1] for name in names]
+    ends = ["" if _OTHERS & set(_parts(name)) else _coordinate(name) for name in names]
     found = [
         first
         for first in range(len(ends) - len(wanted) + 1)

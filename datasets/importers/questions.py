@@ -17,6 +17,7 @@ from datasets.importers.gaps import questions_of_gaps
 from datasets.importers.interface import RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.proposals import are_increments
+from datasets.importers.turns import DIFFERENCE, EULER, VECTOR
 from datasets.spec import DataSpec
 
 
@@ -115,13 +116,29 @@ class _ArmQuestions:
         if vague := self._vague():
             text = f"whether '{vague}' holds joint angles or a pose is not written in the source"
             return [Question(name="state", text=text, choices=("joints", "pose"))]
+        if names := self._called_increments():
+            more = ", .." if len(names) > _MOST_NAMED else ""
+            called = f"{', '.join(names[:_MOST_NAMED])}{more}"
+            text = f"the source's actions are called {called}, as increments are, not targets"
+            return [Question(name="actions", text=text, choices=_proposed(ActionKind.INCREMENTS))]
         if self.mapping.actions is None:
             text = "whether the source's actions are absolute targets is not written in it"
-            names = self.raw.names.get("action", ())
-            if are_increments(names):
-                text = f"the source's actions are called {', '.join(names[:3])}, .., as increments are, not targets"
             return [Question(name="actions", text=text, choices=tuple(ActionKind))]
         return [*self._observed(), *self._commanded(), *self._orders()]
+
+    def _called_increments(self) -> list[str]:
+        """Names of commands that speak of increments, where nobody said what they are."""
+        if "actions" in self.told or self.mapping.actions in (ActionKind.INCREMENTS, ActionKind.ACHIEVED):
+            return []
+        commanded = self.arm.commanded
+        selectors = [commanded.position, commanded.rotation, commanded.joints]
+        called = [
+            name
+            for selector in selectors
+            if selector is not None
+            for name in columns.names_of(self.raw.columns, self.raw.names, selector)
+        ]
+        return list(dict.fromkeys(name for name in called if are_increments([name])))
 
     def _vague(self) -> str | None:
         """A column that was proposed as joint angles for want of a name, and that nobody spoke of."""
@@ -197,6 +214,10 @@ class _ArmQuestions:
         if self.mapping.increment_frame is None:
             text = "whether increments go along the axes of the arm's base or of the tool is not written in the source"
             asked.append(Question(name="increment_frame", text=text, choices=("base", "tool")))
+        if track.rotation is not None and turn_of(self.mapping, track) is None:
+            text = f"what the three numbers of '{track.rotation}' are is not written in the source: a rotation vector, "
+            text += "euler angles of the turn, or differences of the pose's euler angles"
+            asked.append(Question(name="increment_turn", text=text, choices=(VECTOR, EULER, DIFFERENCE)))
         return [*asked, *self._scales("increment_position", "increment_rotation")]
 
     def _scales(self, *names: str) -> list[Question]:
@@ -235,7 +256,10 @@ class _ArmQuestions:
         if Representation.QUATERNION in kinds and self.mapping.quaternion is None:
             text = "the order of a quaternion's numbers is not written in the source"
             asked.append(Question(name="quaternion", text=text, choices=("xyzw", "wxyz")))
-        if Representation.EULER in kinds and self.mapping.euler is None:
+        by_angles = self.mapping.actions is ActionKind.INCREMENTS and turn_of(
+            self.mapping, self.arm.commanded
+        ) in (EULER, DIFFERENCE)
+        if (Representation.EULER in kinds or by_angles) and self.mapping.euler is None:
             text = "the order of the euler angles is not written in the source"
             asked.append(Question(name="euler", text=text, choices=("xyz", "zyx", "XYZ", "ZYX")))
         turns = {Representation.EULER, Representation.ROTATION_VECTOR} & kinds
@@ -278,6 +302,20 @@ class _ArmQuestions:
 
     def _column(self, name: str, text: str, numbers: str = "[0:3]") -> Question:
         return Question(name=f"{self.prefix}{name}", text=text, example=f"KEY{numbers}")
+
+
+_MOST_NAMED = 3
+
+
+def turn_of(mapping: Mapping, track: Track) -> str | None:
+    """What three numbers of a rotation's increment are, `turns.VECTOR` and its like; None where nothing says."""
+    if mapping.increment_turn is None and track.representation is Representation.ROTATION_VECTOR:
+        return VECTOR
+    return mapping.increment_turn
+
+
+def _proposed(first: ActionKind) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([first, *ActionKind]))
 
 
 _KINEMATICS = Question(

@@ -23,7 +23,7 @@ from datasets.importers.lerobot_index import Doubts, of_rows
 from datasets.importers.lerobot_layout import Layout, Place, has_tables, info_of, layout_of, parquet
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.own import outcome_named, spec_from
-from datasets.importers.proposals import are_increments, gripper_range, joint_range, named_range
+from datasets.importers.proposals import gripper_range, joint_range, named_range
 from datasets.importers.recording import Array, EncodedFrames, Frames, JoinedFrames, if_there
 from datasets.importers.video import VideoFrames
 from datasets.spec import DataSpec
@@ -101,7 +101,7 @@ class LeRobotFormat(Format):
             arms=(Arm(observed=observed, commanded=commanded),),
             colour="rgb",
             quaternion=quaternion,
-            actions=None if are_increments(raw.names.get(_ACTION, ())) else ActionKind.COMMANDED,
+            actions=ActionKind.COMMANDED,
         )
 
     def fingerprint(self, path: Path, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +16,17 @@ from scipy.spatial.transform import Rotation as Turn
 
 from datasets.importers.agreement import Pair, fitting, follows, opposed
 from datasets.importers.defects import Defect, Treatment
+from datasets.importers.description import NAME
 from datasets.importers.intake import ImportResult
 from datasets.importers.kinematics import forward_kinematics
 from datasets.importers.mapping import comparable, parse_answers
 from datasets.importers.proposals import are_increments, joint_range, named_range
+from datasets.importers.turns import told_apart, turn_readings, turned
 from datasets.rotation import action_to_pose
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, MAKERS, SPECS, TICKS, T
+from tests.datasets.importers.test_described import MEANING
 
 UPRIGHT = np.array([0, 0, 0, 0, 0, 0, 1, 0])
 """What makes a rotation of no numbers a quaternion."""
@@ -80,7 +84,10 @@ def test_actions_whose_names_speak_of_increments_are_never_taken_for_targets(tmp
     of_increments(desk, names)
     (result,) = desk.run()
     assert "actions are called delta_x, delta_y, delta_z" in question(result)
-    assert "--actions commanded|achieved|increments" in str(result.refused)
+    assert "for increments: their numbers fit the steps of 'observation.state[0:3]' with 1.00" in str(
+        result.refused
+    )
+    assert "--actions increments|commanded|achieved" in str(result.refused), "the name proposes an answer"
 
 
 def test_increments_under_plain_names_are_found_by_what_the_arm_did(tmp_path: Path) -> None:
@@ -110,7 +117,7 @@ def test_an_answer_that_the_motion_contradicts_is_taken_with_a_warning_of_what_w
 def test_increments_become_the_targets_that_the_arm_reached(tmp_path: Path, along_tool: bool) -> None:
     answers = ANSWERS["lerobot"] | {
         "actions": "increments", "action.rotation": "action[3:6]", "increment_position": "0.02",
-        "increment_rotation": "1",
+        "increment_rotation": "1", "increment_turn": "vector",
     }  # fmt: skip
     desk = Desk(tmp_path, SPECS["lerobot"], answers)
     of_increments(desk, along_tool=along_tool)
@@ -131,7 +138,7 @@ def test_increments_become_the_targets_that_the_arm_reached(tmp_path: Path, alon
 def test_the_wrong_axes_and_the_wrong_size_of_increments_are_named(tmp_path: Path) -> None:
     answers = ANSWERS["lerobot"] | {
         "actions": "increments", "action.rotation": "action[3:6]", "increment_position": "1",
-        "increment_rotation": "1", "increment_frame": "base",
+        "increment_rotation": "1", "increment_turn": "vector", "increment_frame": "base",
     }  # fmt: skip
     desk = Desk(tmp_path, SPECS["lerobot"], answers)
     of_increments(desk, along_tool=True)
@@ -139,6 +146,130 @@ def test_the_wrong_axes_and_the_wrong_size_of_increments_are_named(tmp_path: Pat
     said = [note.text for note in result.finding.defects if note.defect is Defect.CONTRADICTION]
     assert any("--map increment_frame=tool" in text for text in said)
     assert any("--map increment_position=0.02" in text for text in said)
+
+
+DELTAS: dict[str, list[str]] = {
+    "dx": ["dx", "dy", "dz", "droll", "dpitch", "dyaw"],
+    "d_x": ["d_x", "d_y", "d_z", "d_roll", "d_pitch", "d_yaw"],
+    "delta": ["delta_x", "delta_y", "delta_z", "delta_roll", "delta_pitch", "delta_yaw"],
+    "of the end effector": [
+        "eef.rel_x",
+        "eef.rel_y",
+        "eef.rel_z",
+        "eef.rel_roll",
+        "eef.rel_pitch",
+        "eef.rel_yaw",
+    ],
+    "behind": ["x_delta", "y_delta", "z_delta", "roll_delta", "pitch_delta", "yaw_delta"],
+    "together": ["deltaX", "deltaY", "deltaZ", "deltaRoll", "deltaPitch", "deltaYaw"],
+}
+EULER_STATE = ["x", "y", "z", "roll", "pitch", "yaw"]
+
+
+def euler_motion() -> NDArray[np.float64]:
+    """[T, 6] m and euler angles xyz, rad, of a tool that looks down and turns about all its axes."""
+    t = np.linspace(0, 2.5, TICKS)
+    where = np.stack([0.4 + 0.1 * np.sin(t), 0.1 * t, 0.2 + 0.1 * np.cos(t)], 1)
+    return np.concatenate(
+        [where, np.stack([2.8 + 0.3 * np.sin(2 * t), 0.6 * np.sin(1.3 * t), 0.9 * t], 1)], 1
+    )
+
+
+def of_euler_differences(desk: Desk, names: list[str], *, absolute: bool = False) -> Path:
+    """A LeRobot set whose state is a pose with euler angles and whose action is the difference to the next."""
+    root = sources.lerobot(desk.inbox / "set", "v2.1", episodes=1)
+    facts = json.loads((root / "meta" / "info.json").read_text())
+    for name, called in (("observation.state", EULER_STATE), ("action", names)):
+        facts["features"][name] |= {"names": [*called, "gripper"], "shape": [7]}
+    (root / "meta" / "info.json").write_text(json.dumps(facts))
+    pose = euler_motion()
+    there = np.concatenate([pose[1:], pose[-1:]])
+    action = there if absolute else there - pose
+    rewritten(root, lambda name, old: np.concatenate([action if name == "action" else pose, old[:, 7:]], 1))
+    return root
+
+
+@pytest.mark.parametrize("kind", DELTAS)
+def test_names_of_increments_propose_the_answer_and_the_motion_is_said_beside_it(
+    tmp_path: Path, kind: str
+) -> None:
+    desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"])
+    of_euler_differences(desk, DELTAS[kind])
+    said = question(desk.run()[0])
+    first = ", ".join(DELTAS[kind][:3])
+    assert f"actions are called {first}, .., as increments are" in said
+    assert "for increments: their numbers fit the steps of 'observation.state[0:3]' with 1.00" in said
+    assert "say --actions increments|commanded|achieved" in said
+
+
+def test_targets_that_are_called_increments_are_asked_about_with_what_speaks_against_it(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"])
+    of_euler_differences(desk, DELTAS["dx"], absolute=True)
+    assert "against increments: 'observation.state[0:3]' goes where they say" in question(desk.run()[0])
+    desk.answers[""] |= {"actions": "commanded", "euler": "xyz", "angle": "rad"}
+    (result,) = desk.run()
+    assert result.refused is None
+
+
+def test_differences_of_euler_angles_are_no_rotation_vectors(tmp_path: Path) -> None:
+    answers = {
+        "actions": "increments", "increment_position": "1", "increment_rotation": "1", "increment_frame": "base",
+        "euler": "xyz", "angle": "rad",
+    }  # fmt: skip
+    desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"] | answers)
+    of_euler_differences(desk, DELTAS["dx"])
+    said = question(desk.run()[0])
+    assert "differences of the pose's euler angles (xyz) fit with 1.00" in said
+    assert "say --map increment_turn=difference|" in said
+    desk.answers[""]["increment_turn"] = "vector"
+    (wrong,) = desk.run()
+    (note,) = [note for note in wrong.finding.defects if note.defect is Defect.CONTRADICTION]
+    assert "taken for a rotation vector" in note.text and "--map increment_turn=difference" in note.text
+    desk.answers[""]["increment_turn"] = "difference"
+    (right,) = desk.run(again=True)
+    assert not [note for note in right.finding.defects if note.defect is Defect.CONTRADICTION]
+    episode = desk.store.load(str(right.episode))
+    _, told, _ = action_to_pose(episode.action, desk.spec.action)
+    _, seen, _ = action_to_pose(episode.proprioception, desk.spec.action)
+    assert np.abs((told[:-1] * seen[1:-1]).sum(1)).min() > 1 - 1e-3
+
+
+@pytest.mark.parametrize("kind", ["vector", "euler", "difference"])
+@pytest.mark.parametrize("along_tool", [False, True])
+def test_what_a_rotation_is_turned_by_is_told_from_the_motion_of_an_arm_that_lags(
+    kind: str, along_tool: bool
+) -> None:
+    """The numbers are said four ticks before the arm does it, and only the right meaning explains all of it."""
+    tick = np.arange(200)[:, None] / 20
+    told = 0.04 * np.cos(tick * np.array([1.0, 1.7, 2.3]) + np.array([0, 1, 2]))
+    pose = np.array([[0.4, 0, 0.2, *Turn.from_euler("xyz", [2.6, 0.8, 0.3]).as_quat()]])
+    seen = [pose[0, 3:].copy()]
+    for row in told[:-1]:
+        pose[0, 3:] = turned(pose, row[None], kind, "xyz", along_tool=along_tool)[0]
+        seen.append(pose[0, 3:].copy())
+    late = np.concatenate([np.repeat(np.array(seen[:1]), 4, axis=0), seen[:-4]])
+    readings = turn_readings(told, late, ("xyz",), 0.05)
+    fits = {reading.kind: reading.fit.correlation for reading in readings}
+    assert fits[kind] > 0.999
+    assert kind == "difference" or readings[0].fit.frame == ("tool" if along_tool else "base")
+    # a small turn is the same vector and the same euler angles
+    others = {"difference"} if kind != "difference" else {"vector", "euler"}
+    by_kind = {reading.kind: reading for reading in readings}
+    assert told_apart(by_kind[kind], *(by_kind[other] for other in others)), fits
+
+
+def test_a_members_own_name_speaks_of_increments_in_every_format(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, sources.POSE_SPEC)
+    poses, grip = sources.poses(T), sources.opening(T)
+    delta = np.concatenate([steps(poses, 0.05), grip[:, None]], 1)
+    np.savez(desk.inbox / "e.npz", ee=poses, grip=grip, delta_cmd=delta, rgb=sources.pictures())
+    renamed = {name: text.replace("cmd", "delta_cmd") for name, text in MEANING.items()}
+    entries = "\n".join(f'"{name}" = "{value}"' for name, value in renamed.items())
+    (desk.inbox / NAME).write_text(f'files = "*.npz"\n[map]\n{entries}\n')
+    said = question(desk.run()[0])
+    assert "actions are called delta_cmd, as increments are" in said and "1 means about 0.05 m" in said
 
 
 def test_increments_of_joints_become_targets_as_well(tmp_path: Path) -> None:
@@ -267,7 +398,7 @@ def test_what_names_say_of_speeds_and_differences_is_no_position() -> None:
     assert (
         are_increments(("delta_x", "dy"))
         and are_increments(("eef.rel.x",))
-        and not are_increments(("x", "elder_y"))
+        and not are_increments(("x", "elder_y", "index", "depth_x", "drive", "model.y"))
     )
     assert named_range(("vel_x", "vel_y", "vel_z"), ("x", "y", "z")) is None
     assert (
