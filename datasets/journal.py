@@ -19,7 +19,7 @@ from datasets.durable import Disk, full_disk_named
 from datasets.episode import Episode, EpisodeHeader, Outcome
 from datasets.journal_index import Index
 from datasets.ledger import EPISODE, FOLDED, LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Ledger
-from datasets.lines import JournalError, Line, Lines, LinesByOp, Places, decode, encode
+from datasets.lines import LONGEST, JournalError, Line, Lines, LinesByOp, Places, checked, decode, encode
 from datasets.own_files import open_own
 
 __all__ = [
@@ -104,7 +104,7 @@ class Journal:
             episode. DiskFullError: the line did not fit and is not in the journal.
         """
         self._check(op, fields)
-        line = Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields)
+        line = checked(Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields))
         data = encode(line)
         with full_disk_named(f"journal line {line.seq} ({op})", self.path):
             self._disk.append(self.path, data)
@@ -131,7 +131,7 @@ class Journal:
         if not end:
             return found
         with open_own(self.path, "rb") as file:
-            for row in file:
+            while row := file.readline(LONGEST):
                 end -= len(row)
                 if end < 0:
                     break
@@ -158,13 +158,13 @@ class Journal:
             return b""
         with open_own(self.path, "rb") as file:
             file.seek(self._offset)
-            for row in file:
-                if not row.endswith(b"\n"):
+            while row := file.readline(LONGEST + 1):
+                if not row.endswith(b"\n") and len(row) <= LONGEST:
                     return row
                 try:
                     line = decode(row)
                 except JournalError as error:
-                    if not file.read(1):
+                    if len(row) <= LONGEST and not file.read(1):
                         return row
                     raise JournalError(
                         f"{self.path}, line {self.last_seq + 1}: {error}. Lines follow, so this is no torn end: "
@@ -180,11 +180,12 @@ class Journal:
                 "doubled or swapped: restore the file from a copy."
             )
         try:
-            self._take_in(line, row)
-        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            self._take_in(checked(line), row)
+        except (JournalError, KeyError, ValueError, TypeError, OverflowError) as error:
+            said = str(error) if isinstance(error, JournalError) else repr(error)
             raise JournalError(
-                f"{self.path}, line {line.seq} ({line.op}): {error!r} is not understood. It was "
-                "probably written by a newer version: open the session with that one."
+                f"{self.path}, line {line.seq} ({str(line.op)[:40]}): {said}. The line is not understood. If a newer "
+                "version wrote it, open the session with that one; otherwise restore the file from a copy."
             ) from error
 
     def _take_in(self, line: Line, row: bytes) -> None:

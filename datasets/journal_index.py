@@ -19,6 +19,7 @@ import numpy as np
 from datasets.ledger import ROW, TABLES, Episodes, Ledger
 from datasets.lines import Places
 from datasets.own_files import open_own
+from datasets.plain_text import from_json
 
 _FORMAT = 1
 _PIECE = 1 << 20
@@ -84,7 +85,7 @@ def load(journal: Path) -> Index | None:
             open_own(_path(journal), "rb") as data,
             np.load(data, allow_pickle=False) as file,
         ):
-            facts = json.loads(file["facts"].tobytes())
+            facts = from_json(file["facts"].tobytes())
             rows, offsets, codes = file["rows"], file["offsets"], file["codes"]
         if facts["format"] != _FORMAT or facts["tables"] != TABLES:
             return None

@@ -18,11 +18,17 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.line_forms import require_form
 from datasets.own_files import open_own
+from datasets.plain_text import from_json
 
 _CRC_MARK = b',"crc":"'
 _CRC_SIZE = len(_CRC_MARK) + 8 + len(b'"}')
 _REMEMBERED = 1000
+
+
+LONGEST = 2**26
+"""Bytes of a line. The longest that are written name every episode of a session."""
 
 
 class JournalError(Exception):
@@ -54,15 +60,26 @@ def encode(line: Line) -> bytes:
 
 def decode(row: bytes) -> Line:
     """Inverse of `encode`. Raises JournalError: it is not what was written."""
+    if len(row) > LONGEST:
+        raise JournalError(f"it is longer than any line that the station writes ({LONGEST} bytes)")
     row = row.removesuffix(b"\n")
     body, end = row[:-_CRC_SIZE], row[-_CRC_SIZE:]
     if end != _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}':
         raise JournalError("its checksum is wrong")
     try:
-        content = json.loads(body + b"}")
+        content = from_json(body + b"}")
         return Line(seq=content["seq"], time=content["time"], op=content["op"], fields=content["fields"])
     except (ValueError, KeyError, TypeError) as error:
         raise JournalError(f"it is no journal line ({error!r})") from error
+
+
+def checked(line: Line) -> Line:
+    """The same line, when it makes sense. Raises JournalError (see `datasets.line_forms`)."""
+    try:
+        require_form(line.op, line.time, line.fields)
+    except ValueError as error:
+        raise JournalError(str(error)) from error
+    return line
 
 
 class Places:
@@ -105,10 +122,10 @@ class Places:
             for seq in numbers:
                 line = self._remembered.get(seq)
                 if line is None:
-                    file.seek(self.offsets[seq - 1])
                     try:
-                        line = decode(file.readline())
-                    except JournalError as error:
+                        file.seek(self.offsets[seq - 1])
+                        line = checked(decode(file.readline(LONGEST + 1)))
+                    except (JournalError, IndexError, ValueError) as error:
                         raise JournalError(f"{self.path}, line {seq}: {error}.") from error
                     self._remember(line)
                 yield line

@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from datasets.own_files import read_bytes
+from datasets.plain_text import from_json
 
 MANIFEST = "MANIFEST.json"
 _SCHEMA = 1
@@ -68,10 +69,10 @@ class Manifest:
         Raises:
             ValueError, KeyError, TypeError: the bytes are no whole manifest.
         """
-        outer = json.loads(data)
+        outer = from_json(data)
         if zlib.crc32(outer["manifest"].encode()) != outer["crc"]:
             raise ValueError("its checksum is wrong")
-        content = json.loads(outer["manifest"])
+        content = from_json(outer["manifest"])
         if content["schema"] > _SCHEMA:
             raise ValueError(f"schema {content['schema']} is newer than this program knows ({_SCHEMA})")
         files = {_inside(name): (int(size), int(crc)) for name, (size, crc) in content["files"].items()}

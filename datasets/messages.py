@@ -14,6 +14,7 @@ import struct
 from typing import Generic, TypeVar
 
 from datasets.message_forms import Body, Buffer, Form, MessageError, form_of, plain_number
+from datasets.plain_text import from_json
 
 __all__ = ["HEAD", "Buffer", "Codec", "Limits", "MessageError"]
 
@@ -86,7 +87,7 @@ class Codec(Generic[Message]):
     def build(self, header: Buffer, arrays: memoryview) -> Message:
         """The message of a header and the memory with its arrays. Raises MessageError."""
         try:
-            plain = json.loads(bytes(header))
+            plain = from_json(bytes(header))
         except (ValueError, RecursionError) as error:
             raise MessageError(f"its header is no JSON ({error})") from error
         message: Message = self._form.unpack(plain, arrays)

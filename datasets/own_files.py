@@ -3,16 +3,24 @@
 A session, an export or a shared folder may hold a link, a pipe or a second name of another file where a file of ours
 belongs. Nothing is written through it, nothing behind it is removed, and nobody waits for it: a sentence names it. The
 folder that a person named may itself be reached through links; the checks are for what lies in it.
+
+What belongs to another user is read and never written, emptied or removed: its owner could change it under our hands.
+Users whose files count as ours all the same are named by the operator (see `station.trust`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import pwd
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+OWNERS = "STATION_TRUST_OWNERS"
+"""Environment variable: users (names or numbers) whose files count as ours, separated by spaces."""
 
 _STRANGE = {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENODEV, errno.EMLINK}
 """What the system answers where something else lies than was to be opened."""
@@ -23,31 +31,36 @@ _FLAGS = {
     "rb": os.O_RDONLY,
 }
 _WRITES = os.O_WRONLY | os.O_RDWR
+MOST = 2**30
+"""Bytes of a file that is read whole, unless more is asked for. No text of ours comes near it."""
 
 
 class NotOursError(OSError):
     """Something else lies where a file or a folder of ours belongs. It was not touched; the message says what to do."""
 
 
-def open_descriptor(path: Path, flags: int, mode: int = 0o644) -> int:
+def open_descriptor(path: Path, flags: int, mode: int = 0o644, *, shared: bool = False) -> int:
     """As os.open, for a plain file; never waits, and truncates only what was looked at.
 
-    Reading follows links, writing does not.
+    Reading follows links, writing does not. `shared`: a file that several users write, so another's is welcome.
 
     Raises:
-        NotOursError: `path` is a pipe, device or folder, lies in no folder, or is to be written and is a link or has a
-            second name. OSError: as os.open.
+        NotOursError: `path` is a pipe, device or folder, lies in no folder, or is to be written and is a link, has a
+            second name or belongs to another user. OSError: as os.open.
     """
     written = bool(flags & _WRITES)
-    follow = os.O_NOFOLLOW if written else 0
     try:
-        descriptor = os.open(path, flags & ~os.O_TRUNC | follow | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        descriptor, made = _opened(path, flags, mode, written=written)
     except OSError as error:
         if error.errno in _STRANGE:
             raise NotOursError(_stray(path, "a file")) from error
         raise
     try:
-        _require_plain(path, os.fstat(descriptor), written=written)
+        found = os.fstat(descriptor)
+        _require_plain(path, found, written=written)
+        # of a file made here the owner is whoever this disk says we are
+        if written and not made and not shared:
+            _require_owner(path, found)
         if flags & os.O_TRUNC:
             os.ftruncate(descriptor, 0)
     except BaseException:
@@ -56,16 +69,41 @@ def open_descriptor(path: Path, flags: int, mode: int = 0o644) -> int:
     return descriptor
 
 
+def _opened(path: Path, flags: int, mode: int, *, written: bool) -> tuple[int, bool]:
+    """A descriptor, and whether the file was made for it."""
+    flags = flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if written else 0)
+    plain = flags & ~os.O_CREAT
+    try:
+        # not asking to create it: that is refused for another user's file in a folder such as /tmp
+        return os.open(path, plain), False
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    with suppress(FileExistsError):
+        return os.open(path, flags | os.O_EXCL, mode), True
+    return os.open(path, plain), False  # somebody made it just now
+
+
 def open_own(path: Path, mode: Literal["ab", "wb", "r+b", "rb"]) -> BinaryIO:
     """As Path.open, for a plain file of ours. Raises NotOursError, OSError."""
     file: BinaryIO = os.fdopen(open_descriptor(path, _FLAGS[mode]), mode)
     return file
 
 
-def read_bytes(path: Path) -> bytes:
-    """As Path.read_bytes, for a plain file: a pipe in its place holds nobody up. Raises NotOursError, OSError."""
+def read_bytes(path: Path, most: int = MOST) -> bytes:
+    """As Path.read_bytes, for a plain file of at most `most` bytes: a pipe in its place holds nobody up.
+
+    Raises:
+        NotOursError: it is no plain file, or a larger one. OSError.
+    """
     with open_own(path, "rb") as file:
-        return file.read()
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise NotOursError(
+                f"{path} has {size} bytes, and no file of this kind that the station writes has more than {most}. "
+                "Restore it from a copy."
+            )
+        return file.read(size + 1)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -95,6 +133,20 @@ def require_folder(path: Path) -> None:
         raise NotOursError(_stray(path, "a folder"))
 
 
+def require_owner(path: Path) -> None:
+    """Raises NotOursError when what lies there belongs to another user; nothing may."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        _require_owner(path, path.lstat())
+
+
+def user_name(uid: int) -> str:
+    """A user in words."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return str(uid)
+
+
 def require_file(path: Path) -> None:
     """Raises NotOursError when something lies there that must not be written to as a file of ours; nothing may."""
     try:
@@ -109,6 +161,7 @@ def require_file(path: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder of ours and all that is in it, links as such; it may be absent. Raises NotOursError, OSError."""
     require_folder(folder)
+    require_owner(folder)
     if os.path.lexists(folder):
         shutil.rmtree(folder)
 
@@ -119,6 +172,20 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _require_owner(path: Path, found: os.stat_result) -> None:
+    owner = found.st_uid
+    if owner == os.geteuid():
+        return
+    name = user_name(owner)
+    if {name, str(owner)} & set(os.environ.get(OWNERS, "").split()):
+        return
+    raise NotOursError(
+        f"{path} belongs to user {name}, who could change it at any time. It can be looked at and exported, and was "
+        f"not touched. Work on a copy of your own (cp -r), or let {name} do it. If {name} works with you, or the disk "
+        f"itself gives every file to that user, say 'station --trust-owner {name} ...'."
+    )
 
 
 def _require_plain(path: Path, found: os.stat_result, *, written: bool) -> None:

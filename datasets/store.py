@@ -7,7 +7,6 @@ session's journal. Readers need no lock; a writer works under the session's `dat
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from datasets.episode import Episode, EpisodeHeader
 from datasets.journal import Ledger
 from datasets.manifest import MANIFEST, Fault, Manifest, describe, inspect_folder, manifest_of
 from datasets.own_files import make_folder, read_bytes, remove_tree
+from datasets.plain_text import from_json
 from datasets.zarr_codec import ChunkRecord
 
 __all__ = ["ChunkRecord", "DiskFullError", "EpisodeStore", "StoreError", "StoreReport", "unjournaled"]
@@ -134,7 +134,7 @@ class EpisodeStore:
         self._folder(episode)
         try:
             data = self._checked(episode, "zarr.json", self._manifest(episode))
-            return EpisodeHeader.from_json(json.loads(data)["attributes"]["header"])
+            return EpisodeHeader.from_json(from_json(data)["attributes"]["header"])
         except _READ_ERRORS as error:
             raise self._unreadable(episode, error) from error
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from datasets.hdf5_links import leads_outside
 from datasets.hdf5_writing import writing
 from datasets.observation import Image, TimeArray
+from datasets.plain_text import from_json
 
 FORMAT = "vr_recording"
 VERSION = 1
@@ -171,7 +172,7 @@ def _parse(file: h5py.File) -> VrRecording:
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
     try:
-        attributes = json.loads(str(file.attrs.get("attributes", "{}")))
+        attributes = from_json(str(file.attrs.get("attributes", "{}")))
     except ValueError:
         attributes = None
     if not isinstance(attributes, dict):

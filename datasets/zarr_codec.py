@@ -6,7 +6,6 @@ attributes hold the header. What makes the files an episode (manifest, commit, q
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from datasets.episode import Episode, EpisodeHeader
 from datasets.observation import FloatArray
+from datasets.plain_text import from_json
 
 SCHEMA = 1
 
@@ -95,7 +95,7 @@ def decode_chunks(read: Callable[[str], bytes]) -> ChunkRecord:
     Raises:
         OSError, KeyError, ValueError, TypeError: the files hold no chunk record.
     """
-    attributes = json.loads(read("zarr.json"))["attributes"]
+    attributes = from_json(read("zarr.json"))["attributes"]
     _check_schema(attributes["schema"])
     return ChunkRecord(
         header=EpisodeHeader.from_json(attributes["header"]),
@@ -109,7 +109,7 @@ def decode_chunks(read: Callable[[str], bytes]) -> ChunkRecord:
 
 def _plain(read: Callable[[str], bytes], name: str) -> NDArray[Any]:
     """An array of one uncompressed chunk; its last four bytes are zarr's own checksum."""
-    facts = json.loads(read(f"{name}/zarr.json"))
+    facts = from_json(read(f"{name}/zarr.json"))
     shape, kind = tuple(facts["shape"]), np.dtype(facts["data_type"]).newbyteorder("<")
     codecs = [codec["name"] for codec in facts["codecs"]]
     if codecs != ["bytes", "crc32c"] or facts["codecs"][0].get("configuration") != {"endian": "little"}:

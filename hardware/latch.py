@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from datasets.durable import full_disk_named
@@ -20,6 +21,7 @@ _FIRST = struct.Struct("<d16s")  # monotonic time at which it was set, by whom
 _FIRST_AT = 8
 _NEWEST = struct.Struct("<d")  # monotonic time of the newest stop: the first, or one after it
 _NEWEST_AT = _FIRST_AT + _FIRST.size
+_OTHERS = 0o077
 _SIZE = _NEWEST_AT + _NEWEST.size
 
 
@@ -29,18 +31,21 @@ class StopLatch:
     A latch whose file is no longer the one at its path counts as set: whoever presses stop from now on sets another.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, to_stop: bool = False) -> None:
         """Open the latch at `path`, creating it unlatched.
 
+        `to_stop`: it is opened to be set and not to be obeyed, and so may be another user's.
+
         Raises:
-            DiskFullError: there is no room for it. NotOursError: something else lies in its place.
+            DiskFullError: there is no room for it. NotOursError: something else lies in its place, or another user
+                could take a stop back there.
         """
         self.path = path
         """Where others find it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._place = path.absolute()
         self._missed: float | None = None
-        self._map, self._identity = _opened(path)
+        self._map, self._identity = _opened(path, obeyed=not to_stop)
 
     @property
     def in_place(self) -> bool:
@@ -104,7 +109,7 @@ class StopLatch:
         if self.in_place:
             return
         absent = not os.path.lexists(self._place)
-        before, (self._map, self._identity) = self._map, _opened(self._place)
+        before, (self._map, self._identity) = self._map, _opened(self._place, obeyed=True)
         before.close()
         if absent:
             self.stop()
@@ -114,10 +119,14 @@ class StopLatch:
         self._map.close()
 
 
-def _opened(path: Path) -> tuple[mmap.mmap, tuple[int, int]]:
-    """The latch's bytes, and which file they are."""
-    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _opened(path: Path, *, obeyed: bool) -> tuple[mmap.mmap, tuple[int, int]]:
+    """The latch's bytes, and which file they are; one that is `obeyed` can be written by nobody else."""
+    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT, 0o600, shared=not obeyed)
     try:
+        if obeyed and os.fstat(descriptor).st_mode & _OTHERS:
+            # a disk without permission bits keeps them; on all others nobody else opens it from now on
+            with suppress(OSError):
+                os.fchmod(descriptor, 0o600)
         with full_disk_named("the stop latch", path):
             # its bytes have their room from now on: without, a stop on a full disk would end who sets it
             os.posix_fallocate(descriptor, 0, _SIZE)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from datasets.durable import Disk, full_disk_named
 from datasets.observation import FloatArray
+from datasets.plain_text import from_json
 from datasets.randomness import stream
 from datasets.settings import Settings
 from datasets.spec import DataSpec
@@ -229,7 +230,7 @@ class BasePolicy(nn.Module):
         """
         path = folder / POLICY_FILE
         try:
-            index = json.loads(path.read_bytes())
+            index = from_json(path.read_bytes())
             policy = cls(
                 DataSpec.from_json(index["spec"]),
                 PolicySettings.model_validate(index["policy"]),
@@ -251,7 +252,7 @@ class BasePolicy(nn.Module):
 
     def _facts(self) -> dict[str, Any]:
         return {
-            "spec": json.loads(json.dumps(self.spec.to_json())),
+            "spec": from_json(json.dumps(self.spec.to_json())),
             "policy": self.settings.model_dump(mode="json"),
             "bottleneck": self.bottleneck.settings.model_dump(mode="json"),
         }

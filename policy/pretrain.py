@@ -21,6 +21,7 @@ from torch.optim import AdamW
 
 from datasets.durable import Disk, full_disk_named
 from datasets.own_files import make_folder, open_own
+from datasets.plain_text import from_json
 from datasets.windows import TrainingWindows
 from policy import weights
 from policy.base import BasePolicy
@@ -264,7 +265,7 @@ class Pretraining:
         make_folder(self.folder)
         report_path = self.folder / REPORT_FILE
         if report_path.exists():
-            facts = json.loads(report_path.read_bytes())
+            facts = from_json(report_path.read_bytes())
             self._check_same(facts)
             self.base.load_state_dict(BasePolicy.load(self.folder).state_dict())
             self.base.freeze()

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
 from datasets.own_files import make_folder
+from datasets.plain_text import from_json
 
 KEPT = 2
 """Numbered files that stay: the newest, and the one before in case the newest is damaged."""
@@ -72,7 +73,7 @@ def read(path: Path) -> Loaded:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
-        facts = json.loads(metadata["facts"])
+        facts = from_json(metadata["facts"])
         stored = metadata["digest"]
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(

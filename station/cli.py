@@ -32,7 +32,7 @@ from station.commands import (
 from station.errors import ExitCode, Refusal, refusal
 from station.plain import ReaderGoneError, say, terminal
 from station.tether import leave_with_parent
-from station.trust import grant
+from station.trust import grant, grant_owners
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments, 3 the session is held by another process, "
@@ -109,10 +109,20 @@ def common(
             help="Code of your own that a task or session file may name; without it such a file is refused.",
         ),
     ] = None,
+    trust_owner: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust-owner",
+            metavar="USER",
+            help="Work on a session that belongs to this user as on your own; without it such a one is only looked at.",
+        ),
+    ] = None,
 ) -> None:
     """See the help of the group."""
     if trust:
         grant(trust)
+    if trust_owner:
+        grant_owners(trust_owner)
 
 
 app.command("demo", rich_help_panel=_START)(live.demo)

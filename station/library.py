@@ -12,6 +12,13 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from datasets.own_files import NotOursError, read_bytes
+from datasets.plain_text import from_toml
+from station.sessions import at_home
+
+_MOST = 2**22
+"""Bytes of a task file."""
+
 
 class TaskError(Exception):
     """A task that does not exist or whose file says something impossible; names file, section and key."""
@@ -46,7 +53,7 @@ def find_task(name: str | Path) -> Path:
         TaskError: there is none; the nearest name is suggested.
     """
     if is_path(name):
-        path = Path(name).expanduser()
+        path = at_home(name)
         if path.is_file():
             return path
         raise TaskError(f"There is no task file {path}. Give a path to a .toml file, or the name of a task.")
@@ -60,7 +67,7 @@ def find_task(name: str | Path) -> Path:
 
 def source_of(name: str | Path) -> str:
     """How to find a task again from anywhere: its name in the library, or the absolute path of its file."""
-    return str(Path(name).expanduser().resolve()) if is_path(name) else str(name)
+    return str(at_home(name).resolve()) if is_path(name) else str(name)
 
 
 def is_path(name: str | Path) -> bool:
@@ -75,7 +82,9 @@ def read_toml(path: Path) -> dict[str, object]:
         TaskError: it cannot be read, or is no TOML; says the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return from_toml(read_bytes(path, _MOST).decode())
+    except NotOursError as error:
+        raise TaskError(str(error)) from error
     except OSError as error:
         raise TaskError(f"{path} cannot be read: {error.strerror}. Check the path and its owner.") from error
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from datasets.plain_text import from_toml
 from station.errors import UsageError
 
 
@@ -20,9 +21,14 @@ class KeyConfigError(UsageError):
 
 
 def config_path() -> Path:
-    """Where the operator's config file is expected."""
+    """Where the operator's config file is expected; the empty file where this user has no home."""
     named = os.environ.get("STATION_CONFIG")
-    return Path(named) if named else Path.home() / ".config" / "station" / "config.toml"
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ".config" / "station" / "config.toml"
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def read_table(name: str, path: Path, *, example: str) -> dict[str, Any]:
@@ -32,7 +38,7 @@ def read_table(name: str, path: Path, *, example: str) -> dict[str, Any]:
         KeyConfigError: the file is not TOML, or the name stands for something else than a table.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get(name, {})
+        table = from_toml(path.read_text(encoding="utf-8")).get(name, {})
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

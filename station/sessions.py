@@ -23,10 +23,18 @@ def names(root: Path | None = None) -> list[str]:
 
 def place(name: str) -> Path:
     """The folder that `name` means: a path if it looks like one or exists, else a name under the sessions folder."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.is_absolute() or len(path.parts) > 1 or name.startswith(".") or (path / "session.toml").exists():
         return path
     return sessions_root() / name
+
+
+def at_home(name: str | Path) -> Path:
+    """A path as it was given, ~ and ~user replaced. Raises UsageError: nobody knows that home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"The home folder in '{name}' is not known. Give the whole path.") from error
 
 
 def find(name: str) -> Path:

@@ -5,7 +5,6 @@ Episodes and journal are `datasets.verify`'s. What is broken is moved to the ses
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from datasets.importers.answers import AnswersError
 from datasets.importers.answers import load as load_answers
 from datasets.journal import Ledger
 from datasets.own_files import make_folder, read_bytes
+from datasets.plain_text import from_json
 from policy import weights
 from policy.base import POLICY_FILE, BasePolicy, PolicyFileError
 from policy.pretrain import CURVE_FILE, REPORT_FILE
@@ -98,7 +98,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
 def _weights_named(base: Path) -> Path | None:
     """The file of weights that the policy's own file names; None where nothing is named."""
     try:
-        return base / str(json.loads((base / POLICY_FILE).read_bytes())["weights"])
+        return base / str(from_json((base / POLICY_FILE).read_bytes())["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -126,13 +126,13 @@ def _accounts(folder: SessionFolder) -> Iterator[FileFault]:
 
 
 def _read_json(path: Path) -> None:
-    if not isinstance(json.loads(read_bytes(path)), dict):
+    if not isinstance(from_json(read_bytes(path)), dict):
         raise ValueError("no JSON object")
 
 
 def _read_json_lines(path: Path) -> None:
     for line in read_bytes(path).splitlines():
-        json.loads(line)
+        from_json(line)
 
 
 def _read_mark(path: Path) -> None:

@@ -19,6 +19,7 @@ from datasets.durable import Disk
 from datasets.exporters.error import ExportError
 from datasets.lock import WriterLock
 from datasets.own_files import NotOursError, make_folder, remove, require_folder, write_text
+from datasets.plain_text import from_json
 
 CARD = "README.md"
 MARK = "<!-- written by station export -->"
@@ -137,7 +138,7 @@ class Workplace:
     def _state(self) -> int | None:
         """Episodes done of this very source since the machine was started; None when there is nothing to take up."""
         try:
-            state = json.loads((self._folder / "state.json").read_bytes())
+            state = from_json((self._folder / "state.json").read_bytes())
             same = state["fingerprint"] == self._fingerprint and state["boot"] == _boot()
             return int(state["done"]) if same else None
         except (OSError, ValueError, KeyError, TypeError):

@@ -6,7 +6,6 @@ it was last used, for people to read.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import tomlkit
@@ -15,6 +14,7 @@ from datasets.durable import Disk, full_disk_named
 from datasets.importers.findings import Answers, Outline
 from datasets.importers.mapping import Mapping, MappingError
 from datasets.own_files import read_bytes
+from datasets.plain_text import from_toml
 
 NAME = "import.toml"
 _OF_CHOICE = ("instruction",)
@@ -34,7 +34,7 @@ def load(path: Path) -> Answers:
     if not path.exists():
         return {}
     try:
-        tables = tomllib.loads(read_bytes(path).decode())
+        tables = from_toml(read_bytes(path).decode())
         found = {
             str(structure): {str(name): str(value) for name, value in table["answers"].items()}
             for structure, table in tables.items()

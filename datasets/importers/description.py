@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from datasets.importers import members, pictures
 from datasets.importers.defects import Defect, Question, RefusedError
 from datasets.importers.mapping import Mapping, MappingError
 from datasets.importers.members import Members
+from datasets.plain_text import from_toml
 from datasets.settings import Settings
 
 NAME = "import-description.toml"
@@ -46,7 +46,7 @@ def description_in(path: Path) -> Description:
     try:
         if path.stat().st_size > _LONGEST:
             raise RefusedError(Defect.TOO_BIG, f"{path.name} is no description, it is too long for one")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = from_toml(path.read_text(encoding="utf-8"))
         entries = tables.get("map", {})
         if isinstance(entries, dict):
             tables["map"] = {name: str(value) for name, value in entries.items()}

@@ -22,6 +22,7 @@ from datasets.importers.lerobot_index import Doubts, Entry, contradictions, entr
 from datasets.importers.optional import needed
 from datasets.importers.places import inside
 from datasets.importers.pointers import missing_content
+from datasets.plain_text import from_json
 from datasets.vr_recording import RecordingError
 from datasets.wording import counted
 
@@ -70,7 +71,7 @@ def info_of(path: Path) -> dict[str, Any]:
         RefusedError: it cannot be read, or lacks one of them.
     """
     try:
-        info = json.loads((path / _INFO).read_text(encoding="utf-8"))
+        info = from_json((path / _INFO).read_text(encoding="utf-8"))
         features, rate = info["features"], float(info["fps"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise missing_content(path / _INFO) or RefusedError(Defect.UNREADABLE, _ill(_INFO, error)) from error
@@ -389,7 +390,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in lines:
         try:
-            row = json.loads(line)
+            row = from_json(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):

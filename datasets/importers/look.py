@@ -28,6 +28,7 @@ from datasets.importers.proposals import is_depth_name, matched_cameras
 from datasets.importers.recording import Recording
 from datasets.importers.timeline import Timeline, timeline
 from datasets.observation import Image
+from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 
 SHORTEST = 5
@@ -174,8 +175,8 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
         ) from error
     if len(text) > _LONGEST_ATTRIBUTES:
         raise RefusedError(Defect.TOO_BIG, f"its attributes take {len(text)} characters")
-    whole = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
-    result: dict[str, Any] = json.loads(whole)
+    whole = json.dumps(from_json(text), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
+    result: dict[str, Any] = from_json(whole)
     return result
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from datasets.plain_text import from_json
 from hardware.cameras.interface import CameraError, Frame
 from hardware.cameras.ring import Ring
 from hardware.cameras.settings import DeviceCameraSettings
@@ -172,7 +173,7 @@ class CameraProcess:
         """The last message of the present process."""
         text = self._ring.heard()
         if text and self._process is not None:
-            message = json.loads(text)
+            message = from_json(text)
             if message["pid"] == self._process.pid:
                 self._message = message
         return self._message

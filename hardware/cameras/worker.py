@@ -22,6 +22,7 @@ from enum import StrEnum
 
 import cv2
 
+from datasets.plain_text import from_json
 from hardware.cameras.interface import CameraError, Frame
 from hardware.cameras.ring import Picture, Ring
 from hardware.cameras.settings import DeviceCameraSettings, LiveCameraSettings
@@ -200,7 +201,7 @@ def main() -> int:
     cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_ERROR
     )  # what it warns of, drivers say in sentences
-    order = json.loads(_first_line())
+    order = from_json(_first_line())
     settings = _settings_class(order["class"]).model_validate(order["settings"])
     descriptors: tuple[int, int] = tuple(order["descriptors"])
     ring = Ring(height=settings.height, width=settings.width, slots=order["slots"], descriptors=descriptors)

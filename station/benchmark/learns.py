@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from datasets.plain_text import from_json
 from station.benchmark import report
 from station.benchmark.report import SeedResult
 from station.demo import open_or_create, prepare
@@ -73,7 +73,7 @@ def pin(protocol: Protocol) -> None:
         protocol.out.mkdir(parents=True, exist_ok=True)
         report.write(path, facts)
         return
-    before = json.loads(path.read_text())
+    before = from_json(path.read_text())
     changed = [
         f"{name} {before.get(name)} is now {value}"
         for name, value in facts.items()

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.own_files import write_text
+from datasets.plain_text import from_json
 from datasets.randomness import stream
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def paired_gain(base: NDArray[np.float64], final: NDArray[np.float64], *, resamp
 
 def read(path: Path) -> SeedResult:
     """The result of one seed as `write` left it."""
-    return SeedResult.from_json(json.loads(path.read_text()))
+    return SeedResult.from_json(from_json(path.read_text()))
 
 
 def write(path: Path, data: dict[str, Any]) -> None:

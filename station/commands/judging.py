@@ -12,7 +12,7 @@ import typer
 from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
-from station.errors import StationError, UsageError
+from station.errors import StationError, UsageError, refusal
 from station.plain import say, terminal
 
 if TYPE_CHECKING:
@@ -153,15 +153,16 @@ def _in_words(value: Any) -> str:
 
 def _list(*, as_json: bool) -> None:
     """Every session in the sessions folder, one line each."""
-    from station.session.folder import SessionError
-
     root = sessions.sessions_root()
     known: dict[str, dict[str, Any]] = {}
     for name in sessions.names(root):
         try:
             known[name] = facts(root / name)
-        except SessionError as error:  # one damaged session hides none of the others
-            say(f"{name}: {error}", err=True)
+        except Exception as error:  # one damaged session hides none of the others
+            known_error = refusal(error)
+            if known_error is None:
+                raise
+            say(f"{name}: {known_error.message}", err=True)
     if as_json:
         say(json.dumps(known))
         return

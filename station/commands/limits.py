@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.plain_text import from_toml
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
 from station.errors import UsageError
@@ -69,7 +70,7 @@ def limits(
 def _parsed(text: str) -> Value:
     """A value as it stands in a task file; a word needs no quotes."""
     try:
-        found = tomllib.loads(f"value = {text}")["value"]
+        found = from_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
     if isinstance(found, list):

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
 from datasets.own_files import make_folder, read_bytes
+from datasets.plain_text import from_json
 
 NEWEST, PREVIOUS, BEST = "newest", "previous", "best"
 
@@ -97,11 +98,11 @@ def _encode(state: Mapping[str, Tensor], facts: CheckpointFacts) -> bytes:
 def _decode(data: bytes, path: Path) -> tuple[dict[str, Tensor], CheckpointFacts]:
     try:
         size = struct.unpack_from("<Q", data)[0]
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        metadata = from_json(data[8 : 8 + size])["__metadata__"]
         tensors = safetensors.torch.load(data)
         known = {field.name for field in fields(CheckpointFacts)}
         facts = CheckpointFacts(
-            **{name: value for name, value in json.loads(metadata["facts"]).items() if name in known}
+            **{name: value for name, value in from_json(metadata["facts"]).items() if name in known}
         )
     except (SafetensorError, ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
         raise CheckpointError(f"{path} is damaged ({error}).") from error

@@ -6,7 +6,6 @@ without an engine. It knows no screen.
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 import time
@@ -19,6 +18,7 @@ from datasets.channel import BROKEN, Channel
 from datasets.durable import DiskFullError
 from datasets.messages import MessageError
 from datasets.own_files import read_bytes
+from datasets.plain_text import from_json
 from hardware.latch import StopLatch
 from station.session.address import DIALLING, LinkError, NoEngineError, SilentEngineError, dial
 from station.session.events import Envelope, OperatorEvent, Source, Stop
@@ -192,7 +192,7 @@ class Client:
 
 def set_latch(folder: SessionFolder, by: Source) -> None:
     """Set the session's stop latch, with or without an engine. Raises NotOursError, OSError, DiskFullError."""
-    latch = StopLatch(folder.latch)
+    latch = StopLatch(folder.latch, to_stop=True)
     latch.stop(by)
     latch.close()
 
@@ -200,7 +200,7 @@ def set_latch(folder: SessionFolder, by: Source) -> None:
 def running_pid(folder: SessionFolder) -> int | None:
     """The pid that the engine of this session has announced, None where none has; it may have died since."""
     try:
-        return int(json.loads(read_bytes(folder.engine))["pid"])
+        return int(from_json(read_bytes(folder.engine))["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -5,7 +5,6 @@ Makes and opens the folder. It reads no episode and no journal line; nothing her
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.durable import Disk, full_disk_named
 from datasets.lock import WriterLock
-from datasets.own_files import read_bytes, require_file, require_folder
+from datasets.own_files import read_bytes, require_file, require_folder, require_owner
+from datasets.plain_text import from_toml
 from station.library import in_words
+from station.trust import grant_operators_own
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,6 +29,8 @@ SCHEMA = 1
 """Version of the folder's layout and of the journal's operations that this station writes."""
 
 _HEADER = "station"
+_MOST = 2**22
+"""Bytes of a session.toml; ours have some ten thousand."""
 
 
 class SessionError(Exception):
@@ -88,49 +91,49 @@ class SessionFolder:
         """
         file = path / "session.toml"
         try:
-            content = tomllib.loads(read_bytes(file).decode())
+            content = from_toml(read_bytes(file, _MOST).decode())
             header = content.pop(_HEADER)
             schema = int(header["schema"])
+            if schema > SCHEMA:
+                raise NewerSchemaError(
+                    f"{path} was written by a newer station (schema {schema}, this one knows {SCHEMA}). "
+                    "It was not touched: update the station and open it again."
+                )
+            facts = str(header["task"]), int(header["seed"]), str(header["created"])
         except FileNotFoundError as error:
             raise SessionError(f"There is no session at {path}. Make one with 'station new'.") from error
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise SessionError(f"{file} is damaged ({error}). Restore it from a copy.") from error
-        if schema > SCHEMA:
-            raise NewerSchemaError(
-                f"{path} was written by a newer station (schema {schema}, this one knows {SCHEMA}). "
-                "It was not touched: update the station and open it again."
-            )
-        return cls(
-            path,
-            str(header["task"]),
-            int(header["seed"]),
-            str(header["created"]),
-            content,
-            str(header.get("source", "")),
-        )
+        return cls(path, *facts, content, str(header.get("source", "")))
 
     @contextmanager
     def writing(self) -> Iterator[WriterLock]:
         """Be the session's one writer, after a look that all it consists of lies in it.
 
         Raises:
-            LockedError: somebody else is. NotOursError: a link or something else lies where a file of ours belongs.
+            LockedError: somebody else is. NotOursError: a link or something else lies where a file of ours belongs, or
+                it belongs to another user.
         """
         self.require_own()
         with WriterLock(self.lock) as lock:
             yield lock
 
     def require_own(self) -> None:
-        """Raises NotOursError when what would be written, emptied or deleted lies somewhere else, behind a link."""
+        """Raises NotOursError when what would be written or deleted is another user's, or lies behind a link."""
         stores = [
             store / name
             for store in (self.demos, self.episodes)
             for name in ("", "tmp", "episodes", "quarantine")
         ]
-        for folder in (*stores, self.base, self.steering, self.partial, self.recordings, self.quarantine):
+        grant_operators_own()
+        folders = (*stores, self.base, self.steering, self.partial, self.recordings, self.quarantine)
+        files = (self.lock, self.journal, self.latch, self.log)
+        for folder in folders:
             require_folder(folder)
-        for file in (self.lock, self.journal, self.latch, self.log):
+        for file in files:
             require_file(file)
+        for each in (self.path.resolve(), self.path / "session.toml", *folders, *files):
+            require_owner(each)
 
     @cached_property
     def task(self) -> Task:

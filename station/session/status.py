@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from datasets.episode import EpisodeKind, Outcome
 from datasets.journal import Journal, Ledger, Line
 from datasets.ledger import Episodes
-from station.session.folder import SessionFolder
+from station.session.folder import SessionError, SessionFolder
 from station.session.operations import BASE_EVALUATION, CHECKPOINT, CUT_OFF, EVALUATION, PHASE, TRAINING
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate
 
@@ -24,6 +24,8 @@ _POINTS = 300
 """Points of a curve, about."""
 _STRIP = 60
 """Episodes in the strip of outcomes."""
+_LONGEST = 2**31
+"""Episodes of a rolling window."""
 _Z95 = 1.959963984540054
 
 Mask = NDArray[np.bool_]
@@ -48,9 +50,14 @@ def count(folder: SessionFolder) -> Counts:
 
 
 def count_in(folder: SessionFolder, ledger: Ledger) -> Counts:
-    """The same for a journal that has been read already."""
-    window = folder.tables.get("session", {}).get("rolling_window", 50)
-    return tally(ledger, rolling_window=int(window))
+    """The same for a journal that has been read already. Raises SessionError."""
+    table = folder.tables.get("session", {})
+    window = table.get("rolling_window", 50) if isinstance(table, dict) else None
+    if not isinstance(window, int) or not 0 < window < _LONGEST:
+        raise SessionError(
+            f"{folder.path / 'session.toml'}: [session] rolling_window is no number of episodes. Restore it."
+        )
+    return tally(ledger, rolling_window=window)
 
 
 def tally(ledger: Ledger, *, rolling_window: int) -> Counts:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from datasets.plain_text import from_json
+
 Facts = dict[str, Any]
 INTERRUPTED = 130
 """Exit code of a command that was interrupted and can be continued."""
@@ -70,7 +72,7 @@ def parsed(line: str) -> Facts | None:
     if not text:
         return None
     try:
-        facts = json.loads(text)
+        facts = from_json(text)
     except json.JSONDecodeError:
         facts = None
     return facts if isinstance(facts, dict) and "event" in facts else {"event": "words", "message": text}

@@ -7,7 +7,6 @@ gives their serial numbers, else by serial number. SVO recordings need the camer
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +24,7 @@ from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, CutFrames, Frames, if_there
 from datasets.importers.timeline import nearest
 from datasets.importers.video import VideoFrames
+from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 
 _STATE = "observation/robot_state"
@@ -189,7 +189,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     """What the recorder noted about the episode; empty where it noted nothing."""
     for file in sorted(path.glob("metadata_*.json")):
         try:
-            facts = json.loads(file.read_text(encoding="utf-8", errors="replace"))
+            facts = from_json(file.read_text(encoding="utf-8", errors="replace"))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(facts, dict):
@@ -214,7 +214,7 @@ def _frames(file: h5py.File, video: Path, serial: str) -> Frames:
 def _stamps(path: Path) -> Array | None:
     """ms of each picture of a video, as its recorder listed them."""
     try:
-        stamps = np.asarray(json.loads(path.read_text(encoding="utf-8")), np.float64)
+        stamps = np.asarray(from_json(path.read_text(encoding="utf-8")), np.float64)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     return stamps if stamps.ndim == 1 and np.isfinite(stamps).all() else None

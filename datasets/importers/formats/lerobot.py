@@ -7,7 +7,6 @@ columns say so. Exports of this station come back number for number. Needs pyarr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -26,6 +25,7 @@ from datasets.importers.own import outcome_named, spec_from
 from datasets.importers.proposals import gripper_range, joint_range, named_range
 from datasets.importers.recording import Array, EncodedFrames, Frames, JoinedFrames, if_there
 from datasets.importers.video import VideoFrames
+from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
 
@@ -327,7 +327,7 @@ def _station(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = from_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

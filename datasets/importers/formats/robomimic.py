@@ -8,7 +8,6 @@ come back number for number.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from datasets.importers.interface import Format, OwnEpisode, RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.own import outcome_named, spec_from
 from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, if_there
+from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
 from datasets.wording import counted
@@ -133,7 +133,7 @@ _WORLD = warning(
 def _facts(file: h5py.File) -> dict[str, Any]:
     text = file["data"].attrs.get("env_args", "{}")
     try:
-        facts = json.loads(text)
+        facts = from_json(text)
     except (ValueError, TypeError) as error:
         raise RefusedError(
             Defect.UNREADABLE,
@@ -161,7 +161,7 @@ def _instruction(data: h5py.Group, key: str) -> str:
 
 def _in_json(text: str, name: str) -> str:
     try:
-        facts = json.loads(text)
+        facts = from_json(text)
     except (ValueError, RecursionError):
         return ""
     words = facts.get(name) if isinstance(facts, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array
+from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 
 _COLUMNS = (
@@ -118,7 +118,7 @@ def _picture_set(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
-    attributes = json.loads(str(file.attrs.get("attributes", "{}")))
+    attributes = from_json(str(file.attrs.get("attributes", "{}")))
     if not isinstance(attributes, dict):
         raise RefusedError(Defect.UNREADABLE, "its 'attributes' are no JSON object")
     return attributes

@@ -105,7 +105,7 @@ def test_status_has_the_names_that_scripts_rely_on(tmp_path: Path) -> None:
 
 def test_a_resting_session_says_how_far_it_is(journal: Journal) -> None:
     assert resting_state(journal.ledger()) == "empty"
-    journal.append("training", stage="done")
+    journal.append("training", stage="done", demos="d", base_hash="b", episodes=1, stages=[], seconds=1.0)
     assert resting_state(journal.ledger()) == "trained"
     journal.append("phase", phase=Phase.FINISHED.value, spent={})
     assert resting_state(journal.ledger()) == "finished"
