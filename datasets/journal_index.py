@@ -13,9 +13,12 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.ledger import ROW, TABLES, Episodes, Ledger
 from datasets.lines import Places
 from datasets.own_files import open_own
@@ -23,6 +26,11 @@ from datasets.plain_text import from_json
 
 _FORMAT = 1
 _PIECE = 1 << 20
+_ROOM = 1 << 20
+"""Bytes that an index may unpack to beyond twice its journal."""
+_TABLED = ("kind", "outcome", "ending")
+_SIZES = (len(EpisodeKind), 1 + len(Outcome), len(Ending))
+"""Fields of a row that are places in tables, and how long these are; of outcomes the first is none."""
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -30,6 +38,9 @@ _UNREADABLE = (
     TypeError,
     EOFError,
     RuntimeError,
+    OverflowError,
+    AttributeError,
+    MemoryError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -85,6 +96,7 @@ def load(journal: Path) -> Index | None:
             open_own(_path(journal), "rb") as data,
             np.load(data, allow_pickle=False) as file,
         ):
+            _require_small(data, journal)
             facts = from_json(file["facts"].tobytes())
             rows, offsets, codes = file["rows"], file["offsets"], file["codes"]
         if facts["format"] != _FORMAT or facts["tables"] != TABLES:
@@ -93,6 +105,7 @@ def load(journal: Path) -> Index | None:
             return None
         if _crc(journal, facts["end"]) != facts["crc"]:
             return None
+        _require_sense(facts, rows, offsets, codes)
         ledger = Ledger(
             through=facts["through"],
             episodes=Episodes(facts["names"], rows, facts["words"]),
@@ -107,6 +120,36 @@ def load(journal: Path) -> Index | None:
     except _UNREADABLE:
         return None
     return Index(ledger=ledger, places=places, end=facts["end"], crc=facts["crc"])
+
+
+def _require_small(data: BinaryIO, journal: Path) -> None:
+    """An index says less than its journal; one that unpacks to more is none. Raises ValueError."""
+    with zipfile.ZipFile(data) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > _ROOM + 2 * journal.stat().st_size:
+        raise ValueError("it is larger than its journal")
+
+
+def _require_sense(facts: Any, rows: NDArray[Any], offsets: NDArray[Any], codes: NDArray[Any]) -> None:
+    """Raises ValueError: it refers to what is not there."""
+    names, words, orphans = facts["names"], facts["words"], facts["orphans"]
+    texts = all(isinstance(each, str) for each in (*names, *words, *facts["ops"]))
+    sensible = (
+        texts
+        and len(set(names)) == len(names) == len(rows)
+        and all(isinstance(each, int) for each in orphans)
+        and len(codes) == len(offsets)
+        and _within(offsets, facts["end"])
+        and _within(codes, len(facts["ops"]))
+        and _within(rows["by"], len(words))
+        and all(_within(rows[name], len(table)) for name, table in zip(_TABLED, _SIZES, strict=True))
+    )
+    if not sensible:
+        raise ValueError("it refers to what is not there")
+
+
+def _within(values: NDArray[Any], end: int) -> bool:
+    return bool(((values >= 0) & (values < end)).all())
 
 
 def _path(journal: Path) -> Path:

@@ -21,6 +21,7 @@ from datasets.episode import Episode, EpisodeHeader
 from datasets.journal import Ledger
 from datasets.manifest import MANIFEST, Fault, Manifest, describe, inspect_folder, manifest_of
 from datasets.own_files import make_folder, read_bytes, remove_tree
+from datasets.picture_memory import free_memory
 from datasets.plain_text import from_json
 from datasets.zarr_codec import ChunkRecord
 
@@ -32,7 +33,16 @@ _LEFTOVER = re.compile(rf"{_ID.pattern}-(\d+|pruned)")
 SWEPT = 32
 """Newest episodes that a sweep looks at: only what was written last can be hurt by a crash, and what happens to older
 ones is found when they are read and by `EpisodeStore.verify`."""
-_READ_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+_READ_ERRORS = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    OverflowError,
+    AttributeError,
+    MemoryError,
+)
 
 
 class StoreError(Exception):
@@ -268,7 +278,7 @@ class EpisodeStore:
 
     def _checked(self, episode: str, name: str, manifest: Manifest) -> bytes:
         """A file's bytes as they were committed, or an error."""
-        data = read_bytes(self._episodes / episode / name)
+        data = read_bytes(self._episodes / episode / name, most=free_memory())
         if manifest.files[name] != (len(data), zlib.crc32(data)):
             raise ValueError(f"the checksum of {name} is wrong")
         return data

@@ -20,6 +20,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from datasets.episode import Episode, EpisodeHeader
 from datasets.observation import FloatArray
+from datasets.picture_memory import free_memory
 from datasets.plain_text import from_json
 
 SCHEMA = 1
@@ -163,4 +164,9 @@ def _array(root: zarr.Group, name: str) -> NDArray[Any]:
     codecs = {type(codec) for codec in getattr(array.metadata, "codecs", ())}
     if not codecs <= _CODECS or array.dtype.kind not in "biuf":
         raise ValueError(f"'{name}' is not stored as this station stores arrays of numbers")
+    # what is declared costs memory before a byte of it is read: pieces that are absent are zeros to zarr
+    if array.chunks != tuple(max(1, size) for size in array.shape):
+        raise ValueError(f"'{name}' is stored in other pieces than the station's one")
+    if array.nbytes > free_memory():
+        raise ValueError(f"'{name}' claims {array.nbytes / 2**30:.1f} GiB, more than there is memory")
     return np.asarray(array[...])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from datasets.durable import Disk, full_disk_named
 from datasets.observation import FloatArray
+from datasets.own_files import read_bytes
 from datasets.plain_text import from_json
 from datasets.randomness import stream
 from datasets.settings import Settings
@@ -230,7 +231,7 @@ class BasePolicy(nn.Module):
         """
         path = folder / POLICY_FILE
         try:
-            index = from_json(path.read_bytes())
+            index = from_json(read_bytes(path))
             policy = cls(
                 DataSpec.from_json(index["spec"]),
                 PolicySettings.model_validate(index["policy"]),
@@ -265,7 +266,7 @@ class BasePolicy(nn.Module):
         }
 
 
-_MALFORMED = (KeyError, TypeError, ValueError, RuntimeError)
+_MALFORMED = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError, MemoryError)
 """What reading JSON and fitting tensors into a network raise when they do not match."""
 
 

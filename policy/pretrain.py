@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from datasets.durable import Disk, full_disk_named
-from datasets.own_files import make_folder, open_own
+from datasets.own_files import make_folder, open_own, read_bytes
 from datasets.plain_text import from_json
 from datasets.windows import TrainingWindows
 from policy import weights
@@ -265,11 +265,16 @@ class Pretraining:
         make_folder(self.folder)
         report_path = self.folder / REPORT_FILE
         if report_path.exists():
-            facts = from_json(report_path.read_bytes())
-            self._check_same(facts)
+            try:
+                facts = from_json(read_bytes(report_path))
+                self._check_same(facts)
+                self.reports = [_report_from(item) for item in facts["stages"]]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise PretrainingError(
+                    f"{report_path} is damaged ({error}). 'station verify' moves it away; then train again."
+                ) from error
             self.base.load_state_dict(BasePolicy.load(self.folder).state_dict())
             self.base.freeze()
-            self.reports = [_report_from(item) for item in facts["stages"]]
             return True
         loaded = weights.read_newest(self.folder)
         if loaded is not None:
@@ -279,7 +284,11 @@ class Pretraining:
             self.warnings = (
                 "No checkpoint of the base policy is readable; training starts from the beginning.",
             )
-        lines = self._curve_path().read_text().splitlines() if self._curve_path().exists() else []
+        lines = (
+            read_bytes(self._curve_path()).decode(errors="replace").splitlines()
+            if self._curve_path().exists()
+            else []
+        )
         kept = loaded.facts["curve"] if loaded else 0
         self._curve = lines[:kept]
         Disk().replace(self._curve_path(), "".join(f"{line}\n" for line in self._curve).encode())

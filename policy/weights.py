@@ -18,7 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
-from datasets.own_files import make_folder
+from datasets.own_files import make_folder, open_own
 from datasets.plain_text import from_json
 
 KEPT = 2
@@ -70,12 +70,13 @@ def read(path: Path) -> Loaded:
         WeightsError: it is missing, cut off, or not what was written.
     """
     try:
+        open_own(path, "rb").close()  # a pipe would be waited for
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
         facts = from_json(metadata["facts"])
         stored = metadata["digest"]
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, MemoryError) as error:
         raise WeightsError(
             f"{path} cannot be read ({error}). Restore it from a copy or train anew."
         ) from error

@@ -98,7 +98,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
 def _weights_named(base: Path) -> Path | None:
     """The file of weights that the policy's own file names; None where nothing is named."""
     try:
-        return base / str(from_json((base / POLICY_FILE).read_bytes())["weights"])
+        return base / str(from_json(read_bytes(base / POLICY_FILE))["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.episode import EpisodeKind
 from datasets.journal import EpisodeStatus, Journal, Ledger
-from datasets.own_files import make_folder, remove, require_folder, write_text
+from datasets.own_files import make_folder, read_bytes, remove, require_folder, write_text
 from datasets.store import EpisodeStore
 from station import demonstrations
 from station.errors import ExitCode, StationError
@@ -215,7 +215,7 @@ def _clear_if_other(path: Path, fingerprint: str) -> None:
     """Throw away a base that was trained, or half trained, from other demonstrations."""
     mark = path / "demos"
     make_folder(path)
-    if any(path.iterdir()) and (not mark.exists() or mark.read_text() != fingerprint):
+    if any(path.iterdir()) and (not mark.exists() or read_bytes(mark) != fingerprint.encode()):
         clear_base(path)
     write_text(mark, fingerprint)
 

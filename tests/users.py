@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def as_user(user: int, act: Callable[[], object]) -> str:
     return words
 
 
+@contextmanager
+def meanwhile(user: int, act: Callable[[], object]) -> Iterator[int]:
+    """A process of that user that has done `act` and lives on with what it holds; its pid."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _become_and_act(user, act, writing, lives_on=True)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as said:
+        said.read(1)
+        yield child
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def hand_over(path: Path, user: int) -> None:
     """Give a folder, all that is in it, and the way to it, to a user."""
     for each in (path, *path.rglob("*")):
@@ -40,15 +56,19 @@ def hand_over(path: Path, user: int) -> None:
                 above.chmod(0o755)
 
 
-def _become_and_act(user: int, act: Callable[[], object], writing: int) -> None:
+def _become_and_act(user: int, act: Callable[[], object], writing: int, *, lives_on: bool = False) -> None:
     """Ends this process."""
     words = ""
     try:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
-        words = str(act())
-    except BaseException as error:
+        held = act()
+        words = str(held)
+        while lives_on:
+            os.write(writing, b".")
+            signal.pause()
+    except BaseException as error:  # noqa: BLE001 - the test reads it
         words = f"{type(error).__name__}: {error}"
         traceback.print_exc(file=sys.stderr)
     os.write(writing, words.encode(errors="replace"))

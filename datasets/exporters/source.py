@@ -19,6 +19,7 @@ from datasets.episode import Episode, EpisodeHeader, Outcome
 from datasets.exporters.error import ExportError
 from datasets.journal import EpisodeStatus, Ledger
 from datasets.manifest import MANIFEST
+from datasets.own_files import read_bytes
 from datasets.selection import PENDING, Where, facts
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
@@ -114,7 +115,7 @@ class ExportSource:
         """Of everything that is written: the episodes' bytes and labels, and what is said about them."""
         sha = hashlib.sha256("\n".join((self.session, self.instruction, self.where)).encode())
         for entry in self.entries:
-            manifest = (entry.folder / MANIFEST).read_bytes()
+            manifest = read_bytes(entry.folder / MANIFEST)
             sha.update(f"\n{entry.header.id} {entry.outcome} {zlib.crc32(manifest)}".encode())
         return sha.hexdigest()
 

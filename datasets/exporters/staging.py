@@ -18,7 +18,15 @@ from typing import Self
 from datasets.durable import Disk
 from datasets.exporters.error import ExportError
 from datasets.lock import WriterLock
-from datasets.own_files import NotOursError, make_folder, remove, require_folder, write_text
+from datasets.own_files import (
+    NotOursError,
+    make_folder,
+    read_bytes,
+    remove,
+    require_folder,
+    require_owner,
+    write_text,
+)
 from datasets.plain_text import from_json
 
 CARD = "README.md"
@@ -81,6 +89,7 @@ class Workplace:
             with suppress(FileExistsError):
                 self._folder.mkdir(parents=True)
             require_folder(self._folder)
+            require_owner(self._folder)
             self._lock.acquire()
         except NotOursError as error:
             raise ExportError(str(error)) from error
@@ -138,7 +147,7 @@ class Workplace:
     def _state(self) -> int | None:
         """Episodes done of this very source since the machine was started; None when there is nothing to take up."""
         try:
-            state = from_json((self._folder / "state.json").read_bytes())
+            state = from_json(read_bytes(self._folder / "state.json"))
             same = state["fingerprint"] == self._fingerprint and state["boot"] == _boot()
             return int(state["done"]) if same else None
         except (OSError, ValueError, KeyError, TypeError):

@@ -16,10 +16,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from datasets.own_files import user_name
+
 DIALLING = 5.0
 """s that whoever listens gets to answer."""
 _RETRY = 0.05  # s
 _WAITING = 32  # front ends that may knock at the same time
+_LONGEST = 107  # letters of an address
+_SHORTER = "Set TMPDIR to a folder with a shorter path, such as /tmp."
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
@@ -45,7 +49,8 @@ def listen(path: Path) -> tuple[socket.socket, Path]:
         listener.listen(_WAITING)
     except OSError as error:
         listener.close()
-        raise LinkError(f"The engine cannot listen at {address}: {error}. Free some space there.") from error
+        remedy = _SHORTER if len(str(address)) > _LONGEST else "Free some space there."
+        raise LinkError(f"The engine cannot listen at {address}: {error}. {remedy}") from error
     return listener, address
 
 
@@ -86,6 +91,8 @@ def _knock(end: socket.socket, address: Path, until: float) -> None:
             facts = address.lstat()
             if not stat.S_ISSOCK(facts.st_mode) or facts.st_uid != os.geteuid():
                 raise LinkError(f"{address} is no socket of yours. Remove it, and start the engine again.")
+            if len(str(address)) > _LONGEST:
+                raise LinkError(f"{address} is too long for the system. {_SHORTER}")
             end.connect(str(address))
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise NoEngineError("nobody listens") from error
@@ -114,7 +121,9 @@ def _room() -> Path:
         room.mkdir(mode=0o700)
     facts = room.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+        owner = "" if facts.st_uid == os.geteuid() else f", and belongs to user {user_name(facts.st_uid)}"
         raise LinkError(
-            f"{room} must be a folder that belongs to you alone. Remove it, or set TMPDIR to a folder of your own."
+            f"{room} must be a folder that belongs to you alone{owner}. Remove it, or set TMPDIR to one of your own "
+            "for all that you run."
         )
     return room

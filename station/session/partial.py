@@ -22,11 +22,21 @@ from numpy.typing import NDArray
 from datasets.durable import Disk, full_disk_named
 from datasets.episode import EpisodeKind
 from datasets.own_files import make_folder, open_own
+from datasets.picture_memory import free_memory
 from station.session.recorder import EpisodeRecorder
 
 _PIECE = "steps-"
 _OURS = re.compile(rf"({EpisodeKind.ONLINE}|{EpisodeKind.EVALUATION})-\d+.*")
-_BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile)
+_BROKEN = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 _ALWAYS = {"proprioception", "observation_time", "action", "sent", "command_time"}
 
 Piece = dict[str, NDArray[Any]]
@@ -130,6 +140,10 @@ def read(folder: Path) -> tuple[list[Piece], list[Hole]]:
 
 def _load(path: Path, before: list[Piece]) -> Piece:
     with open_own(path, "rb") as data, np.load(data, allow_pickle=False) as file:
+        with zipfile.ZipFile(data) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > free_memory():
+            raise ValueError(f"it claims {unpacked / 2**30:.1f} GiB, more than there is memory")
         piece = {name: file[name] for name in file.files}
     if not piece.keys() >= (before[0].keys() if before else _ALWAYS):
         raise ValueError("some of its arrays are gone")

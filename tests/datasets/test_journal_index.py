@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from datasets import journal_index
@@ -167,3 +169,33 @@ def test_a_ledger_is_not_touched_by_what_comes_later(path: Path) -> None:
     assert "demo-a" not in before.episodes and "demo-a" in writer.ledger().episodes
     before.episodes["other"] = kept["online-000000"]
     assert "other" not in writer.ledger().episodes
+
+
+def _of_rows(field: str, value: int) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        content["rows"][field] = value
+
+    return change
+
+
+MADE_UP: dict[str, Callable[[dict[str, Any]], None]] = {
+    "a bomb": lambda content: content.update(extra=np.zeros(2**24, np.uint8)),
+    "places before the file": lambda content: content.update(offsets=content["offsets"] - 10**6),
+    "places behind it": lambda content: content.update(offsets=content["offsets"] + 2**40),
+    "operations that are none": lambda content: content.update(codes=content["codes"] + 99),
+    "kinds that are none": _of_rows("kind", 77),
+    "words that are none": _of_rows("by", 999),
+}
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+def test_an_index_that_refers_to_nothing_or_unpacks_to_more_than_its_journal_is_not_believed(
+    path: Path, name: str
+) -> None:
+    with np.load(index_of(path)) as file:
+        content = {each: file[each].copy() for each in file.files}
+    MADE_UP[name](content)
+    with index_of(path).open("wb") as written:
+        np.savez_compressed(written, **content)
+    assert journal_index.load(path) is None
+    assert len([*Journal(path).lines]) == 2 * COUNT + 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from datasets.durable import Disk
 from datasets.episode import Episode
 from datasets.journal import Journal, Ledger, episode_fields
-from datasets.manifest import Damage
+from datasets.manifest import MANIFEST, Damage, manifest_of
 from datasets.store import DiskFullError, EpisodeStore, StoreError, unjournaled
 from tests.datasets.conftest import MakeEpisode
 
@@ -211,3 +212,21 @@ def test_a_writer_killed_while_committing_loses_and_tears_nothing(
         assert report.ok and not report.leftovers
         promised = store.ids()
     np.testing.assert_array_equal(store.load(promised[-1]).images["third"], episode.images["third"])
+
+
+@pytest.mark.parametrize("chunks", [[1, 1], [2**21, 2**20]])
+def test_an_array_that_claims_more_than_it_holds_takes_no_memory(
+    root: Path, make_episode: MakeEpisode, chunks: list[int]
+) -> None:
+    store = EpisodeStore(root, writable=True)
+    store.commit(make_episode())
+    folder = root / "episodes" / "online-000000"
+    described = folder / "action" / "zarr.json"
+    facts = json.loads(described.read_text())
+    facts["shape"], facts["chunk_grid"]["configuration"]["chunk_shape"] = [2**21, 2**20], chunks
+    described.write_text(json.dumps(facts))
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    del files[MANIFEST]
+    (folder / MANIFEST).write_bytes(manifest_of(files, steps=6, chunks=2).to_bytes())
+    with pytest.raises(StoreError, match=r"(other pieces|more than there is memory)"):
+        store.load("online-000000")
