@@ -64,6 +64,31 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Motion:
+    """How an arm moves by its own encoders, whatever it was told."""
+
+    speed: float
+    """m/s, of the tool."""
+    turning: float
+    """rad/s, of the fastest joint."""
+    age: float
+    """s since it was measured."""
+
+    @property
+    def stands(self) -> bool:
+        """Nothing of it moves more than encoders tremble, and that is no old news."""
+        return self.speed < _STILL and self.turning < _STILL and self.age < _OLD
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{1000 * self.speed:.0f} mm/s, fastest joint {self.turning:.2f} rad/s, {self.age:.1f} s ago"
+
+
+_STILL = 0.01  # m/s, rad/s
+_OLD = 1.0  # s
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellHealth:
     """Live telemetry; never stored as truth."""
 
@@ -74,6 +99,8 @@ class CellHealth:
     """s; a newest frame that is older is out of order, whether or not anything moves."""
     arms_wrong: dict[str, str] = field(default_factory=dict)
     """arm -> what is wrong with it or with its controller; those that are well are not in it."""
+    motion: dict[str, Motion | None] = field(default_factory=dict)
+    """real arm -> how it moves; None where nothing measures it now."""
     interventions: int = 0
     """Commands the limits changed so far."""
     late: int = 0

@@ -2,8 +2,8 @@
 
 A page of any other site can reach a port of this machine and could press `r` there. So the address carries a token that
 works once and leaves a cookie which other sites cannot send, and every request must come from the station's own page
-under the name by which this machine is called. Each tab is a front end in a process of its own: it ends with its tab,
-and it starts no engine until somebody presses Enter.
+under the name by which this machine is called, and from no other user of this machine, who could see that cookie. Each
+tab is a front end in a process of its own: it ends with its tab, and it starts no engine until somebody presses Enter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from aiohttp import web
 from textual_serve.app_service import AppService
 from textual_serve.server import Server, to_int
 
+from datasets.own_files import user_name
 from station.errors import UsageError
+from station.neighbours import user_at
 from station.tether import Tether
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -86,6 +88,8 @@ class Door:
 
     def objection(self, request: web.Request) -> str:
         """Why a request cannot come from the station's own page; empty when it can."""
+        if (user := _stranger(request)) is not None:
+            return f"A process of user {user_name(user)} asked for this. The station here is another user's."
         if not self._is_ours(request.host):
             return f"This station is not called {request.host[:80]!r}. Use the address that 'station serve' printed."
         origin = request.headers.get("Origin")
@@ -248,6 +252,16 @@ class BrowserServer(Server):
             response.set_cookie(self.door.cookie, given, httponly=True, samesite="Strict", path="/")
             self._say(f"A browser was let in. The address for another one: {self.address}")
         return response
+
+
+def _stranger(request: web.Request) -> int | None:
+    """The other user of this machine whose process asks; None where it is our own, root's, or comes from elsewhere."""
+    transport = request.transport
+    there, here = (transport.get_extra_info(name) if transport else None for name in ("peername", "sockname"))
+    if not there or not here:
+        return None
+    user = user_at(there[:2], here[:2])
+    return None if user in (None, 0, os.geteuid()) else user
 
 
 def _upgrades(request: web.Request) -> bool:

@@ -1,6 +1,7 @@
 """``station stop``: sets the latch, tells the engine as well, and says what was confirmed and what was not.
 
 The latch alone stops controllers, whether or not an engine lives; but only who is asked can confirm that it was seen.
+Whether an arm stands is what its own encoders say, as far as something reads them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """s within which an engine confirms a stop."""
+BRAKING = 3.0
+"""s within which arms come to rest."""
 _AFTERWARDS = "Nothing moves until it is re-armed on the session's screen."
 _WATCH = "Watch the arms, and use the emergency stop if one moves."
 
@@ -72,11 +75,36 @@ def _told(folder: SessionFolder) -> Stopped | None:
             return None
         client.send(Stop(source=Source.COMMAND))
         if _confirmed(client):
-            return Stopped(sentence=f"Stopped. The engine confirms it. {_AFTERWARDS}", confirmed=True)
+            return _measured(client)
     return Stopped(
         sentence=f"{_SET}The engine of {folder.path} did not answer within {PATIENCE:g} s. {_WATCH}",
         confirmed=False,
     )
+
+
+def _measured(client: Client) -> Stopped:
+    """What the arms' own encoders say of a stop that the engine has confirmed."""
+    until = time.monotonic() + BRAKING
+    while True:
+        snapshot = client.newest
+        if snapshot is None or snapshot.simulated:
+            return Stopped(sentence=f"Stopped. The engine confirms it. {_AFTERWARDS}", confirmed=True)
+        motion = snapshot.health.motion
+        waited = time.monotonic() > until or not client.alive
+        if waited or (motion and all(each is not None and each.stands for each in motion.values())):
+            break
+        client.wait(0.1)
+    moving = {name: each for name, each in motion.items() if each is not None and not each.stands}
+    unknown = [name for name, each in motion.items() if each is None]
+    if moving:
+        words = "; ".join(f"{name} {each}" for name, each in moving.items())
+        return Stopped(
+            sentence=f"The engine confirms the stop, and yet an arm moves: {words}. {_WATCH}", confirmed=False
+        )
+    said = "".join(f" Measured: {name} stands ({each})." for name, each in motion.items() if each is not None)
+    if unknown or not motion:
+        said += f" Whether {', '.join(unknown) or 'the arms'} stands was not measured. {_WATCH}"
+    return Stopped(sentence=f"Stopped. The engine confirms it.{said} {_AFTERWARDS}", confirmed=True)
 
 
 def _confirmed(client: Client) -> bool:

@@ -23,6 +23,7 @@ from hardware.cell import (
     CellHealth,
     Check,
     Layout,
+    Motion,
     NonFiniteCommandError,
     StaleFrameError,
     Step,
@@ -35,7 +36,7 @@ from hardware.latch import StopLatch
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks, placements
 from hardware.robot.process import ControllerProcess
-from hardware.robot.readings import commanded, stop_latency
+from hardware.robot.readings import commanded, measured_motion, stop_latency
 from hardware.robot.requests import Ask
 from hardware.robot.settings import RobotCellSettings
 from hardware.robot.team import Team
@@ -46,6 +47,8 @@ from hardware.wire import MOST_WAYPOINTS, Report
 _SLICE = 0.01  # s between two looks at latch and controllers while waiting
 _SOON = 0.05  # s that a report of an instant that has passed may take
 _SMOOTHING = 0.1
+_WATCHED = 0.3
+"""s over which it is measured whether an arm moves."""
 
 
 class RobotCell(Cell):
@@ -245,6 +248,7 @@ class RobotCell(Cell):
             frame_age=ages,
             oldest_frame=self.settings.safety.frame_age,
             arms_wrong=self._why_not_ready(),
+            motion=self._motion(now),
             interventions=sum(report.interventions for report in reports),
             late=sum(report.late for report in reports),
             stop_latency=stop_latency(reports, self._latch.since) if reports else None,
@@ -420,6 +424,12 @@ class RobotCell(Cell):
         now = time.monotonic()
         taken = {name: camera.taken() for name, camera in self.cameras.items()}
         return interlocks.frames_fresh(self.cameras, taken, now, self.settings.safety.frame_age)
+
+    def _motion(self, now: float) -> dict[str, Motion | None]:
+        """Of every arm of the task file, connected or not."""
+        running = self._team.processes if self._team is not None else {}
+        recent = {name: process.reports_of(now - _WATCHED) for name, process in running.items()}
+        return {arm.name: measured_motion(recent.get(arm.name, []), now) for arm in self.settings.arms}
 
     def _why_not_ready(self) -> dict[str, str]:
         if self._team is None:

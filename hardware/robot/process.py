@@ -40,6 +40,8 @@ from hardware.robot.requests import (
 from hardware.settings import ArmSettings
 from hardware.wire import ORDER_SIZE, REPORT_SIZE, Order, Report
 
+_EACH = 5
+"""Of so many reports one is read to tell how an arm moves."""
 _SILENT_AFTER = 0.5
 """s without a report after which a controller counts as hung: longer than a driver waits for a lost line."""
 _STARTING = 10.0  # s that an interpreter gets to come up
@@ -184,6 +186,18 @@ class ControllerProcess:
             self._reports.read(each) for each in range(max(number + 1, newest - REPORT_SLOTS + 1), newest + 1)
         ]
         return newest, [Report.decode(data) for data in found if data is not None]
+
+    def reports_of(self, instant: float) -> list[Report]:
+        """Some of the reports since an instant, oldest first, as far as they are still there, and one before it."""
+        found: list[Report] = []
+        for number in range(self._reports.count, 0, -_EACH):
+            data = self._reports.read(number)
+            if data is None:
+                break
+            found.append(Report.decode(data))
+            if found[-1].time <= instant:
+                break
+        return found[::-1]
 
     def require_alive(self) -> None:
         """Raises ArmError when the process is gone or hangs."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hardware.cell import CellError, StoppedError
+from hardware.cell import CellError, Motion, StoppedError
 from hardware.plan import Vector
 from hardware.quaternion import Quaternion, turn_between, turned
 from hardware.wire import Cause, Mode, Report
@@ -67,6 +67,20 @@ def stop_latency(reports: Sequence[Report], since: float | None) -> float | None
     if not newest or any(report.moving or report.stop_since < newest for report in reports):
         return None
     return max(0.0, *(report.last_motion - newest for report in reports))
+
+
+def measured_motion(reports: Sequence[Report], now: float) -> Motion | None:
+    """How an arm has moved in these reports, by its own encoders; None where they hold no two measurements.
+
+    The farthest that it was from where it is now counts, so that an arm that sways does not seem to stand.
+    """
+    measured = [report for report in reports if np.isfinite(report.measured_time)]
+    if not measured or (span := measured[-1].measured_time - measured[0].measured_time) <= 0.0:
+        return None
+    last = measured[-1]
+    way = max(float(np.linalg.norm(report.measured_position - last.measured_position)) for report in measured)
+    turns = [np.abs(report.joints - last.joints).max(initial=0.0) for report in measured]
+    return Motion(speed=way / span, turning=float(max(turns)) / span, age=max(0.0, now - last.measured_time))
 
 
 def _quaternion(report: Report) -> Quaternion:

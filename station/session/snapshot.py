@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from datasets.observation import Image
-from hardware.cell import ClockSpeed
+from hardware.cell import ClockSpeed, Motion
 
 
 class Phase(StrEnum):
@@ -125,6 +125,8 @@ class LiveHealth:
     """s; a newest frame that is older is out of order."""
     arms_wrong: dict[str, str] = field(default_factory=dict)
     """arm -> what is wrong with it."""
+    motion: dict[str, Motion | None] = field(default_factory=dict)
+    """real arm -> how it moves by its own encoders; None where nothing measures it now."""
     disk_hours: float = 0.0
     """Hours of recording that still fit."""
     memory_mb: float = 0.0

@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -18,7 +21,10 @@ from aiohttp import ClientResponse, ClientSession, CookieJar, WSMsgType, WSServe
 
 from station import browser
 from station.browser import BrowserServer
+from station.neighbours import user_at
+from tests.conftest import THIS_KERNEL
 from tests.station.conftest import Station
+from tests.users import ANOTHER, as_user, needs_another_user
 
 APP = """
 import os, pathlib, sys
@@ -228,3 +234,45 @@ def test_serving_beyond_this_machine_is_warned_about(
     assert hosts == ["127.0.0.1", "0.0.0.0"]
     assert "Warning" not in quiet.output
     assert "unencrypted" in warned.output
+
+
+def asked_with(address: str, cookie: str) -> str:
+    """What a browser of whoever runs this is answered."""
+    request = Request(address, headers={"Cookie": cookie})
+    try:
+        with urlopen(request, timeout=30.0) as answer:
+            return f"{answer.status}"
+    except HTTPError as error:
+        return f"{error.code} {error.read().decode()}"
+
+
+@needs_another_user
+@pytest.mark.parametrize("with_token", [True, False])
+async def test_another_user_of_this_machine_is_not_let_in_whatever_it_has_seen(
+    words: list[str], visitor: ClientSession, with_token: bool
+) -> None:
+    async with served(words) as (server, base, _):
+        await let_in(visitor, server)
+        (cookie,) = visitor.cookie_jar
+        # a page that another user serves on another port of this name gets to see this cookie
+        seen = "" if with_token else f"{cookie.key}={cookie.value}"
+        address = server.address if with_token else base
+        refused = await asyncio.to_thread(as_user, ANOTHER, lambda: asked_with(address, seen))
+        assert refused.startswith("403 A process of user nobody"), refused
+        if seen:
+            assert await asyncio.to_thread(asked_with, address, seen) == "200"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_user_at_the_other_end_of_a_connection_is_known(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"{THIS_KERNEL} has no {host}")
+    with listener, socket.create_connection(listener.getsockname()[:2]) as end:
+        inside, there = listener.accept()
+        with inside:
+            assert user_at(there[:2], inside.getsockname()[:2]) == os.geteuid()
+            assert user_at((host, 1), inside.getsockname()[:2]) is None
+        assert end.fileno() >= 0

@@ -29,6 +29,8 @@ class Body:
         self.target: Array = self.joints.copy()
         self.tool: Array = np.eye(4)
         """The tool centre point in the flange's frame, [4, 4]."""
+        self.slip = 0.0
+        """rad/s at which the first joint gives way, whatever is asked: a brake that slips."""
         self._limit = (MAX_SPEED, SERVO_ACCELERATION)
 
     @property
@@ -64,6 +66,7 @@ class Body:
         """One tick of slowing down as fast as the joints can; where they come to rest becomes the target."""
         self._accelerate(np.zeros_like(self.speed), SERVO_ACCELERATION, dt)
         self.joints = self.joints + self.speed * dt
+        self._give_way(dt)
         self.target = self.joints.copy()
 
     def tick(self, dt: float) -> None:
@@ -75,6 +78,11 @@ class Body:
         wanted = np.minimum(np.minimum(top, np.sqrt(2 * acceleration * distance)), distance / dt)
         self._accelerate(np.sign(way) * wanted, acceleration, dt)
         self.joints = self.joints + self.speed * dt
+        self._give_way(dt)
+
+    def _give_way(self, dt: float) -> None:
+        self.joints[0] += self.slip * dt
+        self.target[0] += self.slip * dt
 
     def _accelerate(self, wanted: Array, acceleration: float, dt: float) -> None:
         step = acceleration * dt

@@ -155,6 +155,7 @@ class Server:
             "obstacle": self._put_obstacle,
             "tool_fault": lambda code: setattr(self.box.tool, "fault", code),
             "tool_register": self._set_tool_register,
+            "slip": lambda speed: setattr(self.box.body, "slip", speed),
             "truth": self._truth,
             "servo_times": lambda: list(self.box.servo_times),
             "trace": lambda: [list(point) for point in self.box.trace],

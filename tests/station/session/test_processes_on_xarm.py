@@ -6,6 +6,7 @@ The engine is a process of its own, as an operator's is; the screen is the real 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import struct
@@ -22,6 +23,7 @@ from datasets.episode import Outcome
 from datasets.journal import Journal, Line
 from datasets.store import EpisodeStore
 from datasets.verify import verify
+from station import stopping
 from station.session.client import Client
 from station.session.events import Label, Pause
 from station.session.folder import SessionFolder
@@ -30,6 +32,7 @@ from station.session.status import count
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import cell_table, stands, tool_at_home, video
+from tests.station.conftest import Station, sentences
 from tests.station.session.answering import go
 from tests.station.session.attended import PATIENCE, ROOT, Attended, attended
 from tests.station.session.fakes import make_folder
@@ -243,3 +246,29 @@ def test_a_clock_that_is_set_changes_neither_motion_nor_record(
     )
     assert count(place.folder).success == 3
     assert place.sound()
+
+
+def test_a_stop_from_a_terminal_says_what_the_arms_encoders_say(place: Place, station: Station) -> None:
+    with attended(place.folder.path, place.engine) as at:
+        at.roll()
+        wait_until(place.moves)
+        stopped = station("stop", place.folder.path)
+        said = sentences(stopped)
+        assert (stopped.exit_code, stands(place.emulator)) == (0, True), said
+        assert re.search(
+            r"The engine confirms it\. Measured: arm stands \(\d mm/s, fastest joint 0\.0\d rad/s", said
+        )
+
+
+def test_an_arm_that_moves_although_the_engine_has_stopped_is_said(
+    place: Place, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "BRAKING", 1.0)
+    with attended(place.folder.path, place.engine) as at:
+        at.until_phase(Phase.READY)
+        place.emulator.order("slip", speed=0.1)
+        stopped = station("stop", place.folder.path)
+        place.emulator.order("slip", speed=0.0)
+        said = sentences(stopped)
+        assert stopped.exit_code == 1, said
+        assert "and yet an arm moves: arm" in said and "emergency stop" in said
