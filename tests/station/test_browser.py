@@ -11,9 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -237,13 +235,19 @@ def test_serving_beyond_this_machine_is_warned_about(
 
 
 def asked_with(address: str, cookie: str) -> str:
-    """What a browser of whoever runs this is answered."""
-    request = Request(address, headers={"Cookie": cookie})
-    try:
-        with urlopen(request, timeout=30.0) as answer:
-            return f"{answer.status}"
-    except HTTPError as error:
-        return f"{error.code} {error.read().decode()}"
+    """What a browser of whoever runs this is answered; nothing is loaded for it, which another user could not."""
+    there = urlsplit(address)
+    with socket.create_connection((str(there.hostname), int(there.port or 0)), timeout=30.0) as end:
+        lines = (
+            f"GET /?{there.query} HTTP/1.1",
+            f"Host: {there.netloc}",
+            f"Cookie: {cookie}",
+            "Connection: close",
+        )
+        end.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())
+        answer = b"".join(iter(lambda: end.recv(65536), b""))
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    return f"{head.split()[1]} {body[:200]}"
 
 
 @needs_another_user
@@ -258,9 +262,9 @@ async def test_another_user_of_this_machine_is_not_let_in_whatever_it_has_seen(
         seen = "" if with_token else f"{cookie.key}={cookie.value}"
         address = server.address if with_token else base
         refused = await asyncio.to_thread(as_user, ANOTHER, lambda: asked_with(address, seen))
-        assert refused.startswith("403 A process of user nobody"), refused
+        assert refused.startswith("403 A process of user"), refused
         if seen:
-            assert await asyncio.to_thread(asked_with, address, seen) == "200"
+            assert (await asyncio.to_thread(asked_with, address, seen)).startswith("200 ")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
