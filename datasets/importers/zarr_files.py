@@ -8,7 +8,6 @@ is not there as the array's fill value, whether its file was lost or its writer 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import Unstored
 from datasets.importers.optional import needed
 from datasets.importers.pointers import missing_content
+from datasets.plain_text import from_json
 from datasets.vr_recording import RecordingError
 
 DESCRIPTION = "zarr.json"
@@ -261,7 +261,7 @@ def read_bytes(root: zarr.Group, name: str) -> bytes | None:
 def _described(root: zarr.Group, name: str) -> dict[str, Any]:
     """An array's own description; empty without one."""
     file = DESCRIPTION if root.metadata.zarr_format == 3 else ".zarray"
-    facts = json.loads(read_bytes(root, f"{name}/{file}") or b"{}")
+    facts = from_json(read_bytes(root, f"{name}/{file}") or b"{}")
     return facts if isinstance(facts, dict) else {}
 
 
@@ -284,7 +284,7 @@ def _require_harmless(root: zarr.Group, name: str) -> None:
     described = read_bytes(root, f"{name}/.zarray")
     if described is None:
         raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
-    facts = json.loads(described)
+    facts = from_json(described)
     dtype = facts.get("dtype")
     if not isinstance(dtype, str) or dtype[1:2] not in "fiub" or not dtype[2:].isdigit():
         raise RefusedError(Defect.UNREADABLE, f"'{name}' holds {dtype}, no numbers")
@@ -305,7 +305,7 @@ def _require_harmless_v3(root: zarr.Group, name: str) -> None:
     described = read_bytes(root, f"{name}/{DESCRIPTION}")
     if described is None:
         raise RefusedError(Defect.MISSING_MEMBER, f"'{name}' is missing")
-    facts = json.loads(described)
+    facts = from_json(described)
     dtype = facts.get("data_type")
     if not isinstance(dtype, str) or re.fullmatch(r"bool|(u?int|float)\d{1,2}", dtype) is None:
         raise RefusedError(Defect.UNREADABLE, f"'{name}' holds {dtype}, no numbers")
