@@ -142,7 +142,7 @@ def _require_sense(facts: Any, rows: NDArray[Any], offsets: NDArray[Any], codes:
         and _within(offsets, facts["end"])
         and _within(codes, len(facts["ops"]))
         and _within(rows["by"], len(words))
-        and all(_within(rows[name], len(table)) for name, table in zip(_TABLED, _SIZES, strict=True))
+        and all(_within(rows[name], size) for name, size in zip(_TABLED, _SIZES, strict=True))
     )
     if not sensible:
         raise ValueError("it refers to what is not there")
