@@ -17,6 +17,7 @@ from datasets.importers.choice import PREFIX
 from datasets.importers.defects import Question, RefusedError
 from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.intake import ImportResult, Intake, inspect_all
+from datasets.importers.mapping import for_every_arm
 from datasets.importers.past import Past
 from datasets.importers.registry import suffixes
 from datasets.importers.worker import isolated_reader
@@ -217,12 +218,13 @@ def _remember_task(folder: SessionFolder, sources: Sources) -> None:
 
 def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
     """An outline in plain JSON types; `pixels` are base64 of uint8 [height, width, 3] in the source's colours."""
-    origins = {**dict.fromkeys(outline.answered, "given"), **dict.fromkeys(saved, "saved")}
+    told = {**dict.fromkeys(outline.answered, "given"), **dict.fromkeys(saved, "saved")}
+    origins = {name: told.get(for_every_arm(name)) for name in outline.entries} | told
     return {
         "structure": outline.structure,
         "format": outline.format,
         "entries": [
-            {"name": name, "value": value, "origin": origins.get(name, "proposed")}
+            {"name": name, "value": value, "origin": origins.get(name) or "proposed"}
             for name, value in outline.entries.items()
         ],
         "questions": [question.to_json() for question in outline.open],

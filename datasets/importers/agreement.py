@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datasets.importers.defects import Question
-from datasets.importers.mapping import ActionKind
+from datasets.importers.mapping import ActionKind, for_every_arm
 from datasets.importers.recording import Array
 
 LONGEST_LAG = 1.5
@@ -216,8 +216,10 @@ _NEAR = 2.0
 
 def is_told(entry: str, told: Collection[str]) -> bool:
     """Whether a person gave this entry; a gripper's range is kept as its two ends."""
-    track = entry.removesuffix("range") if entry.rpartition(".")[2] == "range" else None
-    return entry in told if track is None else {f"{track}closed", f"{track}open"} <= set(told)
+    if entry.rpartition(".")[2] != "range":
+        return entry in told
+    tracks = (name.removesuffix("range") for name in (entry, for_every_arm(entry)))
+    return any({f"{track}closed", f"{track}open"} <= set(told) for track in tracks)
 
 
 def lags_of(ticks: int, period: float) -> range:

@@ -10,7 +10,8 @@ Entries have flat names, the same in flags, in the session's ``import.toml`` and
     increment_position  increment_rotation  increment_frame  increment_turn  unstored
 
 A column is named by its key; ``key[2:5]`` takes some of its numbers, ``key[7]`` one. Names of a second arm begin with
-``arm2.``, also its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well.
+``arm2.``, also its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well. How a column
+is written (``range``, ``representation``) can be said for every arm at once: ``arms.range``, ``arms.action.range``.
 What a source does not say stays None, and an import that needs it asks; nothing here guesses.
 """
 
@@ -303,6 +304,13 @@ def _enter(tables: dict[str, Any], name: str, value: str) -> None:
     if name.startswith("camera."):
         tables["cameras"] = {**tables["cameras"], name.removeprefix("camera."): value}
         return
+    if name.startswith(EVERY):
+        rest = name.removeprefix(EVERY)
+        if rest.removeprefix("action.") not in _WRITTEN:
+            raise MappingError(f"{name}: of every arm only these can be said: {', '.join(_OF_EVERY_ARM)}")
+        for number in range(len(tables["arms"])):
+            _enter(tables, f"arm{number + 1}.{rest}", value)
+        return
     rest, number = name, 1
     if name.startswith("arm") and name[3:4].isdigit() and name[4:5] == ".":
         rest, number = name[5:], int(name[3])
@@ -317,6 +325,20 @@ def _enter(tables: dict[str, Any], name: str, value: str) -> None:
         tables[name] = _number(name, value) if name in _NUMBERS else value
     else:
         raise MappingError(_unknown(name))
+
+
+EVERY = "arms."
+"""How the name of an entry begins that holds for every arm."""
+_WRITTEN = ("closed", "open", "representation")
+_OF_EVERY_ARM = tuple(
+    f"{EVERY}{side}{field}" for side in ("", "action.") for field in ("range", "representation")
+)
+
+
+def for_every_arm(name: str) -> str:
+    """The entry that says the same of every arm: ``arms.action.open`` for ``arm2.action.open``."""
+    rest = name[5:] if name.startswith("arm") and name[3:4].isdigit() and name[4:5] == "." else name
+    return f"{EVERY}{rest}"
 
 
 _MATRICES = ("frame", "tool")

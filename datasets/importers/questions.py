@@ -7,7 +7,7 @@ everything else is.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from datasets.importers import columns
 from datasets.importers.defects import Defect, Question, RefusedError
 from datasets.importers.gaps import questions_of_gaps
 from datasets.importers.interface import RawEpisode
-from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
+from datasets.importers.mapping import EVERY, ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.proposals import are_increments
 from datasets.importers.turns import DIFFERENCE, EULER, VECTOR
 from datasets.spec import DataSpec
@@ -53,7 +53,39 @@ def questions(
     for number, arm in enumerate(mapping.arms[: spec.action.arms], start=1):
         prefix = "" if number == 1 else f"arm{number}."
         asked += _ArmQuestions(raw, mapping, arm, spec, prefix, told).all()
-    return list({question.name: question for question in asked}.values())
+    return _of_both_arms(raw, mapping, list({question.name: question for question in asked}.values()))
+
+
+def _of_both_arms(raw: RawEpisode, mapping: Mapping, asked: list[Question]) -> list[Question]:
+    """With one question in place of two where both arms lack the same, of numbers that may be written alike."""
+    named = {question.name: question for question in asked}
+    for name, first in list(named.items()):
+        second = named.get(f"arm2.{name}")
+        if second is None or name.rpartition(".")[2] not in ("range", "representation"):
+            continue
+        if first.choices != second.choices or not _may_be_alike(raw, mapping, name):
+            continue
+        each = f"--map {name}={first.example or 'VALUE'} and --map arm2.{name}="
+        text = f"of both arms (each by itself: {each}): {first.text}; {second.text}"
+        del named[second.name]
+        named[name] = replace(first, name=f"{EVERY}{name}", text=text)
+    return list(named.values())
+
+
+def _may_be_alike(raw: RawEpisode, mapping: Mapping, name: str) -> bool:
+    """Whether nothing speaks against one range for both arms' grippers."""
+    if not name.endswith("range"):
+        return True
+    tracks = [arm.commanded if name.startswith("action.") else arm.observed for arm in mapping.arms[:2]]
+    spans = []
+    for track in tracks:
+        values = columns.select(raw.columns, str(track.gripper))[:, :1]
+        spans.append(float(np.ptp(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0)
+    return min(spans) == 0 or max(spans) < _OTHER_UNIT * min(spans)
+
+
+_OTHER_UNIT = 4.0
+"""Times that one gripper's numbers run further than the other's, beyond which they are of different units."""
 
 
 def _require_arms(mapping: Mapping, spec: DataSpec) -> None:

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from datasets.episode import Outcome
+from datasets.importers.defects import Defect
 from datasets.importers.kinematics import forward_kinematics
+from datasets.importers.mapping import parse_answers
 from datasets.rotation import action_to_pose
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
@@ -202,22 +204,69 @@ def test_one_arm_of_two_is_chosen_by_its_columns(tmp_path: Path) -> None:
     np.testing.assert_allclose(first, sources.joints(np.zeros(1))[0] + 0.5, atol=0.05)
 
 
-def test_two_arms_fill_a_task_of_two_arms(tmp_path: Path) -> None:
-    import h5py
+WITHOUT_RANGES = {name: ANSWERS["aloha"][name] for name in ("colour", "rate", "kinematics", "state")}
 
+
+def two_arms(tmp_path: Path, answers: dict[str, str], second: float = 0.5) -> tuple[Desk, Path]:
+    """An ALOHA file of two arms, of which the second says the `second` part of the first's numbers."""
     spec = SPECS["aloha"]
     both = replace(
         spec,
         proprioception=tuple(f"{side}_{name}" for side in ("left", "right") for name in spec.proprioception),
         action=replace(spec.action, arms=2),
     )
-    desk = Desk(tmp_path, both, BOTH_ARMS)
+    desk = Desk(tmp_path, both, answers)
     path = sources.aloha(desk.inbox / "episode_0.hdf5")
     with h5py.File(path, "r+") as file:
         for name in ("observations/qpos", "action"):
             one = file[name][()]
             del file[name]
-            file[name] = np.concatenate([one, 0.5 * one], 1)
+            file[name] = np.concatenate([one, second * one], 1)
+    return desk, path
+
+
+def test_what_is_written_alike_of_both_arms_is_asked_once(tmp_path: Path) -> None:
+    desk, _ = two_arms(tmp_path, WITHOUT_RANGES)
+    (look,) = desk.looks(desk.inbox)
+    assert look.outline is not None
+    named = {question.name: question for question in look.outline.open}
+    assert named.keys() == {"arms.range", "arms.action.range", "angle"}
+    said = named["arms.range"].sentence
+    assert "'observations/qpos[6:7]'" in said and "'observations/qpos[13:14]'" in said
+    assert "it runs from 0 to 1" in said and "it runs from 0 to 0.5" in said
+    assert "say --map arms.range=CLOSED,OPEN" in said and "--map arm2.range=" in said
+    desk.answers[""] |= parse_answers(
+        ["arms.range=0,1", "arms.action.range=0,1", "arm2.action.range=0,0.5", "angle=rad"]
+    )
+    (result,) = desk.run()
+    assert result.refused is None
+    action = desk.store.load(str(result.episode)).action
+    assert action[0, 6] == pytest.approx(action[0, -1]) == pytest.approx(1), "one arm's own answer counts"
+    (look,) = desk.looks(desk.inbox)
+    assert look.outline is None or not look.outline.open
+
+
+def test_grippers_of_other_units_are_asked_about_one_by_one(tmp_path: Path) -> None:
+    desk, _ = two_arms(
+        tmp_path, {name: ANSWERS["aloha"][name] for name in ("colour", "rate", "kinematics", "state")}, 0.08
+    )
+    (look,) = desk.looks(desk.inbox)
+    assert look.outline is not None
+    names = {question.name for question in look.outline.open}
+    assert names == {"range", "arm2.range", "action.range", "arm2.action.range", "angle"}
+
+
+def test_a_range_of_both_arms_that_one_contradicts_is_told_of_that_one(tmp_path: Path) -> None:
+    answers = WITHOUT_RANGES | {"angle": "rad"}
+    desk, _ = two_arms(tmp_path, answers | parse_answers(["arms.range=0,1", "arms.action.range=0,1"]), 0.08)
+    (result,) = desk.run()
+    assert result.refused is None
+    said = [note.text for note in result.finding.defects if note.defect is Defect.CONTRADICTION]
+    assert any("--map arm2.range=0,0.08" in text for text in said) and len(said) == 2
+
+
+def test_two_arms_fill_a_task_of_two_arms(tmp_path: Path) -> None:
+    desk, _ = two_arms(tmp_path, BOTH_ARMS)
     (result,) = desk.run()
     assert result.refused is None
     episode = desk.store.load(str(result.episode))

@@ -195,6 +195,7 @@ def test_lengths_in_millimetres_and_angles_in_degrees_are_brought_to_metres_and_
         ("frame=2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "no rigid transform"),
         ("arm3.position=x", "one or two arms"),
         ("action.representation=quat", "action.representation: it should be 'quaternion'"),
+        ("arms.joints=q", "of every arm only these can be said: arms.range, arms.representation"),
         ("arm2.range=open", "arm2.range: 'open' is no range; give two numbers"),
     ],
 )
