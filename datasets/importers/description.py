@@ -110,6 +110,8 @@ def template(path: Path, found: Members, described: Description, questions: Sequ
 def _kind(member: object) -> str:
     if pictures.is_colour(member):
         return "  (pictures)"
+    if pictures.is_encoded(member):
+        return "  (pictures, JPEG or PNG)"
     return "  (depth or grey)" if pictures.is_depth(member) else ""
 
 

@@ -1,4 +1,4 @@
-"""What lies in a file of arrays, member by member, whatever it is for: HDF5, npz, and pickles of plain arrays.
+"""What lies in a file of arrays, member by member, whatever it is for: HDF5, npz, parquet, pickles of plain arrays.
 
 Names are paths with ``/`` between their parts. Arrays stay in their file until somebody takes some of them. What a
 member means is not known here.
@@ -7,7 +7,7 @@ member means is not known here.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ import h5py
 import numpy as np
 from numpy.lib import format as npy
 
-from datasets.importers import hdf5, unpickling
+from datasets.importers import hdf5, pictures, unpickling
 from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.interface import require_size
+from datasets.importers.lerobot_layout import parquet
 from datasets.importers.pointers import missing_content
 from datasets.vr_recording import RecordingError
 
-NPZ, PICKLES = (".npz",), (".pkl", ".pickle")
-SUFFIXES = (*hdf5.SUFFIXES, *NPZ, *PICKLES)
+NPZ, PICKLES, PARQUET = (".npz",), (".pkl", ".pickle"), (".parquet",)
+SUFFIXES = (*hdf5.SUFFIXES, *NPZ, *PICKLES, *PARQUET)
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _DEEPEST = 12
 
@@ -54,6 +55,9 @@ def opened(path: Path, *, lists_are_groups: bool = False) -> Iterator[Members]:
     elif path.name.endswith(PICKLES):
         content = unpickling.read(path)
         yield dict(_leaves(content, "", 0, lists_are_groups=lists_are_groups))
+    elif path.name.endswith(PARQUET):
+        with parquet(path) as file:
+            yield dict(_columns(file.read()))
     else:
         raise RefusedError(Defect.UNREADABLE, f"files of this kind are not read; {', '.join(SUFFIXES)} are")
 
@@ -63,6 +67,35 @@ def said(members: Members, most: int = 12) -> str:
     shown = [f"{name} {list(member.shape)} {member.dtype}" for name, member in list(members.items())[:most]]
     rest = len(members) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "") if shown else "nothing"
+
+
+class Encoded:
+    """Bytes of any length, a row for each step: most likely pictures, each compressed by itself."""
+
+    dtype: np.dtype[Any] = np.dtype("O")
+
+    def __init__(self, rows: Sequence[bytes]) -> None:
+        self._rows = rows
+        self.shape = (len(rows),)
+
+    def __getitem__(self, index: int) -> bytes:
+        return self._rows[index]
+
+
+def _columns(table: Any) -> Iterator[tuple[str, Any]]:
+    """Numbers, vectors of one length and bytes of a table; Hugging Face keeps the latter in a field of that name."""
+    import pyarrow as pa
+
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+            column = column.field("bytes")
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            yield name, Encoded([row or b"" for row in column.to_pylist()])
+        else:
+            array = _array(column.to_pylist())
+            if array is not None:
+                yield name, array
 
 
 class _Packed:
@@ -108,15 +141,29 @@ def _leaves(value: Any, name: str, depth: int, *, lists_are_groups: bool) -> Ite
             yield from _stacked(value, name, depth)
             return
         value = dict(enumerate(value))
+    if name and isinstance(value, list | tuple) and value and all(_is_file(entry) for entry in value):
+        yield name, Encoded([bytes(entry) for entry in value])
+        return
     if isinstance(value, dict):
         for key, member in value.items():
             if isinstance(key, str | int):
                 inside = f"{name}/{key}" if name else str(key)
                 yield from _leaves(member, inside, depth + 1, lists_are_groups=lists_are_groups)
         return
+    if name and _is_file(value):
+        yield name, Encoded([bytes(value)])
+        return
     array = _array(value)
     if name and array is not None:
         yield name, array
+
+
+def _is_file(value: Any) -> bool:
+    """Whether it is the content of a picture's file: bytes, or what OpenCV's encoder gives."""
+    if isinstance(value, np.ndarray):
+        is_row = value.dtype == np.uint8 and value.size in value.shape
+        return is_row and pictures.is_encoded(Encoded([value.tobytes()]))
+    return isinstance(value, bytes | bytearray) and pictures.is_encoded(Encoded([bytes(value)]))
 
 
 def _stacked(steps: list[dict[Any, Any]], name: str, depth: int) -> Iterator[tuple[str, Any]]:
@@ -124,7 +171,9 @@ def _stacked(steps: list[dict[Any, Any]], name: str, depth: int) -> Iterator[tup
     rows = [dict(_leaves(step, name, depth + 1, lists_are_groups=False)) for step in steps]
     for member, first in rows[0].items():
         values = [row.get(member) for row in rows]
-        if all(value is not None and value.shape == first.shape for value in values):
+        if all(isinstance(value, Encoded) and value.shape == (1,) for value in values):
+            yield member, Encoded([value[0] for value in values if isinstance(value, Encoded)])
+        elif all(value is not None and value.shape == first.shape for value in values):
             yield member, np.stack(values)  # type: ignore[arg-type]
 
 
@@ -136,4 +185,4 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
         array = np.asarray(value)
     except ValueError:
         return None
-    return array if array.dtype.kind in "fiub" else None
+    return array if array.dtype.kind in "fiub" or (array.ndim == 1 and array.dtype.kind == "S") else None

@@ -1,4 +1,4 @@
-"""Arrays of pictures in the ways people store them, as uint8 [T, height, width, 3]: channels first, floats, RGBA.
+"""Arrays of pictures in the ways people store them, as uint8 [T, height, width, 3]: CHW, floats, RGBA, JPEG, PNG.
 
 Nothing is converted before it is looked at, and then only the pictures that are wanted. What has one channel, or whole
 numbers of more than eight bits, is depth or grey and no colour picture.
@@ -6,6 +6,7 @@ numbers of more than eight bits, is depth or grey and no colour picture.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from datasets.importers import hdf5
 from datasets.importers.defects import Defect, RefusedError, repaired
 from datasets.importers.interface import require_picture, require_size
-from datasets.importers.recording import ArrayFrames, Frames
+from datasets.importers.recording import ArrayFrames, EncodedFrames, Frames
 from datasets.observation import Image
 
 _PICTURES = 4
@@ -65,6 +66,45 @@ def as_frames(member: Any, name: str) -> Frames:
             repaired(Defect.PICTURE_FORMAT, f"'{name}' is stored as {stored.words}; made RGB, 0..255"),
         )
     return frames
+
+
+def is_encoded(member: Any) -> bool:
+    """Whether an array holds the bytes of a JPEG or PNG file a row, of any length or padded to one."""
+    shape, dtype = getattr(member, "shape", ()), getattr(member, "dtype", None)
+    if dtype is None or not shape or not shape[0]:
+        return False
+    kind = np.dtype(dtype)
+    if not (len(shape) == 1 and kind.kind in "SVO") and not (len(shape) == _PADDED and kind == np.uint8):
+        return False
+    try:
+        return _encoded(member, 0).startswith(_BEGINNINGS)
+    except (ValueError, TypeError, OSError, KeyError):
+        return False
+
+
+_PADDED = 2
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+"""Of a JPEG and of a PNG file."""
+
+
+def encoded_frames(member: Any, name: str) -> Frames:
+    """The pictures of an array that `is_encoded`, decoded when they are wanted; their colours are taken as files say.
+
+    Raises:
+        RefusedError: sizes that no camera has, or the first picture cannot be decoded.
+    """
+    require_size(member.shape[:1], name)
+    frames = EncodedFrames(partial(_encoded, member), int(member.shape[0]), name, reverse=True)
+    require_picture(frames.height, frames.width, name)
+    return frames
+
+
+def _encoded(member: Any, index: int) -> bytes:
+    """One row's bytes; empty where it holds something else."""
+    row = member[index]
+    if isinstance(row, np.ndarray | np.void):
+        return row.tobytes()
+    return bytes(row) if isinstance(row, bytes) else b""
 
 
 class _Stored:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,19 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-_SAME_RATE = 0.02
+SAME_RATE = 0.02
 """Part of a rate by which a video's may be off."""
+_HALF = 0.5 + 1e-6
+"""Rows that a picture may be off the row that it is taken for."""
 _EARLIER = 1.0
 """s before a picture at which decoding starts; the container goes back to a key frame from there."""
 
 
 class VideoFrames(Frames):
     """Some or all pictures of a video: either all in the order of the file, or those from an instant on."""
+
+    shown: float
+    """Pictures a second that the file shows, Hz; 0 where it does not say."""
 
     def __init__(
         self, path: Path, *, begin: float | None = None, count: int | None = None, rate: float = 0.0
@@ -47,8 +53,8 @@ class VideoFrames(Frames):
             self.height, self.width = stream.height, stream.width
             require_picture(self.height, self.width, path.name)
             self.count = _packets(container, stream) if count is None else count
-            self._shown = float(stream.average_rate or 0)
-        if rate and self._shown and abs(self._shown / rate - 1) > _SAME_RATE:
+            self.shown = float(stream.average_rate or 0)
+        if rate and self.shown and abs(self.shown / rate - 1) > SAME_RATE:
             self.notes = (warning(Defect.RATE, f"{self._rates()}; each row gets the picture of its time"),)
 
     def pick(self, indices: Indices) -> Iterator[Image]:
@@ -57,27 +63,47 @@ class VideoFrames(Frames):
             return
         wanted = iter(indices.tolist())
         index = next(wanted)
-        for number, picture in self._decoded(int(indices[0])):
-            if number < index:
-                continue
-            if number > index:
-                also = f" ({self._rates()})" if self.notes else ""
-                raise RefusedError(Defect.PICTURE, f"picture {index} is not in {self._path.name}{also}")
-            shown = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
-            while index == number:
+        before: tuple[float, av.VideoFrame] | None = None
+        for here in chain(self._decoded(int(indices[0])), (None,)):
+            while here is None or here[0] >= index:
+                chosen = self._nearest(index, before, here)
+                shown = np.asarray(chosen.to_ndarray(format="rgb24"), np.uint8)
                 yield shown
                 following = next(wanted, None)
+                while following == index:
+                    yield shown
+                    following = next(wanted, None)
                 if following is None:
                     return
                 index = following
-        raise RefusedError(Defect.PICTURE, f"{self._path.name} ends before picture {index}")
+            before = here
+
+    def _nearest(
+        self, index: int, before: tuple[float, av.VideoFrame] | None, here: tuple[float, av.VideoFrame] | None
+    ) -> av.VideoFrame:
+        """Of two pictures with their places among the rows, the nearest to a row; at the video's end `here` is None.
+
+        Raises:
+            RefusedError: neither is of that row.
+        """
+        found = min(
+            (one for one in (here, before) if one is not None),
+            key=lambda one: abs(one[0] - index),
+            default=None,
+        )
+        if found is not None and abs(found[0] - index) <= _HALF:
+            return found[1]
+        if here is None:
+            raise RefusedError(Defect.PICTURE, f"{self._path.name} ends before picture {index}")
+        also = f" ({self._rates()})" if self.notes else ""
+        raise RefusedError(Defect.PICTURE, f"picture {index} is not in {self._path.name}{also}")
 
     def _rates(self) -> str:
-        shown, rows = f"{self._shown:.4g}", f"{self._rate:.4g}"
+        shown, rows = f"{self.shown:.4g}", f"{self._rate:.4g}"
         return f"the video {self._path.name} has {shown} pictures a second and the table {rows} rows"
 
-    def _decoded(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Pictures with their numbers, from a little before `first` on."""
+    def _decoded(self, first: int) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Pictures with their places among the rows, from a little before `first` on."""
         with _opened(self._path) as (container, stream):
             if self._begin is None:
                 yield from enumerate(container.decode(stream))
@@ -88,7 +114,7 @@ class VideoFrames(Frames):
                 container.seek(int((target - _EARLIER) / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 if frame.time is not None:
-                    yield round((frame.time - origin - self._begin) * self._rate), frame
+                    yield (frame.time - origin - self._begin) * self._rate, frame
 
 
 _CONTAINERS = {

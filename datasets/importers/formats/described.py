@@ -1,4 +1,4 @@
-"""Files of arrays in nobody's format (npz, HDF5, pickles), as a small description beside them says to read them.
+"""Files of arrays in nobody's format (npz, HDF5, pickles, parquet), as a small description beside them says.
 
 ``import-description.toml`` lies in the folder of the data, or is given as ``--as described:FILE``. It says which files
 are read, how episodes lie in them, which member holds the time and the success, and in ``[map]`` whatever else a member
@@ -38,7 +38,7 @@ class DescribedFormat(Format):
     """Whatever a description says."""
 
     name: ClassVar[str] = "described"
-    description: ClassVar[str] = f"npz, HDF5 or pickled arrays, read as an {NAME} says"
+    description: ClassVar[str] = f"npz, HDF5, parquet or pickled arrays, read as an {NAME} says"
 
     def __init__(self, file: Path | None = None) -> None:
         """`file` describes whatever is read; without it each folder has one of its own."""
@@ -139,7 +139,7 @@ def describe(path: Path, spec: DataSpec) -> str:
         return template(file, inner, described, questions(raw, mapping, spec))
 
 
-_WHOLE = (*members.NPZ, *members.PICKLES)
+_WHOLE = (*members.NPZ, *members.PICKLES, *members.PARQUET)
 """Files of which more than an episode's numbers is in memory."""
 
 
@@ -205,11 +205,20 @@ def _stretch(found: Members, name: str, number: int) -> Members:
 
 
 def _raw(found: Members, described: Description, mark: bool | None) -> RawEpisode:
-    columns = {name: _numbers(member, name) for name, member in found.items() if _is_column(member)}
+    files = {name: member for name, member in found.items() if pictures.is_encoded(member)}
+    columns = {
+        name: _numbers(member, name)
+        for name, member in found.items()
+        if _is_column(member) and name not in files
+    }
     frames: dict[str, Frames] = {
         name: if_there(partial(pictures.as_frames, member, name))
         for name, member in found.items()
         if pictures.is_colour(member)
+    }
+    frames |= {
+        name: if_there(partial(pictures.encoded_frames, member, name), member.shape[0])
+        for name, member in files.items()
     }
     if described.time and described.time not in columns:
         raise RefusedError(

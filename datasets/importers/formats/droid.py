@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.importers import fingerprints, hdf5
-from datasets.importers.defects import Defect, Note, RefusedError, repaired
+from datasets.importers.checks import TAIL_TICKS
+from datasets.importers.defects import Defect, Note, RefusedError, repaired, warning
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, CutFrames, Frames, if_there
 from datasets.importers.timeline import nearest
-from datasets.importers.video import VideoFrames
+from datasets.importers.video import SAME_RATE, VideoFrames
 from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 
@@ -62,7 +64,7 @@ class DroidFormat(Format):
                 columns=columns,
                 unstored=hdf5.unstored({name: file[name] for name in columns}),
                 frames={
-                    name: if_there(partial(_frames, file, video, serial))
+                    name: if_there(partial(_frames, file, video, serial, _Table.of(columns, time)))
                     for name, serial, video in _cameras(path)
                 },
                 time=time,
@@ -197,18 +199,59 @@ def _metadata(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _frames(file: h5py.File, video: Path, serial: str) -> Frames:
-    """The picture of each tick: by the recorder's list of stamps where it kept one, else one after the other."""
+@dataclass(frozen=True)
+class _Table:
+    """How many rows there are, and how many a second."""
+
+    rows: int
+    rate: float
+
+    @classmethod
+    def of(cls, columns: dict[str, Array], time: Array | None) -> _Table:
+        """By the time of its rows, else as fast as the recorder runs."""
+        period = float(np.median(np.diff(time))) if time is not None and len(time) > 1 else 0.0
+        return cls(
+            max((len(values) for values in columns.values()), default=0), 1 / period if period > 0 else _RATE
+        )
+
+
+def _frames(file: h5py.File, video: Path, serial: str, table: _Table) -> Frames:
+    """The picture of each tick: by the recorder's list of stamps where it kept one, else as the two rates say."""
     frames = VideoFrames(video)
     received = file.get(f"observation/timestamp/cameras/{serial}_frame_received")
     listed = _stamps(video.with_name(f"{video.stem}_timestamps.json"))
     if listed is None or not hdf5.is_numeric(received):
-        return frames
+        return _without_stamps(frames, video, table)
     wanted = hdf5.numbers(received, "frame_received")[:, 0]
     stamps = listed[: frames.count]
     if not len(stamps) or not len(wanted) or not (np.diff(stamps) >= 0).all():
-        return frames
+        return _without_stamps(frames, video, table)
     return CutFrames(frames, kept=np.maximum.accumulate(nearest(stamps, wanted)))
+
+
+def _without_stamps(frames: VideoFrames, video: Path, table: _Table) -> Frames:
+    """One after the other where there is one for each row; by time where the video is as long as the table.
+
+    Raises:
+        RefusedError: neither, so that nothing says which picture belongs to which row.
+    """
+    faster = frames.shown / table.rate
+    if not faster or abs(faster - 1) <= SAME_RATE:
+        return frames
+    rates = f"the video {video.name} has {frames.count} pictures, {frames.shown:.4g} a second, and the table "
+    rates += f"{table.rows} rows, {table.rate:.4g} a second"
+    if abs(frames.count - table.rows) <= TAIL_TICKS:
+        frames.notes = (warning(Defect.RATE, f"{rates}; one picture was taken for each row"),)
+        return frames
+    if abs(frames.count / max(table.rows, 1) / faster - 1) <= _SAME_LENGTH:
+        return VideoFrames(video, begin=0.0, count=table.rows, rate=table.rate)
+    raise RefusedError(
+        Defect.RATE, f"{rates}; nothing says which picture belongs to which row (it has no list of stamps)"
+    )
+
+
+_SAME_LENGTH = 0.05
+"""Part by which a video may be longer or shorter than its table."""
 
 
 def _stamps(path: Path) -> Array | None:

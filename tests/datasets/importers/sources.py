@@ -431,6 +431,7 @@ MAKERS: dict[str, tuple[str, Make]] = {
     "umi": ("diffusion-policy", lambda folder: umi(folder / "dataset.zarr")),
     "umi-zip": ("diffusion-policy", lambda folder: umi(folder / "dataset.zarr.zip", jpegxl=True)),
     "umi-v3": ("diffusion-policy", lambda folder: umi(folder / "dataset.zarr", version=3)),
+    "umi-v3-zip": ("diffusion-policy", lambda folder: umi(folder / "dataset.zarr.zip", version=3)),
     "hil-serl": ("hil-serl", lambda folder: hil_serl(folder / "demos.pkl")),
 }
 """kind of source -> its format's name and how to make one in a folder"""

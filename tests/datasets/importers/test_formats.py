@@ -29,6 +29,7 @@ SUCCESSES = {
     "umi": [None, None],
     "umi-zip": [None, None],
     "umi-v3": [None, None],
+    "umi-v3-zip": [None, None],
     "hil-serl": [True, True],
 }
 

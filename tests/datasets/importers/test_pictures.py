@@ -215,3 +215,37 @@ def test_isaac_labs_usual_names_are_proposed_and_its_conventions_asked(tmp_path:
     desk.answers[""] = {"rate": "20", "actions": "achieved", "gripper": "0,0.04", "quaternion": "xyzw"}
     (result,) = desk.run(path)
     assert result.refused is None
+
+
+def _droid(tmp_path: Path, shown: NDArray[np.uint8], rate: int) -> Any:
+    desk = Desk(tmp_path, SPECS["droid"])
+    sources.droid(desk.inbox)
+    (film,) = desk.inbox.rglob("*.mp4")
+    sources.video(film, shown, rate=rate)
+    (result,) = desk.run()
+    return desk, result
+
+
+def test_droids_video_that_runs_at_another_rate_is_matched_by_time_and_said_with_both(tmp_path: Path) -> None:
+    desk, result = _droid(tmp_path, np.repeat(sources.pictures(), 3, axis=0), 60)
+    assert result.refused is None
+    assert any("has 60 pictures a second and the table 20 rows" in note for note in result.finding.notes)
+    shown = desk.store.load(str(result.episode)).images["front"][..., 0].mean((1, 2))
+    assert shown[-1] == pytest.approx(4 * (TICKS - 1), abs=3) and (np.diff(shown) > 0).all()
+
+
+def test_droids_video_with_a_picture_for_each_row_is_taken_so_whatever_rate_it_claims(tmp_path: Path) -> None:
+    desk, result = _droid(tmp_path, sources.pictures(), 60)
+    assert result.refused is None
+    assert any(
+        "60 pictures, 60 a second, and the table 60 rows, 20 a second" in note
+        for note in result.finding.notes
+    )
+    shown = desk.store.load(str(result.episode)).images["front"][..., 0].mean((1, 2))
+    assert shown[-1] == pytest.approx(4 * (TICKS - 1), abs=3)
+
+
+def test_droids_video_of_another_rate_and_length_is_refused_with_all_figures(tmp_path: Path) -> None:
+    _, result = _droid(tmp_path, np.repeat(sources.pictures(), 2, axis=0), 60)
+    assert "has 120 pictures, 60 a second, and the table 60 rows, 20 a second" in str(result.refused)
+    assert "nothing says which picture belongs to which row" in str(result.refused)
