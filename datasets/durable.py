@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.errors import StationError
 from datasets.own_files import open_descriptor
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
-class DiskFullError(Exception):
+class DiskFullError(StationError):
     """The disk refused a write; nothing half-written was left behind."""
 
 

@@ -18,6 +18,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import StationError
 from datasets.line_forms import require_form
 from datasets.own_files import open_own
 from datasets.plain_text import from_json
@@ -31,7 +32,7 @@ LONGEST = 2**26
 """Bytes of a line. The longest that are written name every episode of a session."""
 
 
-class JournalError(Exception):
+class JournalError(StationError):
     """A journal that cannot be trusted, or a line that must not enter it."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import shorten
 from types import TracebackType
 
+from datasets.errors import ExitCode, StationError
 from datasets.own_files import open_descriptor, user_name
 
 _LONGEST = 1024  # bytes of what a holder says of itself
@@ -24,8 +25,10 @@ _LOCKS = Path("/proc/locks")
 """What the system itself says of every lock."""
 
 
-class LockedError(Exception):
+class LockedError(StationError):
     """Another process holds the lock; the message names its pid and command."""
+
+    exit_code = ExitCode.LOCKED
 
     def __init__(self, path: Path, pid: int | None, command: str = "") -> None:
         """`pid` and command of the holder, None when it has not written them yet."""

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from datasets.errors import StationError
 from datasets.settings import Settings
 
 Buffer = bytes | bytearray | memoryview
@@ -31,7 +32,7 @@ _NUMBERS = {
 """Types of array elements that may travel; an object is none of them."""
 
 
-class MessageError(Exception):
+class MessageError(StationError):
     """What arrived is no message of the kind that was expected; says where in it, and what stands there."""
 
     def __init__(self, text: str, place: str = "") -> None:

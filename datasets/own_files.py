@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from datasets.errors import ExitCode, StationError
+
 OWNERS = "STATION_TRUST_OWNERS"
 """Environment variable: users (names or numbers) whose files count as ours, separated by spaces."""
 
@@ -35,8 +37,10 @@ MOST = 2**30
 """Bytes of a file that is read whole, unless more is asked for. No text of ours comes near it."""
 
 
-class NotOursError(OSError):
+class NotOursError(StationError, OSError):
     """Something else lies where a file or a folder of ours belongs. It was not touched; the message says what to do."""
+
+    exit_code = ExitCode.REFUSED
 
 
 def open_descriptor(path: Path, flags: int, mode: int = 0o644, *, shared: bool = False) -> int:

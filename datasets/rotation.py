@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation as SciPyRotation
 
+from datasets.errors import StationError
 from datasets.observation import FloatArray
 from datasets.spec import ActionSpec, Rotation
 
@@ -25,7 +26,7 @@ REFERENCE_QUATERNION = (1.0, 0.0, 0.0, 0.0)
 _SMALLEST_NORM = 1e-6
 
 
-class RotationError(ValueError):
+class RotationError(StationError, ValueError):
     """Numbers that are no rotation."""
 
 

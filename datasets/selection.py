@@ -7,7 +7,6 @@ journals is the caller's business: a condition sees the `Facts` of one episode a
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -18,14 +17,18 @@ from types import MappingProxyType
 from typing import Any
 
 from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
+from datasets.errors import ExitCode, StationError
 from datasets.journal import EpisodeStatus
+from datasets.wording import did_you_mean
 
 PENDING = "pending"
 """How the sentence calls an episode without a label."""
 
 
-class SelectionError(Exception):
+class SelectionError(StationError):
     """A sentence that cannot be read; the message says where and what would be understood."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,8 +313,7 @@ def _names() -> tuple[str, ...]:
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}"
+    return did_you_mean(word, known, f"Known: {', '.join(known)}")
 
 
 def _example() -> str:

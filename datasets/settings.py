@@ -6,13 +6,14 @@ which class reads the rest, so that a task file needs no nesting and an error na
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+
+from datasets.wording import did_you_mean
 
 TRUST = "STATION_TRUST"
 """Environment variable: classes (module:Class) and modules of one's own that files may name, separated by spaces."""
@@ -52,9 +53,8 @@ class OneOf(Settings):
         if not wanted:
             raise ValueError(f"say which {cls.chooser} it is: {known}")
         if wanted not in cls.kinds and ":" not in wanted:
-            near = difflib.get_close_matches(wanted, cls.kinds, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"choose from {known}, or name module:Class"
-            raise ValueError(f"there is no {cls.chooser} '{wanted}'; {hint}")
+            hint = did_you_mean(wanted, cls.kinds, f"Choose from {known}, or name module:Class.")
+            raise ValueError(f"there is no {cls.chooser} '{wanted}'. {hint}")
         if wanted not in cls.kinds and not _is_trusted(wanted):
             raise ValueError(
                 f"{cls.chooser} = '{wanted}' would run code that does not come with the station; if you trust it, say "

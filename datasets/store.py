@@ -18,6 +18,7 @@ from pathlib import Path
 from datasets import zarr_codec
 from datasets.durable import Disk, DiskFullError, full_disk_named
 from datasets.episode import Episode, EpisodeHeader
+from datasets.errors import StationError
 from datasets.journal import Ledger
 from datasets.manifest import MANIFEST, Fault, Manifest, describe, inspect_folder, manifest_of
 from datasets.own_files import make_folder, read_bytes, remove_tree
@@ -45,7 +46,7 @@ _READ_ERRORS = (
 )
 
 
-class StoreError(Exception):
+class StoreError(StationError):
     """An episode that is not there, cannot be read, or must not be written."""
 
 

@@ -25,6 +25,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.durable import Disk
+from datasets.errors import StationError
 from datasets.hdf5_links import leads_outside
 from datasets.hdf5_writing import writing
 from datasets.observation import Image, TimeArray
@@ -50,7 +52,7 @@ _ARRAYS = {
 _FRAMES_PER_CHUNK = 16
 
 
-class RecordingError(Exception):
+class RecordingError(StationError):
     """A recording that cannot be read or used; the message is the reason, without the file's name."""
 
 
@@ -101,7 +103,7 @@ def write(path: Path, recording: VrRecording) -> None:
         with writing(partial) as file:
             _fill(file, recording)
         partial.replace(path)
-        _sync(path.parent)
+        Disk().sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -203,11 +205,3 @@ def _array(file: h5py.File, name: str, dtype: Any, dimensions: int) -> NDArray[A
     if name.endswith("pose") and member.shape[-1] != 7:
         raise RecordingError(f"'{name}' has {member.shape[-1]} numbers per tick, not 7")
     return np.asarray(member[()], dtype)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.episode import Episode, EpisodeHeader
+from datasets.errors import StationError
 from datasets.observation import FloatArray, Image
 from datasets.picture_memory import make_room
 from datasets.spec import DataSpec
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from datasets.store import EpisodeStore
 
 
-class WindowError(ValueError):
+class WindowError(StationError, ValueError):
     """Episodes that cannot be made into training windows."""
 
 

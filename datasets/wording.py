@@ -1,6 +1,15 @@
-"""How numbers of things are written in sentences for people."""
+"""How numbers of things are written in sentences for people, and what is answered to a word that nothing bears."""
+
+import difflib
+from collections.abc import Collection
 
 
 def counted(number: int, noun: str) -> str:
     """``1 episode``, ``2 episodes``, ``0 recordings``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def did_you_mean(word: str, known: Collection[str], otherwise: str = "", alike: float = 0.6) -> str:
+    """``Did you mean 'success'?`` where a known word is like `word`, else `otherwise`; `alike` is difflib's cutoff."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=alike)
+    return f"Did you mean '{near[0]}'?" if near else otherwise

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from datasets.episode import Ending
+from datasets.errors import StationError
 from datasets.observation import FloatArray, Image, Observation
 from datasets.spec import DataSpec
 from hardware.device import Devices
@@ -22,7 +23,7 @@ Layout = dict[str, Any]
 """Where the objects of the scene start; plain JSON, written by the cell that understands it."""
 
 
-class CellError(Exception):
+class CellError(StationError):
     """Base of everything a cell raises; the message says what, where and what to do now."""
 
 

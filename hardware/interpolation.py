@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from datasets.errors import StationError
 from hardware.plan import Target, TimedPlan, Vector
 from hardware.quaternion import (
     IDENTITY,
@@ -56,7 +57,7 @@ _QUINTIC = np.array(
 """Coefficients over unit time of (position, velocity, acceleration) at both ends."""
 
 
-class InterpolationError(ValueError):
+class InterpolationError(StationError, ValueError):
     """A plan that names no motion."""
 
 

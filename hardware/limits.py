@@ -7,7 +7,6 @@ files are others' business.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from datasets.errors import ExitCode, StationError
+from datasets.wording import did_you_mean
 from hardware.robot.settings import RobotCellSettings
 
 Value = float | str | tuple[float, ...] | None
@@ -83,8 +84,10 @@ STRICTER: Mapping[str, Mapping[str, Stricter]] = {
 """Section -> setting -> which way it is stricter; whatever stands here is a limit."""
 
 
-class LimitError(ValueError):
+class LimitError(StationError, ValueError):
     """A limit that does not exist, or a value that it cannot take; says the remedy."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +136,9 @@ def find(cell: RobotCellSettings, name: str) -> Limit:
         return known[ends[0]]
     if ends:
         raise LimitError(f"'{name}' may be {' or '.join(ends)}. Say which.")
-    near = difflib.get_close_matches(name, [*known, *(full.rpartition(".")[2] for full in known)], n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"Limits are: {', '.join(known)}."
-    raise LimitError(f"There is no limit '{name}'. {hint}")
+    names = [*known, *(full.rpartition(".")[2] for full in known)]
+    hint = did_you_mean(name, names, f"Limits are: {', '.join(known)}.")
+    raise LimitError(f"There is no limit '{name}'.", remedy=hint)
 
 
 def changed(cell: RobotCellSettings, values: Mapping[str, Value]) -> RobotCellSettings:

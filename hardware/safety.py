@@ -29,6 +29,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
+from datasets.errors import StationError
 from datasets.settings import Settings
 from hardware.axis import Axis, Interval, Move
 from hardware.clearance import Clearance, Sphere
@@ -117,7 +118,7 @@ class SafetySettings(Settings):
         return tuple(names)
 
 
-class SafetyError(ValueError):
+class SafetyError(StationError, ValueError):
     """Limits that are not set, or that contradict each other."""
 
 

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from torch import Tensor, nn
 
 from datasets.durable import Disk, full_disk_named
+from datasets.errors import StationError
 from datasets.observation import FloatArray
 from datasets.own_files import read_bytes
 from datasets.plain_text import from_json
@@ -37,7 +38,7 @@ from policy.unet import GROUPS, Activation, UNet
 POLICY_FILE = "policy.json"
 
 
-class PolicyFileError(Exception):
+class PolicyFileError(StationError):
     """A saved policy that cannot be used; the message says which file, why, and what to do."""
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from datasets.durable import Disk, full_disk_named
+from datasets.errors import StationError
 from datasets.own_files import make_folder, open_own, read_bytes
 from datasets.plain_text import from_json
 from datasets.windows import TrainingWindows
@@ -40,7 +41,7 @@ REPORT_FILE = "training.json"
 BETAS = (0.95, 0.999)
 
 
-class PretrainingError(Exception):
+class PretrainingError(StationError):
     """Training that cannot begin or go on; the message says why and what to do."""
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.episode import Episode, EpisodeKind, Outcome
+from datasets.errors import StationError
 from datasets.observation import FloatArray
 from policy.steering.interface import RecordSpec, Steering
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from datasets.store import ChunkRecord
 
 
-class ReplayError(Exception):
+class ReplayError(StationError):
     """The replay was asked for something it does not hold."""
 
 

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
-from datasets.own_files import make_folder, open_own
+from datasets.errors import StationError
+from datasets.own_files import make_folder, read_bytes
 from datasets.plain_text import from_json
+
+_MOST = 2**36
+"""Bytes of a file of tensors; memory is what limits them."""
+_RESTORE = "Restore it from a copy or train again."
 
 KEPT = 2
 """Numbered files that stay: the newest, and the one before in case the newest is damaged."""
 
 
-class WeightsError(Exception):
+class WeightsError(StationError):
     """A file of tensors that cannot be used; the message says which, why, and what to do."""
 
 
@@ -50,17 +57,47 @@ def digest(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
     return sha.hexdigest()
 
 
+def encode(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+    """A safetensors file with `facts` (plain JSON) and a digest of both."""
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
+    return to_bytes(copies, {"facts": json.dumps(facts, sort_keys=True), "digest": digest(copies, facts)})
+
+
+def decode(data: bytes, path: Path) -> Loaded:
+    """What `encode` was given, checked; `path` is named in the error.
+
+    Raises:
+        WeightsError: it is cut off, or not what was written.
+    """
+    try:
+        size = struct.unpack_from("<Q", data)[0]
+        metadata = from_json(data[8 : 8 + size])["__metadata__"]
+        tensors = from_bytes(data)
+        facts, stored = from_json(metadata["facts"]), metadata["digest"]
+    except (
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        struct.error,
+    ) as error:
+        raise WeightsError(f"{path} cannot be read ({error}).", remedy=_RESTORE) from error
+    if stored not in (digest(tensors, facts), _digest_of_older_checkpoints(tensors, metadata["facts"])):
+        raise WeightsError(f"{path} is damaged: its checksum differs.", remedy=_RESTORE)
+    return Loaded(tensors=tensors, facts=facts)
+
+
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Replace `path` by these tensors, durably.
 
     Raises:
         DiskFullError: there is no room; the old file still stands.
     """
-    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    metadata = {"facts": json.dumps(facts, sort_keys=True), "digest": digest(copies, facts)}
     make_folder(path.parent)
     with full_disk_named("weights", path):
-        Disk().replace(path, to_bytes(copies, metadata))
+        Disk().replace(path, encode(tensors, facts))
 
 
 def read(path: Path) -> Loaded:
@@ -70,19 +107,19 @@ def read(path: Path) -> Loaded:
         WeightsError: it is missing, cut off, or not what was written.
     """
     try:
-        open_own(path, "rb").close()  # a pipe would be waited for
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
-        facts = from_json(metadata["facts"])
-        stored = metadata["digest"]
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, MemoryError) as error:
-        raise WeightsError(
-            f"{path} cannot be read ({error}). Restore it from a copy or train anew."
-        ) from error
-    if digest(tensors, facts) != stored:
-        raise WeightsError(f"{path} is damaged: its checksum differs. Restore it from a copy or train anew.")
-    return Loaded(tensors=tensors, facts=facts)
+        data = read_bytes(path, _MOST)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error}).", remedy=_RESTORE) from error
+    return decode(data, path)
+
+
+def _digest_of_older_checkpoints(tensors: Mapping[str, Tensor], facts: str) -> str:
+    """What steering checkpoints of earlier versions carry."""
+    sha = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
 
 
 def write_numbered(

@@ -22,8 +22,8 @@ from aiohttp import web
 from textual_serve.app_service import AppService
 from textual_serve.server import Server, to_int
 
+from datasets.errors import UsageError
 from datasets.own_files import user_name
-from station.errors import UsageError
 from station.neighbours import user_at
 from station.tether import Tether
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.errors import ExitCode, StationError
 from hardware.cell import Check
 from hardware.robot.devices import DeviceInUseError
 from hardware.robot.examination import DeviceReport, examine
 from hardware.robot.settings import RobotCellSettings
-from station.errors import ExitCode, StationError
 
 if TYPE_CHECKING:
     from rich.table import Table

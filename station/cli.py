@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from datasets.errors import ExitCode
 from station.commands import (
     bench,
     data,
@@ -29,7 +30,7 @@ from station.commands import (
     reviewing,
     verifying,
 )
-from station.errors import ExitCode, Refusal, refusal
+from station.errors import Refusal, refusal
 from station.plain import ReaderGoneError, say, terminal
 from station.tether import leave_with_parent
 from station.trust import grant, grant_owners

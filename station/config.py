@@ -6,7 +6,6 @@ of its own besides the demonstrations'; builds no cell and no policy.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from datasets.settings import Settings
+from datasets.wording import did_you_mean
 from hardware.settings import CellSettings
 from hardware.simulation.settings import SimulationSettings
 from hardware.simulation.styles import STYLES
@@ -62,9 +62,8 @@ class DemonstrationSettings(Settings):
     def _known_styles(cls, count: dict[str, int]) -> dict[str, int]:
         for name in count:
             if name not in STYLES:
-                near = difflib.get_close_matches(name, STYLES, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(STYLES)}"
-                raise ValueError(f"there is no style '{name}'; {hint}")
+                hint = did_you_mean(name, STYLES, f"Choose from {', '.join(STYLES)}.")
+                raise ValueError(f"there is no style '{name}'. {hint}")
         return count
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.errors import ExitCode, StationError
 from datasets.own_files import make_folder
-from station.errors import ExitCode, StationError
 from station.reporting import Reporter
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from datasets.errors import ExitCode, StationError
 from datasets.journal import Journal
 from datasets.own_files import open_own
-from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
 from station.session import reading

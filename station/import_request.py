@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.episode import Outcome
+from datasets.errors import UsageError
 from datasets.importers.choice import Choice
 from datasets.importers.mapping import MappingError, parse_answers
 from datasets.importers.registry import UnknownFormatError, format_named
-from station.errors import UsageError
 
 UNKNOWN = "unknown"
 OUTCOMES = (Outcome.SUCCESS.value, Outcome.FAILURE.value, UNKNOWN)

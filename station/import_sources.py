@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.errors import UsageError
 from datasets.importers import choice
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.findings import Answers, Finding, Outline
@@ -20,7 +21,6 @@ from datasets.importers.interface import Source
 from datasets.importers.reader import refusal
 from datasets.importers.registry import suffixes
 from datasets.wording import counted
-from station.errors import UsageError
 
 if TYPE_CHECKING:
     from station.import_request import Wish

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.errors import UsageError
 from datasets.importers import answers as answer_file
 from datasets.importers.choice import PREFIX
 from datasets.importers.defects import Question, RefusedError
@@ -24,7 +25,6 @@ from datasets.importers.worker import isolated_reader
 from datasets.journal import Journal
 from datasets.store import EpisodeStore
 from datasets.wording import counted
-from station.errors import UsageError
 from station.import_request import OUTCOMES, Wish
 from station.import_sources import Sources, find
 from station.reporting import Reporter

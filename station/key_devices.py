@@ -5,12 +5,12 @@ Reads and checks the tables ``[pedals]`` and ``[hotkeys]``; opens no device and 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets.wording import did_you_mean
 from hardware.keys import hotkeys
 from hardware.keys.evdev_keys import EvdevKeys, known_keys
 from hardware.keys.hotkeys import DEVICE, Hotkeys, HotkeySyntaxError
@@ -81,11 +81,8 @@ def _check_key(key: str, device: str, path: Path) -> None:
         return
     if key in known:
         return
-    near = difflib.get_close_matches(key.upper(), known, n=1)
-    hint = (
-        f"Did you mean '{near[0]}'?" if near else "Names look like KEY_B; 'evtest' shows those of a device."
-    )
-    raise KeyConfigError(f"{path}: [pedals] '{device}' has no key '{key}'. {hint}")
+    hint = did_you_mean(key.upper(), known, "Names look like KEY_B; 'evtest' shows those of a device.")
+    raise KeyConfigError(f"{path}: [pedals] '{device}' has no key '{key}'.", remedy=hint)
 
 
 def _hotkeys(combinations: dict[str, Any], terminal: Mapping[str, tuple[str, ...]], path: Path) -> KeyDevice:

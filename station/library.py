@@ -6,22 +6,25 @@ Reads no more than a name and a description, so that lists appear without loadin
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from datasets.errors import ExitCode, StationError
 from datasets.own_files import NotOursError, read_bytes
 from datasets.plain_text import from_toml
+from datasets.wording import did_you_mean
 from station.sessions import at_home
 
 _MOST = 2**22
 """Bytes of a task file."""
 
 
-class TaskError(Exception):
+class TaskError(StationError):
     """A task that does not exist or whose file says something impossible; names file, section and key."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +63,10 @@ def find_task(name: str | Path) -> Path:
     known = _files()
     if str(name) in known:
         return known[str(name)]
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise TaskError(f"There is no task '{name}'. {hint}Known tasks: {', '.join(sorted(known))}.")
+    hint = did_you_mean(str(name), known, alike=0.4)
+    raise TaskError(
+        f"There is no task '{name}'.", remedy=f"{hint} Known tasks: {', '.join(sorted(known))}.".strip()
+    )
 
 
 def source_of(name: str | Path) -> str:

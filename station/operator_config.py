@@ -5,15 +5,15 @@ It is ``~/.config/station/config.toml``, or what STATION_CONFIG names.
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from datasets.errors import UsageError
 from datasets.plain_text import from_toml
-from station.errors import UsageError
+from datasets.wording import did_you_mean
 
 
 class KeyConfigError(UsageError):
@@ -55,6 +55,5 @@ def checked_action(action: object, known: Iterable[str], path: Path) -> str:
     known = tuple(known)
     if isinstance(action, str) and action in known:
         return action
-    near = difflib.get_close_matches(str(action), known, n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"The actions are {', '.join(known)}."
-    raise KeyConfigError(f"{path}: there is no action '{action}'. {hint}")
+    hint = did_you_mean(str(action), known, f"The actions are {', '.join(known)}.")
+    raise KeyConfigError(f"{path}: there is no action '{action}'.", remedy=hint)

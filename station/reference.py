@@ -5,13 +5,13 @@ Reads the settings classes only: no task, no device, no vendor's package.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from datasets.settings import OneOf
+from datasets.wording import did_you_mean
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.robot.settings import PlacementSettings, RobotCellSettings
 from hardware.safety import SafetySettings
@@ -69,9 +69,10 @@ def section(name: str) -> Section:
     wanted = _bare(name)
     if wanted in known:
         return known[wanted]
-    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise TaskError(f"There is no section and no driver '{name}'. {hint}Known: {', '.join(known)}.")
+    hint = did_you_mean(wanted, known, alike=0.4)
+    raise TaskError(
+        f"There is no section and no driver '{name}'.", remedy=f"{hint} Known: {', '.join(known)}.".strip()
+    )
 
 
 def _bare(header: str) -> str:

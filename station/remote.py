@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from datasets.errors import StationError
 from datasets.journal import Journal, Ledger
-from station.errors import StationError
 
 if TYPE_CHECKING:
     from station.session.client import Client

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
-from station.errors import UsageError
+from datasets.errors import UsageError
+from datasets.wording import did_you_mean
 
 
 def sessions_root() -> Path:
@@ -46,10 +46,5 @@ def find(name: str) -> Path:
     path = place(name)
     if (path / "session.toml").is_file():
         return path
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = (
-        f" Did you mean '{near[0]}'?"
-        if near
-        else " List them with 'station status', or make one with 'station new'."
-    )
-    raise UsageError(f"There is no session at {path}.{hint}")
+    list_them = "List them with 'station status', or make one with 'station new'."
+    raise UsageError(f"There is no session at {path}.", remedy=did_you_mean(name, names(), list_them))

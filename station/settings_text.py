@@ -6,7 +6,6 @@ no task, reads and writes no file.
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tomlkit.items import Item
 from tomlkit.items import Table as TomlTable
 
 from datasets.settings import Settings
+from datasets.wording import did_you_mean
 
 _COMMENT_WIDTH = 100
 _FROM, _TO = "at least ", "at most "
@@ -290,10 +290,7 @@ def _nearest(model: type[BaseModel], location: Sequence[int | str], content: obj
     parent = _model(model, location[:-1], content)
     names = list(parent.model_fields) if parent is not None else []
     names += [name for beside in _beside(parent).values() for name in beside] if parent is not None else []
-    near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Known here: {', '.join(names)}."
+    return did_you_mean(str(location[-1]), names, f"Known here: {', '.join(names)}.", alike=0.5)
 
 
 def _field(model: type[BaseModel], location: Sequence[int | str], content: object) -> FieldInfo | None:

@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.durable import Disk
 from datasets.episode import EpisodeKind
+from datasets.errors import ExitCode, StationError
 from datasets.journal import EpisodeStatus, Journal, Ledger
-from datasets.own_files import make_folder, read_bytes, remove, require_folder, write_text
+from datasets.own_files import make_folder, read_bytes, remove, require_folder
 from datasets.store import EpisodeStore
 from station import demonstrations
-from station.errors import ExitCode, StationError
 from station.interruption import deferred
 from station.reporting import Reporter
 from station.session.operations import BASE_EVALUATION, TRAINING
@@ -217,7 +218,7 @@ def _clear_if_other(path: Path, fingerprint: str) -> None:
     make_folder(path)
     if any(path.iterdir()) and (not mark.exists() or read_bytes(mark) != fingerprint.encode()):
         clear_base(path)
-    write_text(mark, fingerprint)
+    Disk().replace(mark, fingerprint.encode())
 
 
 def clear_base(path: Path) -> None:
@@ -265,7 +266,5 @@ def _write_report(folder: SessionFolder, ledger: Ledger) -> TrainingReport:
         seconds=line.fields["seconds"],
         paths={path: rate for path in PATHS if (rate := verdict(ledger, path)) is not None},
     )
-    partial = folder.base / "report.json.partial"
-    write_text(partial, json.dumps(report.to_json(), indent=1) + "\n")
-    partial.replace(folder.base / "report.json")
+    Disk().replace(folder.base / "report.json", (json.dumps(report.to_json(), indent=1) + "\n").encode())
     return report

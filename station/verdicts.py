@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from datasets.errors import UsageError
 from datasets.importers.past import BY as RECORDER
 from datasets.journal import LABEL, RESTORE, VOID, Journal, Ledger
-from station.errors import UsageError
 from station.remote import engine, wait_for
 
 if TYPE_CHECKING:

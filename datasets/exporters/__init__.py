@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -12,6 +11,7 @@ from datasets.exporters.interface import Exporter, ExportError
 from datasets.exporters.lerobot import LeRobotExporter
 from datasets.exporters.plain import PlainExporter
 from datasets.exporters.robomimic import RobomimicExporter
+from datasets.wording import did_you_mean
 
 __all__ = ["EXPORTERS", "ExportError", "Exporter", "exporter"]
 
@@ -32,6 +32,5 @@ def exporter(name: str) -> Exporter:
     """
     if name in EXPORTERS:
         return EXPORTERS[name]()
-    near = difflib.get_close_matches(name, EXPORTERS, n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"Known formats: {', '.join(EXPORTERS)}."
-    raise UnknownExportFormatError(f"Unknown export format '{name}'. {hint}")
+    hint = did_you_mean(name, EXPORTERS, f"Known formats: {', '.join(EXPORTERS)}.")
+    raise UnknownExportFormatError(f"Unknown export format '{name}'.", remedy=hint)

@@ -11,6 +11,7 @@ from pathlib import Path
 import tomlkit
 
 from datasets.durable import Disk, full_disk_named
+from datasets.errors import StationError
 from datasets.importers.findings import Answers, Outline
 from datasets.importers.mapping import Mapping, MappingError
 from datasets.own_files import read_bytes
@@ -21,7 +22,7 @@ _OF_CHOICE = ("instruction",)
 """Answers about which episodes are meant, and not about what a column means."""
 
 
-class AnswersError(Exception):
+class AnswersError(StationError):
     """An ``import.toml`` that cannot be used; says where and what to do."""
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from datasets.errors import ExitCode, StationError
 from datasets.importers.defects import Question
 from datasets.importers.findings import Finding, Outline
 from datasets.importers.interface import Source
@@ -33,8 +34,10 @@ Verdict = Callable[[Source], bool | None]
 """A source's own word on its success."""
 
 
-class ChoiceError(ValueError):
+class ChoiceError(StationError, ValueError):
     """A choice that means none of the episodes; says which there are."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)

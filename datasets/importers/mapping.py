@@ -17,7 +17,6 @@ What a source does not say stays None, and an import that needs it asks; nothing
 
 from __future__ import annotations
 
-import difflib
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -26,9 +25,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, ValidationError
 
+from datasets.errors import ExitCode, StationError
 from datasets.importers.defects import RefusedError
 from datasets.importers.kinematics import require_arm
 from datasets.settings import Settings
+from datasets.wording import did_you_mean
 
 Colour = Literal["rgb", "bgr"]
 QuaternionOrder = Literal["xyzw", "wxyz"]
@@ -36,8 +37,10 @@ EulerOrder = Literal["xyz", "zyx", "XYZ", "ZYX"]
 Matrix4 = tuple[float, ...]
 
 
-class MappingError(ValueError):
+class MappingError(StationError, ValueError):
     """An entry that means nothing; says what would."""
+
+    exit_code = ExitCode.USAGE
 
 
 class Representation(StrEnum):
@@ -395,6 +398,5 @@ def _unknown(name: str) -> str:
         *(f"{side}{field}" for side in ("", "action.") for field in (*Track.model_fields, "range")),
         "camera.<name>",
     ]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-    return f"there is no entry '{name}'; {hint}"
+    hint = did_you_mean(name, known, f"Known: {', '.join(known)}.")
+    return f"there is no entry '{name}'. {hint}"

@@ -5,7 +5,6 @@ A format is any subclass of `Format` in a module of `datasets.importers.formats`
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import stat
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from datasets.errors import ExitCode, StationError
 from datasets.importers import formats, unknown
 from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.formats.described import DescribedFormat
@@ -21,10 +21,13 @@ from datasets.importers.interface import Format
 from datasets.importers.places import Bounds
 from datasets.importers.pointers import missing_content
 from datasets.vr_recording import RecordingError
+from datasets.wording import did_you_mean
 
 
-class UnknownFormatError(Exception):
+class UnknownFormatError(StationError):
     """A name that no format bears; says the nearest."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +62,8 @@ def format_named(name: str) -> Format:
     kind, colon, file = name.partition(":")
     if kind == DescribedFormat.name and colon:
         return _described_by(Path(file).absolute())
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"Known formats: {', '.join(known)}."
-    raise UnknownFormatError(f"Unknown import format '{name}'. {hint}")
+    hint = did_you_mean(name, known, f"Known formats: {', '.join(known)}.")
+    raise UnknownFormatError(f"Unknown import format '{name}'.", remedy=hint)
 
 
 @cache

@@ -7,7 +7,6 @@ is imported when a device is opened. What a key means is decided elsewhere.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import fcntl
 import os
@@ -20,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from datasets.wording import did_you_mean
 from hardware.keys.interface import Debouncer, KeyPress, KeySource, KeySourceError
 
 FOLDERS = (Path("/dev/input/by-id"), Path("/dev/input/by-path"))
@@ -162,9 +162,10 @@ def find(device: str) -> Path:
             "in and look into /dev/input/by-id."
         )
     names = [path.name for path in known]
-    near = difflib.get_close_matches(device, names, n=1, cutoff=0.4)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise KeySourceError(f"{device}: it is not plugged in. {hint}There are {', '.join(names)}.")
+    hint = did_you_mean(device, names, alike=0.4)
+    raise KeySourceError(
+        f"{device}: it is not plugged in.", remedy=f"{hint} There are {', '.join(names)}.".strip()
+    )
 
 
 def present() -> list[Path]:

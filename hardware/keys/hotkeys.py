@@ -7,7 +7,6 @@ that SSH forwards, or none.
 
 from __future__ import annotations
 
-import difflib
 import os
 import queue
 import time
@@ -15,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from datasets.errors import ExitCode, StationError
+from datasets.wording import did_you_mean
 from hardware.keys.interface import KeyPress, KeySource, KeySourceError
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ NAMES = (*MODIFIERS, *TYPED, *UNTYPED)
 """Keys that have a name; written <name>."""
 
 
-class HotkeySyntaxError(ValueError):
+class HotkeySyntaxError(StationError, ValueError):
     """No key combination; says why and what is near."""
+
+    exit_code = ExitCode.USAGE
 
 
 class Hotkeys(KeySource):
@@ -154,8 +157,7 @@ def _check(key: str) -> None:
     name = key.strip("<>")
     if key == f"<{name}>" and name in NAMES:
         return
-    near = difflib.get_close_matches(name, NAMES, n=1)
-    hint = (
-        f"Did you mean <{near[0]}>?" if near else "Write one character, or a name like <ctrl>, <alt>, <f9>."
+    hint = did_you_mean(
+        key, [f"<{known}>" for known in NAMES], "Write one character, or a name like <ctrl>, <alt>, <f9>."
     )
-    raise HotkeySyntaxError(f"'{key}' is no key. {hint}")
+    raise HotkeySyntaxError(f"'{key}' is no key.", remedy=hint)

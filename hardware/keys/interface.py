@@ -10,8 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from datasets.errors import StationError
 
-class KeySourceError(Exception):
+
+class KeySourceError(StationError):
     """The device cannot be opened or has gone; says which, why, and what to do now."""
 
 

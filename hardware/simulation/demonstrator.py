@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from datasets import vr_recording
 from datasets.episode import Ending
+from datasets.errors import StationError
 from datasets.observation import FloatArray, Image, Observation, TimeArray
 from datasets.randomness import stream
 from datasets.rotation import pose_to_action
@@ -34,7 +35,7 @@ _MOST_ATTEMPTS = 20
 """Attempts per wanted success after which a style is given up."""
 
 
-class DemonstratorError(Exception):
+class DemonstratorError(StationError):
     """The demonstrator was asked for something it cannot do."""
 
 

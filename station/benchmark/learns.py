@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from datasets.errors import ExitCode, StationError
 from datasets.plain_text import from_json
 from station.benchmark import report
 from station.benchmark.report import SeedResult
 from station.demo import open_or_create, prepare
-from station.errors import ExitCode, StationError
 from station.evaluation import Judgement, judge, judge_base
 from station.headless import Goal, engine_arguments
 from station.headless import run as run_engine

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.own_files import write_text
+from datasets.durable import Disk
 from datasets.plain_text import from_json
 from datasets.randomness import stream
 
@@ -136,9 +136,7 @@ def read(path: Path) -> SeedResult:
 
 def write(path: Path, data: dict[str, Any]) -> None:
     """Replace `path` in one step, so that a killed benchmark leaves either the old file or the new one."""
-    partial = path.with_suffix(".partial")
-    write_text(partial, json.dumps(data, indent=1) + "\n")
-    partial.replace(path)
+    Disk().replace(path, (json.dumps(data, indent=1) + "\n").encode())
 
 
 def table(report: LearnsReport) -> Table:

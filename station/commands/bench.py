@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.errors import StationError, UsageError
 from datasets.own_files import open_own
 from station.commands.options import CellsOption, JsonOption, TaskOption, reporter
-from station.errors import StationError, UsageError
 from station.interruption import interruptible
 from station.plain import say, terminal
 from station.tether import Tether

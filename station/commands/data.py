@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.errors import UsageError
 from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument, reporter
 from station.commands.verifying import stores
-from station.errors import UsageError
 from station.plain import say
 
 if TYPE_CHECKING:

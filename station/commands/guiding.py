@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from station.errors import ExitCode, UsageError
+from datasets.errors import ExitCode, UsageError
 from station.plain import say, terminal
 
 WIDTH = 100

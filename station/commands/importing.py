@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.errors import StationError
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument, reporter
-from station.errors import StationError
 from station.plain import say
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datasets.errors import StationError, UsageError
 from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
-from station.errors import StationError, UsageError, refusal
+from station.errors import refusal
 from station.plain import say, terminal
 
 if TYPE_CHECKING:

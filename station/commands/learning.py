@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datasets.errors import StationError, UsageError
 from station import sessions
 from station.commands.options import CellsOption, JsonOption, SessionArgument, reporter
-from station.errors import StationError, UsageError
 from station.plain import say
 from station.reporting import Reporter, SilentReporter
 

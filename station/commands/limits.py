@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.errors import UsageError
 from datasets.plain_text import from_toml
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
-from station.errors import UsageError
 from station.plain import say, terminal
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.errors import StationError, UsageError
 from station import sessions
 from station.commands.judging import show as show_status
 from station.commands.options import (
@@ -24,7 +25,6 @@ from station.commands.options import (
     TaskOption,
     reporter,
 )
-from station.errors import StationError, UsageError
 from station.plain import say
 from station.reporting import Reporter
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datasets.errors import ExitCode
 from station import sessions
 from station.commands.options import JsonOption, complete_tasks
-from station.errors import ExitCode
 from station.plain import say, terminal
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from datasets.errors import UsageError
 from station import sessions
 from station.commands.options import SeedOption, TaskOption, complete_tasks
-from station.errors import UsageError
 from station.plain import say
 
 

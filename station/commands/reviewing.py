@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.errors import UsageError
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
-from station.errors import UsageError
 from station.plain import say
 
 if TYPE_CHECKING:

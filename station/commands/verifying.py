@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datasets.errors import ExitCode
 from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
-from station.errors import ExitCode
 from station.plain import say
 from station.reporting import SilentReporter, TerminalReporter
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from station.errors import UsageError
+from datasets.errors import UsageError
 
 INDEX = "README.md"
 _LISTED = re.compile(r"^- \[([a-z-]+)\]\(\1\.md\): (.+)$", re.MULTILINE)

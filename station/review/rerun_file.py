@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from station.errors import StationError
+from datasets.errors import StationError
 from station.review.take import Take
 
 

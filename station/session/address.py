@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from datasets.errors import StationError
 from datasets.own_files import user_name
 
 DIALLING = 5.0
@@ -27,7 +28,7 @@ _SHORTER = "Set TMPDIR to a folder with a shorter path, such as /tmp."
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
-class LinkError(Exception):
+class LinkError(StationError):
     """No engine can be reached; the message says what to do now."""
 
 

@@ -5,27 +5,22 @@ Stores what it is given and knows no method. A file that fails its digest is pas
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
+from datasets.errors import StationError
 from datasets.own_files import make_folder, read_bytes
-from datasets.plain_text import from_json
+from policy import weights
 
 NEWEST, PREVIOUS, BEST = "newest", "previous", "best"
 
 
-class CheckpointError(Exception):
+class CheckpointError(StationError):
     """A checkpoint that cannot be used; the message says which and why."""
 
 
@@ -61,7 +56,7 @@ class Checkpoints:
         Raises DiskFullError, having changed nothing.
         """
         make_folder(self.folder)
-        data = _encode(state, facts)
+        data = weights.encode(state, asdict(facts))
         newest, fresh = self.path(NEWEST), self.folder / ".fresh.partial"
         with full_disk_named("a checkpoint", self.folder):
             self._disk.write(fresh, data)
@@ -79,41 +74,17 @@ class Checkpoints:
     def load(self, name: str) -> tuple[dict[str, Tensor], CheckpointFacts]:
         """One checkpoint. Raises CheckpointError, FileNotFoundError."""
         path = self.path(name)
-        return _decode(read_bytes(path), path)
+        data = read_bytes(path)
+        try:
+            loaded = weights.decode(data, path)
+            known = {field.name for field in fields(CheckpointFacts)}
+            facts = CheckpointFacts(**{name: value for name, value in loaded.facts.items() if name in known})
+        except (weights.WeightsError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}).") from error
+        return loaded.tensors, facts
 
     def _also_as(self, path: Path, name: str) -> None:
         link = self.folder / f".{name}.link"
         link.unlink(missing_ok=True)
         os.link(path, link)
         link.replace(self.path(name))
-
-
-def _encode(state: Mapping[str, Tensor], facts: CheckpointFacts) -> bytes:
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(state.items())}
-    text = json.dumps(asdict(facts), sort_keys=True)
-    metadata = {"facts": text, "digest": _digest(tensors, text)}
-    return safetensors.torch.save(tensors, metadata)
-
-
-def _decode(data: bytes, path: Path) -> tuple[dict[str, Tensor], CheckpointFacts]:
-    try:
-        size = struct.unpack_from("<Q", data)[0]
-        metadata = from_json(data[8 : 8 + size])["__metadata__"]
-        tensors = safetensors.torch.load(data)
-        known = {field.name for field in fields(CheckpointFacts)}
-        facts = CheckpointFacts(
-            **{name: value for name, value in from_json(metadata["facts"]).items() if name in known}
-        )
-    except (SafetensorError, ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}).") from error
-    if _digest(tensors, metadata["facts"]) != metadata["digest"]:
-        raise CheckpointError(f"{path} is damaged (its digest is wrong).")
-    return tensors, facts
-
-
-def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
-    digest = hashlib.sha256(facts.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

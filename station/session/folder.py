@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.durable import Disk, full_disk_named
+from datasets.errors import ExitCode, StationError
 from datasets.lock import WriterLock
 from datasets.own_files import read_bytes, require_file, require_folder, require_owner
 from datasets.plain_text import from_toml
@@ -33,12 +34,14 @@ _MOST = 2**22
 """Bytes of a session.toml; ours have some ten thousand."""
 
 
-class SessionError(Exception):
+class SessionError(StationError):
     """A folder that is no session, or a session that cannot be made there."""
 
 
 class NewerSchemaError(SessionError):
     """The session was written by a newer station; it is left untouched."""
+
+    exit_code = ExitCode.REFUSED
 
 
 @dataclass(frozen=True)

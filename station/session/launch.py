@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from datasets.durable import DiskFullError
+from datasets.errors import ExitCode
 from datasets.journal import JournalError
 from datasets.lock import LockedError
 from datasets.own_files import NotOursError
@@ -22,7 +23,6 @@ from datasets.store import StoreError
 from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
 from hardware.limits import LimitError
-from station.errors import ExitCode
 from station.library import TaskError
 from station.plain import PlainFormatter
 from station.session.address import LinkError

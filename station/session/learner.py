@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from datasets.episode import EpisodeKind
+from datasets.errors import StationError
 from datasets.journal import Journal, Ledger, Line
 from datasets.randomness import stream
 from datasets.store import ChunkRecord, EpisodeStore, StoreError
@@ -31,7 +32,7 @@ _READING = 0.03
 """s that a slice of reading may take, about."""
 
 
-class LearnerError(Exception):
+class LearnerError(StationError):
     """The learner cannot go on as the journal says."""
 
 

@@ -26,8 +26,8 @@ from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 
+from datasets.errors import UsageError
 from hardware.keys.interface import KeyPress
-from station.errors import UsageError
 from station.key_devices import load_key_devices
 from station.plain import drawable
 from station.tui.actions import ACTIONS

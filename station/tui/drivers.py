@@ -20,7 +20,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.drivers.web_driver import WebDriver, _ExitInput
 from textual.message import Message
 
-from station.errors import ExitCode
+from datasets.errors import ExitCode
 from station.tui.keystrokes import URGENT, Keystrokes
 
 _KITTY_FLAGS = 0b11101

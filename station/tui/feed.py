@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from datasets.errors import StationError
 from station.session.events import OperatorEvent
 from station.session.snapshot import Snapshot
 
 
-class FeedError(Exception):
+class FeedError(StationError):
     """The engine cannot be reached or started; the message says what to do now."""
 
 

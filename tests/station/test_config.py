@@ -158,11 +158,11 @@ def test_a_method_of_ones_own_is_named_in_the_task_file_and_frozen_with_it(
 
 def test_a_misspelt_method_is_answered_with_the_nearest(task_file: Path) -> None:
     said = complaint(task_file, 'method = "zprl"', 'method = "zpr"')
-    assert "there is no method 'zpr'; did you mean 'zprl'?" in said
+    assert "there is no method 'zpr'. Did you mean 'zprl'?" in said
 
 
 def test_an_unknown_demonstrator_is_answered_with_the_nearest() -> None:
-    with pytest.raises(TaskError, match=r"\[demonstrations\] count.* did you mean 'hasty'\?"):
+    with pytest.raises(TaskError, match=r"\[demonstrations\] count.* Did you mean 'hasty'\?"):
         parse_task({"name": "mine", "demonstrations": {"count": {"hastey": 3}}}, source="mine.toml")
 
 

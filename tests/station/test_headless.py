@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from datasets.errors import StationError
 from datasets.journal import Journal
 from station.benchmark import report
 from station.benchmark.learns import Protocol, pin
-from station.errors import StationError
 from station.headless import Goal, engine_arguments
 from station.session.client import Client
 from station.session.folder import SessionFolder

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from datasets.errors import UsageError
 from datasets.importers.findings import Answers, Finding
 from datasets.importers.interface import Source
 from datasets.importers.reader import Reader
-from station.errors import UsageError
 from station.import_request import Wish, wish
 from station.import_sources import Sources, find
 from station.session.folder import SessionFolder

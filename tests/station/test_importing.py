@@ -146,7 +146,7 @@ def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_p
         (("--frame", "nowhere.txt"), "--frame:"),
         (("--rate", "abc"), "--rate: 'abc' is no number"),
         (("--as", "lerobt"), "Did you mean 'lerobot'?"),
-        (("--map", "colr=rgb"), "did you mean 'colour'?"),
+        (("--map", "colr=rgb"), "Did you mean 'colour'?"),
     ],
 )
 def test_flags_of_no_meaning_are_answered_before_anything_is_read(

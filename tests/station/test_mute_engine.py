@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from datasets.channel import Channel
+from datasets.errors import StationError
 from datasets.lock import WriterLock
 from station import stopping
-from station.errors import StationError
 from station.remote import wait_for
 from station.session import address, client
 from station.session.address import LinkError

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from station.errors import StationError
+from datasets.errors import StationError
 from station.reporting import TerminalReporter
 
 

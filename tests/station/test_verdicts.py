@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from datasets.episode import Outcome
+from datasets.errors import StationError, UsageError
 from datasets.journal import Journal
 from datasets.lock import WriterLock
-from station.errors import StationError, UsageError
 from station.session.events import Label, OperatorEvent, Source
 from station.session.folder import SessionFolder
 from station.session.link import Link

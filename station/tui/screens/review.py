@@ -22,12 +22,12 @@ from textual.timer import Timer
 from textual.widgets import Footer, Input
 
 from datasets.durable import DiskFullError
+from datasets.errors import StationError
 from datasets.journal import JournalError, Line
 from datasets.lock import LockedError
 from datasets.selection import SelectionError, Where
 from datasets.store import StoreError
 from station import verdicts
-from station.errors import StationError
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
 from station.session.address import LinkError

@@ -159,7 +159,7 @@ def test_a_description_elsewhere_is_named_on_the_command(tmp_path: Path) -> None
     ("text", "sentence"),
     [
         ('file = "*.npz"', "file: extra inputs are not permitted; it may hold files, episodes"),
-        ('files = "*.npz"\n[map]\npositon = "ee"', "did you mean 'position'?"),
+        ('files = "*.npz"\n[map]\npositon = "ee"', "Did you mean 'position'?"),
         ("files = *.npz", "is no TOML that can be read"),
         ('files = "*.csv"', "no file here is called '*.csv'"),
         ('files = "*.npz"\nepisodes = "run_*"', "no group is called 'run_*'"),

@@ -184,7 +184,7 @@ def test_lengths_in_millimetres_and_angles_in_degrees_are_brought_to_metres_and_
     ("entry", "sentence"),
     [
         ("colour=rbg", "colour: it should be 'rgb' or 'bgr'"),
-        ("color=rgb", "did you mean 'colour'?"),
+        ("color=rgb", "Did you mean 'colour'?"),
         ("rate=fast", "'fast' is no number"),
         ("rate=-3", "greater than 0"),
         ("camera.front", "is not NAME=VALUE"),

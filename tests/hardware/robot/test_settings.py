@@ -117,7 +117,7 @@ def test_a_table_that_stands_in_both_places_is_refused(tmp_path: Path) -> None:
 def test_a_driver_that_does_not_exist_is_answered_with_the_nearest(tmp_path: Path) -> None:
     table = cell_table(tmp_path / "board")
     table["arms"][0]["driver"] = "xram"
-    assert "did you mean 'xarm'?" in problem(table)
+    assert "Did you mean 'xarm'?" in problem(table)
 
 
 def test_arms_of_the_same_name_and_a_home_of_the_wrong_length_are_refused(tmp_path: Path) -> None:

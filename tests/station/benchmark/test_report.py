@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.errors import UsageError
 from datasets.randomness import stream
 from station.benchmark import report
 from station.benchmark.report import SeedResult
 from station.commands.bench import parse_seeds
-from station.errors import UsageError
 
 
 def result(seed: int, base: list[bool], final: list[bool]) -> SeedResult:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from datasets.episode import Outcome
+from datasets.errors import ExitCode
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
-from station.errors import ExitCode
 from station.remote import wait_for
 from station.session import link as link_module
 from station.session.address import LinkError
