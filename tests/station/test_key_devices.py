@@ -59,7 +59,7 @@ def test_one_hotkey_may_do_what_the_same_key_does_in_the_terminal(tmp_path: Path
         ("[pedals]\npedal = {}\n", "must name its keys"),
         ("pedals = 3\n", "pedals must be a table"),
         ("[hotkeys]\n's' = 'success'\n", "would fire whenever somebody types it"),
-        ("[hotkeys]\n'<ctlr>+s' = 'success'\n", "Did you mean <ctrl>?"),
+        ("[hotkeys]\n'<ctlr>+s' = 'success'\n", "Did you mean '<ctrl>'?"),
         ("[hotkeys]\n'<ctrl>+x' = 'success'\n", "the same key is 'stop' in the terminal"),
         ("[hotkeys]\n'<ctrl>+r' = 'go'\n", "the same key is 'rearm' in the terminal"),
         ("[hotkeys]\n'<f9>' = 3\n", "there is no action '3'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,14 @@ from station.session.checkpoint import (
     Checkpoints,
 )
 
+OLDER = base64.b64decode(
+    "OAEAAAAAAAB7Il9fbWV0YWRhdGFfXyI6eyJkaWdlc3QiOiI4MmI5ZjVjNWM5NDg3YTc1ODBlNWRlMDg3YzI3NjZkYTFjY2IwZGQ0"
+    "OGNlYmE0ZmQ3ZjYxODNmZWMyYTllNmY5IiwiZmFjdHMiOiJ7XCJiYXNlX2hhc2hcIjogXCJiXCIsIFwibWV0aG9kXCI6IFwibVwi"
+    "LCBcInBvbGljeV92ZXJzaW9uXCI6IDEsIFwic3RlcHNcIjogMywgXCJ1cGRhdGVcIjogMX0ifSwiY291bnQiOnsiZHR5cGUiOiJJ"
+    "NjQiLCJzaGFwZSI6W10sImRhdGFfb2Zmc2V0cyI6WzAsOF19LCJ3Ijp7ImR0eXBlIjoiRjMyIiwic2hhcGUiOlsyLDNdLCJkYXRh"
+    "X29mZnNldHMiOls4LDMyXX19ICAHAAAAAAAAAAAAwD8AAMA/AADAPwAAwD8AAMA/AADAPw=="
+)
+"""A checkpoint of an earlier version, whose digest was made in another way."""
 FACTS = CheckpointFacts(method="m", base_hash="b", update=1, policy_version=1, steps=3)
 
 
@@ -43,6 +52,16 @@ def test_what_was_saved_comes_back_and_the_one_before_is_kept(checkpoints: Check
         assert facts.update == update
         for key, tensor in state(value).items():
             assert torch.equal(tensors[key], tensor) and tensors[key].dtype == tensor.dtype
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    older = Checkpoints(tmp_path)
+    older.path(NEWEST).write_bytes(OLDER)
+    tensors, facts = older.load(NEWEST)
+    assert torch.equal(tensors["w"], torch.full((2, 3), 1.5)) and facts.update == 1
+    older.path(NEWEST).write_bytes(OLDER[:-1] + b"\0")
+    with pytest.raises(CheckpointError):
+        older.load(NEWEST)
 
 
 @pytest.mark.parametrize("place", [3, 40, 200, -1])
