@@ -293,7 +293,9 @@ def _pause(state: State, event: Pause) -> Result:
     if state.phase is Phase.PAUSED and not state.asked_to_pause:
         return replace(state, asked_to_pause=True), (Say(text="The pause now lasts until you end it."),)
     if state.phase is Phase.PAUSED:
-        return refuse(state, "Paused already: the arm holds, nothing was started.")
+        return refuse(
+            state, "Paused already: the arm holds, nothing was started. Look, then press again to go on."
+        )
     if state.phase not in _PAUSABLE:
         return refuse(state, f"Nothing to pause: the session is in {state.phase.value}.")
     moves = state.phase in MOVING or state.phase is Phase.HOMING

@@ -201,6 +201,8 @@ class Snapshot:
     """Whether a fault can be left without ending the engine."""
     disk_full: bool = False
     """The disk refused a write; the session waits for space."""
+    held: Phase | None = None
+    """While paused: what goes on when the pause ends."""
     asked_to_pause: bool = False
     """The pause does not end by itself, also where the disk's would: a simulated cell's."""
     tiles: dict[str, Image] = field(default_factory=dict)

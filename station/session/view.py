@@ -130,6 +130,7 @@ class View:
             stopped=state.stopped,
             recoverable=state.recoverable,
             disk_full=state.disk_full,
+            held=state.held,
             asked_to_pause=state.asked_to_pause,
             tiles=self._tiles(state) if pictures else {},
             target=self._target(state) if pictures else {},

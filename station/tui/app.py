@@ -20,7 +20,7 @@ from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.events import Key, Paste
+from textual.events import Event, Key, Paste
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.notifications import SeverityLevel
@@ -49,9 +49,12 @@ from station.tui.screens.session import SessionScreen
 from station.tui.screens.work import WorkScreen
 from station.tui.sight import Sight
 from station.tui.theme import STATION_THEME
+from station.tui.timeliness import Timeliness
 
 REFRESH_HZ = 5.0
 """How often the newest snapshot is looked at."""
+BEAT = 0.2
+"""s between two looks at whether the loop that takes keys stands still."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,7 @@ class StationApp(App[int]):
         self.pads = pads or Pads()
         self.key_time: float | None = None
         """When the terminal's key that is being answered was read, s, monotonic: a busy loop comes to it later."""
+        self._timeliness = Timeliness()
         self._lookout = lookout or Lookout(somebody)
         self._folder = folder
         self._sessions = sessions
@@ -181,6 +185,7 @@ class StationApp(App[int]):
         else:
             self.open_session(self._folder)
 
+        self.set_interval(BEAT, self._timeliness.beat)
         self._lookout.start()
         self.pads.start(self._pad_pressed, self._pad_trouble)
         for sentence in self._keys.warnings:
@@ -223,6 +228,26 @@ class StationApp(App[int]):
         if message.sentence:
             self.notify(message.sentence, title="pedals and hotkeys", severity="warning", timeout=12)
 
+    async def on_event(self, event: Event) -> None:
+        """See App; a key that cannot be meant for this screen is answered, and does nothing."""
+        if isinstance(event, Key) and not event.is_forwarded and (why := self._doubt(event)):
+            if self._meant(event) == "pause" and isinstance(self.screen, SessionScreen):
+                self.screen.brake()
+            else:
+                self._answer(display(event.key), why)
+            return
+        await super().on_event(event)
+
+    def _doubt(self, event: Key) -> str:
+        if not self.screen_stack or event.key in MODIFIERS or self._meant(event) == "stop":
+            return ""
+        return self._timeliness.doubt(event, self.screen)
+
+    def _meant(self, event: Key) -> str | None:
+        """Which of the keys that must be heard this one is, in disguise."""
+        position = event.position if isinstance(event, Stroke) else None
+        return self._keys.misheard(event.key, event.character, position)
+
     async def _on_key(self, event: Key) -> None:
         """A key that no widget took: the tables, in either case of a letter; then a stop in disguise, or an answer."""
         event.prevent_default()
@@ -255,8 +280,7 @@ class StationApp(App[int]):
         return True
 
     def _misheard(self, event: Key) -> None:
-        position = event.position if isinstance(event, Stroke) else None
-        meant = self._keys.misheard(event.key, event.character, position)
+        meant = self._meant(event)
         if meant == "stop" and self.check_action("stop", ()):
             self.action_stop()
         elif meant == "pause" and isinstance(self.screen, SessionScreen):

@@ -68,6 +68,8 @@ class Attachment:
         """What is on the screen, and since when."""
         self._pulse = Pulse(clock)
         self.line = Line.SEEKING
+        self.before = Line.SEEKING
+        """How it stood before."""
         self.why = ""
 
     @property
@@ -251,4 +253,4 @@ class Attachment:
 
     def _turn(self, line: Line) -> None:
         if line is not self.line:
-            self.line, self._since = line, self._clock()
+            self.before, self.line, self._since = self.line, line, self._clock()

@@ -82,7 +82,14 @@ def _paused(snapshot: Snapshot, keys: Keymap) -> str:
         if snapshot.simulated and not snapshot.asked_to_pause:
             return "The disk is full: free some space; it goes on by itself and nothing is lost."
         return f"The disk is full: free some space, then {keys.show('pause')} goes on; nothing is lost."
-    return f"Paused, the arm holds. {keys.show('pause')} goes on; {keys.show('void')} drops the episode."
+    goes_on = f"Paused, the arm holds. {keys.show('pause')} goes on"
+    if snapshot.held in (Phase.ROLLOUT, Phase.EVALUATE):
+        return f"{goes_on} with the episode; {keys.show('void')} drops it."
+    if snapshot.held is Phase.READY:
+        return f"{goes_on} to READY; nothing moves before {keys.show('go')}."
+    if snapshot.held is Phase.HOMING and not snapshot.simulated:
+        return f"{goes_on}: the arm moves home. Keep clear."
+    return f"{goes_on}." if snapshot.simulated else f"{goes_on}; the arm may then move home. Keep clear."
 
 
 def _label(snapshot: Snapshot, keys: Keymap) -> str:

@@ -23,6 +23,26 @@ NAMED = 0.4
 meant the one before."""
 
 
+def late(pressed: float, now: float) -> str:
+    """Why a key that went down at `pressed` is too old `now`, both s, monotonic; empty when it is not."""
+    return (
+        f"the key went down {now - pressed:.1f} s ago: look, then press again"
+        if now - pressed > STALE
+        else ""
+    )
+
+
+def unread(since: float, pressed: float | None) -> str:
+    """Why a key that went down at `pressed` (None: now) cannot answer what is shown `since` then; empty when it can.
+
+    Both s, monotonic.
+    """
+    shown_for = (time.monotonic() if pressed is None else pressed) - since
+    if shown_for >= READ:
+        return ""
+    return f"this came up only {max(0.0, shown_for):.1f} s before the key: read it, then press again"
+
+
 class Pulse:
     """Notices when the loop that draws and takes keys stood still: keys typed meanwhile carry no time of their own."""
 
@@ -87,10 +107,7 @@ class Sight:
             return self.complaint
         if age > STALE:
             return f"the screen shows the engine as it was {age:.1f} s ago: wait for news, then press again"
-        shown_for = pressed - self.asked_since
-        if shown_for < READ:
-            return f"this came up only {max(0.0, shown_for):.1f} s before the key: read it, then press again"
-        return ""
+        return unread(self.asked_since, pressed)
 
     def unnamed(self, pressed: float) -> str:
         """Why a key that went down at `pressed` cannot mean the episode that is named; empty when it can."""
@@ -108,8 +125,8 @@ class Sight:
             _starts(event, self.snapshot),
             isinstance(event, Label | Void | RestoreEpisode | UndoLabel),
         )
-        if (starts or judges) and now - pressed > STALE:
-            return f"the key went down {now - pressed:.1f} s ago: look, then press again"
+        if (starts or judges) and (too_late := late(pressed, now)):
+            return too_late
         if starts:
             return self.unreadable(pressed)
         return self.unnamed(pressed) if judges else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from textual.events import Resize
@@ -29,6 +30,12 @@ class StationScreen(Screen[None]):
 
     SMALLEST: ClassVar[tuple[int, int]] = (80, 24)
     """Columns and rows that the layout needs."""
+    came_up: float = float("-inf")
+    """s, monotonic: since when it is the one that takes keys."""
+
+    def on_screen_resume(self) -> None:
+        """Keys that went down earlier were meant for another screen."""
+        self.came_up = time.monotonic()
 
     @property
     def covered(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
@@ -26,6 +27,13 @@ class Dialog(ModalScreen[Answer]):
         Binding("escape", "cancel", "close", show=False),
         Binding("x", "app.stop", "STOP", show=False, id="stop"),
     ]
+
+    came_up: float = float("-inf")
+    """s, monotonic: since when it is the one that takes keys."""
+
+    def on_screen_resume(self) -> None:
+        """Keys that went down earlier were meant for the screen below."""
+        self.came_up = time.monotonic()
 
     def action_cancel(self) -> None:
         """Close without an answer."""

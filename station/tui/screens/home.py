@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import work
@@ -18,9 +19,13 @@ from station.session.snapshot import Counts, Rate
 from station.tui.library import Card, Library, Progress, next_step
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
+from station.tui.sight import unread
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.strip import outcome_strip
 from station.tui.wording import rate_words
+
+if TYPE_CHECKING:
+    from station.tui.app import StationApp
 
 LOOK_AGAIN = 10.0
 """s between two looks at the folders."""
@@ -60,6 +65,7 @@ class HomeScreen(StationScreen):
     """A table of sessions; Enter does what the chosen one needs next."""
 
     CSS_PATH = "home.tcss"
+    app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "new", tooltip="A new session: a name, a task, a seed."),
         Binding("i", "importing", "import", tooltip="Import recordings into the chosen session."),
@@ -82,6 +88,8 @@ class HomeScreen(StationScreen):
         self._cards: Sequence[Card] = ()
         self._wanted: Path | None = None
         """To be chosen as soon as it is found."""
+        self._changed = float("-inf")
+        """Since when the chosen session is what it is and where it is, s, monotonic; the operator's cursor apart."""
 
     def compose(self) -> ComposeResult:
         """Greeting, table, the chosen session, keys."""
@@ -116,7 +124,7 @@ class HomeScreen(StationScreen):
     def _show(self, found: Sequence[Card]) -> None:
         if found == self._cards and found:
             return
-        table = self.query_one(DataTable)
+        table, before = self.query_one(DataTable), self.chosen
         row = _row_of(self._wanted or (self.chosen.path if self.chosen is not None else None), found)
         self._wanted = None
         self._cards = found
@@ -131,6 +139,8 @@ class HomeScreen(StationScreen):
         empty.update(
             Content(f"No session in {self._sessions} yet.\nPress n to begin one: a name, a task, a seed.")
         )
+        if _next(self.chosen) != _next(before):
+            self._changed = time.monotonic()
         self._show_chosen()
 
     @property
@@ -152,7 +162,7 @@ class HomeScreen(StationScreen):
     def on_data_table_row_selected(self) -> None:
         """Enter: what the session needs next."""
         card = self.chosen
-        if card is None or card.progress is Progress.UNREADABLE:
+        if card is None or card.progress is Progress.UNREADABLE or self._unread():
             return
         if card.running or card.progress in (Progress.TRAINED, Progress.ONLINE, Progress.FINISHED):
             self._doors.session(card.path)
@@ -186,8 +196,17 @@ class HomeScreen(StationScreen):
         if self.chosen is not None:
             self._doors.review(self.chosen.path)
 
+    def _unread(self) -> bool:
+        """Say so where what a key would do has only just come up."""
+        why_not = unread(self._changed, self.app.key_time)
+        if why_not:
+            self.notify(f"The list has changed, and {why_not}", severity="warning")
+        return bool(why_not)
+
     def _enter(self, door: Callable[[Path], None]) -> None:
         card = self.chosen
+        if self._unread():
+            return
         if card is None:
             self.notify("Choose a session first, or press n for a new one.")
         elif card.running:
@@ -196,6 +215,11 @@ class HomeScreen(StationScreen):
             self.notify(card.trouble, severity="error")
         else:
             door(card.path)
+
+
+def _next(card: Card | None) -> tuple[Path, Progress, bool] | None:
+    """What decides what a key does with this session."""
+    return None if card is None else (card.path, card.progress, card.running)
 
 
 def _row_of(path: Path | None, found: Sequence[Card]) -> int:

@@ -5,8 +5,9 @@ Serves training, and everything a demo prepares before its session. The job is a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -18,10 +19,14 @@ from datasets.wording import counted
 from station.tui.jobs import INTERRUPTED, Facts, Job, Record, Stage
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
+from station.tui.sight import unread
 from station.tui.widgets.figures import log
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.work import LossCurve, draw_stages, losses_of, stage_words
 from station.tui.wording import about
+
+if TYPE_CHECKING:
+    from station.tui.app import StationApp
 
 REDRAW_HZ = 2.0
 _INTERRUPT = "End it at its next safe point; everything done so far is kept."
@@ -40,6 +45,7 @@ class WorkScreen(StationScreen):
     """One job from its start to its end."""
 
     CSS_PATH = "work.tcss"
+    app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "interrupt", "interrupt (goes on later from here)", tooltip=_INTERRUPT),
         Binding(
@@ -69,6 +75,8 @@ class WorkScreen(StationScreen):
         self._job: Job | None = None
         self._record = Record()
         self._code: int | None = None
+        self._ended = float("-inf")
+        """When the job was over, s, monotonic."""
         self._leaving = False
 
     def compose(self) -> ComposeResult:
@@ -93,6 +101,7 @@ class WorkScreen(StationScreen):
     async def _run(self) -> None:
         self._job = Job(self._command)
         self._code = await self._job.run(self._record.hear)
+        self._ended = time.monotonic()
         self.redraw()
         self.refresh_bindings()
         if self._leaving:
@@ -143,7 +152,11 @@ class WorkScreen(StationScreen):
 
     def action_onward(self) -> None:
         """The next step, once the job is done."""
-        if self._code == 0:
+        if self._code != 0:
+            return
+        if why_not := unread(self._ended, self.app.key_time):
+            self.notify(f"The job has only just ended, and {why_not}", severity="warning")
+        else:
             self._onward()
 
     def action_help(self) -> None:

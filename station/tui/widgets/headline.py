@@ -99,10 +99,11 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
     line, leave = attachment.line, keymap.show("leave")
     simulated = attachment.simulated
     if line is Line.LOST:
-        said = "Engine gone, committed episodes are safe. Enter starts it; the arm then moves home."
-        if simulated:
-            said = "The engine is gone; no committed episode is lost. Enter starts it again."
+        said = _without_engine(attachment)
         return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo, whole=True)
+    if line is Line.SEEKING:
+        said = f"Looks for an engine of this session. {leave} leaves."
+        return Call(badge="LOOKING", style=_BLUE, sentence=said, below="", echo=echo)
     if line is Line.SILENT:
         said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
         below = f"silent for {attachment.unheard:.0f} s"
@@ -112,6 +113,16 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
         said = f"The engine starts: it loads the policy and connects the cell. {leave} ends it."
     below = f"{attachment.waited:.0f} s so far; what it says is in {attachment.folder / 'engine.log'}"
     return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo, whole=True)
+
+
+def _without_engine(attachment: Attachment) -> str:
+    """What has become of the engine: one that this screen has met is gone, one that it started never came."""
+    then = "" if attachment.simulated else "; the arm then moves home"
+    if attachment.before in (Line.LIVE, Line.SILENT):
+        return f"Engine gone, committed episodes are safe. Enter starts it{then}."
+    if attachment.before is Line.STARTING:
+        return f"The engine did not start: see below. Enter tries again{then}."
+    return f"No engine answers, none was started. Enter starts one{then}."
 
 
 def _below(snapshot: Snapshot) -> str:

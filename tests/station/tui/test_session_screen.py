@@ -116,7 +116,7 @@ async def test_a_key_that_a_busy_screen_comes_to_late_does_not_answer_what_came_
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
         key = Key("r", "r")
-        key.time -= 3600.0
+        key.time = session(pilot).came_up
         pilot.app.post_message(key)
         await settled(pilot)
         assert feed.sent == []
@@ -374,7 +374,7 @@ async def test_a_dead_engine_is_said_and_enter_starts_it_again(
         await settled(pilot)
         feed.alive, engines.feed = False, None
         await settled(pilot)
-        assert "NO ENGINE" in headline(pilot) and "Enter starts it again" in headline(pilot)
+        assert "NO ENGINE" in headline(pilot) and "Enter starts it." in headline(pilot)
         assert "moves home" not in headline(pilot)
         await pilot.press("enter")
         await settled(pilot)

@@ -1,0 +1,56 @@
+"""Whether a key can be meant for the screen on which it would act: every screen asks that, whatever its keys do.
+
+A key that went down before a screen or a dialog came up was meant for the one before; one that came out of a screen
+that had stood still was meant for what was shown then. What stops, brakes, leaves or closes is done all the same, and
+text goes on into its field. The session's screen knows more about what it shows; see `sight`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from textual.actions import parse
+from textual.events import Key
+from textual.screen import Screen
+from textual.widgets import Input
+
+from station.tui.screens.base import StationScreen
+from station.tui.screens.session import SessionScreen
+from station.tui.sight import Pulse, late
+
+_SAFE = ("stop", "leave", "back", "cancel")
+
+
+class Timeliness:
+    """Watches the loop that takes keys."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives monotonic seconds."""
+        self._clock = clock
+        self._pulse = Pulse(clock)
+
+    def beat(self) -> None:
+        """Call it several times a second from the loop that takes keys."""
+        self._pulse.beat()
+
+    def doubt(self, event: Key, screen: Screen[object]) -> str:
+        """Why this key does nothing on this screen, in words; empty where it may act."""
+        if _is_safe(event, screen):
+            return ""
+        before = getattr(screen, "came_up", float("-inf")) - event.time
+        if before > 0.0:
+            return f"this screen came up {before:.1f} s after the key went down: look, then press again"
+        if isinstance(screen, SessionScreen) or (isinstance(screen.focused, Input) and event.key != "enter"):
+            return ""
+        return late(event.time, self._clock()) or self._pulse.complaint
+
+
+def _is_safe(event: Key, screen: Screen[object]) -> bool:
+    active = screen.active_bindings.get(event.key)
+    if active is None:
+        return False
+    _, name, parameters = parse(active.binding.action)
+    if name in _SAFE:
+        return True
+    return isinstance(screen, StationScreen) and screen.works_unseen(name, tuple(parameters))

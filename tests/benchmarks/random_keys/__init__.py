@@ -1,0 +1,1 @@
+"""Random keys on two screens before an emulated arm; see `__main__`."""
