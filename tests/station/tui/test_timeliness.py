@@ -13,14 +13,17 @@ from textual.pilot import Pilot
 from station.session.events import Leave
 from station.session.snapshot import Phase
 from station.tui import sight
+from station.tui.app import StationApp
 from station.tui.attachment import NO_ANSWER, Attachment
 from station.tui.keymap import default_keymap
+from station.tui.screens.home import HomeScreen
 from station.tui.screens.leaving import LeaveScreen
 from station.tui.screens.noting import NoteScreen
 from station.tui.screens.work import WorkScreen
 from station.tui.sight import Pulse
 from station.tui.timeliness import Timeliness
 from station.tui.widgets.headline import call_without
+from tests.station.session.fakes import make_folder
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 from tests.station.tui.test_session_screen import headline, settled
@@ -36,12 +39,16 @@ async def _typed_at(pilot: Pilot[int], key: str, at: float) -> None:
     await pilot.pause()
 
 
-def _said(pilot: Pilot[int]) -> str:
-    return " ".join(notification.message for notification in pilot.app._notifications)
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the app has told; on a busy machine a notice may be gone again before a test looks."""
+    words: list[str] = []
+    monkeypatch.setattr(StationApp, "notify", lambda _, message, **__: words.append(message))
+    return words
 
 
 async def test_a_key_that_went_down_before_a_dialog_came_up_does_not_answer_it(
-    open_app: Open, feed: FakeFeed
+    open_app: Open, feed: FakeFeed, said: list[str]
 ) -> None:
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
@@ -49,7 +56,7 @@ async def test_a_key_that_went_down_before_a_dialog_came_up_does_not_answer_it(
         await pilot.press("q")
         await _typed_at(pilot, "e", before)
         assert isinstance(pilot.app.screen, LeaveScreen) and feed.sent == []
-        assert "came up" in _said(pilot)
+        assert "came up" in " ".join(said)
         await pilot.press("e")
         await settled(pilot)
         assert feed.sent == [Leave()]
@@ -72,7 +79,7 @@ async def test_a_key_that_went_down_while_a_dialog_lay_over_the_session_is_none_
 
 
 async def test_enter_that_went_down_before_a_job_was_done_does_not_go_on_to_an_arm_that_moves(
-    engines: FakeEngines, open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_app: Open, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     monkeypatch.setattr(sight, "READ", 1e9)
     gone: list[str] = []
@@ -81,20 +88,39 @@ async def test_enter_that_went_down_before_a_job_was_done_does_not_go_on_to_an_a
         await pilot.app.push_screen(screen)
         await pilot.app.workers.wait_for_complete()
         await pilot.press("enter")
-        assert gone == [] and "only just ended" in _said(pilot)
+        assert gone == [] and "only just ended" in " ".join(said)
         monkeypatch.setattr(sight, "READ", 0.0)
         await pilot.press("enter")
         assert gone == ["on"]
 
 
 async def test_a_key_out_of_a_screen_that_stood_still_does_nothing_on_any_screen(
-    open_app: Open, monkeypatch: pytest.MonkeyPatch
+    open_app: Open, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     monkeypatch.setattr(Pulse, "complaint", "the screen had stopped for 5.0 s: look, then press again")
     async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
         home = pilot.app.screen
         await pilot.press("n")
-        assert pilot.app.screen is home and "had stopped for 5.0 s" in _said(pilot)
+        assert pilot.app.screen is home and "had stopped for 5.0 s" in " ".join(said)
+
+
+async def test_enter_on_a_session_that_has_only_just_come_up_in_the_list_opens_nothing(
+    open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    monkeypatch.setattr(sight, "READ", 1e9)
+    make_folder(tmp_path / "s")
+    async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
+        home = pilot.app.screen
+        assert isinstance(home, HomeScreen)
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert home.chosen is not None
+        await pilot.press("enter", "t")
+        assert pilot.app.screen is home and "The list has changed" in " ".join(said)
+        monkeypatch.setattr(sight, "READ", 0.0)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert pilot.app.screen is not home
 
 
 class _Clock:
@@ -128,11 +154,11 @@ async def test_a_screen_that_never_met_an_engine_does_not_say_that_one_is_gone(e
     assert call_without(attachment, None, default_keymap()).badge == "LOOKING"
     clock.now += NO_ANSWER + 0.1
     attachment.seek()
-    said = call_without(attachment, None, default_keymap())
+    shown = call_without(attachment, None, default_keymap())
     assert (
-        said.badge == "NO ENGINE"
-        and said.sentence.startswith("No engine answers")
-        and len(said.sentence) <= 84
+        shown.badge == "NO ENGINE"
+        and shown.sentence.startswith("No engine answers")
+        and len(shown.sentence) <= 84
     )
 
 
@@ -144,8 +170,8 @@ def test_one_that_did_not_start_and_one_that_went_are_told_apart(
     attachment.seek()
     engines.death = "exit code 2"
     attachment.seek()
-    said = call_without(attachment, None, default_keymap())
-    assert "did not start" in said.sentence and "gone" not in said.sentence and len(said.sentence) <= 84
+    shown = call_without(attachment, None, default_keymap())
+    assert "did not start" in shown.sentence and "gone" not in shown.sentence and len(shown.sentence) <= 84
     clock.now += 2.0
     assert attachment.restart() == ""
     attachment.take(feed)
