@@ -55,7 +55,8 @@ def encode(line: Line) -> bytes:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise JournalError(f"A line '{line.op}' must be plain JSON: {error}.") from error
-    body = text[:-1].encode()
+    # half characters, from names of files that are no text, stand as JSON escapes them
+    body = text[:-1].encode(errors="backslashreplace")
     return body + _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}\n'
 
 

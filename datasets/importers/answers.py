@@ -54,7 +54,7 @@ def save(path: Path, outlines: dict[str, Outline], answers: Answers) -> None:
     """Write the file anew; tables of structures that are not in `outlines` stay as they are.
 
     Raises:
-        DiskFullError: there is no room.
+        DiskFullError: there is no room. AnswersError: a name in it is no text.
     """
     text = read_bytes(path).decode() if path.exists() else ""
     document = tomlkit.parse(text) if text else tomlkit.document()
@@ -69,5 +69,12 @@ def save(path: Path, outlines: dict[str, Outline], answers: Answers) -> None:
         table.add("answers", dict(answers.get(structure, {})))
         table.add("mapping", dict(outline.entries))
         document[structure] = table
+    try:
+        data = tomlkit.dumps(document).encode()
+    except UnicodeEncodeError as error:
+        raise AnswersError(
+            f"{path}: {error.object[error.start - 20 : error.end + 20]!r} is a name that is no text. "
+            "Rename it in the recordings, and import them again."
+        ) from error
     with full_disk_named(NAME, path):
-        Disk().replace(path, tomlkit.dumps(document).encode())
+        Disk().replace(path, data)

@@ -226,4 +226,13 @@ class SessionFolder:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """As TOML holds it. Raises SessionError: TOML cannot, as it is the name of a file and no text."""
+    import tomlkit
+
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SessionError(
+            f"{text} is no name in UTF-8, and cannot be written into the session. Rename it and try again."
+        ) from error
+    return tomlkit.string(text).as_string()

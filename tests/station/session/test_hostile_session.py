@@ -23,7 +23,7 @@ from station.session import operations
 from station.session.folder import SessionError, SessionFolder
 from station.session.partial import read as read_partial
 from station.session.status import count
-from tests.station.session.fakes import make_folder
+from tests.station.session.fakes import SESSION, TinyTask, make_folder
 
 EPISODE = {
     "id": "online-000000",
@@ -35,6 +35,9 @@ EPISODE = {
     "policy_version": 0,
 }
 END = {"stage": "end", "ordinal": 0, "first": 0, "at": 0, "env_steps": 1, "policy_version": 0, "n": 2}
+
+
+TINY = TinyTask(session=SESSION)
 
 
 @pytest.fixture
@@ -183,3 +186,22 @@ def test_nobody_waits_for_a_pipe_in_the_place_of_a_policy(tmp_path: Path) -> Non
         BasePolicy.load(tmp_path)
     with pytest.raises(weights.WeightsError, match="is a pipe"):
         weights.read(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("name", ["two\nlines.toml", 'a "quote"\\.toml', "\x1b[2J\u202e\x7f.toml"])
+def test_a_task_file_of_any_name_makes_a_session_that_opens(tmp_path: Path, name: str) -> None:
+    made = SessionFolder.create(tmp_path / "s", TINY, task_name="tiny", seed=0, source=f"/x/{name}")
+    assert SessionFolder.open(made.path).source == f"/x/{name}"
+
+
+def test_a_task_file_whose_name_is_no_text_makes_none(tmp_path: Path) -> None:
+    source = os.fsdecode(b"/x/\xff.toml")
+    with pytest.raises(SessionError, match="is no name in UTF-8"):
+        SessionFolder.create(tmp_path / "s", TINY, task_name="tiny", seed=0, source=source)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_name_that_is_no_text_comes_back_from_the_journal(folder: SessionFolder) -> None:
+    text = os.fsdecode(b"\xff.h5") + "\x1b\n"
+    Journal(folder.journal, writable=True).append("note", text=text)
+    assert Journal(folder.journal).lines[0].fields["text"] == text
