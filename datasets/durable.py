@@ -15,7 +15,7 @@ from pathlib import Path
 from datasets.errors import StationError
 from datasets.own_files import open_descriptor
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DiskFullError(StationError):
@@ -76,12 +76,17 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 @contextmanager
 def full_disk_named(what: str, where: Path) -> Iterator[None]:
-    """Turn "no space left" and "quota exceeded" into DiskFullError; every other error passes."""
+    """Turn "no space left", "quota exceeded" and "too large" into DiskFullError; every other error passes."""
     try:
         yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
+        if error.errno == errno.EFBIG:
+            raise DiskFullError(
+                f"{what} could not be written to {where}: this disk, or a limit of this user (ulimit -f), takes no "
+                "larger file. Use another disk or lift the limit; nothing was lost."
+            ) from error
         raise DiskFullError(
             f"The disk is full: {what} could not be written to {where}. Free some space; nothing was lost."
         ) from error

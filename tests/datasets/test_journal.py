@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,15 @@ def test_a_reader_that_comes_before_the_first_line_waits_for_it(path: Path) -> N
     assert reader.refresh() == [] and list(reader.lines) == []
     _episode(Journal(path, writable=True))
     assert [line.op for line in reader.refresh()] == ["episode"]
+
+
+def test_a_disk_that_takes_no_larger_file_refuses_the_line(path: Path) -> None:
+    journal = Journal(path, writable=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(DiskFullError, match=r"ulimit -f.*takes no larger file"):
+            journal.append("note", text="x" * 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not path.read_bytes()
