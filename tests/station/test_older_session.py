@@ -11,7 +11,7 @@ import pytest
 from tests.station.conftest import Station
 
 OLDER = Path(__file__).with_name("older_session.tar.xz")
-"""`station demo --episodes 6` on place-orange-tiny, as it lay on disk in version 0.1.0 before its modules were moved."""
+"""`station demo --episodes 6` on place-orange-tiny, as version 0.1.0 left it on disk."""
 
 
 @pytest.fixture
