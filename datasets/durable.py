@@ -34,9 +34,17 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def create(self, path: Path) -> None:
+        """Make sure that there is a file, and wait."""
+        descriptor = open_descriptor(path, os.O_WRONLY | os.O_CREAT)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def append(self, path: Path, data: bytes) -> None:
-        """Append to a file, creating it, and wait; on failure the file has its old length again."""
-        descriptor = open_descriptor(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        """Append to a file that is there, and wait; on failure the file has its old length again."""
+        descriptor = open_descriptor(path, os.O_WRONLY | os.O_APPEND)
         length = os.fstat(descriptor).st_size
         try:
             write_all(descriptor, data)

@@ -16,9 +16,12 @@ class ExitCode(IntEnum):
     """Another engine or command holds the session."""
     REFUSED = 4
     """The session may not be touched: written by a newer version, or made for something else."""
+    HUNG_UP = 129
     INTERRUPTED = 130
+    """Ended by Ctrl-C. As for every signal: 128 and its number, and the job goes on when it is started again."""
     READER_GONE = 141
     """Whoever read the output has closed the pipe; what a shell reports of a program that SIGPIPE ended."""
+    TERMINATED = 143
 
 
 class StationError(Exception):

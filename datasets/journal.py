@@ -9,6 +9,7 @@ floor needs itself. In memory are the ledger and the places of the lines, not th
 from __future__ import annotations
 
 import json
+import os
 import time
 import zlib
 from pathlib import Path
@@ -20,7 +21,7 @@ from datasets.episode import Episode, EpisodeHeader, Outcome
 from datasets.journal_index import Index
 from datasets.ledger import EPISODE, FOLDED, LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Ledger
 from datasets.lines import LONGEST, JournalError, Line, Lines, LinesByOp, Places, checked, decode, encode
-from datasets.own_files import open_own
+from datasets.own_files import identity, open_own
 
 __all__ = [
     "EPISODE",
@@ -49,6 +50,8 @@ _REQUIRED = {
 }
 """Fields without which the ledger cannot follow a line; the other operations are their writers' business."""
 
+LARGEST = 1 << 30
+"""Bytes of a journal; 50,000 episodes need some 50 MB."""
 INDEXED = 200
 """Lines after which a writer puts the ledger aside again; about so many are read when a journal is opened."""
 
@@ -100,8 +103,8 @@ class Journal:
         """Number a line, put it on the disk, take it in.
 
         Raises:
-            JournalError: opened for reading, fields missing or not plain JSON, or it names an unknown
-            episode. DiskFullError: the line did not fit and is not in the journal.
+            JournalError: opened for reading, fields missing or not plain JSON, it names an unknown episode, or the
+            file is no longer the one that was opened. DiskFullError: the line did not fit and is not in the journal.
         """
         self._check(op, fields)
         line = checked(Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields))
@@ -157,6 +160,7 @@ class Journal:
         if not self.path.exists():
             return b""
         with open_own(self.path, "rb") as file:
+            self._require_room(os.fstat(file.fileno()).st_size)
             file.seek(self._offset)
             while row := file.readline(LONGEST + 1):
                 if not row.endswith(b"\n") and len(row) <= LONGEST:
@@ -172,6 +176,13 @@ class Journal:
                     ) from error
                 self._enter(line, row)
         return b""
+
+    def _require_room(self, size: int) -> None:
+        if size > LARGEST:
+            raise JournalError(
+                f"{self.path} holds {size / 1e6:,.0f} MB, and a journal at most {LARGEST / 1e6:,.0f} MB. It was not "
+                "read: restore it from a copy."
+            )
 
     def _enter(self, line: Line, row: bytes) -> None:
         if line.seq != self.last_seq + 1:
@@ -210,13 +221,19 @@ class Journal:
                 self._disk.sync(self.path.parent)
                 with open_own(self.path, "r+b") as file:
                     file.truncate(self._offset)
-            self._disk.append(self.path, b"")
+            self._disk.create(self.path)
             self._disk.sync(self.path.parent)
+        self._opened = identity(self.path)
 
     def _check(self, op: str, fields: dict[str, Any]) -> None:
         if not self.writable:
             raise JournalError(
                 f"{self.path} was opened for reading; open it writable, under the session's lock."
+            )
+        if identity(self.path) != self._opened:
+            raise JournalError(
+                f"{self.path} was removed, renamed or replaced since it was opened. Line {self.last_seq + 1} ({op}) "
+                "was not written: put the file back where it was, then run the command again."
             )
         missing = _REQUIRED.get(op, set()) - fields.keys()
         if missing:

@@ -133,12 +133,13 @@ class EpisodeStore:
                 made = True
                 self._write(folder, files)
                 folder.rename(self._episodes / name)
+                made = False
+                self._disk.sync(self._episodes)
         except OSError as error:
             raise StoreError(f"Episode {name} could not be written to {self.root}: {error}.") from error
         finally:
             if made:
                 shutil.rmtree(folder, ignore_errors=True)
-        self._disk.sync(self._episodes)
 
     def header(self, episode: str) -> EpisodeHeader:
         """Everything but the arrays. Raises StoreError."""
@@ -260,12 +261,14 @@ class EpisodeStore:
 
     def _write(self, folder: Path, files: dict[str, bytes]) -> None:
         """The manifest is the last file written, and everything is on the disk before the folder gets its name."""
-        folders = {folder}
+        folders = [folder]
         for name, data in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._disk.write(path, data)
-            folders.update(folder / parent for parent in Path(name).parents)
+            # from above to below, so that a session that is moved away now is not made again where it was
+            for parent in reversed(Path(name).parents):
+                if folder / parent not in folders:
+                    (folder / parent).mkdir()
+                    folders.append(folder / parent)
+            self._disk.write(folder / name, data)
         for made in folders:
             self._disk.sync(made)
 
@@ -279,7 +282,7 @@ class EpisodeStore:
 
     def _checked(self, episode: str, name: str, manifest: Manifest) -> bytes:
         """A file's bytes as they were committed, or an error."""
-        data = read_bytes(self._episodes / episode / name, most=free_memory())
+        data = read_bytes(self._episodes / episode / name, most=min(manifest.files[name][0], free_memory()))
         if manifest.files[name] != (len(data), zlib.crc32(data)):
             raise ValueError(f"the checksum of {name} is wrong")
         return data

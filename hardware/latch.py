@@ -32,17 +32,16 @@ class StopLatch:
     """
 
     def __init__(self, path: Path, *, to_stop: bool = False) -> None:
-        """Open the latch at `path`, creating it unlatched.
+        """Open the latch at `path`, creating it unlatched; its folder is there, or nobody would look for it.
 
         `to_stop`: it is opened to be set and not to be obeyed, and so may be another user's.
 
         Raises:
             DiskFullError: there is no room for it. NotOursError: something else lies in its place, or another user
-                could take a stop back there.
+                could take a stop back there. OSError: no folder.
         """
         self.path = path
         """Where others find it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._place = path.absolute()
         self._missed: float | None = None
         self._map, self._identity = _opened(path, obeyed=not to_stop)

@@ -263,7 +263,7 @@ class Pretraining:
 
     def _take_up(self) -> bool:
         """Continue from the folder; True when it holds the finished policy already."""
-        make_folder(self.folder)
+        make_folder(self.folder, parents=False)
         report_path = self.folder / REPORT_FILE
         if report_path.exists():
             try:

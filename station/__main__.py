@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-_INTERRUPTED = 130
-
 
 def main() -> None:
     """Run the command."""
@@ -15,9 +13,11 @@ def main() -> None:
         from station.cli import main as run
 
         run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        from station.interruption import exit_code, signal_of
+
         sys.stderr.write("Interrupted.\n")
-        sys.exit(_INTERRUPTED)
+        sys.exit(exit_code(signal_of(error)))
 
 
 def _import_nothing_from_here() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -31,20 +32,16 @@ from station.commands import (
     verifying,
 )
 from station.errors import Refusal, refusal
+from station.interruption import ended_by, exit_code, interruptible, signal_of
 from station.plain import ReaderGoneError, say, terminal
 from station.tether import leave_with_parent
 from station.trust import grant, grant_owners
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments, 3 the session is held by another process, "
-    "4 refused (e.g. written by a newer version), 130 interrupted, 141 whoever read the output closed the pipe. "
+    "4 refused (e.g. written by a newer version), 129, 130 and 143 ended by SIGHUP, SIGINT (Ctrl-C) and SIGTERM, "
+    "141 whoever read the output closed the pipe. "
     "SESSION is a folder, or a name under $STATION_SESSIONS (default ./sessions)."
-)
-
-
-INTERRUPTED = Refusal(
-    message="Interrupted. What was done is safe on the disk; the same command goes on from there.",
-    exit_code=ExitCode.INTERRUPTED,
 )
 
 
@@ -62,9 +59,10 @@ class StationGroup(TyperGroup):
         as_json = "--json" in sys.argv or "--json" in (*ctx.args, *getattr(ctx, "_protected_args", ()))
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _tell(INTERRUPTED, as_json=as_json)
-            raise typer.Exit(INTERRUPTED.exit_code) from None
+        except KeyboardInterrupt as error:
+            told = _interrupted(signal_of(error))
+            _tell(told, as_json=as_json)
+            raise typer.Exit(told.exit_code) from None
         except Exception as error:
             known = refusal(error)
             if known is None:
@@ -73,9 +71,17 @@ class StationGroup(TyperGroup):
             raise typer.Exit(known.exit_code) from error
 
 
+def _interrupted(number: signal.Signals) -> Refusal:
+    how = "" if number is signal.SIGINT else f" by {number.name}"
+    return Refusal(
+        message=f"Interrupted{how}. What was done is safe on the disk; the same command goes on from there.",
+        exit_code=ExitCode(exit_code(number)),
+    )
+
+
 def _tell(known: Refusal, *, as_json: bool) -> None:
     if as_json:
-        kind = "interrupted" if known is INTERRUPTED else "error"
+        kind = "interrupted" if ended_by(known.exit_code) else "error"
         line = {"event": kind, "message": known.message, "exit_code": int(known.exit_code)}
         say(json.dumps(line))
         return
@@ -155,5 +161,6 @@ def main() -> None:
     # Torch's threads must sleep while they wait: spinning, they starve the cells and the UI beside them, and training
     # on two busy cores becomes several times slower. Read once, when torch is loaded; children inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    interruptible()
     leave_with_parent()
     app()

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from datasets.errors import ExitCode, StationError
-from datasets.journal import Journal
+from datasets.journal import Journal, JournalError
 from datasets.own_files import open_own
-from station.interruption import deferred
+from station.interruption import deferred, ended_by, exit_code, interruption
 from station.reporting import Reporter
 from station.session import reading
 from station.session.status import tally
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 REPORT_EVERY = 5.0
 """s between two looks at the folder."""
 _POLL = 0.2
+_LINE = 1 << 16
+"""Bytes of an engine's log that are read at once."""
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")
 PATIENCE = 60.0
 """s that the engine gets to end by itself after it was asked to."""
@@ -83,6 +85,8 @@ def run(
 ) -> None:
     """Run the engine until its goal; raises KeyboardInterrupt after an interruption, once the engine has ended.
 
+    Returns only when the goal was reached: an engine that somebody else ended before is an error.
+
     Raises:
         LockedError: another process works on the session.
         StationError: the engine ended with an error; the message holds its last words. Or the arm is a real one.
@@ -109,17 +113,25 @@ def run(
             pass_fds=tether.inherited,
             start_new_session=True,
         )
-        try:
-            with folder.log.open("rb") as said:
-                said.seek(start)
+        # opened now: the folder may be moved away before its last words are read
+        with open_own(folder.log, "rb") as said:
+            said.seek(start)
+            unread: Exception | None = None
+            try:
                 _follow(folder, child, goal, reporter, interrupted, said)
-        finally:
-            _end(child)
-        if interrupted():
-            raise KeyboardInterrupt
-    if child.returncode != 0:
-        code = ExitCode(child.returncode) if child.returncode in set(ExitCode) else ExitCode.FAILED
-        raise StationError(_last_words(folder, start, child.returncode), exit_code=code)
+            except (OSError, JournalError) as error:
+                # the engine meets the same, and says what to do about it
+                unread = error
+            finally:
+                _end(child)
+            if (number := interrupted()) is not None:
+                raise interruption(number)
+            if child.returncode != 0:
+                said.seek(start)
+                words = _last_words(folder, said, child.returncode)
+                raise StationError(words, exit_code=_exit_code(child.returncode))
+            if unread is not None:
+                raise unread
 
 
 def _follow(
@@ -127,7 +139,7 @@ def _follow(
     child: subprocess.Popen[bytes],
     goal: Goal,
     reporter: Reporter,
-    interrupted: Callable[[], bool],
+    interrupted: Callable[[], object],
     log: BinaryIO,
 ) -> None:
     """Report once in a while until the engine has ended or should; its words are read from `log`."""
@@ -148,7 +160,7 @@ def _follow(
 
 def _report_reading(log: BinaryIO, reporter: Reporter) -> None:
     """Pass on how far the engine is with past episodes: until they are read, nothing else goes on."""
-    for line in log:
+    for line in iter(lambda: log.readline(_LINE), b""):
         found = reading.told(line.decode(errors="replace"))
         if found is not None:
             reporter.progress("past episodes", *found)
@@ -189,11 +201,18 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _last_words(folder: SessionFolder, start: int, code: int) -> str:
+def _exit_code(code: int) -> ExitCode:
+    """A command's, after its engine has left this one."""
+    number = ended_by(code)
+    if number is not None:
+        return ExitCode(exit_code(number))
+    return ExitCode(code) if code in set(ExitCode) else ExitCode.FAILED
+
+
+def _last_words(folder: SessionFolder, log: BinaryIO, code: int) -> str:
     """The engine's own sentence, without the time it was said at."""
-    with folder.log.open("rb") as log:
-        log.seek(start)
-        lines = log.read().decode(errors="replace").strip().splitlines()
+    log.seek(max(log.tell(), log.seek(0, os.SEEK_END) - _LINE))
+    lines = log.read(_LINE).decode(errors="replace").strip().splitlines()
     said = _TIME.sub("", lines[-1]) if lines else "It said nothing."
     if code in set(ExitCode):
         return said

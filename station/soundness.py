@@ -25,6 +25,10 @@ from station.session.folder import SessionFolder
 from station.session.operations import CHECKPOINT, TRAINING
 from station.session.partial import leftovers, read
 
+_TEXT = 1 << 24
+_CURVE = 1 << 26
+"""Bytes of what is read whole; nothing of ours comes near."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileFault:
@@ -98,7 +102,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
 def _weights_named(base: Path) -> Path | None:
     """The file of weights that the policy's own file names; None where nothing is named."""
     try:
-        return base / str(from_json(read_bytes(base / POLICY_FILE))["weights"])
+        return base / str(from_json(read_bytes(base / POLICY_FILE, _TEXT))["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -126,17 +130,17 @@ def _accounts(folder: SessionFolder) -> Iterator[FileFault]:
 
 
 def _read_json(path: Path) -> None:
-    if not isinstance(from_json(read_bytes(path)), dict):
+    if not isinstance(from_json(read_bytes(path, _TEXT)), dict):
         raise ValueError("no JSON object")
 
 
 def _read_json_lines(path: Path) -> None:
-    for line in read_bytes(path).splitlines():
+    for line in read_bytes(path, _CURVE).splitlines():
         from_json(line)
 
 
 def _read_mark(path: Path) -> None:
-    if not re.fullmatch(rb"[0-9a-f]{16}", read_bytes(path).strip()):
+    if not re.fullmatch(rb"[0-9a-f]{16}", read_bytes(path, _TEXT).strip()):
         raise ValueError("no fingerprint")
 
 

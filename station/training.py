@@ -24,7 +24,7 @@ from datasets.journal import EpisodeStatus, Journal, Ledger
 from datasets.own_files import make_folder, read_bytes, remove, require_folder
 from datasets.store import EpisodeStore
 from station import demonstrations
-from station.interruption import deferred
+from station.interruption import deferred, interruption
 from station.reporting import Reporter
 from station.session.operations import BASE_EVALUATION, TRAINING
 from station.session.snapshot import Rate
@@ -207,15 +207,15 @@ def _work(pretraining: Pretraining, reporter: Reporter) -> None:
             else:
                 figures = {"eta": now.eta, "loss": now.loss, "held_out": now.held_out}
                 reporter.progress(now.stage.value, now.iteration, now.total, **figures)
-            if interrupted() and not now.finished:
+            if (number := interrupted()) is not None and not now.finished:
                 pretraining.save()
-                raise KeyboardInterrupt
+                raise interruption(number)
 
 
 def _clear_if_other(path: Path, fingerprint: str) -> None:
     """Throw away a base that was trained, or half trained, from other demonstrations."""
     mark = path / "demos"
-    make_folder(path)
+    make_folder(path, parents=False)
     if any(path.iterdir()) and (not mark.exists() or read_bytes(mark) != fingerprint.encode()):
         clear_base(path)
     Disk().replace(mark, fingerprint.encode())

@@ -67,7 +67,7 @@ ChunksOption = Annotated[
 
 
 def reporter(*, as_json: bool) -> Reporter:
-    """Bars for people, lines for programs; Ctrl-C and a polite SIGTERM end the job at its next safe point."""
+    """Bars for people, lines for programs; Ctrl-C and SIGTERM end the job at its next safe point."""
     interruptible()
     return JsonReporter() if as_json else TerminalReporter(describe)
 

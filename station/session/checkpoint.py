@@ -6,6 +6,7 @@ Stores what it is given and knows no method. A file that fails its digest is pas
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,9 +15,11 @@ from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
 from datasets.errors import StationError
-from datasets.own_files import make_folder, read_bytes
+from datasets.own_files import make_folder, open_own
+from datasets.plain_text import from_json
 from policy import weights
 
+_LIST = 1 << 24
 NEWEST, PREVIOUS, BEST = "newest", "previous", "best"
 
 
@@ -55,7 +58,7 @@ class Checkpoints:
 
         Raises DiskFullError, having changed nothing.
         """
-        make_folder(self.folder)
+        make_folder(self.folder, parents=False)
         data = weights.encode(state, asdict(facts))
         newest, fresh = self.path(NEWEST), self.folder / ".fresh.partial"
         with full_disk_named("a checkpoint", self.folder):
@@ -74,7 +77,7 @@ class Checkpoints:
     def load(self, name: str) -> tuple[dict[str, Tensor], CheckpointFacts]:
         """One checkpoint. Raises CheckpointError, FileNotFoundError."""
         path = self.path(name)
-        data = read_bytes(path)
+        data = _read(path)
         try:
             loaded = weights.decode(data, path)
             known = {field.name for field in fields(CheckpointFacts)}
@@ -88,3 +91,22 @@ class Checkpoints:
         link.unlink(missing_ok=True)
         os.link(path, link)
         link.replace(self.path(name))
+
+
+def _read(path: Path) -> bytes:
+    """The whole file, if it is as long as its first bytes say. Raises CheckpointError, FileNotFoundError."""
+    with open_own(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            begin = file.read(8)
+            length = struct.unpack("<Q", begin)[0]
+            if length > _LIST:
+                raise ValueError(f"its list of tensors would have {length} bytes")
+            listed = file.read(length)
+            tensors = [facts for name, facts in from_json(listed).items() if name != "__metadata__"]
+            end = 8 + length + max((int(facts["data_offsets"][1]) for facts in tensors), default=0)
+            if end != size:
+                raise ValueError(f"{size} bytes instead of {end}")
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error) as error:
+            raise CheckpointError(f"{path} is damaged ({error}).") from error
+        return begin + listed + file.read()

@@ -140,13 +140,22 @@ class Client:
         with self._news:
             return self._news.wait(timeout)
 
-    def stop(self) -> None:
-        """Set the latch, whether or not the engine listens, then tell the engine."""
-        # where none can be had, the engine's own still is
-        with suppress(OSError, DiskFullError):
+    def stop(self) -> str:
+        """Set the latch, whether or not the engine listens, then tell the engine.
+
+        Returns why neither could be done, empty where one was.
+        """
+        trouble = ""
+        try:
             set_latch(self._folder, Source.OPERATOR)
-        with suppress(LinkError):
+        except (OSError, DiskFullError) as error:
+            # where none can be had, the engine's own still is
+            trouble = str(error)
+        try:
             self.send(Stop())
+        except LinkError as error:
+            return trouble and f"{trouble} {error}"
+        return ""
 
     def close(self) -> None:
         """Hang up; the engine goes on."""

@@ -71,6 +71,7 @@ from station.session.motion import Motion
 from station.session.operations import PHASE
 from station.session.partial import PartialLog
 from station.session.parts import Options, Parts
+from station.session.place import Place
 from station.session.records import Records
 from station.session.rollout import workers
 from station.session.roster import Roster
@@ -110,6 +111,7 @@ class Engine:
         self.folder = folder
         self.options = options or Options()
         self.memory = open_memory(folder, parts, self.options, clock)
+        self._place = Place(folder)
         self.state: State = self.memory.state
         self._parts = parts
         self._link = link
@@ -176,7 +178,12 @@ class Engine:
             self.turn()
 
     def turn(self) -> None:
-        """Take in what happened, carry out what follows, and do one slice of work."""
+        """Take in what happened, carry out what follows, and do one slice of work.
+
+        Raises:
+            SessionGoneError: the session's folder is no longer where it was opened.
+        """
+        self._place.require()
         self._look_around()
         while not self._inbox.empty():
             self._take_in(self._inbox.get())

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the folder's layout and of the journal's operations that this station writes."""
 
+HEADER_FILE = "session.toml"
+"""What makes a folder a session."""
+LOG = "engine.log"
 _HEADER = "station"
 _MOST = 2**22
 """Bytes of a session.toml; ours have some ten thousand."""
@@ -82,7 +85,7 @@ class SessionFolder:
         for folder in (path, path / "base", path / "steering", path / "partial"):
             folder.mkdir(parents=True, exist_ok=True)
         with full_disk_named("session.toml", path):
-            Disk().replace(path / "session.toml", (to_toml(task).rstrip() + "\n" + header).encode())
+            Disk().replace(path / HEADER_FILE, (to_toml(task).rstrip() + "\n" + header).encode())
         return cls.open(path)
 
     @classmethod
@@ -92,7 +95,7 @@ class SessionFolder:
         Raises:
             SessionError: no session, or its session.toml is damaged. NewerSchemaError.
         """
-        file = path / "session.toml"
+        file = path / HEADER_FILE
         try:
             content = from_toml(read_bytes(file, _MOST).decode())
             header = content.pop(_HEADER)
@@ -143,7 +146,7 @@ class SessionFolder:
         """The frozen task. Raises TaskError when a value is not what this station allows."""
         from station.config import parse_task
 
-        return parse_task(self.tables, source=str(self.path / "session.toml"))
+        return parse_task(self.tables, source=str(self.path / HEADER_FILE))
 
     @property
     def simulated(self) -> bool:
@@ -222,7 +225,7 @@ class SessionFolder:
     @property
     def log(self) -> Path:
         """What a detached engine printed."""
-        return self.path / "engine.log"
+        return self.path / LOG
 
 
 def _quoted(text: str) -> str:

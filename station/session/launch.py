@@ -23,6 +23,8 @@ from datasets.store import StoreError
 from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
 from hardware.limits import LimitError
+from station.errors import refusal
+from station.interruption import exit_code, heard, interruptible, signal_of
 from station.library import TaskError
 from station.plain import PlainFormatter
 from station.session.address import LinkError
@@ -33,6 +35,8 @@ from station.session.folder import NewerSchemaError, SessionError, SessionFolder
 from station.session.learner import LearnerError
 from station.session.link import Link
 from station.session.parts import Options, Parts
+from station.session.place import Place
+from station.session.snapshot import Phase
 from station.tether import leave_with_parent
 
 Composer = Callable[[SessionFolder, StopLatch], Parts]
@@ -80,16 +84,22 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
 
 def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
     """Run an engine on the session at `path` with parts made by `composer`; returns the exit code."""
+    interruptible()
+    place: Place | None = None
     try:
         folder = SessionFolder.open(path)
+        place = Place(folder)
         with folder.writing():
             return _run(folder, options, composer)
     except LockedError as error:
         return _refuse(str(error), ExitCode.LOCKED)
     except (NewerSchemaError, NotOursError) as error:
-        return _refuse(str(error), ExitCode.REFUSED)
-    except _FAILURES as error:
-        return _refuse(str(error), ExitCode.FAILED)
+        return _refuse((place and place.gone) or str(error), ExitCode.REFUSED)
+    except (*_FAILURES, OSError) as error:
+        known = refusal(error)
+        return _refuse((place and place.gone) or (known.message if known else str(error)), ExitCode.FAILED)
+    except KeyboardInterrupt as error:
+        return _ended_by(signal_of(error))
 
 
 def _run(folder: SessionFolder, options: Options, composer: Composer) -> ExitCode:
@@ -98,24 +108,47 @@ def _run(folder: SessionFolder, options: Options, composer: Composer) -> ExitCod
     link = Link(folder)
     try:
         with Engine(folder, parts, options, link=link, latch=latch) as engine:
-            _leave_politely(engine)
+            asked = _leave_politely(engine)
             leave_with_parent()
             engine.run()
             link.publish(engine.snapshot(pictures=False))
             screen = f"Open it on a screen for that: station run {shlex.quote(str(folder.path))}"
             if engine.abandoned:
                 return _refuse(f"{engine.abandoned} {screen}", ExitCode.FAILED)
-            return ExitCode.OK
+            return _result(engine, asked)
     finally:
         link.close()
 
 
-def _leave_politely(engine: Engine) -> None:
-    def leave(_signal: int, _frame: FrameType | None) -> None:
+def _leave_politely(engine: Engine) -> list[signal.Signals]:
+    """A polite signal ends the engine at its next safe instant; the list holds those that came."""
+    asked: list[signal.Signals] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        asked.append(signal.Signals(number))
         engine.post(Leave(source=Source.SYSTEM))
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in heard():
         signal.signal(number, leave)
+    return asked
+
+
+def _result(engine: Engine, asked: Sequence[signal.Signals]) -> ExitCode:
+    """A headless engine was given a goal: who ends it before has not done what the command was asked for."""
+    if engine.state.phase is Phase.FINISHED:
+        return ExitCode.OK
+    if asked:
+        return _ended_by(asked[0])
+    if engine.options.headless and engine.state.has_goal:
+        return _refuse(f"Ended at a screen before its goal was reached. {_AGAIN}", ExitCode.FAILED)
+    return ExitCode.OK
+
+
+_AGAIN = "Nothing is lost: the same command goes on from there."
+
+
+def _ended_by(number: signal.Signals) -> ExitCode:
+    return _refuse(f"The engine was ended by {number.name}. {_AGAIN}", ExitCode(exit_code(number)))
 
 
 def _refuse(sentence: str, code: ExitCode) -> ExitCode:

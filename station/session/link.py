@@ -121,7 +121,8 @@ class Link:
     def close(self) -> None:
         """Hang up and take the announcement back."""
         self._closed.set()
-        self._folder.engine.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._folder.engine.unlink()
         # wakes the thread in accept(), which closing alone would leave asleep
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

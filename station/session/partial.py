@@ -88,8 +88,8 @@ class PartialLog:
         if recorder.steps == first:
             return
         path = self._root / episode / f"{_PIECE}{first:06d}.npz"
-        make_folder(self._root)
-        make_folder(path.parent)
+        make_folder(self._root, parents=False)
+        make_folder(path.parent, parents=False)
         draft = path.with_name(f".{path.name}")
         try:
             with open_own(draft, "wb") as file:

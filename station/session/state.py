@@ -276,6 +276,11 @@ class State:
         return self.newest_block.ordinal + 1 if self.newest_block else 0
 
     @property
+    def has_goal(self) -> bool:
+        """Whether the engine ends by itself some day."""
+        return bool(self.rules.episodes or self.rules.chunks or self.only_evaluate)
+
+    @property
     def evaluating(self) -> bool:
         """Whether an evaluation block is under way."""
         return self.block is not None

@@ -77,12 +77,13 @@ class PlainLines(LineFilter):
 class PadPressed(Message):
     """A pedal or hotkey was pressed while `sight` was on the screen."""
 
-    def __init__(self, action: str, press: KeyPress, sight: Sight | None) -> None:
-        """`action` is the id in the table."""
+    def __init__(self, action: str, press: KeyPress, sight: Sight | None, trouble: str = "") -> None:
+        """`action` is the id in the table; `trouble`: why a stop could not be set."""
         super().__init__()
         self.action = action
         self.origin = Origin(device=press.device, key=press.key, time=press.time)
         self.sight = sight
+        self.trouble = trouble
 
 
 class PadTrouble(Message):
@@ -201,12 +202,11 @@ class StationApp(App[int]):
         session = self.session
         if session is None:
             return
-        if action == "stop":
-            session.attachment.stop_at_once()
+        trouble = session.attachment.stop_at_once() if action == "stop" else ""
         sight = session.attachment.sight
         if sight is not None and self._hides(session):
             sight = sight.doubted("the session is not on the screen: go back to it, then press again")
-        self.post_message(PadPressed(action, press, sight))
+        self.post_message(PadPressed(action, press, sight, trouble))
 
     def _hides(self, session: SessionScreen) -> bool:
         """Whether another screen lies over the whole session; a dialog leaves its headline to be read."""
@@ -221,7 +221,7 @@ class StationApp(App[int]):
         if not self._may("press", (message.action,)):
             self._answer(message.origin.key)
         elif self.session is not None:
-            self.session.press_from(message.action, message.origin, message.sight)
+            self.session.press_from(message.action, message.origin, message.sight, message.trouble)
 
     def on_pad_trouble(self, message: PadTrouble) -> None:
         """Say it once; the terminal's keys work all the same."""
@@ -419,8 +419,9 @@ class StationApp(App[int]):
         if self.session is not None:
             self.session.action_press("stop")
         elif reviewed is not None:
-            self._engines.stop(reviewed)
-            self.notify("Stop latched: nothing moves until it is re-armed.", severity="warning")
+            trouble = self._engines.stop(reviewed)
+            said = trouble or "Stop latched: nothing moves until it is re-armed."
+            self.notify(said, severity="error" if trouble else "warning", timeout=12)
 
     @property
     def reviewed(self) -> Path | None:

@@ -16,7 +16,7 @@ from station.session.events import OperatorEvent
 from station.session.folder import SessionError, SessionFolder
 from station.session.snapshot import Snapshot
 from station.tui.audience import Audience, somebody
-from station.tui.desk import TERMINAL, Desk, Echo, Origin
+from station.tui.desk import TERMINAL, Desk, Echo, Origin, stopped
 from station.tui.feed import Engines, Feed, FeedError
 from station.tui.keymap import Keymap
 from station.tui.sight import READ, Pulse, Sight
@@ -24,6 +24,7 @@ from station.tui.sight import READ, Pulse, Sight
 SILENCE = 6.0
 """s without a new snapshot after which the operator is told."""
 
+_UNTOLD = "it ended or was killed"
 NO_ANSWER = 2.0
 """s without an engine after which a screen that may start none says so."""
 
@@ -131,6 +132,9 @@ class Attachment:
         """The newest snapshot if it is another than the one that is shown."""
         self._pulse.beat()
         if self._feed is None:
+            if self.line is Line.LOST and self.why == _UNTOLD:
+                # its line breaks before its process has ended and left its last words
+                self.why = self._engines.obituary(self.folder) or _UNTOLD
             return None
         snapshot = self._feed.latest() if self._audience().anybody else self._feed.unseen()
         fresh = snapshot is not None and snapshot is not self.shown
@@ -153,20 +157,22 @@ class Attachment:
             seen = sight or self.sight
             return self.desk.press(action, seen and seen.doubted(self._pulse.complaint), origin)
         if action == "stop":
-            self._engines.stop(self.folder)
+            return stopped(self._keymap, self._clock(), self._engines.stop(self.folder))
         return None
 
     def brake(self) -> Echo | None:
         """A press of `pause` that is not sure to be one: it brakes, and never ends a pause."""
         return self.press("pause", self.sight and self.sight.doubted("a doubtful key only brakes"))
 
-    def stop_at_once(self) -> None:
-        """Set the latch from any thread, past desk and screen, with or without an engine."""
+    @property
+    def attached(self) -> bool:
+        """Whether presses go to an engine, and their fate is told by its desk."""
+        return self.desk is not None and self._feed is not None
+
+    def stop_at_once(self) -> str:
+        """Set the latch from any thread, past desk and screen, with or without an engine; returns why not."""
         feed = self._feed
-        if feed is not None:
-            feed.stop()
-        else:
-            self._engines.stop(self.folder)
+        return feed.stop() if feed is not None else self._engines.stop(self.folder)
 
     @property
     def watching(self) -> bool:
@@ -248,7 +254,7 @@ class Attachment:
 
     def _lose(self) -> None:
         self._hang_up()
-        self.why = self._engines.obituary(self.folder) or "it ended or was killed"
+        self.why = self._engines.obituary(self.folder) or _UNTOLD
         self._turn(Line.LOST)
 
     def _turn(self, line: Line) -> None:

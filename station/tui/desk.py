@@ -122,9 +122,9 @@ class Desk:
             return None
         return self._show(self._named(self._send(chosen, sight, now, in_doubt=brakes_again), origin))
 
-    def tell_of_stop(self, origin: Origin) -> Echo:
-        """A device has set the latch by itself already: say so."""
-        self._echo = self._named(self._stopped(BY_ID["stop"], self._clock()), origin)
+    def tell_of_stop(self, origin: Origin, trouble: str = "") -> Echo:
+        """A device has set the latch by itself already: say so, or the `trouble` that kept it from that."""
+        self._echo = self._named(stopped(self._keymap, self._clock(), trouble), origin)
         return self._echo
 
     def answer(self, key: str, why: str) -> Echo:
@@ -134,7 +134,11 @@ class Desk:
 
     def take_keys(self) -> Echo:
         """Ask for the keys that another front end holds."""
-        self._feed.take_keys()
+        try:
+            self._feed.take_keys()
+        except FeedError as reason:
+            self._echo = self._refused(BY_ID["keys"], str(reason), self._clock())
+            return self._echo
         self._echo = Echo(
             action="keys",
             key=self._keymap.show("keys"),
@@ -179,7 +183,7 @@ class Desk:
 
     def _send(self, action: Action, sight: Sight | None, now: float, *, in_doubt: bool) -> Echo:
         if action.id == "stop":
-            return self._stop(action, now)
+            return stopped(self._keymap, now, self._feed.stop())
         if sight is None or action.intent is None:
             return self._refused(action, "nothing is shown yet", now)
         handled = self._clock()
@@ -191,21 +195,8 @@ class Desk:
         doubt = sight.doubt(event, now, handled)
         return self._refused(action, doubt, now) if doubt else self._post(event, action, now)
 
-    def _stop(self, action: Action, now: float) -> Echo:
-        self._feed.stop()
-        return self._stopped(action, now)
-
     def _named(self, echo: Echo, origin: Origin) -> Echo:
         return replace(echo, key=origin.key) if origin.key else echo
-
-    def _stopped(self, action: Action, now: float) -> Echo:
-        return Echo(
-            action=action.id,
-            key=self._keymap.show("stop"),
-            fate=Fate.DONE,
-            detail="stop latched",
-            pressed=now,
-        )
 
     def _post(self, event: OperatorEvent, action: Action, now: float) -> Echo:
         key = self._keymap.show(action.id)
@@ -226,6 +217,17 @@ class Desk:
     def _refused(self, action: Action, why: str, now: float) -> Echo:
         key = self._keymap.show(action.id)
         return Echo(action=action.id, key=key, fate=Fate.REFUSED, detail=why, pressed=now)
+
+
+def stopped(keymap: Keymap, now: float, trouble: str = "") -> Echo:
+    """The echo of a stop; `trouble`: why it could not be set."""
+    return Echo(
+        action="stop",
+        key=keymap.show("stop"),
+        fate=Fate.LOST if trouble else Fate.DONE,
+        detail=trouble or "stop latched",
+        pressed=now,
+    )
 
 
 def _is_repeat(action: Action, before: Origin, device: str, now: float) -> bool:

@@ -1,7 +1,7 @@
 """The station's end of a terminal and of a browser: keys as they were pressed, and the terminal as it was found.
 
-Textual's drivers with another reader of keys, without the reports of a mouse that only moves, and with SIGTERM and
-SIGINT as ways out that leave the terminal usable.
+Textual's drivers with another reader of keys, without the reports of a mouse that only moves, and with SIGTERM,
+SIGINT and SIGHUP as ways out that leave the terminal usable.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.drivers.web_driver import WebDriver, _ExitInput
 from textual.message import Message
 
-from datasets.errors import ExitCode
+from station.interruption import SIGNALS, exit_code, heard
 from station.tui.keystrokes import URGENT, Keystrokes
 
 _KITTY_FLAGS = 0b11101
 """Unambiguous codes, the key's place on the keyboard, all keys, and the text that they give."""
-_POLITE = (signal.SIGTERM, signal.SIGINT)
 _TURN = 0.1
 """s between two looks at the time."""
 
@@ -45,7 +44,7 @@ class TerminalDriver(LinuxDriver):
             self.write(f"\x1b[={_KITTY_FLAGS};1u")
             self.flush()
         loop = asyncio.get_running_loop()
-        for number in _POLITE:
+        for number in heard():
             loop.add_signal_handler(number, self._leave, number)
 
     def stop_application_mode(self) -> None:
@@ -56,11 +55,11 @@ class TerminalDriver(LinuxDriver):
     def _leave(self, number: signal.Signals) -> None:
         # a second one ends the process at once, also where the terminal takes nothing more
         self._forget_signals()
-        self._app.exit(int(ExitCode.INTERRUPTED), message=f"Left because of {number.name}.")
+        self._app.exit(exit_code(number), message=f"Left because of {number.name}.")
 
     def _forget_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in _POLITE:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
 
     def _enable_mouse_support(self) -> None:

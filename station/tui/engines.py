@@ -5,6 +5,7 @@ An engine outlives the UI that started it; what it prints goes to the log in its
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -12,12 +13,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from datasets.durable import DiskFullError
 from datasets.lock import holder
-from datasets.own_files import open_own
+from datasets.own_files import open_own, read_tail
+from station.interruption import ended_by
 from station.session.address import LinkError, NoEngineError
 from station.session.client import Client, set_latch
 from station.session.events import OperatorEvent, Source
-from station.session.folder import SessionFolder
+from station.session.folder import HEADER_FILE, LOG, SessionError, SessionFolder
+from station.session.place import gone
 from station.session.snapshot import Snapshot
 from station.tui.feed import Feed, FeedError
 
@@ -44,9 +48,9 @@ class LinkedFeed:
         except LinkError as error:
             raise FeedError(str(error)) from error
 
-    def stop(self) -> None:
+    def stop(self) -> str:
         """See Feed."""
-        self._client.stop()
+        return self._client.stop()
 
     def answers(self) -> Mapping[int, str]:
         """See Feed."""
@@ -88,7 +92,7 @@ class LocalEngines:
             return LinkedFeed(Client.connect(folder))
         except NoEngineError:
             return None
-        except LinkError as error:
+        except (LinkError, SessionError, OSError) as error:
             raise FeedError(str(error)) from error
 
     def start(self, folder: Path) -> None:
@@ -99,6 +103,8 @@ class LocalEngines:
                 self._started[folder] = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
+        except SessionError as error:
+            raise FeedError(_absent(folder) or str(error)) from error
         except OSError as error:
             raise FeedError(
                 f"The engine of {folder} did not start: {error}. Look at the folder's rights and at the disk."
@@ -112,7 +118,10 @@ class LocalEngines:
 
     def absence(self, folder: Path) -> str:
         """See Engines."""
-        pid = holder(SessionFolder.open(folder).lock)
+        try:
+            pid = holder(SessionFolder.open(folder).lock)
+        except (SessionError, OSError) as error:
+            return _absent(folder) or str(error)
         if pid is None:
             return f"No engine runs on {folder}."
         return (
@@ -121,21 +130,35 @@ class LocalEngines:
             "lost, and the stop reaches its arms all the same."
         )
 
-    def stop(self, folder: Path) -> None:
+    def stop(self, folder: Path) -> str:
         """See Engines."""
-        set_latch(SessionFolder.open(folder), Source.OPERATOR)
+        try:
+            set_latch(SessionFolder.open(folder), Source.OPERATOR)
+        except (SessionError, OSError, DiskFullError) as error:
+            return f"The stop could not be set: {error} Use the emergency stop if an arm moves."
+        return ""
 
     def obituary(self, folder: Path) -> str | None:
         """See Engines."""
+        if absent := _absent(folder):
+            return absent
         process = self._started.get(folder)
         if process is None or process.poll() is None:
             return None
-        return told_end(process.returncode, SessionFolder.open(folder).log)
+        return told_end(process.returncode, folder / LOG)
+
+
+def _absent(folder: Path) -> str:
+    """That there is no session at this path any more; empty where one is."""
+    return "" if os.path.lexists(folder / HEADER_FILE) else gone(str(folder))
 
 
 def told_end(code: int, log: Path) -> str:
     """How a process ended that left this exit code (negative: a signal) and this log."""
     last = _last_line(log)
+    number = ended_by(code)
+    if code > 0 and number is not None:
+        return f"ended in order, asked by signal {number} ({signal.strsignal(number)})"
     happened_earlier = _LOGGED.match(last) is not None
     if code > 0:
         return f"exit code {code}: {_LOGGED.sub('', last)}"
@@ -149,7 +172,7 @@ _LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ")
 
 def _last_line(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = read_tail(path).decode(errors="replace").strip().splitlines()
     except OSError as error:
         return f"{path} cannot be read ({error})"
     return lines[-1] if lines else ""

@@ -34,8 +34,8 @@ class Feed(Protocol):
         Raises FeedError when the line is broken.
         """
 
-    def stop(self) -> None:
-        """Set the stop latch, whether or not the engine listens, then tell the engine."""
+    def stop(self) -> str:
+        """Set the stop latch, whether or not the engine listens, then tell it; returns why neither could be done."""
 
     def answers(self) -> Mapping[int, str]:
         """Number of a sent event -> why the engine refused it, empty where it was obeyed."""
@@ -67,11 +67,11 @@ class Engines(Protocol):
     def end(self, folder: Path) -> None:
         """Ask the engine that was started here to end, if it still runs."""
 
-    def stop(self, folder: Path) -> None:
-        """Set the stop latch of this session when there is no line to its engine."""
+    def stop(self, folder: Path) -> str:
+        """Set the stop latch of this session when there is no line to its engine; returns why not, else nothing."""
 
     def absence(self, folder: Path) -> str:
-        """Why no engine answers, and what to do."""
+        """Why no engine answers, and what to do; whatever lies at the path, it raises nothing."""
 
     def obituary(self, folder: Path) -> str | None:
-        """Why the engine that was started here is not running; None while it is, or when none was started here."""
+        """Why the engine that was started here is not running, or that there is no session any more; else None."""

@@ -19,8 +19,6 @@ from typing import Any
 from datasets.plain_text import from_json
 
 Facts = dict[str, Any]
-INTERRUPTED = 130
-"""Exit code of a command that was interrupted and can be continued."""
 
 
 def station_command(*words: str) -> list[str]:

@@ -6,10 +6,12 @@ the same. The parent must start no threads of its own before it forks, nor let t
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -57,8 +59,9 @@ def _be(work: Callable[[], object]) -> None:
     """Do the work, and end this process with its exit code."""
     code: object = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         code = work()
     except SystemExit as leaving:
         code = leaving.code
@@ -76,7 +79,29 @@ def load_everything() -> None:
     import station.cli
     import station.headless
     import station.session.compose
-    import station.session.launch  # noqa: F401
+    import station.session.launch
+    import station.tui.app
+    import station.tui.engines  # noqa: F401
+
+
+def in_terminal(words: Sequence[str], terminal: int) -> Forked:
+    """``station WORDS`` with this pseudo-terminal as its own, which goes when the other end is closed."""
+
+    def work() -> None:
+        from station.__main__ import main
+
+        os.setsid()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+        for number in range(3):
+            os.dup2(terminal, number)
+        os.closerange(3, terminal + 64)
+        os.environ["TERM"] = "xterm-256color"
+        sys.stdin, sys.stdout, sys.stderr = (open(n, mode, buffering=1) for n, mode in enumerate("rww"))  # noqa: SIM115, PTH123
+        sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc, assignment]
+        sys.argv = ["station", *words]
+        main()
+
+    return Forked(work)
 
 
 def command(words: Sequence[str], said: Path, prepare: Callable[[], None]) -> Forked:

@@ -1,7 +1,4 @@
-"""A store that takes its time, so that kills and signals fall into commits; the station itself has no such switch.
-
-A folder with `SITE` as its ``sitecustomize.py`` on PYTHONPATH slows the engines that are started below it.
-"""
+"""A store that takes its time, so that kills and signals fall into commits; the station itself has no such switch."""
 
 from __future__ import annotations
 
@@ -11,12 +8,6 @@ import numpy as np
 
 from datasets.episode import Episode
 from datasets.store import EpisodeStore
-
-SITE = """import sys
-if "station.session.engine" in sys.orig_argv:
-    from tests.benchmarks.slow_store import slow_down
-    slow_down({seconds})
-"""
 
 
 def slow_down(seconds: float) -> None:

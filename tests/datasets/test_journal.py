@@ -197,3 +197,18 @@ def test_a_disk_that_takes_no_larger_file_refuses_the_line(path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not path.read_bytes()
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_line_goes_into_the_journal_that_was_opened_or_nowhere(tmp_path: Path, *, restored: bool) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, writable=True)
+    journal.append("note", text="one")
+    content = path.read_bytes()
+    path.rename(tmp_path / "old")
+    if restored:
+        path.write_bytes(content)
+    with pytest.raises(JournalError, match="removed, renamed or replaced since it was opened"):
+        journal.append("note", text="two")
+    assert (tmp_path / "old").read_bytes() == content
+    assert path.exists() is restored and (not restored or path.read_bytes() == content)

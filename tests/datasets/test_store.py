@@ -230,3 +230,25 @@ def test_an_array_that_claims_more_than_it_holds_takes_no_memory(
     (folder / MANIFEST).write_bytes(manifest_of(files, steps=6, chunks=2).to_bytes())
     with pytest.raises(StoreError, match=r"(other pieces|more than there is memory)"):
         store.load("online-000000")
+
+
+def test_an_episode_that_is_written_while_its_session_moves_is_not_written_at_the_old_path(
+    tmp_path: Path, make_episode: MakeEpisode
+) -> None:
+    root, moved = tmp_path / "s" / "episodes", tmp_path / "moved"
+
+    class Moving(Disk):
+        writes = 0
+
+        def write(self, path: Path, data: bytes) -> None:
+            super().write(path, data)
+            self.writes += 1
+            if self.writes == 3:
+                (tmp_path / "s").rename(moved)
+
+    store = EpisodeStore(root, writable=True, disk=Moving())
+    with pytest.raises(StoreError, match="could not be written"):
+        store.commit(make_episode())
+    assert not (tmp_path / "s").exists()
+    (moved).rename(tmp_path / "s")
+    assert EpisodeStore(root, writable=True).ids() == []

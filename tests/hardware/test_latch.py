@@ -31,13 +31,13 @@ def test_a_latch_set_by_one_process_is_seen_by_another_at_once(tmp_path: Path) -
 
 
 def test_stopping_twice_keeps_the_first_time_and_only_rearming_clears_it(tmp_path: Path) -> None:
-    latch = StopLatch(tmp_path / "folder" / "stop")
+    latch = StopLatch(tmp_path / "stop")
     latch.stop("operator")
     first = latch.since
     latch.stop("command")
     assert latch.since == first and latch.by == "operator"
     latch.close()
-    again = StopLatch(tmp_path / "folder" / "stop")
+    again = StopLatch(tmp_path / "stop")
     assert state(again) == (True, first)
     again.rearm()
     assert state(again) == (False, None) and not again.by
@@ -89,6 +89,7 @@ def test_a_latch_that_nobody_would_find_any_more_counts_as_set(
     tmp_path: Path, happens: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "session" / "stop"
+    path.parent.mkdir()
     latch = StopLatch(path)
     assert latch.in_place and not latch.latched
     before = time.monotonic()
@@ -100,6 +101,7 @@ def test_a_latch_that_nobody_would_find_any_more_counts_as_set(
 
 
 def test_a_session_that_is_moved_back_has_its_latch_again(tmp_path: Path) -> None:
+    (tmp_path / "session").mkdir()
     latch = StopLatch(tmp_path / "session" / "stop")
     moved_with_its_folder(latch.path)
     assert latch.latched
@@ -121,6 +123,7 @@ def test_a_removed_latch_is_made_again_set_and_then_shared_by_all_who_renew_it(t
 
 
 def test_a_latch_is_not_made_again_in_a_folder_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "session").mkdir()
     latch = StopLatch(tmp_path / "session" / "stop")
     moved_with_its_folder(latch.path)
     with pytest.raises(OSError, match="No such file"):
@@ -134,3 +137,9 @@ def test_a_latch_behind_a_link_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(NotOursError, match="is a link to"):
         StopLatch(tmp_path / "stop")
     assert (tmp_path / "thesis").read_text() == "chapter 1"
+
+
+def test_a_latch_makes_no_folder_that_nobody_would_look_in(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        StopLatch(tmp_path / "gone" / "stop")
+    assert not (tmp_path / "gone").exists()

@@ -23,8 +23,9 @@ from textual.widgets import DataTable, DirectoryTree, Footer, Input
 from datasets.importers.mapping import MappingError
 from datasets.wording import counted
 from station.import_request import require_answer
+from station.interruption import ended_by
 from station.tui.findings import Prospect, below, row
-from station.tui.jobs import INTERRUPTED, Facts, Job, Record, station_command
+from station.tui.jobs import Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.screens.import_dialogs import AnswersScreen, ReplaceScreen
@@ -363,11 +364,12 @@ class ImportScreen(StationScreen):
         code = await self._job.run(self._hear)
         if not self.is_attached:
             return
-        if code not in (0, INTERRUPTED):
+        interrupted = ended_by(code) is not None
+        if code and not interrupted:
             self._said = self._record.error or " ".join(self._record.words[-2:])
-        elif code == INTERRUPTED:
+        elif interrupted:
             self._said = "Interrupted. Doing it again adds nothing twice."
-        if self._questions and code != INTERRUPTED:
+        if self._questions and not interrupted:
             self._said = ""
             self._ask()
             return

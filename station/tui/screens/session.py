@@ -203,7 +203,10 @@ class SessionScreen(StationScreen):
         if action in dialogs:
             dialogs[action]()
             return
-        self._attachment.press(action, origin=Origin(time=self.app.key_time))
+        echo = self._attachment.press(action, origin=Origin(time=self.app.key_time))
+        if echo is not None and not self._attachment.attached:
+            lost = echo.fate is Fate.LOST
+            self.notify(str(echo), severity="error" if lost else "warning", timeout=12)
         self._show_call()
 
     def brake(self) -> None:
@@ -253,15 +256,20 @@ class SessionScreen(StationScreen):
             self.notify(f"{key}: {why}", timeout=3)
         self._show_call()
 
-    def press_from(self, action: str, origin: Origin, sight: Sight | None) -> None:
-        """One press of a pedal or hotkey; `sight` is what was on the screen when it went down."""
+    def press_from(self, action: str, origin: Origin, sight: Sight | None, trouble: str = "") -> None:
+        """One press of a pedal or hotkey; `sight` is what was on the screen when it went down.
+
+        `trouble`: why the stop that it asked for could not be set.
+        """
         if BY_ID[action].intent is None:
             if self.app.screen is self:
                 self.action_press(action)
             return
         if action == "stop":
             if self._attachment.desk is not None:
-                self._attachment.desk.tell_of_stop(origin)
+                self._attachment.desk.tell_of_stop(origin, trouble)
+            elif trouble:
+                self.notify(trouble, severity="error", timeout=12)
         else:
             self._attachment.press(action, sight, origin)
         self._show_call()

@@ -16,7 +16,8 @@ from textual.content import Content
 from textual.widgets import Footer
 
 from datasets.wording import counted
-from station.tui.jobs import INTERRUPTED, Facts, Job, Record, Stage
+from station.interruption import ended_by
+from station.tui.jobs import Facts, Job, Record, Stage
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.sight import unread
@@ -129,7 +130,7 @@ class WorkScreen(StationScreen):
             return "WORKING", "$primary", _doing(self._record.newest)
         if self._code == 0:
             return "DONE", "$success", "Everything is saved. Enter goes on to the next step."
-        if self._code == INTERRUPTED:
+        if ended_by(self._code):
             return "INTERRUPTED", "$warning", "Nothing is lost. c continues from here, q leaves."
         said = self._record.error or (self._record.words or [f"exit code {self._code}"])[-1]
         return "FAILED", "$error", f"{said} c tries again, q leaves."

@@ -399,3 +399,18 @@ def turn_until(engine: Engine, true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, f"stuck in {engine.state.phase}"
         engine.turn()
+
+
+def test_a_stop_tells_when_neither_latch_nor_engine_took_it(folder: SessionFolder, tmp_path: Path) -> None:
+    link = Link(folder)
+    client = Client.connect(folder.path, timeout=5.0)
+    folder.latch.symlink_to(tmp_path / "elsewhere")
+    assert client.stop() == "", "the engine takes it"
+    link.close()
+    deadline = time.monotonic() + 5.0
+    while client.alive and time.monotonic() < deadline:
+        client.wait(0.05)
+    assert "is a link" in client.stop()
+    folder.latch.unlink()
+    assert client.stop() == "", "the latch takes it"
+    client.close()

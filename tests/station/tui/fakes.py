@@ -36,6 +36,7 @@ class FakeFeed:
         self.pressed: list[float] = []
         """When the key of each went down."""
         self.stops = 0
+        self.trouble = ""
         self.alive = True
         self.closed = False
         self.broken = False
@@ -66,8 +67,9 @@ class FakeFeed:
             self.acknowledge(len(self.sent))
         return len(self.sent)
 
-    def stop(self) -> None:
+    def stop(self) -> str:
         self.stops += 1
+        return self.trouble
 
     def answers(self) -> Mapping[int, str]:
         return self._answers
@@ -94,6 +96,7 @@ class FakeEngines:
         self.feed = feed
         self.started: list[Path] = []
         self.latched: list[Path] = []
+        self.trouble = ""
         self.ended: list[Path] = []
         self.death: str | None = None
 
@@ -109,8 +112,9 @@ class FakeEngines:
     def absence(self, folder: Path) -> str:
         return "no engine answers"
 
-    def stop(self, folder: Path) -> None:
+    def stop(self, folder: Path) -> str:
         self.latched.append(folder)
+        return self.trouble
 
     def obituary(self, folder: Path) -> str | None:
         return self.death

@@ -7,6 +7,7 @@ import pytest
 from station.session.events import Pause
 from station.tui.attachment import NO_ANSWER, SILENCE, Attachment, Line
 from station.tui.audience import Audience
+from station.tui.desk import Fate
 from station.tui.keymap import default_keymap
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 
@@ -165,3 +166,32 @@ def test_a_screen_that_nobody_can_see_does_not_tell_the_engine_that_somebody_loo
     there[0] = Audience()
     attachment.poll()
     assert feed.looked_away == 1 and attachment.unseen == ""
+
+
+def test_a_stop_that_could_not_be_set_is_not_called_one(engines: FakeEngines, clock: Clock) -> None:
+    engines.feed = None
+    engines.trouble = "stop.latch is a link."
+    attachment = attached(engines, clock)
+    echo = attachment.press("stop")
+    assert echo is not None and echo.fate is Fate.LOST and "is a link" in str(echo)
+    assert attachment.stop_at_once() == "stop.latch is a link."
+
+
+def test_a_stop_that_neither_latch_nor_engine_took_is_not_called_one(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    feed.trouble = "The engine is gone."
+    echo = attached(engines, clock).press("stop")
+    assert echo is not None and echo.fate is Fate.LOST and "The engine is gone" in str(echo)
+
+
+def test_the_last_words_of_an_engine_are_shown_though_its_line_broke_before(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    attachment = attached(engines, clock)
+    feed.alive = False
+    attachment.poll()
+    assert (attachment.line, attachment.why) == (Line.LOST, "it ended or was killed")
+    engines.death = "exit code 1: the folder is gone"
+    attachment.poll()
+    assert attachment.why == "exit code 1: the folder is gone"

@@ -60,13 +60,13 @@ def test_keys_travel_through_a_real_terminal(terminal: Terminal) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_the_terminal_as_it_was(terminal: Terminal, number: signal.Signals) -> None:
     before = terminal.settings
     terminal.wait_for("MOVING")
     assert terminal.settings != before
     terminal.process.send_signal(number)
-    terminal.wait_for("CODE 130")
+    terminal.wait_for(f"CODE {128 + number}")
     assert terminal.settings == before
     for mode in ("\x1b[?1049l", "\x1b[?25h", "\x1b[?1000l", "\x1b[?2004l"):
         assert mode in terminal.raw

@@ -1,0 +1,45 @@
+"""Whether a session still lies where its engine opened it: somebody may remove, rename or restore it meanwhile.
+
+Whoever opened a folder by its path would go on writing into what lies there now, or make it again. So an engine looks
+at every turn, and ends.
+"""
+
+from __future__ import annotations
+
+from datasets.own_files import identity
+from station.session.folder import SessionError, SessionFolder
+
+
+class SessionGoneError(SessionError):
+    """The session, or what it consists of, is no longer what lay at its path when it was opened."""
+
+
+class Place:
+    """What lies at a session's paths now, to be compared with later."""
+
+    def __init__(self, folder: SessionFolder) -> None:
+        """Looks once; what is not there yet is not missed."""
+        store = folder.episodes / "episodes"
+        paths = (folder.path, folder.journal, folder.episodes, store, folder.steering)
+        found = {path.absolute(): identity(path) for path in paths}
+        self._known = {path: known for path, known in found.items() if known is not None}
+
+    @property
+    def gone(self) -> str:
+        """What was removed, renamed or replaced since, in a sentence; empty while all is there. Some microseconds."""
+        path = next((path for path, known in self._known.items() if identity(path) != known), None)
+        return "" if path is None else gone(str(path))
+
+    def require(self) -> None:
+        """Raises SessionGoneError."""
+        if sentence := self.gone:
+            raise SessionGoneError(sentence)
+
+
+def gone(what: str) -> str:
+    """What to do about a session whose folder, journal or episodes are no longer there."""
+    return (
+        f"{what} was removed, renamed or replaced while the session ran. The arms brake, the engine ends, and nothing "
+        "is written in its place. Put it back where it was, then run the session again; an episode that was under way "
+        "is not in it."
+    )
