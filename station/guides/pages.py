@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
@@ -34,6 +34,21 @@ class Guide:
     def title(self) -> str:
         """What stands over the page."""
         return self.text.split("\n", 1)[0].removeprefix("# ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading and the text below it."""
+
+    level: int
+    """1: the page's title."""
+    heading: str
+    body: str
+
+    @property
+    def text(self) -> str:
+        """Markdown."""
+        return f"{'#' * self.level} {self.heading}\n{self.body}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,39 +107,33 @@ def search(words: str) -> list[Hit]:
         return []
     found = []
     for order, guide in enumerate(guides()):
-        for heading, body in sections(guide):
-            where = f"{guide.name} {heading}\n{body}".lower()
-            if all(word in where for word in wanted):
-                named = sum(word in f"{guide.name} {heading}".lower() for word in wanted)
-                line = _best_line(body, wanted)
-                found.append((-named, order, Hit(guide=guide, heading=heading, line=line)))
+        for part in sections(guide):
+            named = f"{guide.name} {part.heading}".lower()
+            if all(word in f"{named}\n{part.body.lower()}" for word in wanted):
+                hit = Hit(guide=guide, heading=part.heading, line=_best_line(part.body, wanted))
+                found.append((-sum(word in named for word in wanted), order, hit))
     return [hit for _, _, hit in sorted(found, key=lambda each: each[:2])]
 
 
-def sections(guide: Guide) -> Iterator[tuple[str, str]]:
-    """Headings of a guide, each with the text below it up to the next."""
+def sections(guide: Guide) -> Iterator[Section]:
+    """A guide's headings with the text below each, up to the next."""
     fenced = False
-    heading, lines = guide.title, list[str]()
+    newest, lines = Section(level=1, heading=guide.title, body=""), list[str]()
     for line in guide.text.splitlines()[1:]:
         fenced ^= line.lstrip().startswith("```")
         if not fenced and _HEADING.match(line):
-            yield heading, "\n".join(lines)
-            heading, lines = line.lstrip("# "), []
+            yield replace(newest, body="\n".join(lines))
+            marks, _, heading = line.partition(" ")
+            newest, lines = Section(level=len(marks), heading=heading, body=""), []
         else:
             lines.append(line)
-    yield heading, "\n".join(lines)
+    yield replace(newest, body="\n".join(lines))
 
 
 def slug(heading: str) -> str:
     """A heading as a link to it is written."""
     kept = re.sub(r"[^\w\- ]", "", heading.strip().lower())
     return kept.replace(" ", "-")
-
-
-def linked(location: str) -> tuple[Guide | None, str]:
-    """The guide and the anchor that a link of a page leads to; None where it leads elsewhere."""
-    page, _, anchor = location.partition("#")
-    return next((guide for guide in guides() if page == f"{guide.name}.md"), None), anchor
 
 
 def with_links(text: str, written: Callable[[str, str], str]) -> str:

@@ -42,6 +42,8 @@ from station.tui.keystrokes import MODIFIERS, Stroke, Torn
 from station.tui.pads import Pads
 from station.tui.screens.base import StationScreen
 from station.tui.screens.creation import NewSessionScreen
+from station.tui.screens.guides import GuideScreen
+from station.tui.screens.help import HelpScreen, KeysHelp
 from station.tui.screens.home import Doors, HomeScreen
 from station.tui.screens.importing import ImportScreen
 from station.tui.screens.review import Beneath, ReviewScreen
@@ -104,6 +106,7 @@ class StationApp(App[int]):
         Binding("x", "stop", "STOP", show=False, id="stop", tooltip="Stop: brake now, until re-armed."),
         Binding("ctrl+x,ctrl+c", "stop", "STOP", show=False, priority=True),
         Binding("ctrl+q", "leave", "leave", show=False, priority=True),
+        Binding("f1", "guides", "guides", show=False),
     ]
 
     def __init__(
@@ -204,14 +207,14 @@ class StationApp(App[int]):
             return
         trouble = session.attachment.stop_at_once() if action == "stop" else ""
         sight = session.attachment.sight
-        if sight is not None and self._hides(session):
+        if sight is not None and self.hides(session):
             sight = sight.doubted("the session is not on the screen: go back to it, then press again")
         self.post_message(PadPressed(action, press, sight, trouble))
 
-    def _hides(self, session: SessionScreen) -> bool:
+    def hides(self, session: SessionScreen) -> bool:
         """Whether another screen lies over the whole session; a dialog leaves its headline to be read."""
         above = self.screen_stack[self.screen_stack.index(session) + 1 :]
-        return any(not isinstance(screen, ModalScreen) for screen in above)
+        return any(isinstance(screen, HelpScreen) or not isinstance(screen, ModalScreen) for screen in above)
 
     def _pad_trouble(self, sentence: str) -> None:
         self.post_message(PadTrouble(sentence))
@@ -287,6 +290,9 @@ class StationApp(App[int]):
             self.screen.brake()
         elif meant == "pause" and isinstance(self.screen, ReviewScreen):
             self.screen.action_play()
+        elif meant == "pause" and self.session is not None:
+            self.session.brake()
+            self.notify(f"{display(event.key)}: {self.session.told[0]}", timeout=3)
         else:
             self._answer(display(event.key))
 
@@ -370,6 +376,15 @@ class StationApp(App[int]):
         )
         self.push_screen(ReviewScreen(folder, back=back, where=where, episode=episode, beneath=below))
 
+    def action_guides(self) -> None:
+        """Show the guides over what is open, which goes on; in place of a help that asked for them."""
+        if isinstance(self.screen, GuideScreen):
+            return
+        if isinstance(self.screen, HelpScreen | KeysHelp):
+            self.pop_screen()
+        below = [screen for screen in self.screen_stack if isinstance(screen, StationScreen)]
+        self.push_screen(GuideScreen(below[-1].GUIDE if below else StationScreen.GUIDE))
+
     def open_training(self, folder: Path) -> None:
         """Train the base of this folder and watch."""
         command = station_command("train", str(folder.absolute()), "--json")
@@ -450,6 +465,7 @@ class StationApp(App[int]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The action table in the command palette, as far as it means something here."""
         yield from super().get_system_commands(screen)
+        yield SystemCommand("guides (f1)", "How something is done: one page per task.", self.action_guides)
         if isinstance(screen, SessionScreen):
             for action in ACTIONS:
                 key = self._keys.show(action.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -159,6 +160,12 @@ class Attachment:
         if action == "stop":
             return stopped(self._keymap, self._clock(), self._engines.stop(self.folder))
         return None
+
+    def uncovered(self) -> None:
+        """The screen can be read again, from now on, that another one had covered."""
+        if self.sight is not None:
+            now = self._clock()
+            self.sight = replace(self.sight, asked_since=now, named_since=now)
 
     def brake(self) -> Echo | None:
         """A press of `pause` that is not sure to be one: it brakes, and never ends a pause."""

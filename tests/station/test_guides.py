@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from station.cli import app
 from station.config import load_task
-from station.guides.pages import GuideError, find, guides, linked, search, sections, slug
+from station.guides.pages import GuideError, find, guides, search, sections, slug
 from station.library import list_tasks
 from station.reference import sections as settings_sections
 from station.tui.actions import ACTIONS, Action
@@ -204,7 +204,7 @@ def test_the_readme_is_short_and_names_every_guide() -> None:
 
 def test_hazards_come_before_wiring() -> None:
     for arm in ("xarm", "franka"):
-        headings = [heading for heading, _ in sections(find(arm))]
+        headings = [part.heading for part in sections(find(arm))]
         wiring = next(index for index, heading in enumerate(headings) if "wire" in heading)
         assert "Hazards" in headings[1] and wiring == 2
 
@@ -235,12 +235,6 @@ def test_the_guide_command_lists_and_prints(station: Station) -> None:
     listed = station("guide").output
     assert all(f"{guide.name} " in listed and guide.summary in listed for guide in guides())
     assert station("guide", "xarm").output == find("xarm").text
-
-
-def test_links_lead_to_guides_and_anchors() -> None:
-    guide, anchor = linked("xarm.md#1-hazards")
-    assert guide is not None and (guide.name, anchor) == ("xarm", "1-hazards")
-    assert linked("https://example.org/") == (None, "") and linked("#top") == (None, "top")
 
 
 def test_a_terminal_gets_the_page_through_its_pager(

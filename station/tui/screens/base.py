@@ -30,6 +30,8 @@ class StationScreen(Screen[None]):
 
     SMALLEST: ClassVar[tuple[int, int]] = (80, 24)
     """Columns and rows that the layout needs."""
+    GUIDE: ClassVar[str] = "first-session"
+    """Which guide opens first from here."""
     came_up: float = float("-inf")
     """s, monotonic: since when it is the one that takes keys."""
 

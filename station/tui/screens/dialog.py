@@ -26,6 +26,7 @@ class Dialog(ModalScreen[Answer]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "close", show=False),
         Binding("x", "app.stop", "STOP", show=False, id="stop"),
+        Binding("f1", "app.guides", "guides", show=False),
     ]
 
     came_up: float = float("-inf")

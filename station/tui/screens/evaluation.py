@@ -23,6 +23,7 @@ class EvaluationScreen(StationScreen):
     """Points as a table with bars, and the curve they lie on."""
 
     CSS_PATH = "evaluation.tcss"
+    GUIDE = "evaluation"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,p,q", "back", "back to the session", key_display="esc")
     ]

@@ -50,6 +50,7 @@ class HelpScreen(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "cancel", "close", show=False),
+        Binding("g", "app.guides", "guides", show=False),
         Binding("q", "cancel", "close", show=False),
     ]
 
@@ -63,7 +64,7 @@ class HelpScreen(Dialog[None]):
         """Keys by group, then the panels."""
         with VerticalScroll(classes="box") as box:
             box.border_title = "Help"
-            box.border_subtitle = "Escape closes"
+            box.border_subtitle = "g opens the guides, Escape closes"
             for group in Group:
                 yield Static(self._keys(group))
             if self._pads:
@@ -89,6 +90,7 @@ class KeysHelp(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "cancel", "close", show=False),
+        Binding("g", "app.guides", "guides", show=False),
         Binding("q", "cancel", "close", show=False),
     ]
 
@@ -103,7 +105,7 @@ class KeysHelp(Dialog[None]):
         """Keys, then remarks."""
         with VerticalScroll(classes="box") as box:
             box.border_title = f"{self._title}: keys"
-            box.border_subtitle = "Escape closes"
+            box.border_subtitle = "g opens the guides, Escape closes"
             lines = [_entry(*each, 15, _room(self)) for each in self._keys]
             yield Static(Content("\n").join([*lines, Content("")]))
             yield Static(Content.styled(self._remarks, "$muted"))

@@ -78,6 +78,7 @@ class ImportScreen(StationScreen):
     """Recordings into one session."""
 
     CSS_PATH = "importing.tcss"
+    GUIDE = "importing"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "look", "look", tooltip=_LOOK),
         Binding("ctrl+n", "again", "again", tooltip=_AGAIN),

@@ -95,6 +95,7 @@ class ReviewScreen(StationScreen):
     """The recordings of one session."""
 
     CSS_PATH = "review.tcss"
+    GUIDE = "evaluation"
     app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "play", "play", id="pause", tooltip=_PLAY),

@@ -56,6 +56,7 @@ class SessionScreen(StationScreen):
     """One running session."""
 
     CSS_PATH = "session.tcss"
+    GUIDE = "day"
     SMALLEST = (100, 30)
     app: StationApp
 
@@ -82,6 +83,8 @@ class SessionScreen(StationScreen):
         self._seeker: Worker[None] | None = None
         self._ending = False
         self._beat = False
+        self._hidden = False
+        """Whether another screen lay over this one at the last look."""
 
     @property
     def attachment(self) -> Attachment:
@@ -119,6 +122,7 @@ class SessionScreen(StationScreen):
 
     def poll(self) -> None:
         """Look once; redraw what changed."""
+        self._look_who_hides()
         if self._attachment.line in (Line.SEEKING, Line.STARTING):
             self._seek_once()
         fresh = self._attachment.poll()
@@ -128,6 +132,16 @@ class SessionScreen(StationScreen):
         if fresh is not None:
             self._show(fresh)
         self._show_call()
+
+    def on_screen_resume(self) -> None:
+        """What came up meanwhile has not been read yet."""
+        self._look_who_hides()
+
+    def _look_who_hides(self) -> None:
+        hidden = self.app.hides(self)
+        if self._hidden and not hidden:
+            self._attachment.uncovered()
+        self._hidden = hidden
 
     def _seek_once(self) -> None:
         if self._seeker is None or self._seeker.is_finished:
@@ -190,6 +204,7 @@ class SessionScreen(StationScreen):
 
     def action_press(self, action: str) -> None:
         """One press of one key of the table."""
+        self._look_who_hides()
         dialogs: dict[str, Callable[[], object]] = {
             "note": self._note,
             "leave": self._leave,

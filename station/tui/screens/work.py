@@ -46,6 +46,7 @@ class WorkScreen(StationScreen):
     """One job from its start to its end."""
 
     CSS_PATH = "work.tcss"
+    GUIDE = "training"
     app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "interrupt", "interrupt (goes on later from here)", tooltip=_INTERRUPT),
