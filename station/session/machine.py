@@ -141,11 +141,12 @@ def _faulted(state: State, event: Faulted) -> Result:
 
 
 def _worse(state: State, event: Faulted) -> Result:
-    """The first fault stays on the screen; one that cannot be left is told beside it."""
-    if event.recoverable or not state.recoverable:
+    """The first fault stays on the screen, a newer one is told beside it: no press that answers the first clears it."""
+    known = event.reason in state.reason and event.recoverable
+    if known or not state.recoverable:
         return state, ()
     reason = f"{state.reason} {event.reason}".strip()
-    return replace(state, reason=reason, recoverable=False), (JournalFault(reason=event.reason),)
+    return replace(state, reason=reason, recoverable=event.recoverable), (JournalFault(reason=event.reason),)
 
 
 def _into_fault(state: State, reason: str, then: str = "") -> Result:

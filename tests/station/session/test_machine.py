@@ -23,6 +23,7 @@ from station.session.effects import (
     CloseEvaluation,
     Effect,
     EndMotion,
+    JournalFault,
     JournalLabel,
     JournalRestore,
     JournalVoid,
@@ -730,3 +731,29 @@ def recovery(state: State) -> Event | None:
     if state.phase is Phase.LABEL and state.pending:
         return Label(episode=state.pending[0], outcome=Outcome.SUCCESS)
     return None
+
+
+def test_a_press_that_answers_a_fault_does_not_clear_a_newer_one() -> None:
+    session = rolling()
+    session.send(Faulted(reason="The left arm has collided."))
+    read = session.state.question
+    assert kinds(session.send(Faulted(reason="The left arm has collided."))) == [], (
+        "the same again is no news"
+    )
+    assert session.state.question == read
+    newer = session.send(Faulted(reason="The right arm's emergency stop is pressed."))
+    assert kinds(newer) == [JournalFault]
+    assert session.state.question == read + 1
+    assert "has collided" in session.state.reason and "emergency stop" in session.state.reason
+    assert kinds(session.send(Go(answers=read))) == [Refuse]
+    assert session.phase is Phase.FAULT
+    assert RecoverDevices in kinds(session.send(Go(answers=read + 1)))
+
+
+def test_a_newer_fault_while_the_stop_is_latched_is_told_and_is_a_new_question() -> None:
+    session = rolling()
+    session.send(Stop())
+    read = session.state.question
+    session.send(Faulted(reason="Camera wrist is silent."))
+    assert session.state.question == read + 1 and "Camera wrist" in session.state.reason
+    assert kinds(session.send(Rearm(answers=read))) == [Refuse] and session.state.stopped
