@@ -133,11 +133,11 @@ def _require_small(data: BinaryIO, journal: Path) -> None:
 def _require_sense(facts: Any, rows: NDArray[Any], offsets: NDArray[Any], codes: NDArray[Any]) -> None:
     """Raises ValueError: it refers to what is not there."""
     names, words, orphans = facts["names"], facts["words"], facts["orphans"]
-    texts = all(isinstance(each, str) for each in (*names, *words, *facts["ops"]))
+    texts = set(map(type, (*names, *words, *facts["ops"]))) <= {str}
     sensible = (
         texts
         and len(set(names)) == len(names) == len(rows)
-        and all(isinstance(each, int) for each in orphans)
+        and set(map(type, orphans)) <= {int}
         and len(codes) == len(offsets)
         and _within(offsets, facts["end"])
         and _within(codes, len(facts["ops"]))
