@@ -50,6 +50,7 @@ class StationGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
+        interruptible()
         try:
             return self._invoke(ctx)
         except ReaderGoneError:
@@ -161,6 +162,5 @@ def main() -> None:
     # Torch's threads must sleep while they wait: spinning, they starve the cells and the UI beside them, and training
     # on two busy cores becomes several times slower. Read once, when torch is loaded; children inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    interruptible()
     leave_with_parent()
     app()

@@ -1,7 +1,7 @@
 """The station's end of a terminal and of a browser: keys as they were pressed, and the terminal as it was found.
 
-Textual's drivers with another reader of keys, without the reports of a mouse that only moves, and with SIGTERM,
-SIGINT and SIGHUP as ways out that leave the terminal usable.
+Textual's drivers with another reader of keys, without the reports of a mouse that only moves, and with SIGTERM
+and SIGINT as ways out that leave the terminal usable.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.drivers.web_driver import WebDriver, _ExitInput
 from textual.message import Message
 
-from station.interruption import SIGNALS, exit_code, heard
+from station.interruption import exit_code, heard
 from station.tui.keystrokes import URGENT, Keystrokes
 
 _KITTY_FLAGS = 0b11101
 """Unambiguous codes, the key's place on the keyboard, all keys, and the text that they give."""
+_POLITE = (signal.SIGTERM, signal.SIGINT)
 _TURN = 0.1
 """s between two looks at the time."""
 
@@ -44,8 +45,11 @@ class TerminalDriver(LinuxDriver):
             self.write(f"\x1b[={_KITTY_FLAGS};1u")
             self.flush()
         loop = asyncio.get_running_loop()
-        for number in heard():
+        for number in _POLITE:
             loop.add_signal_handler(number, self._leave, number)
+        if signal.SIGHUP in heard():
+            # the terminal is gone: there is nothing to leave in order
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def stop_application_mode(self) -> None:
         """See Driver."""
@@ -59,7 +63,7 @@ class TerminalDriver(LinuxDriver):
 
     def _forget_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
+        for number in _POLITE:
             loop.remove_signal_handler(number)
 
     def _enable_mouse_support(self) -> None:
