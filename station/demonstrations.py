@@ -85,7 +85,10 @@ def nothing_in_words(path: Path, chosen: Chosen) -> str:
     """Why there is nothing to train on, and how to get something."""
     total = sum(chosen.left_out.values())
     if not total:
-        return f"{path} holds no demonstration yet. Import some with 'station import'."
+        return (
+            f"{path} holds no demonstration yet. Import some with 'station import'; how to record them: "
+            "'station guide demonstrations'."
+        )
     words = [
         f"{path} holds {counted(total, 'demonstration')} and training can use none of them: "
         f"{_listed(chosen.left_out)}; it uses successes."

@@ -329,6 +329,7 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
     lines += [f"  ? {question['text']}: say {question['flag']}" for question in facts["questions"]]
     if not is_choice and any(not question["optional"] for question in facts["questions"]):
         lines.append(f"  its columns: {columns_in_words(facts)}")
+        lines.append("  'station guide importing' shows these flags, format by format")
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ _LARGEST_PICKLE = 2**28
 """Bytes of a pickle that is read to say what is in it."""
 _ALIKE = 0.75
 """How alike two names are that may mean one thing, 0..1."""
-_DESCRIBE = "describe it: station import SESSION PATH --describe"
+_DESCRIBE = "describe it: station import SESSION PATH --describe (station guide importing)"
 
 
 def refusal(path: Path, wanted: Sequence[Format]) -> RefusedError:

@@ -156,9 +156,20 @@ def _devices(
         console.print(
             Text("The cell is ready.", style="green")
             if ready
-            else Text("The cell is NOT ready: put the above right, then look again.", style="bold red")
+            else Text(
+                f"The cell is NOT ready: fix the above, then look again.{_steps(task)}", style="bold red"
+            )
         )
     return reports
+
+
+def _steps(task: Any) -> str:
+    """Which guide has every step for the arms of this cell; of none that drivers of one's own have."""
+    from station.guides.pages import guides
+
+    known = {guide.name for guide in guides()}
+    named = sorted({arm.driver for arm in getattr(task.cell, "arms", ())} & known)
+    return f" Every step: {', '.join(f'station guide {name}' for name in named)}." if named else ""
 
 
 def _plain(findings: list[Finding], reports: Sequence[DeviceReport] | None) -> Any:

@@ -234,9 +234,10 @@ class StationApp(App[int]):
     async def on_event(self, event: Event) -> None:
         """See App; a key that cannot be meant for this screen is answered, and does nothing."""
         if isinstance(event, Key) and not event.is_forwarded and (why := self._doubt(event)):
-            if self._meant(event) == "pause" and isinstance(self.screen, SessionScreen):
-                self.screen.brake()
-            else:
+            session = self.session if self._meant(event) == "pause" else None
+            if session is not None:
+                session.brake()
+            if session is None or session is not self.screen:
                 self._answer(display(event.key), why)
             return
         await super().on_event(event)

@@ -209,6 +209,11 @@ def test_hazards_come_before_wiring() -> None:
         assert "Hazards" in headings[1] and wiring == 2
 
 
+def test_every_guide_that_a_message_names_exists() -> None:
+    named = set(re.findall(r"station guide ([a-z][a-z-]*)", sentences())) - {"name"}
+    assert named & {"importing", "demonstrations"} and named <= {guide.name for guide in guides()}
+
+
 def test_a_guide_is_found_by_its_name_a_part_of_it_and_nearly(station: Station) -> None:
     assert find("xarm").name == "xarm" and find("Session-Folder.md").name == "session-folder"
     assert find("trouble").name == "troubleshooting" and find("session folder").name == "session-folder"
