@@ -95,7 +95,9 @@ def running(session: SessionFolder) -> Iterator[subprocess.Popen[str]]:
     ) as command:
         try:
             end = time.monotonic() + 60.0
-            while not Journal(session.journal).ledger().lines.get("label", [])[:1]:
+            while running_pid(session) is None or not Journal(session.journal).ledger().lines.get(
+                "phase", []
+            ):
                 assert time.monotonic() < end and command.poll() is None
                 time.sleep(0.05)
             yield command
