@@ -25,6 +25,7 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
+from textual.widgets import Input, TextArea
 
 from datasets.errors import UsageError
 from hardware.keys.interface import KeyPress
@@ -210,6 +211,18 @@ class StationApp(App[int]):
         if sight is not None and self.hides(session):
             sight = sight.doubted("the session is not on the screen: go back to it, then press again")
         self.post_message(PadPressed(action, press, sight, trouble))
+
+    def stop_unasked(self, event: Key) -> None:
+        """In the terminal's thread, before this app's loop sees the key: a stop does not wait for a busy screen.
+
+        The loop stops again when it comes to it, and says so. In a text field a letter is a letter.
+        """
+        session = self.session
+        if session is None or self._meant(event) != "stop":
+            return
+        if event.is_printable and isinstance(self.focused, Input | TextArea):
+            return
+        session.attachment.stop_at_once()
 
     def hides(self, session: SessionScreen) -> bool:
         """Whether another screen lies over the whole session; a dialog leaves its headline to be read."""

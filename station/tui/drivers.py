@@ -18,6 +18,7 @@ from textual.driver import Driver
 from textual.drivers._byte_stream import ByteStream
 from textual.drivers.linux_driver import LinuxDriver
 from textual.drivers.web_driver import WebDriver, _ExitInput
+from textual.events import Key
 from textual.message import Message
 
 from station.interruption import exit_code, heard
@@ -129,7 +130,10 @@ class BrowserDriver(WebDriver):
 
 
 def _pass_on(driver: Driver, events: Iterable[Message]) -> None:
+    unasked: Callable[[Key], None] | None = getattr(driver._app, "stop_unasked", None)
     for event in events:
+        if unasked is not None and isinstance(event, Key):
+            unasked(event)
         driver.process_message(event)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from datasets.episode import Outcome
 from hardware.keys.interface import KeyPress, KeySource, KeySourceError
@@ -116,6 +118,34 @@ async def test_a_stop_by_pedal_is_latched_while_the_screen_is_busy(
         assert feed.stops == 1
         assert await reached(pilot, lambda: "stop latched" in headline(pilot))
         assert (feed.stops, feed.sent) == (1, [])
+
+
+@pytest.mark.parametrize(("key", "character"), [("x", "x"), ("X", "X"), ("ctrl+x", None), ("ctrl+c", None)])
+async def test_a_stop_typed_while_the_screen_is_busy_is_latched_by_the_terminals_reader(
+    feed: FakeFeed, engines: FakeEngines, tmp_path: Path, key: str, character: str | None
+) -> None:
+    async with app_with(FakePedal(), engines, tmp_path).run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        app = pilot.app
+        assert isinstance(app, StationApp)
+        app.stop_unasked(Key("s", "s"))
+        assert feed.stops == 0
+        app.stop_unasked(Key(key, character))
+        assert feed.stops == 1
+
+
+async def test_a_letter_of_a_note_does_not_stop(feed: FakeFeed, engines: FakeEngines, tmp_path: Path) -> None:
+    pedal = FakePedal()
+    async with app_with(pedal, engines, tmp_path).run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        pedal.press("KEY_D")
+        app = pilot.app
+        assert isinstance(app, StationApp)
+        assert await reached(pilot, lambda: isinstance(app.focused, Input))
+        app.stop_unasked(Key("x", "x"))
+        assert feed.stops == 0
+        app.stop_unasked(Key("ctrl+x", None))
+        assert feed.stops == 1
 
 
 async def test_a_label_by_pedal_names_what_stood_on_the_screen_when_the_foot_went_down(

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,31 @@ feed = FakeFeed(snapshot())
 app = StationApp(folder=Path("orange-1"), sessions=Path("."), engines=FakeEngines(feed), keymap=default_keymap())
 code = app.run()
 print("SENT", [type(event).__name__ for event in feed.sent], "STOPS", feed.stops, "CODE", code)
+"""
+
+
+HANGS = """
+import sys, time
+from pathlib import Path
+from station.tui.app import StationApp
+from station.tui.keymap import default_keymap
+from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
+
+class Feed(FakeFeed):
+    until = time.monotonic() + 3.0
+
+    def latest(self):
+        if time.monotonic() > self.until:
+            print("hangs now", file=sys.__stdout__, flush=True)
+            time.sleep(60.0)
+        return super().latest()
+
+    def stop(self):
+        Path(sys.argv[1]).touch()
+        return ""
+
+engines = FakeEngines(Feed(snapshot()))
+StationApp(folder=Path("orange-1"), sessions=Path("."), engines=engines, keymap=default_keymap()).run()
 """
 
 
@@ -56,7 +82,25 @@ def test_keys_travel_through_a_real_terminal(terminal: Terminal) -> None:
     terminal.wait_for("Leave this session?")
     terminal.type("k")
     terminal.wait_for("CODE 0")
-    assert re.search(r"SENT \['Label'(, 'Label')*\] STOPS 1 CODE 0", terminal.text)
+    assert re.search(
+        r"SENT \['Label'(, 'Label')*\] STOPS 2 CODE 0", terminal.text
+    )  # once by the terminal's reader, once by the screen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["x", "X", "\x18", "\x03"])
+def test_a_stop_does_not_wait_for_a_screen_that_hangs(key: str, tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
+    terminal = Terminal(["-c", HANGS, str(stopped)])
+    try:
+        terminal.wait_for("hangs now")
+        terminal.type(key)
+        deadline = time.monotonic() + 10.0
+        while not stopped.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert stopped.exists()
+    finally:
+        terminal.close()
 
 
 @pytest.mark.slow
@@ -90,4 +134,4 @@ def test_what_a_slow_line_tears_apart_is_no_label_and_the_stop_comes_through(ter
     terminal.type("Q")
     terminal.wait_for("Leave this session?")
     terminal.type("K")
-    terminal.wait_for("SENT [] STOPS 1 CODE 0")
+    terminal.wait_for("SENT [] STOPS 2 CODE 0")
