@@ -128,3 +128,14 @@ def test_every_guide_is_drawn_in_the_columns_that_there_are(width: int) -> None:
         assert all(line.cell_length == width for line in drawn.lines)
         words = " ".join(line.text for line in drawn.lines)
         assert guide.title in words and not re.search(r"\b[a-z-]+\.md\b", words)
+
+
+async def test_a_late_pause_key_brakes_from_the_guides_too(
+    open_app: Open, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.ticking = False
+    async with open_app().run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        monkeypatch.setattr("station.tui.timeliness.Timeliness.doubt", lambda *_: "late")
+        await pilot.press("space", "r")
+        assert [type(event) for event in feed.sent] == [Pause]
