@@ -247,10 +247,9 @@ class StationApp(App[int]):
     async def on_event(self, event: Event) -> None:
         """See App; a key that cannot be meant for this screen is answered, and does nothing."""
         if isinstance(event, Key) and not event.is_forwarded and (why := self._doubt(event)):
-            session = self.session if self._meant(event) == "pause" else None
-            if session is not None:
-                session.brake()
-            if session is None or session is not self.screen:
+            if self._meant(event) == "pause" and self.session is not None:
+                self._brake(self.session, display(event.key))
+            else:
                 self._answer(display(event.key), why)
             return
         await super().on_event(event)
@@ -305,10 +304,15 @@ class StationApp(App[int]):
         elif meant == "pause" and isinstance(self.screen, ReviewScreen):
             self.screen.action_play()
         elif meant == "pause" and self.session is not None:
-            self.session.brake()
-            self.notify(f"{display(event.key)}: {self.session.told[0]}", timeout=3)
+            self._brake(self.session, display(event.key))
         else:
             self._answer(display(event.key))
+
+    def _brake(self, session: SessionScreen, key: str) -> None:
+        """Brake what goes on below, and say so where its headline is not to be seen."""
+        session.brake()
+        if session is not self.screen:
+            self.notify(f"{key}: {session.told[0]}", timeout=3)
 
     def on_torn(self, _: Torn) -> None:
         """Something was pressed, and the line has broken what the terminal sent for it."""
