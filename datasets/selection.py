@@ -18,7 +18,7 @@ from typing import Any
 
 from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
 from datasets.errors import ExitCode, StationError
-from datasets.journal import EpisodeStatus
+from datasets.journal.journal import EpisodeStatus
 from datasets.wording import did_you_mean
 
 PENDING = "pending"

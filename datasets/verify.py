@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.journal import VOID, Journal, JournalError
+from datasets.journal.journal import VOID, Journal, JournalError
 from datasets.store import EpisodeStore, StoreReport, unjournaled
 
 

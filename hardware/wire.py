@@ -18,7 +18,7 @@ from hardware.plan import TimedPlan, Vector
 MOST_WAYPOINTS = 128
 MOST_JOINTS = 7
 MOST_REASONS = 24
-"""Room for the counts of `hardware.safety.Reason`."""
+"""Room for the counts of `hardware.safety.filter.Reason`."""
 _LONGEST_TEXT = 600
 _ROW = 9  # time, position, quaternion, gripper
 _ORDER_HEAD = struct.Struct("<Id")  # waypoints, when it was given
@@ -170,7 +170,7 @@ class Report:
     gripper: float
     """Commanded."""
     reasons: Vector
-    """Counts of interventions, in the order of `hardware.safety.Reason`."""
+    """Counts of interventions, in the order of `hardware.safety.filter.Reason`."""
     text: str
     """What is wrong with a device and what to do; empty when all is well."""
 

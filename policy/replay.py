@@ -26,7 +26,7 @@ from datasets.observation import FloatArray
 from policy.steering.interface import RecordSpec, Steering
 
 if TYPE_CHECKING:
-    from datasets.journal import Ledger
+    from datasets.journal.journal import Ledger
     from datasets.store import ChunkRecord
 
 

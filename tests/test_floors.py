@@ -30,12 +30,12 @@ def modules_of(floor: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_session_engine_runs_without_the_terminal_ui() -> None:
-    loaded = loaded_after("station.session.engine")
+    loaded = loaded_after("station.session.engine.engine")
     assert not {"textual", "textual_plot", "station.tui"} & loaded
 
 
 def test_the_session_link_reaches_a_front_end_without_torch() -> None:
-    loaded = loaded_after("station.session.client")
+    loaded = loaded_after("station.session.link.client")
     assert not {"textual", "torch", "mujoco"} & loaded
 
 

@@ -14,7 +14,7 @@ from datasets.durable import Disk
 from datasets.exporters.interface import Exporter, ExportError
 from datasets.exporters.source import Entry, ExportSource
 from datasets.exporters.staging import Workplace, whole
-from datasets.journal import EPISODE, LABEL, Journal, header_fields
+from datasets.journal.journal import EPISODE, LABEL, Journal, header_fields
 from datasets.manifest import describe, inspect_folder
 from datasets.own_files import open_own
 

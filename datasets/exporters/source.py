@@ -17,7 +17,7 @@ from typing import Any
 
 from datasets.episode import Episode, EpisodeHeader, Outcome
 from datasets.exporters.error import ExportError
-from datasets.journal import EpisodeStatus, Ledger
+from datasets.journal.journal import EpisodeStatus, Ledger
 from datasets.manifest import MANIFEST
 from datasets.own_files import read_bytes
 from datasets.selection import PENDING, Where, facts

@@ -16,7 +16,7 @@ from datasets.importers.defects import AGAIN, Defect, Note, warning
 from datasets.importers.findings import Finding, Look
 from datasets.importers.interface import Source
 from datasets.importers.mapping import Mapping, comparable
-from datasets.journal import IMPORT, LABEL, VOID, EpisodeStatus, Journal, Line
+from datasets.journal.journal import IMPORT, LABEL, VOID, EpisodeStatus, Journal, Line
 from datasets.store import EpisodeStore
 
 BY = "recorder"

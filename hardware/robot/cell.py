@@ -31,17 +31,17 @@ from hardware.cell import (
     unnamed,
 )
 from hardware.clock import slept
+from hardware.controller.requests import Ask
 from hardware.device import Devices
 from hardware.latch import StopLatch
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks, placements
 from hardware.robot.process import ControllerProcess
 from hardware.robot.readings import commanded, measured_motion, stop_latency
-from hardware.robot.requests import Ask
 from hardware.robot.settings import RobotCellSettings
+from hardware.robot.smoothing import mean_of_poses
 from hardware.robot.team import Team
 from hardware.settings import ArmSettings
-from hardware.smoothing import mean_of_poses
 from hardware.wire import MOST_WAYPOINTS, Report
 
 _SLICE = 0.01  # s between two looks at latch and controllers while waiting

@@ -21,11 +21,11 @@ from hardware.cameras.interface import CameraError
 from hardware.cameras.process import CameraProcess
 from hardware.cameras.settings import DeviceCameraSettings, LiveCameraSettings
 from hardware.cell import CellError, Check
+from hardware.controller.requests import Ask, Identities
 from hardware.grippers.interface import GripperError
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks
 from hardware.robot.process import ControllerProcess
-from hardware.robot.requests import Ask, Identities
 from hardware.robot.settings import RobotCellSettings
 from hardware.robot.team import Team
 from hardware.settings import ArmSettings

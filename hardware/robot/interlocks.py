@@ -14,12 +14,12 @@ import numpy as np
 from hardware.arms.interface import LimitCheck
 from hardware.cameras.process import CameraProcess
 from hardware.cell import Check
+from hardware.controller.way import FORETOLD, ON_THE_WALL, WayError, WayRules, tool_at
 from hardware.plan import Vector
 from hardware.robot.process import ControllerProcess
 from hardware.robot.settings import RobotCellSettings
-from hardware.safety import SafetySettings, WorkspaceSettings
+from hardware.safety.filter import SafetySettings, WorkspaceSettings
 from hardware.settings import ArmSettings
-from hardware.way import FORETOLD, ON_THE_WALL, WayError, WayRules, tool_at
 from hardware.wire import Mode, Report
 
 

@@ -1,6 +1,6 @@
 """The controller of one arm as the cell sees it: a process that can be killed, orders down, reports up.
 
-The process is `hardware.robot.worker`. Orders and heartbeats are written to shared memory and reports read from it, so
+The process is `controller.worker`. Orders and heartbeats are written to shared memory and reports read from it, so
 neither end ever waits for the other; requests wait for their answer, and are made while the arm stands.
 """
 
@@ -20,12 +20,9 @@ from typing import Any
 from datasets.channel import BROKEN, Channel
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
-from hardware.control_loop import ControllerSettings
-from hardware.grippers.interface import GripperError
-from hardware.mailbox import Heartbeat, Mailbox
-from hardware.plan import TimedPlan
-from hardware.robot.neighbour import BaseChange
-from hardware.robot.requests import (
+from hardware.controller.loop import ControllerSettings
+from hardware.controller.neighbour import BaseChange
+from hardware.controller.requests import (
     FROM_CONTROLLER,
     ORDER_SLOTS,
     REPORT_SLOTS,
@@ -37,6 +34,9 @@ from hardware.robot.requests import (
     Request,
     Setup,
 )
+from hardware.grippers.interface import GripperError
+from hardware.mailbox import Heartbeat, Mailbox
+from hardware.plan import TimedPlan
 from hardware.settings import ArmSettings
 from hardware.wire import ORDER_SIZE, REPORT_SIZE, Order, Report
 
@@ -103,7 +103,7 @@ class ControllerProcess:
         with theirs:
             # a fresh interpreter in a session of its own: it loads no torch, and no Ctrl-C reaches it
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hardware.robot.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "hardware.controller.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=inherited,
                 start_new_session=True,

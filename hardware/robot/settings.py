@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from datasets.settings import Settings
 from datasets.spec import ActionSpec, DataSpec, Proprioception, pose_names
 from hardware.cameras.settings import DeviceCameraSettings
-from hardware.safety import SafetySettings
+from hardware.safety.filter import SafetySettings
 from hardware.settings import ArmSettings, CellSettings
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from hardware.arms.interface import LimitCheck
 from hardware.cell import CellError
-from hardware.control_loop import ControllerSettings
+from hardware.controller.loop import ControllerSettings
+from hardware.controller.neighbour import BaseChange
+from hardware.controller.requests import Ask, Identities
 from hardware.device import Device
 from hardware.plan import TimedPlan
 from hardware.robot.devices import DeviceLocks
-from hardware.robot.neighbour import BaseChange
 from hardware.robot.process import ControllerProcess, Other
 from hardware.robot.readings import end_of, follows, troubled
-from hardware.robot.requests import Ask, Identities
 from hardware.robot.settings import RobotCellSettings
 from hardware.robot.together import groups
 from hardware.settings import ArmSettings

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hardware.controller.way import WayError, WayRules, plan_home
 from hardware.plan import Vector
 from hardware.robot.settings import RobotCellSettings
 from hardware.settings import ArmSettings
-from hardware.way import WayError, WayRules, plan_home
 from hardware.wire import Report
 
 _MARGIN = 0.01

@@ -22,10 +22,10 @@ from datasets.errors import ExitCode, StationError
 from datasets.plain_text import from_json
 from station.benchmark import report
 from station.benchmark.report import SeedResult
-from station.demo import open_or_create, prepare
-from station.evaluation import Judgement, judge, judge_base
-from station.headless import Goal, engine_arguments
-from station.headless import run as run_engine
+from station.jobs.demo import open_or_create, prepare
+from station.jobs.evaluation import Judgement, judge, judge_base
+from station.jobs.headless import Goal, engine_arguments
+from station.jobs.headless import run as run_engine
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def pin(protocol: Protocol) -> None:
         StationError: the folder holds another benchmark; seeds of two protocols must not be averaged.
         TaskError: there is no such task.
     """
-    from station.config import load_task, task_to_toml
+    from station.tasks.config import load_task, task_to_toml
 
     task = task_to_toml(load_task(protocol.task))
     facts = {
@@ -150,8 +150,8 @@ def _judged(
 
 def _final_policy(folder: SessionFolder) -> Steering:
     """The learner as the session left it."""
-    from station.session.checkpoint import NEWEST, Checkpoints
-    from station.session.compose import load_base
+    from station.session.engine.checkpoint import NEWEST, Checkpoints
+    from station.session.engine.compose import load_base
 
     task = folder.task
     base = load_base(folder)

@@ -48,7 +48,7 @@ def export(
     """
     from datasets.exporters import exporter
     from datasets.exporters.source import gather
-    from datasets.journal import Journal
+    from datasets.journal.journal import Journal
     from datasets.selection import Where
     from station.session.folder import SessionFolder
 

@@ -14,7 +14,7 @@ from station.commands.options import JsonOption, SessionArgument, reporter
 from station.plain import say
 
 if TYPE_CHECKING:
-    from station.importing import Summary
+    from station.jobs.importing import Summary
 
 PathsArgument = Annotated[
     list[Path], typer.Argument(help="Files or folders with demonstrations, any known format.")
@@ -107,8 +107,8 @@ def import_recordings(
     station import mine DATA --describe > DATA/import-description.toml; fill it in; station import mine DATA.
     Elsewhere than beside the data: --as described:FILE.
     """
-    from station import importing
-    from station.import_request import wish
+    from station.jobs import importing
+    from station.jobs.import_request import wish
     from station.session.folder import SessionFolder
 
     flags = {

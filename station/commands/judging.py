@@ -17,10 +17,10 @@ from station.errors import refusal
 from station.plain import say, terminal
 
 if TYPE_CHECKING:
-    from datasets.journal import EpisodeStatus
+    from datasets.journal.journal import EpisodeStatus
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
-"""Of `station.verdicts`, said here without loading it."""
+"""Of `station.jobs.verdicts`, said here without loading it."""
 
 
 def status(
@@ -76,9 +76,9 @@ def label(
 
 def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
     from datasets.selection import Where
-    from station import verdicts
+    from station.jobs import verdicts
     from station.review.catalogue import Catalogue
-    from station.session.events import Source
+    from station.session.core.events import Source
     from station.session.folder import SessionFolder
 
     verdicts.require_for_many(verdict)
@@ -110,8 +110,8 @@ def _prospect(found: list[EpisodeStatus], chosen: list[EpisodeStatus], verdict: 
 
 
 def _label_one(session: str, episode: str, verdict: str) -> None:
-    from station import verdicts
-    from station.session.events import Source
+    from station.jobs import verdicts
+    from station.session.core.events import Source
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
@@ -121,8 +121,8 @@ def _label_one(session: str, episode: str, verdict: str) -> None:
 
 def facts(path: Path) -> dict[str, Any]:
     """What ``status --json`` prints for the session at `path`."""
-    from datasets.journal import Journal
-    from station.remote import live_state
+    from datasets.journal.journal import Journal
+    from station.jobs.remote import live_state
     from station.session import status as counting
     from station.session.folder import SessionFolder
 

@@ -14,7 +14,7 @@ from station.plain import say
 from station.reporting import Reporter, SilentReporter
 
 if TYPE_CHECKING:
-    from datasets.journal import Ledger
+    from datasets.journal.journal import Ledger
     from station.session.folder import SessionFolder
 
 
@@ -32,7 +32,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train the base from the session's demonstrations and measure it. Goes on where it was interrupted."""
-    from station import training
+    from station.jobs import training
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
@@ -65,9 +65,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """One evaluation block of the newest policy, without exploration; stored, but never learnt from."""
-    from datasets.journal import Journal
-    from station.remote import engine, wait_for
-    from station.session.events import EvaluateNow, Source
+    from datasets.journal.journal import Journal
+    from station.jobs.remote import engine, wait_for
+    from station.session.core.events import EvaluateNow, Source
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
@@ -119,7 +119,7 @@ def _withdrawn(ledger: Ledger) -> int:
 
 def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Reporter) -> None:
     """With an engine of its own, which ends when the block is complete."""
-    from station import headless
+    from station.jobs import headless
 
     goal = headless.Goal()
     arguments = headless.engine_arguments(headless=True, autopilot=True, cells=cells, goal=goal)
@@ -127,7 +127,7 @@ def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Re
 
 
 def _newest_point(folder: SessionFolder, before: int, withdrawn: int) -> dict[str, Any]:
-    from datasets.journal import Journal
+    from datasets.journal.journal import Journal
     from station.session import status
 
     points: list[dict[str, Any]] = status.to_json(status.count(folder), "")["eval"]

@@ -16,7 +16,7 @@ from station.commands.options import JsonOption, SessionArgument
 from station.plain import say, terminal
 
 if TYPE_CHECKING:
-    from hardware.limits import Value
+    from hardware.robot.limits import Value
     from station.session.folder import SessionFolder
     from station.session.limits import Row
 
@@ -57,7 +57,7 @@ def limits(
         return
     if value is None:
         raise UsageError(f"Say the value as well: station limits {session} {name} VALUE")
-    from hardware.limits import written
+    from hardware.robot.limits import written
     from station.session.limits import change
 
     before, after = change(folder, name, _parsed(value), loosen=loosen)
@@ -97,7 +97,7 @@ def print_rows(folder: SessionFolder, rows: list[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hardware.limits import written
+    from hardware.robot.limits import written
 
     shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for title in ("limit", "session", "task file today", ""):

@@ -29,7 +29,7 @@ from station.plain import say
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
-    from station.headless import Goal
+    from station.jobs.headless import Goal
     from station.session.folder import SessionFolder
 
 DEMO_SESSION = "demo"
@@ -53,8 +53,8 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """The whole job from an empty folder: demonstrations, training, a session that learns. Resumes by itself."""
-    from station import demo as pipeline
-    from station.headless import Goal, engine_arguments
+    from station.jobs import demo as pipeline
+    from station.jobs.headless import Goal, engine_arguments
 
     folder = pipeline.open_or_create(sessions.place(session or DEMO_SESSION), task=task, seed=seed)
     goal = Goal(episodes=episodes, chunks=chunks)
@@ -98,7 +98,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Start or resume a session: its engine, and the UI unless --headless."""
-    from station.headless import Goal, engine_arguments
+    from station.jobs.headless import Goal, engine_arguments
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
@@ -143,8 +143,8 @@ def stop(session: SessionArgument) -> None:
 
     Says whether the engine confirms it. Exit code 1 when something runs that does not.
     """
+    from station.jobs.stopping import stop as stop_session
     from station.session.folder import SessionFolder
-    from station.stopping import stop as stop_session
 
     stopped = stop_session(SessionFolder.open(sessions.find(session)))
     if not stopped.confirmed:
@@ -223,7 +223,7 @@ def _run_headless(
     speed: str | None,
     report: Reporter,
 ) -> None:
-    from station import headless
+    from station.jobs import headless
 
     arguments = headless.engine_arguments(
         headless=True, autopilot=True, mistakes=mistakes, cells=cells, speed=speed, goal=goal

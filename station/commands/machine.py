@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hardware.robot.examination import DeviceReport
-    from station.doctor import Finding
+    from station.jobs.doctor import Finding
     from station.session.folder import SessionFolder
 
 TaskArgument = Annotated[
@@ -62,7 +62,7 @@ def doctor(
     reports = _devices(console, chosen, seconds=seconds, hold=hold, recover=recover, quiet=as_json)
     if as_json:
         say(json.dumps(_plain(findings, reports)))
-    from station.doctor import healthy
+    from station.jobs.doctor import healthy
 
     if not healthy(findings) or not all(report.ready for report in reports or ()):
         raise typer.Exit(ExitCode.FAILED)
@@ -70,8 +70,8 @@ def doctor(
 
 def _load(task: str | None) -> Any:
     """Before anything is looked at, so that a wrong name is answered at once."""
-    from station.config import load_task
     from station.session.limits import in_force
+    from station.tasks.config import load_task
 
     session = _session(task)
     if session is not None:
@@ -81,8 +81,8 @@ def _load(task: str | None) -> Any:
 
 def _session(name: str | None) -> SessionFolder | None:
     """The session that is meant; None where a task is."""
-    from station.library import list_tasks
     from station.session.folder import SessionFolder
+    from station.tasks.shelf import list_tasks
 
     if name is None or name in list_tasks() or not (sessions.place(name) / "session.toml").is_file():
         return None
@@ -102,7 +102,7 @@ def _machine(console: Console, *, quiet: bool) -> list[Finding]:
     from rich.table import Table
     from rich.text import Text
 
-    from station.doctor import examine
+    from station.jobs.doctor import examine
 
     findings = []
     for finding in examine(sessions.sessions_root()):
@@ -137,7 +137,7 @@ def _devices(
         return None
     from rich.text import Text
 
-    from station import cell_doctor
+    from station.jobs import cell_doctor
 
     if not quiet:
         held = " Arms whose limits are set are enabled and hold their pose: keep clear." if hold else ""

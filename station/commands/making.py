@@ -20,9 +20,9 @@ def new(
     seed: SeedOption = 0,
 ) -> None:
     """Make a session folder with a frozen copy of the task's settings."""
-    from station.config import advice, load_task
-    from station.library import source_of
     from station.session.folder import SessionFolder
+    from station.tasks.config import advice, load_task
+    from station.tasks.shelf import source_of
 
     if not name.strip():
         raise UsageError("A session needs a name.")
@@ -60,13 +60,13 @@ def tasks(
 ) -> None:
     """List the task library, or print one task as a file to start your own from."""
     if name is not None:
-        from station.config import load_task, task_to_toml
-        from station.library import find_task
+        from station.tasks.config import load_task, task_to_toml
+        from station.tasks.shelf import find_task
 
         explained = task_to_toml(load_task(name))
         say(explained if every else find_task(name).read_text(encoding="utf-8"), nl=every)
         return
-    from station.library import task_summaries
+    from station.tasks.shelf import task_summaries
 
     for known in task_summaries():
         say(f"{known.name:<24} {known.description}")
@@ -78,8 +78,8 @@ def settings(
     ] = None,
 ) -> None:
     """What a task file may hold: all sections and drivers, or every setting of one with unit, range and default."""
-    from station.reference import section, sections
-    from station.settings_text import first_sentence
+    from station.tasks.reference import section, sections
+    from station.tasks.settings_text import first_sentence
 
     if name is not None:
         say(section(name).text, nl=False)

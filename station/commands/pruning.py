@@ -15,7 +15,7 @@ from station.commands.options import JsonOption, SessionArgument
 from station.plain import say
 
 if TYPE_CHECKING:
-    from station.pruning import Piece, Plan
+    from station.jobs.pruning import Piece, Plan
 
 _DAY = 86400.0
 
@@ -34,7 +34,7 @@ def prune(
 
     With --json nothing is deleted unless --yes stands there too.
     """
-    from station import pruning
+    from station.jobs import pruning
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))

@@ -16,7 +16,7 @@ from station.commands.options import JsonOption, SessionArgument
 from station.plain import say
 
 if TYPE_CHECKING:
-    from datasets.journal import Line
+    from datasets.journal.journal import Line
     from station.review.catalogue import Catalogue, Item
 
 

@@ -19,8 +19,8 @@ from station.reporting import SilentReporter, TerminalReporter
 if TYPE_CHECKING:
     from datasets.store import EpisodeStore
     from datasets.verify import SessionReport
+    from station.jobs.soundness import FileFault
     from station.session.folder import SessionFolder
-    from station.soundness import FileFault
 
 
 def verify(
@@ -78,11 +78,11 @@ def stores(folder: SessionFolder) -> list[EpisodeStore]:
 
 
 def _inspect(folder: SessionFolder) -> list[FileFault]:
-    from datasets.journal import Journal, JournalError, Ledger
+    from datasets.journal.journal import Journal, JournalError, Ledger
 
     if not any(any(place.glob("*")) for place in (folder.base, folder.steering, folder.partial)):
         return []
-    from station import soundness
+    from station.jobs import soundness
 
     try:
         ledger = Journal(folder.journal).ledger()
@@ -98,7 +98,7 @@ def _is_new(folder: SessionFolder) -> bool:
 
 def _quarantine(folder: SessionFolder, report: SessionReport, files: list[FileFault]) -> list[str]:
     """Under the lock: what is broken moves, and the journal says that the session goes on without it."""
-    from datasets.journal import Journal
+    from datasets.journal.journal import Journal
     from datasets.store import EpisodeStore
     from datasets.verify import renounce, set_aside
 
@@ -113,7 +113,7 @@ def _quarantine(folder: SessionFolder, report: SessionReport, files: list[FileFa
         renounce(writer, {**dict.fromkeys(report.absent, "its files are gone"), **reasons})
         moved += [str(writer.torn)] if writer.torn is not None else []
     if files:
-        from station import soundness
+        from station.jobs import soundness
 
         places = [soundness.quarantine(folder, fault) for fault in files]
         moved += [str(place) for place in places if place is not None]
@@ -149,7 +149,7 @@ def _sentences(report: SessionReport) -> Iterator[str]:
 
 
 def _of_partial(folder: SessionFolder, *, full: bool) -> Iterator[str]:
-    from station.session.partial import leftovers, read
+    from station.session.engine.partial import leftovers, read
 
     found = leftovers(folder.partial)
     if found:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from datasets import lock
 from datasets.episode import EpisodeHeader, EpisodeKind
-from datasets.journal import LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Journal, Line
+from datasets.journal.journal import LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Journal, Line
 from datasets.selection import Facts, Where, facts
 from datasets.store import EpisodeStore, StoreError
 from station.review.take import Take, take_of, take_of_partial
-from station.session.client import running_pid
+from station.session.engine.partial import leftovers
 from station.session.folder import SessionFolder
+from station.session.link.client import running_pid
 from station.session.operations import CUT_OFF
-from station.session.partial import leftovers
 
 _JUDGEMENTS = (LABEL, VOID, RESTORE, PRUNE, CUT_OFF)
 _OF_THE_HEADER = re.compile(r"\b(date|method)\b")

@@ -14,7 +14,7 @@ from datasets.observation import FloatArray, Image, TimeArray
 from datasets.spec import ActionSpec, Rotation
 from datasets.store import StoreError
 from datasets.wording import counted
-from station.session.partial import read
+from station.session.engine.partial import read
 
 
 @dataclass(frozen=True, kw_only=True)

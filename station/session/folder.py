@@ -18,13 +18,13 @@ from datasets.errors import ExitCode, StationError
 from datasets.lock import WriterLock
 from datasets.own_files import read_bytes, require_file, require_folder, require_owner
 from datasets.plain_text import from_toml
-from station.library import in_words
+from station.tasks.shelf import in_words
 from station.trust import grant_operators_own
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from station.config import Task
+    from station.tasks.config import Task
 
 SCHEMA = 1
 """Version of the folder's layout and of the journal's operations that this station writes."""
@@ -72,7 +72,7 @@ class SessionFolder:
         Raises:
             SessionError: there is a session, or something else, at `path`. DiskFullError.
         """
-        from station.settings_text import to_toml
+        from station.tasks.settings_text import to_toml
 
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise SessionError(f"{path} exists already. Open it with 'station run', or choose another name.")
@@ -144,7 +144,7 @@ class SessionFolder:
     @cached_property
     def task(self) -> Task:
         """The frozen task. Raises TaskError when a value is not what this station allows."""
-        from station.config import parse_task
+        from station.tasks.config import parse_task
 
         return parse_task(self.tables, source=str(self.path / HEADER_FILE))
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import WriterLock
-from hardware.limits import Limit, LimitError, Value, changed, find, limits_of, written
+from hardware.robot.limits import Limit, LimitError, Value, changed, find, limits_of, written
 from hardware.robot.settings import RobotCellSettings
 from station.session.folder import SessionFolder
 from station.session.operations import LIMIT
 
 if TYPE_CHECKING:
-    from station.config import Task
+    from station.tasks.config import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def table(folder: SessionFolder) -> list[Row]:
 
 def remarks(folder: SessionFolder) -> list[str]:
     """What an operator should know before the session moves: limits that are other ones than in its task file."""
-    from station.library import TaskError
+    from station.tasks.shelf import TaskError
 
     try:
         differences = [row.told() for row in table(folder) if row.differs]
@@ -127,7 +127,7 @@ def _value(content: object) -> Value:
 
 def _of_file(folder: SessionFolder) -> dict[str, Limit]:
     """The task file's limits as they are today; none where it is not known which file it was."""
-    from station.config import load_task
+    from station.tasks.config import load_task
 
     if not folder.source:
         return {}

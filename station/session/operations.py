@@ -1,7 +1,7 @@
 """What the lines of a session's journal say: every operation that the station writes, with the fields that go with it.
 
 Those about episodes (`EPISODE`, `LABEL`, `VOID`, `RESTORE`, `PRUNE`), which the ledger follows, and `IMPORT` are
-`datasets.journal`'s.
+`datasets.journal.journal`'s.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.episode import EpisodeKind, Outcome
-from datasets.journal import Journal, Ledger, Line
-from datasets.ledger import Episodes
+from datasets.journal.journal import Journal, Ledger, Line
+from datasets.journal.ledger import Episodes
 from station.session.folder import SessionError, SessionFolder
 from station.session.operations import BASE_EVALUATION, CHECKPOINT, CUT_OFF, EVALUATION, PHASE, TRAINING
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate

@@ -1,1 +1,1 @@
-"""The task library: one TOML file per task, read by `station.config`. Holds no code."""
+"""The task library: one TOML file per task, read by `station.tasks.config`. Holds no code."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from datasets.episode import Outcome
 from hardware.cell import ClockSpeed
-from station.session.events import (
+from station.session.core.events import (
     EvaluateNow,
     Go,
     Label,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from station.session.events import OperatorEvent
+from station.session.core.events import OperatorEvent
 from station.session.folder import SessionError, SessionFolder
 from station.session.snapshot import Snapshot
 from station.tui.audience import Audience, somebody

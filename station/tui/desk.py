@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from station.session.events import (
+from station.session.core.events import (
     STALE,
     EndEvaluation,
     Label,

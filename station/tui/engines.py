@@ -17,10 +17,10 @@ from datasets.durable import DiskFullError
 from datasets.lock import holder
 from datasets.own_files import open_own, read_tail
 from station.interruption import ended_by
-from station.session.address import LinkError, NoEngineError
-from station.session.client import Client, set_latch
-from station.session.events import OperatorEvent, Source
+from station.session.core.events import OperatorEvent, Source
 from station.session.folder import HEADER_FILE, LOG, SessionError, SessionFolder
+from station.session.link.address import LinkError, NoEngineError
+from station.session.link.client import Client, set_latch
 from station.session.place import gone
 from station.session.snapshot import Snapshot
 from station.tui.feed import Feed, FeedError

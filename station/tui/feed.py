@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from datasets.errors import StationError
-from station.session.events import OperatorEvent
+from station.session.core.events import OperatorEvent
 from station.session.snapshot import Snapshot
 
 

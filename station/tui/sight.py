@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hardware.clock import slept
-from station.session.events import STALE, Answer, EvaluateNow, Label, OperatorEvent, UndoLabel, Void
-from station.session.events import Restore as RestoreEpisode
+from station.session.core.events import STALE, Answer, EvaluateNow, Label, OperatorEvent, UndoLabel, Void
+from station.session.core.events import Restore as RestoreEpisode
 from station.session.snapshot import Phase, Snapshot
 
 READ = 0.7

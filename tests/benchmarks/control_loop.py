@@ -40,14 +40,14 @@ from hardware.robot.settings import RobotCellSettings
 from hardware.wire import Mode, Report
 from policy.replay import Replay
 from policy.steering.interface import Decision, Window
-from station.config import Task, load_task, parse_task
-from station.session.engine import Engine
-from station.session.events import Label, OperatorEvent
+from station.session.core.events import Label, OperatorEvent
+from station.session.engine.engine import Engine
+from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
-from station.session.link import Link
-from station.session.parts import Options, Parts
-from station.session.settings import SessionSettings
+from station.session.link.server import Link
 from station.session.snapshot import Phase
+from station.tasks.config import Task, load_task, parse_task
+from station.tasks.session_settings import SessionSettings
 from tests.benchmarks.plain_loop import CHUNK, PERIOD, STOP_EVERY, SWING, Figures, PlainLoop
 from tests.station.session.answering import go, rearm
 from tests.station.session.fakes import Pusher

@@ -77,9 +77,9 @@ def load_everything() -> None:
     import rich.progress  # noqa: F401
 
     import station.cli
-    import station.headless
-    import station.session.compose
-    import station.session.launch
+    import station.jobs.headless
+    import station.session.engine.compose
+    import station.session.engine.launch
     import station.tui.app
     import station.tui.engines  # noqa: F401
 
@@ -108,8 +108,8 @@ def command(words: Sequence[str], said: Path, prepare: Callable[[], None]) -> Fo
     """``station WORDS``; its engines are forked as well, and begin with `prepare`."""
 
     def work() -> None:
-        from station import headless
         from station.__main__ import main
+        from station.jobs import headless
 
         _redirect(said)
         starter = SimpleNamespace(
@@ -140,7 +140,7 @@ def _engine(
     **_: Any,
 ) -> Forked:
     def work() -> object:
-        from station.session.launch import main
+        from station.session.engine.launch import main
 
         os.setsid()
         os.dup2(stdout.fileno(), 1)

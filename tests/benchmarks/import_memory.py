@@ -25,10 +25,10 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from datasets.importers.enter.intake import Intake
 from datasets.importers.findings import Answers
-from datasets.importers.intake import Intake
-from datasets.importers.worker import isolated_reader
-from datasets.journal import Journal
+from datasets.importers.read.worker import isolated_reader
+from datasets.journal.journal import Journal
 from datasets.randomness import stream
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore

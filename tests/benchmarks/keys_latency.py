@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.randomness import stream
-from station.headless import Goal, engine_arguments
-from station.session.client import Client
-from station.session.events import Note
+from station.jobs.headless import Goal, engine_arguments
+from station.session.core.events import Note
 from station.session.folder import SessionFolder
+from station.session.link.client import Client
 
 GOAL = 1_000_000
 PAUSE = (0.05, 0.45)

@@ -18,9 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from datasets.journal import Journal
-from station.session.client import running_pid
+from datasets.journal.journal import Journal
 from station.session.folder import SessionFolder
+from station.session.link.client import running_pid
 from station.session.operations import SESSION
 from station.session.status import resting_state
 from tests.benchmarks import forking

@@ -28,12 +28,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import holder
 from datasets.randomness import stream
 from station.interruption import exit_code
-from station.session.client import running_pid
 from station.session.folder import SessionFolder
+from station.session.link.client import running_pid
 from tests.benchmarks import forking
 from tests.benchmarks.kill_bench import PATIENCE, Bench, Life, Screen, send
 from tests.benchmarks.phase_board import COMMIT, LEAVING, STARTING

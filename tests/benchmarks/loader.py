@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
 from datasets.exporters import exporter
 from datasets.exporters.source import gather
-from datasets.journal import Journal, episode_fields
+from datasets.journal.journal import Journal, episode_fields
 from datasets.randomness import stream
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from station.session.engine import Engine
+from station.session.engine.engine import Engine
 
 _SIZE = 32
 STARTING, LEAVING, COMMIT = "starting", "leaving", "commit"
@@ -56,7 +56,7 @@ def show(path: Path) -> None:
 def site(slow: float, board: Path) -> str:
     """A ``sitecustomize.py``: engines whose commits take `slow` s in the mean, and that use this board."""
     return f"""import sys
-if "station.session.engine" in sys.orig_argv:
+if "station.session.engine.engine" in sys.orig_argv:
     from pathlib import Path
     from tests.benchmarks.phase_board import show
     from tests.benchmarks.slow_store import slow_down

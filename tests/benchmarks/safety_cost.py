@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hardware.interpolation import Interpolator
+from hardware.controller.interpolation import Interpolator
 from hardware.plan import Target, TimedPlan
-from hardware.safety import SafetyFilter, SafetySettings, SafetyState, Sphere, WorkspaceSettings
+from hardware.safety.filter import SafetyFilter, SafetySettings, SafetyState, Sphere, WorkspaceSettings
 
 DT = 0.004
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])

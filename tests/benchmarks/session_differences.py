@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from datasets.episode import Episode
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.store import EpisodeStore
 from datasets.verify import verify
-from station.session.checkpoint import NEWEST, Checkpoints
+from station.session.engine.checkpoint import NEWEST, Checkpoints
 from station.session.folder import SessionFolder
 
 ARRAYS = (

@@ -27,7 +27,7 @@ import psutil
 from datasets import zarr_codec
 from datasets.durable import Disk
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
-from datasets.journal import Journal, episode_fields
+from datasets.journal.journal import Journal, episode_fields
 from datasets.manifest import MANIFEST, manifest_of
 from datasets.selection import Where
 from datasets.settings import Settings
@@ -37,11 +37,11 @@ from datasets.verify import verify
 from policy.replay import Replay
 from policy.steering.interface import RecordSpec
 from station.review.catalogue import Catalogue
+from station.session.core.state import Rules, Verdict
+from station.session.engine.resume import state_of
 from station.session.folder import SessionFolder
-from station.session.resume import state_of
-from station.session.state import Rules, Verdict
 from station.session.status import count, tally
-from station.tui.library import card
+from station.tui.session_list import card
 
 APPENDED = 10
 STEPS, CHUNKS = 40, 5
@@ -212,7 +212,7 @@ def memory(folder: SessionFolder, opening: str) -> float:
     """MB that a fresh process needs more once it has opened these."""
     program = (
         "import sys, psutil; from pathlib import Path; from datasets.store import EpisodeStore;"
-        "from datasets.journal import Journal; from station.session.folder import SessionFolder;"
+        "from datasets.journal.journal import Journal; from station.session.folder import SessionFolder;"
         f"folder = SessionFolder.open(Path({str(folder.path)!r})); me = psutil.Process();"
         f"before = me.memory_info().rss; kept = {opening}; print(me.memory_info().rss - before)"
     )

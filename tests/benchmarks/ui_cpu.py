@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from station.headless import Goal, engine_arguments
-from station.session.client import Client
+from station.jobs.headless import Goal, engine_arguments
+from station.session.link.client import Client
 
 GOAL = 1_000_000
 WARM_UP = 8.0

@@ -11,7 +11,7 @@ import pytest
 
 from datasets.durable import Disk, DiskFullError
 from datasets.episode import Outcome
-from datasets.journal import Journal, JournalError
+from datasets.journal.journal import Journal, JournalError
 
 
 def _episode(journal: Journal, ordinal: int = 0) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets import journal_index
 from datasets.episode import EpisodeKind, Outcome
-from datasets.journal import Journal, JournalError, Line
-from datasets.lines import decode
+from datasets.journal import index as journal_index
+from datasets.journal.journal import Journal, JournalError, Line
+from datasets.journal.lines import decode
 
 COUNT = 40
 
@@ -21,7 +21,7 @@ COUNT = 40
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A journal of forty labelled episodes, put aside after every ten lines."""
-    monkeypatch.setattr("datasets.journal.INDEXED", 10)
+    monkeypatch.setattr("datasets.journal.journal.INDEXED", 10)
     path = tmp_path / "journal.jsonl"
     writer = Journal(path, writable=True)
     for ordinal in range(COUNT):
@@ -57,7 +57,7 @@ def decoded(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
         return decode(row)
 
     with monkeypatch.context() as watched:
-        watched.setattr("datasets.journal.decode", counting)
+        watched.setattr("datasets.journal.journal.decode", counting)
         Journal(path)
     return len(rows)
 
@@ -119,7 +119,7 @@ def test_no_flipped_bit_of_an_index_is_believed_or_raised(path: Path) -> None:
 
 
 def test_an_index_of_other_words_is_not_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.journal_index.TABLES", [["evaluation", "online", "demo"]])
+    monkeypatch.setattr("datasets.journal.index.TABLES", [["evaluation", "online", "demo"]])
     assert journal_index.load(path) is None
 
 

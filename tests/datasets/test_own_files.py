@@ -12,7 +12,7 @@ import pytest
 from datasets.durable import Disk
 from datasets.exporters.error import ExportError
 from datasets.exporters.staging import Workplace
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import WriterLock, holder
 from datasets.own_files import NotOursError, make_folder, open_own, read_bytes, remove, remove_tree
 from datasets.store import EpisodeStore

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal import EpisodeStatus
+from datasets.journal.journal import EpisodeStatus
 from datasets.selection import Facts, SelectionError, Where
 
 TODAY = date(2026, 11, 20)

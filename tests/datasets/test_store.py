@@ -15,7 +15,7 @@ import pytest
 
 from datasets.durable import Disk
 from datasets.episode import Episode
-from datasets.journal import Journal, Ledger, episode_fields
+from datasets.journal.journal import Journal, Ledger, episode_fields
 from datasets.manifest import MANIFEST, Damage, manifest_of
 from datasets.store import DiskFullError, EpisodeStore, StoreError, unjournaled
 from tests.datasets.conftest import MakeEpisode

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datasets.durable import Disk
-from datasets.journal import Journal, episode_fields
+from datasets.journal.journal import Journal, episode_fields
 from datasets.lock import LockedError, WriterLock
 from datasets.manifest import Fault, inspect_folder
 from datasets.store import EpisodeStore, StoreError
@@ -20,7 +20,7 @@ WRITER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from datasets.journal import Journal, episode_fields
+from datasets.journal.journal import Journal, episode_fields
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.journal import Journal, episode_fields
+from datasets.journal.journal import Journal, episode_fields
 from datasets.store import EpisodeStore
 from datasets.verify import set_aside, verify
 from tests.datasets.conftest import MakeEpisode

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hardware.plan import Command, Target
-from hardware.safety import Reason, SafetyFilter, SafetySettings, SafetyState, Sphere, WorkspaceSettings
+from hardware.safety.filter import (
+    Reason,
+    SafetyFilter,
+    SafetySettings,
+    SafetyState,
+    Sphere,
+    WorkspaceSettings,
+)
 
 Array = NDArray[np.float64]
 Chooser = Callable[[SafetyState], Target | None]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware.braking import Brake, Stop
+from hardware.safety.braking import Brake, Stop
 
 
 def simulated(brake: Brake, speed: float, change: float) -> Stop:

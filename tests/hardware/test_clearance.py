@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hardware.axis import Move
-from hardware.clearance import Clearance, Sphere
+from hardware.safety.axis import Move
+from hardware.safety.clearance import Clearance, Sphere
 
 CLEARANCE = Clearance(radius=0.05, velocity=0.3, acceleration=2.0, dt=0.005)
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardware import control_loop
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
 from hardware.clock import slept
-from hardware.control_loop import ControllerSettings, ControlLoop
-from hardware.controller import Controller
+from hardware.controller import loop as control_loop
+from hardware.controller.controller import Controller
+from hardware.controller.loop import ControllerSettings, ControlLoop
+from hardware.controller.way import WayRules
 from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
 from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import TimedPlan
-from hardware.safety import SafetySettings
-from hardware.way import WayRules
+from hardware.safety.filter import SafetySettings
 from hardware.wire import ORDER_SIZE, REPORT_SIZE, Cause, Mode, Order, Report
 from tests.hardware.fakes import HOME, FakeArmSettings, FakeGripper, Switch, Switchboard
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from hardware.interpolation import InterpolationError, Interpolator
+from hardware.controller.interpolation import InterpolationError, Interpolator
 from hardware.plan import Target, TimedPlan
-from hardware.safety import SafetyFilter, SafetySettings, SafetyState, WorkspaceSettings
+from hardware.safety.filter import SafetyFilter, SafetySettings, SafetyState, WorkspaceSettings
 
 Array = NDArray[np.float64]
 

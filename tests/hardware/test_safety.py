@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from hardware.plan import Command, Target
-from hardware.safety import (
+from hardware.safety.filter import (
     Reason,
     SafetyError,
     SafetyFilter,

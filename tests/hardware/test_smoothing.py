@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hardware.plan import TimedPlan
-from hardware.smoothing import mean_of_poses
+from hardware.robot.smoothing import mean_of_poses
 
 DOWN = Rotation.from_quat([1.0, 0.0, 0.0, 0.0])
 

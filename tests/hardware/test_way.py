@@ -9,12 +9,12 @@ import pytest
 
 from datasets.kinematics import ARMS
 from hardware.arms.xarm import XArmSettings
-from hardware.clearance import Sphere
-from hardware.homeward import Homeward
+from hardware.controller.homeward import Homeward
+from hardware.controller.way import FORETOLD, Stretch, WayError, WayRules, plan_home
 from hardware.plan import Vector
-from hardware.reasons import Reason
-from hardware.safety import SafetySettings
-from hardware.way import FORETOLD, Stretch, WayError, WayRules, plan_home
+from hardware.safety.clearance import Sphere
+from hardware.safety.filter import SafetySettings
+from hardware.safety.reasons import Reason
 
 DT = 0.01
 HOME = np.array([0.0, -0.3, -0.8, 0.0, 1.1, 0.0])

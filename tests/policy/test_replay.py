@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.episode import EpisodeKind, Outcome
-from datasets.journal import Ledger
+from datasets.journal.journal import Ledger
 from datasets.observation import FloatArray
 from datasets.randomness import stream
 from datasets.store import ChunkRecord

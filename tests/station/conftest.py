@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from station import demo
 from station.cli import app
-from station.config import load_task, task_to_toml
+from station.jobs import demo
 from station.reporting import SilentReporter
 from station.session.folder import SessionFolder
+from station.tasks.config import load_task, task_to_toml
 
 Station = Callable[..., Result]
 

@@ -12,9 +12,9 @@ from hardware.cell import Check
 from hardware.robot.devices import DeviceLocks
 from hardware.robot.examination import DeviceReport
 from hardware.robot.settings import RobotCellSettings
-from station import doctor
-from station.cell_doctor import remedies
-from station.config import load_task
+from station.jobs import doctor
+from station.jobs.cell_doctor import remedies
+from station.tasks.config import load_task
 from tests.hardware.fakes import Switch, Switchboard, cell_table
 from tests.station.conftest import Station
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tomlkit
 
-from station import doctor
+from station.jobs import doctor
 from tests.emulators.franka import FrankaEmulator
 from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk

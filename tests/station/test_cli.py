@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import WriterLock
 from station.cli import app
 from station.session.folder import SessionFolder

@@ -13,8 +13,8 @@ from policy.base import BasePolicy
 from policy.encoder import EncoderKind
 from policy.steering.interface import SteeringSettings
 from policy.steering.zprl import ZPRLSettings
-from station.config import Task, TaskError, list_tasks, load_task, parse_task, task_to_toml
-from station.library import in_words, task_summaries
+from station.tasks.config import Task, TaskError, list_tasks, load_task, parse_task, task_to_toml
+from station.tasks.shelf import in_words, task_summaries
 from tests.station.session.fakes import Pusher
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import ExitCode, StationError
-from station import demo
+from station.jobs import demo
 from station.reporting import SilentReporter
 from station.session.folder import SessionFolder
 from tests.station.test_training import Recording, untrained

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.journal import Journal
-from station.config import DemonstrationSettings
-from station.demonstrations import choose, in_words, nothing_in_words, remember_unlabelled
+from datasets.journal.journal import Journal
+from station.jobs.demonstrations import choose, in_words, nothing_in_words, remember_unlabelled
 from station.session.folder import SessionFolder
+from station.tasks.config import DemonstrationSettings
 from tests.station.conftest import Station
 from tests.station.tui.recorded import recorded
 

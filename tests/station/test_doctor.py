@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from station import doctor
-from station.doctor import Finding, Library
+from station.jobs import doctor
+from station.jobs.doctor import Finding, Library
 
 
 def examined(library: Library) -> Finding:

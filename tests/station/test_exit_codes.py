@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from station.interruption import SIGNALS, deferred, ended_by, exit_code, interruptible, interruption
-from station.session.client import Client, running_pid
-from station.session.events import Leave
+from station.session.core.events import Leave
 from station.session.folder import SessionFolder
+from station.session.link.client import Client, running_pid
 from tests.station.conftest import Station, sentences
 
 FAR = 100_000

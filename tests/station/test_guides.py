@@ -15,10 +15,10 @@ import typer
 from typer.core import TyperGroup
 
 from station.cli import app
-from station.config import load_task
 from station.guides.pages import GuideError, find, guides, search, sections, slug
-from station.library import list_tasks
-from station.reference import sections as settings_sections
+from station.tasks.config import load_task
+from station.tasks.reference import sections as settings_sections
+from station.tasks.shelf import list_tasks
 from station.tui.actions import ACTIONS, Action
 from tests.station.conftest import Station
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import StationError
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from station.benchmark import report
 from station.benchmark.learns import Protocol, pin
-from station.headless import Goal, engine_arguments
-from station.session.client import Client
+from station.jobs.headless import Goal, engine_arguments
 from station.session.folder import SessionFolder
+from station.session.link.client import Client
 from tests.station.conftest import Station
 
 FAR = 100_000
@@ -60,7 +60,7 @@ def test_a_headless_run_takes_the_speed_it_was_given(
     station: Station, session: SessionFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr("station.headless.run", lambda _folder, arguments, **_: given.append(arguments))
+    monkeypatch.setattr("station.jobs.headless.run", lambda _folder, arguments, **_: given.append(arguments))
     assert station("run", session.path, "--headless", "--autopilot", "--speed", "4x").exit_code == 0
     assert given[0][given[0].index("--speed") + 1] == "4x"
 

@@ -12,10 +12,10 @@ import pytest
 from datasets.manifest import MANIFEST
 from datasets.own_files import NotOursError, read_tail
 from datasets.store import EpisodeStore
-from station.library import TaskError, read_toml
 from station.session.folder import SessionError, SessionFolder
+from station.tasks.shelf import TaskError, read_toml
 from station.tui.engines import told_end
-from station.tui.library import card
+from station.tui.session_list import card
 from tests.station.conftest import Station, sentences
 
 HUGE = 2 << 30

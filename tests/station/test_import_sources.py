@@ -10,9 +10,9 @@ import pytest
 from datasets.errors import UsageError
 from datasets.importers.findings import Answers, Finding
 from datasets.importers.interface import Source
-from datasets.importers.reader import Reader
-from station.import_request import Wish, wish
-from station.import_sources import Sources, find
+from datasets.importers.read.reader import Reader
+from station.jobs.import_request import Wish, wish
+from station.jobs.import_sources import Sources, find
 from station.session.folder import SessionFolder
 from tests.datasets.importers import sources
 from tests.station.tui.recorded import recorded

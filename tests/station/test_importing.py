@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import pytest
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from tests.datasets.importers import sources
 from tests.station.conftest import Station
 

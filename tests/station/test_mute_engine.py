@@ -11,14 +11,14 @@ import pytest
 from datasets.channel import Channel
 from datasets.errors import StationError
 from datasets.lock import WriterLock
-from station import stopping
-from station.remote import wait_for
-from station.session import address, client
-from station.session.address import LinkError
-from station.session.client import Client
-from station.session.events import Note
+from station.jobs import stopping
+from station.jobs.remote import wait_for
+from station.session.core.events import Note
 from station.session.folder import SessionFolder
-from station.session.link import FROM_ENGINE, TO_ENGINE, Hello, Link
+from station.session.link import address, client
+from station.session.link.address import LinkError
+from station.session.link.client import Client
+from station.session.link.server import FROM_ENGINE, TO_ENGINE, Hello, Link
 from station.tui.engines import LocalEngines
 from station.tui.feed import FeedError
 from tests.station.conftest import Station, sentences
@@ -85,7 +85,7 @@ def test_who_waits_for_an_engine_gives_up_when_it_shows_nothing_new(
     session: SessionFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("station.remote.SILENCE", 0.2)
+    monkeypatch.setattr("station.jobs.remote.SILENCE", 0.2)
     link = Link(session)
     asked = Client.connect(session.path)
     with pytest.raises(StationError, match="has shown nothing"):

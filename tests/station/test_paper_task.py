@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hardware.simulation.cell import SimulatedCell
 from policy.base import BasePolicy
-from station.config import load_task
-from station.session.rollout import evaluate
+from station.session.engine.rollout import evaluate
+from station.tasks.config import load_task
 
 
 def test_the_papers_task_runs_at_30_hz_with_its_picture_size_and_resnet() -> None:

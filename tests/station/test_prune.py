@@ -13,17 +13,17 @@ import pytest
 from typer.testing import CliRunner
 
 from datasets.episode import EpisodeKind
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
-from station import pruning
 from station.cli import app
-from station.session.events import Source
+from station.jobs import pruning
+from station.jobs.verdicts import give
+from station.session.core.events import Source
+from station.session.core.state import Rules
+from station.session.engine.resume import adopt, enter_partials, state_of
 from station.session.folder import SessionFolder
-from station.session.resume import adopt, enter_partials, state_of
-from station.session.state import Rules
 from station.session.status import count
-from station.verdicts import give
 from tests.station.conftest import Station
 from tests.station.tui.recorded import episode, leave_partial, recorded
 

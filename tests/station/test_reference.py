@@ -9,7 +9,7 @@ import pytest
 from hardware.cameras.settings import DeviceCameraSettings
 from hardware.settings import ArmSettings, GripperSettings
 from policy.steering.zprl import ZPRLSettings
-from station.reference import Section, section, sections
+from station.tasks.reference import Section, section, sections
 from tests.station.conftest import Station
 
 

@@ -12,8 +12,8 @@ import pytest
 from hardware.robot.interlocks import limits_set
 from hardware.robot.settings import RobotCellSettings
 from policy.steering.zprl import ZPRLSettings
-from station.config import Task, load_task, parse_task
-from station.library import find_task, task_summaries
+from station.tasks.config import Task, load_task, parse_task
+from station.tasks.shelf import find_task, task_summaries
 from tests.station.conftest import Station
 
 TASKS = ("xarm6-place-orange", "franka-open-box")

@@ -12,16 +12,16 @@ import pytest
 from datasets import lock
 from datasets.exporters.error import ExportError
 from datasets.exporters.staging import Workplace
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import LockedError, WriterLock, holder
 from datasets.own_files import OWNERS, NotOursError
 from datasets.verify import verify
 from hardware.latch import StopLatch
 from station.operator_config import KeyConfigError
-from station.session import address
-from station.session.client import set_latch
-from station.session.events import Source
+from station.session.core.events import Source
 from station.session.folder import SessionFolder
+from station.session.link import address
+from station.session.link.client import set_latch
 from station.session.status import count
 from station.trust import grant_operators_own
 from tests.station.session.fakes import make_folder

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from datasets.settings import Settings
-from station.settings_text import problems, section_to_toml, to_toml
+from station.tasks.settings_text import problems, section_to_toml, to_toml
 
 
 class Colour(StrEnum):

@@ -9,11 +9,11 @@ import pytest
 
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
-from station import stopping
-from station.session import address, client
-from station.session.engine import Engine
+from station.jobs import stopping
+from station.session.engine.engine import Engine
 from station.session.folder import SessionFolder
-from station.session.link import Link
+from station.session.link import address, client
+from station.session.link.server import Link
 from station.session.snapshot import Phase
 from tests.station.conftest import Station, sentences
 from tests.station.session.fakes import make_folder, make_parts

@@ -10,9 +10,9 @@ import pytest
 
 from datasets.lock import LockedError, WriterLock
 from station.errors import refusal
-from station.library import TaskError, read_toml
 from station.operator_config import config_path, read_table
-from station.session import address
+from station.session.link import address
+from station.tasks.shelf import TaskError, read_toml
 from tests.station.conftest import Station, sentences
 from tests.station.session.fakes import make_folder
 

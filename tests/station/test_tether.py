@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from station.session.client import running_pid
 from station.session.folder import SessionFolder
+from station.session.link.client import running_pid
 from station.tether import Tether
 
 CHILD = """

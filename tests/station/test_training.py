@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from datasets.errors import ExitCode
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import LockedError, WriterLock
 from policy.base import BasePolicy
-from station import training
-from station.demonstrations import usable
+from station.jobs import training
+from station.jobs.demonstrations import usable
 from station.reporting import JsonReporter, Reporter, SilentReporter
 from station.session.folder import SessionFolder
 

@@ -11,8 +11,8 @@ import pytest
 
 import station as package
 from datasets.settings import TRUST
-from station.config import load_task, task_to_toml
 from station.session.folder import SessionFolder
+from station.tasks.config import load_task, task_to_toml
 from tests.station.conftest import Station
 
 ROOT = Path(package.__file__).parents[1]

@@ -9,12 +9,12 @@ import pytest
 
 from datasets.episode import Outcome
 from datasets.errors import StationError, UsageError
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import WriterLock
-from station.session.events import Label, OperatorEvent, Source
+from station.jobs.verdicts import give, give_all
+from station.session.core.events import Label, OperatorEvent, Source
 from station.session.folder import SessionFolder
-from station.session.link import Link
-from station.verdicts import give, give_all
+from station.session.link.server import Link
 from tests.station.tui.recorded import recorded
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import WriterLock
-from station.session.checkpoint import CheckpointFacts, Checkpoints
-from station.session.events import Source
+from station.jobs.verdicts import give
+from station.session.core.events import Source
+from station.session.engine.checkpoint import CheckpointFacts, Checkpoints
 from station.session.folder import SessionFolder
 from station.session.status import count
-from station.verdicts import give
 from tests.station.conftest import Station
 from tests.station.tui.recorded import recorded
 

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from datasets import vr_recording
 from datasets.episode import Outcome
 from datasets.store import EpisodeStore
-from station.session.events import Label
+from station.session.core.events import Label
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from station.session.status import count

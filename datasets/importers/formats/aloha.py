@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
-from datasets.importers import hdf5, pictures
 from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.files import hdf5, pictures
 from datasets.importers.interface import Format, RawEpisode, require_size
 from datasets.importers.mapping import Arm, Mapping, Track
 from datasets.importers.recording import EncodedFrames, Frames, if_there

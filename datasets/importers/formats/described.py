@@ -2,7 +2,7 @@
 
 ``import-description.toml`` lies in the folder of the data, or is given as ``--as described:FILE``. It says which files
 are read, how episodes lie in them, which member holds the time and the success, and in ``[map]`` whatever else a member
-means, as ``--map`` does. `datasets.importers.description` writes one to be filled in.
+means, as ``--map`` does. `datasets.importers.files.description` writes one to be filled in.
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
-from datasets.importers import fingerprints, hdf5, members, pictures, unpickling
+from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.description import NAME, Description, description_in, first_file, guess, template
+from datasets.importers.files import hdf5, members, pictures, unpickling
+from datasets.importers.files.description import (
+    NAME,
+    Description,
+    description_in,
+    first_file,
+    guess,
+    template,
+)
+from datasets.importers.files.members import Members
+from datasets.importers.files.places import inside
 from datasets.importers.interface import Format, RawEpisode, require_size
+from datasets.importers.map.proposals import matched_cameras
+from datasets.importers.map.questions import questions
 from datasets.importers.mapping import Arm, Mapping
-from datasets.importers.members import Members
-from datasets.importers.places import inside
-from datasets.importers.proposals import matched_cameras
-from datasets.importers.questions import questions
 from datasets.importers.recording import Array, Frames, if_there
 from datasets.spec import DataSpec
 

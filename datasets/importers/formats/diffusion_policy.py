@@ -2,7 +2,7 @@
 
 ``data/*`` have a row per step, ``meta/episode_ends`` says where episodes end. There is no success, mostly no time, and
 UMI holds no actions: the pose of the next step stands for them. How such stores are opened, and which of their rows no
-file holds, is `datasets.importers.zarr_files`' business. JPEG-XL pictures need imagecodecs. Exports of this station
+file holds, is `importers.files.zarr_files`' business. JPEG-XL pictures need imagecodecs. Exports of this station
 come back number for number.
 """
 
@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 import numpy as np
 import zarr
 
-from datasets.importers import fingerprints, pictures, zarr_files
+from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.enter.own import outcome_named, spec_from
+from datasets.importers.files import pictures, zarr_files
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, Unstored, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
-from datasets.importers.own import outcome_named, spec_from
 from datasets.importers.recording import (
     AbsentFrames,
     Array,

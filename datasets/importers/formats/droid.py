@@ -18,14 +18,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.importers import fingerprints, hdf5
-from datasets.importers.checks import TAIL_TICKS
+from datasets.importers import fingerprints
+from datasets.importers.convert.checks import TAIL_TICKS
+from datasets.importers.convert.timeline import nearest
 from datasets.importers.defects import Defect, Note, RefusedError, repaired, warning
+from datasets.importers.files import hdf5
+from datasets.importers.files.video import SAME_RATE, VideoFrames
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, CutFrames, Frames, if_there
-from datasets.importers.timeline import nearest
-from datasets.importers.video import SAME_RATE, VideoFrames
 from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 

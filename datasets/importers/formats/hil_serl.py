@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from datasets.importers import fingerprints, pictures, unpickling
+from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.files import pictures, unpickling
 from datasets.importers.interface import Format, RawEpisode, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, Frames, if_there

@@ -1,6 +1,6 @@
 """LeRobotDataset v2.1 and v3.0: parquet tables and one MP4 per camera.
 
-Where an episode lies is `datasets.importers.lerobot_layout`'s business. ``meta/info.json`` names the columns. Stamps of
+Where an episode lies is `importers.files.lerobot_layout`'s business. ``meta/info.json`` names the columns. Stamps of
 time are frame numbers over the rate. Whether numbers are joint angles or poses is known only where the names of the
 columns say so. Exports of this station come back number for number. Needs pyarrow, and PyAV for video.
 """
@@ -17,14 +17,14 @@ import numpy as np
 
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.enter.own import outcome_named, spec_from
+from datasets.importers.files.lerobot_index import Doubts, of_rows
+from datasets.importers.files.lerobot_layout import Layout, Place, has_tables, info_of, layout_of, parquet
+from datasets.importers.files.video import VideoFrames
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, require_size
-from datasets.importers.lerobot_index import Doubts, of_rows
-from datasets.importers.lerobot_layout import Layout, Place, has_tables, info_of, layout_of, parquet
+from datasets.importers.map.proposals import gripper_range, joint_range, named_range
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
-from datasets.importers.own import outcome_named, spec_from
-from datasets.importers.proposals import gripper_range, joint_range, named_range
 from datasets.importers.recording import Array, EncodedFrames, Frames, JoinedFrames, if_there
-from datasets.importers.video import VideoFrames
 from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError

@@ -18,11 +18,12 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
-from datasets.importers import fingerprints, hdf5, pictures
+from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError, warning
+from datasets.importers.enter.own import outcome_named, spec_from
+from datasets.importers.files import hdf5, pictures
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
-from datasets.importers.own import outcome_named, spec_from
 from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, if_there
 from datasets.plain_text import from_json
 from datasets.spec import DataSpec

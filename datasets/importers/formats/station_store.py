@@ -17,7 +17,7 @@ from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode
 from datasets.importers.mapping import Mapping
 from datasets.importers.recording import ArrayFrames
-from datasets.journal import EpisodeStatus, Journal, JournalError
+from datasets.journal.journal import EpisodeStatus, Journal, JournalError
 from datasets.manifest import MANIFEST
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore, StoreError

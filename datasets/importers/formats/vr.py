@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from datasets import vr_recording
-from datasets.importers import hdf5, pictures
 from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.files import hdf5, pictures
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array

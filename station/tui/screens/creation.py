@@ -12,7 +12,7 @@ from textual.validation import Function, Integer
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from station.library import TaskSummary, task_summaries
+from station.tasks.shelf import TaskSummary, task_summaries
 from station.tui.jobs import Job, Record, station_command
 from station.tui.screens.dialog import Dialog
 from station.tui.widgets.measured import Words

@@ -16,9 +16,9 @@ from textual.content import Content
 from textual.widgets import DataTable, Footer, Static
 
 from station.session.snapshot import Counts, Rate
-from station.tui.library import Card, Library, Progress, next_step
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
+from station.tui.session_list import Card, Library, Progress, next_step
 from station.tui.sight import unread
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.strip import outcome_strip

@@ -22,8 +22,8 @@ from textual.widgets import DataTable, DirectoryTree, Footer, Input
 
 from datasets.importers.mapping import MappingError
 from datasets.wording import counted
-from station.import_request import require_answer
 from station.interruption import ended_by
+from station.jobs.import_request import require_answer
 from station.tui.findings import Prospect, below, row
 from station.tui.jobs import Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen

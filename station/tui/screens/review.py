@@ -23,16 +23,16 @@ from textual.widgets import Footer, Input
 
 from datasets.durable import DiskFullError
 from datasets.errors import StationError
-from datasets.journal import JournalError, Line
+from datasets.journal.journal import JournalError, Line
 from datasets.lock import LockedError
 from datasets.selection import SelectionError, Where
 from datasets.store import StoreError
-from station import verdicts
+from station.jobs import verdicts
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
-from station.session.address import LinkError
-from station.session.events import Source
+from station.session.core.events import Source
 from station.session.folder import SessionError, SessionFolder
+from station.session.link.address import LinkError
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.widgets.episodes import EpisodeList

@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.worker import Worker
 
-from station.session.events import EndEvaluation, Leave, Note
+from station.session.core.events import EndEvaluation, Leave, Note
 from station.session.snapshot import Counts, EpisodeMark, Phase, Snapshot
 from station.tui.actions import ACTIONS, BY_ID
 from station.tui.attachment import Attachment, Line

@@ -11,7 +11,7 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from datasets.journal import Line
+from datasets.journal.journal import Line
 from station.review.playback import Playback
 from station.review.take import Group, Take, label_over_time
 from station.tui.widgets.panel import Panel

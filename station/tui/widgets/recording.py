@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from datasets.journal import LABEL, Line
+from datasets.journal.journal import LABEL, Line
 from datasets.wording import counted
 from station.review.take import Group, Take
 from station.session.operations import CUT_OFF

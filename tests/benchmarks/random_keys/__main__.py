@@ -26,7 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datasets.journal import Journal, Line
+from datasets.journal.journal import Journal, Line
 from station.session.folder import SessionFolder
 from tests.benchmarks.random_keys import rules
 from tests.benchmarks.random_keys.log import Halt, Log, Press, Shot

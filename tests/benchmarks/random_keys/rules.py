@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from datasets.journal import Line
+from datasets.journal.journal import Line
 from tests.benchmarks.random_keys.log import Log, Press, Shot
 
 MOVES = ("rollout", "evaluate", "homing")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from datasets.journal import Line
+from datasets.journal.journal import Line
 from tests.benchmarks.random_keys import rules
 from tests.benchmarks.random_keys.log import Halt, Log, Press, Shot
 from tests.benchmarks.random_keys.screens import badge, named, tells_of

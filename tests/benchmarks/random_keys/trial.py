@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from datasets.randomness import stream
-from station.session.address import LinkError
-from station.session.client import Client, running_pid
 from station.session.folder import SessionError, SessionFolder
+from station.session.link.address import LinkError
+from station.session.link.client import Client, running_pid
 from tests.benchmarks.random_keys.log import Halt, Log, Press, Shot
 from tests.benchmarks.random_keys.screens import Screen, Tmux, badge, headline, named, tells_of
 from tests.emulators.xarm import XArmEmulator

@@ -11,7 +11,7 @@ import pytest
 
 from datasets.episode import Episode, Outcome
 from datasets.exporters.source import ExportSource, gather
-from datasets.journal import Journal, episode_fields
+from datasets.journal.journal import Journal, episode_fields
 from datasets.selection import Where
 from datasets.store import EpisodeStore
 from tests.datasets.conftest import MakeEpisode

@@ -12,7 +12,7 @@ import pytest
 
 from datasets.exporters import EXPORTERS, exporter
 from datasets.exporters.source import ExportSource, gather
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.store import EpisodeStore
 from tests.datasets.exporters.conftest import MakeSource, content, smooth
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.episode import Outcome
+from datasets.importers.enter.intake import ImportResult, Intake, Reads, inspect_all
 from datasets.importers.findings import Finding, Look, Outline
-from datasets.importers.intake import ImportResult, Intake, Reads, inspect_all
-from datasets.importers.reader import Reader
-from datasets.journal import Journal
+from datasets.importers.read.reader import Reader
+from datasets.journal.journal import Journal
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 

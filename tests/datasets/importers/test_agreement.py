@@ -14,14 +14,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation as Turn
 
-from datasets.importers.agreement import Pair, fitting, follows, opposed
 from datasets.importers.defects import Defect, Treatment
-from datasets.importers.description import NAME
-from datasets.importers.intake import ImportResult
+from datasets.importers.enter.intake import ImportResult
+from datasets.importers.files.description import NAME
 from datasets.importers.kinematics import forward_kinematics
+from datasets.importers.map.agreement import Pair, fitting, follows, opposed
+from datasets.importers.map.proposals import are_increments, joint_range, named_range
+from datasets.importers.map.turns import told_apart, turn_readings, turned
 from datasets.importers.mapping import comparable, parse_answers
-from datasets.importers.proposals import are_increments, joint_range, named_range
-from datasets.importers.turns import told_apart, turn_readings, turned
 from datasets.rotation import action_to_pose
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk

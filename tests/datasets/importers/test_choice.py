@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import pytest
 
-from datasets.importers import choice
-from datasets.importers.choice import ChoiceError, by_episodes, by_instruction, mixed
 from datasets.importers.findings import Finding
 from datasets.importers.interface import Source
-from datasets.importers.reader import Reader
+from datasets.importers.read import choice
+from datasets.importers.read.choice import ChoiceError, by_episodes, by_instruction, mixed
+from datasets.importers.read.reader import Reader
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 

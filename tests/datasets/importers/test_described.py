@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
-from datasets.importers.description import NAME
+from datasets.importers.files.description import NAME
 from datasets.importers.findings import Finding
 from datasets.importers.formats.described import describe
 from datasets.importers.interface import Source
-from datasets.importers.reader import Reader
-from datasets.importers.registry import UnknownFormatError, format_named
+from datasets.importers.read.reader import Reader
+from datasets.importers.read.registry import UnknownFormatError, format_named
 from datasets.rotation import action_to_pose
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
-from datasets.importers.description import NAME
+from datasets.importers.files.description import NAME
 from datasets.importers.formats.described import describe
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from datasets.durable import Disk, write_all
 from datasets.importers.defects import Defect
-from datasets.importers.intake import inspect_all
-from datasets.importers.reader import Reader
-from datasets.importers.worker import IsolatedReader
-from datasets.journal import Journal
+from datasets.importers.enter.intake import inspect_all
+from datasets.importers.read.reader import Reader
+from datasets.importers.read.worker import IsolatedReader
+from datasets.journal.journal import Journal
 from datasets.randomness import stream
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore

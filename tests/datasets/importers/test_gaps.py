@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 from datasets.importers.defects import Defect
-from datasets.importers.description import NAME
+from datasets.importers.files.description import NAME
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, SPECS, TICKS

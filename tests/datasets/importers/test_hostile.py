@@ -20,10 +20,10 @@ import pytest
 
 from datasets import vr_recording
 from datasets.importers.defects import Defect, RefusedError
+from datasets.importers.files.unpickling import ArrayUnpickler
 from datasets.importers.interface import Source
 from datasets.importers.kinematics import forward_kinematics
-from datasets.importers.reader import Reader
-from datasets.importers.unpickling import ArrayUnpickler
+from datasets.importers.read.reader import Reader
 from datasets.spec import DataSpec
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from datasets.importers.defects import Defect
-from datasets.importers.lerobot_index import Entry, contradictions, of_rows
+from datasets.importers.files.lerobot_index import Entry, contradictions, of_rows
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, SPECS, TICKS

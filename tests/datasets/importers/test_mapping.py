@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from datasets.importers.answers import AnswersError, load, save
 from datasets.importers.defects import Question
+from datasets.importers.map.answers import AnswersError, load, save
+from datasets.importers.map.proposals import joint_range, matched_cameras, named_range
 from datasets.importers.mapping import Mapping, MappingError, parse_answers
-from datasets.importers.proposals import joint_range, matched_cameras, named_range
 from datasets.rotation import action_to_pose
 from datasets.spec import CameraSpec
 from tests.datasets.importers import sources

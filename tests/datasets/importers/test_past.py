@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from datasets.episode import Outcome
-from datasets.importers.intake import ImportResult
-from datasets.journal import EpisodeStatus
+from datasets.importers.enter.intake import ImportResult
+from datasets.journal.journal import EpisodeStatus
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, SPECS

@@ -13,8 +13,8 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
-from datasets.importers import pictures
 from datasets.importers.defects import RefusedError
+from datasets.importers.files import pictures
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, SPECS, TICKS

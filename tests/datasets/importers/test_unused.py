@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datasets.importers.findings import Finding
-from datasets.importers.reader import Reader
+from datasets.importers.read.reader import Reader
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, MAKERS, SPECS, needs

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation as SciPyRotation
 
 from datasets.episode import EpisodeKind, Outcome
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.rotation import REFERENCE_QUATERNION, action_to_pose
 from datasets.spec import DataSpec
 from datasets.vr_recording import VrRecording, write

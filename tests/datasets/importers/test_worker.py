@@ -15,12 +15,12 @@ import numpy as np
 import psutil
 import pytest
 
-from datasets.importers import worker
 from datasets.importers.defects import Defect
 from datasets.importers.findings import Answers, Finding, Look
 from datasets.importers.interface import Source
-from datasets.importers.reading_process import Find, Fingerprinted, Found, answers_within
-from datasets.importers.worker import IsolatedReader, _Child
+from datasets.importers.read import worker
+from datasets.importers.read.reading_process import Find, Fingerprinted, Found, answers_within
+from datasets.importers.read.worker import IsolatedReader, _Child
 from datasets.messages import HEAD
 from datasets.spec import DataSpec
 from tests.datasets.importers import sources
@@ -114,7 +114,7 @@ def test_a_reader_that_is_no_longer_needed_leaves_nothing_to_be_warned_of(tmp_pa
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from datasets.importers.worker import isolated_reader\n"
+        "from datasets.importers.read.worker import isolated_reader\n"
         "if __name__ == '__main__':\n"
         "    with isolated_reader() as reader:\n"
         "        print(len([reader.fingerprint(source) for source in reader.find([Path(sys.argv[1])])]))\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hardware.controller.neighbour import BaseChange, Neighbour
 from hardware.mailbox import Mailbox
-from hardware.robot.neighbour import BaseChange, Neighbour
 from hardware.settings import Vector3
 from hardware.wire import REPORT_SIZE, Cause, Mode, Report
 from tests.hardware.fakes import FakeArmSettings

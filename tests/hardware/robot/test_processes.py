@@ -15,9 +15,9 @@ import pytest
 
 from hardware.cell import CellError
 from hardware.clock import slept
+from hardware.controller.requests import Ask
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
-from hardware.robot.requests import Ask
 from tests.hardware.cameras.fakes import pid_of
 from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
 from tests.hardware.robot.planner import HEARTBEAT

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from datasets.spec import Rotation
-from station.config import TaskError, parse_task, task_to_toml
+from station.tasks.config import TaskError, parse_task, task_to_toml
 from tests.hardware.fakes import FakeArmSettings, cell_table, read_cell
 
 

@@ -10,12 +10,12 @@ from typing import cast
 import numpy as np
 import pytest
 
+from hardware.controller.way import WayError
 from hardware.latch import StopLatch
 from hardware.plan import Vector
 from hardware.robot.cell import RobotCell
 from hardware.robot.together import groups
 from hardware.settings import Vector3
-from hardware.way import WayError
 from hardware.wire import Mode, Report
 from tests.hardware.fakes import cell_table, read_cell
 

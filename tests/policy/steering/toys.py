@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
-from datasets.journal import EpisodeStatus, Ledger
+from datasets.journal.journal import EpisodeStatus, Ledger
 from datasets.observation import FloatArray
 from datasets.randomness import stream
 from datasets.spec import ActionSpec, CameraSpec, DataSpec

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from datasets.episode import EpisodeKind
-from datasets.journal import Journal, episode_fields
-from datasets.lines import Line, Places
+from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.lines import Line, Places
 from datasets.selection import Where
 from datasets.store import EpisodeStore, StoreError
 from station.review.catalogue import Catalogue, Item

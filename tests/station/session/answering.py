@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from station.session.events import Answer, Event, Go, Rearm, Resume
+from station.session.core.events import Answer, Event, Go, Rearm, Resume
 
 E = TypeVar("E", bound=Event)
 

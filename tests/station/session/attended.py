@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from station.session.client import Client
-from station.session.events import Answer, OperatorEvent
+from station.session.core.events import Answer, OperatorEvent
 from station.session.folder import SessionFolder
+from station.session.link.client import Client
 from station.session.snapshot import Phase, Snapshot
 from tests.station.session.answering import HERE, answering, go
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from station.session.engine import Engine
-from station.session.events import OperatorEvent
+from station.session.core.events import OperatorEvent
+from station.session.engine.engine import Engine
 from station.session.snapshot import Phase
 from tests.station.session.answering import answering, go
 

@@ -20,10 +20,10 @@ from hardware.cell import Cell, CellHealth, Check, ClockSpeed, Layout, StaleFram
 from hardware.latch import StopLatch
 from policy.replay import Replay
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
-from station.session.engine import Engine
+from station.session.engine.engine import Engine
+from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
-from station.session.parts import Options, Parts
-from station.session.settings import SessionSettings
+from station.tasks.session_settings import SessionSettings
 
 SPEC = DataSpec(
     cameras=(CameraSpec(name="third", height=4, width=4),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from station.review.catalogue import Catalogue
 from station.review.take import Take
 from station.session.folder import SessionFolder

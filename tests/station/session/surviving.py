@@ -19,8 +19,8 @@ from datasets.episode import Outcome
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from hardware.robot.cell import RobotCell
-from station.session.engine import Engine
-from station.session.events import Label
+from station.session.core.events import Label
+from station.session.engine.engine import Engine
 from station.session.snapshot import Phase
 from station.session.status import count
 from station.tui.keymap import default_keymap

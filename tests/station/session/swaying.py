@@ -24,11 +24,11 @@ from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from policy.replay import Replay
 from policy.steering.interface import Decision, Window
-from station.session.engine import Engine
+from station.session.engine.engine import Engine
+from station.session.engine.launch import serve
+from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
-from station.session.launch import serve
-from station.session.parts import Options, Parts
-from station.session.settings import SessionSettings
+from station.tasks.session_settings import SessionSettings
 from tests.hardware.fakes import read_cell
 from tests.station.session.fakes import Pusher, make_folder
 

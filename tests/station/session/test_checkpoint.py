@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from station.session.checkpoint import (
+from station.session.engine.checkpoint import (
     BEST,
     NEWEST,
     PREVIOUS,

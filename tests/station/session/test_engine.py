@@ -13,13 +13,12 @@ import pytest
 
 from datasets.durable import Disk
 from datasets.episode import Ending, Episode, EpisodeKind, Outcome
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.store import EpisodeStore
 from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
 from station.review.catalogue import Catalogue
-from station.session.engine import Engine
-from station.session.events import (
+from station.session.core.events import (
     EvaluateNow,
     Go,
     Label,
@@ -32,12 +31,13 @@ from station.session.events import (
     UndoLabel,
     Void,
 )
+from station.session.core.state import State
+from station.session.engine.engine import Engine
+from station.session.engine.parts import Options
 from station.session.folder import SessionFolder
-from station.session.parts import Options
-from station.session.settings import SessionSettings
 from station.session.snapshot import Phase
-from station.session.state import State
 from station.session.status import count
+from station.tasks.session_settings import SessionSettings
 from tests.station.session.answering import answering, go, rearm, resume
 from tests.station.session.fakes import (
     EXECUTE,

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.journal import Journal
-from station.session.checkpoint import BEST, Checkpoints
-from station.session.effects import BeginHoming, CloseEvaluation, Effect, Refuse, Say
-from station.session.engine import Engine
-from station.session.events import (
+from datasets.journal.journal import Journal
+from station.session.core.effects import BeginHoming, CloseEvaluation, Effect, Refuse, Say
+from station.session.core.events import (
     Checkpointed,
     EndEvaluation,
     EvaluateNow,
@@ -24,6 +22,8 @@ from station.session.events import (
     Void,
     WithdrawEvaluation,
 )
+from station.session.engine.checkpoint import BEST, Checkpoints
+from station.session.engine.engine import Engine
 from station.session.operations import EVALUATION
 from station.session.snapshot import Phase
 from station.session.status import count, to_json

@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets.episode import Outcome
-from station.session.events import Label
+from station.session.core.events import Label
 from station.session.snapshot import Phase
 from station.session.status import count
 from tests.emulators.xarm import XArmEmulator

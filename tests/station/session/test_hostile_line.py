@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from station.remote import engine, live_state
-from station.session import address, client
-from station.session.address import LinkError, NoEngineError, SilentEngineError
-from station.session.client import Client
+from station.jobs.remote import engine, live_state
 from station.session.folder import SessionFolder
-from station.session.link import Link
+from station.session.link import address, client
+from station.session.link.address import LinkError, NoEngineError, SilentEngineError
+from station.session.link.client import Client
+from station.session.link.server import Link
 from tests.station.session.fakes import make_folder
 
 PATIENCE = 30.0

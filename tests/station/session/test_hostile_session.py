@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from datasets.journal import Journal, JournalError
-from datasets.line_forms import NEEDED
-from datasets.lines import LONGEST
+from datasets.journal.journal import Journal, JournalError
+from datasets.journal.line_forms import NEEDED
+from datasets.journal.lines import LONGEST
 from policy import weights
 from policy.base import BasePolicy, PolicyFileError
 from station.review.catalogue import Catalogue
 from station.session import operations
+from station.session.engine.partial import read as read_partial
 from station.session.folder import SessionError, SessionFolder
-from station.session.partial import read as read_partial
 from station.session.status import count
 from tests.station.session.fakes import SESSION, TinyTask, make_folder
 
@@ -170,7 +170,7 @@ def test_a_session_file_of_a_terabyte_is_refused(folder: SessionFolder) -> None:
 def test_recorded_steps_that_claim_more_than_there_is_memory_are_a_hole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from station.session import partial
+    from station.session.engine import partial
 
     monkeypatch.setattr(partial, "free_memory", lambda: 2**20)
     with zipfile.ZipFile(tmp_path / "steps-000000.npz", "w", zipfile.ZIP_DEFLATED) as archive:

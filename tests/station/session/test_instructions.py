@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from datasets.episode import EpisodeKind, Outcome
-from station.session.instructions import instruction
+from station.session.core.state import State, Verdict, Verdicts
+from station.session.engine.instructions import instruction
 from station.session.snapshot import Phase
-from station.session.state import State, Verdict, Verdicts
 
 WAITING = Verdict(kind=EpisodeKind.ONLINE, chunks=1)
 SITUATIONS = (

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from datasets.episode import Outcome
-from station.session.client import Client
-from station.session.engine import Engine
-from station.session.events import STALE, Envelope, Go, Label, OperatorEvent, Pause, Rearm, Resume
-from station.session.intake import objection
-from station.session.link import Link
+from station.session.core.events import STALE, Envelope, Go, Label, OperatorEvent, Pause, Rearm, Resume
+from station.session.core.intake import objection
+from station.session.core.state import Rules, State
+from station.session.engine.engine import Engine
+from station.session.link.client import Client
+from station.session.link.server import Link
 from station.session.snapshot import Phase
-from station.session.state import Rules, State
 from tests.station.session.answering import answering, go
 from tests.station.session.driving import until
 from tests.station.session.fakes import make_folder, make_parts

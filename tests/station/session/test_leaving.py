@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from datasets.episode import Episode, Outcome
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.store import EpisodeStore
-from station.session.effects import AbortMotion, Brake, Effect, Refuse, Say
-from station.session.engine import Engine
-from station.session.events import (
+from station.session.core.effects import AbortMotion, Brake, Effect, Refuse, Say
+from station.session.core.events import (
     DiskFull,
     EvaluateNow,
     Faulted,
@@ -29,6 +28,7 @@ from station.session.events import (
     Tick,
     UpdateDone,
 )
+from station.session.engine.engine import Engine
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from tests.station.session.answering import go

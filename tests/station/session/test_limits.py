@@ -10,21 +10,21 @@ import pytest
 import tomlkit
 from typer.testing import CliRunner
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.lock import LockedError, WriterLock
 from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
-from hardware.limits import STRICTER, LimitError, changed, find, limits_of
 from hardware.robot.cell import RobotCell
+from hardware.robot.limits import STRICTER, LimitError, changed, find, limits_of
 from hardware.robot.settings import RobotCellSettings
-from hardware.safety import SafetySettings, WorkspaceSettings
+from hardware.safety.filter import SafetySettings, WorkspaceSettings
 from station.cli import app
-from station.config import load_task
-from station.library import source_of
-from station.session.compose import make_cells
+from station.session.engine.compose import make_cells
 from station.session.folder import SessionFolder
 from station.session.limits import change, in_force, remarks, table
 from station.session.operations import LIMIT
+from station.tasks.config import load_task
+from station.tasks.shelf import source_of
 from tests.hardware.fakes import cell_table, read_cell
 
 

@@ -15,18 +15,18 @@ from datasets.episode import Outcome
 from datasets.errors import ExitCode
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
-from station.remote import wait_for
-from station.session import link as link_module
-from station.session.address import LinkError
-from station.session.client import Client, _dial
-from station.session.engine import Engine
-from station.session.events import Envelope, Go, Label, Note, Pause, Source
+from station.jobs.remote import wait_for
+from station.session.core.events import Envelope, Go, Label, Note, Pause, Source
+from station.session.engine.engine import Engine
+from station.session.engine.launch import serve
+from station.session.engine.parts import Options
 from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
-from station.session.launch import serve
-from station.session.link import Link
-from station.session.parts import Options
-from station.session.settings import SessionSettings
+from station.session.link import server as link_module
+from station.session.link.address import LinkError
+from station.session.link.client import Client, _dial
+from station.session.link.server import Link
 from station.session.snapshot import Phase, Snapshot
+from station.tasks.session_settings import SessionSettings
 from tests.station.session.answering import answering, go, resume
 from tests.station.session.fakes import make_folder, make_parts, never_ending
 
@@ -48,7 +48,7 @@ def link(folder: SessionFolder) -> Iterator[Link]:
 @pytest.fixture(autouse=True)
 def _a_busy_machine_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between a key and the turn of the engine that takes it in; what an old key does is told in test_intake."""
-    monkeypatch.setattr("station.session.intake.STALE", 3600.0)
+    monkeypatch.setattr("station.session.core.intake.STALE", 3600.0)
 
 
 def decide(link: Link, *, refused: str = "") -> Envelope:

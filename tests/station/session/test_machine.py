@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from datasets.episode import Ending, EpisodeKind, Outcome
 from hardware.cell import ClockSpeed
-from station.session.effects import (
+from station.session.core.effects import (
     AbortMotion,
     ApplySpeed,
     AskEvaluation,
@@ -38,7 +38,7 @@ from station.session.effects import (
     Say,
     ShowLayouts,
 )
-from station.session.events import (
+from station.session.core.events import (
     Checkpointed,
     CutOff,
     DiskFull,
@@ -67,9 +67,9 @@ from station.session.events import (
     UpdateDone,
     Void,
 )
-from station.session.machine import begin, starts, step
+from station.session.core.machine import begin, starts, step
+from station.session.core.state import Rules, State, Verdicts
 from station.session.snapshot import Phase
-from station.session.state import Rules, State, Verdicts
 from tests.station.session.answering import answering, go, rearm, resume
 
 FIRST = "online-000000"

@@ -13,12 +13,12 @@ import torch
 from datasets.episode import Outcome
 from datasets.errors import ExitCode
 from station.interruption import SIGNALS
-from station.session.checkpoint import CheckpointFacts, Checkpoints
-from station.session.engine import Engine
-from station.session.events import Label, Pause
+from station.session.core.events import Label, Pause
+from station.session.engine.checkpoint import CheckpointFacts, Checkpoints
+from station.session.engine.engine import Engine
+from station.session.engine.launch import serve
+from station.session.engine.parts import Options
 from station.session.folder import SessionFolder
-from station.session.launch import serve
-from station.session.parts import Options
 from station.session.place import SessionGoneError
 from station.session.snapshot import Phase
 from tests.station.session.fakes import cell_of, make_folder, make_parts, never_ending

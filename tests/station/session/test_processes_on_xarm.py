@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 from datasets.episode import Outcome
-from datasets.journal import Journal, Line
+from datasets.journal.journal import Journal, Line
 from datasets.store import EpisodeStore
 from datasets.verify import verify
-from station import stopping
-from station.session.client import Client
-from station.session.events import Label, Pause
+from station.jobs import stopping
+from station.session.core.events import Label, Pause
 from station.session.folder import SessionFolder
+from station.session.link.client import Client
 from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
 from tests.emulators.xarm import XArmEmulator

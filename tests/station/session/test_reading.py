@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from station.headless import Goal, _follow
+from station.jobs.headless import Goal, _follow
 from station.reporting import SilentReporter
-from station.session import learner, reading
-from station.session.engine import Engine
+from station.session.engine import learner, reading
+from station.session.engine.engine import Engine
+from station.session.engine.parts import Options
+from station.session.engine.reading import ReadingLog, told
 from station.session.folder import SessionFolder
-from station.session.parts import Options
-from station.session.reading import ReadingLog, told
 from tests.station.session.driving import until
 from tests.station.session.fakes import headless, make_folder, make_parts
 

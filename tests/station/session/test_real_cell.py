@@ -19,14 +19,14 @@ from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from policy.replay import Replay
 from policy.steering.interface import Decision, Window
-from station.session.engine import Engine
-from station.session.events import Envelope, Label, Pause
+from station.session.core.events import Envelope, Label, Pause
+from station.session.engine.engine import Engine
+from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
 from station.session.operations import DEVICES
-from station.session.parts import Options, Parts
-from station.session.settings import SessionSettings
 from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
+from station.tasks.session_settings import SessionSettings
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
 from tests.station.session.answering import go, rearm, resume

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.randomness import stream
 from datasets.store import EpisodeStore
 from datasets.verify import verify
-from station.session.checkpoint import NEWEST, PREVIOUS, Checkpoints
-from station.session.engine import Engine
+from station.session.engine.checkpoint import NEWEST, PREVIOUS, Checkpoints
+from station.session.engine.engine import Engine
+from station.session.engine.parts import Options
 from station.session.folder import SessionFolder
-from station.session.parts import Options
 from station.session.snapshot import Counts, Phase
 from station.session.status import count
 from tests.station.session.answering import answering, go, rearm

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from hardware.cell import Cell
 from hardware.device import Device, Devices
+from station.session.engine.roster import Roster
 from station.session.operations import DEVICES
-from station.session.roster import Roster
 from tests.station.session.fakes import PointCell
 
 SCENE = Device(model="C920", serial="A1", firmware="0012", settings={"gain": 4.0})

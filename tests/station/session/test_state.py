@@ -9,10 +9,10 @@ import numpy as np
 
 from datasets.episode import EpisodeKind, Outcome
 from datasets.randomness import stream
-from station.session.instructions import instruction
-from station.session.judging import shown_episode
+from station.session.core.judging import shown_episode
+from station.session.core.state import Counted, Round, Slot, State, Verdict, Verdicts, episode_id
+from station.session.engine.instructions import instruction
 from station.session.snapshot import Phase
-from station.session.state import Counted, Round, Slot, State, Verdict, Verdicts, episode_id
 
 KINDS, OUTCOMES = tuple(EpisodeKind), (None, *Outcome)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
-from datasets.journal import Journal, Line
+from datasets.journal.journal import Journal, Line
 from station.session.snapshot import Phase
 from station.session.status import count, resting_state, tally, to_json, wilson
 from tests.station.session.fakes import make_folder

@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
-from datasets.journal import Journal, header_fields
+from datasets.journal.journal import Journal, header_fields
 from datasets.rotation import pose_to_action
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from hardware.latch import StopLatch
 from hardware.robot.settings import RobotCellSettings
-from station import training
-from station.config import Task, load_task
+from station.jobs import training
 from station.reporting import SilentReporter
-from station.session.events import Label
+from station.session.core.events import Label
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from station.session.status import count
+from station.tasks.config import Task, load_task
 from tests.emulators.franka import READY, FrankaEmulator
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import read_cell

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal import EPISODE, Journal
+from datasets.journal.journal import EPISODE, Journal
 from hardware.latch import StopLatch
-from station.session.effects import BeginRollout, BeginUpdate, EndMotion
-from station.session.events import (
+from station.session.core.effects import BeginRollout, BeginUpdate, EndMotion
+from station.session.core.events import (
     Checkpointed,
     Event,
     Go,
@@ -24,14 +24,14 @@ from station.session.events import (
     Tick,
     UpdateDone,
 )
-from station.session.judging import shown_episode, undoable
-from station.session.keeper import Keeper
-from station.session.machine import begin, step
+from station.session.core.judging import shown_episode, undoable
+from station.session.core.machine import begin, step
+from station.session.core.state import Rules, State
+from station.session.engine.keeper import Keeper
+from station.session.engine.records import Records
+from station.session.engine.resume import state_of
 from station.session.operations import UPDATE
-from station.session.records import Records
-from station.session.resume import state_of
 from station.session.snapshot import Phase, Snapshot
-from station.session.state import Rules, State
 from station.tui.actions import BY_ID, NotNowError, Seen
 from tests.station.session.test_machine import ended
 

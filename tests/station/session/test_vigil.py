@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardware.cell import Check
-from station.session.vigil import LASTING, LOOK_EVERY, Vigil
+from station.session.engine.vigil import LASTING, LOOK_EVERY, Vigil
 
 FAULT = Check(name="arm left", ok=False, detail="left: collision (code C31)", remedy="Free the arm.")
 STEP = 0.125

@@ -13,8 +13,8 @@ import torch
 
 from datasets.episode import Episode
 from datasets.store import EpisodeStore
-from station.session.launch import serve
-from station.session.parts import Options
+from station.session.engine.launch import serve
+from station.session.engine.parts import Options
 from tests.station.session.fakes import make_parts
 
 

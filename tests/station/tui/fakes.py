@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets.observation import Image
 from hardware.cell import ClockSpeed
-from station.session.events import OperatorEvent
+from station.session.core.events import OperatorEvent
 from station.session.snapshot import (
     Counts,
     EpisodeMark,

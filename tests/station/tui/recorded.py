@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind
-from datasets.journal import Journal, episode_fields
+from datasets.journal.journal import Journal, episode_fields
 from datasets.settings import Settings
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from station.session.events import Pause
+from station.session.core.events import Pause
 from station.tui.attachment import NO_ANSWER, SILENCE, Attachment, Line
 from station.tui.audience import Audience
 from station.tui.desk import Fate

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.episode import Outcome
 from hardware.cell import ClockSpeed
-from station.session.events import (
+from station.session.core.events import (
     Go,
     Label,
     OperatorEvent,

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from station.guides.pages import find, guides
-from station.session.events import Pause
+from station.session.core.events import Pause
 from station.session.snapshot import Phase
 from station.tui.screens.guides import GuideScreen
 from station.tui.screens.help import HelpScreen

@@ -16,7 +16,7 @@ from textual.widgets import Input
 from datasets.episode import Outcome
 from hardware.keys.interface import KeyPress, KeySource, KeySourceError
 from station.key_devices import KeyDevice
-from station.session.events import Label
+from station.session.core.events import Label
 from station.session.snapshot import Phase
 from station.tui.app import StationApp
 from station.tui.keymap import default_keymap

@@ -12,11 +12,11 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from textual.widgets._footer import FooterKey
 
-from datasets.journal import EpisodeStatus, Journal
+from datasets.journal.journal import EpisodeStatus, Journal
 from datasets.lock import WriterLock
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
-from station.session.events import Pause
+from station.session.core.events import Pause
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from station.tui.app import Review, StationApp

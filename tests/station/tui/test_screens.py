@@ -15,13 +15,12 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
 from datasets.episode import EpisodeKind
-from datasets.journal import Journal
+from datasets.journal.journal import Journal
 from datasets.settings import Settings
 from station.session.folder import SessionFolder
 from station.tui import findings
 from station.tui.app import StationApp
 from station.tui.keymap import default_keymap
-from station.tui.library import Library, Progress, card, next_step
 from station.tui.screens import importing
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.help import KeysHelp
@@ -30,6 +29,7 @@ from station.tui.screens.import_dialogs import AnswersScreen, ReplaceScreen
 from station.tui.screens.importing import ImportScreen
 from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
+from station.tui.session_list import Library, Progress, card, next_step
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines
 
@@ -157,7 +157,7 @@ def test_a_journal_is_read_again_only_once_it_has_changed(
     library = Library(tmp_path)
     assert library.cards()[0].counts.demos == 1
     with monkeypatch.context() as blind:
-        blind.setattr("station.tui.library.Journal", None)
+        blind.setattr("station.tui.session_list.Journal", None)
         assert library.cards()[0].counts.demos == 1
     Journal(folder.journal, writable=True).append("void", episode="demo-1", by="command")
     assert library.cards()[0].counts.demos == 0
@@ -518,7 +518,7 @@ async def test_the_keys_of_the_import_are_in_the_footer_in_help_and_in_the_palet
 
 
 def test_the_chooser_offers_what_an_import_reads() -> None:
-    from datasets.importers.registry import suffixes
+    from datasets.importers.read.registry import suffixes
 
     assert suffixes() == importing.SUFFIXES
 

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from datasets.episode import Outcome
 from hardware.cell import ClockSpeed
 from hardware.keys.interface import KeyPress
-from station.session.events import (
+from station.session.core.events import (
     EndEvaluation,
     EvaluateNow,
     Go,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from station.session.events import Go, Pause, Resume
+from station.session.core.events import Go, Pause, Resume
 from station.session.snapshot import Phase
 from station.tui.attachment import Attachment, Line
 from station.tui.desk import Fate

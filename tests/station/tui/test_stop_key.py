@@ -7,7 +7,7 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from station.session.events import Label, Pause
+from station.session.core.events import Label, Pause
 from station.session.snapshot import Phase
 from station.tui.keymap import Keymap, default_keymap
 from station.tui.keystrokes import Stroke

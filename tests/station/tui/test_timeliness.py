@@ -10,7 +10,7 @@ from textual.app import App
 from textual.events import Key
 from textual.pilot import Pilot
 
-from station.session.events import Leave
+from station.session.core.events import Leave
 from station.session.snapshot import Phase
 from station.tui import sight
 from station.tui.app import StationApp

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from textual.app import App, ComposeResult
 
-from datasets.journal import Line
+from datasets.journal.journal import Line
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger

@@ -1,0 +1,1 @@
+"""Neutral recordings become episodes."""

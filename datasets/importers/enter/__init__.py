@@ -1,0 +1,1 @@
+"""Episodes enter store and journal."""

@@ -1,0 +1,249 @@
+"""Foreign episodes become demonstrations in a session's store: known ones passed over, the others read and committed.
+
+An episode is known by a fingerprint of its content, so importing a folder twice, or again after an interruption, adds
+nothing twice. For each the order is: commit the episode, its journal line, its label, and last the line that says that
+the source is done; whatever was missing when a crash came is made up for on the next run. Asked to import again, an
+episode that is now understood otherwise replaces the one that stood for its content: that one is voided, not deleted,
+and only once its successor counts with the label that people gave. Cut off in between, both count until it is finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from datasets.episode import Episode, EpisodeKind, Outcome
+from datasets.importers.defects import Defect, QuestionError, warning
+from datasets.importers.findings import Answers, Finding, Look, Outline
+from datasets.importers.interface import Source
+from datasets.importers.past import BY, DECLARED, Past
+from datasets.importers.read.reader import refusal
+from datasets.journal.journal import IMPORT, LABEL, RESTORE, VOID, EpisodeStatus, Journal, header_fields
+from datasets.spec import DataSpec
+from datasets.store import EpisodeStore
+
+
+class Reads(Protocol):
+    """What an import needs of a `Reader`, in this process or another."""
+
+    def find(
+        self, paths: Iterable[Path], forced: str | None = None, *, follow: bool = False
+    ) -> list[Source | Finding]:
+        """See Reader."""
+        ...
+
+    def fingerprint(self, source: Source) -> str:
+        """See Reader."""
+        ...
+
+    def look(
+        self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int
+    ) -> Look:
+        """See Reader."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """What became of one source."""
+
+    finding: Finding
+    episode: str | None = None
+    """The demonstration's id, None when refused."""
+    duplicate: bool = False
+    """Its content had been imported before; nothing was added."""
+    outline: Outline | None = None
+    """How sources like this one are understood; only with the first of them."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why it was refused."""
+        return self.finding.refused
+
+
+def inspect_all(
+    sources: Iterable[Source | Finding],
+    spec: DataSpec,
+    answers: Answers,
+    reader: Reads,
+    past: Past | None = None,
+    *,
+    again: bool = False,
+    declared: Outcome | None = None,
+    unanswered: Outline | None = None,
+) -> Iterator[Look]:
+    """All that an import would do with each source, but writing; without `past` as if nothing were known."""
+    for look in _looks(sources, spec, answers, reader, None if again else past, unanswered):
+        foretold = _foretold(look, past) if again else look
+        yield replace(foretold, finding=_declared(foretold.finding, declared), episode=None)
+
+
+def _declared(finding: Finding, outcome: Outcome | None) -> Finding:
+    """With the verdict that whoever imports it declares, where the source has none."""
+    if outcome is None or finding.outcome is not None:
+        return finding
+    told = warning(Defect.NO_LABEL, f"no success label; declared a {outcome.value} by --outcome")
+    notes = tuple(told if note.defect is Defect.NO_LABEL else note for note in finding.defects)
+    return replace(finding, declared=outcome, defects=notes)
+
+
+def _foretold(look: Look, past: Past | None) -> Look:
+    """What would become of content that was read although it may be known."""
+    if past is None or look.episode is None:
+        return look
+    fate = past.fate(look.episode, look.finding.fingerprint)
+    finding = replace(look.finding, defects=(*fate.notes, *look.finding.defects))
+    replaced = tuple(other.id for other in fate.replaced)
+    return replace(look, finding=finding, known=fate.name if fate.is_done else None, replaces=replaced)
+
+
+def _looks(
+    sources: Iterable[Source | Finding],
+    spec: DataSpec,
+    answers: Answers,
+    reader: Reads,
+    past: Past | None,
+    unanswered: Outline | None,
+) -> Iterator[Look]:
+    """What is known is not asked about, whatever question about all of them stands open."""
+    for source in sources:
+        if isinstance(source, Finding):
+            yield Look(finding=source)
+            continue
+        fingerprint = reader.fingerprint(source)
+        known = None if past is None else past.look(source, fingerprint, answers.get("", {}))
+        if known is None and unanswered is not None and source.instruction:
+            error = QuestionError(unanswered.open)
+            finding = refusal(source.path, source.format, error, key=source.key, fingerprint=fingerprint)
+            yield Look(finding=finding, outline=unanswered)
+        else:
+            yield known or reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=0)
+
+
+class Intake:
+    """The store and journal side of an import."""
+
+    def __init__(self, store: EpisodeStore, journal: Journal) -> None:
+        """Both opened for writing, under the session's lock."""
+        self._store = store
+        self._journal = journal
+        self._past = Past(store, journal)
+        self._told = {_text(line.fields) for line in journal.ledger().lines.get(IMPORT, ())}
+
+    def run(
+        self,
+        sources: Iterable[Source | Finding],
+        spec: DataSpec,
+        answers: Answers,
+        reader: Reads,
+        *,
+        again: bool = False,
+        declared: Outcome | None = None,
+        unanswered: Outline | None = None,
+    ) -> Iterator[ImportResult]:
+        """Import source after source; may be abandoned between any two. `again`: also what is known.
+
+        `unanswered` is the question which of several tasks is meant: until it is answered nothing new that has one is
+        taken in. `declared` labels what neither its source nor a person has judged, also where it was imported before.
+
+        Raises:
+            DiskFullError: there is no room; what was yielded is safe, run it again later.
+        """
+        for found in _looks(sources, spec, answers, reader, None if again else self._past, unanswered):
+            if found.known is not None:
+                yield self._known(found.known, found.finding, declared)
+                continue
+            look = replace(found, finding=_declared(found.finding, declared))
+            yield self._refuse(look) if look.episode is None else self._take_in(look, look.episode)
+
+    def _known(
+        self, name: str, finding: Finding, declared: Outcome | None, outline: Outline | None = None
+    ) -> ImportResult:
+        """Nothing to do for content that stands already, but to label it as it is declared now."""
+        status = self._past.status(name)
+        assert status is not None
+        unjudged = status.outcome is None or status.by == DECLARED
+        if declared not in (None, status.outcome) and unjudged and not status.void:
+            assert declared is not None
+            self._journal.append(LABEL, episode=name, outcome=declared.value, by=DECLARED)
+            note = warning(Defect.KNOWN, f"imported before as {name}; now a {declared.value} by --outcome")
+            finding = replace(finding, declared=declared, defects=(*finding.defects, note))
+        return ImportResult(finding=finding, episode=name, duplicate=True, outline=outline)
+
+    def _refuse(self, look: Look) -> ImportResult:
+        """One journal line per source and reason, however often the import is repeated."""
+        fields = _fields(look.finding, None)
+        if _text(fields) not in self._told:
+            self._journal.append(IMPORT, **fields)
+            self._told.add(_text(fields))
+        return ImportResult(finding=look.finding, outline=look.outline)
+
+    def _take_in(self, look: Look, episode: Episode) -> ImportResult:
+        fate = self._past.fate(episode, look.finding.fingerprint)
+        name = fate.name
+        finding = replace(look.finding, defects=(*fate.notes, *look.finding.defects))
+        if fate.is_done:
+            return self._known(name, finding, finding.declared, look.outline)
+        if name not in self._store:
+            header = replace(episode.header, id=name, ordinal=self._ordinal(name))
+            self._store.commit(replace(episode, header=header))
+        self._enter(name, finding, fate.voided)
+        for other in fate.replaced:
+            self._journal.append(VOID, episode=other.id, by=BY, reason=f"replaced by {name}")
+        self._journal.append(IMPORT, **_fields(finding, name))
+        self._past.known[finding.fingerprint] = name
+        return ImportResult(finding=finding, episode=name, outline=look.outline)
+
+    def _enter(self, name: str, finding: Finding, voided: EpisodeStatus | None) -> None:
+        """From here on it stands for its content; what people judged of what it replaces holds for it as well."""
+        if self._past.status(name) is None:
+            steps, chunks = self._store.size(name)
+            self._journal.append(
+                "episode", **header_fields(self._store.header(name), steps=steps, chunks=chunks)
+            )
+        status = self._past.status(name)
+        assert status is not None
+        if voided is not None and not status.void:
+            self._journal.append(VOID, episode=name, by=voided.by, reason=f"as {voided.id}")
+        judged = self._past.judged(finding.fingerprint)
+        if judged is None and status.outcome is None:
+            self._label(name, finding)
+        elif judged is not None and judged.fields["episode"] != name:
+            outcome, by = judged.fields["outcome"], judged.fields["by"]
+            self._journal.append(LABEL, episode=name, outcome=outcome, by=by)
+        if voided is None and status.void:
+            self._journal.append(RESTORE, episode=name, by=BY)
+
+    def _label(self, name: str, finding: Finding) -> None:
+        """As the source says, else as is declared now, else as was declared of the same content before."""
+        declared = finding.declared or self._past.declared(finding.fingerprint)
+        if finding.outcome is not None:
+            self._journal.append(LABEL, episode=name, outcome=finding.outcome.value, by=BY)
+        elif declared is not None:
+            self._journal.append(LABEL, episode=name, outcome=declared.value, by=DECLARED)
+
+    def _ordinal(self, name: str) -> int:
+        episodes = self._journal.ledger().episodes
+        if name in episodes:
+            return episodes[name].ordinal
+        demos = episodes.rows["ordinal"][episodes.of(EpisodeKind.DEMO)]
+        return 1 + int(demos.max(initial=-1))
+
+
+def _fields(finding: Finding, episode: str | None) -> dict[str, Any]:
+    fields = {
+        "file": finding.path.name,
+        "fingerprint": finding.fingerprint,
+        "episode": episode,
+        "refused": finding.refused,
+        "kept": finding.kept if episode else 0,
+        "dropped": finding.dropped if episode else finding.ticks,
+    }
+    return {**fields, "key": finding.key} if finding.key else fields
+
+
+def _text(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True)

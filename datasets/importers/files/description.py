@@ -1,0 +1,128 @@
+"""A description of files in nobody's format: read, checked, and written to be filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from datasets.importers.defects import Defect, Question, RefusedError
+from datasets.importers.files import members, pictures
+from datasets.importers.files.members import Members
+from datasets.importers.mapping import Mapping, MappingError
+from datasets.plain_text import from_toml
+from datasets.settings import Settings
+
+NAME = "import-description.toml"
+_LONGEST = 2**20
+
+
+class Description(Settings):
+    """How files are read, and what is in them."""
+
+    files: str = "*"
+    """Which files below the folder are read, a pattern such as "*.npz" or "*/trajectory.h5"."""
+    episodes: str = ""
+    """Groups that are an episode each, a pattern such as "traj_*"; empty: each file is one. Of a pickled list: "*"."""
+    ends: str = ""
+    """Member that says, for files with all episodes end to end, after which row each ends."""
+    time: str = ""
+    """Member with the time of each sample, s; without it [map] says the rate."""
+    success: str = ""
+    """Member, or attribute of the file or the group, that says whether the episode succeeded."""
+    instruction: str = ""
+    """The task in words."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """What members mean: entries of --map."""
+
+
+def description_in(path: Path) -> Description:
+    """A description, checked.
+
+    Raises:
+        RefusedError: unreadable, or it says something that means nothing; names the entry and the remedy.
+    """
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise RefusedError(Defect.TOO_BIG, f"{path.name} is no description, it is too long for one")
+        tables = from_toml(path.read_text(encoding="utf-8"))
+        entries = tables.get("map", {})
+        if isinstance(entries, dict):
+            tables["map"] = {name: str(value) for name, value in entries.items()}
+        described = Description.model_validate(tables)
+        Mapping().with_answers(described.map)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        known = ", ".join(Description.model_fields)
+        raise RefusedError(
+            Defect.UNREADABLE, f"{path.name}: {place}: {first['msg'].lower()}; it may hold {known}"
+        ) from error
+    except MappingError as error:
+        raise RefusedError(Defect.UNREADABLE, f"{path.name}: [map] {error}") from error
+    except (OSError, ValueError) as error:
+        raise RefusedError(Defect.UNREADABLE, f"{path.name} is no TOML that can be read ({error})") from error
+    return described
+
+
+def guess(path: Path, found: Members) -> Description:
+    """As far as the file's layout tells: which groups, or stretches of rows, are episodes."""
+    ends = next((name for name in found if name.split("/")[-1] in ("episode_ends", "traj_ends")), "")
+    suffix = f"*{path.suffix}"
+    if ends:
+        return Description(files=suffix, ends=ends)
+    tops = {name.split("/")[0] for name in found}
+    stems = {top.rstrip("0123456789") for top in tops}
+    numbered = len(stems) == 1 and all(top[-1:].isdigit() for top in tops)
+    nested = all("/" in name for name in found)
+    return Description(files=suffix, episodes=f"{stems.pop()}*" if found and nested and numbered else "")
+
+
+def template(path: Path, found: Members, described: Description, questions: Sequence[Question]) -> str:
+    """A description to be filled in: what the file holds, and a line for each thing that must be said."""
+    lines = [
+        f"# How these files are read. Keep it as {NAME} in the folder of the data,",
+        "# or anywhere, and say --as described:FILE.",
+        f"# {path.name} holds:",
+        *(
+            f"#   {name}  {list(member.shape)} {member.dtype}{_kind(member)}"
+            for name, member in found.items()
+        ),
+        "",
+    ]
+    values = described.model_dump()
+    for name, field in Description.model_fields.items():
+        if name != "map":
+            lines += [f"# {field.description}", f'{name} = "{values[name]}"']
+    lines += [
+        "",
+        "[map]",
+        "# What members mean, as --map says it; NAME[0:3] takes some of a member's numbers, NAME[7] one.",
+        *(f'"{name}" = "{value}"' for name, value in described.map.items()),
+    ]
+    for question in questions:
+        example = "|".join(question.choices) or question.example or "..."
+        lines += [f"# {question.text}", f'# "{question.name}" = "{example}"']
+    return "\n".join(lines) + "\n"
+
+
+def _kind(member: object) -> str:
+    if pictures.is_colour(member):
+        return "  (pictures)"
+    if pictures.is_encoded(member):
+        return "  (pictures, JPEG or PNG)"
+    return "  (depth or grey)" if pictures.is_depth(member) else ""
+
+
+def first_file(path: Path) -> Path:
+    """The first file at a path that holds arrays.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    first = next((file for file in files if file.name.endswith(members.SUFFIXES)), None)
+    if first is None:
+        raise RefusedError(Defect.UNREADABLE, f"no file there ends in {', '.join(members.SUFFIXES)}")
+    return first

@@ -1,0 +1,1 @@
+"""What foreign columns mean."""

@@ -1,0 +1,1 @@
+"""Foreign bytes become neutral recordings, in a process that may die."""

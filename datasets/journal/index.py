@@ -1,0 +1,168 @@
+"""A journal's ledger put aside up to a line, so that an opening reads the lines behind it only.
+
+Beside ``journal.jsonl`` lies ``journal.index``. It is believed only where its own checksums hold and where the journal
+still begins, byte by byte, as it did then; in every other case, and when it is missing, the journal is read whole. It
+may be deleted at any time. It says nothing that the journal does not say.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.episode import Ending, EpisodeKind, Outcome
+from datasets.journal.ledger import ROW, TABLES, Episodes, Ledger
+from datasets.journal.lines import Places
+from datasets.own_files import open_own
+from datasets.plain_text import from_json
+
+_FORMAT = 1
+_PIECE = 1 << 20
+_ROOM = 1 << 20
+"""Bytes that an index may unpack to beyond twice its journal."""
+_TABLED = ("kind", "outcome", "ending")
+_SIZES = (len(EpisodeKind), 1 + len(Outcome), len(Ending))
+"""Fields of a row that are places in tables, and how long these are; of outcomes the first is none."""
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    OverflowError,
+    AttributeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise over hurt bytes, wherever they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """Everything a journal holds in memory after its first `end` bytes."""
+
+    ledger: Ledger
+    places: Places
+    end: int
+    """Bytes of the journal that it speaks of."""
+    crc: int
+    """CRC-32 of these."""
+
+
+def save(index: Index) -> None:
+    """Put it beside its journal. What keeps it from being written keeps nobody from anything: it is left out."""
+    journal, ledger, places = index.places.path, index.ledger, index.places
+    facts = {
+        "format": _FORMAT,
+        "tables": TABLES,
+        "end": index.end,
+        "crc": index.crc,
+        "through": ledger.through,
+        "orphans": ledger.orphans,
+        "ops": places.ops,
+        "words": ledger.episodes.words,
+        "names": ledger.episodes.names,
+    }
+    partial = journal.with_name(f".{_path(journal).name}.partial")
+    with suppress(OSError):
+        try:
+            with open_own(partial, "wb") as file:
+                np.savez(
+                    file,
+                    facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                    rows=ledger.episodes.rows,
+                    offsets=np.array(places.offsets),
+                    codes=np.array(places.codes),
+                )
+            partial.replace(_path(journal))
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def load(journal: Path) -> Index | None:
+    """What lies beside a journal, None unless it can be believed."""
+    try:
+        with (
+            open_own(_path(journal), "rb") as data,
+            np.load(data, allow_pickle=False) as file,
+        ):
+            _require_small(data, journal)
+            facts = from_json(file["facts"].tobytes())
+            rows, offsets, codes = file["rows"], file["offsets"], file["codes"]
+        if facts["format"] != _FORMAT or facts["tables"] != TABLES:
+            return None
+        if rows.dtype != ROW or len(offsets) != facts["through"]:
+            return None
+        if _crc(journal, facts["end"]) != facts["crc"]:
+            return None
+        _require_sense(facts, rows, offsets, codes)
+        ledger = Ledger(
+            through=facts["through"],
+            episodes=Episodes(facts["names"], rows, facts["words"]),
+            orphans=facts["orphans"],
+        )
+        places = Places(
+            journal,
+            offsets=offsets.astype(np.int64).tobytes(),
+            codes=codes.astype(np.int16).tobytes(),
+            ops=facts["ops"],
+        )
+    except _UNREADABLE:
+        return None
+    return Index(ledger=ledger, places=places, end=facts["end"], crc=facts["crc"])
+
+
+def _require_small(data: BinaryIO, journal: Path) -> None:
+    """An index says less than its journal; one that unpacks to more is none. Raises ValueError."""
+    with zipfile.ZipFile(data) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > _ROOM + 2 * journal.stat().st_size:
+        raise ValueError("it is larger than its journal")
+
+
+def _require_sense(facts: Any, rows: NDArray[Any], offsets: NDArray[Any], codes: NDArray[Any]) -> None:
+    """Raises ValueError: it refers to what is not there."""
+    names, words, orphans = facts["names"], facts["words"], facts["orphans"]
+    texts = set(map(type, (*names, *words, *facts["ops"]))) <= {str}
+    sensible = (
+        texts
+        and len(set(names)) == len(names) == len(rows)
+        and set(map(type, orphans)) <= {int}
+        and len(codes) == len(offsets)
+        and _within(offsets, facts["end"])
+        and _within(codes, len(facts["ops"]))
+        and _within(rows["by"], len(words))
+        and all(_within(rows[name], size) for name, size in zip(_TABLED, _SIZES, strict=True))
+    )
+    if not sensible:
+        raise ValueError("it refers to what is not there")
+
+
+def _within(values: NDArray[Any], end: int) -> bool:
+    return bool(((values >= 0) & (values < end)).all())
+
+
+def _path(journal: Path) -> Path:
+    return journal.with_suffix(".index")
+
+
+def _crc(path: Path, size: int) -> int | None:
+    """CRC-32 of the first `size` bytes, None where there are fewer."""
+    crc = 0
+    with open_own(path, "rb") as file:
+        while size > 0:
+            piece = file.read(min(size, _PIECE))
+            if not piece:
+                return None
+            crc, size = zlib.crc32(piece, crc), size - len(piece)
+    return crc

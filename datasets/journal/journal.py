@@ -1,0 +1,282 @@
+"""The one numbered, append-only journal of a session: everything that can change, one line each.
+
+Labels, voids and restores of episodes, imports, trainings, update blocks, checkpoints, evaluations, settings,
+notes and faults are lines; nothing is ever rewritten, and a line is on the disk when `append` returns. Counters and
+curves are not here: they are folds over the lines, of which the `Ledger` of episode statuses is the one that this
+floor needs itself. In memory are the ledger and the places of the lines, not the lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+from datasets.durable import Disk, full_disk_named
+from datasets.episode import Episode, EpisodeHeader, Outcome
+from datasets.journal import index as journal_index
+from datasets.journal.index import Index
+from datasets.journal.ledger import EPISODE, FOLDED, LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Ledger
+from datasets.journal.lines import (
+    LONGEST,
+    JournalError,
+    Line,
+    Lines,
+    LinesByOp,
+    Places,
+    checked,
+    decode,
+    encode,
+)
+from datasets.own_files import identity, open_own
+
+__all__ = [
+    "EPISODE",
+    "IMPORT",
+    "LABEL",
+    "PRUNE",
+    "RESTORE",
+    "VOID",
+    "EpisodeStatus",
+    "Journal",
+    "JournalError",
+    "Ledger",
+    "Line",
+    "episode_fields",
+    "header_fields",
+]
+
+IMPORT = "import"
+
+_REQUIRED = {
+    EPISODE: {"id", "kind", "ordinal", "steps", "chunks", "ending", "policy_version"},
+    LABEL: {"episode", "outcome", "by"},
+    VOID: {"episode", "by"},
+    RESTORE: {"episode", "by"},
+    PRUNE: {"episodes", "by"},
+}
+"""Fields without which the ledger cannot follow a line; the other operations are their writers' business."""
+
+LARGEST = 1 << 30
+"""Bytes of a journal; 50,000 episodes need some 50 MB."""
+INDEXED = 200
+"""Lines after which a writer puts the ledger aside again; about so many are read when a journal is opened."""
+
+
+class Journal:
+    """The file, folded in memory: one writer (under the session's lock), any number of readers."""
+
+    def __init__(
+        self, path: Path, *, writable: bool = False, disk: Disk | None = None, whole: bool = False
+    ) -> None:
+        """Follow the journal to its end; a writer creates it, and cuts off a last line that a crash left torn.
+
+        `whole` reads and checks line by line what `datasets.journal.index` has put aside.
+
+        Raises:
+            JournalError: a line other than the last is damaged, or numbers are missing.
+        """
+        self.path = path
+        self.writable = writable
+        self.torn: Path | None = None
+        """Where a writer saved the bytes it cut off; None when there were none."""
+        self._disk = disk or Disk()
+        index = None if whole else journal_index.load(path)
+        self._ledger = index.ledger if index else Ledger()
+        self._places = index.places if index else Places(path)
+        self._offset, self._crc = (index.end, index.crc) if index else (0, 0)
+        self._indexed = self._ledger.through
+        tail = self._follow()
+        if writable:
+            self._open_for_writing(tail)
+            self._put_aside()
+
+    @property
+    def lines(self) -> Lines:
+        """Every line known so far, read when it is looked at; a reader sees new ones after `refresh`."""
+        return Lines(self._places, range(1, self.last_seq + 1))
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the last line, 0 for an empty journal."""
+        return len(self._places)
+
+    @property
+    def unread(self) -> int:
+        """Bytes behind the last whole line: a line that is being written, or that a crash left torn."""
+        return self.path.stat().st_size - self._offset if self.path.exists() else 0
+
+    def append(self, op: str, **fields: Any) -> Line:
+        """Number a line, put it on the disk, take it in.
+
+        Raises:
+            JournalError: opened for reading, fields missing or not plain JSON, it names an unknown episode, or the
+            file is no longer the one that was opened. DiskFullError: the line did not fit and is not in the journal.
+        """
+        self._check(op, fields)
+        line = checked(Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields))
+        data = encode(line)
+        with full_disk_named(f"journal line {line.seq} ({op})", self.path):
+            self._disk.append(self.path, data)
+        # decoded again, so that a live ledger and a resumed one hold equal objects
+        line = decode(data)
+        self._take_in(line, data)
+        self._put_aside()
+        return line
+
+    def refresh(self) -> list[Line]:
+        """The lines another process has appended since.
+
+        Raises:
+            JournalError: they are damaged.
+        """
+        before = self.last_seq
+        self._follow()
+        return list(self.lines[before:])
+
+    def about(self, episode: str) -> list[Line]:
+        """Every line that names an episode, oldest first. Raises JournalError: the file was changed meanwhile."""
+        name, end = json.dumps(episode).encode(), self._offset
+        found: list[Line] = []
+        if not end:
+            return found
+        with open_own(self.path, "rb") as file:
+            while row := file.readline(LONGEST):
+                end -= len(row)
+                if end < 0:
+                    break
+                if name in row:
+                    found.append(decode(row))
+        return found
+
+    def ledger(self, through: int | None = None) -> Ledger:
+        """A ledger that later lines do not touch; up to and including line `through`, or all."""
+        if through is None or through >= self.last_seq:
+            ledger = self._ledger.copy()
+        else:
+            ledger = Ledger()
+            numbers = sorted(int(seq) for op in FOLDED for seq in self._places.numbers(op, through))
+            for line in Lines(self._places, numbers):
+                ledger.add(line)
+            ledger.through = through
+        ledger.lines = LinesByOp(self._places, ledger.through)
+        return ledger
+
+    def _follow(self) -> bytes:
+        """Take in the whole lines that are new; what is left is the torn (or still unfinished) last one."""
+        if not self.path.exists():
+            return b""
+        with open_own(self.path, "rb") as file:
+            self._require_room(os.fstat(file.fileno()).st_size)
+            file.seek(self._offset)
+            while row := file.readline(LONGEST + 1):
+                if not row.endswith(b"\n") and len(row) <= LONGEST:
+                    return row
+                try:
+                    line = decode(row)
+                except JournalError as error:
+                    if len(row) <= LONGEST and not file.read(1):
+                        return row
+                    raise JournalError(
+                        f"{self.path}, line {self.last_seq + 1}: {error}. Lines follow, so this is no torn end: "
+                        "restore the file from a copy; `station verify` shows what else is hurt."
+                    ) from error
+                self._enter(line, row)
+        return b""
+
+    def _require_room(self, size: int) -> None:
+        if size > LARGEST:
+            raise JournalError(
+                f"{self.path} holds {size / 1e6:,.0f} MB, and a journal at most {LARGEST / 1e6:,.0f} MB. It was not "
+                "read: restore it from a copy."
+            )
+
+    def _enter(self, line: Line, row: bytes) -> None:
+        if line.seq != self.last_seq + 1:
+            raise JournalError(
+                f"{self.path}, line {self.last_seq + 1}: it is numbered {line.seq}. Lines were removed, "
+                "doubled or swapped: restore the file from a copy."
+            )
+        try:
+            self._take_in(checked(line), row)
+        except (JournalError, KeyError, ValueError, TypeError, OverflowError) as error:
+            said = str(error) if isinstance(error, JournalError) else repr(error)
+            raise JournalError(
+                f"{self.path}, line {line.seq} ({str(line.op)[:40]}): {said}. The line is not understood. If a newer "
+                "version wrote it, open the session with that one; otherwise restore the file from a copy."
+            ) from error
+
+    def _take_in(self, line: Line, row: bytes) -> None:
+        self._ledger.add(line)
+        self._places.add(line, self._offset)
+        self._offset += len(row)
+        self._crc = zlib.crc32(row, self._crc)
+
+    def _put_aside(self) -> None:
+        if self.last_seq - self._indexed >= INDEXED:
+            journal_index.save(
+                Index(ledger=self._ledger, places=self._places, end=self._offset, crc=self._crc)
+            )
+            self._indexed = self.last_seq
+
+    def _open_for_writing(self, tail: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with full_disk_named("the journal", self.path):
+            if tail:
+                self.torn = self.path.with_name(f"{self.path.name}.torn-{self.last_seq + 1}")
+                self._disk.write(self.torn, tail)
+                self._disk.sync(self.path.parent)
+                with open_own(self.path, "r+b") as file:
+                    file.truncate(self._offset)
+            self._disk.create(self.path)
+            self._disk.sync(self.path.parent)
+        self._opened = identity(self.path)
+
+    def _check(self, op: str, fields: dict[str, Any]) -> None:
+        if not self.writable:
+            raise JournalError(
+                f"{self.path} was opened for reading; open it writable, under the session's lock."
+            )
+        if identity(self.path) != self._opened:
+            raise JournalError(
+                f"{self.path} was removed, renamed or replaced since it was opened. Line {self.last_seq + 1} ({op}) "
+                "was not written: put the file back where it was, then run the command again."
+            )
+        missing = _REQUIRED.get(op, set()) - fields.keys()
+        if missing:
+            raise JournalError(f"A line '{op}' needs {', '.join(sorted(missing))}.")
+        known = self._ledger.episodes
+        if op == EPISODE and fields["id"] in known:
+            raise JournalError(
+                f"Episode {fields['id']} is in the journal already (line {known[fields['id']].seq})."
+            )
+        if op in (LABEL, VOID, RESTORE) and fields["episode"] not in known:
+            raise JournalError(f"No episode {fields['episode']} in {self.path}; `station status` lists them.")
+        if op == RESTORE and known[fields["episode"]].pruned:
+            raise JournalError(f"Episode {fields['episode']} was pruned: its files are gone, it stays void.")
+        if op == LABEL and fields["outcome"] not in {None, *Outcome}:
+            raise JournalError(f"'{fields['outcome']}' is no outcome; one of {', '.join(Outcome)} or null.")
+
+
+def episode_fields(episode: Episode, block: int | None = None) -> dict[str, Any]:
+    """The fields of an ``episode`` line."""
+    return header_fields(episode.header, steps=episode.steps, chunks=episode.chunks, block=block)
+
+
+def header_fields(
+    header: EpisodeHeader, *, steps: int, chunks: int, block: int | None = None
+) -> dict[str, Any]:
+    """The fields of an ``episode`` line for an episode whose arrays are not at hand."""
+    fields: dict[str, Any] = {
+        "id": header.id,
+        "kind": header.kind.value,
+        "ordinal": header.ordinal,
+        "steps": steps,
+        "chunks": chunks,
+        "ending": header.ending.value,
+        "policy_version": header.policy_version,
+    }
+    return fields if block is None else {**fields, "block": block}

@@ -1,0 +1,277 @@
+"""The ledger: a journal folded up to a line, which is where every episode stands.
+
+An episode is a row of numbers, some fifty bytes beside its id; an `EpisodeStatus` is made when somebody asks for it.
+Reading and writing the journal is `datasets.journal.journal`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.episode import Ending, EpisodeKind, Outcome
+from datasets.journal.lines import Line
+
+EPISODE, LABEL, VOID, RESTORE, PRUNE = "episode", "label", "void", "restore", "prune"
+FOLDED = (EPISODE, LABEL, VOID, RESTORE, PRUNE)
+"""The operations that a ledger follows."""
+
+_KINDS, _OUTCOMES, _ENDINGS = tuple(EpisodeKind), (None, *Outcome), tuple(Ending)
+TABLES = [list(EpisodeKind), list(Outcome), list(Ending)]
+"""What the places in a ROW mean."""
+_NO_BLOCK = -1
+ROW = np.dtype(
+    [
+        ("time", "<f8"),
+        ("seq", "<i8"),
+        ("ordinal", "<i8"),
+        ("steps", "<i4"),
+        ("chunks", "<i4"),
+        ("policy_version", "<i4"),
+        ("block", "<i4"),
+        ("kind", "i1"),
+        ("ending", "i1"),
+        ("outcome", "i1"),
+        ("void", "?"),
+        ("by", "<i2"),
+        ("pruned", "?"),
+    ]
+)
+"""An episode in numbers; `kind`, `ending`, `outcome` and `by` are places in tables of words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpisodeStatus:
+    """What the journal says about one episode."""
+
+    id: str
+    kind: EpisodeKind
+    ordinal: int
+    steps: int
+    chunks: int
+    ending: Ending
+    policy_version: int
+    outcome: Outcome | None = None
+    """None: label pending."""
+    void: bool = False
+    by: str = ""
+    """Who labelled, voided or restored it last."""
+    seq: int
+    """The line that entered it."""
+    time: float = 0.0
+    """When that was, s since 1970."""
+    block: int | None = None
+    """The evaluation block it belongs to."""
+    pruned: bool = False
+    """Its files were deleted for good while it was void; it stays void."""
+
+
+class Episodes(Mapping[str, EpisodeStatus]):
+    """id -> status, in the order of their lines."""
+
+    def __init__(
+        self, names: Sequence[str] = (), rows: NDArray[Any] | None = None, words: Sequence[str] = ("",)
+    ) -> None:
+        """`rows` are those of `names`, `words` what their `by` refers to."""
+        self._names = list(names)
+        self._places = {name: place for place, name in enumerate(self._names)}
+        self._words = list(words)
+        self._rows = np.zeros(64, ROW) if rows is None else rows
+        self._size = len(self._names)
+        self._borrowed = False
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """[n] of `ROW`, one an episode; not to be written to."""
+        return self._rows[: self._size]
+
+    @property
+    def names(self) -> list[str]:
+        """Their ids, in the same order."""
+        return self._names[: self._size]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Everybody who has judged, by number."""
+        return tuple(self._words)
+
+    def of(self, kind: EpisodeKind) -> NDArray[np.bool_]:
+        """[n] which are of a kind."""
+        return np.asarray(self.rows["kind"] == _KINDS.index(kind))
+
+    def labelled(self, outcome: Outcome | None) -> NDArray[np.bool_]:
+        """[n] which have this label; None: those that have none."""
+        return np.asarray(self.rows["outcome"] == _OUTCOMES.index(outcome))
+
+    def where(self, mask: NDArray[np.bool_]) -> Iterator[EpisodeStatus]:
+        """Those that a mask [n] names."""
+        return (self._at(place) for place in np.flatnonzero(mask).tolist())
+
+    def outcomes(self, mask: NDArray[np.bool_]) -> dict[str, Outcome]:
+        """id -> label of those that a mask [n] names, as far as they have one."""
+        places = np.flatnonzero(mask & ~self.labelled(None))
+        codes = self.rows["outcome"][places].tolist()
+        return {
+            self._names[place]: outcome
+            for place, code in zip(places.tolist(), codes, strict=True)
+            if (outcome := _OUTCOMES[code]) is not None
+        }
+
+    def copy(self) -> Episodes:
+        """One that later changes of this one do not touch; only the numbers are copied."""
+        twin = Episodes.__new__(Episodes)
+        twin._names, twin._places, twin._words = self._names, self._places, self._words
+        twin._rows, twin._size, twin._borrowed = self.rows.copy(), self._size, True
+        return twin
+
+    def __getitem__(self, name: str) -> EpisodeStatus:
+        """Its status. Raises KeyError."""
+        return self._at(self._place(name))
+
+    def __setitem__(self, name: str, status: EpisodeStatus) -> None:
+        """Enter or change an episode. Raises ValueError, OverflowError: it does not fit a row."""
+        row = (
+            status.time,
+            status.seq,
+            status.ordinal,
+            status.steps,
+            status.chunks,
+            status.policy_version,
+            _NO_BLOCK if status.block is None else status.block,
+            _KINDS.index(status.kind),
+            _ENDINGS.index(status.ending),
+            _OUTCOMES.index(status.outcome),
+            status.void,
+            self._word(status.by),
+            status.pruned,
+        )
+        fitting = np.array(row, ROW)
+        place = self._places[name] if name in self else self._enter(name)
+        self._rows[place] = fitting
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the journal knows it."""
+        return isinstance(name, str) and self._places.get(name, self._size) < self._size
+
+    def __iter__(self) -> Iterator[str]:
+        """Their ids."""
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        """How many."""
+        return self._size
+
+    def _place(self, name: str) -> int:
+        place = self._places.get(name, self._size)
+        if place >= self._size:
+            raise KeyError(name)
+        return place
+
+    def _at(self, place: int) -> EpisodeStatus:
+        row = self._rows[place].item()
+        time, seq, ordinal, steps, chunks, version, block, kind, ending, outcome, void, by, pruned = row
+        return EpisodeStatus(
+            id=self._names[place],
+            kind=_KINDS[kind],
+            ordinal=ordinal,
+            steps=steps,
+            chunks=chunks,
+            ending=_ENDINGS[ending],
+            policy_version=version,
+            outcome=_OUTCOMES[outcome],
+            void=void,
+            by=self._words[by],
+            seq=seq,
+            time=time,
+            block=None if block == _NO_BLOCK else block,
+            pruned=pruned,
+        )
+
+    def _enter(self, name: str) -> int:
+        if self._borrowed:  # names and places are those of the one it was copied from, which goes on
+            self._names = self._names[: self._size]
+            self._places = {known: place for place, known in enumerate(self._names)}
+            self._borrowed = False
+        if self._size == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros(self._size or 64, ROW)])
+        self._names.append(name)
+        self._places[name] = self._size
+        self._size += 1
+        return self._size - 1
+
+    def _word(self, word: str) -> int:
+        if word not in self._words:
+            self._words.append(word)
+        return self._words.index(word)
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """The journal folded up to a line."""
+
+    through: int = 0
+    """seq of the last line taken in."""
+    episodes: Episodes = field(default_factory=Episodes)
+    lines: Mapping[str, Sequence[Line]] = field(default_factory=dict)
+    """op -> its lines, in order; all operations. Given by the journal, and read from it when somebody looks."""
+    orphans: list[int] = field(default_factory=list)
+    """seq of labels, voids and restores of episodes that no line before them had entered."""
+
+    def add(self, line: Line) -> None:
+        """Take in the next line."""
+        self.through = line.seq
+        if line.op == EPISODE:
+            if line.fields["id"] not in self.episodes:
+                status = _entered(line)
+                self.episodes[status.id] = status
+        elif line.op in (LABEL, VOID, RESTORE):
+            self._change(line)
+        elif line.op == PRUNE:
+            self._prune(line.fields["episodes"])
+
+    def copy(self) -> Ledger:
+        """One that later lines do not touch."""
+        return Ledger(
+            through=self.through,
+            episodes=self.episodes.copy(),
+            lines=self.lines,
+            orphans=list(self.orphans),
+        )
+
+    def _change(self, line: Line) -> None:
+        status = self.episodes.get(line.fields["episode"])
+        if status is None:
+            self.orphans.append(line.seq)
+            return
+        by = str(line.fields["by"])
+        if line.op == LABEL:
+            outcome = line.fields["outcome"]
+            status = replace(status, outcome=None if outcome is None else Outcome(outcome), by=by)
+        else:
+            status = replace(status, void=line.op == VOID or status.pruned, by=by)
+        self.episodes[status.id] = status
+
+    def _prune(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.episodes:
+                self.episodes[name] = replace(self.episodes[name], void=True, pruned=True)
+
+
+def _entered(line: Line) -> EpisodeStatus:
+    fields = line.fields
+    return EpisodeStatus(
+        id=str(fields["id"]),
+        kind=EpisodeKind(fields["kind"]),
+        ordinal=int(fields["ordinal"]),
+        steps=int(fields["steps"]),
+        chunks=int(fields["chunks"]),
+        ending=Ending(fields["ending"]),
+        policy_version=int(fields["policy_version"]),
+        block=fields.get("block"),
+        seq=line.seq,
+        time=float(line.time),
+    )

@@ -1,0 +1,1 @@
+"""What runs in an arm's controller process, and what may be asked of it."""

@@ -1,0 +1,486 @@
+"""What the controller of one arm does at each tick, 100 to 250 times a second.
+
+Stop latch first, then the heartbeat of the loop that makes plans, then the newest order; the interpolator says where
+the arm should be, the safety filter has the last word, and the arm's driver sends what it lets through. A report of
+every tick goes to shared memory. A tick never waits for anybody, clears no fault by itself, and knows neither policies
+nor recordings. What may be asked of the arm between two ticks is the business of `hardware.controller.controller`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardware.arms.interface import Arm, ArmError, ArmFaultError, ArmState
+from hardware.cell import CellError
+from hardware.clock import slept
+from hardware.controller.homeward import Homeward
+from hardware.controller.interpolation import InterpolationError, Interpolator
+from hardware.controller.neighbour import Neighbour
+from hardware.controller.tally import Tally
+from hardware.controller.way import FORETOLD, WayRules, plan_home
+from hardware.grippers.interface import GripperError
+from hardware.grippers.thread import GripperThread
+from hardware.latch import StopLatch
+from hardware.mailbox import Heartbeat, Mailbox
+from hardware.plan import Command, Vector
+from hardware.safety.filter import SafetyError, SafetyFilter, SafetySettings, SafetyState, Sphere
+from hardware.wire import Cause, Mode, Order
+
+_REST_SPEED = 1e-4  # m/s; slower is standing
+_REST_TURN = 1e-3  # rad/s
+_ARRIVING = 3.0  # s that an arm may take to come to rest at home once it was told to be there
+_WAITING = 5.0  # s that it waits on its way for the other arm
+_GENTLE = 1.0  # m/s2, where none is set; nothing moves before one is
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerSettings:
+    """What one controller needs to know besides its devices."""
+
+    safety: SafetySettings
+    hz: int
+    park_after: float
+    """An arm that has nothing to do for longer, s, is parked."""
+    suspended_after: float
+    """A gap between two ticks longer than this, s, ends the motion."""
+    tracking_error: float
+    """Farthest that the arm may be from where it was commanded to be, m."""
+    home: tuple[float, ...]
+    """rad"""
+    home_within: float
+    """How close every joint must come to it, rad."""
+    home_opening: float | None
+    """Opening of the gripper on the way home, 0..1; None leaves it."""
+
+
+class ControlLoop:
+    """One arm and its gripper, tick by tick; and what a request may change between two ticks."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        gripper: GripperThread | None,
+        settings: ControllerSettings,
+        way: WayRules,
+        *,
+        orders: Mailbox,
+        reports: Mailbox,
+        heartbeat: Heartbeat,
+        latch: StopLatch,
+        neighbours: Sequence[Neighbour] = (),
+    ) -> None:
+        """Opens nothing; `way` is what the way home must keep to."""
+        self.arm = arm
+        self.gripper = gripper
+        self.latch = latch
+        self.mode = Mode.OFFLINE
+        self.tally = Tally()
+        self._settings = settings
+        self._way = way
+        self._dt = 1.0 / settings.hz
+        self._orders, self._reports, self._heartbeat = orders, reports, heartbeat
+        self._neighbours = neighbours
+        self._interpolator = _interpolator(settings.safety)
+        self._filter: SafetyFilter | None = None
+        self._safe: SafetyState | None = None
+        self._measured: ArmState | None = None
+        self._command: Command | None = None
+        self._homeward: Homeward | None = None
+        self._braking = Cause.NONE
+        self._going_home = False
+        self._told_opening: float | None = None
+        self._seen = orders.count
+        self._given = 0.0
+        self._ticked = self._heard = self._busy = self._slept = 0.0
+
+    # --- between two ticks ----------------------------------------------------------------------------------------
+
+    def heed(self, now: float) -> None:
+        """The loop that makes plans has asked for something; orders from before that are nothing any more."""
+        self._heard = self._busy = now
+        self._seen = self._orders.count
+
+    def rest(self) -> None:
+        """The arm stands, and has no fault. Raises ArmError."""
+        self._measured = self.arm.state()
+        self.mode, self.tally.text, self.tally.cause = Mode.PARKED, "", Cause.NONE
+
+    def begin_following(self, now: float) -> None:
+        """From here on every tick sends a command, holding the present pose at first. Raises ArmError."""
+        self._filter = self._limits()
+        self.arm.begin_servo()
+        self._start_from(self.arm.state(), now)
+        # what getting ready took is no gap in a motion
+        self._ticked = 0.0
+        self.mode, self.tally.cause = Mode.SERVO, Cause.NONE
+
+    def go_home(self, now: float) -> None:
+        """Come to rest, then go home. Raises ArmError."""
+        if self.mode is Mode.SERVO and (self._moving or not self._interpolator.done(now)):
+            self._open_for_home()
+            self._interpolator.hold(now)
+            self._going_home = True
+        elif self.mode is not Mode.HOMING:
+            self._begin_home()
+            self._open_for_home()
+
+    def leave(self) -> None:
+        """Brake and let go; `standing` says when that is done."""
+        if self.mode is Mode.SERVO:
+            self._brake(Cause.LEAVING)
+        elif self.mode is Mode.HOMING:
+            self._brake_on_the_way(Cause.LEAVING)
+
+    @property
+    def state(self) -> Mode:
+        """What the arm is doing, as reports tell it."""
+        return Mode.BRAKING if self._braking and not self.standing else self.mode
+
+    @property
+    def standing(self) -> bool:
+        """Whether nothing is sent to the arm."""
+        return self.mode not in (Mode.SERVO, Mode.HOMING)
+
+    # --- one tick -------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Look, decide, send, report."""
+        asleep = slept()
+        interval = now - self._ticked + asleep - self._slept if self._ticked else self._dt
+        self._ticked, self._slept = now, asleep
+        self.tally.stop_since = self.latch.since or self.tally.stop_since
+        self._measure()
+        match self.mode:
+            case Mode.SERVO:
+                self._servo(now, interval)
+            case Mode.HOMING:
+                self._homing(now, interval)
+            case _:
+                self._refuse_orders()
+                self._look_at_gripper()
+        self.publish(now, interval)
+
+    def _measure(self) -> None:
+        if self.mode is Mode.OFFLINE:
+            return
+        try:
+            self._measured = self.arm.state()
+        except ArmError as error:
+            self._fail(error)
+            return
+        if self._measured.fault is not None:
+            self._fail(ArmFaultError(self._measured.fault))
+
+    def _look_at_gripper(self) -> None:
+        """At rest too: an arm whose gripper is gone is not ready."""
+        if self.mode is Mode.PARKED and self.gripper and self.gripper.error:
+            self._fail(GripperError(self.gripper.error))
+
+    def _servo(self, now: float, interval: float) -> None:
+        if interval > 2.0 * self._dt:
+            self.tally.overruns += 1
+        if not self._braking:
+            self._brake(self._reason_to_brake(now, interval))
+        self._take_order(now)
+        if self._safe is None or self._filter is None:
+            return
+        target = None if self._braking else self._interpolator.target(now)
+        self._safe, self._command, reasons = self._filter.step(
+            self._safe, target, self._dt, self._others(now), now=now
+        )
+        self.tally.count(reasons)
+        self._send(self._command, now)
+        if self.mode is not Mode.SERVO:
+            return
+        if self._moving or not self._interpolator.done(now):
+            self._busy = now
+        if not self._moving:
+            self._at_rest(now)
+
+    def _send(self, command: Command, now: float) -> None:
+        if self._moving:
+            self.tally.last_motion = now
+        try:
+            self.arm.servo(command)
+        except ArmError as error:
+            self._fail(error)
+            return
+        if self._given:
+            self.tally.order_delay, self._given = now - self._given, 0.0
+        if not self._braking and not self._going_home:
+            self._tell_gripper(command.gripper)
+
+    def _reason_to_brake(self, now: float, interval: float) -> Cause:
+        if self.latch.latched:
+            return Cause.STOP
+        if self.gripper and self.gripper.error:
+            self.tally.text = self.gripper.error
+            return Cause.FAULT
+        if interval > self._settings.suspended_after:
+            return Cause.SUSPENDED
+        if self._distance() > self._settings.tracking_error:
+            self.tally.text = self._not_following()
+            return Cause.FAULT
+        busy = self._moving or not self._interpolator.done(now)
+        return (
+            Cause.HEARTBEAT if busy and self._silence(now) > self._settings.safety.heartbeat else Cause.NONE
+        )
+
+    def _take_order(self, now: float) -> None:
+        found = self._orders.newest()
+        if found is None or found[0] <= self._seen:
+            return
+        self._seen, order = found[0], Order.decode(found[1])
+        self._going_home = False
+        if self._braking:
+            self.tally.drop(self._seen, self._braking)
+            return
+        if not self._interpolator.done(now) and order.plan is None:
+            self.tally.drop(self.tally.order, Cause.HOLD)
+        self.tally.order, self._given = self._seen, order.given
+        if order.plan is None:
+            self._interpolator.hold(now)
+            return
+        try:
+            self.tally.late += self._interpolator.post(order.plan, now)
+        except InterpolationError as error:
+            self.tally.text = f"{self.arm.name}: a plan names no motion: {error}"
+            self._brake(Cause.FAULT)
+
+    def _brake(self, cause: Cause) -> None:
+        """Decelerate within the limits, whatever the plan says; nothing for no cause."""
+        if cause is Cause.NONE:
+            return
+        held_up = cause is Cause.SUSPENDED
+        if held_up or not self._interpolator.done(self._ticked):
+            self.tally.drop(self.tally.order, cause)
+        if held_up and self._measured is not None:
+            # the arm has stopped where its own controller let it, so the motion ends there
+            self._start_from(self._measured, self._ticked)
+        self._interpolator.hold(self._ticked)
+        self._braking, self.tally.cause, self._going_home = cause, cause, False
+
+    def _at_rest(self, now: float) -> None:
+        if self._braking:
+            self._park(Mode.FAULT if self._braking is Cause.FAULT else Mode.PARKED)
+        elif self._going_home:
+            try:
+                self._begin_home()
+            except ArmError as error:
+                self._fail(error)
+        elif now - self._busy > self._settings.park_after:
+            self._park(Mode.PARKED)
+
+    def _homing(self, now: float, interval: float) -> None:
+        homeward = self._homeward
+        if homeward is None:
+            return
+        if self._command is None:
+            self._heard = self._busy = now  # what getting ready took is no silence
+        if not self._braking:
+            orders = self._refuse_orders()
+            self._brake_on_the_way(
+                self._reason_to_brake(now, interval) or (Cause.HOLD if orders else Cause.NONE)
+            )
+        if self._braking is Cause.SUSPENDED:
+            # the arm has stopped where its own controller let it
+            self._end_homing()
+            return
+        joints, self._command, reasons = homeward.step(
+            self._others(now), brake=bool(self._braking), gripper=self._opening(), now=now
+        )
+        self.tally.count(reasons)
+        if not homeward.standing:
+            self.tally.last_motion = self._busy = now
+        try:
+            self.arm.servo_joints(joints)
+        except ArmError as error:
+            self._fail(error)
+            return
+        if homeward.standing:
+            self._at_rest_on_the_way(homeward, now)
+
+    def _brake_on_the_way(self, cause: Cause) -> None:
+        """Decelerate along the way; nothing for no cause."""
+        if cause is not Cause.NONE:
+            self._braking = self.tally.cause = cause
+
+    def _at_rest_on_the_way(self, homeward: Homeward, now: float) -> None:
+        if self._braking:
+            self._end_homing()
+        elif homeward.arrived:
+            self._look_whether_it_is_home(now)
+        elif now - self._busy > _WAITING:
+            self.tally.text = (
+                f"{self.arm.name}: the other arm stands in its way home. Move one of them, then go on."
+            )
+            self._brake_on_the_way(Cause.FAULT)
+
+    def _look_whether_it_is_home(self, now: float) -> None:
+        away = math.inf if self._measured is None else self._away_from_home(self._measured)
+        if away <= self._settings.home_within:
+            self.tally.homings += 1
+            self._end_homing()
+        elif now - self._busy > _ARRIVING:
+            self._fail(
+                ArmError(
+                    f"{self.arm.name}: it stopped {away:.3f} rad short of home. See what holds it (its load, something "
+                    "in its way), then go on."
+                )
+            )
+
+    # --- what moves and what does not -----------------------------------------------------------------------------
+
+    @property
+    def _moving(self) -> bool:
+        if self.mode is Mode.HOMING and not self._braking:
+            return True
+        command = self._command
+        if self.standing or command is None:
+            return False
+        return _length(command.velocity) > _REST_SPEED or _length(command.angular_velocity) > _REST_TURN
+
+    def _start_from(self, state: ArmState, now: float) -> None:
+        """Interpolator and filter begin at rest where the arm is."""
+        opening = self._opening()
+        self._interpolator.reset(state.position, state.quaternion, opening, now)
+        self._safe = SafetyState.at_rest(state.position, state.quaternion, opening)
+        self._measured = state
+        self._command = None
+        self._braking, self._going_home, self.tally.order = Cause.NONE, False, 0
+
+    def _opening(self) -> float:
+        """What the gripper was told last, so that a hold does not let go of what it holds."""
+        if self._told_opening is not None:
+            return self._told_opening
+        return self.gripper.opening if self.gripper else 1.0
+
+    def _tell_gripper(self, opening: float) -> None:
+        if self.gripper:
+            self.gripper.move(opening)
+            self._told_opening = opening
+
+    def _begin_home(self) -> None:
+        """From a stand. Raises ArmError; nothing has begun then."""
+        self._going_home = False
+        self._limits()
+        here = self.arm.state()
+        home = np.array(self._settings.home)
+        way = plan_home(
+            self._way, home, joints=here.joints, position=here.position, quaternion=here.quaternion
+        )
+        self.arm.begin_servo_joints()
+        self._homeward = Homeward(way, self._settings.safety, self._dt)
+        self._measured, self._command, self._braking = here, None, Cause.NONE
+        self._ticked = 0.0
+        self.mode, self.tally.cause = Mode.HOMING, Cause.NONE
+
+    def _end_homing(self) -> None:
+        stopped = bool(self._braking)
+        self._homeward = None
+        self.arm.stop()
+        self.mode = Mode.FAULT if self._braking is Cause.FAULT else Mode.PARKED
+        self._braking = Cause.NONE
+        if stopped:
+            self._forget_gripper()
+
+    def _open_for_home(self) -> None:
+        if self._settings.home_opening is not None:
+            self._tell_gripper(self._settings.home_opening)
+
+    def _park(self, mode: Mode) -> None:
+        self.arm.stop()
+        self.mode, self._braking = mode, Cause.NONE
+        self._forget_gripper()
+
+    def _forget_gripper(self) -> None:
+        """What it was not told yet, it is not told any more."""
+        if self.gripper:
+            self.gripper.forget()
+
+    def _fail(self, error: CellError) -> None:
+        """A device cannot go on: the vendor's stop at once, and nothing more before `recover`."""
+        if self.mode is Mode.FAULT:
+            return
+        _log.error("%s", error)
+        self.arm.stop()
+        self.tally.drop(max(self.tally.order, self._seen), Cause.FAULT)
+        self.mode, self.tally.text, self.tally.cause = Mode.FAULT, str(error), Cause.FAULT
+        self._braking, self._going_home, self._homeward = Cause.NONE, False, None
+        self._forget_gripper()
+
+    def _refuse_orders(self) -> bool:
+        """Orders that come while nothing follows them; whether there was one."""
+        count = self._orders.count
+        if count <= self._seen:
+            return False
+        self._seen = self.tally.dropped = count
+        return True
+
+    def _limits(self) -> SafetyFilter:
+        """Raises ArmError while they are not set."""
+        try:
+            return SafetyFilter(self._settings.safety, self._dt, self.arm.name)
+        except SafetyError as error:
+            raise ArmError(f"{self.arm.name}: {error} It does not move before the limits are set.") from error
+
+    # --- what is known --------------------------------------------------------------------------------------------
+
+    def _others(self, now: float) -> list[Sphere]:
+        return [sphere for neighbour in self._neighbours for sphere in neighbour.spheres(now)]
+
+    def _away_from_home(self, state: ArmState) -> float:
+        """rad, of the joint that is farthest from it."""
+        return float(np.abs(state.joints - self._settings.home).max())
+
+    def _silence(self, now: float) -> float:
+        """s since the loop that makes plans was last heard of."""
+        return now - max(self._heartbeat.last, self._heard)
+
+    def _distance(self) -> float:
+        """m between where the arm is and where it was commanded to be."""
+        if self._command is None or self._measured is None:
+            return 0.0
+        # on the way home the tool's place follows from the maker's table of links
+        slack = FORETOLD if self.mode is Mode.HOMING else 0.0
+        return max(0.0, _length(self._command.position - self._measured.position) - slack)
+
+    def _not_following(self) -> str:
+        return (
+            f"{self.arm.name}: it is {100 * self._distance():.0f} cm from where it was commanded to be. Look what "
+            "holds it, and whether its emergency stop is pressed, then go on."
+        )
+
+    def publish(self, now: float, interval: float = 0.0) -> None:
+        """Report what is known now."""
+        report = self.tally.report(
+            time=now,
+            interval=interval,
+            mode=self.state,
+            moving=self._moving,
+            measured=self._measured,
+            command=self._command,
+            opening=self.gripper.opening if self.gripper else 1.0,
+        )
+        self._reports.post(report.encode())
+
+
+def _interpolator(safety: SafetySettings) -> Interpolator:
+    return Interpolator(
+        acceleration=safety.acceleration or _GENTLE,
+        jerk=safety.jerk,
+        rotation_acceleration=safety.rotation_acceleration,
+        velocity=safety.velocity or math.inf,
+        rotation_rate=safety.rotation_rate,
+    )
+
+
+def _length(vector: Vector) -> float:
+    return math.sqrt(float(vector @ vector))

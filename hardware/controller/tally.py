@@ -1,0 +1,99 @@
+"""What an arm's controller tells of itself: which orders it took and dropped, why it stopped, what it counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hardware.arms.interface import ArmState
+from hardware.plan import Command
+from hardware.safety.reasons import Reason
+from hardware.wire import Cause, Mode, Report
+
+_NUMBER = {reason: number for number, reason in enumerate(Reason)}
+_NOWHERE = np.full(3, np.nan)
+_UNTURNED = np.array([0.0, 0.0, 0.0, 1.0])
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Kept while the controller's process lives."""
+
+    cause: Cause = Cause.NONE
+    """Why it stopped last."""
+    text: str = ""
+    """The same in words, where a device or a plan is to blame."""
+    order: int = 0
+    """The order that is followed."""
+    dropped: int = 0
+    """The newest order that is not followed to its end."""
+    order_delay: float = 0.0
+    """s from the newest order to the first command after it."""
+    stop_since: float = 0.0
+    """When the stop latch was set last, s, monotonic."""
+    last_motion: float = 0.0
+    """When the arm was last told to move, s, monotonic."""
+    homings: int = 0
+    late: int = 0
+    """Waypoints that came too late."""
+    overruns: int = 0
+    """Ticks that came too late."""
+    interventions: int = 0
+    """Commands that the safety filter changed."""
+    reasons: list[int] = field(default_factory=lambda: [0] * len(Reason))
+    """The same by reason."""
+
+    def drop(self, order: int, cause: Cause) -> None:
+        """This order is not followed to its end."""
+        if order > self.dropped:
+            self.dropped, self.cause = order, cause
+
+    def count(self, reasons: Sequence[Reason]) -> None:
+        """Why the safety filter changed a command; nothing where it did not."""
+        if reasons:
+            self.interventions += 1
+        for reason in reasons:
+            self.reasons[_NUMBER[reason]] += 1
+
+    def report(
+        self,
+        *,
+        time: float,
+        interval: float,
+        mode: Mode,
+        moving: bool,
+        measured: ArmState | None,
+        command: Command | None,
+        opening: float,
+    ) -> Report:
+        """All of it, with what is known of the arm at `time`."""
+        return Report(
+            time=time,
+            interval=interval,
+            mode=mode,
+            cause=self.cause,
+            order=self.order,
+            dropped=self.dropped,
+            homings=self.homings,
+            late=self.late,
+            overruns=self.overruns,
+            interventions=self.interventions,
+            moving=moving,
+            stop_since=self.stop_since,
+            last_motion=self.last_motion,
+            order_delay=self.order_delay,
+            measured_time=measured.time if measured else math.nan,
+            measured_position=measured.position if measured else _NOWHERE,
+            measured_quaternion=measured.quaternion if measured else _UNTURNED,
+            joints=measured.joints if measured else np.zeros(0),
+            measured_gripper=opening,
+            position=command.position if command else _NOWHERE,
+            quaternion=command.quaternion if command else _UNTURNED,
+            velocity=command.velocity if command else np.zeros(3),
+            gripper=command.gripper if command else math.nan,
+            reasons=np.array(self.reasons, np.float64),
+            text=self.text,
+        )

@@ -1,0 +1,82 @@
+"""The whole job from an empty folder: record demonstrations, import them, train the base; then the session.
+
+Each stage looks at what is there and does only what is missing, so a demo that was interrupted anywhere goes on when
+it is started again. The stages are the same functions that the commands call one by one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets.errors import ExitCode, StationError
+from datasets.own_files import make_folder
+from station.reporting import Reporter
+
+if TYPE_CHECKING:
+    from station.session.folder import SessionFolder
+
+TASK = "place-orange"
+HEADLESS_CHUNKS = 3000
+"""Goal of a headless demo that names none: the whole job stays below 25 minutes on 2 cores."""
+
+
+def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
+    """The session at `path`, made if there is none.
+
+    Raises:
+        StationError: it was made with another seed.
+    """
+    from station.session.folder import SessionFolder
+    from station.tasks.config import load_task
+    from station.tasks.shelf import source_of
+
+    if not (path / "session.toml").exists():
+        settings = load_task(task)
+        return SessionFolder.create(
+            path, settings, task_name=settings.name, seed=seed or 0, source=source_of(task)
+        )
+    folder = SessionFolder.open(path)
+    if seed is not None and seed != folder.seed:
+        raise StationError(
+            f"{path} belongs to seed {folder.seed}, not {seed}. Leave --seed out to go on with it, "
+            "or name another folder with --session.",
+            exit_code=ExitCode.REFUSED,
+        )
+    return folder
+
+
+def prepare(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> None:
+    """Everything before the first online episode; returns at once when it is done already."""
+    from station.jobs.training import train, trained
+
+    if trained(folder):
+        return
+    recordings = record(folder, reporter)
+    _import(folder, recordings, reporter)
+    train(folder, reporter=reporter, device=device)
+
+
+def record(folder: SessionFolder, reporter: Reporter) -> Path:
+    """Let the scripted demonstrator stand in for the person in the headset; returns the folder of recordings."""
+    from hardware.simulation.demonstrator import record_demonstrations
+
+    wishes = folder.task.demonstrations
+    target = folder.recordings
+    make_folder(target)
+    record_demonstrations(
+        folder.task.simulation,
+        target,
+        wishes.count,
+        folder.seed if wishes.seed is None else wishes.seed,
+        successes_only=wishes.successes_only,
+        progress=lambda now: reporter.progress("record", now.done, now.total),
+    )
+    return target
+
+
+def _import(folder: SessionFolder, recordings: Path, reporter: Reporter) -> None:
+    from station.jobs import importing
+    from station.jobs.import_request import Wish
+
+    importing.run(folder, Wish(paths=[recordings]), reporter)

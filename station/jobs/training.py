@@ -1,0 +1,270 @@
+"""From a session's demonstrations to a frozen base whose success is known.
+
+Chooses the demonstrations, trains the base and its bottleneck, saves them under ``base/``, judges both paths
+(mean latent, raw embedding) on the evaluation layouts and writes what happened into the journal. Every stage that
+the journal says is done is skipped, and an interrupted one goes on from its checkpoint, so running it again is
+always the right thing to do. The learning itself is `policy.pretrain`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets.durable import Disk
+from datasets.episode import EpisodeKind
+from datasets.errors import ExitCode, StationError
+from datasets.journal.journal import EpisodeStatus, Journal, Ledger
+from datasets.own_files import make_folder, read_bytes, remove, require_folder
+from datasets.store import EpisodeStore
+from station.interruption import deferred, interruption
+from station.jobs import demonstrations
+from station.reporting import Reporter
+from station.session.operations import BASE_EVALUATION, TRAINING
+from station.session.snapshot import Rate
+
+if TYPE_CHECKING:
+    from policy.pretrain import Pretraining
+    from station.session.folder import SessionFolder
+
+PATHS = ("latent", "raw")
+"""Mean latent through the bottleneck, which steering starts from; and the embedding as it is."""
+
+
+class TrainingError(StationError):
+    """There is nothing to train on, or the session has outgrown training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """What came out; also written as ``base/report.json``."""
+
+    base_hash: str
+    demos: int
+    stages: list[dict[str, Any]]
+    """Per stage: gradient steps, whether it converged, last held-out losses."""
+    seconds: float
+    """Training only, without the judgement."""
+    paths: dict[str, Rate]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+def train(
+    folder: SessionFolder, *, reporter: Reporter, device: str = "cpu", unlabelled: bool | None = None
+) -> TrainingReport:
+    """Train and judge the base of `folder`; what is already done is not done again.
+
+    `unlabelled`: use also demonstrations without a verdict, or only successes; None: as before.
+
+    Raises:
+        TrainingError: no usable demonstrations, or online episodes hold features of an older base.
+        LockedError: an engine or another command works on the session.
+    """
+    with folder.writing(), _threads(folder.task.training.threads):
+        journal = Journal(folder.journal, writable=True)
+        settings = folder.task.demonstrations
+        demonstrations.remember_unlabelled(journal, settings, unlabelled)
+        ledger = journal.ledger()
+        chosen = demonstrations.choose(ledger, settings)
+        demos = chosen.used
+        if not demos:
+            raise TrainingError(demonstrations.nothing_in_words(folder.path, chosen))
+        reporter.event("demonstrations", used=len(demos), words=demonstrations.in_words(chosen))
+        if not _trained_on(ledger, demos):
+            _refuse_if_online(folder, ledger)
+            _train_base(folder, journal, demos, reporter, device)
+        elif not _base_stands(folder, ledger):
+            reporter.event(
+                "finding",
+                usable=False,
+                file=str(folder.base),
+                detail="the base is damaged, or gone; it is trained again",
+            )
+            clear_base(folder.base)
+            _train_base(folder, journal, demos, reporter, device)
+        for path in _judged_paths(folder):
+            _judge(folder, journal, path, reporter)
+        return _write_report(folder, journal.ledger())
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Torch computes with so many threads meanwhile."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def trained(folder: SessionFolder) -> bool:
+    """Whether the base is trained on the demonstrations that are there now, and its paths judged where they can be."""
+    ledger = Journal(folder.journal).ledger()
+    demos = demonstrations.choose(ledger, folder.task.demonstrations).used
+    judged = all(verdict(ledger, path) is not None for path in _judged_paths(folder))
+    return judged and _trained_on(ledger, demos) and _base_stands(folder, ledger)
+
+
+def verdict(ledger: Ledger, path: str) -> Rate | None:
+    """Success of one path of the base that was trained last, None until it is judged."""
+    from station.session.status import wilson
+
+    training = ledger.lines.get(TRAINING, [])
+    judged = [line for line in ledger.lines.get(BASE_EVALUATION, []) if line.fields["path"] == path]
+    if not training or not judged or judged[-1].seq < training[-1].seq:
+        return None
+    return wilson(sum(judged[-1].fields["outcomes"]), judged[-1].fields["n"])
+
+
+def _fingerprint(demos: Sequence[EpisodeStatus]) -> str:
+    return hashlib.sha256("\n".join(status.id for status in demos).encode()).hexdigest()[:16]
+
+
+def _trained_on(ledger: Ledger, demos: Sequence[EpisodeStatus]) -> bool:
+    lines = ledger.lines.get(TRAINING, [])
+    return bool(lines) and lines[-1].fields["demos"] == _fingerprint(demos)
+
+
+def _base_stands(folder: SessionFolder, ledger: Ledger) -> bool:
+    """Whether the policy that the journal speaks of can still be read."""
+    from policy.base import BasePolicy, PolicyFileError
+
+    try:
+        return bool(BasePolicy.load(folder.base).hash == ledger.lines[TRAINING][-1].fields["base_hash"])
+    except PolicyFileError:
+        return False
+
+
+def _refuse_if_online(folder: SessionFolder, ledger: Ledger) -> None:
+    if any(status.kind is not EpisodeKind.DEMO for status in ledger.episodes.values()):
+        raise TrainingError(
+            f"{folder.path} already has online episodes, and they hold features of its base. "
+            "Import the new demonstrations into a new session ('station new') and train there.",
+            exit_code=ExitCode.REFUSED,
+        )
+
+
+def _train_base(
+    folder: SessionFolder, journal: Journal, demos: Sequence[EpisodeStatus], reporter: Reporter, device: str
+) -> None:
+    """Train the base and its bottleneck, from the last checkpoint if these demonstrations left one."""
+    from datasets.windows import TrainingWindows
+    from policy.base import BasePolicy
+    from policy.pretrain import Pretraining
+
+    task, began = folder.task, time.monotonic()
+    store = EpisodeStore(folder.demos)
+    windows = TrainingWindows.from_store(
+        store,
+        [status.id for status in demos],
+        n_obs=task.policy.n_obs,
+        horizon=task.policy.horizon,
+        folder=folder.path,
+    )
+    base = BasePolicy(windows.spec, task.policy, task.bottleneck, seed=folder.seed).to(device)
+    _clear_if_other(folder.base, _fingerprint(demos))
+    pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base)
+    _work(pretraining, reporter)
+    journal.append(
+        TRAINING,
+        stage="done",
+        demos=_fingerprint(demos),
+        episodes=len(demos),
+        stages=[
+            {
+                "stage": done.stage.value,
+                "iterations": done.iterations,
+                "converged": done.converged,
+                **done.held_out,
+            }
+            for done in pretraining.reports
+        ],
+        base_hash=base.hash,
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+def _work(pretraining: Pretraining, reporter: Reporter) -> None:
+    """Run the loop; an interruption waits for the end of a gradient step and leaves a checkpoint."""
+    for warning in pretraining.warnings:
+        reporter.event("finding", usable=True, file=str(pretraining.folder), detail=warning)
+    with deferred() as interrupted:
+        for now in pretraining:
+            if now.preparing is not None:
+                reporter.progress("embeddings", round(100 * now.preparing), 100)
+            else:
+                figures = {"eta": now.eta, "loss": now.loss, "held_out": now.held_out}
+                reporter.progress(now.stage.value, now.iteration, now.total, **figures)
+            if (number := interrupted()) is not None and not now.finished:
+                pretraining.save()
+                raise interruption(number)
+
+
+def _clear_if_other(path: Path, fingerprint: str) -> None:
+    """Throw away a base that was trained, or half trained, from other demonstrations."""
+    mark = path / "demos"
+    make_folder(path, parents=False)
+    if any(path.iterdir()) and (not mark.exists() or read_bytes(mark) != fingerprint.encode()):
+        clear_base(path)
+    Disk().replace(mark, fingerprint.encode())
+
+
+def clear_base(path: Path) -> None:
+    """Throw away what training has put into its folder; what a person put beside it stays."""
+    from policy.base import POLICY_FILE
+    from policy.pretrain import CURVE_FILE, REPORT_FILE
+
+    require_folder(path)
+    files = ("demos", POLICY_FILE, REPORT_FILE, CURVE_FILE, "report.json")
+    for pattern in (*files, "weights-*.safetensors", "state-*.safetensors", "*.partial", ".*.partial"):
+        for file in path.glob(pattern):
+            remove(file)
+
+
+def _judged_paths(folder: SessionFolder) -> tuple[str, ...]:
+    """A real cell has no simulator that could judge: its first evaluation block does."""
+    return PATHS if folder.task.cell.kind == "simulated" else ()
+
+
+def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporter) -> None:
+    """Success of one path on the evaluation layouts, measured once."""
+    from station.jobs.evaluation import Judgement, judge_base
+
+    if verdict(journal.ledger(), path) is None:
+        judgement = Judgement(
+            layouts="evaluation", seed=folder.seed, n=folder.task.session.base_evaluation_episodes
+        )
+        outcomes = judge_base(folder, path, judgement, reporter=reporter)
+        journal.append(
+            BASE_EVALUATION, path=path, layouts=judgement.layouts, n=len(outcomes), outcomes=outcomes
+        )
+    known = verdict(journal.ledger(), path)
+    if known is not None:
+        reporter.event(
+            "result", path=path, successes=known.successes, n=known.n, low=known.low, high=known.high
+        )
+
+
+def _write_report(folder: SessionFolder, ledger: Ledger) -> TrainingReport:
+    line = ledger.lines[TRAINING][-1]
+    report = TrainingReport(
+        base_hash=line.fields["base_hash"],
+        demos=line.fields["episodes"],
+        stages=line.fields["stages"],
+        seconds=line.fields["seconds"],
+        paths={path: rate for path in PATHS if (rate := verdict(ledger, path)) is not None},
+    )
+    Disk().replace(folder.base / "report.json", (json.dumps(report.to_json(), indent=1) + "\n").encode())
+    return report

@@ -1,0 +1,1 @@
+"""The pure part of a session: state, events, effects."""

@@ -1,0 +1,54 @@
+"""Evaluation blocks on request: asked for, withdrawn, ended early. Pure; a part of `machine`.
+
+How a block goes on from round to round, and when one is due by itself, stands in `agenda`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from datasets.wording import counted
+from station.session.core.agenda import proceed
+from station.session.core.effects import AskEvaluation, Effect, JournalEnding, JournalWithdrawal, Say
+from station.session.core.events import EndEvaluation, EvaluateNow, WithdrawEvaluation
+from station.session.core.judging import refuse
+from station.session.core.state import State
+from station.session.snapshot import Phase
+
+Result = tuple[State, tuple[Effect, ...]]
+
+
+def ask(state: State, event: EvaluateNow) -> Result:
+    """A block comes next."""
+    if state.block is not None:
+        return refuse(state, "An evaluation is running already.")
+    wanted = event.episodes or state.rules.evaluation_episodes
+    asked = AskEvaluation(episodes=wanted)
+    said = Say(text=f"An evaluation of {counted(wanted, 'episode')} comes next.")
+    return replace(state, wanted_block=wanted), (asked, said)
+
+
+def withdraw(state: State, _: WithdrawEvaluation) -> Result:
+    """The block that was asked for does not come."""
+    if state.wanted_block is None:
+        words = "is running: end it early instead" if state.block else "was not asked for"
+        return refuse(state, f"Nothing to withdraw: an evaluation {words}.")
+    said = Say(text="The evaluation is withdrawn.")
+    return replace(state, wanted_block=None), (JournalWithdrawal(), said)
+
+
+def end_early(state: State, _: EndEvaluation) -> Result:
+    """The block ends with the episodes that are over or move; none begins any more."""
+    block = state.block
+    if block is None:
+        return refuse(state, "No evaluation is running.")
+    if state.block_ends:
+        return refuse(state, "The evaluation ends already, after the episode that is under way.")
+    state = replace(state, block_ends=True)
+    asked: tuple[Effect, ...] = (JournalEnding(block=block),)
+    if state.phase is Phase.READY:
+        state, following = proceed(state)
+        return state, (*asked, *following)
+    if state.held is Phase.READY:
+        state = replace(state, held=Phase.PREFLIGHT)
+    return state, asked

@@ -1,0 +1,71 @@
+"""The automatic operator: presses the keys that a person would, knowing the simulator's truth.
+
+Sends the same events as a person, through the same machine. Never re-arms, never leaves a fault, and never touches a
+label that somebody has taken back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from datasets.episode import EpisodeKind, Outcome
+from datasets.randomness import stream
+from station.session.core.events import Go, Label, OperatorEvent, Source
+from station.session.core.state import State
+from station.session.snapshot import Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What a simulator saw of an episode."""
+
+    episode: str
+    kind: EpisodeKind
+    ordinal: int
+    outcome: Outcome
+
+
+class Autopilot:
+    """Answers to states; asked at every turn of the engine's loop."""
+
+    def __init__(self, seed: int) -> None:
+        """Mistakes are drawn from `seed`, one stream per episode."""
+        self._seed = seed
+        self._unjudged: dict[str, Truth] = {}
+
+    def saw(self, truth: Truth) -> None:
+        """An episode has ended that nobody has judged yet."""
+        self._unjudged[truth.episode] = truth
+
+    def answer(self, state: State) -> tuple[OperatorEvent, ...]:
+        """What to press now; nothing while it is switched off."""
+        if not state.autopilot or state.stopped:
+            return ()
+        labels = tuple(self._labels(state))
+        if labels or state.phase is not Phase.READY:
+            return labels
+        return (Go(answers=state.question, source=Source.AUTOPILOT),)
+
+    def leaves(self, state: State) -> str:
+        """What waits for a person, in words: an episode whose label somebody has taken back; else empty."""
+        if not state.autopilot or state.phase is not Phase.LABEL:
+            return ""
+        left = next((name for name in state.pending if name not in self._unjudged), None)
+        return f"{left} waits for a label: somebody has taken its own back." if left else ""
+
+    def _labels(self, state: State) -> list[Label]:
+        labels = []
+        for name in [name for name in self._unjudged if name in state.verdicts]:
+            truth = self._unjudged.pop(name)
+            if state.verdicts[name].pending:
+                outcome = self._verdict(truth, state.mistakes)
+                labels.append(Label(episode=name, outcome=outcome, source=Source.AUTOPILOT))
+        return labels
+
+    def _verdict(self, truth: Truth, mistakes: float) -> Outcome:
+        """The truth, or now and then its opposite; evaluations are always judged truly."""
+        if truth.kind is EpisodeKind.EVALUATION or mistakes <= 0.0:
+            return truth.outcome
+        if stream(self._seed, "mistake", truth.ordinal).random() >= mistakes:
+            return truth.outcome
+        return Outcome.FAILURE if truth.outcome is Outcome.SUCCESS else Outcome.SUCCESS

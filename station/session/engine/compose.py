@@ -1,0 +1,75 @@
+"""Puts a session's real parts together from its frozen task: its cells, the trained base, the method, its replay."""
+
+from __future__ import annotations
+
+from datasets.spec import DataSpec
+from datasets.store import EpisodeStore
+from hardware.cell import Cell, ClockSpeed
+from hardware.latch import StopLatch
+from hardware.robot.cell import RobotCell
+from hardware.robot.settings import RobotCellSettings
+from hardware.simulation.cell import SimulatedCell
+from policy.base import BasePolicy, PolicyFileError
+from policy.replay import Replay
+from station.session.engine.parts import Parts
+from station.session.folder import SessionError, SessionFolder
+from station.session.limits import in_force, remarks
+from station.tasks.config import Task
+
+
+def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latch: StopLatch) -> Parts:
+    """The parts of an engine.
+
+    Raises:
+        SessionError: no trained base, or it was trained on something else than this cell delivers. TaskError.
+    """
+    task = in_force(folder)
+    base = load_base(folder)
+    made = make_cells(task, task.session.cells if cells is None else cells, speed, latch)
+    refuse_other_data(base.spec, made[0].spec)
+    steering = task.steering.build(base, folder.seed, execute=task.execute)
+
+    def replay(store: EpisodeStore) -> Replay:
+        return Replay.for_method(steering, base_hash=base.hash, observations=store.load)
+
+    return Parts(
+        cells=made,
+        steering=steering,
+        replay=replay,
+        base_hash=base.hash,
+        n_obs=task.policy.n_obs,
+        settings=task.session,
+        remarks=tuple(remarks(folder)),
+    )
+
+
+def make_cells(task: Task, count: int, speed: ClockSpeed, latch: StopLatch) -> list[Cell]:
+    """The task's workplaces, nothing opened. Raises SessionError when there cannot be so many."""
+    if not isinstance(task.cell, RobotCellSettings):
+        return [SimulatedCell(task.simulation, latch, speed) for _ in range(count)]
+    if count != 1:
+        raise SessionError(f"{count} cells were asked for; of real devices there is one. Leave --cells out.")
+    return [RobotCell(task.cell, latch)]
+
+
+def load_base(folder: SessionFolder) -> BasePolicy:
+    """The session's frozen base. Raises SessionError when there is none."""
+    try:
+        return BasePolicy.load(folder.base)
+    except PolicyFileError as error:
+        raise SessionError(
+            f"{folder.path} has no base policy to steer. {error} The command is 'station train'."
+        ) from error
+
+
+def refuse_other_data(trained: DataSpec, delivered: DataSpec) -> None:
+    """Raises SessionError naming every difference."""
+    before, now = trained.to_json(), delivered.to_json()
+    differences = [
+        f"{name} {before[name]} is now {now[name]}" for name in before if before[name] != now[name]
+    ]
+    if differences:
+        raise SessionError(
+            f"The base was trained on other data than this cell delivers: {'; '.join(differences)}. "
+            "Put the setting back, or start a new session."
+        )

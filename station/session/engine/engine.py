@@ -1,0 +1,519 @@
+"""The session engine: one loop that takes in events, carries out the machine's orders, and does a slice of work.
+
+A slice is one control period of all cells, or one gradient step, so that keys are answered in between. Owns cells,
+store, journal and learner while it lives; what it is made of comes in as `Parts`. `launch` runs one in a process of
+its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from datasets.durable import DiskFullError
+from hardware.cell import CellError, ClockSpeed
+from hardware.latch import StopLatch
+from station.session.core.effects import (
+    AbortMotion,
+    ApplySpeed,
+    BeginHoming,
+    BeginRollout,
+    Brake,
+    CloseEvaluation,
+    Effect,
+    EndMotion,
+    JournalLabel,
+    JournalVoid,
+    RecoverDevices,
+    Refuse,
+    ResumeMotion,
+    RunPreflight,
+    Say,
+    ShowLayouts,
+)
+from station.session.core.events import (
+    Answer,
+    Checkpointed,
+    DiskFull,
+    Envelope,
+    Event,
+    Faulted,
+    Go,
+    MotionEnded,
+    OperatorEvent,
+    Pause,
+    Rearm,
+    SetAutopilot,
+    Source,
+    SpaceBack,
+    Tick,
+    UpdateDone,
+)
+from station.session.core.intake import objection
+from station.session.core.machine import MOVING, begin, step
+from station.session.core.state import State
+from station.session.engine.autopilot import Truth
+from station.session.engine.committer import Committer
+from station.session.engine.gauges import disk_checks
+from station.session.engine.keeper import Keeper
+from station.session.engine.learner import LearnerError
+from station.session.engine.memory import open_memory
+from station.session.engine.motion import Motion
+from station.session.engine.partial import PartialLog
+from station.session.engine.parts import Options, Parts
+from station.session.engine.records import Records
+from station.session.engine.rollout import workers
+from station.session.engine.roster import Roster
+from station.session.engine.stopwatch import Stopwatch
+from station.session.engine.view import View
+from station.session.engine.vigil import Vigil
+from station.session.folder import SessionFolder
+from station.session.link.server import Link
+from station.session.operations import PHASE
+from station.session.place import Place
+from station.session.snapshot import Phase, Snapshot
+from station.session.status import tally
+
+_PUBLISH_EVERY = 0.1
+_RETRY_EVERY = 0.5
+_IDLE = 0.02
+_MOVED_BY_KEYS = MOVING | {Phase.HOMING}
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """One session, alive. Use as a context manager, under the session's writer lock."""
+
+    def __init__(
+        self,
+        folder: SessionFolder,
+        parts: Parts,
+        options: Options | None = None,
+        *,
+        link: Link | None = None,
+        latch: StopLatch | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read the folder and bring the learner up to date; nothing moves before `turn`.
+
+        Raises:
+            JournalError, StoreError, LearnerError: the folder cannot be gone on with. DiskFullError.
+        """
+        self.folder = folder
+        self.options = options or Options()
+        self.memory = open_memory(folder, parts, self.options, clock)
+        self._place = Place(folder)
+        self.state: State = self.memory.state
+        self._parts = parts
+        self._link = link
+        self._clock = clock
+        self._latch = latch or StopLatch(folder.latch)
+        self._inbox: queue.SimpleQueue[Envelope] = link.inbox if link else queue.SimpleQueue()
+        self._events: deque[Event] = deque()
+        self._keeper = Keeper()
+        self._partial = PartialLog(folder.partial)
+        self._committer = Committer(
+            self.memory.store, self.memory.journal, self._keeper, self._events.append, self._partial
+        )
+        self.memory.learner.chunks = self._committer.chunks
+        self._closing = ExitStack()
+        self._published = self._retried = float("-inf")
+        self._waits_since: float | None = None
+        self._opening: tuple[Effect, ...] = ()
+        """What the first phase begins with, as long as it waits for somebody who looks."""
+        self._refused = ""
+        """Why the newest event that could be refused was."""
+        self._motion = self._make_motion()
+        self._vigil = Vigil(self._motion.wrong, clock)
+        self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
+        self._records = Records(self.memory.journal, self._keeper, self._latch, self._stopwatch.spent)
+        self._view = self._make_view()
+        self._roster = Roster(
+            self.memory.journal,
+            self._records.write,
+            self._say,
+            session=folder.path,
+            accept=self.options.accept_devices,
+        )
+        self._orders = self._order_table()
+        self._begin()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to do in this process."""
+        if self.state.leaving:
+            return not self._committer.busy and not self._events
+        if not self.options.headless:
+            return False
+        return bool(self.abandoned) or (self.state.phase is Phase.FINISHED and not self._keeper.full)
+
+    @property
+    def abandoned(self) -> str:
+        """Headless: what only a person can put right, after `Options.patience` seconds in which nobody came."""
+        if not self.options.headless or self._waits_since is None or (self._link and self._link.watchers):
+            return ""
+        late = self._clock() - self._waits_since >= self.options.patience
+        return (self.state.reason or self.memory.autopilot.leaves(self.state)) if late else ""
+
+    def post(self, event: OperatorEvent) -> None:
+        """An event from this process; taken in at the next turn. Safe from signal handlers and threads."""
+        self._inbox.put(Envelope(number=0, event=event, pressed=time.monotonic()))
+
+    def run(self) -> None:
+        """Turn until there is nothing more to do."""
+        self.run_until(lambda _: False)
+
+    def run_until(self, reached: Callable[[State], bool]) -> None:
+        """Turn until `reached(state)`, or until the engine is over."""
+        while not self.over and not reached(self.state):
+            self.turn()
+
+    def turn(self) -> None:
+        """Take in what happened, carry out what follows, and do one slice of work.
+
+        Raises:
+            SessionGoneError: the session's folder is no longer where it was opened.
+        """
+        self._place.require()
+        self._look_around()
+        while not self._inbox.empty():
+            self._take_in(self._inbox.get())
+        self.dispatch(Tick(now=self._clock()))
+        busy = not self.state.leaving and self._do_work()
+        if not busy and not self.over:
+            with suppress(queue.Empty):
+                self._take_in(self._inbox.get(timeout=_IDLE))
+        self._publish()
+
+    def dispatch(self, event: Event) -> None:
+        """Let the machine take one event, and everything that follows from it at once."""
+        self._events.append(event)
+        while self._events:
+            event = self._events.popleft()
+            before = self.state.phase
+            self.state, effects = step(self.state, event)
+            if isinstance(event, MotionEnded):
+                self._remember(event)
+            self._entered(before)
+            for effect in effects:
+                self._carry_out(effect)
+            if self._keeper.full and not self.state.disk_full:
+                self._events.append(DiskFull(reason=self._keeper.reason))
+
+    def snapshot(self, *, pictures: bool = True) -> Snapshot:
+        """The session now."""
+        return self._view.snapshot(self.state, pictures=pictures)
+
+    def settle(self) -> None:
+        """Wait until every ended episode is in store and journal; nothing moves meanwhile."""
+        while self._committer.busy:
+            self._committer.collect(_IDLE)
+            self.dispatch(Tick(now=self._clock()))
+
+    def close(self) -> None:
+        """Brake, let go of the devices; everything is on disk already."""
+        self._motion.close()
+        self._committer.close()
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        """The engine itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """See `close`; after an orderly end, what was on its way to the store is journaled first."""
+        try:
+            if kind is None:
+                # whoever closes an engine leaves it: what has ended is written down, and nothing begins
+                self.state = replace(self.state, leaving=True)
+                self.settle()
+        finally:
+            self.close()
+
+    # --- beginning ------------------------------------------------------------------------------------------------
+
+    def _make_motion(self) -> Motion:
+        return Motion(
+            self._parts,
+            seed=self.folder.seed,
+            committer=self._committer,
+            partial=None if self._parts.simulated else self._partial,
+            emit=self._events.append,
+            latch=self._latch,
+            pool=self._closing.enter_context(workers(len(self._parts.cells))),
+        )
+
+    def _make_view(self) -> View:
+        return View(
+            self.folder,
+            self._parts,
+            motion=self._motion,
+            learner=self.memory.learner,
+            journal=self.memory.journal,
+            stopwatch=self._stopwatch,
+            clock=self._clock,
+        )
+
+    def _order_table(self) -> dict[type[Effect], Callable[[Any], None]]:
+        motion = self._motion
+        return {
+            RecoverDevices: lambda _: motion.recover(),
+            RunPreflight: lambda _: motion.preflight(
+                disk_checks(self.folder.path, self._parts), self._roster.checks
+            ),
+            BeginHoming: self._begin_homing,
+            ShowLayouts: lambda effect: motion.show_layouts(effect.slots),
+            BeginRollout: self._begin_rollout,
+            Brake: lambda _: motion.brake(),
+            ResumeMotion: lambda _: motion.resume(),
+            EndMotion: lambda effect: motion.end(effect.episode, effect.outcome),
+            AbortMotion: lambda effect: motion.abort(effect.reason),
+            ApplySpeed: lambda effect: self._set_speed(effect.speed),
+            Say: lambda effect: self._say(effect.text),
+            Refuse: lambda effect: self._refuse(effect.text),
+        }
+
+    def _begin(self) -> None:
+        for sentence in (*self.memory.said, *self._parts.remarks):
+            self._say(sentence)
+        if self._parts.simulated:
+            self._set_speed(self.state.speed)
+        on, mistakes = self.options.autopilot, self.options.mistakes
+        wanted = (
+            self.state.autopilot if on is None else on,
+            self.state.mistakes if mistakes is None else mistakes,
+        )
+        if wanted != (self.state.autopilot, self.state.mistakes):
+            self.dispatch(SetAutopilot(on=wanted[0], mistakes=wanted[1], source=Source.COMMAND))
+        self.state, self._opening = begin(self.state)
+        self._open()
+
+    def _open(self) -> None:
+        """The checks, and what follows by itself: a real arm goes home. So these wait for somebody who looks."""
+        if self._opening and not self._alone:
+            effects, self._opening = self._opening, ()
+            for effect in effects if self.state.phase is Phase.PREFLIGHT else ():
+                self._carry_out(effect)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether nobody looks at a real cell; who attached once and has gone does not count, nor does a command."""
+        link = self._link
+        unseen = link is not None and not link.watchers and not self.options.headless
+        return unseen and not self._parts.simulated and not self.state.leaving
+
+    # --- one turn -------------------------------------------------------------------------------------------------
+
+    def _do_work(self) -> bool:
+        """What the automatic operator presses, then a slice; whether there was anything to do."""
+        for event in self.memory.autopilot.answer(self.state):
+            self.dispatch(event)
+        return self._work()
+
+    def _take_in(self, envelope: Envelope) -> None:
+        # keys come before the tick that might end a grace time, and are dated now
+        self.state = replace(self.state, now=self._clock())
+        self._refused = ""
+        sentence = objection(envelope, self.state)
+        if not sentence and isinstance(envelope.event, Rearm):
+            sentence = self._motion.not_rearmed(envelope.pressed)
+        if not sentence and self._alone and isinstance(envelope.event, Answer):
+            sentence = "Not done: nobody is looking at a screen. Look, then press again."
+        if sentence:
+            self._refuse(sentence)
+        else:
+            self._obey(envelope.event)
+        if self._link is not None:
+            self._link.answer(envelope.number, self._refused)
+
+    def _obey(self, event: Event) -> None:
+        if isinstance(event, Go) and self.state.phase is Phase.FAULT:
+            # the episode that the fault has cut off is safe, and known to be over, before anything moves again
+            self.settle()
+        self.dispatch(event)
+
+    def _look_around(self) -> None:
+        """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
+        if self._latch.latched and not self.state.stopped:
+            if not self._latch.in_place:
+                self._say(
+                    f"The stop latch {self._latch.path} was removed or replaced, so a stop would not be heard."
+                )
+            self.dispatch(self._motion.stop())
+        self._watch_devices()
+        self._open()
+        if self.state.phase in _MOVED_BY_KEYS and self._alone:
+            self.dispatch(self._pause_unseen())
+        if sentence := self._motion.about_stop(stopped=self.state.stopped):
+            self._say(sentence)
+        self._committer.collect()
+        if self.state.disk_full and self._clock() - self._retried >= _RETRY_EVERY:
+            self._retried = self._clock()
+            if self._keeper.retry():
+                self._events.append(SpaceBack())
+
+    def _watch_devices(self) -> None:
+        """Whatever the phase; a running episode looks at them itself, at every step."""
+        phase = self.state.phase
+        looks_itself = phase in MOVING and self._motion.advancing
+        if phase is Phase.FAULT or looks_itself or self.state.leaving:
+            self._vigil.forget()
+        elif reason := self._vigil.wrong():
+            self.dispatch(Faulted(reason=reason))
+
+    def _work(self) -> bool:
+        """A slice of what the phase is about; whether there was anything to do."""
+        match self.state.phase:
+            case Phase.HOMING:
+                self._motion.homing_slice()
+            case Phase.ROLLOUT | Phase.EVALUATE:
+                self._motion.rollout_slice()
+            case Phase.UPDATE:
+                self._learn()
+            case Phase.CHECKPOINT:
+                self._save()
+            case Phase.FAULT:
+                return self._learn_on() or bool(self._events)
+            case _:
+                return bool(self._events) or self._read_ahead()
+        return True
+
+    def _read_ahead(self) -> bool:
+        try:
+            return self.memory.learner.read_ahead()
+        except LearnerError as error:
+            self.dispatch(Faulted(reason=str(error), recoverable=False))
+            return False
+
+    def _learn(self) -> None:
+        try:
+            if self.memory.learner.slice():
+                self._events.append(UpdateDone(policy_version=self.memory.learner.policy_version))
+        except DiskFullError as error:
+            self._events.append(DiskFull(reason=str(error)))
+        except LearnerError as error:
+            self._events.append(Faulted(reason=str(error), recoverable=False))
+
+    def _learn_on(self) -> bool:
+        """A device's fault does not keep an update block from its end: nothing moves for it."""
+        state = self.state
+        if not state.learning or state.stopped or state.disk_full or not state.recoverable:
+            return False
+        self._learn()
+        return True
+
+    def _save(self) -> None:
+        try:
+            self.memory.learner.save()
+            self._events.append(Checkpointed())
+        except DiskFullError as error:
+            self._events.append(DiskFull(reason=str(error)))
+
+    def _publish(self) -> None:
+        now = self._clock()
+        if self._link is None or not self._link.attached or now - self._published < _PUBLISH_EVERY:
+            return
+        self._published = now
+        self._link.publish(self.snapshot())
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effect: Effect) -> None:
+        if self._records.carry_out(effect):
+            self._comment(effect)
+            return
+        order = self._orders.get(type(effect))
+        if order is not None:
+            order(effect)
+
+    def _begin_rollout(self, effect: BeginRollout) -> None:
+        self._motion.policy_version = self.memory.learner.policy_version
+        self._motion.block = self.state.block.ordinal if self.state.block else None
+        self._motion.begin_rollout(effect.slots, effect.batch)
+
+    def _begin_homing(self, effect: BeginHoming) -> None:
+        if self._alone:
+            # nobody would stop it: it waits in a pause, for somebody who looks to end
+            self._events.append(self._pause_unseen())
+        else:
+            self._motion.begin_homing(effect.slots)
+
+    def _pause_unseen(self) -> Pause:
+        self._say(
+            "Paused: nobody is looking at a screen. Attach, or wake the one that hangs, and end the pause."
+        )
+        return Pause(source=Source.SYSTEM)
+
+    def _set_speed(self, speed: ClockSpeed) -> None:
+        try:
+            for cell in self._parts.cells:
+                cell.set_speed(speed)
+        except CellError as error:
+            self._say(str(error))
+
+    def _comment(self, effect: Effect) -> None:
+        """What people want to read in the log."""
+        match effect:
+            case JournalLabel():
+                verdict = effect.outcome.value if effect.outcome else "label taken back"
+                self._say(f"{effect.episode}: {verdict}, by {effect.by.value}.")
+            case JournalVoid():
+                self._say(f"{effect.episode}: void, by {effect.by.value}.")
+            case CloseEvaluation():
+                self._mark_best()
+
+    def _mark_best(self) -> None:
+        """Keep the learner that has just been evaluated if none before it did better."""
+        points = tally(self.memory.journal.ledger(), rolling_window=1).evaluations
+        if not points:
+            return
+        newest, rates = points[-1], [point.rate for point in points if not point.early]
+        early = f", ended early after {newest.rate.n} of {newest.wanted}" if newest.early else ""
+        self._say(f"Evaluation: {newest.rate.successes} of {newest.rate.n} succeed{early}.")
+        if not newest.early and newest.rate.value >= max(rate.value for rate in rates):
+            self.memory.checkpoints.mark_best()
+
+    # --- what is remembered ---------------------------------------------------------------------------------------
+
+    def _remember(self, event: MotionEnded) -> None:
+        if event.truth is None:
+            return
+        ordinal = int(event.episode.rpartition("-")[2])
+        self.memory.autopilot.saw(
+            Truth(episode=event.episode, kind=event.kind, ordinal=ordinal, outcome=event.truth)
+        )
+
+    def _entered(self, before: Phase) -> None:
+        phase = self.state.phase
+        if phase is before:
+            return
+        self._stopwatch.enter(phase)
+        self._waits_since = self._clock() if phase in (Phase.FAULT, Phase.LABEL) else None
+        if phase is Phase.FAULT:
+            self._say(self.state.reason)
+        if phase is Phase.FINISHED and not self.state.leaving:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._say(self.state.reason)
+        phases = self.memory.journal.ledger().lines.get(PHASE, [])
+        if not phases or phases[-1].fields["phase"] != Phase.FINISHED:
+            self._records.phase(Phase.FINISHED)
+
+    def _refuse(self, sentence: str) -> None:
+        self._refused = sentence
+        self._say(sentence)
+
+    def _say(self, sentence: str) -> None:
+        self._view.say(sentence)
+        _log.info(sentence)

@@ -1,0 +1,185 @@
+"""Starts a session engine in a process of its own: ``python -m station.session.engine SESSION [options]``.
+
+Takes the lock, composes the parts, listens, runs, and lets everything go in order. It knows no screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from datasets.durable import DiskFullError
+from datasets.errors import ExitCode
+from datasets.journal.journal import JournalError
+from datasets.lock import LockedError
+from datasets.own_files import NotOursError
+from datasets.store import StoreError
+from hardware.cell import CellError, ClockSpeed
+from hardware.latch import StopLatch
+from hardware.robot.limits import LimitError
+from station.errors import refusal
+from station.interruption import exit_code, heard, interruptible, signal_of
+from station.plain import PlainFormatter
+from station.session.core.events import Leave, Source
+from station.session.engine.compose import compose
+from station.session.engine.engine import Engine
+from station.session.engine.learner import LearnerError
+from station.session.engine.parts import Options, Parts
+from station.session.folder import NewerSchemaError, SessionError, SessionFolder
+from station.session.link.address import LinkError
+from station.session.link.server import Link
+from station.session.place import Place
+from station.session.snapshot import Phase
+from station.tasks.shelf import TaskError
+from station.tether import leave_with_parent
+
+Composer = Callable[[SessionFolder, StopLatch], Parts]
+
+_FAILURES = (
+    SessionError,
+    LinkError,
+    LearnerError,
+    TaskError,
+    JournalError,
+    StoreError,
+    CellError,
+    LimitError,
+    DiskFullError,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> ExitCode:
+    """Run one engine to its end; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[log])
+    _set_threads(given.threads)
+    speed = None if given.speed is None else ClockSpeed(given.speed)
+
+    # a person at the keys judges one arm at a time
+    cells = given.cells or (None if given.headless else 1)
+
+    def real(folder: SessionFolder, latch: StopLatch) -> Parts:
+        return compose(folder, cells=cells, speed=speed or ClockSpeed.REAL, latch=latch)
+
+    options = Options(
+        headless=given.headless,
+        autopilot=given.autopilot,
+        mistakes=given.mistakes,
+        speed=speed,
+        episodes=given.episodes,
+        chunks=given.chunks,
+        evaluate=given.evaluate,
+        accept_devices=given.accept_devices,
+    )
+    return serve(given.session, options, real)
+
+
+def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
+    """Run an engine on the session at `path` with parts made by `composer`; returns the exit code."""
+    interruptible()
+    place: Place | None = None
+    try:
+        folder = SessionFolder.open(path)
+        place = Place(folder)
+        with folder.writing():
+            return _run(folder, options, composer)
+    except LockedError as error:
+        return _refuse(str(error), ExitCode.LOCKED)
+    except (NewerSchemaError, NotOursError) as error:
+        return _refuse((place and place.gone) or str(error), ExitCode.REFUSED)
+    except (*_FAILURES, OSError) as error:
+        known = refusal(error)
+        return _refuse((place and place.gone) or (known.message if known else str(error)), ExitCode.FAILED)
+    except KeyboardInterrupt as error:
+        return _ended_by(signal_of(error))
+
+
+def _run(folder: SessionFolder, options: Options, composer: Composer) -> ExitCode:
+    latch = StopLatch(folder.latch)
+    parts = composer(folder, latch)
+    link = Link(folder)
+    try:
+        with Engine(folder, parts, options, link=link, latch=latch) as engine:
+            asked = _leave_politely(engine)
+            leave_with_parent()
+            engine.run()
+            link.publish(engine.snapshot(pictures=False))
+            screen = f"Open it on a screen for that: station run {shlex.quote(str(folder.path))}"
+            if engine.abandoned:
+                return _refuse(f"{engine.abandoned} {screen}", ExitCode.FAILED)
+            return _result(engine, asked)
+    finally:
+        link.close()
+
+
+def _leave_politely(engine: Engine) -> list[signal.Signals]:
+    """A polite signal ends the engine at its next safe instant; the list holds those that came."""
+    asked: list[signal.Signals] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        asked.append(signal.Signals(number))
+        engine.post(Leave(source=Source.SYSTEM))
+
+    for number in heard():
+        signal.signal(number, leave)
+    return asked
+
+
+def _result(engine: Engine, asked: Sequence[signal.Signals]) -> ExitCode:
+    """A headless engine was given a goal: who ends it before has not done what the command was asked for."""
+    if engine.state.phase is Phase.FINISHED:
+        return ExitCode.OK
+    if asked:
+        return _ended_by(asked[0])
+    if engine.options.headless and engine.state.has_goal:
+        return _refuse(f"Ended at a screen before its goal was reached. {_AGAIN}", ExitCode.FAILED)
+    return ExitCode.OK
+
+
+_AGAIN = "Nothing is lost: the same command goes on from there."
+
+
+def _ended_by(number: signal.Signals) -> ExitCode:
+    return _refuse(f"The engine was ended by {number.name}. {_AGAIN}", ExitCode(exit_code(number)))
+
+
+def _refuse(sentence: str, code: ExitCode) -> ExitCode:
+    logging.getLogger(__name__).error(sentence)
+    return code
+
+
+def _set_threads(threads: int) -> None:
+    """The number of threads is part of the promise that a resumed session computes the same numbers."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="station.session.engine", description="Run a session engine.")
+    parser.add_argument("session", type=Path, help="session folder")
+    parser.add_argument("--headless", action="store_true", help="end when the goal is reached")
+    parser.add_argument("--autopilot", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--mistakes", type=float, default=None, help="share of wrong labels, 0 to 1")
+    parser.add_argument("--speed", choices=[speed.value for speed in ClockSpeed], default=None)
+    parser.add_argument(
+        "--cells",
+        type=int,
+        default=None,
+        help="simulated cells at once; the task's, or 1",
+    )
+    parser.add_argument("--episodes", type=int, default=None, help="goal: online episodes")
+    parser.add_argument("--chunks", type=int, default=None, help="goal: executed chunks")
+    parser.add_argument("--evaluate", type=int, default=None, help="run one evaluation block, then end")
+    parser.add_argument("--accept-devices", action="store_true", help="the devices refused last are meant")
+    parser.add_argument("--threads", type=int, default=1, help="threads of one computation")
+    return parser

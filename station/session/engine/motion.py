@@ -1,0 +1,296 @@
+"""Everything that moves: homing, layouts and rollouts of the engine's cells, and what they recorded.
+
+Called between two turns of the engine's loop; every call is short. Decides nothing about the session: it answers with
+events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+
+from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
+from datasets.observation import Image
+from datasets.randomness import stream
+from hardware.cell import Cell, CellError, Check, Layout, StoppedError
+from hardware.latch import StopLatch
+from station.session.core.events import Event, Faulted, Homed, MotionEnded, PreflightDone, Source, Stop
+from station.session.core.state import Slot
+from station.session.engine.committer import Committer
+from station.session.engine.partial import PartialLog
+from station.session.engine.parts import Parts
+from station.session.engine.rollout import Finished, Homing, Rollout, Start
+
+_TRUTH = {
+    Ending.SUCCESS: Outcome.SUCCESS,
+    Ending.IRRECOVERABLE: Outcome.FAILURE,
+    Ending.HORIZON: Outcome.TIMEOUT,
+}
+
+_PATIENCE = 0.02
+"""s that a turn waits for the store when nothing moves any more."""
+
+PURPOSES = {EpisodeKind.ONLINE: "rollout", EpisodeKind.EVALUATION: "evaluation"}
+"""Which seeded schedule of layouts, and which random streams, a kind of episode uses."""
+
+
+class Motion:
+    """The cells of one engine."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        seed: int,
+        committer: Committer,
+        partial: PartialLog | None,
+        emit: Callable[[Event], None],
+        latch: StopLatch,
+        pool: Executor | None,
+    ) -> None:
+        """`emit` takes the events that tell what happened; `partial` is for cells that cannot replay an episode."""
+        self.policy_version = 0
+        """Stamped on every episode that begins."""
+        self.block: int | None = None
+        """Evaluation block that episodes belong to."""
+        self.targets: list[Layout] = []
+        """Layouts that wait for the operator."""
+        self._parts = parts
+        self._seed = seed
+        self._committer = committer
+        self._partial = partial
+        self._emit = emit
+        self._latch = latch
+        self._pool = pool
+        self._connected: list[Cell] = []
+        self._homing: Homing | None = None
+        self._rollout: Rollout | None = None
+        self._slots: dict[str, Slot] = {}
+        self._unrecovered: list[str] = []
+        self._stop_told = False
+
+    @property
+    def step(self) -> int:
+        """Control steps of the running episode."""
+        return self._rollout.steps if self._rollout else 0
+
+    @property
+    def advancing(self) -> bool:
+        """Whether an episode runs, whose every step looks at the devices."""
+        return self._rollout is not None and bool(self._rollout.running)
+
+    def wrong(self) -> list[Check]:
+        """What is wrong with the devices now."""
+        return [check for cell in self._connected for check in cell.watch()]
+
+    def pictures(self) -> dict[str, Image]:
+        """Newest pictures of the first cell; the last known ones where a camera is silent."""
+        moving = self._rollout.newest_pictures() if self._rollout else {}
+        if moving:
+            return moving
+        try:
+            return self._parts.cells[0].observe().images
+        except CellError:
+            return {}
+
+    def target_pictures(self) -> dict[str, Image]:
+        """How the first cell's scene should look."""
+        return self._parts.cells[0].layout_picture(self.targets[0]) if self.targets else {}
+
+    def recover(self) -> None:
+        """The operator goes on after a fault: let the devices clear theirs; what stays is told by `preflight`."""
+        for cell in self._parts.cells:
+            try:
+                cell.recover()
+            except CellError as error:
+                self._unrecovered.append(str(error))
+
+    def preflight(
+        self, checks: Sequence[Check] = (), known: Callable[[Sequence[Cell]], Sequence[Check]] | None = None
+    ) -> None:
+        """Open the devices and look at everything a start needs; `checks` are those that others made.
+
+        `known` says whether the devices of connected cells are those that the session knows.
+        """
+        problems, self._unrecovered = [*self._unrecovered, *_problems(checks)], []
+        for cell in self._parts.cells:
+            try:
+                if cell not in self._connected:
+                    cell.connect()
+                    self._connected.append(cell)
+                problems += _problems(cell.preflight())
+            except CellError as error:
+                problems.append(str(error))
+        if known is not None:
+            problems += _problems(known(self._connected))
+        self._emit(PreflightDone(problems=tuple(dict.fromkeys(problems))))
+
+    def begin_homing(self, slots: Sequence[Slot]) -> None:
+        """Move the cells of these slots home."""
+        try:
+            self._homing = Homing(self._cells(slots), self._pool)
+        except CellError as error:
+            self._trouble(error)
+
+    def show_layouts(self, slots: Sequence[Slot]) -> None:
+        """Remember which layouts wait for the operator."""
+        self.targets = [
+            self._layout(cell, slot) for cell, slot in zip(self._cells(slots), slots, strict=True)
+        ]
+
+    def begin_rollout(self, slots: Sequence[Slot], batch: int) -> None:
+        """The scenes are laid out: take the first observations."""
+        self.targets = []
+        self._slots = {slot.episode: slot for slot in slots}
+        explore = slots[0].kind is EpisodeKind.ONLINE
+        try:
+            starts = [self._start(cell, slot) for cell, slot in zip(self._cells(slots), slots, strict=True)]
+            self._rollout = Rollout(
+                starts,
+                self._parts.steering,
+                batch=batch,
+                n_obs=self._parts.n_obs,
+                episode_steps=self._parts.settings.episode_steps,
+                explore=explore,
+                pool=self._pool,
+                partial=self._partial,
+            )
+        except CellError as error:
+            self._trouble(error)
+
+    def homing_slice(self) -> None:
+        """Continue homing for about one control period."""
+        try:
+            if self._homing is not None and self._homing.advance():
+                self._homing = None
+                self._emit(Homed())
+        except CellError as error:
+            self._trouble(error)
+
+    def rollout_slice(self) -> None:
+        """One control period of every running episode."""
+        if self._rollout is None or not self._rollout.running:
+            self._committer.collect(_PATIENCE)
+            return
+        part = self._rollout.advance()
+        for finished in part.finished:
+            self._commit(finished)
+        if part.stopped:
+            self._emit(self.stop())
+        elif part.fault:
+            self._emit(Faulted(reason=part.fault))
+
+    def stop(self) -> Stop:
+        """What the latch stands for, in the name of whom set it."""
+        by = self._latch.by
+        return Stop(source=next((source for source in Source if source == by), Source.SYSTEM))
+
+    def not_rearmed(self, pressed: float) -> str:
+        """Why the stop stays set although its re-arming was asked for at `pressed`; empty when it may be re-armed."""
+        if self._latch.stopped_after(pressed):
+            return "Not re-armed: the stop was pressed once more after that. Re-arm it when all is safe."
+        try:
+            self._latch.renew()
+        except OSError as error:
+            return f"Not re-armed: {self._latch.path} cannot be made again ({error}). Put the folder back, or leave."
+        return ""
+
+    def about_stop(self, *, stopped: bool) -> str:
+        """Once after each stop, when the arms stand: how long they still moved. Empty otherwise."""
+        if self._stop_told or not stopped:
+            self._stop_told = stopped
+            return ""
+        found = [latency for cell in self._parts.cells if (latency := cell.health().stop_latency) is not None]
+        self._stop_told = bool(found)
+        return f"The last motion command went out {1000 * max(found):.0f} ms after the stop." if found else ""
+
+    def brake(self) -> None:
+        """Decelerate and hold."""
+        for cell in self._parts.cells:
+            cell.brake()
+
+    def resume(self) -> None:
+        """Drop the plans and look anew."""
+        try:
+            if self._rollout is not None:
+                self._rollout.resume()
+        except CellError as error:
+            self._trouble(error)
+
+    def end(self, episode: str, outcome: Outcome | None) -> None:
+        """A key ends this episode."""
+        if self._rollout is None:
+            return
+        for finished in self._rollout.end(episode):
+            self._commit(finished, key="void" if outcome is None else outcome.value)
+
+    def abort(self, reason: str) -> None:
+        """Cut off everything that runs."""
+        rollout, self._rollout, self._homing = self._rollout, None, None
+        for episode, recorder in rollout.abort().items() if rollout else ():
+            self._committer.cut_off(episode, recorder, reason)
+
+    def close(self) -> None:
+        """Brake, hold, let go of the devices; what runs is forgotten."""
+        self._rollout = self._homing = None
+        for cell in self._parts.cells:
+            cell.brake()
+            cell.close()
+
+    def _cells(self, slots: Sequence[Slot]) -> list[Cell]:
+        return list(self._parts.cells[: len(slots)])
+
+    def _layout(self, cell: Cell, slot: Slot) -> Layout:
+        return cell.sample_layout(self._seed, PURPOSES[slot.kind], slot.layout)
+
+    def _start(self, cell: Cell, slot: Slot) -> Start:
+        layout = self._layout(cell, slot)
+        cell.reset_scene(layout)
+        rng = stream(self._seed, PURPOSES[slot.kind], slot.layout)
+        return Start(episode=slot.episode, cell=cell, row=slot.row, rng=rng, layout=layout)
+
+    def _trouble(self, error: CellError) -> None:
+        self.brake()
+        self._emit(self.stop() if isinstance(error, StoppedError) else Faulted(reason=str(error)))
+
+    def _commit(self, finished: Finished, key: str | None = None) -> None:
+        """On its way to the store; that the motion has ended is said when it is safe there."""
+        slot = self._slots[finished.start.episode]
+        truth = _TRUTH.get(finished.ending) if finished.start.cell.simulated else None
+        episode = finished.recorder.build(self._header(finished, slot, truth, key), finished.final)
+        event = MotionEnded(
+            episode=slot.episode,
+            kind=slot.kind,
+            ending=finished.ending,
+            steps=episode.steps,
+            chunks=episode.chunks,
+            truth=truth,
+        )
+        self._committer.submit(episode, event, self.block)
+
+    def _header(
+        self, finished: Finished, slot: Slot, truth: Outcome | None, key: str | None
+    ) -> EpisodeHeader:
+        facts = {
+            "truth": truth.value if truth else None,
+            "key": key,
+            "block": self.block,
+        }
+        return EpisodeHeader(
+            id=slot.episode,
+            kind=slot.kind,
+            ordinal=slot.ordinal,
+            spec=self._parts.spec,
+            ending=finished.ending,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            layout=finished.start.layout,
+            method=self._parts.steering.name,
+            policy_version=self.policy_version,
+            base_hash=self._parts.base_hash,
+            source={name: value for name, value in facts.items() if value is not None},
+        )
+
+
+def _problems(checks: Sequence[Check]) -> list[str]:
+    return [check.told() for check in checks if not check.ok]

@@ -1,0 +1,76 @@
+"""What an engine is put together from: cells, a method, its replay. Tests hand in fakes, `compose` the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from datasets.spec import DataSpec
+from datasets.store import EpisodeStore
+from hardware.cell import Cell, ClockSpeed
+from policy.replay import Replay
+from policy.steering.interface import Steering
+from station.session.core.state import Rules
+from station.tasks.session_settings import SessionSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Made for one engine and used up by it."""
+
+    cells: Sequence[Cell]
+    steering: Steering
+    """Fresh; the engine restores its checkpoint."""
+    replay: Callable[[EpisodeStore], Replay]
+    """A fresh, empty replay over the session's online episodes."""
+    base_hash: str
+    n_obs: int
+    settings: SessionSettings
+    remarks: tuple[str, ...] = ()
+    """What the operator should know before anything moves, a sentence each."""
+
+    @property
+    def spec(self) -> DataSpec:
+        """What one step looks like; the same for all cells."""
+        return self.cells[0].spec
+
+    @property
+    def simulated(self) -> bool:
+        """All cells are simulated."""
+        return all(cell.simulated for cell in self.cells)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a start of the engine may say; None: as the journal or the task says."""
+
+    headless: bool = False
+    """Ends when finished, and when a fault, or a label that only a person can give, finds nobody watching."""
+    autopilot: bool | None = None
+    mistakes: float | None = None
+    speed: ClockSpeed | None = None
+    episodes: int | None = None
+    """Goal: online episodes."""
+    chunks: int | None = None
+    """Goal: online chunks."""
+    evaluate: int | None = None
+    """Run one evaluation block of so many episodes, then end."""
+    accept_devices: bool = False
+    """The devices that the newest refusal named are meant, though they are other ones than before."""
+    patience: float = 10.0
+    """s that a headless engine waits for somebody to attach."""
+
+
+def rules(parts: Parts, options: Options) -> Rules:
+    """What stays the same while this engine runs."""
+    settings = parts.settings
+    return Rules(
+        cells=len(parts.cells),
+        grace=settings.grace,
+        episodes=settings.episodes if options.episodes is None else options.episodes,
+        chunks=settings.chunks if options.chunks is None else options.chunks,
+        evaluation_every=settings.evaluation_every,
+        evaluation_episodes=settings.evaluation_episodes,
+        final_evaluation_episodes=settings.final_evaluation_episodes,
+        replayable=parts.simulated,
+    )

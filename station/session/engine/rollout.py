@@ -1,0 +1,356 @@
+"""Runs one episode on each of several cells, in step: observe, decide in one batch, act, record.
+
+Neither commits nor labels; the engine (or `evaluate`) does what it likes with the episodes. Every inference has the
+same number of rows, whether or not some cells are done, so a row's numbers do not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from datasets.episode import Ending
+from datasets.observation import FloatArray, Image
+from datasets.randomness import stream
+from hardware.cell import Cell, CellError, Layout, Step, StoppedError
+from policy.steering.interface import Steering, Window
+from station.session.engine.partial import PartialLog
+from station.session.engine.recorder import EpisodeRecorder
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """An episode that is about to begin on a cell whose scene is laid out."""
+
+    episode: str
+    cell: Cell
+    row: int
+    """Its place in the batch."""
+    rng: np.random.Generator
+    layout: Layout = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """An episode whose motion is over."""
+
+    start: Start
+    recorder: EpisodeRecorder
+    final: dict[str, FloatArray]
+    """Features of the final observation."""
+    ending: Ending
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """What one control period brought."""
+
+    finished: tuple[Finished, ...] = ()
+    fault: str = ""
+    """Why motion must not go on; the arms have been braked."""
+    stopped: bool = False
+    """The stop latch is set."""
+
+
+@dataclass(kw_only=True)
+class _Run:
+    start: Start
+    recorder: EpisodeRecorder
+    left: int = 0
+    """Steps of the plan still to be executed."""
+
+    @property
+    def name(self) -> str:
+        return self.start.episode
+
+
+class Rollout:
+    """Episodes in motion."""
+
+    def __init__(
+        self,
+        starts: Sequence[Start],
+        steering: Steering,
+        *,
+        batch: int,
+        n_obs: int,
+        episode_steps: int,
+        explore: bool,
+        pool: Executor | None = None,
+        look_at_decisions: bool = False,
+        partial: PartialLog | None = None,
+    ) -> None:
+        """Take the first observations; nothing moves yet.
+
+        Args:
+            starts: one per cell, rows below `batch`.
+            steering: decides.
+            batch: rows of every inference.
+            n_obs: observations per window.
+            episode_steps: the horizon.
+            explore: the method's exploration, or its evaluation behaviour.
+            pool: steps several cells at the same time.
+            look_at_decisions: for cells that take no pictures while they move.
+            partial: gets the steps of every finished chunk.
+
+        Raises:
+            CellError: a cell cannot be observed.
+        """
+        self._steering = steering
+        self._batch = batch
+        self._horizon = episode_steps
+        self._explore = explore
+        self._pool = pool
+        self._look_at_decisions = look_at_decisions
+        self._partial = partial
+        self._runs = [
+            _Run(start=start, recorder=EpisodeRecorder(start.cell.spec, start.cell.observe(), n_obs))
+            for start in starts
+        ]
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Episodes still in motion."""
+        return tuple(run.name for run in self._runs)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest running episode."""
+        return max((run.recorder.steps for run in self._runs), default=0)
+
+    def newest_pictures(self) -> dict[str, Image]:
+        """What the first running episode's cell saw last; empty when nothing runs."""
+        return self._runs[0].recorder.newest.images if self._runs else {}
+
+    def advance(self) -> Slice:
+        """One control period for every running episode; decides first where a plan has run out."""
+        try:
+            self._decide([run for run in self._runs if not run.left])
+            steps = self._step()
+        except CellError as error:
+            self.brake()
+            return Slice(fault=str(error), stopped=isinstance(error, StoppedError))
+        except _NonFiniteError as error:
+            self.brake()
+            return Slice(fault=str(error))
+        over = [
+            (run, ending)
+            for run, step in zip(self._runs, steps, strict=True)
+            if (ending := self._take(run, step))
+        ]
+        return Slice(finished=self._finish(over))
+
+    def end(self, episode: str) -> tuple[Finished, ...]:
+        """A key ends this episode; nothing for one that is not running."""
+        return self._finish([(run, Ending.OPERATOR) for run in self._runs if run.name == episode])
+
+    def abort(self) -> dict[str, EpisodeRecorder]:
+        """Give up all that still run; returns what each has recorded."""
+        runs, self._runs = self._runs, []
+        return {run.name: run.recorder for run in runs}
+
+    def brake(self) -> None:
+        """Decelerate and hold, all cells."""
+        for run in self._runs:
+            run.start.cell.brake()
+
+    def resume(self) -> None:
+        """Drop what is left of the plans and look anew. Raises CellError."""
+        for run in self._runs:
+            run.left = 0
+            run.recorder.looked_anew(run.start.cell.observe())
+
+    def _decide(self, runs: list[_Run]) -> None:
+        if not runs:
+            return
+        if self._partial is not None:
+            for run in runs:
+                self._partial.flush(run.name, run.recorder)
+        if self._look_at_decisions:
+            for run in runs:
+                run.recorder.looked_anew(run.start.cell.observe())
+        window, rngs = self._window(runs), self._rngs(runs)
+        features = self._steering.features(window, rngs, explore=self._explore)
+        decision = self._steering.act(window, features, rngs, explore=self._explore)
+        for run in runs:
+            actions = decision.actions[run.start.row]
+            if not np.isfinite(actions).all():
+                raise _NonFiniteError(run.name)
+            run.recorder.decided(_row(features, run), _row(decision.chosen, run))
+            run.start.cell.plan(actions)
+            run.left = len(actions)
+
+    def _step(self) -> list[Step]:
+        cells = [run.start.cell for run in self._runs]
+        found = _at_once(self._pool, cells, lambda cell: cell.advance())
+        steps = [step for step in found if step is not None]
+        if len(steps) < len(cells):
+            raise CellError("A plan ended before its last step. Look at the arm's controller, then go on.")
+        return steps
+
+    def _take(self, run: _Run, step: Step) -> Ending | None:
+        run.recorder.stepped(step)
+        run.left -= 1
+        return step.ending or (Ending.HORIZON if run.recorder.steps >= self._horizon else None)
+
+    def _finish(self, over: Sequence[tuple[_Run, Ending]]) -> tuple[Finished, ...]:
+        if not over:
+            return ()
+        runs = [run for run, _ in over]
+        for run in runs:
+            run.start.cell.brake()
+        final = self._steering.features(self._window(runs), self._rngs(runs), explore=self._explore)
+        self._runs = [run for run in self._runs if run not in runs]
+        return tuple(
+            Finished(start=run.start, recorder=run.recorder, final=_row(final, run), ending=ending)
+            for run, ending in over
+        )
+
+    def _window(self, runs: Sequence[_Run]) -> Window:
+        """Rows of `runs` in their places; what stands in the other rows does not matter and is zero."""
+        images = {}
+        seen = {run.start.row: run.recorder.window for run in runs}
+        n_obs = len(runs[0].recorder.window)
+        for camera in runs[0].recorder.spec.cameras:
+            shape = (self._batch, n_obs, camera.height, camera.width, 3)
+            images[camera.name] = np.zeros(shape, np.uint8)
+            for row, window in seen.items():
+                images[camera.name][row] = [look.images[camera.name] for look in window]
+        proprioception = np.zeros((self._batch, n_obs, runs[0].recorder.spec.dq), np.float32)
+        for row, window in seen.items():
+            proprioception[row] = [look.proprioception for look in window]
+        return Window(images=images, proprioception=proprioception)
+
+    def _rngs(self, runs: Sequence[_Run]) -> list[np.random.Generator]:
+        """Row b draws from its own episode's stream; the other rows from one that nobody uses."""
+        own = {run.start.row: run.start.rng for run in runs}
+        return [own.get(row) or stream(0, "padding", row) for row in range(self._batch)]
+
+
+class _NonFiniteError(Exception):
+    def __init__(self, episode: str) -> None:
+        super().__init__(
+            f"The policy gave actions that are not finite in {episode}. The arm was braked and the episode cut off; "
+            "resume from an older checkpoint, or look at the learning rates."
+        )
+
+
+def _at_once(pool: Executor | None, cells: Sequence[Cell], call: Callable[[Cell], Answer]) -> list[Answer]:
+    """What each cell answers, in their order; side by side where there is a pool for it."""
+    return [*(pool.map(call, cells) if pool is not None and len(cells) > 1 else map(call, cells))]
+
+
+def _row(arrays: dict[str, FloatArray], run: _Run) -> dict[str, FloatArray]:
+    return {name: np.array(values[run.start.row]) for name, values in arrays.items()}
+
+
+class Homing:
+    """Arms on their way home."""
+
+    def __init__(self, cells: Sequence[Cell], pool: Executor | None = None) -> None:
+        """Start moving. Raises CellError."""
+        self._cells = list(cells)
+        self._pool = pool
+        for cell in self._cells:
+            cell.begin_homing()
+
+    def advance(self) -> bool:
+        """Continue for about one control period; True once all are home. Raises CellError."""
+        found = _at_once(self._pool, self._cells, lambda cell: cell.advance_homing())
+        self._cells = [cell for cell, arrived in zip(self._cells, found, strict=True) if not arrived]
+        return not self._cells
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeResult:
+    """How one episode of an evaluation ended."""
+
+    ordinal: int
+    success: bool
+    ending: Ending
+    steps: int
+    chunks: int
+
+
+def evaluate(
+    cells: Sequence[Cell],
+    steering: Steering,
+    layouts_purpose: str,
+    seed: int,
+    n: int,
+    *,
+    n_obs: int = 1,
+    episode_steps: int,
+    explore: bool = False,
+    first: int = 0,
+    look_at_decisions: bool = False,
+) -> Iterator[EpisodeResult]:
+    """Run `n` episodes of a seeded schedule on simulated cells and judge them by the simulator's truth.
+
+    Layout i and random stream i are those of (seed, layouts_purpose, i), so two policies meet the same starts and the
+    same noise. Results come in order of their ordinals, in groups of as many as there are cells.
+
+    Raises:
+        CellError: a cell failed, or the policy gave actions that are not finite.
+    """
+    with workers(len(cells)) as pool:
+        for group in range(first, first + n, len(cells)):
+            starts = [
+                _laid_out(cell, seed, layouts_purpose, ordinal, ordinal - group)
+                for cell, ordinal in zip(cells, range(group, first + n), strict=False)
+            ]
+            rollout = Rollout(
+                starts,
+                steering,
+                batch=len(cells),
+                n_obs=n_obs,
+                episode_steps=episode_steps,
+                explore=explore,
+                pool=pool,
+                look_at_decisions=look_at_decisions,
+            )
+            yield from _run_out(rollout)
+
+
+@contextmanager
+def workers(cells: int) -> Iterator[Executor | None]:
+    """Threads that step several cells at the same time; none for one cell."""
+    if cells < 2:
+        yield None
+        return
+    with ThreadPoolExecutor(cells, thread_name_prefix="cell") as pool:
+        yield pool
+
+
+def _laid_out(cell: Cell, seed: int, purpose: str, ordinal: int, row: int) -> Start:
+    layout = cell.sample_layout(seed, purpose, ordinal)
+    cell.reset_scene(layout)
+    rng = stream(seed, purpose, ordinal)
+    return Start(episode=str(ordinal), cell=cell, row=row, rng=rng, layout=layout)
+
+
+def _run_out(rollout: Rollout) -> list[EpisodeResult]:
+    results = []
+    while rollout.running:
+        part = rollout.advance()
+        if part.fault:
+            raise CellError(part.fault)
+        results += [_result(finished) for finished in part.finished]
+    return sorted(results, key=lambda result: result.ordinal)
+
+
+def _result(finished: Finished) -> EpisodeResult:
+    return EpisodeResult(
+        ordinal=int(finished.start.episode),
+        success=finished.ending is Ending.SUCCESS,
+        ending=finished.ending,
+        steps=finished.recorder.steps,
+        chunks=finished.recorder.chunks,
+    )

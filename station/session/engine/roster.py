@@ -1,0 +1,103 @@
+"""Which devices recorded a session: a journal line for each start, and a refusal when another one answers.
+
+A start with another device than last time waits until somebody confirms just that: what is accepted is what the newest
+refusal named, so that a flag left in a command line accepts nothing that nobody has read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from datasets.journal.journal import Journal, Line
+from hardware.cell import Cell, Check
+from hardware.device import Device, Devices, altered, replaced
+from station.session.operations import DEVICES
+
+Write = Callable[..., object]
+Marks = dict[str, tuple[str, str, str]]
+"""Name -> model, serial and port."""
+
+
+class Roster:
+    """The devices of one engine."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        write: Write,
+        say: Callable[[str], None],
+        *,
+        session: Path,
+        accept: bool = False,
+    ) -> None:
+        """`accept`: somebody has read which devices are other ones, and wants them."""
+        self._journal = journal
+        self._write = write
+        self._say = say
+        self._session = session
+        self._accepted = self._refused() if accept else None
+        self._journaled: Any = None
+
+    def checks(self, cells: Sequence[Cell]) -> list[Check]:
+        """Whether those that answer are those that answered last time; asked once the cells are connected."""
+        now = {name: device for cell in cells for name, device in cell.devices().items()}
+        if not now:
+            return []
+        known = self._known()
+        found = [*replaced(known, now)]
+        accepted = not found or self._accepted == _marks(now)
+        if not accepted:
+            self._enter(now, found, accepted=False)
+            return [self._refusal(" ".join(found))]
+        if self._enter(now, found, accepted=True):
+            for sentence in (*found, *altered(known, now), *_remarks(now)):
+                self._say(f"Accepted: {sentence}" if sentence in found else sentence)
+        return []
+
+    def _known(self) -> Devices:
+        """Those that were accepted last."""
+        lines = self._journal.ledger().lines.get(DEVICES, [])
+        return next((_read(line) for line in reversed(lines) if line.fields["accepted"]), {})
+
+    def _refused(self) -> Marks | None:
+        """Those that the newest line refused, before this engine."""
+        lines = self._journal.ledger().lines.get(DEVICES, [])
+        return _marks(_read(lines[-1])) if lines and not lines[-1].fields["accepted"] else None
+
+    def _enter(self, now: Devices, found: Sequence[str], *, accepted: bool) -> bool:
+        """One line for each start, and for each change after it; whether one was written."""
+        facts = {"devices": _plain(now), "accepted": accepted}
+        if facts == self._journaled:
+            return False
+        self._journaled = facts
+        self._write(DEVICES, **facts, replaced=[*found])
+        return True
+
+    def _refusal(self, sentences: str) -> Check:
+        return Check(
+            name="devices",
+            ok=False,
+            detail=sentences,
+            remedy="Put back the one that was there, then go on. If the change is meant, leave, and start with: "
+            f"station run {quote(str(self._session))} --accept-devices",
+        )
+
+
+def _read(line: Line) -> Devices:
+    return {name: Device.from_json(content) for name, content in line.fields["devices"].items()}
+
+
+def _marks(devices: Devices) -> Marks:
+    return {name: (device.model, device.serial, device.port) for name, device in devices.items()}
+
+
+def _plain(devices: Devices) -> dict[str, Any]:
+    """As it stands in a journal line."""
+    return {name: device.to_json() for name, device in devices.items()}
+
+
+def _remarks(devices: Devices) -> list[str]:
+    return [f"{name}: {sentence}" for name, device in devices.items() for sentence in device.remarks]

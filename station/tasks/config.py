@@ -1,0 +1,174 @@
+"""A task: everything a session is made of, as one frozen, checked group of settings per part.
+
+Composes the settings of the parts, reads them from TOML and checks what no part can check alone. Keeps no defaults
+of its own besides the demonstrations'; builds no cell and no policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from datasets.settings import Settings
+from datasets.wording import did_you_mean
+from hardware.settings import CellSettings
+from hardware.simulation.settings import SimulationSettings
+from hardware.simulation.styles import STYLES
+from policy.base import PolicySettings
+from policy.bottleneck import BottleneckSettings
+from policy.pretrain import TrainingSettings
+from policy.steering.interface import SteeringSettings
+from policy.steering.zprl import ZPRLSettings
+from station.tasks.session_settings import SessionSettings
+from station.tasks.settings_text import Beside, nested, problems, to_toml
+from station.tasks.shelf import TaskError, find_task, list_tasks, read_toml
+from station.trust import grant_operators_own
+
+__all__ = [
+    "BESIDE_CELL",
+    "DemonstrationSettings",
+    "Task",
+    "TaskError",
+    "list_tasks",
+    "load_task",
+    "parse_task",
+    "task_to_toml",
+]
+
+BESIDE_CELL = Beside(("arms", "cameras", "safety", "placements"))
+"""What a cell is made of, as people write it: beside [cell], not in it."""
+_MOST_PROBLEMS = 12
+
+
+class DemonstrationSettings(Settings):
+    """Demonstrations of a simulated cell's scripted demonstrator, who stands in for the person with the headset."""
+
+    count: dict[str, Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=lambda: {"careful": 6, "hasty": 5, "off_centre": 5}
+    )
+    """Recordings per style."""
+    successes_only: bool = True
+    """Record until each style has its number of successes, and train on successes only."""
+    use_unlabelled: bool = False
+    """Train also on demonstrations without a verdict; 'station train --unlabelled' says it for one session."""
+    seed: int | None = Field(default=None, ge=0)
+    """Seed of the demonstrator; not set: the session's seed."""
+
+    @field_validator("count")
+    @classmethod
+    def _known_styles(cls, count: dict[str, int]) -> dict[str, int]:
+        for name in count:
+            if name not in STYLES:
+                hint = did_you_mean(name, STYLES, f"Choose from {', '.join(STYLES)}.")
+                raise ValueError(f"there is no style '{name}'. {hint}")
+        return count
+
+
+class Task(Settings):
+    """One task, as its file and each session's frozen copy hold it."""
+
+    name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Lower-case letters, digits, hyphens and underscores; sessions are named after it."""
+    description: str = ""
+    """One sentence for the list of tasks."""
+    instruction: str = ""
+    """The task in words, as policies that read read it in exports; empty: the description, up to its colon."""
+    execute: int = Field(default=8, ge=1, le=128)
+    """Steps executed of each predicted chunk before the policy looks again; at most the policy's horizon."""
+    cell: Annotated[CellSettings, BESIDE_CELL] = Field(default_factory=SimulationSettings)
+    """The workplace: its scene, cameras, control rate and action representation."""
+    demonstrations: DemonstrationSettings = Field(default_factory=DemonstrationSettings)
+    """What the scripted demonstrator records where no recordings are given."""
+    policy: PolicySettings = Field(default_factory=PolicySettings)
+    """The base policy: encoder, observation history, chunk and flow head."""
+    bottleneck: BottleneckSettings = Field(default_factory=BottleneckSettings)
+    """The variational bottleneck that steering acts through."""
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    """Offline training of base and bottleneck."""
+    steering: SteeringSettings = Field(default_factory=ZPRLSettings)
+    """The online method."""
+    session: SessionSettings = Field(default_factory=SessionSettings)
+    """Episode length, labels, evaluation and goals."""
+
+    @property
+    def simulation(self) -> SimulationSettings:
+        """The simulated workplace. Raises TaskError on a task for real devices."""
+        if not isinstance(self.cell, SimulationSettings):
+            raise TaskError(
+                f"{self.name}: this works in simulation only, and [cell] kind is '{self.cell.kind}'. "
+                "Choose a task with a simulated cell."
+            )
+        return self.cell
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.execute > self.policy.horizon:
+            raise ValueError(
+                f"execute = {self.execute} exceeds the chunk that is predicted, [policy] horizon = "
+                f"{self.policy.horizon}; lower the one or raise the other"
+            )
+        if self.session.cells > 1 and self.cell.kind != "simulated":
+            raise ValueError(
+                f"[session] cells = {self.session.cells}, and of real devices there is one; set it to 1"
+            )
+        pictures = {camera.name: (camera.height, camera.width) for camera in self.cell.spec.cameras}
+        for name, (height, width) in self.policy.crops.items():
+            if name not in pictures:
+                raise ValueError(
+                    f"[policy.crops] {name}: the cell has no such camera; it has {', '.join(pictures)}"
+                )
+            if not (0 < height <= pictures[name][0] and 0 < width <= pictures[name][1]):
+                raise ValueError(
+                    f"[policy.crops] {name} = [{height}, {width}] does not fit into its pictures of "
+                    f"{pictures[name][0]} by {pictures[name][1]}; crop at most the whole picture"
+                )
+        return self
+
+
+def load_task(name: str | Path) -> Task:
+    """A task of the library by name, or the operator's own by the path of its TOML file.
+
+    Raises:
+        TaskError: no such task, no valid TOML, or settings that cannot be; says file, section, key and remedy.
+    """
+    path = find_task(name)
+    return parse_task(read_toml(path), source=str(path))
+
+
+def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
+    """A task from plain TOML content; `source` names the file in errors.
+
+    Raises:
+        TaskError: a setting is unknown, missing or out of range.
+    """
+    grant_operators_own()
+    try:
+        inside = nested(Task, content)
+    except ValueError as error:
+        raise TaskError(f"{source}: {error}") from error
+    try:
+        return Task.model_validate(inside)
+    except ValidationError as error:
+        found = problems(Task, error, content)
+        shown = [f"{source}: {problem}" for problem in found[:_MOST_PROBLEMS]]
+        if len(found) > len(shown):
+            shown.append(f"{source}: and {len(found) - len(shown)} more.")
+        raise TaskError("\n".join(shown)) from error
+
+
+def advice(task: Task) -> list[str]:
+    """What may go wrong with how the devices of a task are named on this machine, a sentence each."""
+    from hardware.robot.settings import RobotCellSettings
+
+    if not isinstance(task.cell, RobotCellSettings):
+        return []
+    devices = (*task.cell.arms, *task.cell.cameras)
+    return [f"{device.name}: {device.advice}" for device in devices if device.advice]
+
+
+def task_to_toml(task: Task) -> str:
+    """The whole task with text and range of every setting as comments; `parse_task` takes it back."""
+    return to_toml(task)

@@ -1,0 +1,128 @@
+"""The sessions in a folder, how far each has come, and what to do with it next. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from datasets.journal.journal import Journal, JournalError
+from datasets.wording import counted
+from station.session.folder import SessionError, SessionFolder
+from station.session.link.client import running_pid
+from station.session.snapshot import Counts
+from station.session.status import count_in, resting_state
+
+
+class Progress(StrEnum):
+    """How far a session has come."""
+
+    UNREADABLE = "unreadable"
+    EMPTY = "new"
+    DEMONSTRATIONS = "demonstrations"
+    TRAINED = "base trained"
+    ONLINE = "teaching"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One line of the list of sessions."""
+
+    path: Path
+    name: str
+    task: str = ""
+    progress: Progress = Progress.EMPTY
+    counts: Counts = field(default_factory=Counts)
+    running: bool = False
+    """An engine works on it."""
+    trouble: str = ""
+
+
+_STATES: dict[str, Progress] = {
+    "empty": Progress.EMPTY,
+    "demonstrations": Progress.DEMONSTRATIONS,
+    "trained": Progress.TRAINED,
+    "online": Progress.ONLINE,
+    "finished": Progress.FINISHED,
+}
+
+
+class Library:
+    """The sessions of a folder; a journal that has not changed since is not read again."""
+
+    def __init__(self, sessions: Path) -> None:
+        """`sessions` is the folder that is searched."""
+        self._sessions = sessions
+        self._read: dict[Path, tuple[object, Card]] = {}
+
+    def cards(self) -> list[Card]:
+        """Every session in the folder, the one that was changed last first."""
+        found = [path.parent for path in self._sessions.glob("*/session.toml")]
+        return [self._card(path) for path in sorted(found, key=_changed, reverse=True)]
+
+    def _card(self, path: Path) -> Card:
+        stamp = _stamp(path)
+        before = self._read.get(path)
+        if before is None or before[0] != stamp:
+            self._read[path] = (stamp, card(path))
+        known = self._read[path][1]
+        return replace(known, running=known.progress is not Progress.UNREADABLE and _running(path))
+
+
+def card(path: Path) -> Card:
+    """One session."""
+    try:
+        folder = SessionFolder.open(path)
+        ledger = Journal(folder.journal).ledger()
+        return Card(
+            path=path,
+            name=folder.name,
+            task=folder.task_name,
+            progress=_STATES[resting_state(ledger)],
+            counts=count_in(folder, ledger),
+            running=_running(path),
+        )
+    except (SessionError, JournalError, OSError) as error:
+        return Card(path=path, name=path.name, progress=Progress.UNREADABLE, trouble=str(error))
+
+
+def next_step(one: Card) -> str:
+    """What an operator would do with this session now."""
+    if one.running:
+        return "Its engine is running. Enter attaches to it."
+    match one.progress:
+        case Progress.UNREADABLE:
+            said = one.trouble
+        case Progress.EMPTY:
+            said = "No demonstrations yet. i imports recordings; d has a simulated demonstrator record, then trains."
+        case Progress.DEMONSTRATIONS:
+            said = f"{counted(one.counts.demos, 'demonstration')} in. Enter trains the base, i imports more."
+        case Progress.TRAINED:
+            said = "The base is trained. Enter starts teaching it."
+        case Progress.ONLINE:
+            taught = counted(one.counts.episodes, "episode")
+            said = f"{taught} taught. Enter goes on."
+        case Progress.FINISHED:
+            said = "The goal is reached. Enter opens it."
+    return said
+
+
+def _running(path: Path) -> bool:
+    pid = running_pid(SessionFolder.open(path))
+    return pid is not None and psutil.pid_exists(pid)
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in (path / "journal.jsonl", path / "session.toml") if file.exists()]
+
+
+def _changed(path: Path) -> float:
+    return max((file.stat().st_mtime for file in _files(path)), default=0.0)
+
+
+def _stamp(path: Path) -> object:
+    """Changes when journal or task do."""
+    return [(found.st_ino, found.st_size, found.st_mtime_ns) for found in map(Path.stat, _files(path))]
