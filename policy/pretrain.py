@@ -34,7 +34,7 @@ from policy.training_stages import (
     TrainingSettings,
 )
 
-__all__ = ["Pretraining", "PretrainingError", "Progress", "Stage", "StageReport", "TrainingSettings"]
+__all__ = ["Pretraining", "PretrainingError", "Stage", "StageReport", "TrainingProgress", "TrainingSettings"]
 
 CURVE_FILE = "curve.jsonl"
 REPORT_FILE = "training.json"
@@ -58,7 +58,7 @@ class StageReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """Where training is."""
 
     stage: Stage
@@ -85,8 +85,8 @@ class Progress:
 class Pretraining:
     """Trains `base` in place; iterate it to let it work, stop iterating to interrupt it.
 
-    After the last `Progress` (``finished``) `base` holds the running mean of the weights, is frozen, and is saved in
-    the folder. Between any two reports `save` may be called to lose nothing.
+    After the last `TrainingProgress` (``finished``) `base` holds the running mean of the weights, is frozen, and is
+    saved in the folder. Between any two reports `save` may be called to lose nothing.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Pretraining:
         self._fingerprint = self._identify()
         self.finished = self._take_up()
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[TrainingProgress]:
         """Work until finished, reporting every `report_every` iterations."""
         while not self.finished:
             kind = self._stages[len(self.reports)]
@@ -135,7 +135,7 @@ class Pretraining:
             yield from self._run(stage)
             self._end(stage)
         last = self.reports[-1]
-        yield Progress(
+        yield TrainingProgress(
             stage=last.stage,
             iteration=last.iterations,
             total=last.iterations,
@@ -160,7 +160,7 @@ class Pretraining:
         }
         weights.write_numbered(self.folder, self._ordinal(), tensors, facts)
 
-    def _run(self, stage: StageTraining) -> Iterator[Progress]:
+    def _run(self, stage: StageTraining) -> Iterator[TrainingProgress]:
         optimizer = self._prepare_optimizer(stage)
         sums: dict[str, Tensor] = {}
         begun, first = time.monotonic(), self._iteration
@@ -191,7 +191,9 @@ class Pretraining:
             sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
         self._iteration += 1
 
-    def _report(self, stage: StageTraining, sums: dict[str, Tensor], begun: float, first: int) -> Progress:
+    def _report(
+        self, stage: StageTraining, sums: dict[str, Tensor], begun: float, first: int
+    ) -> TrainingProgress:
         since = (self._iteration - 1) % self.settings.report_every + 1
         terms = {name: float(value) / since for name, value in sums.items()}
         if not all(abs(value) < float("inf") for value in terms.values()):
@@ -216,10 +218,10 @@ class Pretraining:
         begun: float,
         first: int,
         preparing: float | None = None,
-    ) -> Progress:
+    ) -> TrainingProgress:
         spent = max(time.monotonic() - begun, 1e-9)
         rate = (self._iteration - first) / spent
-        return Progress(
+        return TrainingProgress(
             stage=stage.stage,
             iteration=self._iteration,
             total=stage.total,

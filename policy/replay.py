@@ -135,7 +135,7 @@ class _Column:
             self.array = np.concatenate([self.array, np.zeros_like(self.array)])
 
 
-class Replay:
+class ReplayBuffer:
     """Labelled online chunks, kept in step with the journal by `sync`."""
 
     def __init__(
@@ -179,7 +179,7 @@ class Replay:
         *,
         base_hash: str = "",
         observations: Callable[[str], Episode] | None = None,
-    ) -> Replay:
+    ) -> ReplayBuffer:
         """The replay that `method` wants: its record, and its discount and timeouts where it has a view on them."""
         if isinstance(method, Discounting):
             return cls(

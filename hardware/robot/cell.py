@@ -36,11 +36,11 @@ from hardware.device import Devices
 from hardware.latch import StopLatch
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks, placements
+from hardware.robot.arm_group import ArmGroup
 from hardware.robot.process import ControllerProcess
 from hardware.robot.readings import commanded, measured_motion, stop_latency
 from hardware.robot.settings import RobotCellSettings
 from hardware.robot.smoothing import mean_of_poses
-from hardware.robot.team import Team
 from hardware.settings import ArmSettings
 from hardware.wire import MOST_WAYPOINTS, Report
 
@@ -61,7 +61,7 @@ class RobotCell(Cell):
         self.cameras: dict[str, CameraProcess] = {}
         """By name; empty while nothing is connected."""
         self._latch = latch
-        self._team: Team | None = None
+        self._team: ArmGroup | None = None
         self._due: deque[tuple[float, FloatArray]] = deque()
         self._planned: Sequence[TimedPlan | None] = ()
         self._recovering = False
@@ -78,7 +78,7 @@ class RobotCell(Cell):
             CellError: a device does not answer; everything has been let go of.
         """
         try:
-            self._team = Team(self.settings, self._latch.path)
+            self._team = ArmGroup(self.settings, self._latch.path)
             self._team.start()
             self._launch_cameras()
             self._team.connect(Ask.RECOVER if self._recovering else Ask.CONNECT)
@@ -115,7 +115,7 @@ class RobotCell(Cell):
                 camera.restart()
 
     @property
-    def team(self) -> Team:
+    def team(self) -> ArmGroup:
         """The arms. Raises CellError while nothing is connected."""
         if self._team is None:
             raise CellError("The cell is not connected. Go on, or start the session again.")

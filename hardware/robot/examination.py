@@ -25,9 +25,9 @@ from hardware.controller.requests import Ask, Identities
 from hardware.grippers.interface import GripperError
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks
+from hardware.robot.arm_group import ArmGroup
 from hardware.robot.process import ControllerProcess
 from hardware.robot.settings import RobotCellSettings
-from hardware.robot.team import Team
 from hardware.settings import ArmSettings
 from hardware.wire import Mode
 
@@ -110,7 +110,7 @@ class Examination:
         self._settings = settings
         self._hold = hold
         self._recover = recover
-        self._team = Team(settings, latch)
+        self._team = ArmGroup(settings, latch)
         self._cameras = {camera.name: CameraProcess(camera) for camera in settings.cameras}
         self._arms = {arm.name: _Seen() for arm in settings.arms}
         self._views = {camera.name: _Seen() for camera in settings.cameras}

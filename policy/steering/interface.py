@@ -22,7 +22,7 @@ from datasets.settings import OneOf
 
 if TYPE_CHECKING:
     from policy.base import BasePolicy
-    from policy.replay import Replay
+    from policy.replay import ReplayBuffer
 
 Metrics = dict[str, float]
 """Live figures of one gradient step; names are the method's (``critic_loss``, ``actor_loss``, ``alpha``, ``q``,
@@ -92,11 +92,13 @@ class Steering(ABC):
         """Decide for B cells; row b draws only from rngs[b]. Without `explore`: the method's evaluation behaviour."""
 
     @abstractmethod
-    def planned_updates(self, replay: Replay, fresh: Sequence[str]) -> int:
+    def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
         """How many gradient steps `learn` would take now; 0 while warming up."""
 
     @abstractmethod
-    def learn(self, replay: Replay, fresh: Sequence[str], rng: np.random.Generator) -> Iterator[Metrics]:
+    def learn(
+        self, replay: ReplayBuffer, fresh: Sequence[str], rng: np.random.Generator
+    ) -> Iterator[Metrics]:
         """Learn, yielding after each gradient step so that the session can answer keys in between.
 
         A pure function of the state before it, the replay and `rng`. `fresh` are the ids of the episodes that ended

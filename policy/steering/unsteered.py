@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datasets.observation import FloatArray
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.draws import as_array, normal
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
 
@@ -74,11 +74,13 @@ class Unsteered(Steering):
             actions = self.base.decode(condition, w)[:, : self.execute]
         return Decision(actions=as_array(actions), chosen={})
 
-    def planned_updates(self, replay: Replay, fresh: Sequence[str]) -> int:
+    def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
         """None, ever."""
         return 0
 
-    def learn(self, replay: Replay, fresh: Sequence[str], rng: np.random.Generator) -> Iterator[Metrics]:
+    def learn(
+        self, replay: ReplayBuffer, fresh: Sequence[str], rng: np.random.Generator
+    ) -> Iterator[Metrics]:
         """Nothing to learn."""
         yield from ()
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from datasets.observation import FloatArray
 from datasets.randomness import stream
-from policy.replay import Replay, Timeout, TransitionBatch
+from policy.replay import ReplayBuffer, Timeout, TransitionBatch
 from policy.sac import SAC, SACBatch, SACSettings
 from policy.steering.draws import as_array, normal
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, SteeringSettings, Window
@@ -162,13 +162,15 @@ class ZPRL(Steering):
             actions = self.base.decode(c_tilde, w)[:, : self.execute]
         return Decision(actions=as_array(actions), chosen={"dz": as_array(dz)})
 
-    def planned_updates(self, replay: Replay, fresh: Sequence[str]) -> int:
+    def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
         """UTD times the fresh chunks; 0 until the warm-up is full."""
         if len(replay) < self.settings.warmup_chunks:
             return 0
         return round(self.settings.utd * replay.chunks(fresh))
 
-    def learn(self, replay: Replay, fresh: Sequence[str], rng: np.random.Generator) -> Iterator[Metrics]:
+    def learn(
+        self, replay: ReplayBuffer, fresh: Sequence[str], rng: np.random.Generator
+    ) -> Iterator[Metrics]:
         """Equations 9 to 11 on batches of the replay."""
         planned = self.planned_updates(replay, fresh)
         if planned and not self.sac.updates:
@@ -232,7 +234,7 @@ class ZPRL(Steering):
         """c and z side by side, [B, dc + dz]."""
         return torch.cat([c, z], dim=-1).sub_(self._centre).div_(self._spread)
 
-    def _measure(self, replay: Replay) -> None:
+    def _measure(self, replay: ReplayBuffer) -> None:
         """Fix lam and the features' statistics from what the warm-up gathered, before the first gradient step."""
         z = replay.feature("z")
         if self.settings.lam is None:

@@ -151,7 +151,7 @@ def _judged(
 def _final_policy(folder: SessionFolder) -> Steering:
     """The learner as the session left it."""
     from station.session.engine.checkpoint import NEWEST, Checkpoints
-    from station.session.engine.compose import load_base
+    from station.session.engine.factory import load_base
 
     task = folder.task
     base = load_base(folder)

@@ -78,7 +78,7 @@ def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
     from datasets.selection import Where
     from station.jobs import verdicts
     from station.review.catalogue import Catalogue
-    from station.session.core.events import Source
+    from station.session.core.events import EventSource
     from station.session.folder import SessionFolder
 
     verdicts.require_for_many(verdict)
@@ -95,7 +95,7 @@ def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
         return
     if not yes:
         typer.confirm(f"{verdict} for {counted(len(chosen), 'recording')}?", abort=True)
-    verdicts.give_all(folder, [status.id for status in chosen], verdict, source=Source.COMMAND)
+    verdicts.give_all(folder, [status.id for status in chosen], verdict, source=EventSource.COMMAND)
     say(f"{counted(len(chosen), 'recording')}: {verdict}.")
 
 
@@ -111,11 +111,11 @@ def _prospect(found: list[EpisodeStatus], chosen: list[EpisodeStatus], verdict: 
 
 def _label_one(session: str, episode: str, verdict: str) -> None:
     from station.jobs import verdicts
-    from station.session.core.events import Source
+    from station.session.core.events import EventSource
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
-    given = verdicts.give(folder, episode, verdict, source=Source.COMMAND)
+    given = verdicts.give(folder, episode, verdict, source=EventSource.COMMAND)
     say(f"{episode}: {given}{'' if given == verdict else ', as its recorder said'}.")
 
 

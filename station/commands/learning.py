@@ -67,7 +67,7 @@ def evaluate(
     """One evaluation block of the newest policy, without exploration; stored, but never learnt from."""
     from datasets.journal.journal import Journal
     from station.jobs.remote import engine, wait_for
-    from station.session.core.events import EvaluateNow, Source
+    from station.session.core.events import EvaluateNow, EventSource
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
@@ -79,7 +79,7 @@ def evaluate(
             with SilentReporter() if as_json else reporter(as_json=False) as report:
                 _run_block(folder, wanted, cells, report)
         else:
-            number = client.send(EvaluateNow(episodes=episodes, source=Source.COMMAND))
+            number = client.send(EvaluateNow(episodes=episodes, source=EventSource.COMMAND))
             say("The running session evaluates next; whoever operates it resets and labels.", err=True)
             wait_for(
                 client,

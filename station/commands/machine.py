@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hardware.robot.examination import DeviceReport
-    from station.jobs.doctor import Finding
+    from station.jobs.doctor import MachineFinding
     from station.session.folder import SessionFolder
 
 TaskArgument = Annotated[
@@ -98,7 +98,7 @@ def _limits(console: Console, name: str | None) -> None:
         _print_remedy(console, sentence, "yellow")
 
 
-def _machine(console: Console, *, quiet: bool) -> list[Finding]:
+def _machine(console: Console, *, quiet: bool) -> list[MachineFinding]:
     from rich.table import Table
     from rich.text import Text
 
@@ -172,7 +172,7 @@ def _steps(task: Any) -> str:
     return f" Every step: {', '.join(f'station guide {name}' for name in named)}." if named else ""
 
 
-def _plain(findings: list[Finding], reports: Sequence[DeviceReport] | None) -> Any:
+def _plain(findings: list[MachineFinding], reports: Sequence[DeviceReport] | None) -> Any:
     from hardware.robot.examination import as_plain
 
     machine = [{**asdict(finding.check), "optional": finding.optional} for finding in findings]

@@ -19,7 +19,7 @@ from station.reporting import SilentReporter, TerminalReporter
 if TYPE_CHECKING:
     from datasets.store import EpisodeStore
     from datasets.verify import SessionReport
-    from station.jobs.soundness import FileFault
+    from station.jobs.session_check import FileFault
     from station.session.folder import SessionFolder
 
 
@@ -82,13 +82,13 @@ def _inspect(folder: SessionFolder) -> list[FileFault]:
 
     if not any(any(place.glob("*")) for place in (folder.base, folder.steering, folder.partial)):
         return []
-    from station.jobs import soundness
+    from station.jobs import session_check
 
     try:
         ledger = Journal(folder.journal).ledger()
     except JournalError:
         ledger = Ledger()
-    return soundness.inspect(folder, ledger)
+    return session_check.inspect(folder, ledger)
 
 
 def _is_new(folder: SessionFolder) -> bool:
@@ -113,9 +113,9 @@ def _quarantine(folder: SessionFolder, report: SessionReport, files: list[FileFa
         renounce(writer, {**dict.fromkeys(report.absent, "its files are gone"), **reasons})
         moved += [str(writer.torn)] if writer.torn is not None else []
     if files:
-        from station.jobs import soundness
+        from station.jobs import session_check
 
-        places = [soundness.quarantine(folder, fault) for fault in files]
+        places = [session_check.quarantine(folder, fault) for fault in files]
         moved += [str(place) for place in places if place is not None]
     return moved
 

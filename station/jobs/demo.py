@@ -77,6 +77,6 @@ def record(folder: SessionFolder, reporter: Reporter) -> Path:
 
 def _import(folder: SessionFolder, recordings: Path, reporter: Reporter) -> None:
     from station.jobs import importing
-    from station.jobs.import_request import Wish
+    from station.jobs.import_request import ImportRequest
 
-    importing.run(folder, Wish(paths=[recordings]), reporter)
+    importing.run(folder, ImportRequest(paths=[recordings]), reporter)

@@ -40,7 +40,7 @@ class Library:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class MachineFinding:
     """One line of the report."""
 
     check: Check
@@ -95,18 +95,18 @@ LIBRARIES = (
 )
 
 
-def examine(sessions: Path) -> Iterator[Finding]:
+def examine(sessions: Path) -> Iterator[MachineFinding]:
     """Every check, in the order of the report; `sessions` is where sessions will be written."""
-    yield Finding(check=_python())
+    yield MachineFinding(check=_python())
     yield from examine_libraries(LIBRARIES)
-    yield Finding(check=_terminal(), optional=True)
-    yield Finding(check=_colours(), optional=True)
-    yield Finding(check=_disk(sessions))
-    yield Finding(check=_memory(), optional=True)
+    yield MachineFinding(check=_terminal(), optional=True)
+    yield MachineFinding(check=_colours(), optional=True)
+    yield MachineFinding(check=_disk(sessions))
+    yield MachineFinding(check=_memory(), optional=True)
     yield from examine_keys()
 
 
-def healthy(findings: list[Finding]) -> bool:
+def healthy(findings: list[MachineFinding]) -> bool:
     """Whether everything that is needed is there."""
     return all(finding.check.ok or finding.optional for finding in findings)
 
@@ -120,11 +120,11 @@ def _python() -> Check:
     )
 
 
-def examine_libraries(libraries: tuple[Library, ...]) -> Iterator[Finding]:
+def examine_libraries(libraries: tuple[Library, ...]) -> Iterator[MachineFinding]:
     """Import each in a child process; two at a time, because they are heavy."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for library, check in zip(libraries, pool.map(_try_import, libraries), strict=True):
-            yield Finding(check=check, optional=library.optional)
+            yield MachineFinding(check=check, optional=library.optional)
 
 
 def _try_import(library: Library) -> Check:
@@ -155,7 +155,7 @@ def _last_words(module: str, child: subprocess.CompletedProcess[str]) -> str:
     return lines[-1] if lines else f"ends with exit code {child.returncode}"
 
 
-def examine_keys() -> Iterator[Finding]:
+def examine_keys() -> Iterator[MachineFinding]:
     """Pedals and hotkeys: those of the operator's file must work, others are only spoken of."""
     from station.operator_config import KeyConfigError
 
@@ -166,19 +166,21 @@ def examine_keys() -> Iterator[Finding]:
 
         keymap = load_keymap()
         for sentence in keymap.warnings:
-            yield Finding(check=Check(name="keys", ok=False, detail=sentence), optional=True)
+            yield MachineFinding(check=Check(name="keys", ok=False, detail=sentence), optional=True)
         devices = load_key_devices(keymap.keys)
     except ImportError:
         # without the terminal UI's library there are no keys to look at; that it is missing was said above
         return
     except KeyConfigError as error:
-        yield Finding(check=Check(name="keys", ok=False, detail=str(error), remedy="Correct that line."))
+        yield MachineFinding(
+            check=Check(name="keys", ok=False, detail=str(error), remedy="Correct that line.")
+        )
     for device in devices:
         if not device.is_hotkeys:
-            yield Finding(check=_pedal(device.name))
-    yield Finding(check=_input_devices(), optional=True)
+            yield MachineFinding(check=_pedal(device.name))
+    yield MachineFinding(check=_input_devices(), optional=True)
     wanted = any(device.is_hotkeys for device in devices)
-    yield Finding(check=_hotkeys(wanted=wanted), optional=not wanted)
+    yield MachineFinding(check=_hotkeys(wanted=wanted), optional=not wanted)
 
 
 def _pedal(name: str) -> Check:

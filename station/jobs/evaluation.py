@@ -59,7 +59,7 @@ def judge(
 def judge_base(folder: SessionFolder, path: str, judgement: Judgement, *, reporter: Reporter) -> list[bool]:
     """Success of the session's frozen base along one of its paths (``latent`` or ``raw``). Raises SessionError."""
     from policy.steering.unsteered import Path, Unsteered
-    from station.session.engine.compose import load_base
+    from station.session.engine.factory import load_base
 
     steering = Unsteered(load_base(folder), Path(path), execute=folder.task.execute)
     return judge(folder, steering, judgement, stage=f"evaluate {path}", reporter=reporter)

@@ -18,7 +18,7 @@ OUTCOMES = (Outcome.SUCCESS.value, Outcome.FAILURE.value, UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ImportRequest:
     """What somebody wants imported, and how it is to be understood."""
 
     paths: Sequence[Path]
@@ -50,7 +50,7 @@ def wish(
     again: bool = False,
     follow_links: bool = False,
     episodes: str | None = None,
-) -> Wish:
+) -> ImportRequest:
     """A command's words, checked before anything is opened.
 
     Raises:
@@ -61,7 +61,7 @@ def wish(
         if form is not None:
             format_named(form)
         told, answers = _apart(texts)
-        return Wish(
+        return ImportRequest(
             paths=paths,
             form=form,
             answers=answers,

@@ -23,7 +23,7 @@ from datasets.importers.read.registry import suffixes
 from datasets.wording import counted
 
 if TYPE_CHECKING:
-    from station.jobs.import_request import Wish
+    from station.jobs.import_request import ImportRequest
     from station.session.folder import SessionFolder
 
 _MOST_FILES = 10_000
@@ -50,7 +50,7 @@ class Sources:
         return self.task if self.task is not None and self.task.open else None
 
 
-def find(folder: SessionFolder, wish: Wish, reader: Any, answers: Answers) -> Sources:
+def find(folder: SessionFolder, wish: ImportRequest, reader: Any, answers: Answers) -> Sources:
     """Everything at the named paths that is meant, but the session's own episodes.
 
     Raises:
@@ -78,7 +78,7 @@ def find(folder: SessionFolder, wish: Wish, reader: Any, answers: Answers) -> So
     return replace(sources, found=[*sources.found, *refused], empty=tuple(empty))
 
 
-def _chosen(found: list[Found], wish: Wish, reader: Any, answers: Answers) -> Sources:
+def _chosen(found: list[Found], wish: ImportRequest, reader: Any, answers: Answers) -> Sources:
     chosen = choice.by_episodes(found, wish.choice.episodes, reader.success)
     question = choice.mixed(chosen)
     wanted = wish.choice.instructions

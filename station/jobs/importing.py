@@ -25,7 +25,7 @@ from datasets.importers.read.worker import isolated_reader
 from datasets.journal.journal import Journal
 from datasets.store import EpisodeStore
 from datasets.wording import counted
-from station.jobs.import_request import OUTCOMES, Wish
+from station.jobs.import_request import OUTCOMES, ImportRequest
 from station.jobs.import_sources import Sources, find
 from station.reporting import Reporter
 
@@ -67,7 +67,7 @@ def kinds() -> tuple[str, ...]:
     return suffixes()
 
 
-def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
+def inspect(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summary:
     """Say what an import would do with each source, down to the last picture; writes nothing.
 
     Raises:
@@ -99,7 +99,7 @@ def inspect(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
     return tally.summary
 
 
-def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
+def run(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summary:
     """Import source by source; what was told as a result is safe, whatever happens next.
 
     Raises:
@@ -138,7 +138,7 @@ def run(folder: SessionFolder, wish: Wish, reporter: Reporter) -> Summary:
 class _Tally:
     """Counts what happens, and tells each structure of sources once."""
 
-    def __init__(self, reporter: Reporter, wish: Wish) -> None:
+    def __init__(self, reporter: Reporter, wish: ImportRequest) -> None:
         self._reporter = reporter
         self._wish = wish
         self._counts: Counter[str] = Counter()
@@ -194,7 +194,7 @@ class _Tally:
         }
 
 
-def _answers(folder: SessionFolder, wish: Wish) -> Answers:
+def _answers(folder: SessionFolder, wish: ImportRequest) -> Answers:
     return {**answer_file.load(folder.path / answer_file.NAME), "": dict(wish.answers or {})}
 
 
@@ -243,7 +243,7 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _with_outcome(facts: dict[str, Any], outline: Outline, wish: Wish) -> dict[str, Any]:
+def _with_outcome(facts: dict[str, Any], outline: Outline, wish: ImportRequest) -> dict[str, Any]:
     """With the question whether demonstrations succeeded whose source does not say it; it stops no import."""
     if not outline.unlabelled:
         return facts

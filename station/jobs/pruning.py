@@ -18,7 +18,7 @@ from datasets.episode import EpisodeKind
 from datasets.journal.journal import PRUNE, VOID, Journal, Ledger
 from datasets.own_files import make_folder, remove, remove_tree
 from datasets.store import EpisodeStore
-from station.session.core.events import Source
+from station.session.core.events import EventSource
 from station.session.engine.partial import leftovers
 from station.session.engine.resume import enter_partials
 from station.session.folder import SessionFolder
@@ -118,7 +118,7 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
         episodes=[piece.episode for piece in gone.void],
         leftovers=[str(piece.path.relative_to(folder.path)) for piece in (*gone.partial, *gone.quarantined)],
         bytes=gone.size,
-        by=Source.COMMAND.value,
+        by=EventSource.COMMAND.value,
     )
     for piece in gone.pieces:
         _delete(piece)

@@ -36,13 +36,13 @@ class Stopped:
 
 def stop(folder: SessionFolder) -> Stopped:
     """Stop the arms of a session and keep them stopped."""
-    from station.session.core.events import Source
+    from station.session.core.events import EventSource
     from station.session.link.address import LinkError
     from station.session.link.client import set_latch
 
     trouble = ""
     try:
-        set_latch(folder, Source.COMMAND)
+        set_latch(folder, EventSource.COMMAND)
     except (OSError, DiskFullError) as error:
         trouble = f"The stop latch could not be set: {error} "
     try:
@@ -68,12 +68,12 @@ _SET = (
 def _told(folder: SessionFolder) -> Stopped | None:
     """What the engine said to it, None where none runs. Raises LinkError."""
     from station.jobs.remote import engine
-    from station.session.core.events import Source, Stop
+    from station.session.core.events import EventSource, Stop
 
     with engine(folder) as client:
         if client is None:
             return None
-        client.send(Stop(source=Source.COMMAND))
+        client.send(Stop(source=EventSource.COMMAND))
         if _confirmed(client):
             return _measured(client)
     return Stopped(

@@ -16,7 +16,7 @@ from station.jobs.remote import engine, wait_for
 
 if TYPE_CHECKING:
     from datasets.journal.journal import EpisodeStatus
-    from station.session.core.events import OperatorEvent, Source
+    from station.session.core.events import EventSource, OperatorEvent
     from station.session.folder import SessionFolder
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
@@ -24,7 +24,7 @@ VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
 everything, restore brings it back."""
 
 
-def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -> str:
+def give(folder: SessionFolder, episode: str, verdict: str, *, source: EventSource) -> str:
     """Judge an episode; when this returns, the journal says so and the learner hears of it at its next update.
 
     Returns the verdict that was given: that of the recorder, where undo brought it back.
@@ -51,7 +51,7 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: Source) -
     return verdict
 
 
-def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, source: Source) -> None:
+def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, source: EventSource) -> None:
     """Judge many; when this returns, the journal says so of each.
 
     Raises:
@@ -97,7 +97,7 @@ def stands(status: EpisodeStatus, verdict: str) -> bool:
     return status.outcome == (None if verdict == "undo" else verdict)
 
 
-def event_of(episode: str, verdict: str, source: Source) -> OperatorEvent:
+def event_of(episode: str, verdict: str, source: EventSource) -> OperatorEvent:
     """The event that an operator's key would send."""
     from datasets.episode import Outcome
     from station.session.core.events import Label, Restore, UndoLabel, Void
@@ -147,13 +147,13 @@ def _require_files(folder: SessionFolder, episode: str) -> None:
         )
 
 
-def _write(folder: SessionFolder, episode: str, verdict: str, source: Source) -> None:
+def _write(folder: SessionFolder, episode: str, verdict: str, source: EventSource) -> None:
     """Without an engine: one line in the journal, under the session's lock."""
     with folder.writing():
         _append(Journal(folder.journal, writable=True), episode, verdict, source)
 
 
-def _append(journal: Journal, episode: str, verdict: str, source: Source) -> None:
+def _append(journal: Journal, episode: str, verdict: str, source: EventSource) -> None:
     if verdict == "void":
         journal.append(VOID, episode=episode, by=source.value, reason=f"by {source.value}")
     elif verdict == "restore":

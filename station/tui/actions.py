@@ -1,7 +1,7 @@
 """The one table of what an operator can do by key: identity, default key, words, and the event it sends.
 
 Screens, key bar, command palette, help and key configuration all read this table. It knows no widget and no socket;
-how a press travels to the engine is `station.tui.desk`.
+how a press travels to the engine is `station.tui.key_dispatcher`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def pause(seen: Seen) -> OperatorEvent:
 
 
 def stop(seen: Seen) -> OperatorEvent:
-    """Latched stop; the latch itself is set by the desk, past the engine."""
+    """Latched stop; the latch itself is set by the dispatcher, past the engine."""
     return Stop()
 
 

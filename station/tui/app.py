@@ -34,10 +34,10 @@ from station.plain import drawable
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
 from station.tui.audience import Lookout, somebody
-from station.tui.desk import Origin
 from station.tui.drivers import INSTEAD_OF
 from station.tui.feed import Engines
 from station.tui.jobs import station_command
+from station.tui.key_dispatcher import Origin
 from station.tui.keymap import Keymap, display, load_keymap, other_case
 from station.tui.keystrokes import MODIFIERS, Stroke, Torn
 from station.tui.pads import Pads

@@ -17,8 +17,8 @@ from station.session.core.events import OperatorEvent
 from station.session.folder import SessionError, SessionFolder
 from station.session.snapshot import Snapshot
 from station.tui.audience import Audience, somebody
-from station.tui.desk import TERMINAL, Desk, Echo, Origin, stopped
 from station.tui.feed import Engines, Feed, FeedError
+from station.tui.key_dispatcher import TERMINAL, Echo, KeyDispatcher, Origin, stopped
 from station.tui.keymap import Keymap
 from station.tui.sight import READ, Pulse, Sight
 
@@ -30,7 +30,7 @@ NO_ANSWER = 2.0
 """s without an engine after which a screen that may start none says so."""
 
 
-class Line(StrEnum):
+class LineStatus(StrEnum):
     """How the UI stands to the engine."""
 
     SEEKING = "seeking"
@@ -65,12 +65,12 @@ class Attachment:
         self._heard = clock()
         self._feed: Feed | None = None
         self._closed = False
-        self.desk: Desk | None = None
+        self.dispatcher: KeyDispatcher | None = None
         self.sight: Sight | None = None
         """What is on the screen, and since when."""
         self._pulse = Pulse(clock)
-        self.line = Line.SEEKING
-        self.before = Line.SEEKING
+        self.line = LineStatus.SEEKING
+        self.before = LineStatus.SEEKING
         """How it stood before."""
         self.why = ""
 
@@ -108,32 +108,32 @@ class Attachment:
     def seek(self) -> Feed | None:
         """Look for the engine and start it if that is allowed and was not tried yet."""
         feed = self._attach()
-        if feed is not None or self.line is Line.LOST:
+        if feed is not None or self.line is LineStatus.LOST:
             return feed
         if self._may_start:
             self._may_start = False
             self._start()
-        elif self.line is Line.STARTING:
+        elif self.line is LineStatus.STARTING:
             self._look_for_death()
         elif self.waited > NO_ANSWER:
             self.why = self._engines.absence(self.folder)
-            self._turn(Line.LOST)
+            self._turn(LineStatus.LOST)
         return None
 
     def take(self, feed: Feed) -> None:
         """Use this line from now on."""
         self._feed = feed
-        self.desk = Desk(feed, self._keymap, self._clock)
+        self.dispatcher = KeyDispatcher(feed, self._keymap, self._clock)
         self._heard = self._clock()
         if self.sight is not None:
             self.sight = self.sight.doubted("this is from before the engine was started: wait for news")
-        self._turn(Line.LIVE)
+        self._turn(LineStatus.LIVE)
 
     def poll(self) -> Snapshot | None:
         """The newest snapshot if it is another than the one that is shown."""
         self._pulse.beat()
         if self._feed is None:
-            if self.line is Line.LOST and self.why == _UNTOLD:
+            if self.line is LineStatus.LOST and self.why == _UNTOLD:
                 # its line breaks before its process has ended and left its last words
                 self.why = self._engines.obituary(self.folder) or _UNTOLD
             return None
@@ -143,20 +143,20 @@ class Attachment:
             self._draw(snapshot)
         if not self._feed.alive:
             self._lose()
-        elif self.line is not Line.LIVE and fresh:
-            self._turn(Line.LIVE)
-        elif self.line is Line.LIVE and self.unheard > SILENCE:
-            self._turn(Line.SILENT)
+        elif self.line is not LineStatus.LIVE and fresh:
+            self._turn(LineStatus.LIVE)
+        elif self.line is LineStatus.LIVE and self.unheard > SILENCE:
+            self._turn(LineStatus.SILENT)
         return snapshot if fresh else None
 
     def press(self, action: str, sight: Sight | None = None, origin: Origin = TERMINAL) -> Echo | None:
-        """Hand a press to the desk; a stop works with or without an engine.
+        """Hand a press to the dispatcher; a stop works with or without an engine.
 
         `sight`: what was on the screen when the key went down; None: what is there now.
         """
-        if self.desk is not None and self._feed is not None:
+        if self.dispatcher is not None and self._feed is not None:
             seen = sight or self.sight
-            return self.desk.press(action, seen and seen.doubted(self._pulse.complaint), origin)
+            return self.dispatcher.press(action, seen and seen.doubted(self._pulse.complaint), origin)
         if action == "stop":
             return stopped(self._keymap, self._clock(), self._engines.stop(self.folder))
         return None
@@ -173,46 +173,46 @@ class Attachment:
 
     @property
     def attached(self) -> bool:
-        """Whether presses go to an engine, and their fate is told by its desk."""
-        return self.desk is not None and self._feed is not None
+        """Whether presses go to an engine, and their fate is told by its dispatcher."""
+        return self.dispatcher is not None and self._feed is not None
 
     def stop_at_once(self) -> str:
-        """Set the latch from any thread, past desk and screen, with or without an engine; returns why not."""
+        """Set the latch from any thread, past dispatcher and screen, with or without an engine; returns why not."""
         feed = self._feed
         return feed.stop() if feed is not None else self._engines.stop(self.folder)
 
     @property
     def watching(self) -> bool:
         """Whether another front end holds the keys."""
-        return self._feed is not None and self.line is Line.LIVE and not self._feed.holds_keys
+        return self._feed is not None and self.line is LineStatus.LIVE and not self._feed.holds_keys
 
     def take_keys(self) -> None:
         """Ask for the keys."""
-        if self.desk is not None and self._feed is not None:
-            self.desk.take_keys()
+        if self.dispatcher is not None and self._feed is not None:
+            self.dispatcher.take_keys()
 
     def tell(self, event: OperatorEvent, action: str) -> Echo | None:
         """Send what a dialog made."""
-        return self.desk.tell(event, action) if self.desk is not None else None
+        return self.dispatcher.tell(event, action) if self.dispatcher is not None else None
 
     def restart(self) -> str:
         """Start the engine again after it was lost; returns why not, where it is not.
 
         It homes the arm, so that what has happened must have been read first.
         """
-        if self.line is not Line.LOST:
+        if self.line is not LineStatus.LOST:
             return ""
         if complaint := self._pulse.complaint:
             return complaint
         if self.waited < READ:
             return "The engine has only just gone: read what happened, then press again."
         self._may_start = True
-        self._turn(Line.SEEKING)
+        self._turn(LineStatus.SEEKING)
         return ""
 
     def close(self) -> None:
         """Hang up; the engine goes on, but not one that was started from here and that nobody has seen yet."""
-        unseen = self.line is Line.STARTING and not self._closed
+        unseen = self.line is LineStatus.STARTING and not self._closed
         self._closed = True
         self._hang_up()
         if unseen:
@@ -228,9 +228,9 @@ class Attachment:
             return self._engines.attach(self.folder)
         except FeedError as error:
             # one that starts may be too busy to answer yet
-            if self.line is not Line.STARTING:
+            if self.line is not LineStatus.STARTING:
                 self.why = str(error)
-                self._turn(Line.LOST)
+                self._turn(LineStatus.LOST)
             return None
 
     def _draw(self, snapshot: Snapshot) -> None:
@@ -243,12 +243,12 @@ class Attachment:
         self._heard = now
 
     def _start(self) -> None:
-        self._turn(Line.STARTING)
+        self._turn(LineStatus.STARTING)
         try:
             self._engines.start(self.folder)
         except FeedError as error:
             self.why = str(error)
-            self._turn(Line.LOST)
+            self._turn(LineStatus.LOST)
         if self._closed:
             # the operator left while this thread was starting it
             self._engines.end(self.folder)
@@ -257,13 +257,13 @@ class Attachment:
         why = self._engines.obituary(self.folder)
         if why is not None:
             self.why = why
-            self._turn(Line.LOST)
+            self._turn(LineStatus.LOST)
 
     def _lose(self) -> None:
         self._hang_up()
         self.why = self._engines.obituary(self.folder) or _UNTOLD
-        self._turn(Line.LOST)
+        self._turn(LineStatus.LOST)
 
-    def _turn(self, line: Line) -> None:
+    def _turn(self, line: LineStatus) -> None:
         if line is not self.line:
             self.before, self.line, self._since = self.line, line, self._clock()

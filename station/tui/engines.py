@@ -17,7 +17,7 @@ from datasets.durable import DiskFullError
 from datasets.lock import holder
 from datasets.own_files import open_own, read_tail
 from station.interruption import ended_by
-from station.session.core.events import OperatorEvent, Source
+from station.session.core.events import EventSource, OperatorEvent
 from station.session.folder import HEADER_FILE, LOG, SessionError, SessionFolder
 from station.session.link.address import LinkError, NoEngineError
 from station.session.link.client import Client, set_latch
@@ -133,7 +133,7 @@ class LocalEngines:
     def stop(self, folder: Path) -> str:
         """See Engines."""
         try:
-            set_latch(SessionFolder.open(folder), Source.OPERATOR)
+            set_latch(SessionFolder.open(folder), EventSource.OPERATOR)
         except (SessionError, OSError, DiskFullError) as error:
             return f"The stop could not be set: {error} Use the emergency stop if an arm moves."
         return ""

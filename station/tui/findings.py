@@ -16,7 +16,7 @@ LONGEST = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prospect:
+class ImportPreview:
     """What an import would do with what was found."""
 
     total: int

@@ -16,7 +16,7 @@ from station.session.snapshot import Counts
 from station.session.status import count_in, resting_state
 
 
-class Progress(StrEnum):
+class SessionStage(StrEnum):
     """How far a session has come."""
 
     UNREADABLE = "unreadable"
@@ -34,19 +34,19 @@ class Card:
     path: Path
     name: str
     task: str = ""
-    progress: Progress = Progress.EMPTY
+    progress: SessionStage = SessionStage.EMPTY
     counts: Counts = field(default_factory=Counts)
     running: bool = False
     """An engine works on it."""
     trouble: str = ""
 
 
-_STATES: dict[str, Progress] = {
-    "empty": Progress.EMPTY,
-    "demonstrations": Progress.DEMONSTRATIONS,
-    "trained": Progress.TRAINED,
-    "online": Progress.ONLINE,
-    "finished": Progress.FINISHED,
+_STATES: dict[str, SessionStage] = {
+    "empty": SessionStage.EMPTY,
+    "demonstrations": SessionStage.DEMONSTRATIONS,
+    "trained": SessionStage.TRAINED,
+    "online": SessionStage.ONLINE,
+    "finished": SessionStage.FINISHED,
 }
 
 
@@ -69,7 +69,7 @@ class Library:
         if before is None or before[0] != stamp:
             self._read[path] = (stamp, card(path))
         known = self._read[path][1]
-        return replace(known, running=known.progress is not Progress.UNREADABLE and _running(path))
+        return replace(known, running=known.progress is not SessionStage.UNREADABLE and _running(path))
 
 
 def card(path: Path) -> Card:
@@ -86,7 +86,7 @@ def card(path: Path) -> Card:
             running=_running(path),
         )
     except (SessionError, JournalError, OSError) as error:
-        return Card(path=path, name=path.name, progress=Progress.UNREADABLE, trouble=str(error))
+        return Card(path=path, name=path.name, progress=SessionStage.UNREADABLE, trouble=str(error))
 
 
 def next_step(one: Card) -> str:
@@ -94,18 +94,18 @@ def next_step(one: Card) -> str:
     if one.running:
         return "Its engine is running. Enter attaches to it."
     match one.progress:
-        case Progress.UNREADABLE:
+        case SessionStage.UNREADABLE:
             said = one.trouble
-        case Progress.EMPTY:
+        case SessionStage.EMPTY:
             said = "No demonstrations yet. i imports recordings; d has a simulated demonstrator record, then trains."
-        case Progress.DEMONSTRATIONS:
+        case SessionStage.DEMONSTRATIONS:
             said = f"{counted(one.counts.demos, 'demonstration')} in. Enter trains the base, i imports more."
-        case Progress.TRAINED:
+        case SessionStage.TRAINED:
             said = "The base is trained. Enter starts teaching it."
-        case Progress.ONLINE:
+        case SessionStage.ONLINE:
             taught = counted(one.counts.episodes, "episode")
             said = f"{taught} taught. Enter goes on."
-        case Progress.FINISHED:
+        case SessionStage.FINISHED:
             said = "The goal is reached. Enter opens it."
     return said
 

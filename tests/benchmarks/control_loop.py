@@ -38,11 +38,11 @@ from hardware.plan import Vector
 from hardware.robot.cell import RobotCell
 from hardware.robot.settings import RobotCellSettings
 from hardware.wire import Mode, Report
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Window
 from station.session.core.events import Label, OperatorEvent
+from station.session.engine.dependencies import EngineDependencies, Options
 from station.session.engine.engine import Engine
-from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
 from station.session.link.server import Link
 from station.session.snapshot import Phase
@@ -172,10 +172,12 @@ def run_session(task: Task, settings: RobotCellSettings, path: Path, seconds: fl
     cell = RobotCell(settings, latch)
     swinger = Swinger(cell, think)
 
-    def replay(store: EpisodeStore) -> Replay:
-        return Replay.for_method(swinger, base_hash="none")
+    def replay(store: EpisodeStore) -> ReplayBuffer:
+        return ReplayBuffer.for_method(swinger, base_hash="none")
 
-    parts = Parts(cells=[cell], steering=swinger, replay=replay, base_hash="none", n_obs=1, settings=SETTINGS)
+    parts = EngineDependencies(
+        cells=[cell], steering=swinger, replay=replay, base_hash="none", n_obs=1, settings=SETTINGS
+    )
     link = Link(folder)
     with (
         WriterLock(folder.lock),

@@ -78,7 +78,7 @@ def load_everything() -> None:
 
     import station.cli
     import station.jobs.headless
-    import station.session.engine.compose
+    import station.session.engine.factory
     import station.session.engine.launch
     import station.tui.app
     import station.tui.engines  # noqa: F401

@@ -34,7 +34,7 @@ from datasets.settings import Settings
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore
 from datasets.verify import verify
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.interface import RecordSpec
 from station.review.catalogue import Catalogue
 from station.session.core.state import Rules, Verdict
@@ -169,7 +169,7 @@ def measure(folder: SessionFolder, episodes: int) -> None:
     with measured("read one episode", APPENDED):
         for one in new:
             store.load(one.header.id)
-    replay = Replay(RECORD, base_hash="base")
+    replay = ReplayBuffer(RECORD, base_hash="base")
     ledger = journal.ledger()
     with measured("rebuild the replay"):
         replay.sync(ledger, store.chunks)

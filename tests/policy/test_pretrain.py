@@ -11,7 +11,7 @@ from datasets.windows import TrainingWindows
 from policy import weights
 from policy.base import BasePolicy
 from policy.bottleneck import BottleneckSettings
-from policy.pretrain import Pretraining, PretrainingError, Progress, Stage, TrainingSettings
+from policy.pretrain import Pretraining, PretrainingError, Stage, TrainingProgress, TrainingSettings
 from policy.training_stages import split
 from tests.policy.toys import SPEC, TINY, episode, target, window
 
@@ -39,7 +39,7 @@ def pretraining(folder: Path, settings: TrainingSettings = SHORT, seed: int = 3)
     return Pretraining(base, windows(), settings, seed, folder)
 
 
-def complete(training: Pretraining) -> list[Progress]:
+def complete(training: Pretraining) -> list[TrainingProgress]:
     return list(training)
 
 

@@ -12,7 +12,7 @@ from datasets.journal.journal import Ledger
 from datasets.observation import FloatArray
 from datasets.randomness import stream
 from datasets.store import ChunkRecord
-from policy.replay import Replay, ReplayError, Timeout
+from policy.replay import ReplayBuffer, ReplayError, Timeout
 from policy.steering.interface import RecordSpec
 from tests.policy.steering.toys import header, status
 
@@ -67,7 +67,7 @@ def shelf() -> Shelf:
 
 
 def test_success_pays_on_the_last_executed_step_of_a_shortened_chunk(shelf: Shelf) -> None:
-    replay = Replay(RECORD, GAMMA)
+    replay = ReplayBuffer(RECORD, GAMMA)
     replay.sync(ledger_of(e0=Outcome.SUCCESS), shelf.load)
     episode = replay.episode("online-000000")
     np.testing.assert_allclose(episode.reward, [0, 0, GAMMA**2], rtol=1e-6)
@@ -75,7 +75,7 @@ def test_success_pays_on_the_last_executed_step_of_a_shortened_chunk(shelf: Shel
 
 
 def test_the_value_of_the_first_chunk_is_the_discounted_reward_per_step(shelf: Shelf) -> None:
-    replay = Replay(RECORD, GAMMA)
+    replay = ReplayBuffer(RECORD, GAMMA)
     replay.sync(ledger_of(e0=Outcome.SUCCESS), shelf.load)
     episode, value = replay.episode("online-000000"), 0.0
     for reward, discount in zip(episode.reward[::-1], episode.discount[::-1], strict=True):
@@ -84,7 +84,7 @@ def test_the_value_of_the_first_chunk_is_the_discounted_reward_per_step(shelf: S
 
 
 def test_failure_and_terminal_timeout_end_the_return(shelf: Shelf) -> None:
-    replay = Replay(RECORD, GAMMA, timeout=Timeout.TERMINAL)
+    replay = ReplayBuffer(RECORD, GAMMA, timeout=Timeout.TERMINAL)
     replay.sync(ledger_of(e0=Outcome.FAILURE, e1=Outcome.TIMEOUT), shelf.load)
     for episode in replay.entries:
         assert replay.episode(episode).discount[-1] == 0
@@ -92,14 +92,14 @@ def test_failure_and_terminal_timeout_end_the_return(shelf: Shelf) -> None:
 
 
 def test_a_bootstrapped_timeout_goes_on_but_a_failure_does_not(shelf: Shelf) -> None:
-    replay = Replay(RECORD, GAMMA, timeout=Timeout.BOOTSTRAP)
+    replay = ReplayBuffer(RECORD, GAMMA, timeout=Timeout.BOOTSTRAP)
     replay.sync(ledger_of(e0=Outcome.FAILURE, e1=Outcome.TIMEOUT), shelf.load)
     assert replay.episode("online-000000").discount[-1] == 0
     assert replay.episode("online-000001").discount[-1] == pytest.approx(GAMMA**3)
 
 
 def test_relabel_reaches_the_replay_buffer(shelf: Shelf) -> None:
-    ledger, replay = ledger_of(e0=Outcome.FAILURE), Replay(RECORD, GAMMA)
+    ledger, replay = ledger_of(e0=Outcome.FAILURE), ReplayBuffer(RECORD, GAMMA)
     replay.sync(ledger, shelf.load)
     change(ledger, 0, Outcome.SUCCESS)
     report = replay.sync(ledger, shelf.load)
@@ -108,7 +108,10 @@ def test_relabel_reaches_the_replay_buffer(shelf: Shelf) -> None:
 
 
 def test_void_and_reopened_episodes_leave_and_a_restored_one_comes_back(shelf: Shelf) -> None:
-    ledger, replay = ledger_of(e0=Outcome.SUCCESS, e1=Outcome.FAILURE, e2=Outcome.SUCCESS), Replay(RECORD)
+    ledger, replay = (
+        ledger_of(e0=Outcome.SUCCESS, e1=Outcome.FAILURE, e2=Outcome.SUCCESS),
+        ReplayBuffer(RECORD),
+    )
     replay.sync(ledger, shelf.load)
     before = replay.fingerprint()
     change(ledger, 0, Outcome.SUCCESS, void=True)
@@ -124,7 +127,7 @@ def test_void_and_reopened_episodes_leave_and_a_restored_one_comes_back(shelf: S
 
 
 def test_replay_rebuilt_from_the_store_equals_the_running_one(shelf: Shelf) -> None:
-    ledger, running = ledger_of(e0=Outcome.FAILURE, e3=Outcome.SUCCESS, e1=None), Replay(RECORD)
+    ledger, running = ledger_of(e0=Outcome.FAILURE, e3=Outcome.SUCCESS, e1=None), ReplayBuffer(RECORD)
     running.sync(ledger, shelf.load)
     change(ledger, 1, Outcome.TIMEOUT)
     change(ledger, 0, Outcome.SUCCESS)
@@ -133,7 +136,7 @@ def test_replay_rebuilt_from_the_store_equals_the_running_one(shelf: Shelf) -> N
     for late in (status(5, 3, Outcome.SUCCESS), status(4, 3, Outcome.FAILURE)):
         ledger.episodes[late.id] = late
     running.sync(ledger, shelf.load)
-    rebuilt = Replay(RECORD)
+    rebuilt = ReplayBuffer(RECORD)
     rebuilt.sync(ledger, shelf.load)
     assert rebuilt.entries == running.entries
     assert rebuilt.fingerprint() == running.fingerprint()
@@ -143,7 +146,7 @@ def test_replay_rebuilt_from_the_store_equals_the_running_one(shelf: Shelf) -> N
 
 
 def test_a_running_replay_equals_a_rebuilt_one_after_any_history(shelf: Shelf) -> None:
-    rng, ledger, running = stream(4, "history"), Ledger(), Replay(RECORD, timeout=Timeout.BOOTSTRAP)
+    rng, ledger, running = stream(4, "history"), Ledger(), ReplayBuffer(RECORD, timeout=Timeout.BOOTSTRAP)
     labels = [None, *Outcome]
     for _ in range(300):
         ordinal = int(rng.integers(6))
@@ -151,7 +154,7 @@ def test_a_running_replay_equals_a_rebuilt_one_after_any_history(shelf: Shelf) -
         ledger.episodes[entry.id] = replace(entry, void=bool(rng.integers(4) == 0))
         if rng.integers(2):
             running.sync(ledger, shelf.load)
-            rebuilt = Replay(RECORD, timeout=Timeout.BOOTSTRAP)
+            rebuilt = ReplayBuffer(RECORD, timeout=Timeout.BOOTSTRAP)
             rebuilt.sync(ledger, shelf.load)
             assert running.entries == rebuilt.entries == tuple(sorted(rebuilt.entries))
             assert running.fingerprint() == rebuilt.fingerprint()
@@ -161,7 +164,7 @@ def test_episodes_can_be_read_ahead_piece_by_piece_and_nothing_is_learnt_from_th
     shelf: Shelf,
 ) -> None:
     ledger = ledger_of(e0=Outcome.SUCCESS, e1=None, e2=Outcome.FAILURE, e3=Outcome.SUCCESS)
-    replay, whole = Replay(RECORD), Replay(RECORD)
+    replay, whole = ReplayBuffer(RECORD), ReplayBuffer(RECORD)
     assert [replay.read_some(ledger, shelf.load, patience=0.0) for _ in range(4)] == [2, 1, 0, 0]
     assert not len(replay) and len(shelf.loads) == 3
     replay.sync(ledger, shelf.load)
@@ -170,7 +173,7 @@ def test_episodes_can_be_read_ahead_piece_by_piece_and_nothing_is_learnt_from_th
 
 
 def test_next_features_are_those_of_the_following_decision_and_never_of_another_episode(shelf: Shelf) -> None:
-    replay = Replay(RECORD)
+    replay = ReplayBuffer(RECORD)
     replay.sync(ledger_of(e0=Outcome.SUCCESS, e1=Outcome.FAILURE), shelf.load)
     follower = {}
     for held in (shelf.records[episode] for episode in replay.entries):
@@ -182,7 +185,7 @@ def test_next_features_are_those_of_the_following_decision_and_never_of_another_
 
 
 def test_evaluations_and_demonstrations_stay_out(shelf: Shelf) -> None:
-    ledger, replay = ledger_of(e0=Outcome.SUCCESS), Replay(RECORD)
+    ledger, replay = ledger_of(e0=Outcome.SUCCESS), ReplayBuffer(RECORD)
     for kind in (EpisodeKind.EVALUATION, EpisodeKind.DEMO):
         ledger.episodes[kind] = replace(ledger.episodes["online-000000"], id=kind, kind=kind)
     replay.sync(ledger, shelf.load)
@@ -191,7 +194,7 @@ def test_evaluations_and_demonstrations_stay_out(shelf: Shelf) -> None:
 
 def test_features_of_another_base_are_refused_with_the_reason_and_loaded_once() -> None:
     shelf = Shelf(record(0), record(1, base_hash="an older base"))
-    ledger, replay = ledger_of(e0=Outcome.SUCCESS, e1=Outcome.SUCCESS), Replay(RECORD, base_hash="toy")
+    ledger, replay = ledger_of(e0=Outcome.SUCCESS, e1=Outcome.SUCCESS), ReplayBuffer(RECORD, base_hash="toy")
     replay.sync(ledger, shelf.load)
     report = replay.sync(ledger, shelf.load)
     assert replay.entries == ("online-000000",)
@@ -201,7 +204,7 @@ def test_features_of_another_base_are_refused_with_the_reason_and_loaded_once() 
 
 def test_records_of_another_shape_and_empty_ones_are_refused() -> None:
     shelf = Shelf(record(0, ()), record(1))
-    replay = Replay(RecordSpec(features={"c": (7,)}, decisions={}))
+    replay = ReplayBuffer(RecordSpec(features={"c": (7,)}, decisions={}))
     report = replay.sync(ledger_of(e0=Outcome.FAILURE, e1=Outcome.SUCCESS), shelf.load)
     assert not len(replay)
     assert set(report.refused) == {"online-000000", "online-000001"}
@@ -209,7 +212,7 @@ def test_records_of_another_shape_and_empty_ones_are_refused() -> None:
 
 def test_growth_keeps_every_row() -> None:
     shelf = Shelf(*(record(ordinal) for ordinal in range(800)))
-    replay = Replay(RECORD)
+    replay = ReplayBuffer(RECORD)
     replay.sync(ledger_of(**{f"e{i}": Outcome.FAILURE for i in range(800)}), shelf.load)
     assert len(replay) == 2400
     np.testing.assert_array_equal(replay.feature("c")[-3:], shelf.records["online-000799"].features["c"][:3])
@@ -217,4 +220,4 @@ def test_growth_keeps_every_row() -> None:
 
 def test_an_empty_replay_says_what_is_missing() -> None:
     with pytest.raises(ReplayError, match="Label an online episode"):
-        Replay(RECORD).sample(stream(1, "draw"), 4)
+        ReplayBuffer(RECORD).sample(stream(1, "draw"), 4)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from station.jobs import doctor
-from station.jobs.doctor import Finding, Library
+from station.jobs.doctor import Library, MachineFinding
 
 
-def examined(library: Library) -> Finding:
+def examined(library: Library) -> MachineFinding:
     return next(iter(doctor.examine_libraries((library,))))
 
 

@@ -11,7 +11,7 @@ from datasets.errors import UsageError
 from datasets.importers.findings import Answers, Finding
 from datasets.importers.interface import Source
 from datasets.importers.read.reader import Reader
-from station.jobs.import_request import Wish, wish
+from station.jobs.import_request import ImportRequest, wish
 from station.jobs.import_sources import Sources, find
 from station.session.folder import SessionFolder
 from tests.datasets.importers import sources
@@ -31,7 +31,7 @@ def two_tasks(tmp_path: Path) -> Path:
     return root
 
 
-def found(folder: SessionFolder, asked: Wish, answers: Answers | None = None) -> Sources:
+def found(folder: SessionFolder, asked: ImportRequest, answers: Answers | None = None) -> Sources:
     return find(folder, asked, Reader(), answers or {})
 
 

@@ -19,7 +19,7 @@ from datasets.store import EpisodeStore
 from station.cli import app
 from station.jobs import pruning
 from station.jobs.verdicts import give
-from station.session.core.events import Source
+from station.session.core.events import EventSource
 from station.session.core.state import Rules
 from station.session.engine.resume import adopt, enter_partials, state_of
 from station.session.folder import SessionFolder
@@ -33,7 +33,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """demo-b and online-000001 are void."""
     folder = recorded(tmp_path_factory.mktemp("recorded") / "orange-1")
     for name in ("demo-b", "online-000001"):
-        give(folder, name, "void", source=Source.COMMAND)
+        give(folder, name, "void", source=EventSource.COMMAND)
     return folder.path
 
 
@@ -129,8 +129,8 @@ def test_an_episode_without_a_line_whose_copy_still_lies_there_is_not_said_to_ha
     assert enter_partials(folder.partial, journal, store) == [] and not copy.exists()
     state = state_of(journal.ledger(), Rules(), blocks_done=0, policy_version=0, now=0.0)
     assert name in state.pending and name not in state.cut_off
-    give(folder, name, "failure", source=Source.COMMAND)
-    give(folder, name, "void", source=Source.COMMAND)
+    give(folder, name, "failure", source=EventSource.COMMAND)
+    give(folder, name, "void", source=EventSource.COMMAND)
 
 
 def test_a_folder_that_a_person_put_beside_the_leftovers_stays(folder: SessionFolder) -> None:
@@ -156,7 +156,7 @@ def test_who_just_voided_an_episode_hears_that_it_is_too_young_and_how_to_take_i
     said = " ".join(station("prune", folder.path, "--dry-run").stdout.split())
     assert "2 void episodes stay, voided less than 30 days ago; --older-than 0 takes those too." in said
     assert "Nothing was voided" not in said
-    give(folder, "demo-b", "restore", source=Source.COMMAND)
+    give(folder, "demo-b", "restore", source=EventSource.COMMAND)
     assert "1 void episode stays, " in station("prune", folder.path, "--dry-run").stdout
     old = station("prune", folder.path, "--older-than", 0, "--dry-run").stdout
     assert "1 void episode, " in old and "1 episode cut off, " in old
@@ -182,7 +182,7 @@ def test_nothing_is_pruned_while_an_engine_works(station: Station, folder: Sessi
 
 def test_what_changed_between_question_and_answer_is_not_deleted(folder: SessionFolder) -> None:
     confirmed = pruning.plan(folder, before=time.time() + 1)
-    give(folder, "online-000001", "restore", source=Source.COMMAND)
+    give(folder, "online-000001", "restore", source=EventSource.COMMAND)
     gone = pruning.carry_out(folder, confirmed)
     assert [piece.episode for piece in gone.void] == ["demo-b"]
     assert "online-000001" in names(folder)

@@ -18,7 +18,7 @@ from datasets.own_files import OWNERS, NotOursError
 from datasets.verify import verify
 from hardware.latch import StopLatch
 from station.operator_config import KeyConfigError
-from station.session.core.events import Source
+from station.session.core.events import EventSource
 from station.session.folder import SessionFolder
 from station.session.link import address
 from station.session.link.client import set_latch
@@ -103,7 +103,7 @@ def test_a_latch_that_all_may_write_is_shut_before_it_is_obeyed(tmp_path: Path) 
 
 
 def test_everybody_who_may_open_a_latch_can_stop(folder: SessionFolder) -> None:
-    set_latch(folder, Source.COMMAND)  # by root, in somebody's session
+    set_latch(folder, EventSource.COMMAND)  # by root, in somebody's session
     hand_over(folder.path, SOMEBODY)
     assert as_user(SOMEBODY, lambda: StopLatch(folder.latch).latched) == "True"
 

@@ -12,7 +12,7 @@ from datasets.errors import StationError, UsageError
 from datasets.journal.journal import Journal
 from datasets.lock import WriterLock
 from station.jobs.verdicts import give, give_all
-from station.session.core.events import Label, OperatorEvent, Source
+from station.session.core.events import EventSource, Label, OperatorEvent
 from station.session.folder import SessionFolder
 from station.session.link.server import Link
 from tests.station.tui.recorded import recorded
@@ -38,10 +38,10 @@ def test_a_running_engine_writes_the_line_itself(folder: SessionFolder) -> None:
         link = Link(folder)
         engine = threading.Thread(target=obey)
         engine.start()
-        give(folder, "online-000001", "success", source=Source.REVIEW)
+        give(folder, "online-000001", "success", source=EventSource.REVIEW)
         engine.join()
         link.close()
-    assert heard == [Label(episode="online-000001", outcome=Outcome.SUCCESS, source=Source.REVIEW)]
+    assert heard == [Label(episode="online-000001", outcome=Outcome.SUCCESS, source=EventSource.REVIEW)]
     status = Journal(folder.journal).ledger().episodes["online-000001"]
     assert (status.outcome, status.by) == (Outcome.SUCCESS, "review")
 
@@ -54,7 +54,7 @@ def test_an_engine_that_does_not_do_it_is_told_of_and_nothing_is_written(
     with WriterLock(folder.lock):
         link = Link(folder)
         with pytest.raises(StationError, match="did not do it"):
-            give(folder, "online-000001", "success", source=Source.REVIEW)
+            give(folder, "online-000001", "success", source=EventSource.REVIEW)
         link.close()
     assert folder.journal.read_bytes() == before
 
@@ -63,7 +63,7 @@ def test_a_misspelt_verdict_or_episode_changes_nothing(folder: SessionFolder) ->
     before = folder.journal.read_bytes()
     for name, verdict in (("online-000001", "sucess"), ("online-1", "success")):
         with pytest.raises(UsageError):
-            give(folder, name, verdict, source=Source.COMMAND)
+            give(folder, name, verdict, source=EventSource.COMMAND)
     assert folder.journal.read_bytes() == before
 
 
@@ -72,7 +72,7 @@ def test_undo_gives_a_demonstration_its_recorders_label_back_before_it_takes_tha
 ) -> None:
     Journal(folder.journal, writable=True).append("label", episode="demo-b", outcome="success", by="recorder")
     given = [
-        give(folder, "demo-b", verdict, source=Source.REVIEW)
+        give(folder, "demo-b", verdict, source=EventSource.REVIEW)
         for verdict in ("failure", "undo", "undo", "undo")
     ]
     assert given == ["failure", "success", "undo", "success"]
@@ -82,13 +82,13 @@ def test_undo_gives_a_demonstration_its_recorders_label_back_before_it_takes_tha
 def test_where_there_is_no_label_undo_says_so_and_writes_nothing(folder: SessionFolder) -> None:
     before = folder.journal.read_bytes()
     with pytest.raises(UsageError, match="no label"):
-        give(folder, "demo-b", "undo", source=Source.REVIEW)
+        give(folder, "demo-b", "undo", source=EventSource.REVIEW)
     assert folder.journal.read_bytes() == before
 
 
 def test_many_are_labelled_in_one_go_and_only_those_that_are_meant(folder: SessionFolder) -> None:
     before = Journal(folder.journal).last_seq
-    give_all(folder, ["demo-a", "online-000001"], "success", source=Source.COMMAND)
+    give_all(folder, ["demo-a", "online-000001"], "success", source=EventSource.COMMAND)
     ledger = Journal(folder.journal).ledger()
     assert {name: ledger.episodes[name].outcome for name in ("demo-a", "online-000001")} == {
         "demo-a": Outcome.SUCCESS,
@@ -98,9 +98,9 @@ def test_many_are_labelled_in_one_go_and_only_those_that_are_meant(folder: Sessi
 
 
 def test_a_void_episode_takes_no_label_whoever_gives_it(folder: SessionFolder) -> None:
-    give(folder, "online-000001", "void", source=Source.REVIEW)
+    give(folder, "online-000001", "void", source=EventSource.REVIEW)
     before = folder.journal.read_bytes()
     for verdict in ("success", "undo"):
         with pytest.raises(UsageError, match="is void; restore it"):
-            give(folder, "online-000001", verdict, source=Source.REVIEW)
+            give(folder, "online-000001", verdict, source=EventSource.REVIEW)
     assert folder.journal.read_bytes() == before

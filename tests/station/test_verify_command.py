@@ -14,7 +14,7 @@ import torch
 from datasets.journal.journal import Journal
 from datasets.lock import WriterLock
 from station.jobs.verdicts import give
-from station.session.core.events import Source
+from station.session.core.events import EventSource
 from station.session.engine.checkpoint import CheckpointFacts, Checkpoints
 from station.session.folder import SessionFolder
 from station.session.status import count
@@ -111,8 +111,8 @@ def test_an_episode_that_lies_in_quarantine_is_not_restored(station: Station, fo
     refused = station("label", folder.path, "online-000001", "restore")
     assert refused.exit_code == 2
     assert "quarantine" in refused.output
-    give(folder, "online-000002", "void", source=Source.COMMAND)
-    give(folder, "online-000002", "restore", source=Source.COMMAND)
+    give(folder, "online-000002", "void", source=EventSource.COMMAND)
+    give(folder, "online-000002", "restore", source=EventSource.COMMAND)
 
 
 @pytest.mark.parametrize("harm", HARMS)

@@ -1,6 +1,6 @@
 """A checked recording along its timeline becomes an episode: numbers resampled, pictures picked and resized.
 
-Memory holds one episode at the task's picture sizes; recorded pictures pass through one at a time.
+OpenSession holds one episode at the task's picture sizes; recorded pictures pass through one at a time.
 """
 
 from __future__ import annotations

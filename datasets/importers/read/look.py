@@ -40,7 +40,7 @@ _LONGEST_ATTRIBUTES = 2**20
 
 
 @dataclass
-class Work:
+class EpisodeImport:
     """Everything about one look; `run` fills `facts` and `outline` as far as it comes."""
 
     source: Source

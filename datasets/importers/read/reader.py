@@ -16,7 +16,7 @@ from datasets.importers.defects import Defect, Note, RefusedError, Treatment, de
 from datasets.importers.findings import Answers, Finding, Look
 from datasets.importers.formats.described import describe
 from datasets.importers.interface import Source
-from datasets.importers.read.look import Work
+from datasets.importers.read.look import EpisodeImport
 from datasets.importers.read.registry import Found, format_named, search
 from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
@@ -86,7 +86,7 @@ class Reader:
             "format": source.format,
             "fingerprint": fingerprint,
         }
-        work = Work(source, format_named(source.format), spec, fingerprint, ordinal, self._beat)
+        work = EpisodeImport(source, format_named(source.format), spec, fingerprint, ordinal, self._beat)
         episode = None
         try:
             if not fingerprint:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from datasets.episode import Outcome
 from hardware.cell import ClockSpeed
-from station.session.core.events import Source
+from station.session.core.events import EventSource
 from station.session.core.state import Block, Round, Slot
 
 
@@ -86,7 +86,7 @@ class JournalLabel(Effect):
 
     episode: str
     outcome: Outcome | None
-    by: Source
+    by: EventSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class JournalVoid(Effect):
     """Write that an episode does not count."""
 
     episode: str
-    by: Source
+    by: EventSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class JournalRestore(Effect):
     """Write that it counts again."""
 
     episode: str
-    by: Source
+    by: EventSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class JournalSetting(Effect):
 class JournalStop(Effect):
     """Make sure the latch is set, and write that it was."""
 
-    by: Source
+    by: EventSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class JournalFault(Effect):
 class RearmLatch(Effect):
     """Allow motion again, and write that somebody did."""
 
-    by: Source
+    by: EventSource
 
 
 @dataclass(frozen=True, kw_only=True)

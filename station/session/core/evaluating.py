@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from datasets.wording import counted
-from station.session.core.agenda import proceed
 from station.session.core.effects import AskEvaluation, Effect, JournalEnding, JournalWithdrawal, Say
 from station.session.core.events import EndEvaluation, EvaluateNow, WithdrawEvaluation
 from station.session.core.judging import refuse
+from station.session.core.scheduler import proceed
 from station.session.core.state import State
 from station.session.snapshot import Phase
 

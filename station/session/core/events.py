@@ -19,7 +19,7 @@ STALE = 1.0
 """s after which a press, or the picture that it answers, is too old to start motion or to clear anything."""
 
 
-class Source(StrEnum):
+class EventSource(StrEnum):
     """Who sent an operator event; written into the journal as provenance."""
 
     OPERATOR = "operator"
@@ -39,7 +39,7 @@ class Event:
 class OperatorEvent(Event):
     """Base of what a person (or the automatic operator) does."""
 
-    source: Source = Source.OPERATOR
+    source: EventSource = EventSource.OPERATOR
 
 
 @dataclass(frozen=True, kw_only=True)

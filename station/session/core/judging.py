@@ -13,7 +13,7 @@ from station.session.core.effects import (
     JournalVoid,
     Refuse,
 )
-from station.session.core.events import Label, MotionEnded, Restore, Source, UndoLabel, Void
+from station.session.core.events import EventSource, Label, MotionEnded, Restore, UndoLabel, Void
 from station.session.core.state import Keyed, State, Verdict
 from station.session.snapshot import Phase, Undo
 
@@ -83,7 +83,7 @@ def _first_verdict(state: State, event: MotionEnded) -> Result:
             return _void(state, event.episode, keyed.source)
         return _label(state, event.episode, keyed.outcome, keyed.source)
     if event.ending is Ending.HORIZON and not state.autopilot:
-        return _label(state, event.episode, Outcome.TIMEOUT, Source.SYSTEM)
+        return _label(state, event.episode, Outcome.TIMEOUT, EventSource.SYSTEM)
     return state, ()
 
 
@@ -132,7 +132,7 @@ def _objection(event: Judgement, verdict: Verdict) -> str:
             return ""
 
 
-def _label(state: State, name: str, outcome: Outcome, by: Source) -> Result:
+def _label(state: State, name: str, outcome: Outcome, by: EventSource) -> Result:
     state = _with(state, name, replace(state.verdicts[name], outcome=outcome))
     grace = 0.0 if state.autopilot else state.rules.grace
     in_round = state.round is not None and any(slot.episode == name for slot in state.round.slots)
@@ -141,7 +141,7 @@ def _label(state: State, name: str, outcome: Outcome, by: Source) -> Result:
     return state, (JournalLabel(episode=name, outcome=outcome, by=by),)
 
 
-def _void(state: State, name: str, by: Source) -> Result:
+def _void(state: State, name: str, by: EventSource) -> Result:
     state = _with(state, name, replace(state.verdicts[name], void=True))
     return state, (JournalVoid(episode=name, by=by),)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from datasets.episode import EpisodeKind
 from station.session.core import evaluating
-from station.session.core.agenda import apply_speed, goal_reached, proceed
 from station.session.core.effects import (
     AbortMotion,
     BeginHoming,
@@ -39,6 +38,7 @@ from station.session.core.events import (
     EndEvaluation,
     EvaluateNow,
     Event,
+    EventSource,
     Faulted,
     Go,
     Homed,
@@ -54,7 +54,6 @@ from station.session.core.events import (
     Resume,
     SetAutopilot,
     SetSpeed,
-    Source,
     SpaceBack,
     Stop,
     Tick,
@@ -64,6 +63,7 @@ from station.session.core.events import (
     WithdrawEvaluation,
 )
 from station.session.core.judging import Judgement, enter, judge, refuse
+from station.session.core.scheduler import apply_speed, goal_reached, proceed
 from station.session.core.state import Round, State
 from station.session.snapshot import Phase
 
@@ -300,7 +300,7 @@ def _pause(state: State, event: Pause) -> Result:
     if state.phase not in _PAUSABLE:
         return refuse(state, f"Nothing to pause: the session is in {state.phase.value}.")
     moves = state.phase in MOVING or state.phase is Phase.HOMING
-    reason = "Paused because nobody was looking at a screen." if event.source is Source.SYSTEM else ""
+    reason = "Paused because nobody was looking at a screen." if event.source is EventSource.SYSTEM else ""
     state = replace(state, phase=Phase.PAUSED, held=state.phase, reason=reason, asked_to_pause=True)
     return state, (Brake(),) if moves else ()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from datasets.episode import EpisodeKind, Outcome
 from hardware.cell import ClockSpeed
-from station.session.core.events import Source
+from station.session.core.events import EventSource
 from station.session.snapshot import Phase
 
 
@@ -166,7 +166,7 @@ class Keyed:
 
     outcome: Outcome | None
     """None: void."""
-    source: Source
+    source: EventSource
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from datasets.episode import EpisodeKind, Outcome
 from datasets.randomness import stream
-from station.session.core.events import Go, Label, OperatorEvent, Source
+from station.session.core.events import EventSource, Go, Label, OperatorEvent
 from station.session.core.state import State
 from station.session.snapshot import Phase
 
@@ -44,7 +44,7 @@ class Autopilot:
         labels = tuple(self._labels(state))
         if labels or state.phase is not Phase.READY:
             return labels
-        return (Go(answers=state.question, source=Source.AUTOPILOT),)
+        return (Go(answers=state.question, source=EventSource.AUTOPILOT),)
 
     def leaves(self, state: State) -> str:
         """What waits for a person, in words: an episode whose label somebody has taken back; else empty."""
@@ -59,7 +59,7 @@ class Autopilot:
             truth = self._unjudged.pop(name)
             if state.verdicts[name].pending:
                 outcome = self._verdict(truth, state.mistakes)
-                labels.append(Label(episode=name, outcome=outcome, source=Source.AUTOPILOT))
+                labels.append(Label(episode=name, outcome=outcome, source=EventSource.AUTOPILOT))
         return labels
 
     def _verdict(self, truth: Truth, mistakes: float) -> Outcome:

@@ -1,8 +1,8 @@
 """The session engine: one loop that takes in events, carries out the machine's orders, and does a slice of work.
 
 A slice is one control period of all cells, or one gradient step, so that keys are answered in between. Owns cells,
-store, journal and learner while it lives; what it is made of comes in as `Parts`. `launch` runs one in a process of
-its own.
+store, journal and learner while it lives; what it is made of comes in as `EngineDependencies`. `launch` runs one
+in a process of its own.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from station.session.core.events import (
     DiskFull,
     Envelope,
     Event,
+    EventSource,
     Faulted,
     Go,
     MotionEnded,
@@ -51,7 +52,6 @@ from station.session.core.events import (
     Pause,
     Rearm,
     SetAutopilot,
-    Source,
     SpaceBack,
     Tick,
     UpdateDone,
@@ -60,14 +60,14 @@ from station.session.core.intake import objection
 from station.session.core.machine import MOVING, begin, step
 from station.session.core.state import State
 from station.session.engine.autopilot import Truth
-from station.session.engine.committer import Committer
+from station.session.engine.dependencies import EngineDependencies, Options
+from station.session.engine.episode_writer import EpisodeWriter
 from station.session.engine.gauges import disk_checks
-from station.session.engine.keeper import Keeper
 from station.session.engine.learner import LearnerError
-from station.session.engine.memory import open_memory
 from station.session.engine.motion import Motion
+from station.session.engine.open_session import open_folder
 from station.session.engine.partial import PartialLog
-from station.session.engine.parts import Options, Parts
+from station.session.engine.pending_writes import PendingWrites
 from station.session.engine.records import Records
 from station.session.engine.rollout import workers
 from station.session.engine.roster import Roster
@@ -95,7 +95,7 @@ class Engine:
     def __init__(
         self,
         folder: SessionFolder,
-        parts: Parts,
+        parts: EngineDependencies,
         options: Options | None = None,
         *,
         link: Link | None = None,
@@ -109,7 +109,7 @@ class Engine:
         """
         self.folder = folder
         self.options = options or Options()
-        self.memory = open_memory(folder, parts, self.options, clock)
+        self.memory = open_folder(folder, parts, self.options, clock)
         self._place = Place(folder)
         self.state: State = self.memory.state
         self._parts = parts
@@ -118,9 +118,9 @@ class Engine:
         self._latch = latch or StopLatch(folder.latch)
         self._inbox: queue.SimpleQueue[Envelope] = link.inbox if link else queue.SimpleQueue()
         self._events: deque[Event] = deque()
-        self._keeper = Keeper()
+        self._keeper = PendingWrites()
         self._partial = PartialLog(folder.partial)
-        self._committer = Committer(
+        self._committer = EpisodeWriter(
             self.memory.store, self.memory.journal, self._keeper, self._events.append, self._partial
         )
         self.memory.learner.chunks = self._committer.chunks
@@ -294,7 +294,7 @@ class Engine:
             self.state.mistakes if mistakes is None else mistakes,
         )
         if wanted != (self.state.autopilot, self.state.mistakes):
-            self.dispatch(SetAutopilot(on=wanted[0], mistakes=wanted[1], source=Source.COMMAND))
+            self.dispatch(SetAutopilot(on=wanted[0], mistakes=wanted[1], source=EventSource.COMMAND))
         self.state, self._opening = begin(self.state)
         self._open()
 
@@ -452,7 +452,7 @@ class Engine:
         self._say(
             "Paused: nobody is looking at a screen. Attach, or wake the one that hangs, and end the pause."
         )
-        return Pause(source=Source.SYSTEM)
+        return Pause(source=EventSource.SYSTEM)
 
     def _set_speed(self, speed: ClockSpeed) -> None:
         try:

@@ -10,8 +10,8 @@ import psutil
 
 from datasets.spec import DataSpec
 from hardware.cell import CellHealth, Check
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.learner import Learner
-from station.session.engine.parts import Parts
 from station.session.folder import SessionFolder
 from station.session.snapshot import LiveHealth, LiveSteering
 
@@ -27,7 +27,7 @@ class Gauges:
     """Reads instruments, at most once a second where reading costs something."""
 
     def __init__(
-        self, folder: SessionFolder, parts: Parts, learner: Learner, clock: Callable[[], float]
+        self, folder: SessionFolder, parts: EngineDependencies, learner: Learner, clock: Callable[[], float]
     ) -> None:
         """Reads all of them, changes none."""
         self._folder = folder
@@ -73,12 +73,12 @@ class Gauges:
         )
 
 
-def hours_left(path: Path, parts: Parts) -> float:
+def hours_left(path: Path, parts: EngineDependencies) -> float:
     """Hours of recording that still fit onto the disk of `path`, about."""
     return shutil.disk_usage(path).free / (len(parts.cells) * bytes_per_hour(parts.spec))
 
 
-def disk_checks(path: Path, parts: Parts) -> list[Check]:
+def disk_checks(path: Path, parts: EngineDependencies) -> list[Check]:
     """Whether there is room to begin; asked of real cells only, whose episodes cannot be run again."""
     if parts.simulated:
         return []

@@ -26,11 +26,11 @@ from hardware.robot.limits import LimitError
 from station.errors import refusal
 from station.interruption import exit_code, heard, interruptible, signal_of
 from station.plain import PlainFormatter
-from station.session.core.events import Leave, Source
-from station.session.engine.compose import compose
+from station.session.core.events import EventSource, Leave
+from station.session.engine.dependencies import EngineDependencies, Options
 from station.session.engine.engine import Engine
+from station.session.engine.factory import compose
 from station.session.engine.learner import LearnerError
-from station.session.engine.parts import Options, Parts
 from station.session.folder import NewerSchemaError, SessionError, SessionFolder
 from station.session.link.address import LinkError
 from station.session.link.server import Link
@@ -39,7 +39,7 @@ from station.session.snapshot import Phase
 from station.tasks.shelf import TaskError
 from station.tether import leave_with_parent
 
-Composer = Callable[[SessionFolder, StopLatch], Parts]
+Composer = Callable[[SessionFolder, StopLatch], EngineDependencies]
 
 _FAILURES = (
     SessionError,
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     # a person at the keys judges one arm at a time
     cells = given.cells or (None if given.headless else 1)
 
-    def real(folder: SessionFolder, latch: StopLatch) -> Parts:
+    def real(folder: SessionFolder, latch: StopLatch) -> EngineDependencies:
         return compose(folder, cells=cells, speed=speed or ClockSpeed.REAL, latch=latch)
 
     options = Options(
@@ -126,7 +126,7 @@ def _leave_politely(engine: Engine) -> list[signal.Signals]:
 
     def leave(number: int, _frame: FrameType | None) -> None:
         asked.append(signal.Signals(number))
-        engine.post(Leave(source=Source.SYSTEM))
+        engine.post(Leave(source=EventSource.SYSTEM))
 
     for number in heard():
         signal.signal(number, leave)

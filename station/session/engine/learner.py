@@ -15,7 +15,7 @@ from datasets.errors import StationError
 from datasets.journal.journal import Journal, Ledger, Line
 from datasets.randomness import stream
 from datasets.store import ChunkRecord, EpisodeStore, StoreError
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.interface import Metrics, Steering
 from station.session.engine.checkpoint import (
     NEWEST,
@@ -37,7 +37,7 @@ class LearnerError(StationError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class LearningProgress:
     """Live figures of the running block, or of the last one."""
 
     done: int = 0
@@ -55,7 +55,7 @@ class Learner:
     def __init__(
         self,
         steering: Steering,
-        replay: Replay,
+        replay: ReplayBuffer,
         *,
         journal: Journal,
         store: EpisodeStore,
@@ -71,7 +71,7 @@ class Learner:
         self.policy_version = 0
         self.steps = 0
         """Gradient steps done."""
-        self.progress = Progress()
+        self.progress = LearningProgress()
         self._journal = journal
         self.chunks: Callable[[str], ChunkRecord] = store.chunks
         """Where the replay gets an episode's chunks; a running engine remembers the newest ones."""
@@ -209,7 +209,9 @@ class Learner:
 
     def _opened(self, line: Line, fresh: list[str]) -> _Block:
         planned = int(line.fields["steps"])
-        self.progress = Progress(planned=planned, rate=self.progress.rate, metrics=self.progress.metrics)
+        self.progress = LearningProgress(
+            planned=planned, rate=self.progress.rate, metrics=self.progress.metrics
+        )
         rng = stream(self._seed, "update", self.blocks)
         steps = self.steering.learn(self.replay, fresh, rng) if planned else iter(())
         return _Block(planned=planned, steps=steps, began=time.monotonic())
@@ -229,7 +231,7 @@ class Learner:
         block.began = now
         old = self.progress.rate
         rate = 1.0 / period if old == 0.0 else 1.0 / (_SMOOTH / old + (1.0 - _SMOOTH) * period)
-        self.progress = Progress(done=block.done, planned=block.planned, rate=rate, metrics=metrics)
+        self.progress = LearningProgress(done=block.done, planned=block.planned, rate=rate, metrics=metrics)
 
     def _complete(self, block: _Block) -> None:
         if block.done != block.planned:

@@ -15,11 +15,11 @@ from datasets.observation import Image
 from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Check, Layout, StoppedError
 from hardware.latch import StopLatch
-from station.session.core.events import Event, Faulted, Homed, MotionEnded, PreflightDone, Source, Stop
+from station.session.core.events import Event, EventSource, Faulted, Homed, MotionEnded, PreflightDone, Stop
 from station.session.core.state import Slot
-from station.session.engine.committer import Committer
+from station.session.engine.dependencies import EngineDependencies
+from station.session.engine.episode_writer import EpisodeWriter
 from station.session.engine.partial import PartialLog
-from station.session.engine.parts import Parts
 from station.session.engine.rollout import Finished, Homing, Rollout, Start
 
 _TRUTH = {
@@ -40,10 +40,10 @@ class Motion:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: EngineDependencies,
         *,
         seed: int,
-        committer: Committer,
+        committer: EpisodeWriter,
         partial: PartialLog | None,
         emit: Callable[[Event], None],
         latch: StopLatch,
@@ -184,7 +184,7 @@ class Motion:
     def stop(self) -> Stop:
         """What the latch stands for, in the name of whom set it."""
         by = self._latch.by
-        return Stop(source=next((source for source in Source if source == by), Source.SYSTEM))
+        return Stop(source=next((source for source in EventSource if source == by), EventSource.SYSTEM))
 
     def not_rearmed(self, pressed: float) -> str:
         """Why the stop stays set although its re-arming was asked for at `pressed`; empty when it may be re-armed."""

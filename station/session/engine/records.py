@@ -29,7 +29,7 @@ from station.session.core.effects import (
     RearmLatch,
 )
 from station.session.core.state import Block
-from station.session.engine.keeper import Keeper
+from station.session.engine.pending_writes import PendingWrites
 from station.session.engine.resume import round_fields
 from station.session.operations import CHECKPOINT, EVALUATION, FAULT, NOTE, PHASE, REARM, SETTING, STOP
 
@@ -39,7 +39,7 @@ Spent = Callable[[], dict[str, float]]
 class Records:
     """The session's journal, as the engine writes it."""
 
-    def __init__(self, journal: Journal, keeper: Keeper, latch: StopLatch, spent: Spent) -> None:
+    def __init__(self, journal: Journal, keeper: PendingWrites, latch: StopLatch, spent: Spent) -> None:
         """`spent` gives the seconds per kind of time since it was last asked."""
         self._journal = journal
         self._keeper = keeper

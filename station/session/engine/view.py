@@ -10,14 +10,14 @@ from datetime import datetime
 from datasets.journal.journal import Journal
 from datasets.observation import Image
 from hardware.cell import Layout
-from station.session.core.agenda import goal_reached
 from station.session.core.judging import shown_episode, undoable
+from station.session.core.scheduler import goal_reached
 from station.session.core.state import State
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.gauges import Gauges
 from station.session.engine.instructions import instruction
 from station.session.engine.learner import Learner
 from station.session.engine.motion import Motion
-from station.session.engine.parts import Parts
 from station.session.engine.stopwatch import Stopwatch
 from station.session.folder import SessionFolder
 from station.session.snapshot import Counts, Phase, Snapshot
@@ -69,7 +69,7 @@ class View:
     def __init__(
         self,
         folder: SessionFolder,
-        parts: Parts,
+        parts: EngineDependencies,
         *,
         motion: Motion,
         learner: Learner,

@@ -20,7 +20,7 @@ from datasets.messages import MessageError
 from datasets.own_files import read_bytes
 from datasets.plain_text import from_json
 from hardware.latch import StopLatch
-from station.session.core.events import Envelope, OperatorEvent, Source, Stop
+from station.session.core.events import Envelope, EventSource, OperatorEvent, Stop
 from station.session.folder import SessionFolder
 from station.session.link.address import DIALLING, LinkError, NoEngineError, SilentEngineError, dial
 from station.session.link.server import (
@@ -147,7 +147,7 @@ class Client:
         """
         trouble = ""
         try:
-            set_latch(self._folder, Source.OPERATOR)
+            set_latch(self._folder, EventSource.OPERATOR)
         except (OSError, DiskFullError) as error:
             # where none can be had, the engine's own still is
             trouble = str(error)
@@ -199,7 +199,7 @@ class Client:
             self._news.notify_all()
 
 
-def set_latch(folder: SessionFolder, by: Source) -> None:
+def set_latch(folder: SessionFolder, by: EventSource) -> None:
     """Set the session's stop latch, with or without an engine. Raises NotOursError, OSError, DiskFullError."""
     latch = StopLatch(folder.latch, to_stop=True)
     latch.stop(by)

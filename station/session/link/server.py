@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datasets.channel import BROKEN, Channel
 from datasets.durable import Disk
 from datasets.messages import Codec, Limits
-from station.session.core.events import Envelope, OperatorEvent, Source, Stop
+from station.session.core.events import Envelope, EventSource, OperatorEvent, Stop
 from station.session.folder import SessionFolder
 from station.session.link.address import LinkError, listen, require_own
 from station.session.snapshot import Snapshot
@@ -194,7 +194,7 @@ class Link:
                 self.inbox.put(message)
 
     def _refusal(self, front_end: _FrontEnd, event: OperatorEvent) -> str:
-        if isinstance(event, Stop) or event.source is not Source.OPERATOR:
+        if isinstance(event, Stop) or event.source is not EventSource.OPERATOR:
             return ""
         return "" if self._claim(front_end) else "Another front end holds the keys. Take them over first."
 

@@ -18,7 +18,7 @@ from textual.widgets import DataTable, Footer, Static
 from station.session.snapshot import Counts, Rate
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
-from station.tui.session_list import Card, Library, Progress, next_step
+from station.tui.session_list import Card, Library, SessionStage, next_step
 from station.tui.sight import unread
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.strip import outcome_strip
@@ -162,11 +162,15 @@ class HomeScreen(StationScreen):
     def on_data_table_row_selected(self) -> None:
         """Enter: what the session needs next."""
         card = self.chosen
-        if card is None or card.progress is Progress.UNREADABLE or self._unread():
+        if card is None or card.progress is SessionStage.UNREADABLE or self._unread():
             return
-        if card.running or card.progress in (Progress.TRAINED, Progress.ONLINE, Progress.FINISHED):
+        if card.running or card.progress in (
+            SessionStage.TRAINED,
+            SessionStage.ONLINE,
+            SessionStage.FINISHED,
+        ):
             self._doors.session(card.path)
-        elif card.progress is Progress.DEMONSTRATIONS:
+        elif card.progress is SessionStage.DEMONSTRATIONS:
             self._doors.training(card.path)
         else:
             self._doors.importing(card.path)
@@ -211,13 +215,13 @@ class HomeScreen(StationScreen):
             self.notify("Choose a session first, or press n for a new one.")
         elif card.running:
             self.notify("Its engine is running; end it first (Enter, then q).", severity="warning")
-        elif card.progress is Progress.UNREADABLE:
+        elif card.progress is SessionStage.UNREADABLE:
             self.notify(card.trouble, severity="error")
         else:
             door(card.path)
 
 
-def _next(card: Card | None) -> tuple[Path, Progress, bool] | None:
+def _next(card: Card | None) -> tuple[Path, SessionStage, bool] | None:
     """What decides what a key does with this session."""
     return None if card is None else (card.path, card.progress, card.running)
 

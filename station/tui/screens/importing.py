@@ -24,7 +24,7 @@ from datasets.importers.mapping import MappingError
 from datasets.wording import counted
 from station.interruption import ended_by
 from station.jobs.import_request import require_answer
-from station.tui.findings import Prospect, below, row
+from station.tui.findings import ImportPreview, below, row
 from station.tui.jobs import Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
@@ -186,8 +186,8 @@ class ImportScreen(StationScreen):
         self.redraw()
 
     @property
-    def _prospect(self) -> Prospect:
-        return Prospect.of(self._record.findings)
+    def _prospect(self) -> ImportPreview:
+        return ImportPreview.of(self._record.findings)
 
     def _question(self) -> str:
         """The first that is open."""

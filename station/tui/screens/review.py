@@ -30,7 +30,7 @@ from datasets.store import StoreError
 from station.jobs import verdicts
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
-from station.session.core.events import Source
+from station.session.core.events import EventSource
 from station.session.folder import SessionError, SessionFolder
 from station.session.link.address import LinkError
 from station.tui.screens.base import StationScreen
@@ -313,7 +313,9 @@ class ReviewScreen(StationScreen):
     @work(thread=True, group="judge")
     def _judge(self, episode: str, verdict: str) -> None:
         try:
-            given = verdicts.give(SessionFolder.open(self._folder), episode, verdict, source=Source.REVIEW)
+            given = verdicts.give(
+                SessionFolder.open(self._folder), episode, verdict, source=EventSource.REVIEW
+            )
         except _TROUBLE as error:
             self.app.call_from_thread(self._say, str(error), error=True)
             return

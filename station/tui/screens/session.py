@@ -20,8 +20,8 @@ from textual.worker import Worker
 from station.session.core.events import EndEvaluation, Leave, Note
 from station.session.snapshot import Counts, EpisodeMark, Phase, Snapshot
 from station.tui.actions import ACTIONS, BY_ID
-from station.tui.attachment import Attachment, Line
-from station.tui.desk import Echo, Fate, Origin
+from station.tui.attachment import Attachment, LineStatus
+from station.tui.key_dispatcher import Echo, Origin, PressStatus
 from station.tui.keymap import Keymap
 from station.tui.screens.base import StationScreen
 from station.tui.screens.ending import EndEvaluationScreen
@@ -123,10 +123,10 @@ class SessionScreen(StationScreen):
     def poll(self) -> None:
         """Look once; redraw what changed."""
         self._look_who_hides()
-        if self._attachment.line in (Line.SEEKING, Line.STARTING):
+        if self._attachment.line in (LineStatus.SEEKING, LineStatus.STARTING):
             self._seek_once()
         fresh = self._attachment.poll()
-        if self._ending and self._attachment.line is Line.LOST:
+        if self._ending and self._attachment.line is LineStatus.LOST:
             self._left()
             return
         if fresh is not None:
@@ -183,14 +183,14 @@ class SessionScreen(StationScreen):
             tile.show(snapshot.tiles.get(camera), target, blend=self._beat)
 
     def _show_call(self) -> None:
-        echo = self._attachment.desk.absorb() if self._attachment.desk else None
-        if echo is not None and echo.action == "leave" and echo.fate is Fate.REFUSED:
+        echo = self._attachment.dispatcher.absorb() if self._attachment.dispatcher else None
+        if echo is not None and echo.action == "leave" and echo.fate is PressStatus.REFUSED:
             self._ending = False
         self.query_one("#call", Panel).show(self._call(echo))
 
     def _call(self, echo: Echo | None) -> Call:
         snapshot = self._attachment.shown
-        if snapshot is None or self._attachment.line is not Line.LIVE:
+        if snapshot is None or self._attachment.line is not LineStatus.LIVE:
             said = call_without(self._attachment, echo, self._keymap)
         else:
             said = call(snapshot, echo, self._keymap)
@@ -220,7 +220,7 @@ class SessionScreen(StationScreen):
             return
         echo = self._attachment.press(action, origin=Origin(time=self.app.key_time))
         if echo is not None and not self._attachment.attached:
-            lost = echo.fate is Fate.LOST
+            lost = echo.fate is PressStatus.LOST
             self.notify(str(echo), severity="error" if lost else "warning", timeout=12)
         self._show_call()
 
@@ -233,15 +233,15 @@ class SessionScreen(StationScreen):
     def moves(self) -> bool:
         """Whether a real arm moves, as far as this screen knows."""
         shown = self._attachment.shown
-        alive = self._attachment.line in (Line.LIVE, Line.SILENT)
+        alive = self._attachment.line in (LineStatus.LIVE, LineStatus.SILENT)
         return alive and shown is not None and not shown.simulated and shown.phase in _MOVING
 
     @property
     def told(self) -> tuple[str, bool]:
         """What became of the newest press, and whether that is decided."""
-        echo = self._attachment.desk.absorb() if self._attachment.desk is not None else None
-        undecided = echo is not None and echo.fate in (Fate.TAKEN, Fate.UNANSWERED)
-        return str(echo or ""), not undecided or self._attachment.line is Line.LOST
+        echo = self._attachment.dispatcher.absorb() if self._attachment.dispatcher is not None else None
+        undecided = echo is not None and echo.fate in (PressStatus.TAKEN, PressStatus.UNANSWERED)
+        return str(echo or ""), not undecided or self._attachment.line is LineStatus.LOST
 
     @property
     def may_brake(self) -> bool:
@@ -265,8 +265,8 @@ class SessionScreen(StationScreen):
 
     def answer(self, key: str, why: str) -> None:
         """Tell of a press that means nothing, where every press is told of."""
-        if self._attachment.desk is not None:
-            self._attachment.desk.answer(key, why)
+        if self._attachment.dispatcher is not None:
+            self._attachment.dispatcher.answer(key, why)
         else:
             self.notify(f"{key}: {why}", timeout=3)
         self._show_call()
@@ -281,8 +281,8 @@ class SessionScreen(StationScreen):
                 self.action_press(action)
             return
         if action == "stop":
-            if self._attachment.desk is not None:
-                self._attachment.desk.tell_of_stop(origin, trouble)
+            if self._attachment.dispatcher is not None:
+                self._attachment.dispatcher.tell_of_stop(origin, trouble)
             elif trouble:
                 self.notify(trouble, severity="error", timeout=12)
         else:
@@ -316,7 +316,7 @@ class SessionScreen(StationScreen):
             shown is None
             or not shown.evaluating
             or shown.block_ends
-            or self._attachment.line is not Line.LIVE
+            or self._attachment.line is not LineStatus.LIVE
         ):
             return False
 
@@ -329,7 +329,7 @@ class SessionScreen(StationScreen):
         return True
 
     def _leave(self) -> None:
-        if self._ending or self._attachment.line is not Line.LIVE:
+        if self._ending or self._attachment.line is not LineStatus.LIVE:
             self._left()
             return
         self.app.push_screen(LeaveScreen(simulated=bool(self._attachment.simulated)), self._leave_as)

@@ -9,8 +9,8 @@ from textual.content import Content
 
 from datasets.wording import counted
 from station.session.snapshot import Phase, Snapshot
-from station.tui.attachment import Attachment, Line
-from station.tui.desk import Echo, Fate
+from station.tui.attachment import Attachment, LineStatus
+from station.tui.key_dispatcher import Echo, PressStatus
 from station.tui.keymap import Keymap
 from station.tui.sentences import badge, sentence
 
@@ -98,13 +98,13 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
     """The headline while there is no engine to show: what happened, what is safe, and what to do now."""
     line, leave = attachment.line, keymap.show("leave")
     simulated = attachment.simulated
-    if line is Line.LOST:
+    if line is LineStatus.LOST:
         said = _without_engine(attachment)
         return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo, whole=True)
-    if line is Line.SEEKING:
+    if line is LineStatus.SEEKING:
         said = f"Looks for an engine of this session. {leave} leaves."
         return Call(badge="LOOKING", style=_BLUE, sentence=said, below="", echo=echo)
-    if line is Line.SILENT:
+    if line is LineStatus.SILENT:
         said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
         below = f"silent for {attachment.unheard:.0f} s"
         return Call(badge="SILENT", style=_AMBER, sentence=said, below=below, echo=echo)
@@ -118,9 +118,9 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
 def _without_engine(attachment: Attachment) -> str:
     """What has become of the engine: one that this screen has met is gone, one that it started never came."""
     then = "" if attachment.simulated else "; the arm then moves home"
-    if attachment.before in (Line.LIVE, Line.SILENT):
+    if attachment.before in (LineStatus.LIVE, LineStatus.SILENT):
         return f"Engine gone, committed episodes are safe. Enter starts it{then}."
-    if attachment.before is Line.STARTING:
+    if attachment.before is LineStatus.STARTING:
         return f"The engine did not start: see below. Enter tries again{then}."
     return f"No engine answers, none was started. Enter starts one{then}."
 
@@ -167,16 +167,16 @@ def draw_bearing(model: Bearing, columns: int, rows: int) -> Content:
     return Content.assemble(left, " " * gap, right)
 
 
-ECHO_STYLES: dict[Fate, str] = {
-    Fate.TAKEN: "$primary",
-    Fate.DONE: "$success",
-    Fate.UNANSWERED: "$warning bold",
-    Fate.REFUSED: "$warning",
-    Fate.LOST: "$error bold",
+ECHO_STYLES: dict[PressStatus, str] = {
+    PressStatus.TAKEN: "$primary",
+    PressStatus.DONE: "$success",
+    PressStatus.UNANSWERED: "$warning bold",
+    PressStatus.REFUSED: "$warning",
+    PressStatus.LOST: "$error bold",
 }
 
 
-_WHOLE = (Fate.REFUSED, Fate.LOST)
+_WHOLE = (PressStatus.REFUSED, PressStatus.LOST)
 """What is said of these is a reason, and is read whole."""
 _INDENT = 14
 _LINES = 4

@@ -14,7 +14,7 @@ from torch import Tensor
 from datasets.observation import FloatArray
 from datasets.randomness import stream
 from policy.base import BasePolicy
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.draws import as_array, normal
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
 from tests.policy.steering.toys import CHUNK, ToySession, look, toy_base
@@ -55,10 +55,12 @@ class FineTuner(Steering):
             actions = mean + ((shift - mean.sum(1)) / CHUNK)[:, None, :]
         return Decision(actions=as_array(actions), chosen={"shift": as_array(shift)})
 
-    def planned_updates(self, replay: Replay, fresh: Sequence[str]) -> int:
+    def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
         return int(any(episode in replay for episode in fresh))
 
-    def learn(self, replay: Replay, fresh: Sequence[str], rng: np.random.Generator) -> Iterator[Metrics]:
+    def learn(
+        self, replay: ReplayBuffer, fresh: Sequence[str], rng: np.random.Generator
+    ) -> Iterator[Metrics]:
         kept = [episode for episode in fresh if episode in replay]
         losses, returns = [], []
         for name in kept:
@@ -96,7 +98,7 @@ def test_a_fine_tuner_with_its_own_copy_learns_through_the_same_interface() -> N
     base = toy_base()
     method = FineTuner(base)
     session = ToySession(method, seed=1)
-    replay = Replay.for_method(method, observations=session.episodes.__getitem__)
+    replay = ReplayBuffer.for_method(method, observations=session.episodes.__getitem__)
     before, untouched = session.success(), [weight.clone() for weight in base.parameters()]
     for block in range(40):
         fresh = [f"online-{block * 25 + i:06d}" for i in range(25)]

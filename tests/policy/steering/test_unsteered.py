@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.randomness import stream
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.unsteered import Path, Unsteered
 from policy.steering.zprl import ZPRL, ZPRLSettings
 from tests.policy.steering.toys import ToySession, look, toy_base
@@ -38,7 +38,7 @@ def test_the_base_never_learns() -> None:
     method = Unsteered(toy_base())
     session = ToySession(method, seed=0)
     session.success(2)
-    replay = Replay.for_method(method)
+    replay = ReplayBuffer.for_method(method)
     assert method.planned_updates(replay, ["online-000000"]) == 0
     assert list(method.learn(replay, [], stream(0, "update"))) == []
     assert method.state() == {}

@@ -15,7 +15,7 @@ from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from policy.base import BasePolicy, PolicySettings
 from policy.bottleneck import BottleneckSettings
 from policy.encoder import EncoderKind
-from policy.replay import Replay, Timeout
+from policy.replay import ReplayBuffer, Timeout
 from policy.steering.interface import Window
 from policy.steering.zprl import (
     TYPICAL_DZ_RMS,
@@ -58,8 +58,8 @@ def rngs(*ordinals: int) -> list[np.random.Generator]:
     return [stream(5, "cell", ordinal) for ordinal in ordinals]
 
 
-def collect(method: ZPRL, episodes: int, seed: int = 0) -> tuple[ToySession, Replay, list[str]]:
-    session, replay = ToySession(method, seed), Replay.for_method(method, base_hash="toy")
+def collect(method: ZPRL, episodes: int, seed: int = 0) -> tuple[ToySession, ReplayBuffer, list[str]]:
+    session, replay = ToySession(method, seed), ReplayBuffer.for_method(method, base_hash="toy")
     for ordinal in range(episodes):
         session.rollout(ordinal)
     replay.sync(session.ledger, session.records.__getitem__)
@@ -181,7 +181,7 @@ def test_critics_learn_on_either_input_and_scale(critic_input: CriticInput, norm
 
 
 def test_the_method_tells_the_replay_its_discount_and_timeouts() -> None:
-    replay = Replay.for_method(make(gamma=0.5, timeout=Timeout.BOOTSTRAP))
+    replay = ReplayBuffer.for_method(make(gamma=0.5, timeout=Timeout.BOOTSTRAP))
     assert (replay.gamma, replay.timeout) == (0.5, Timeout.BOOTSTRAP)
 
 
@@ -195,7 +195,7 @@ def test_a_checkpoint_of_another_base_is_refused() -> None:
 @pytest.mark.slow
 def test_steering_improves_a_biased_base_and_leaves_it_untouched() -> None:
     method = make(seed=2, actor_lr=2e-3, critic_lr=2e-3, warmup=WarmUp.ACTOR, log_std0=-0.7)
-    session, replay = ToySession(method, seed=2), Replay.for_method(method)
+    session, replay = ToySession(method, seed=2), ReplayBuffer.for_method(method)
     weights = [weight.clone() for weight in method.base.parameters()]
     before, fresh = session.success(), []
     for ordinal in range(300):

@@ -18,10 +18,10 @@ from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore
 from hardware.cell import Cell, CellHealth, Check, ClockSpeed, Layout, StaleFrameError, Step, StoppedError
 from hardware.latch import StopLatch
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
+from station.session.engine.dependencies import EngineDependencies, Options
 from station.session.engine.engine import Engine
-from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
 from station.tasks.session_settings import SessionSettings
 
@@ -169,10 +169,12 @@ class Pusher(Steering):
             actions[:] = np.nan
         return Decision(actions=actions, chosen={"dz": dz})
 
-    def planned_updates(self, replay: Replay, fresh: Sequence[str]) -> int:
+    def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
         return 0 if len(replay) < self.warmup_chunks else replay.chunks(fresh)
 
-    def learn(self, replay: Replay, fresh: Sequence[str], rng: np.random.Generator) -> Iterator[Metrics]:
+    def learn(
+        self, replay: ReplayBuffer, fresh: Sequence[str], rng: np.random.Generator
+    ) -> Iterator[Metrics]:
         self.learnt.append(len(replay))
         for _ in range(self.planned_updates(replay, fresh)):
             batch = replay.sample(rng, 8)
@@ -213,14 +215,14 @@ def make_folder(path: Path, settings: SessionSettings = SESSION, seed: int = 7) 
 
 def make_parts(
     folder: SessionFolder, cells: int = 1, *, latch: StopLatch | None = None, simulated: bool = True
-) -> Parts:
+) -> EngineDependencies:
     """Fresh fakes with the folder's settings."""
     steering = Pusher()
 
-    def replay(store: EpisodeStore) -> Replay:
-        return Replay.for_method(steering, base_hash="tiny")
+    def replay(store: EpisodeStore) -> ReplayBuffer:
+        return ReplayBuffer.for_method(steering, base_hash="tiny")
 
-    return Parts(
+    return EngineDependencies(
         cells=[PointCell(latch, simulated=simulated) for _ in range(cells)],
         steering=steering,
         replay=replay,

@@ -22,11 +22,11 @@ from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Window
+from station.session.engine.dependencies import EngineDependencies, Options
 from station.session.engine.engine import Engine
 from station.session.engine.launch import serve
-from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
 from station.tasks.session_settings import SessionSettings
 from tests.hardware.fakes import read_cell
@@ -86,14 +86,14 @@ class Sway:
         path.write_text(json.dumps({"cell": self.cell, "home": self.home}))
         return path
 
-    def parts(self, latch: StopLatch) -> Parts:
+    def parts(self, latch: StopLatch) -> EngineDependencies:
         settings = read_cell(self.cell)
         steering = Swayer(settings.spec, self.home)
 
-        def replay(store: EpisodeStore) -> Replay:
-            return Replay.for_method(steering, base_hash="tiny")
+        def replay(store: EpisodeStore) -> ReplayBuffer:
+            return ReplayBuffer.for_method(steering, base_hash="tiny")
 
-        return Parts(
+        return EngineDependencies(
             cells=[RobotCell(settings, latch)],
             steering=steering,
             replay=replay,

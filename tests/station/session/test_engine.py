@@ -32,8 +32,8 @@ from station.session.core.events import (
     Void,
 )
 from station.session.core.state import State
+from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
-from station.session.engine.parts import Options
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from station.session.status import count

@@ -18,12 +18,12 @@ from station.session.core.effects import AbortMotion, Brake, Effect, Refuse, Say
 from station.session.core.events import (
     DiskFull,
     EvaluateNow,
+    EventSource,
     Faulted,
     Label,
     Leave,
     Pause,
     SetAutopilot,
-    Source,
     Stop,
     Tick,
     UpdateDone,
@@ -84,7 +84,7 @@ def test_an_engine_that_leaves_while_an_episode_is_committed_changes_nothing_of_
     gate = Gate(monkeypatch)
     with headless(folder, cells=CELLS, episodes=EPISODES, mistakes=MISTAKES) as engine:
         gate.wait(engine)
-        engine.post(Leave(source=Source.SYSTEM))
+        engine.post(Leave(source=EventSource.SYSTEM))
         if also is not None:
             engine.post(also)
         engine.turn()

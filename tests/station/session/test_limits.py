@@ -19,7 +19,7 @@ from hardware.robot.limits import STRICTER, LimitError, changed, find, limits_of
 from hardware.robot.settings import RobotCellSettings
 from hardware.safety.filter import SafetySettings, WorkspaceSettings
 from station.cli import app
-from station.session.engine.compose import make_cells
+from station.session.engine.factory import make_cells
 from station.session.folder import SessionFolder
 from station.session.limits import change, in_force, remarks, table
 from station.session.operations import LIMIT

@@ -16,10 +16,10 @@ from datasets.errors import ExitCode
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
 from station.jobs.remote import wait_for
-from station.session.core.events import Envelope, Go, Label, Note, Pause, Source
+from station.session.core.events import Envelope, EventSource, Go, Label, Note, Pause
+from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
 from station.session.engine.launch import serve
-from station.session.engine.parts import Options
 from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
 from station.session.link import server as link_module
 from station.session.link.address import LinkError
@@ -94,7 +94,7 @@ def test_an_event_is_answered_when_the_engine_has_decided_and_not_before(
 
 def test_an_answer_goes_to_whoever_asked(folder: SessionFolder, link: Link) -> None:
     screen, command = Client.connect(folder.path), Client.connect(folder.path)
-    number = command.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=Source.COMMAND))
+    number = command.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=EventSource.COMMAND))
     decide(link, refused="There is no such episode.")
     eventually(lambda: acked(command, number), command)
     decided = screen.send(Pause())
@@ -185,7 +185,7 @@ def test_the_keys_of_a_screen_that_goes_are_free_where_nobody_looks(
 
 def test_a_command_and_a_stop_need_no_keys(folder: SessionFolder, link: Link) -> None:
     first, second = Client.connect(folder.path), Client.connect(folder.path)
-    number = second.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=Source.COMMAND))
+    number = second.send(Label(episode="online-000000", outcome=Outcome.SUCCESS, source=EventSource.COMMAND))
     decide(link)
     eventually(lambda: acked(second, number), second)
     second.stop()

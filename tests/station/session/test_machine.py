@@ -44,6 +44,7 @@ from station.session.core.events import (
     DiskFull,
     EvaluateNow,
     Event,
+    EventSource,
     Faulted,
     Go,
     Homed,
@@ -59,7 +60,6 @@ from station.session.core.events import (
     Resume,
     SetAutopilot,
     SetSpeed,
-    Source,
     SpaceBack,
     Stop,
     Tick,
@@ -325,9 +325,9 @@ def test_a_full_disk_pauses_and_space_goes_on_by_itself() -> None:
 
 @pytest.mark.parametrize("replayable", [True, False])
 @pytest.mark.parametrize("homing", [True, False])
-@pytest.mark.parametrize("source", [Source.OPERATOR, Source.SYSTEM])
+@pytest.mark.parametrize("source", [EventSource.OPERATOR, EventSource.SYSTEM])
 def test_space_on_the_disk_does_not_end_a_pause_that_somebody_asked_for(
-    source: Source, homing: bool, replayable: bool
+    source: EventSource, homing: bool, replayable: bool
 ) -> None:
     session = Session.fresh(replayable=replayable) if homing else rolling(replayable=replayable)
     session.send(PreflightDone())
@@ -389,7 +389,7 @@ def test_a_real_arm_goes_home_after_a_fault_wherever_it_stood_before(phase: Phas
 
 def test_a_pause_because_nobody_looks_says_so() -> None:
     session = rolling()
-    session.send(Pause(source=Source.SYSTEM))
+    session.send(Pause(source=EventSource.SYSTEM))
     assert "nobody was looking at a screen" in session.state.reason
 
 
@@ -533,7 +533,7 @@ def test_the_key_that_began_an_episode_does_not_clear_the_fault_that_came_up_ins
 
 def test_a_brake_that_arrives_after_the_session_paused_by_itself_starts_nothing() -> None:
     session = rolling(replayable=False)
-    session.send(Pause(source=Source.SYSTEM))
+    session.send(Pause(source=EventSource.SYSTEM))
     before = session.state
     (refusal,) = session.send(Pause())
     assert isinstance(refusal, Refuse) and "Paused already" in refusal.text
@@ -577,7 +577,7 @@ def test_saving_can_be_paused_too_since_motion_may_follow() -> None:
 def test_a_finished_session_whose_arm_is_real_is_set_in_motion_only_by_who_sees_it(replayable: bool) -> None:
     session = ready(replayable=replayable)
     session.state = replace(session.state, phase=Phase.FINISHED, reason="The goal is reached.")
-    command = EvaluateNow(episodes=1, source=Source.COMMAND)
+    command = EvaluateNow(episodes=1, source=EventSource.COMMAND)
     orders, finished = kinds(Session(session.state).send(command)), session.state
     assert (RunPreflight in orders) == replayable and (Refuse in orders) != replayable
     assert kinds(Session(finished).send(EvaluateNow(answers=finished.question + 1))) == [Refuse]

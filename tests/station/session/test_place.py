@@ -15,9 +15,9 @@ from datasets.errors import ExitCode
 from station.interruption import SIGNALS
 from station.session.core.events import Label, Pause
 from station.session.engine.checkpoint import CheckpointFacts, Checkpoints
+from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
 from station.session.engine.launch import serve
-from station.session.engine.parts import Options
 from station.session.folder import SessionFolder
 from station.session.place import SessionGoneError
 from station.session.snapshot import Phase

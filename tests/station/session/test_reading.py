@@ -12,8 +12,8 @@ import pytest
 from station.jobs.headless import Goal, _follow
 from station.reporting import SilentReporter
 from station.session.engine import learner, reading
+from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
-from station.session.engine.parts import Options
 from station.session.engine.reading import ReadingLog, told
 from station.session.folder import SessionFolder
 from tests.station.session.driving import until

@@ -17,11 +17,11 @@ from datasets.observation import FloatArray
 from datasets.store import EpisodeStore
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Window
 from station.session.core.events import Envelope, Label, Pause
+from station.session.engine.dependencies import EngineDependencies, Options
 from station.session.engine.engine import Engine
-from station.session.engine.parts import Options, Parts
 from station.session.folder import SessionFolder
 from station.session.operations import DEVICES
 from station.session.snapshot import Phase, Snapshot
@@ -75,13 +75,13 @@ def make_engine(path: Path, board: Path, link: object = None, options: Options |
     latch = StopLatch(folder.latch)
     steering = Wanderer()
 
-    def replay(store: EpisodeStore) -> Replay:
-        return Replay.for_method(steering, base_hash="tiny")
+    def replay(store: EpisodeStore) -> ReplayBuffer:
+        return ReplayBuffer.for_method(steering, base_hash="tiny")
 
     table = cell_table(board)
     # a busy machine may hold this loop up; the limit itself is measured where it runs in a process of its own
     table["safety"] |= {"heartbeat": 2.0, "frame_age": _FRAME_AGE}
-    parts = Parts(
+    parts = EngineDependencies(
         cells=[RobotCell(read_cell(table), latch)],
         steering=steering,
         replay=replay,

@@ -21,8 +21,8 @@ from datasets.randomness import stream
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.session.engine.checkpoint import NEWEST, PREVIOUS, Checkpoints
+from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
-from station.session.engine.parts import Options
 from station.session.folder import SessionFolder
 from station.session.snapshot import Counts, Phase
 from station.session.status import count

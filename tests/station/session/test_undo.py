@@ -16,18 +16,18 @@ from station.session.core.effects import BeginRollout, BeginUpdate, EndMotion
 from station.session.core.events import (
     Checkpointed,
     Event,
+    EventSource,
     Go,
     Homed,
     Label,
     PreflightDone,
-    Source,
     Tick,
     UpdateDone,
 )
 from station.session.core.judging import shown_episode, undoable
 from station.session.core.machine import begin, step
 from station.session.core.state import Rules, State
-from station.session.engine.keeper import Keeper
+from station.session.engine.pending_writes import PendingWrites
 from station.session.engine.records import Records
 from station.session.engine.resume import state_of
 from station.session.operations import UPDATE
@@ -101,7 +101,7 @@ class Table:
 
     def open(self) -> None:
         self.journal = Journal(self.root / "journal.jsonl", writable=True)
-        self.records = Records(self.journal, Keeper(), StopLatch(self.root / "latch"), dict)
+        self.records = Records(self.journal, PendingWrites(), StopLatch(self.root / "latch"), dict)
         updates = len(self.journal.ledger().lines.get(UPDATE, []))
         state = state_of(self.journal.ledger(), RULES, blocks_done=updates, policy_version=0, now=self.now)
         self.state: State = begin(state)[0]
@@ -151,7 +151,7 @@ class Table:
         """Somebody looks back, as in the review screen."""
         name = next(iter(self.model.label), None)
         if name is not None and name not in self.state.running:
-            self.send(Label(episode=name, outcome=Outcome.FAILURE, source=Source.REVIEW))
+            self.send(Label(episode=name, outcome=Outcome.FAILURE, source=EventSource.REVIEW))
             self.model.judge("f", name)
 
     def work(self) -> None:

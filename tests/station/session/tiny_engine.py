@@ -13,8 +13,8 @@ import torch
 
 from datasets.episode import Episode
 from datasets.store import EpisodeStore
+from station.session.engine.dependencies import Options
 from station.session.engine.launch import serve
-from station.session.engine.parts import Options
 from tests.station.session.fakes import make_parts
 
 

@@ -20,7 +20,7 @@ def _the_operator_has_read_the_screen(
     if {"open_app", "engines", "snap_compare"} & set(request.fixturenames):
         for name, seconds in (("READ", 0.0), ("NAMED", 0.0), ("STALE", 1e12)):
             monkeypatch.setattr(f"station.tui.sight.{name}", seconds)
-        monkeypatch.setattr("station.tui.desk.STALE", 1e12)
+        monkeypatch.setattr("station.tui.key_dispatcher.STALE", 1e12)
         monkeypatch.setattr("station.tui.attachment.READ", 0.0)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from station.session.core.events import Pause
-from station.tui.attachment import NO_ANSWER, SILENCE, Attachment, Line
+from station.tui.attachment import NO_ANSWER, SILENCE, Attachment, LineStatus
 from station.tui.audience import Audience
-from station.tui.desk import Fate
+from station.tui.key_dispatcher import PressStatus
 from station.tui.keymap import default_keymap
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 
@@ -47,7 +47,7 @@ def attached(engines: FakeEngines, clock: Clock, *, start: bool = True) -> Attac
 
 def test_a_running_engine_is_attached_to_and_not_started_again(engines: FakeEngines, clock: Clock) -> None:
     attachment = attached(engines, clock)
-    assert attachment.line is Line.LIVE
+    assert attachment.line is LineStatus.LIVE
     assert engines.started == []
 
 
@@ -65,7 +65,7 @@ def test_a_screen_that_may_start_no_engine_says_that_none_answers_and_starts_one
     attachment = attached(engines, clock, start=False)
     clock.now += NO_ANSWER + 0.1
     assert attachment.seek() is None
-    assert attachment.line is Line.LOST
+    assert attachment.line is LineStatus.LOST
     assert engines.started == []
     attachment.restart()
     attachment.seek()
@@ -80,13 +80,13 @@ def test_a_silent_engine_is_told_from_a_dead_one_and_from_a_live_one(
     attachment.poll()
     clock.now += SILENCE + 1
     attachment.poll()
-    assert attachment.line is Line.SILENT
+    assert attachment.line is LineStatus.SILENT
     feed.play()
     attachment.poll()
-    assert attachment.line is Line.LIVE
+    assert attachment.line is LineStatus.LIVE
     feed.alive = False
     attachment.poll()
-    assert attachment.line is Line.LOST
+    assert attachment.line is LineStatus.LOST
 
 
 def test_keys_still_travel_to_a_silent_engine(engines: FakeEngines, feed: FakeFeed, clock: Clock) -> None:
@@ -114,7 +114,7 @@ def test_a_restart_is_only_done_when_the_engine_is_lost(
 ) -> None:
     attachment = attached(engines, clock)
     attachment.restart()
-    assert attachment.line is Line.LIVE
+    assert attachment.line is LineStatus.LIVE
     feed.alive, engines.feed = False, None
     attachment.poll()
     attachment.restart()
@@ -137,7 +137,7 @@ def test_leaving_while_the_engine_starts_ends_the_one_that_was_started_here(
 ) -> None:
     engines.feed = None
     attachment = attached(engines, clock)
-    assert attachment.line is Line.STARTING and engines.started == [FOLDER]
+    assert attachment.line is LineStatus.STARTING and engines.started == [FOLDER]
     attachment.close()
     assert engines.ended == [FOLDER]
 
@@ -173,7 +173,7 @@ def test_a_stop_that_could_not_be_set_is_not_called_one(engines: FakeEngines, cl
     engines.trouble = "stop.latch is a link."
     attachment = attached(engines, clock)
     echo = attachment.press("stop")
-    assert echo is not None and echo.fate is Fate.LOST and "is a link" in str(echo)
+    assert echo is not None and echo.fate is PressStatus.LOST and "is a link" in str(echo)
     assert attachment.stop_at_once() == "stop.latch is a link."
 
 
@@ -182,7 +182,7 @@ def test_a_stop_that_neither_latch_nor_engine_took_is_not_called_one(
 ) -> None:
     feed.trouble = "The engine is gone."
     echo = attached(engines, clock).press("stop")
-    assert echo is not None and echo.fate is Fate.LOST and "The engine is gone" in str(echo)
+    assert echo is not None and echo.fate is PressStatus.LOST and "The engine is gone" in str(echo)
 
 
 def test_the_last_words_of_an_engine_are_shown_though_its_line_broke_before(
@@ -191,7 +191,7 @@ def test_the_last_words_of_an_engine_are_shown_though_its_line_broke_before(
     attachment = attached(engines, clock)
     feed.alive = False
     attachment.poll()
-    assert (attachment.line, attachment.why) == (Line.LOST, "it ended or was killed")
+    assert (attachment.line, attachment.why) == (LineStatus.LOST, "it ended or was killed")
     engines.death = "exit code 1: the folder is gone"
     attachment.poll()
     assert attachment.why == "exit code 1: the folder is gone"

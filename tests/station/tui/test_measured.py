@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from station.session.snapshot import Phase
-from station.tui.desk import Echo, Fate
+from station.tui.key_dispatcher import Echo, PressStatus
 from station.tui.keymap import default_keymap
 from station.tui.widgets.headline import call, draw_call
 from station.tui.widgets.measured import Words
@@ -63,8 +63,8 @@ async def test_a_long_refusal_is_seen_whole_on_a_busy_screen(open_app: Open, fee
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
         screen = session(pilot)
-        desk = screen.attachment.desk
-        assert desk is not None
+        dispatcher = screen.attachment.dispatcher
+        assert dispatcher is not None
         panel = screen.query_one("#call", Panel)
         feed.play(phase=Phase.LABEL)
         screen.poll()
@@ -72,14 +72,14 @@ async def test_a_long_refusal_is_seen_whole_on_a_busy_screen(open_app: Open, fee
         feed.play(phase=Phase.FINISHED)
         screen.poll()
         screen._refresh_layout()
-        desk.answer("v", _REFUSED)
+        dispatcher.answer("v", _REFUSED)
         screen._show_call()
         await pilot.pause(0.1)
         assert str(panel.render()).count("\n") + 1 == panel.size.height
 
 
 def test_a_long_refusal_leaves_what_is_said_of_those_who_look() -> None:
-    echo = Echo(action="go", key="r", fate=Fate.REFUSED, detail=_REFUSED)
+    echo = Echo(action="go", key="r", fate=PressStatus.REFUSED, detail=_REFUSED)
     model = replace(call(snapshot(Phase.READY), echo, default_keymap()), unseen="Nobody is attached.")
     drawn = " ".join(draw_call(model, 100, 3).plain.split())
     assert "Nobody is attached." in drawn and "Look, then press again." in drawn

@@ -92,7 +92,9 @@ async def test_a_pedal_labels_the_episode_on_the_screen(
 async def test_one_press_that_pedal_and_terminal_both_see_is_one_label(
     feed: FakeFeed, engines: FakeEngines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("station.tui.desk.SAME_PRESS", 60.0)  # a busy machine takes its time between the two
+    monkeypatch.setattr(
+        "station.tui.key_dispatcher.SAME_PRESS", 60.0
+    )  # a busy machine takes its time between the two
     pedal = FakePedal()
     async with app_with(pedal, engines, tmp_path).run_test(size=(100, 30)) as pilot:
         await settled(pilot)

@@ -29,7 +29,7 @@ from station.tui.screens.import_dialogs import AnswersScreen, ReplaceScreen
 from station.tui.screens.importing import ImportScreen
 from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
-from station.tui.session_list import Library, Progress, card, next_step
+from station.tui.session_list import Library, SessionStage, card, next_step
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines
 
@@ -132,9 +132,9 @@ def said(pilot: Pilot[int], selector: str) -> str:
 
 def test_each_session_says_what_to_do_next(tmp_path: Path) -> None:
     for make, progress, sentence in (
-        (made, Progress.EMPTY, "No demonstrations yet"),
-        (demonstrated, Progress.DEMONSTRATIONS, "1 demonstration in. Enter trains the base"),
-        (trained, Progress.TRAINED, "The base is trained. Enter starts"),
+        (made, SessionStage.EMPTY, "No demonstrations yet"),
+        (demonstrated, SessionStage.DEMONSTRATIONS, "1 demonstration in. Enter trains the base"),
+        (trained, SessionStage.TRAINED, "The base is trained. Enter starts"),
     ):
         found = card(make(tmp_path, progress.name).path)
         assert found.progress is progress
@@ -146,7 +146,7 @@ def test_a_session_that_cannot_be_read_says_why_and_hides_no_other(tmp_path: Pat
     broken = made(tmp_path, "broken").path / "session.toml"
     broken.write_text("[station\n")
     found = {one.name: one for one in Library(tmp_path).cards()}
-    assert found["good"].progress is Progress.EMPTY
+    assert found["good"].progress is SessionStage.EMPTY
     assert "session.toml is damaged" in next_step(found["broken"])
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from station.session.core.events import Go, Pause, Resume
 from station.session.snapshot import Phase
-from station.tui.attachment import Attachment, Line
-from station.tui.desk import Fate
+from station.tui.attachment import Attachment, LineStatus
+from station.tui.key_dispatcher import PressStatus
 from station.tui.keymap import default_keymap
 from station.tui.sight import READ, Pulse
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
@@ -44,7 +44,7 @@ class Looking:
     def press(self, action: str) -> str:
         echo = self.attachment.press(action)
         assert echo is not None
-        return echo.detail if echo.fate is Fate.REFUSED else ""
+        return echo.detail if echo.fate is PressStatus.REFUSED else ""
 
 
 @pytest.fixture
@@ -130,8 +130,8 @@ def test_enter_starts_no_engine_whose_loss_could_not_be_read_yet(looking: Lookin
     looking.feed.alive, looking.engines.feed = False, None
     looking.attachment.poll()
     assert "read what happened" in looking.attachment.restart()
-    assert looking.attachment.line is Line.LOST
+    assert looking.attachment.line is LineStatus.LOST
     for _ in range(6):
         looking.clock.now += 0.2
         looking.attachment.poll()
-    assert looking.attachment.restart() == "" and looking.attachment.line is Line.SEEKING
+    assert looking.attachment.restart() == "" and looking.attachment.line is LineStatus.SEEKING

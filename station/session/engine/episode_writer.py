@@ -17,8 +17,8 @@ from datasets.episode import Episode
 from datasets.journal.journal import EPISODE, Journal, episode_fields
 from datasets.store import ChunkRecord, EpisodeStore
 from station.session.core.events import CutOff, Event, MotionEnded
-from station.session.engine.keeper import Keeper
 from station.session.engine.partial import PartialLog
+from station.session.engine.pending_writes import PendingWrites
 from station.session.engine.recorder import EpisodeRecorder
 from station.session.operations import CUT_OFF
 
@@ -34,14 +34,14 @@ class _Commit:
     written: Future[None]
 
 
-class Committer:
+class EpisodeWriter:
     """The way of an episode from memory to store and journal."""
 
     def __init__(
         self,
         store: EpisodeStore,
         journal: Journal,
-        keeper: Keeper,
+        keeper: PendingWrites,
         emit: Callable[[Event], None],
         partial: PartialLog,
     ) -> None:

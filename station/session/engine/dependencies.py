@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 from hardware.cell import Cell, ClockSpeed
-from policy.replay import Replay
+from policy.replay import ReplayBuffer
 from policy.steering.interface import Steering
 from station.session.core.state import Rules
 from station.tasks.session_settings import SessionSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class EngineDependencies:
     """Made for one engine and used up by it."""
 
     cells: Sequence[Cell]
     steering: Steering
     """Fresh; the engine restores its checkpoint."""
-    replay: Callable[[EpisodeStore], Replay]
+    replay: Callable[[EpisodeStore], ReplayBuffer]
     """A fresh, empty replay over the session's online episodes."""
     base_hash: str
     n_obs: int
@@ -61,7 +61,7 @@ class Options:
     """s that a headless engine waits for somebody to attach."""
 
 
-def rules(parts: Parts, options: Options) -> Rules:
+def rules(parts: EngineDependencies, options: Options) -> Rules:
     """What stays the same while this engine runs."""
     settings = parts.settings
     return Rules(

@@ -10,7 +10,7 @@ from datasets.durable import DiskFullError
 Write = Callable[[], None]
 
 
-class Keeper:
+class PendingWrites:
     """A queue of writes that is empty as long as the disk has room."""
 
     def __init__(self) -> None:

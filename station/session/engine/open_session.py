@@ -18,8 +18,8 @@ from hardware.cell import ClockSpeed
 from station.session.core.state import State
 from station.session.engine.autopilot import Autopilot
 from station.session.engine.checkpoint import Checkpoints
+from station.session.engine.dependencies import EngineDependencies, Options, rules
 from station.session.engine.learner import Learner
-from station.session.engine.parts import Options, Parts, rules
 from station.session.engine.resume import (
     adopt,
     enter_partials,
@@ -33,7 +33,7 @@ from station.session.operations import SESSION
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class OpenSession:
     """Opened for writing; one engine's."""
 
     journal: Journal
@@ -47,7 +47,9 @@ class Memory:
     """What was found and done; for the log."""
 
 
-def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Callable[[], float]) -> Memory:
+def open_folder(
+    folder: SessionFolder, parts: EngineDependencies, options: Options, clock: Callable[[], float]
+) -> OpenSession:
     """Open the folder; the caller holds its writer lock.
 
     Raises:
@@ -83,7 +85,7 @@ def open_memory(folder: SessionFolder, parts: Parts, options: Options, clock: Ca
     autopilot = Autopilot(folder.seed)
     for truth in truths(store, journal.ledger()):
         autopilot.saw(truth)
-    return Memory(
+    return OpenSession(
         journal=journal,
         store=store,
         checkpoints=checkpoints,
@@ -110,7 +112,9 @@ def _autopilot_on(journal: Journal, options: Options) -> bool:
     return bool(settings_in(journal.ledger()).get("autopilot", False))
 
 
-def _state(journal: Journal, learner: Learner, parts: Parts, options: Options, now: float) -> State:
+def _state(
+    journal: Journal, learner: Learner, parts: EngineDependencies, options: Options, now: float
+) -> State:
     state = state_of(
         journal.ledger(),
         rules(parts, options),

@@ -53,7 +53,7 @@ class Origin:
 TERMINAL = Origin()
 
 
-class Fate(StrEnum):
+class PressStatus(StrEnum):
     """What has become of a press so far."""
 
     TAKEN = "taken"
@@ -64,12 +64,12 @@ class Fate(StrEnum):
     LOST = "not sent"
 
 
-SIGNS: dict[Fate, str] = {
-    Fate.TAKEN: "…",
-    Fate.DONE: "✓",
-    Fate.UNANSWERED: "!",
-    Fate.REFUSED: "–",
-    Fate.LOST: "✗",
+SIGNS: dict[PressStatus, str] = {
+    PressStatus.TAKEN: "…",
+    PressStatus.DONE: "✓",
+    PressStatus.UNANSWERED: "!",
+    PressStatus.REFUSED: "–",
+    PressStatus.LOST: "✗",
 }
 
 
@@ -79,7 +79,7 @@ class Echo:
 
     action: str
     key: str
-    fate: Fate
+    fate: PressStatus
     detail: str = ""
     number: int | None = None
     pressed: float = 0.0
@@ -89,7 +89,7 @@ class Echo:
         return f"{self.key} {self.fate.value} {SIGNS[self.fate]} {self.detail}".rstrip()
 
 
-class Desk:
+class KeyDispatcher:
     """One operator's keys on one session."""
 
     def __init__(self, feed: Feed, keymap: Keymap, clock: Callable[[], float] = time.monotonic) -> None:
@@ -129,7 +129,7 @@ class Desk:
 
     def answer(self, key: str, why: str) -> Echo:
         """What was pressed is no key of the table: say so."""
-        self._echo = Echo(action="", key=key, fate=Fate.REFUSED, detail=why, pressed=self._clock())
+        self._echo = Echo(action="", key=key, fate=PressStatus.REFUSED, detail=why, pressed=self._clock())
         return self._echo
 
     def take_keys(self) -> Echo:
@@ -142,7 +142,7 @@ class Desk:
         self._echo = Echo(
             action="keys",
             key=self._keymap.show("keys"),
-            fate=Fate.DONE,
+            fate=PressStatus.DONE,
             detail="the keys are asked for",
             pressed=self._clock(),
         )
@@ -161,12 +161,12 @@ class Desk:
         for number in [number for number in self._undecided if number in answers]:
             decided = self._undecided.pop(number)
             if answers[number]:
-                self._echo = replace(decided, fate=Fate.REFUSED, detail=answers[number])
+                self._echo = replace(decided, fate=PressStatus.REFUSED, detail=answers[number])
             elif self._echo is not None and self._echo.number == number:
-                self._echo = replace(decided, fate=Fate.DONE)
+                self._echo = replace(decided, fate=PressStatus.DONE)
         echo = self._echo
-        if echo is not None and echo.fate is Fate.TAKEN and self._clock() - echo.pressed > UNANSWERED:
-            self._echo = replace(echo, fate=Fate.UNANSWERED)
+        if echo is not None and echo.fate is PressStatus.TAKEN and self._clock() - echo.pressed > UNANSWERED:
+            self._echo = replace(echo, fate=PressStatus.UNANSWERED)
         return self._echo
 
     def _show(self, echo: Echo) -> Echo:
@@ -203,12 +203,12 @@ class Desk:
         try:
             number = self._feed.send(event, now)
         except FeedError as reason:
-            return Echo(action=action.id, key=key, fate=Fate.LOST, detail=str(reason), pressed=now)
+            return Echo(action=action.id, key=key, fate=PressStatus.LOST, detail=str(reason), pressed=now)
         self._sent = event
         return Echo(
             action=action.id,
             key=key,
-            fate=Fate.TAKEN,
+            fate=PressStatus.TAKEN,
             detail=_words(event, action),
             number=number,
             pressed=now,
@@ -216,7 +216,7 @@ class Desk:
 
     def _refused(self, action: Action, why: str, now: float) -> Echo:
         key = self._keymap.show(action.id)
-        return Echo(action=action.id, key=key, fate=Fate.REFUSED, detail=why, pressed=now)
+        return Echo(action=action.id, key=key, fate=PressStatus.REFUSED, detail=why, pressed=now)
 
 
 def stopped(keymap: Keymap, now: float, trouble: str = "") -> Echo:
@@ -224,7 +224,7 @@ def stopped(keymap: Keymap, now: float, trouble: str = "") -> Echo:
     return Echo(
         action="stop",
         key=keymap.show("stop"),
-        fate=Fate.LOST if trouble else Fate.DONE,
+        fate=PressStatus.LOST if trouble else PressStatus.DONE,
         detail=trouble or "stop latched",
         pressed=now,
     )

@@ -10,14 +10,16 @@ from hardware.robot.cell import RobotCell
 from hardware.robot.settings import RobotCellSettings
 from hardware.simulation.cell import SimulatedCell
 from policy.base import BasePolicy, PolicyFileError
-from policy.replay import Replay
-from station.session.engine.parts import Parts
+from policy.replay import ReplayBuffer
+from station.session.engine.dependencies import EngineDependencies
 from station.session.folder import SessionError, SessionFolder
 from station.session.limits import in_force, remarks
 from station.tasks.config import Task
 
 
-def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latch: StopLatch) -> Parts:
+def compose(
+    folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latch: StopLatch
+) -> EngineDependencies:
     """The parts of an engine.
 
     Raises:
@@ -29,10 +31,10 @@ def compose(folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latc
     refuse_other_data(base.spec, made[0].spec)
     steering = task.steering.build(base, folder.seed, execute=task.execute)
 
-    def replay(store: EpisodeStore) -> Replay:
-        return Replay.for_method(steering, base_hash=base.hash, observations=store.load)
+    def replay(store: EpisodeStore) -> ReplayBuffer:
+        return ReplayBuffer.for_method(steering, base_hash=base.hash, observations=store.load)
 
-    return Parts(
+    return EngineDependencies(
         cells=made,
         steering=steering,
         replay=replay,

@@ -30,7 +30,7 @@ _BRAKING = 3.0  # s that an arm may need to come to rest
 _LOOK_EVERY = 0.005  # s
 
 
-class Team:
+class ArmGroup:
     """One or two arms."""
 
     def __init__(self, settings: RobotCellSettings, latch: Path) -> None:
