@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from datasets.importers.defects import RefusedError
 from datasets.importers.files import pictures
+from datasets.importers.files.video import VideoFrames
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, SPECS, TICKS
@@ -232,6 +233,16 @@ def test_droids_video_that_runs_at_another_rate_is_matched_by_time_and_said_with
     assert any("has 60 pictures a second and the table 20 rows" in note for note in result.finding.notes)
     shown = desk.store.load(str(result.episode)).images["front"][..., 0].mean((1, 2))
     assert shown[-1] == pytest.approx(4 * (TICKS - 1), abs=3) and (np.diff(shown) > 0).all()
+
+
+def test_a_row_gets_the_picture_nearest_in_time_and_not_the_next_one(tmp_path: Path) -> None:
+    shown = np.zeros((90, 24, 32, 3), np.uint8)
+    shown[2::9] = (
+        255  # of 45 pictures a second and 20 rows: the one just before every fourth row, and its nearest
+    )
+    video = VideoFrames(sources.video(tmp_path / "film.mp4", shown, rate=45), begin=0.0, count=40, rate=20.0)
+    light = np.array([picture.mean() for picture in video.pick(np.arange(40))])
+    assert (light[1::4] > 128).all() and (np.delete(light, np.s_[1::4]) < 128).all()
 
 
 def test_droids_video_with_a_picture_for_each_row_is_taken_so_whatever_rate_it_claims(tmp_path: Path) -> None:
