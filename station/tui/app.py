@@ -226,6 +226,8 @@ class StationApp(App[int]):
 
     def hides(self, session: SessionScreen) -> bool:
         """Whether another screen lies over the whole session; a dialog leaves its headline to be read."""
+        if session not in self.screen_stack:  # it is being closed
+            return True
         above = self.screen_stack[self.screen_stack.index(session) + 1 :]
         return any(isinstance(screen, HelpScreen) or not isinstance(screen, ModalScreen) for screen in above)
 

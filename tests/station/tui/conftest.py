@@ -16,11 +16,12 @@ Open = Callable[..., StationApp]
 def _the_operator_has_read_the_screen(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where an app runs in real time nobody waits for it to be read; test_desk and test_sight tell what that is for."""
+    """An app that runs in real time waits for no reader; test_key_dispatcher and test_sight say what reading is for."""
     if {"open_app", "engines", "snap_compare"} & set(request.fixturenames):
         for name, seconds in (("READ", 0.0), ("NAMED", 0.0), ("STALE", 1e12)):
             monkeypatch.setattr(f"station.tui.sight.{name}", seconds)
         monkeypatch.setattr("station.tui.key_dispatcher.STALE", 1e12)
+        monkeypatch.setattr("station.tui.key_dispatcher.UNANSWERED", 1e12)
         monkeypatch.setattr("station.tui.attachment.READ", 0.0)
 
 

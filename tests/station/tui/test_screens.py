@@ -102,7 +102,9 @@ def demonstrated(sessions: Path, name: str) -> SessionFolder:
 def trained(sessions: Path, name: str) -> SessionFolder:
     folder = demonstrated(sessions, name)
     journal = Journal(folder.journal, writable=True)
-    journal.append("training", stage="done", iterations=5, base_hash="abc")
+    journal.append(
+        "training", stage="done", demos="demo-1", base_hash="abc", episodes=1, stages=[], seconds=1.0
+    )
     journal.append(
         "base_evaluation", path="latent", layouts="evaluation", n=4, outcomes=[True, False, True, False]
     )

@@ -238,6 +238,15 @@ async def test_a_second_q_in_the_question_stays(open_app: Open, feed: FakeFeed) 
         assert feed.sent == []
 
 
+async def test_a_session_that_is_being_closed_can_still_be_polled(open_app: Open) -> None:
+    async with open_app().run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        screen = session(pilot)
+        closing = pilot.app.pop_screen()
+        screen.poll()
+        await closing
+
+
 async def test_a_small_terminal_is_said_and_recovers(open_app: Open, feed: FakeFeed) -> None:
     async with open_app().run_test(size=(80, 24)) as pilot:
         await settled(pilot)
@@ -441,7 +450,10 @@ async def test_an_engine_that_dies_at_the_start_says_why(open_app: Open, engines
         assert "Train it first" in headline(pilot)
 
 
-async def test_the_wanted_layout_alternates_with_the_live_picture(open_app: Open, feed: FakeFeed) -> None:
+async def test_the_wanted_layout_alternates_with_the_live_picture(
+    open_app: Open, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("station.tui.screens.session.BEAT", 1e6)  # the beats below are the only ones
     live = snapshot()
     feed.snapshot = replace(
         live, phase=Phase.READY, target={name: 255 - tile for name, tile in live.tiles.items()}
