@@ -363,12 +363,15 @@ class Engine:
                 self._events.append(SpaceBack())
 
     def _watch_devices(self) -> None:
-        """Whatever the phase; a running episode looks at them itself, at every step."""
+        """Whatever the phase; a running episode looks at them itself, at every step.
+
+        In a fault, what else fails is told beside it: nobody clears what nobody has read.
+        """
         phase = self.state.phase
         looks_itself = phase in MOVING and self._motion.advancing
-        if phase is Phase.FAULT or looks_itself or self.state.leaving:
+        if looks_itself or self.state.leaving:
             self._vigil.forget()
-        elif reason := self._vigil.wrong():
+        elif reason := self._vigil.wrong(self.state.reason if phase is Phase.FAULT else ""):
             self.dispatch(Faulted(reason=reason))
 
     def _work(self) -> bool:

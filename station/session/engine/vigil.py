@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hardware.cell import Check
+from hardware.cell import Check, unnamed
 
 LOOK_EVERY = 0.1
 """s between two looks."""
@@ -28,8 +28,11 @@ class Vigil:
         self._looked = float("-inf")
         self._since: dict[str, float] = {}
 
-    def wrong(self) -> str:
-        """What is wrong and has to be said, in sentences; empty while all is well, and between two looks."""
+    def wrong(self, said: str = "") -> str:
+        """What is wrong and has to be said, in sentences; empty while all is well, and between two looks.
+
+        `said`: what the operator has been told already and is not told again.
+        """
         now = self._clock()
         if now - self._looked < LOOK_EVERY:
             return ""
@@ -38,7 +41,9 @@ class Vigil:
         self._looked = now
         found = [*self._look()]
         self._since = {check.name: self._since.get(check.name, now) for check in found}
-        return " ".join(check.told() for check in found if self._counts(check, now))
+        return " ".join(
+            check.told() for check in found if self._counts(check, now) and not _is_in(said, check)
+        )
 
     def forget(self) -> None:
         """Somebody else has the word: what was seen so far counts for nothing."""
@@ -46,3 +51,11 @@ class Vigil:
 
     def _counts(self, check: Check, now: float) -> bool:
         return not check.silent or now - self._since[check.name] >= LASTING
+
+
+def _is_in(said: str, check: Check) -> bool:
+    """Silence grows longer while one looks, so that its device counts; of a report, its words."""
+    device = check.name.rpartition(" ")[2]
+    if check.silent:
+        return device in said
+    return unnamed(device, check.detail).rstrip(".!?") in said

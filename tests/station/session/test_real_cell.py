@@ -29,7 +29,7 @@ from station.session.status import count
 from station.tasks.session_settings import SessionSettings
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
-from tests.station.session.answering import go, rearm, resume
+from tests.station.session.answering import answering, go, rearm, resume
 from tests.station.session.driving import press, roll, until, until_phase
 from tests.station.session.fakes import Pusher, make_folder
 from tests.station.session.leftovers import cut_off, kept
@@ -193,6 +193,24 @@ def test_a_device_that_fails_while_the_session_waits_ends_the_waiting(
     assert engine.state.phase is Phase.FAULT, "what recovers by itself can still be read"
     go_on(engine)
     until_phase(engine, Phase.READY)
+
+
+def test_what_fails_during_a_fault_is_told_beside_it_and_the_old_answer_clears_nothing(
+    engine: Engine, board: Switchboard
+) -> None:
+    until_phase(engine, Phase.READY)
+    board[Switch.CAMERA] = 1.0
+    until_phase(engine, Phase.FAULT)
+    read = engine.state
+    board[Switch.FAULT] = 1.0
+    until(engine, lambda: "C31" in engine.state.reason)
+    assert "camera scene" in engine.state.reason
+    assert engine.state.question != read.question
+    engine.post(answering(go(), read))
+    for _ in range(20):
+        engine.turn()
+    assert (engine.state.phase, board[Switch.FAULT]) == (Phase.FAULT, 1.0)
+    assert engine.state.reason.count("camera scene") == 1
 
 
 def test_a_fault_during_a_pause_is_told(engine: Engine, board: Switchboard) -> None:

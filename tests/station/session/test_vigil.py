@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hardware.cell import Check
 from station.session.engine.vigil import LASTING, LOOK_EVERY, Vigil
 
@@ -43,6 +45,21 @@ def test_silence_is_said_once_it_has_lasted_and_within_a_second() -> None:
     first = next(number for number, sentence in enumerate(said) if sentence)
     assert LASTING <= first * STEP < 0.7
     assert "camera wrist" in said[first]
+
+
+def test_what_was_told_is_not_told_again_and_what_is_new_is() -> None:
+    devices = Watched()
+    devices.found = [FAULT]
+    told = "left: collision (code C31). Free the arm."
+    devices.now += STEP
+    assert devices.vigil.wrong(told) == ""
+    devices.found = [FAULT, replace(FAULT, name="arm right", detail="right: overheated (code C19)")]
+    devices.now += STEP
+    assert devices.vigil.wrong(told) == "arm right: overheated (code C19). Free the arm."
+    devices.found = [SILENCE]
+    for _ in range(10):
+        devices.now += STEP
+        assert devices.vigil.wrong("camera wrist: newest frame 0.31 s old.") == ""
 
 
 def test_a_frame_that_comes_late_now_and_then_is_no_fault() -> None:
