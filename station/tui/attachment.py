@@ -146,6 +146,8 @@ class Attachment:
         elif self.line is not LineStatus.LIVE and fresh:
             self._turn(LineStatus.LIVE)
         elif self.line is LineStatus.LIVE and self.unheard > SILENCE:
+            if self.sight is not None:  # the headline no longer names state and episode
+                self.sight = self.sight.doubted("no news from the engine: wait for it, then press again")
             self._turn(LineStatus.SILENT)
         return snapshot if fresh else None
 

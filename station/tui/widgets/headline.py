@@ -128,7 +128,7 @@ def _without_engine(attachment: Attachment) -> str:
 def _below(snapshot: Snapshot) -> str:
     goes_to = _goes_to(snapshot)
     if snapshot.reason:
-        return f"{snapshot.reason} {goes_to[:1].upper()}{goes_to[1:]}".strip()
+        return f"{snapshot.reason} {goes_to}".strip()
     if snapshot.episode is None:
         return ""
     if snapshot.phase in (Phase.ROLLOUT, Phase.EVALUATE) and snapshot.horizon:
@@ -142,8 +142,8 @@ def _goes_to(snapshot: Snapshot) -> str:
     if snapshot.episode is None:
         return ""
     if snapshot.void:
-        return f"{snapshot.episode} is void: restore it before you label it"
-    return f"labels go to {snapshot.episode}: {snapshot.label or 'pending'}"
+        return f"Episode {snapshot.episode} is void: restore it before you label it"
+    return f"Labels go to {snapshot.episode}: {snapshot.label or 'pending'}"
 
 
 def draw_bearing(model: Bearing, columns: int, rows: int) -> Content:

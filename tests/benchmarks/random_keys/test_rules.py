@@ -14,7 +14,7 @@ from tests.benchmarks.random_keys.screens import badge, named, tells_of
 _R = Press(at=20.0, screen=0, key="r", badge="READY", named=["online-000000"], held=False)
 _SCREEN = """ session  tiny                                             0 episodes
     READY      Lay the scene out, step back, press r: it moves.
-               labels go to online-000003: success          v not now – online-000003 came up only 0.1 s before
+               Labels go to online-000003: success          v not now – online-000003 came up only 0.1 s before
  ─third · live───────────────────────────────── ─log─────────────────────────────
                                                  online-000001: success, by operator
 """

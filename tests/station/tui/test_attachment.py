@@ -100,6 +100,25 @@ def test_keys_still_travel_to_a_silent_engine(engines: FakeEngines, feed: FakeFe
     assert (feed.sent, feed.stops) == ([Pause()], 1)
 
 
+@pytest.mark.parametrize("action", ["success", "failure", "void"])
+def test_no_episode_is_judged_while_the_screen_of_a_silent_engine_names_none(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock, action: str
+) -> None:
+    attachment = attached(engines, clock)
+    feed.ticking = False
+    attachment.poll()
+    clock.now += SILENCE + 1
+    attachment.poll()
+    echo = attachment.press(action)
+    assert feed.sent == []
+    assert echo is not None and "no news from the engine" in echo.detail
+    feed.play()
+    attachment.poll()
+    clock.now += 3.0
+    attachment.press(action)
+    assert len(feed.sent) == 1
+
+
 def test_only_one_snapshot_is_drawn_however_often_it_is_looked_at(
     engines: FakeEngines, feed: FakeFeed, clock: Clock
 ) -> None:
