@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -97,9 +98,11 @@ def test_time_since_1970_is_taken_as_it_is_and_changes_nothing_else(
 ) -> None:
     name, make = MAKERS[kind]
     episodes = []
+    made = tmp_path / "made"
+    make(made)  # once: the encoder of videos writes other bytes now and then
     for folder in ("plain", "stamped"):
         desk = Desk(tmp_path / folder, SPECS[name], ANSWERS[name])
-        make(desk.inbox)
+        shutil.copytree(made, desk.inbox, dirs_exist_ok=True)
         if folder == "stamped":
             change(desk.inbox)
         results = desk.run()
