@@ -20,11 +20,11 @@ from datasets.spec import DataSpec
 from hardware.device import Devices
 
 Layout = dict[str, Any]
-"""Where the objects of the scene start; plain JSON, written by the cell that understands it."""
+"""Start poses of the objects in the scene; plain JSON, written and read by the same cell."""
 
 
 class CellError(StationError):
-    """Base of everything a cell raises; the message says what, where and what to do now."""
+    """Base of everything a cell raises; the message says what failed, where, and what to do now."""
 
 
 class StaleFrameError(CellError):
@@ -32,7 +32,7 @@ class StaleFrameError(CellError):
 
 
 class NonFiniteCommandError(CellError):
-    """A plan held NaN or infinity; nothing of it was sent and motion has been braked."""
+    """A plan contained NaN or infinity; none of it was sent and motion has been braked."""
 
 
 class StoppedError(CellError):
@@ -40,44 +40,44 @@ class StoppedError(CellError):
 
 
 class ClockSpeed(StrEnum):
-    """How simulated time relates to the wall; a real cell knows REAL only."""
+    """Simulated time relative to wall time; a real cell supports REAL only."""
 
     REAL = "1x"
     FAST = "4x"
     VIRTUAL = "max"
-    """As fast as it goes."""
+    """As fast as possible."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What one control period did."""
+    """The outcome of one control period."""
 
     observation: Observation
-    """Taken when the pose was due, i.e. after the command."""
+    """Taken when the pose was due, that is, after the command."""
     action: FloatArray
     """[da] the pose that was due."""
     sent: FloatArray
-    """[da] what went out after limits."""
+    """[da] the command that was sent, after limits."""
     command_time: float
     """s, monotonic."""
     ending: Ending | None = None
-    """SUCCESS or IRRECOVERABLE when a simulated cell sees it, else None."""
+    """SUCCESS or IRRECOVERABLE where a simulated cell detects it, else None."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """How an arm moves by its own encoders, whatever it was told."""
+    """An arm's motion as its encoders measure it, whatever was commanded."""
 
     speed: float
     """m/s, of the tool."""
     turning: float
     """rad/s, of the fastest joint."""
     age: float
-    """s since it was measured."""
+    """s since the measurement."""
 
     @property
     def stands(self) -> bool:
-        """Nothing of it moves more than encoders tremble, and that is no old news."""
+        """Whether the arm is at rest to within encoder noise, by a recent measurement."""
         return self.speed < _STILL and self.turning < _STILL and self.age < _OLD
 
     def __str__(self) -> str:
@@ -91,27 +91,27 @@ _OLD = 1.0  # s
 
 @dataclass(frozen=True, kw_only=True)
 class CellHealth:
-    """Live telemetry; never stored as truth."""
+    """Live telemetry; never recorded as ground truth."""
 
     achieved_hz: float
     frame_age: dict[str, float] = field(default_factory=dict)
     """camera -> s"""
     oldest_frame: float = float("inf")
-    """s; a newest frame that is older is out of order, whether or not anything moves."""
+    """s, limit on the age of each camera's newest frame; an older one is a fault, moving or not."""
     arms_wrong: dict[str, str] = field(default_factory=dict)
-    """arm -> what is wrong with it or with its controller; those that are well are not in it."""
+    """arm -> what is wrong with it or its controller; healthy arms are absent."""
     motion: dict[str, Motion | None] = field(default_factory=dict)
-    """real arm -> how it moves; None where nothing measures it now."""
+    """real arm -> its motion; None while nothing measures it."""
     interventions: int = 0
-    """Commands the limits changed so far."""
+    """Commands changed by the limits so far."""
     late: int = 0
-    """Waypoints of plans that were dropped because they were late, so far."""
+    """Waypoints dropped so far because they were late."""
     stop_latency: float | None = None
-    """s from the newest stop to the last motion command after it; None before the first one, or while it brakes."""
+    """s from the newest stop to the last motion command after it; None before the first stop and while braking."""
 
 
 def unnamed(device: str, text: str) -> str:
-    """What is said of a device without its name in front, for a sentence that names it already."""
+    """`text` without the device's name in front, for a sentence that already names it."""
     while device and text.startswith(f"{device}: "):
         text = text.removeprefix(f"{device}: ")
     return text
@@ -119,17 +119,17 @@ def unnamed(device: str, text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One preflight check: what was looked at, whether it is fine, and what to do if not."""
+    """One preflight check: what was checked, whether it passed, and what to do if not."""
 
     name: str
     ok: bool
     detail: str
     remedy: str = ""
     silent: bool = False
-    """Only judged by silence, which a machine that was held up for a moment looks like too."""
+    """The only evidence is silence, which a briefly stalled machine also causes."""
 
     def told(self, meanwhile: str = "") -> str:
-        """What is wrong, what was done `meanwhile` (a sentence), and what to do; the device is named once."""
+        """The problem, what was done `meanwhile` (a sentence), and the remedy; names the device once."""
         kind, _, device = self.name.rpartition(" ")
         name, detail = device if kind == device else self.name, unnamed(device, self.detail)
         stop = "" if detail.endswith((".", "!", "?")) else "."
@@ -137,7 +137,7 @@ class Check:
 
 
 class Cell(ABC):
-    """One workplace: subclasses set `spec` before connecting."""
+    """One robot cell; subclasses set `spec` before connecting."""
 
     spec: DataSpec
     simulated: bool = False
@@ -148,22 +148,22 @@ class Cell(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Brake, hold and let go of the devices; safe to call twice."""
+        """Brake, hold and release the devices; safe to call twice."""
 
     def devices(self) -> Devices:
-        """Who answered under which name of the task file, once connected; none of a simulated cell."""
+        """The connected devices by their names in the task file; empty for a simulated cell."""
         return {}
 
     @abstractmethod
     def preflight(self) -> list[Check]:
-        """Look at everything a start needs."""
+        """Check everything that a start requires."""
 
     @abstractmethod
     def watch(self) -> list[Check]:
-        """What is wrong with the devices now, moving or not; empty when all are well, or none is connected.
+        """What is wrong with the devices now, moving or not; empty when all are healthy or none is connected.
 
-        Called several times a second in every phase: reads what the devices have reported, and waits for nothing. The
-        stop latch is no device's fault.
+        Called several times a second in every phase: reads what the devices have reported and never blocks. A set stop
+        latch is not a device fault.
         """
 
     @abstractmethod
@@ -172,14 +172,14 @@ class Cell(ABC):
 
     @abstractmethod
     def plan(self, actions: FloatArray) -> None:
-        """Post a plan, [n, da], first pose due one control period from now; replaces what is left of the old plan.
+        """Post a plan, [n, da], first pose due one control period from now; replaces the rest of the old plan.
 
         Raises NonFiniteCommandError (having braked), StoppedError.
         """
 
     @abstractmethod
     def advance(self) -> Step | None:
-        """Wait until the next pose is due and say what happened; None when the plan has run out.
+        """Wait until the next pose is due and return the outcome; None when the plan has run out.
 
         Raises StoppedError, StaleFrameError; the arm has then been braked.
         """
@@ -202,21 +202,21 @@ class Cell(ABC):
 
     @abstractmethod
     def layout_picture(self, layout: Layout) -> dict[str, Image]:
-        """How the scene should look before the episode, per camera, to be shown over the live picture."""
+        """Images of the scene as it should be before the episode, per camera, to overlay on the live image."""
 
     @abstractmethod
     def reset_scene(self, layout: Layout) -> None:
-        """The operator says the scene is laid out like `layout`; a simulated cell lays it out itself."""
+        """The operator confirms that the scene matches `layout`; a simulated cell sets it up itself."""
 
     @abstractmethod
     def health(self) -> CellHealth:
         """Live telemetry."""
 
     def recover(self) -> None:  # noqa: B027 - most cells have nothing to recover
-        """Clear device faults and start anew what has died, because the operator has read why and says so.
+        """Clear device faults and restart dead processes; only at the operator's request, after reading the cause.
 
         Raises:
-            CellError: a fault stays.
+            CellError: a fault persists.
         """
 
     def set_speed(self, speed: ClockSpeed) -> None:

@@ -1,7 +1,7 @@
-"""What time.monotonic() does not tell: it stands still while the machine sleeps.
+"""Time spent in suspend, which time.monotonic() does not count.
 
-Plans, frames and heartbeats are dated by it, so that what is left of a plan, or a picture from before, would look as
-good as new to a laptop that was opened again.
+Plans, frames and heartbeats carry monotonic time stamps, so after a laptop wakes up, the rest of an old plan or an old
+frame would look fresh.
 """
 
 from __future__ import annotations
@@ -10,5 +10,5 @@ import time
 
 
 def slept() -> float:
-    """s that the machine has slept since it was started."""
+    """s that the machine has been suspended since boot."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -1,6 +1,6 @@
-"""Which device answered under a name of the task file, and how it is set; and what another one there looks like.
+"""The device behind each name of the task file, its settings, and how to tell that it was replaced.
 
-Pure: who answers is the drivers' business, what follows from another device the session's.
+Pure: the drivers query the devices; the session decides what a replaced device means.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ Reading = float | str
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """One arm, gripper or camera, as it introduced itself."""
+    """One arm, gripper or camera, as it identified itself."""
 
     said: str = ""
-    """All that it says of itself, for people."""
+    """Its full self-description, for people."""
     model: str = ""
     serial: str = ""
-    """Empty where the device tells none."""
+    """Empty where the device reports none."""
     firmware: str = ""
     port: str = ""
-    """Where it is plugged in; all there is to tell two devices of one model without serial numbers apart."""
+    """Where it is plugged in; the only way to tell apart two devices of one model without serial numbers."""
     settings: dict[str, float | str] = field(default_factory=dict)
-    """What it is set to, read back: name with unit -> value."""
+    """Settings read back from it: name with unit -> value."""
     remarks: tuple[str, ...] = ()
-    """What to know of it, a sentence each: a setting that it did not take, a name that may soon be another's."""
+    """Warnings, a sentence each: a setting that it did not accept, a name that may soon be another device's."""
 
     def to_json(self) -> dict[str, Any]:
-        """For a journal line; what is empty is left out."""
+        """For a journal line; empty fields are omitted."""
         return {name: value for name, value in asdict(self).items() if value}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Inverse of `to_json`; what a later station wrote beside it is passed over."""
+        """Inverse of `to_json`; fields written by a later version are ignored."""
         known = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
         return cls(**{**known, "remarks": tuple(known.get("remarks", ()))})
 
     @property
     def mark(self) -> str:
-        """What tells it from others, in words."""
+        """What distinguishes it from others, in words."""
         if self.serial:
             return f"serial {self.serial}"
         return f"port {self.port}" if self.port else self.model or self.said
 
     def is_another(self, than: Device) -> bool:
-        """Whether both say enough of themselves to tell that they are two."""
+        """Whether both report enough to tell that they are different devices."""
         if self.model and than.model and self.model != than.model:
             return True
         if self.serial and than.serial:
@@ -57,11 +57,11 @@ class Device:
 
 
 Devices = Mapping[str, Device]
-"""Kind and name in the task file, such as "camera wrist", -> who answered."""
+"""Kind and name in the task file, such as "camera wrist" -> the device that answered."""
 
 
 def replaced(before: Devices, now: Devices) -> Iterator[str]:
-    """A sentence for each device that is another one than before; two that changed places are called swapped."""
+    """A sentence for each replaced device; two that changed places are called swapped."""
     before, now = _told_apart(before), _told_apart(now)
     changed = [name for name in now if name in before and now[name].is_another(before[name])]
     told: set[str] = set()
@@ -77,7 +77,7 @@ def replaced(before: Devices, now: Devices) -> Iterator[str]:
 
 
 def _told_apart(devices: Devices) -> Devices:
-    """A serial number that two of them share, as some makers print it, is none."""
+    """Drops serial numbers that two devices share, as some makers assign them."""
     marks = [(_kind(name), device.model, device.serial) for name, device in devices.items()]
     return {
         name: replace(device, serial="") if marks.count(mark) > 1 else device
@@ -90,7 +90,7 @@ def _kind(name: str) -> str:
 
 
 def altered(before: Devices, now: Devices) -> Iterator[str]:
-    """A sentence for each firmware and each setting that is not what it was, of devices that are the same."""
+    """A sentence for each changed firmware version and setting of devices that were not replaced."""
     for name in now:
         if name not in before or now[name].is_another(before[name]):
             continue
@@ -109,7 +109,7 @@ def _swapped(name: str, other: str, before: Devices, now: Devices) -> bool:
 
 
 def _full(device: Device) -> str:
-    """Model and mark, where they are not the same."""
+    """Model and mark, or only one where they are the same."""
     return (
         " ".join(dict.fromkeys(part for part in (device.model, device.mark) if part)) or "an unknown device"
     )

@@ -1,8 +1,8 @@
-"""Small records in memory that two processes share: one writes, others read, and nobody ever waits for anybody.
+"""Small records in shared memory: one process writes, others read, and none ever blocks another.
 
-A record is written whole into the next slot before the counter points to it, and carries a checksum: a writer that is
-killed or suspended in the middle leaves the record before it to be read, and a reader that is overtaken notices. What
-is in a record is the business of `hardware.wire`.
+A record is written in full into the next slot before the counter points to it, and carries a checksum: if the writer
+is killed or suspended halfway, the previous record stays readable, and a reader that is overtaken notices. The content
+of a record is defined in `hardware.wire`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Mailbox:
     """The last `slots` records of at most `size` bytes, numbered 1, 2, ..."""
 
     def __init__(self, *, size: int, slots: int = 4, descriptor: int | None = None) -> None:
-        """Make new memory, or map the memory behind `descriptor`, which another process has made the same way."""
+        """Create new memory, or map the memory behind `descriptor`, which another process created the same way."""
         self._slots = slots
         self._stride = -(-(_HEAD.size + size) // 64) * 64
         self._size = size
@@ -33,7 +33,7 @@ class Mailbox:
         if descriptor is None:
             os.ftruncate(self.descriptor, whole)
         self._map = mmap.mmap(self.descriptor, whole)
-        # one aligned store of eight bytes, which other processes see whole
+        # one aligned eight-byte store, atomic for other processes
         self._counter = np.frombuffer(self._map, np.uint64, 1)
 
     @property
@@ -67,12 +67,12 @@ class Mailbox:
             number = self.count
             begin = _FIRST_SLOT + number % self._slots * self._stride + _HEAD.size
             data = self._map[begin : begin + length]
-            if self.count - number < self._slots - 1:  # the writer has not come round to it
+            if self.count - number < self._slots - 1:  # the writer has not wrapped around to it
                 return data if number else None
         return None
 
     def read(self, number: int) -> bytes | None:
-        """A record by its number; None when it is not there yet, or not any more."""
+        """A record by its number; None if not written yet, or already overwritten."""
         if not 0 < number <= self.count:
             return None
         begin = _FIRST_SLOT + number % self._slots * self._stride
@@ -92,10 +92,10 @@ class Mailbox:
 
 
 class Heartbeat:
-    """The instant at which a loop last said that it is alive."""
+    """The time at which a loop last reported that it is alive."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        """Make new memory, or map what another process has made."""
+        """Create new memory, or map memory that another process created."""
         self.descriptor = os.memfd_create("heartbeat") if descriptor is None else descriptor
         """To be inherited by the process at the other end."""
         if descriptor is None:
@@ -104,7 +104,7 @@ class Heartbeat:
         self._time = np.frombuffer(self._map, np.float64, 1)
 
     def beat(self, now: float) -> None:
-        """Say so; `now` is s, monotonic."""
+        """Report that the loop is alive; `now` is s, monotonic."""
         self._time[0] = now
 
     @property

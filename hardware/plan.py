@@ -1,7 +1,7 @@
-"""What passes between the loop that makes plans and the controller of one arm: timed poses, and what became of them.
+"""What the planning loop and the controller of one arm exchange: timed poses, and the commands they become.
 
 Base frame of the arm; positions m, quaternions xyzw (unit), gripper 0 closed .. 1 open, time s on the machine's
-monotonic clock, which all processes of one machine share.
+monotonic clock, which all its processes share.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimedPlan:
-    """Poses with the instants at which they are due; replaces what is left of an older plan from its first instant."""
+    """Poses with the times at which they are due; replaces the rest of an older plan from its first time on."""
 
     time: Vector
     """[n] strictly increasing."""
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Command:
-    """What the limits let through at one controller tick; this goes to the arm."""
+    """The target after limits at one controller tick; this is sent to the arm."""
 
     time: float
     position: Vector
@@ -61,7 +61,7 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JointCommand:
-    """The posture of one controller tick on the way home."""
+    """The joint configuration at one controller tick while homing."""
 
     time: float
     joints: Vector

@@ -1,7 +1,7 @@
-"""What every group of cell and device settings shares; each device's own stand in its driver's file.
+"""Base classes of cell and device settings; each driver's file defines its own.
 
-The tables `kinds` below name all devices there are: a new one is one file and one line. Nothing here imports a driver,
-and no driver's file imports its vendor's package before it is told to connect.
+The `kinds` tables below list all devices: a new one takes one file and one line. Nothing here imports a driver, and no
+driver imports its vendor's package before it connects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Vector3 = tuple[float, float, float]
 
 
 def _at_most(most: float, unit: str, slip: str) -> AfterValidator:
-    """Refuses numbers that are no `unit`: nothing is so far away, and no arm turns so far."""
+    """Rejects numbers too large to be in `unit`."""
 
     def check(values: tuple[float, ...]) -> tuple[float, ...]:
         for value in values:
@@ -40,22 +40,22 @@ def _at_most(most: float, unit: str, slip: str) -> AfterValidator:
 
 
 Place = Annotated[Vector3, _at_most(5.0, "m", "mm")]
-"""Somewhere in a cell, m."""
+"""A position in a cell, m."""
 Offset = Annotated[Vector3, _at_most(0.6, "m", "mm")]
-"""From a flange to a part of its tool, m."""
+"""Offset from a flange to a part of its tool, m."""
 Turn = Annotated[Vector3, _at_most(6.3, "rad", "degrees")]
 """A rotation vector, rad."""
 Angles = Annotated[tuple[float, ...], _at_most(6.3, "rad", "degrees")]
-"""Of joints, rad."""
+"""Joint angles, rad."""
 
 
 JointEnds = tuple[tuple[float, ...], tuple[float, ...]]
-"""Lowest and highest angle of every joint, rad."""
+"""Lower and upper limit of every joint, rad."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast something may turn: rad/s, rad/s2, rad/s3."""
+    """Limits on a joint's motion: rad/s, rad/s2, rad/s3."""
 
     speed: float
     acceleration: float
@@ -63,7 +63,7 @@ class Pace:
 
 
 class CellSettings(OneOf):
-    """A workplace: simulated, or made of real devices."""
+    """A robot cell: simulated, or built from real devices."""
 
     kinds: ClassVar[Mapping[str, str]] = {
         "simulated": "hardware.simulation.settings:SimulationSettings",
@@ -76,39 +76,39 @@ class CellSettings(OneOf):
     control_hz: int = Field(default=10, ge=5, le=60)
     """Control rate, Hz: how often a pose of a plan is due."""
     rotation: Rotation = Rotation.ROTATION_VECTOR
-    """How rotations stand in actions."""
+    """How actions represent rotations."""
     proprioception: Proprioception = Proprioception.JOINTS
     """What is observed of each arm: ``joints``, or ``pose`` for demonstrations without joint angles."""
 
     @classmethod
     def reader(cls, content: Mapping[str, Any]) -> type[Settings]:
-        """The kind that `content` asks for; one that names arms and no kind means real ones."""
+        """The settings class for `content`; arms without a kind mean real ones."""
         return super().reader({"kind": "robot", **content} if "arms" in content else content)
 
     @property
     @abstractmethod
     def spec(self) -> DataSpec:
-        """What one step of this cell looks like."""
+        """The data format of one step of this cell."""
 
 
 class DeviceSettings(OneOf):
-    """A device: `driver` says which file speaks with it."""
+    """A device; `driver` selects the code that talks to it."""
 
     chooser: ClassVar[str] = "driver"
 
     driver: str
-    """Which driver speaks with it; a driver of one's own is named module:Class (of its settings)."""
+    """Driver name; name a custom driver as module:Class (of its settings)."""
     name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_]*$")
     """What it is called on the screen and in recordings."""
 
     @property
     def occupies(self) -> str:
-        """What only one program at a time may open, as a noun, the same for every way to name it; empty: nothing."""
+        """The resource that only one program may open at a time, as a noun, however it is named; empty: none."""
         return ""
 
     @property
     def advice(self) -> str:
-        """What may go wrong with how it is named here, in a sentence with its remedy; empty: nothing."""
+        """What may go wrong with the way this file names it, in a sentence with its remedy; empty: nothing."""
         return ""
 
 
@@ -127,11 +127,11 @@ class GripperSettings(DeviceSettings):
 
     @abstractmethod
     def build(self, arm: ArmSettings) -> Gripper:
-        """The driver, unconnected, of the gripper on this arm (its address may be the arm's). Opens nothing."""
+        """The unconnected driver of the gripper on this arm (it may share the arm's address). Opens nothing."""
 
 
 def numeric(host: str) -> str:
-    """The address of a host, or its name where that is not known."""
+    """The IP address of a host, or its name where it cannot be resolved."""
     try:
         return socket.gethostbyname(host)
     except OSError:
@@ -147,48 +147,48 @@ class ArmSettings(DeviceSettings):
     }
 
     joints: int = Field(default=7, ge=6, le=7)
-    """How many joints it has."""
+    """Number of joints."""
     home: Angles = ()
-    """Joint angles, rad, from which every episode starts; a start is refused while they are not set."""
+    """Joint angles, rad, from which every episode starts; unset, a start is refused."""
     base_position: Place = (0.0, 0.0, 0.0)
-    """Where the arm's base stands in the cell's frame, m; two arms must say it to stay clear of each other."""
+    """Position of the arm's base in the cell frame, m; two arms need it to stay clear of each other."""
     base_rotation: Turn = (0.0, 0.0, 0.0)
-    """How the arm's base is turned in the cell's frame, as a rotation vector, rad."""
+    """Rotation of the arm's base in the cell frame, as a rotation vector, rad."""
     gripper: GripperSettings | None = None
-    """The gripper it carries; none: actions hold no gripper."""
+    """The gripper it carries; without one, actions have no gripper dimension."""
 
     @property
     def boundary(self) -> tuple[Vector3, Vector3] | None:
-        """Lower and upper corner, m, base frame, of the box in which the arm's own controller keeps the tool."""
+        """Lower and upper corner, m, base frame, of the box to which the arm's own controller confines the tool."""
         return None
 
     @property
     def geometry(self) -> str:
-        """Its name among `datasets.kinematics.ARMS`; empty: nobody can tell where its flange will be."""
+        """Key in `datasets.kinematics.ARMS`; empty: its forward kinematics are unknown."""
         return ""
 
     @property
     def joint_ends(self) -> JointEnds | None:
-        """Where its joints end, as the maker gives it; None: nobody can tell."""
+        """Its joint limits as the maker specifies them; None: unknown."""
         return None
 
     @property
     def home_pace(self) -> Pace:
-        """How fast the joint that turns farthest may turn on the way home; [safety] may ask for less."""
+        """Limits of the joint that turns farthest while homing; [safety] may require less."""
         return Pace(speed=0.35, acceleration=1.0, jerk=10.0)
 
     @property
     def home_within(self) -> float:
-        """How close every joint must come to its home angle, rad."""
+        """Tolerance of every joint about its home angle, rad."""
         return 0.01
 
     def flange(self, joints: Array) -> Array | None:
-        """Where the flange is at joint angles rad [T, n]: poses [T, 7]; None where nobody can tell."""
-        # read by whoever goes home only: its library takes its time to load
+        """Forward kinematics: flange poses [T, 7] at joint angles rad [T, n]; None where unknown."""
+        # imported only for homing: the library is slow to load
         from datasets.kinematics import ARMS
 
         return ARMS[self.geometry].forward(joints) if self.geometry else None
 
     @abstractmethod
     def build(self) -> Arm:
-        """The driver, unconnected. Opens nothing and imports no vendor's package."""
+        """The unconnected driver. Opens nothing and imports no vendor package."""

@@ -1,1 +1,1 @@
-"""The last word before an arm."""
+"""The safety filter: the last limits before a command reaches an arm."""

@@ -1,13 +1,13 @@
-"""One axis of a translation under its limits: the nearest move to a target after which it can still stop in its bounds.
+"""One translation axis under its limits: the move nearest to a target from which it can still stop in its bounds.
 
-The promise, per axis: if braking (`braking`) from the present state stays within the bounds, the velocity, the
-acceleration and the jerk, then the move returned has the same property. For among the moves looked at is the first tick
-of that braking, and the way of the rest of it is part of the way that was found within the bounds a tick before. A
-target is reached exactly when the move to it has the property; every other move lies between the two, where the
-property holds too, since a stronger change can only carry an axis further.
+The invariant, per axis: if braking (`braking`) from the present state stays within the bounds and the limits on
+velocity, acceleration and jerk, so does braking after the move returned. Proof: the candidate moves include the first
+tick of that braking, and the path of the rest of it is part of the path that was within the bounds a tick before. A
+target is reached exactly if the move to it keeps the invariant; every other move is between the two, where the
+invariant also holds, since a stronger change can only carry an axis further.
 
-An axis that starts beyond its bounds may only come back: every position of the move and of braking after it lies nearer
-to them than the one before. Knows no other axis; units are metres and ticks of the controller.
+An axis that starts beyond its bounds may only return: every position of the move and of braking after it is nearer to
+them than the one before. Each axis is independent; units are metres and controller ticks.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from hardware.safety.reasons import Reason
 Interval = tuple[float, float]
 
 _ROUNDING = 1e-7
-"""Share of the jerk limit by which a target may miss a limit: what is left of a limit after rounding."""
+"""Fraction of the jerk limit by which a target may exceed a limit, to allow for rounding."""
 _RESOLUTION = 1e-15
 """m, the rounding of a position."""
 _NANOMETRE = 1e-9
-"""m, how near braking must end to a target, and beyond a bound; a target may be beyond it by two."""
+"""m, tolerance on where braking ends, from a target and beyond a bound; a target may be two beyond a bound."""
 _SEARCH = 24
 _HALVINGS = 8
 
 
 class Move(NamedTuple):
-    """What one axis does in the next tick, and the room in which it can stop afterwards."""
+    """What one axis does in the next tick, and the room it then needs to stop."""
 
     position: float
     """m, after the tick."""
@@ -43,22 +43,22 @@ class Move(NamedTuple):
     """m, of the position after the tick and of all positions of braking from there."""
     highest: float
     ticks: int
-    """How long that braking takes."""
+    """Duration of that braking."""
     steady: bool
-    """Whether that braking never turns back."""
+    """Whether that braking never reverses."""
     reason: Reason | None = None
-    """Why it is not the target."""
+    """Why the move is not the target."""
 
 
 class _Room(NamedTuple):
-    """Where an axis may be: within its bounds, and on its way back to them."""
+    """Where an axis may be: within its bounds, or on its way back to them."""
 
     bounds: Interval
     braking: Interval
     """Lowest and highest position of braking from the present state."""
 
     def holds(self, move: Move) -> bool:
-        """Whether stopping after `move` needs no more than that: beyond a bound only where it does not turn back."""
+        """Whether stopping after `move` stays in this room: beyond a bound only where it does not reverse."""
         low, high = self.bounds[0] - _NANOMETRE, self.bounds[1] + _NANOMETRE
         if move.steady:
             low = min(low, max(self.braking[0], move.position))
@@ -118,12 +118,12 @@ class Axis:
     def _changes(
         self, speed: float, change: float, fastest: float, needed: float
     ) -> tuple[float, float, Reason | None]:
-        """Least and greatest change that velocity, acceleration and jerk allow, and which of them forbids `needed`."""
+        """Least and greatest change that velocity, acceleration and jerk allow, and which one forbids `needed`."""
         brake = self._brake
         up, down = brake.strongest(fastest - speed), -brake.strongest(fastest + speed)
         most = min(change + brake.jerk, brake.most, up)
         least = max(change - brake.jerk, -brake.most, down)
-        if least > most:  # at the fastest, and beyond it by rounding: all that is left is to brake
+        if least > most:  # at top speed, exceeded by rounding: only braking remains
             least = most = brake.change(speed, change)
         if least - self._tolerance <= needed <= most + self._tolerance:
             return least, most, None
@@ -184,7 +184,7 @@ def _within(move: Move, bounds: Interval, slack: float) -> bool:
 
 
 def _crossing(miss: Callable[[float], float], a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Where a growing function is zero, between two points on both sides of it: false position, Illinois."""
+    """The root of an increasing function, bracketed by two points: regula falsi, Illinois variant."""
     (x0, y0), (x1, y1) = a, b
     for _ in range(_SEARCH):
         x = x1 - y1 * (x1 - x0) / (y1 - y0)

@@ -1,13 +1,13 @@
-"""Staying clear of the other arm: spheres against all the places that both arms can still come to.
+"""Staying clear of the other arm: spheres against all positions that both arms can still reach.
 
-An arm is the sphere about its tool centre point. The other arm is not trusted to brake: until this one has stopped, it
-may go wherever its velocity and its limits (the same ones, as lengths of vectors, in any direction) carry it. A move is
-certain when the box of this arm's braking stays a distance away from the box of the other's reach. Braking from a
-certain move is certain a tick later: this arm's box shrinks, and so does the time in which the other's grows. So two
-arms that both keep the rule never touch, and an arm alone never runs into another; whether an arm that already stands
-is run into, it cannot decide.
+An arm is modelled as the sphere about its tool centre point. The other arm is not trusted to brake: until this one has
+stopped, it may go wherever its velocity and its limits (the same ones, as vector lengths, in any direction) carry it. A
+move is certain if the box of this arm's braking keeps its distance from the box that the other can reach. Braking from
+a certain move is certain a tick later: this arm's box shrinks, and so does the time in which the other's grows. So two
+arms that both follow the rule never touch, and one that follows it alone never runs into the other; it cannot prevent
+the other from running into it once it stands.
 
-Where nothing is certain any more, a move is allowed that ends no nearer to the other arm than braking would.
+Where no move is certain any more, a move is allowed if it ends no nearer to the other arm than braking would.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ class Sphere:
     radius: float
     """m"""
     age: float = 0.0
-    """s; the longer nothing was heard of the other arm, the further it may have gone."""
+    """s; the longer the other arm has not reported, the further it may have moved."""
 
 
 class Clearance:
-    """The distance that one arm keeps."""
+    """The distance that one arm keeps from the other."""
 
     def __init__(self, *, radius: float, velocity: float, acceleration: float, dt: float) -> None:
-        """Own radius m; what the other arm can do along each of its axes, m/s and m/s2; s."""
+        """Own radius m; the other arm's limits along each of its axes, m/s and m/s2; controller period s."""
         self._radius = radius
         self._fastest = _ANY_DIRECTION * velocity * dt
         self._change = _ANY_DIRECTION * acceleration * dt * dt
         self._dt = dt
 
     def certain(self, moves: Sequence[Move], others: Iterable[Sphere]) -> bool:
-        """Whether this arm can stop clear of the spheres wherever they go."""
+        """Whether this arm can stop clear of the spheres, wherever they move."""
         ticks = 1 + max(move.ticks for move in moves)
         return all(self._distance(moves, other, ticks) >= self._needed(other) for other in others)
 
@@ -58,7 +58,7 @@ class Clearance:
         return all(self.certain(moves, (other,)) or self._no_nearer(moves, braked, other) for other in others)
 
     def _no_nearer(self, moves: Sequence[Move], braked: Sequence[Move], other: Sphere) -> bool:
-        """Neither where the arm is after the tick, nor anywhere on its way to a stand."""
+        """Neither after the tick, nor anywhere on the way to rest."""
         here = math.dist([move.position for move in moves], other.center)
         return here >= math.dist([move.position for move in braked], other.center) and self._distance(
             moves, other, 0
@@ -68,7 +68,7 @@ class Clearance:
         return self._radius + other.radius - _NANOMETRE
 
     def _distance(self, moves: Sequence[Move], other: Sphere, ticks: int) -> float:
-        """m, between the box of `moves` and the box of where the sphere's centre can be within `ticks` from now."""
+        """m, between the box of `moves` and the box that the sphere's centre can reach within `ticks` from now."""
         squared = 0.0
         ticks += math.ceil(other.age / self._dt) if other.age > 0.0 else 0
         for move, center, velocity in zip(moves, other.center, other.velocity, strict=True):

@@ -1,22 +1,22 @@
-"""The last word before an arm: (state, target) -> (state, command, reasons), at controller rate.
+"""The last limits before an arm: (state, target) -> (state, command, reasons), at controller rate.
 
-What holds for every command, whatever the targets were:
+Guarantees for every command, whatever the targets were:
 
 - Along each axis of the base frame, velocity, acceleration and jerk stay within their limits, as differences of the
-  positions that are sent. They are limits per axis: a diagonal may be faster by the square root of three.
-- From each command the arm can brake within those limits to a stand inside its workspace, and certainly clear of the
-  other arm. `axis` and `clearance` say why a state that can brake always has a next one that can.
-- The rate of rotation and its change stay within their limits as lengths of vectors, the gripper's rate within its own.
+  positions that are sent. The limits are per axis: a diagonal may be faster by the square root of three.
+- From each command the arm can brake within those limits to rest inside its workspace, and certainly clear of the
+  other arm. `axis` and `clearance` explain why a state that can brake always has a successor that can.
+- The rotation rate and its change stay within their limits as vector lengths, the gripper's rate within its own.
 
-A target that lies within all limits and leaves room to brake is the command, bit by bit. Room to brake is room to come
-to rest: a motion that turns round at a wall with its full acceleration a passes where it keeps a^3 / (24 jerk^2) away
-from it, below a millimetre for usual limits; one that comes to rest there may touch it. Otherwise each axis follows as
-fast as it may so that it would come to rest on the target; a wall in the way of one axis does not hold up the others,
-the other arm holds up all. Without a target, or with one that is not finite, the arm brakes. An arm that starts outside
+A target within all limits that leaves room to brake becomes the command, bit for bit. Room to brake is room to come to
+rest: a motion that reverses at a wall with its full acceleration a passes if it keeps a^3 / (24 jerk^2) away from it,
+below a millimetre for usual limits; one that comes to rest there may touch it. Otherwise each axis follows as fast as
+it may such that it would come to rest on the target; a wall in the way of one axis does not slow down the others, the
+other arm slows down all. Without a target, or with one that is not finite, the arm brakes. An arm that starts outside
 moves only inward, slowly, and along no other axis.
 
-The state is what was sent, not what was measured: seed it with `SafetyState.at_rest` when servoing begins. Knows no
-plan, no device and no clock. It is software and replaces no hardware emergency stop.
+The state is what was sent, not what was measured: seed it with `SafetyState.at_rest` when servoing begins. The filter
+depends on no plan, device or clock. It is software and replaces no hardware emergency stop.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ __all__ = [
 
 _HALVINGS = 6
 _ROUNDED = 1e-8
-"""m, how far beyond its workspace an arm still counts as inside: more than rounding ever makes of it."""
+"""m beyond its workspace at which an arm still counts as inside: more than any rounding error."""
 _ROUNDING = 1.0 + 1e-9
 _UNIT = 1e-6
-"""How far a quaternion's length may be from one to count as of unit length."""
+"""Tolerance on a quaternion's length to count as one."""
 
 
 class WorkspaceSettings(Settings):
-    """The box in which one arm's tool centre point may be."""
+    """The box to which one arm's tool centre point is confined."""
 
     arm: str
     """Name of the arm."""
@@ -77,7 +77,7 @@ class WorkspaceSettings(Settings):
 
 
 class SafetySettings(Settings):
-    """What the arms may do; workspaces, velocity and acceleration have no defaults and must be set."""
+    """Limits of the arms; workspaces, velocity and acceleration have no defaults and must be set."""
 
     workspaces: tuple[WorkspaceSettings, ...] = ()
     """One box for each arm."""
@@ -94,22 +94,22 @@ class SafetySettings(Settings):
     gripper_rate: float = Field(default=4.0, gt=0.0, le=20.0)
     """Fastest opening or closing, full strokes per second."""
     radius: float | None = Field(default=None, gt=0.0, le=0.5)
-    """Radius, m, of the sphere about the tool centre point that holds tool and wrist; two arms must set it."""
+    """Radius, m, of the sphere about the tool centre point that encloses tool and wrist; required for two arms."""
     inward_speed: float = Field(default=0.02, gt=0.0, le=0.1)
-    """How fast an arm that starts outside its workspace may move towards it, m/s."""
+    """Fastest motion of an arm that starts outside its workspace back towards it, m/s."""
     stale_plan: float = Field(default=5.0, gt=0.0, le=60.0)
-    """How long after the pictures that it was made from a plan may begin, s; first decisions take longest."""
+    """Maximum time from a plan's camera images to its start, s; the first inference takes longest."""
     heartbeat: float = Field(default=0.3, ge=0.05, le=2.0)
-    """How old the sign of life of the loop that makes plans may be before the arm brakes, s."""
+    """Maximum age of the planning loop's heartbeat before the arm brakes, s."""
     frame_age: float = Field(default=0.2, gt=0.0, le=5.0)
-    """Oldest camera frame on which motion may start and go on, s."""
+    """Maximum age of a camera frame for motion to start or continue, s."""
     home_tolerance: float = Field(default=0.05, gt=0.0, le=0.5)
-    """How far each joint may be from its home angle at the start of an episode, rad."""
+    """Maximum distance of each joint from its home angle at the start of an episode, rad."""
     mean_of_poses: Literal[1, 3] = 1
-    """The temporal filter: each pose of a plan becomes the mean of this many last ones; 1 leaves plans as they are."""
+    """Temporal filter: each pose of a plan becomes the mean of this many last ones; 1 leaves plans unchanged."""
 
     def missing(self, arms: Sequence[str]) -> tuple[str, ...]:
-        """Names of the limits that these arms need and that are not set."""
+        """Names of the limits that these arms need but that are not set."""
         boxes = {workspace.arm for workspace in self.workspaces}
         names = [f"workspaces (arm = {arm!r})" for arm in arms if arm not in boxes]
         names += [name for name in ("velocity", "acceleration") if getattr(self, name) is None]
@@ -124,7 +124,7 @@ class SafetyError(StationError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class SafetyState:
-    """What was commanded last; seeded from the arm's state when servoing begins."""
+    """The last command; seeded from the arm's state when servoing begins."""
 
     position: Vector3
     """m"""
@@ -139,7 +139,7 @@ class SafetyState:
 
     @classmethod
     def at_rest(cls, position: Vector, quaternion: Vector, gripper: float) -> SafetyState:
-        """A standing arm: m [3], xyzw [4], 0..1."""
+        """An arm at rest: m [3], xyzw [4], 0..1."""
         x, y, z = (float(number) for number in position)
         qx, qy, qz, qw = (float(number) for number in quaternion)
         nothing = (0.0, 0.0, 0.0)
@@ -167,7 +167,7 @@ class SafetyFilter:
     """The limits of one arm."""
 
     def __init__(self, settings: SafetySettings, dt: float, arm: str | None = None) -> None:
-        """`dt` is the controller's period, s; `arm` names the workspace, and may be left out where there is one.
+        """`dt` is the controller's period, s; `arm` names the workspace, and may be omitted if there is only one.
 
         Raises:
             SafetyError: a limit is not set.
@@ -204,10 +204,10 @@ class SafetyFilter:
     ) -> tuple[SafetyState, Command, tuple[Reason, ...]]:
         """The command of one tick, stamped `now`, s; no target brakes.
 
-        `dt` is the period by which commands are spaced, the one the filter was made for, not a measured time.
+        `dt` is the period between commands, the one the filter was built for, not a measured time.
 
         Raises:
-            SafetyError: `dt` is another period.
+            SafetyError: `dt` is a different period.
         """
         if abs(dt - self._dt) > 1e-3 * self._dt:
             raise SafetyError(f"The limits were prepared for a period of {self._dt} s, not {dt} s.")
@@ -230,7 +230,7 @@ class SafetyFilter:
         return after, _command(after, now), tuple(dict.fromkeys(r for r in reasons if r is not None))
 
     def _moves(self, state: SafetyState, goal: _Goal | None, reasons: list[Reason | None]) -> list[Move]:
-        """What each axis does as far as the workspace is concerned."""
+        """The move of each axis, considering the workspace only."""
         dt, axis = self._dt, self._axis
         outside = [
             not low - _ROUNDED <= x <= high + _ROUNDED
@@ -259,7 +259,7 @@ class SafetyFilter:
     def _kept_clear(
         self, state: SafetyState, moves: list[Move], others: Sequence[Sphere], reasons: list[Reason | None]
     ) -> list[Move]:
-        """The moves, or as much of them as keeps clear of the other arm; braking at worst."""
+        """The moves, scaled back as far as needed to keep clear of the other arm; braking at worst."""
         if self._clearance.certain(moves, others):
             return moves
         dt = self._dt
@@ -305,7 +305,7 @@ class SafetyFilter:
 
 
 def _goal(target: Target) -> _Goal | None:
-    """The numbers of a target; None where one of them is not finite, or the quaternion has no length."""
+    """The numbers of a target; None if one is not finite or the quaternion has length zero."""
     px, py, pz = target.position.tolist()
     vx, vy, vz = target.velocity.tolist()
     wx, wy, wz = target.angular_velocity.tolist()

@@ -1,4 +1,4 @@
-"""Why a command is not the target: the words that are counted and shown."""
+"""Why a command differs from the target: the words that are counted and shown."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ class Reason(StrEnum):
     """One kind of intervention of the safety filter."""
 
     STALE = "stale"
-    """There was no target: the plan, or who makes plans, is too old."""
+    """There was no target: stale plan or heartbeat."""
     NOT_FINITE = "not_finite"
-    """The target held NaN or infinity, or a quaternion of length zero."""
+    """The target contained NaN or infinity, or a quaternion of length zero."""
     OUTSIDE = "outside"
     """The arm is outside its workspace: it may only move inward, slowly."""
     BOX = "box"
-    """Stopping would not have been possible within the workspace."""
+    """The arm could not have stopped within the workspace."""
     OTHER_ARM = "other_arm"
-    """Stopping clear of the other arm would not have been certain."""
+    """The arm could not certainly have stopped clear of the other one."""
     VELOCITY = "velocity"
     ACCELERATION = "acceleration"
     JERK = "jerk"

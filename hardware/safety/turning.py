@@ -1,7 +1,7 @@
-"""The rotation of one arm under its limits: rate and angular acceleration, as lengths of vectors in the base frame.
+"""The rotation of one arm under its limits: rate and angular acceleration, as vector lengths in the base frame.
 
 No orientation is forbidden, so slowing down is always allowed and always ends: if the present rate is within its limit,
-so is every next one. Knows no position; rates are the turns between the orientations that are sent, per second.
+so is every later one. Independent of position; rates are the turns between the orientations that are sent, per second.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from hardware.safety.reasons import Reason
 
 _ROUNDING = 1.0 + 1e-9
 _STILL = 1e-11
-"""rad/s, what rounding makes of standing still."""
+"""rad/s, rounding error at rest."""
 
 Turn = tuple[Quaternion, Vector3, Reason | None]
-"""Orientation and rate, rad/s, after a tick, and why it is not the target."""
+"""Orientation and rate, rad/s, after a tick, and why they are not the target's."""
 
 
 class Turning:
@@ -57,7 +57,7 @@ class Turning:
         return pace[0] + share * x, pace[1] + share * y, pace[2] + share * z
 
     def _limited(self, rate: Vector3, wanted: Vector3) -> Vector3:
-        """`wanted`, or as far towards it as one tick allows."""
+        """`wanted`, or as near to it as one tick allows."""
         change = wanted[0] - rate[0], wanted[1] - rate[1], wanted[2] - rate[2]
         x, y, z = _clipped(change, self._step)
         return rate[0] + x, rate[1] + y, rate[2] + z
