@@ -1,1 +1,1 @@
-"""What runs in an arm's controller process, and what may be asked of it."""
+"""An arm's controller process, and the requests that it answers."""

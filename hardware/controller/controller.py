@@ -1,6 +1,6 @@
-"""What may be asked of one arm's controller, and when; its ticks are the business of `hardware.controller.loop`.
+"""The requests that one arm's controller accepts, and when; `hardware.controller.loop` runs its ticks.
 
-Connect, follow plans, go home, recover, leave: each is refused with its reason where it is not possible now, and faults
+Connect, follow plans, home, recover, leave: each is refused, with its reason, where it is not possible now, and faults
 are cleared on request only. Its process is `hardware.controller.worker`, the other end `hardware.robot.process`.
 """
 
@@ -15,7 +15,7 @@ from hardware.wire import Mode
 
 
 class Controller:
-    """One arm and its gripper. Requests and ticks come from one thread, one after another."""
+    """One arm and its gripper. One thread makes all requests and ticks."""
 
     def __init__(self, loop: ControlLoop) -> None:
         """Opens nothing."""
@@ -24,7 +24,7 @@ class Controller:
         self._loop = loop
 
     def connect(self) -> tuple[ArmIdentity, str]:
-        """Open arm and gripper; who answers. Raises ArmError, GripperError."""
+        """Open arm and gripper; returns their identities. Raises ArmError, GripperError."""
         identity = self.arm.connect()
         gripper = self._gripper.connect() if self._gripper else ""
         self._loop.rest()
@@ -44,22 +44,22 @@ class Controller:
             self._loop.begin_following(now)
 
     def home(self, now: float) -> None:
-        """Come to rest, then go home; an arm that is on its way stays on it. Raises StoppedError, ArmError."""
+        """Come to rest, then go home; an arm that is already homing continues. Raises StoppedError, ArmError."""
         self._require_armed()
         self._require(Mode.PARKED, Mode.SERVO, Mode.HOMING)
         self._loop.heed(now)
         self._loop.go_home(now)
 
     def recover(self) -> tuple[ArmIdentity, str] | None:
-        """Clear faults because the operator said so; who answers, where nobody had before.
+        """Clear faults at the operator's request; returns the identities of devices that were not connected before.
 
         Raises:
-            ArmError, GripperError: one stays.
+            ArmError, GripperError: a fault persists.
         """
         if self._loop.mode is Mode.OFFLINE:
             return self._connect_by_force()
         self._require(Mode.FAULT, Mode.PARKED)
-        # its line may run through the arm: what was asked while that was lost is not answered yet
+        # its connection may run through the arm: requests made while that was lost are still unanswered
         if self._gripper and not self._gripper.answers():
             self._gripper.recover()
         if self._is_faulty() or self._loop.mode is Mode.FAULT:
@@ -68,31 +68,31 @@ class Controller:
         return None
 
     def leave(self) -> None:
-        """Brake and let go; `standing` says when that is done."""
+        """Brake and release the arm; `standing` says when that is done."""
         self._loop.leave()
 
     def close(self) -> None:
-        """Let go of the devices."""
+        """Release the devices."""
         self.arm.close()
         if self._gripper:
             self._gripper.close()
         self._loop.mode = Mode.OFFLINE
 
     def tick(self, now: float) -> None:
-        """Look, decide, send, report."""
+        """Measure, decide, send, report."""
         self._loop.tick(now)
 
     def publish(self, now: float) -> None:
-        """Report what is known now."""
+        """Report the current state."""
         self._loop.publish(now)
 
     @property
     def standing(self) -> bool:
-        """Whether nothing is sent to the arm."""
+        """Whether no commands are sent to the arm."""
         return self._loop.standing
 
     def _connect_by_force(self) -> tuple[ArmIdentity, str]:
-        """The operator has read the fault that kept the arm from being connected, and wants it cleared."""
+        """Connect, clearing a fault that prevented it: the operator has read the fault and wants it cleared."""
         try:
             return self.connect()
         except ArmFaultError:
@@ -100,7 +100,7 @@ class Controller:
             return self.connect()
 
     def _is_faulty(self) -> bool:
-        """Whether the arm says so; a link that was lost is opened anew."""
+        """Whether the arm reports a fault; reopens a lost connection."""
         try:
             return self.arm.state().fault is not None
         except ArmError:
@@ -115,7 +115,7 @@ class Controller:
             raise ArmError(f"{self.arm.name}: not possible now: {unnamed(self.arm.name, why)}")
 
     def _require_armed(self) -> None:
-        # the cell asks for motion only when its operator has re-armed the latch that lies at the path
+        # the cell requests motion only after the operator has re-armed the latch now at the path
         with suppress(OSError):
             self._loop.latch.renew()
         if self._loop.latch.latched:

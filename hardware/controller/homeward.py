@@ -1,9 +1,9 @@
-"""On the way home, tick by tick: how far along, and what to send.
+"""Homing, tick by tick: progress along the path, and the commands to send.
 
-The place on a stretch is one axis (`hardware.safety.axis`) with the stretch's pace for limits: it comes to rest at the
-stretch's end, and from every tick it can brake within the pace, on the path that was checked before. Where it could not
-certainly stop clear of the other arm it slows down, waits, and goes on when it can. It goes gently, at the arm's own
-pace; it brakes as firmly as [safety] allows.
+The position on a path segment is one axis (`hardware.safety.axis`) whose limits are the segment's pace: it comes to
+rest at the segment's end, and from every tick it can brake within the pace, on the path that was checked before. Where
+it could not certainly stop clear of the other arm it slows down, waits, and continues when it can. It moves gently, at
+the arm's own pace; it brakes as firmly as [safety] allows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HALVINGS = 6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pose:
-    """The tool somewhere on a stretch."""
+    """The tool's pose at a point of a segment, and its derivatives along the segment."""
 
     position: Vector
     """[3] m"""
@@ -42,10 +42,10 @@ class Pose:
 
 
 class Homeward:
-    """One arm on its way."""
+    """One arm while homing."""
 
     def __init__(self, way: Sequence[Stretch], safety: SafetySettings, dt: float) -> None:
-        """At rest at its beginning; `dt` is the controller's period, s."""
+        """Starts at rest at the beginning of the path; `dt` is the controller's period, s."""
         self._ahead = list(way)
         self._dt = dt
         self._s = self._speed = self._change = 0.0
@@ -59,18 +59,18 @@ class Homeward:
 
     @property
     def standing(self) -> bool:
-        """Whether nothing is commanded to move."""
+        """Whether the arm is commanded to stay at rest."""
         return abs(self._speed) <= _STILL
 
     @property
     def arrived(self) -> bool:
-        """Whether the last posture has been commanded, at rest."""
+        """Whether the last joint configuration has been commanded, at rest."""
         return not self._ahead and self._ended
 
     def step(
         self, others: Sequence[Sphere], *, brake: bool, gripper: float, now: float
     ) -> tuple[JointCommand, Command, tuple[Reason, ...]]:
-        """What to send at this tick, where the tool is then, and why it is held up."""
+        """The joint command of this tick, the tool's pose for it, and why it was slowed down."""
         if self._ended and self._ahead and not brake:
             self._begin(self._ahead.pop(0))
         braked = self._firm.braked(self._s, self._speed, self._change)
@@ -115,7 +115,7 @@ class Homeward:
         return joints, command
 
     def _pose(self, s: float) -> Pose:
-        """Between two knots of the present stretch."""
+        """The pose between two knots of the current segment."""
         stretch = self._stretch
         i, share = self._between(s)
         gap = self._knots[i + 1] - self._knots[i]
@@ -130,7 +130,7 @@ class Homeward:
         )
 
     def _between(self, s: float) -> tuple[int, float]:
-        """The knot before s, and the share of the way to the next."""
+        """The knot before s, and the fraction of the distance to the next."""
         knots = self._knots
         i = min(max(bisect_right(knots, s) - 1, 0), len(knots) - 2)
         return i, (s - knots[i]) / (knots[i + 1] - knots[i])
@@ -144,7 +144,7 @@ class Homeward:
     def _kept_clear(
         self, move: Move, braked: Move, others: Sequence[Sphere]
     ) -> tuple[Move, tuple[Reason, ...]]:
-        """The move, or as much of it as keeps clear of the other arm; braking at worst."""
+        """The move, scaled back as far as needed to keep clear of the other arm; braking at worst."""
         if not others or self._clearance.certain(self._swept(move, braked, 1.0), others):
             return move, ()
         worst = self._swept(move, braked, 0.0)
@@ -160,7 +160,7 @@ class Homeward:
         return self._firm.between(self._s, self._speed, braked, move, low), (Reason.OTHER_ARM,)
 
     def _swept(self, move: Move, braked: Move, share: float) -> list[Move]:
-        """A move between braking (0) and `move` (1) as the tool makes it: along each axis, with the room to stop in."""
+        """The tool's motion for a move between braking (0) and `move` (1): per axis, with the room to stop in."""
         along = self._firm.between(self._s, self._speed, braked, move, share)
         ends = max(along.lowest, 0.0), min(along.highest, self._stretch.length)
         first, last = (bisect_right(self._knots, end) for end in ends)

@@ -1,14 +1,14 @@
-"""A timed plan as a smooth motion: where an arm should be at any instant, across the borders of chunks.
+"""A timed plan as a smooth motion: an arm's target at any time, across chunk boundaries.
 
-Between two waypoints every coordinate is the polynomial of fifth degree that has the position, velocity and
-acceleration wanted at both ends (three numbers at each, so six coefficients); those of a waypoint come from the
-parabola through it and its neighbours. So the motion passes through each waypoint at its instant, and position,
-velocity and acceleration have no step, neither at waypoints nor where a new plan replaces the tail of an old one.
+Between two waypoints every coordinate is the quintic polynomial with the desired position, velocity and acceleration
+at both ends (three numbers at each, so six coefficients); those of a waypoint come from the parabola through it and its
+neighbours. So the motion passes through each waypoint on time, and position, velocity and acceleration are continuous,
+both at waypoints and where a new plan replaces the tail of an old one.
 
 Rotations are interpolated as rotation vectors about one orientation per plan, the one at which it takes over: a
-smooth chart of all orientations within a full turn of it. The gripper goes straight from waypoint to waypoint.
+smooth chart of all orientations within a full turn of it. The gripper is interpolated linearly.
 
-Nothing is limited here but the way a motion ends; limits are applied afterwards, by `hardware.safety.filter`.
+Only the end of a motion is limited here; all other limits are applied afterwards, by `hardware.safety.filter`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from hardware.quaternion import (
 )
 
 _SHORTEST_LEAD = 0.5
-"""A first waypoint that is due within this share of the plan's spacing is passed by: no arm could turn to it."""
+"""A first waypoint due within this fraction of the plan's spacing is skipped: no arm could turn to it in time."""
 
 _SHORTEST_STOP = 1e-3
 """s"""
 
 _DIFFERENCE = 1e-4
-"""s, for the one derivative that is taken numerically."""
+"""s, step of the one numerical derivative."""
 
 _FULL_TURN = 2.0 * math.pi
 
@@ -58,7 +58,7 @@ _QUINTIC = np.array(
 
 
 class InterpolationError(StationError, ValueError):
-    """A plan that names no motion."""
+    """An invalid plan."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,7 +114,7 @@ class _Piece:
 
 
 class Interpolator:
-    """The motion of one arm: `reset`, then `post` plans and ask for the `target` at each tick of a growing time."""
+    """The motion of one arm: `reset`, then `post` plans and query the `target` at increasing times."""
 
     def __init__(
         self,
@@ -125,10 +125,10 @@ class Interpolator:
         velocity: float = math.inf,
         rotation_rate: float = math.inf,
     ) -> None:
-        """How a motion ends that no plan continues: at about m/s2, m/s3 and rad/s2.
+        """Deceleration of a motion that no plan continues: about m/s2, m/s3 and rad/s2.
 
-        It ends from no more than `velocity` (m/s, per axis) and `rotation_rate` (rad/s): a plan that asks for more is
-        not followed at its own speed, and the way to rest counts from the speed that the arm can have.
+        Deceleration starts from at most `velocity` (m/s, per axis) and `rotation_rate` (rad/s): a plan that asks for
+        more is not followed at its own speed, so the stopping distance counts from the speed the arm can have.
         """
         self._acceleration = acceleration
         self._jerk = jerk
@@ -164,14 +164,14 @@ class Interpolator:
         self._set([], -math.inf)
 
     def post(self, plan: TimedPlan, now: float) -> int:
-        """Follow `plan`; what is due before its first instant stays as an older plan had it.
+        """Follow `plan`; until its first waypoint the older plan stays in force.
 
-        Returns how many of its waypoints were late (due at `now` or before) and dropped. A plan that is late
-        altogether changes nothing.
+        Returns how many of its waypoints were late (due at `now` or before) and dropped. A plan that is entirely late
+        changes nothing.
 
         Raises:
-            InterpolationError: numbers that are not finite, a quaternion of length zero, times that do not grow;
-                nothing has changed.
+            InterpolationError: a number is not finite, a quaternion has length zero, or times do not increase; nothing
+                has changed.
         """
         _check(plan)
         late = int(np.searchsorted(plan.time, now, side="right"))
@@ -207,7 +207,7 @@ class Interpolator:
         )
 
     def done(self, now: float) -> bool:
-        """Whether no waypoint lies ahead: the arm decelerates or holds."""
+        """Whether no waypoint is left: the arm decelerates or holds."""
         return now >= self._end
 
     def _set(self, pieces: list[_Piece], end: float) -> None:
@@ -223,11 +223,11 @@ class Interpolator:
         return replace(self._pieces[-1].at(now), time=now, rate=nothing, bend=nothing)
 
     def _kept(self, now: float, before: float) -> list[_Piece]:
-        """Pieces of the present plan that end after `now` and by `before`: they are followed to their ends."""
+        """Pieces of the current plan that end after `now` and by `before`; these are followed to their ends."""
         return [piece for piece in self._pieces if now < piece.end <= min(before, self._end)]
 
     def _slowed(self, knot: _Knot) -> _Knot:
-        """The same pose at a speed that is allowed; unchanged where it is."""
+        """The same pose with its speed clipped to the limits; unchanged within them."""
         speed, turning = float(np.abs(knot.rate[:3]).max()), float(np.linalg.norm(knot.rate[3:]))
         if speed <= self._velocity and turning <= self._rotation_rate:
             return knot
@@ -238,7 +238,7 @@ class Interpolator:
         return replace(knot, rate=knot.rate * np.repeat(shares, 3), bend=np.zeros(6))
 
     def _stop(self, start: _Knot) -> _Piece:
-        """From `start` to rest: velocities that follow the cubic with no slope at its end."""
+        """From `start` to rest: the velocity follows a cubic with zero slope at its end."""
         span = max(
             _SHORTEST_STOP,
             _stopping_time(start.rate[:3], start.bend[:3], self._acceleration, self._jerk),
@@ -285,7 +285,7 @@ def _piece(start: _Knot, end: _Knot) -> _Piece:
 
 
 def _recentred(knot: _Knot) -> _Knot:
-    """The same motion, its rotation vector counted from the orientation it has at this instant."""
+    """The same motion, with its rotation vector relative to the current orientation."""
     turn, rate = _vector3(knot.value[3:]), _vector3(knot.rate[3:])
     ahead, behind = (_vector3(knot.value[3:] + h * knot.rate[3:]) for h in (_DIFFERENCE, -_DIFFERENCE))
     drift = np.subtract(angular_velocity(ahead, rate), angular_velocity(behind, rate)) / (2.0 * _DIFFERENCE)
@@ -300,7 +300,7 @@ def _recentred(knot: _Knot) -> _Knot:
 
 
 def _knots(start: _Knot, plan: TimedPlan, first: int) -> list[_Knot]:
-    """`start` and the waypoints from `first` on, with the derivatives wanted there."""
+    """`start` and the waypoints from `first` on, with the desired derivatives."""
     times = np.concatenate([[start.time], plan.time[first:]])
     turns = _turns(start.reference, plan.quaternion[first:])
     values = np.vstack([start.value, np.hstack([plan.position[first:], turns])])
@@ -315,7 +315,7 @@ def _knots(start: _Knot, plan: TimedPlan, first: int) -> list[_Knot]:
 
 
 def _derivatives(times: Vector, values: Vector, i: int) -> tuple[Vector, Vector]:
-    """Of the parabola through three neighbours; the last waypoint is passed at the last stretch's mean rate."""
+    """Derivatives of the parabola through three neighbours; the last waypoint takes the last segment's mean rate."""
     before = (values[i] - values[i - 1]) / (times[i] - times[i - 1])
     if i + 1 == len(times):
         return before, np.zeros(6)
@@ -325,7 +325,7 @@ def _derivatives(times: Vector, values: Vector, i: int) -> tuple[Vector, Vector]
 
 
 def _turns(reference: Quaternion, quaternions: Vector) -> Vector:
-    """Rotation vectors [n, 3] from `reference`, each the one nearest to its predecessor: they do not jump at pi."""
+    """Rotation vectors [n, 3] from `reference`, each nearest to its predecessor, so without jumps at pi."""
     turns, last = [], np.zeros(3)
     for quaternion in quaternions:
         turn = np.array(turn_between(reference, _unit(quaternion)))

@@ -1,9 +1,9 @@
-"""What the controller of one arm does at each tick, 100 to 250 times a second.
+"""The control loop of one arm: what happens at each tick, 100 to 250 times a second.
 
-Stop latch first, then the heartbeat of the loop that makes plans, then the newest order; the interpolator says where
-the arm should be, the safety filter has the last word, and the arm's driver sends what it lets through. A report of
-every tick goes to shared memory. A tick never waits for anybody, clears no fault by itself, and knows neither policies
-nor recordings. What may be asked of the arm between two ticks is the business of `hardware.controller.controller`.
+Each tick checks the stop latch first, then the planning loop's heartbeat, then the newest order; the interpolator
+computes the target, the safety filter has the last word, and the arm's driver sends the filter's output. A report of
+every tick goes to shared memory. A tick never blocks, clears no fault by itself, and knows neither policies nor
+recordings. `hardware.controller.controller` handles requests between two ticks.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ from hardware.wire import Cause, Mode, Order
 
 _REST_SPEED = 1e-4  # m/s; slower is standing
 _REST_TURN = 1e-3  # rad/s
-_ARRIVING = 3.0  # s that an arm may take to come to rest at home once it was told to be there
-_WAITING = 5.0  # s that it waits on its way for the other arm
-_GENTLE = 1.0  # m/s2, where none is set; nothing moves before one is
+_ARRIVING = 3.0  # s that an arm may take to come to rest at home after the last command
+_WAITING = 5.0  # s that it waits for the other arm while homing
+_GENTLE = 1.0  # m/s2, placeholder while none is set; nothing moves before one is
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControllerSettings:
-    """What one controller needs to know besides its devices."""
+    """The settings of one controller, besides its devices'."""
 
     safety: SafetySettings
     hz: int
     park_after: float
-    """An arm that has nothing to do for longer, s, is parked."""
+    """An arm that is idle for longer, s, is parked."""
     suspended_after: float
-    """A gap between two ticks longer than this, s, ends the motion."""
+    """A gap between two ticks longer than this, s, aborts the motion."""
     tracking_error: float
-    """Farthest that the arm may be from where it was commanded to be, m."""
+    """Maximum distance of the arm from its commanded position, m."""
     home: tuple[float, ...]
     """rad"""
     home_within: float
-    """How close every joint must come to it, rad."""
+    """Tolerance of every joint about home, rad."""
     home_opening: float | None
-    """Opening of the gripper on the way home, 0..1; None leaves it."""
+    """Opening of the gripper while homing, 0..1; None leaves it unchanged."""
 
 
 class ControlLoop:
-    """One arm and its gripper, tick by tick; and what a request may change between two ticks."""
+    """One arm and its gripper, tick by tick; and the changes that requests make between two ticks."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class ControlLoop:
         latch: StopLatch,
         neighbours: Sequence[Neighbour] = (),
     ) -> None:
-        """Opens nothing; `way` is what the way home must keep to."""
+        """Opens nothing; `way` are the constraints on the path home."""
         self.arm = arm
         self.gripper = gripper
         self.latch = latch
@@ -103,21 +103,21 @@ class ControlLoop:
     # --- between two ticks ----------------------------------------------------------------------------------------
 
     def heed(self, now: float) -> None:
-        """The loop that makes plans has asked for something; orders from before that are nothing any more."""
+        """Note a request by the planning loop; earlier orders are void."""
         self._heard = self._busy = now
         self._seen = self._orders.count
 
     def rest(self) -> None:
-        """The arm stands, and has no fault. Raises ArmError."""
+        """Note that the arm is at rest without a fault. Raises ArmError."""
         self._measured = self.arm.state()
         self.mode, self.tally.text, self.tally.cause = Mode.PARKED, "", Cause.NONE
 
     def begin_following(self, now: float) -> None:
-        """From here on every tick sends a command, holding the present pose at first. Raises ArmError."""
+        """Send a command at every tick from now on, at first holding the current pose. Raises ArmError."""
         self._filter = self._limits()
         self.arm.begin_servo()
         self._start_from(self.arm.state(), now)
-        # what getting ready took is no gap in a motion
+        # the time to get ready is not a gap in a motion
         self._ticked = 0.0
         self.mode, self.tally.cause = Mode.SERVO, Cause.NONE
 
@@ -132,7 +132,7 @@ class ControlLoop:
             self._open_for_home()
 
     def leave(self) -> None:
-        """Brake and let go; `standing` says when that is done."""
+        """Brake and release the arm; `standing` says when that is done."""
         if self.mode is Mode.SERVO:
             self._brake(Cause.LEAVING)
         elif self.mode is Mode.HOMING:
@@ -140,18 +140,18 @@ class ControlLoop:
 
     @property
     def state(self) -> Mode:
-        """What the arm is doing, as reports tell it."""
+        """The arm's mode as reports give it."""
         return Mode.BRAKING if self._braking and not self.standing else self.mode
 
     @property
     def standing(self) -> bool:
-        """Whether nothing is sent to the arm."""
+        """Whether no commands are sent to the arm."""
         return self.mode not in (Mode.SERVO, Mode.HOMING)
 
     # --- one tick -------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Look, decide, send, report."""
+        """Measure, decide, send, report."""
         asleep = slept()
         interval = now - self._ticked + asleep - self._slept if self._ticked else self._dt
         self._ticked, self._slept = now, asleep
@@ -179,7 +179,7 @@ class ControlLoop:
             self._fail(ArmFaultError(self._measured.fault))
 
     def _look_at_gripper(self) -> None:
-        """At rest too: an arm whose gripper is gone is not ready."""
+        """Check the gripper at rest too: an arm whose gripper is lost is not ready."""
         if self.mode is Mode.PARKED and self.gripper and self.gripper.error:
             self._fail(GripperError(self.gripper.error))
 
@@ -255,14 +255,14 @@ class ControlLoop:
             self._brake(Cause.FAULT)
 
     def _brake(self, cause: Cause) -> None:
-        """Decelerate within the limits, whatever the plan says; nothing for no cause."""
+        """Decelerate within the limits, whatever the plan; `Cause.NONE` does nothing."""
         if cause is Cause.NONE:
             return
         held_up = cause is Cause.SUSPENDED
         if held_up or not self._interpolator.done(self._ticked):
             self.tally.drop(self.tally.order, cause)
         if held_up and self._measured is not None:
-            # the arm has stopped where its own controller let it, so the motion ends there
+            # the arm's own controller has stopped it, so the motion ends where it is
             self._start_from(self._measured, self._ticked)
         self._interpolator.hold(self._ticked)
         self._braking, self.tally.cause, self._going_home = cause, cause, False
@@ -283,14 +283,14 @@ class ControlLoop:
         if homeward is None:
             return
         if self._command is None:
-            self._heard = self._busy = now  # what getting ready took is no silence
+            self._heard = self._busy = now  # the time to get ready is not a missed heartbeat
         if not self._braking:
             orders = self._refuse_orders()
             self._brake_on_the_way(
                 self._reason_to_brake(now, interval) or (Cause.HOLD if orders else Cause.NONE)
             )
         if self._braking is Cause.SUSPENDED:
-            # the arm has stopped where its own controller let it
+            # the arm's own controller has stopped it
             self._end_homing()
             return
         joints, self._command, reasons = homeward.step(
@@ -308,7 +308,7 @@ class ControlLoop:
             self._at_rest_on_the_way(homeward, now)
 
     def _brake_on_the_way(self, cause: Cause) -> None:
-        """Decelerate along the way; nothing for no cause."""
+        """Decelerate along the path; `Cause.NONE` does nothing."""
         if cause is not Cause.NONE:
             self._braking = self.tally.cause = cause
 
@@ -348,7 +348,7 @@ class ControlLoop:
         return _length(command.velocity) > _REST_SPEED or _length(command.angular_velocity) > _REST_TURN
 
     def _start_from(self, state: ArmState, now: float) -> None:
-        """Interpolator and filter begin at rest where the arm is."""
+        """Reset interpolator and filter to rest at the arm's current pose."""
         opening = self._opening()
         self._interpolator.reset(state.position, state.quaternion, opening, now)
         self._safe = SafetyState.at_rest(state.position, state.quaternion, opening)
@@ -357,7 +357,7 @@ class ControlLoop:
         self._braking, self._going_home, self.tally.order = Cause.NONE, False, 0
 
     def _opening(self) -> float:
-        """What the gripper was told last, so that a hold does not let go of what it holds."""
+        """The gripper's last command, so that holding the arm does not release an object."""
         if self._told_opening is not None:
             return self._told_opening
         return self.gripper.opening if self.gripper else 1.0
@@ -368,7 +368,7 @@ class ControlLoop:
             self._told_opening = opening
 
     def _begin_home(self) -> None:
-        """From a stand. Raises ArmError; nothing has begun then."""
+        """Start homing from rest. Raises ArmError, with nothing started."""
         self._going_home = False
         self._limits()
         here = self.arm.state()
@@ -401,12 +401,12 @@ class ControlLoop:
         self._forget_gripper()
 
     def _forget_gripper(self) -> None:
-        """What it was not told yet, it is not told any more."""
+        """Discard gripper commands not sent yet."""
         if self.gripper:
             self.gripper.forget()
 
     def _fail(self, error: CellError) -> None:
-        """A device cannot go on: the vendor's stop at once, and nothing more before `recover`."""
+        """A device has failed: issue the vendor's stop at once, and nothing more before `recover`."""
         if self.mode is Mode.FAULT:
             return
         _log.error("%s", error)
@@ -417,7 +417,7 @@ class ControlLoop:
         self._forget_gripper()
 
     def _refuse_orders(self) -> bool:
-        """Orders that come while nothing follows them; whether there was one."""
+        """Drop orders that arrive while the arm follows none; returns whether there was one."""
         count = self._orders.count
         if count <= self._seen:
             return False
@@ -425,7 +425,7 @@ class ControlLoop:
         return True
 
     def _limits(self) -> SafetyFilter:
-        """Raises ArmError while they are not set."""
+        """The safety filter. Raises ArmError while limits are not set."""
         try:
             return SafetyFilter(self._settings.safety, self._dt, self.arm.name)
         except SafetyError as error:
@@ -437,18 +437,18 @@ class ControlLoop:
         return [sphere for neighbour in self._neighbours for sphere in neighbour.spheres(now)]
 
     def _away_from_home(self, state: ArmState) -> float:
-        """rad, of the joint that is farthest from it."""
+        """rad, of the joint farthest from home."""
         return float(np.abs(state.joints - self._settings.home).max())
 
     def _silence(self, now: float) -> float:
-        """s since the loop that makes plans was last heard of."""
+        """s since the planning loop's last heartbeat or request."""
         return now - max(self._heartbeat.last, self._heard)
 
     def _distance(self) -> float:
-        """m between where the arm is and where it was commanded to be."""
+        """m between the measured and the commanded position."""
         if self._command is None or self._measured is None:
             return 0.0
-        # on the way home the tool's place follows from the maker's table of links
+        # while homing, the tool's position comes from the maker's nominal kinematics
         slack = FORETOLD if self.mode is Mode.HOMING else 0.0
         return max(0.0, _length(self._command.position - self._measured.position) - slack)
 
@@ -459,7 +459,7 @@ class ControlLoop:
         )
 
     def publish(self, now: float, interval: float = 0.0) -> None:
-        """Report what is known now."""
+        """Report the current state."""
         report = self.tally.report(
             time=now,
             interval=interval,

@@ -1,4 +1,4 @@
-"""Where the other arm of a cell is, seen from this one's base: what the safety filter keeps clear of.
+"""The other arm of a cell in this one's base frame: the obstacle that the safety filter keeps clear of.
 
 Reads the newest report of the other arm's controller; decides nothing.
 """
@@ -16,7 +16,7 @@ from hardware.settings import ArmSettings, Vector3
 from hardware.wire import Mode, Report
 
 _STANDING_AGE = 0.3
-"""s after which the last report of an arm that stood is nothing to rely on any more."""
+"""s after which the last report of an arm at rest is no longer trusted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class BaseChange:
     @classmethod
     def between(cls, other: ArmSettings, own: ArmSettings) -> BaseChange:
         """From `other`'s frame to `own`'s."""
-        # a controller's process gets the numbers, and starts in half the time without this library
+        # a controller's process receives only the numbers, and starts twice as fast without this library
         from scipy.spatial.transform import Rotation
 
         back = Rotation.from_rotvec(own.base_rotation).inv()
@@ -52,7 +52,7 @@ class Neighbour:
         self._seen: tuple[float, Vector] | None = None
 
     def spheres(self, now: float) -> list[Sphere]:
-        """As of `now`; none while nothing is known of the other arm."""
+        """As of `now`; none while the other arm's position is unknown."""
         found = self._reports.newest()
         if found is None:
             return []
@@ -70,7 +70,7 @@ class Neighbour:
         ]
 
     def _estimated(self, report: Report) -> Vector:
-        """Velocity of an arm that was not commanded to be anywhere yet, m/s, from its last two reports."""
+        """Velocity, m/s, of an arm without commands, from its last two reports."""
         before, self._seen = self._seen, (report.measured_time, report.measured_position)
         if before is None or report.measured_time <= before[0]:
             return np.zeros(3)
@@ -79,7 +79,7 @@ class Neighbour:
 
 
 def _age(report: Report, now: float) -> float:
-    """s in which the arm may have moved on; one that stands says so before it moves, and reports less often."""
+    """s in which the arm may have moved; one at rest reports less often, but always before it starts to move."""
     age = max(0.0, now - report.time)
     standing = report.mode in (Mode.PARKED, Mode.FAULT, Mode.OFFLINE) and age < _STANDING_AGE
     return 0.0 if standing else age

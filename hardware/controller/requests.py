@@ -1,7 +1,7 @@
-"""Questions that wait for an answer, between a cell and the controller of one arm: connect, recover, go home, ...
+"""Blocking requests from a cell to the controller of one arm: connect, recover, go home, ...
 
-They go through a socket, one at a time, and are small; the end of the line is the order to brake, let go of the
-devices and end. Whatever must never wait goes through shared memory.
+They are small and go through a socket, one at a time; closing the socket is the order to brake, release the devices and
+exit. Everything that must never block goes through shared memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hardware.settings import ArmSettings
 
 
 class Ask(StrEnum):
-    """What can be asked."""
+    """The kinds of request."""
 
     CONNECT = "connect"
     """Open the devices: `Identities`."""
@@ -29,15 +29,15 @@ class Ask(StrEnum):
     FOLLOW = "follow"
     """Get ready to follow plans."""
     HOME = "home"
-    """Begin to go home; a report says when the arm is there."""
+    """Start homing; a report says when the arm has arrived."""
     RECOVER = "recover"
-    """Clear faults, as a deliberate act of the operator: `Identities` of devices that were not connected yet."""
+    """Clear faults, as a deliberate act of the operator: `Identities` of devices that were not connected before."""
 
     @property
     def patience(self) -> float:
-        """s that the answer may take: gripper and arm, one after another, may each need some time to get well.
+        """Timeout of the answer, s: gripper and arm, one after the other, may each take time to recover.
 
-        An arm that gets ready to move may have to change its mode; who asks for limits only looks.
+        An arm that gets ready to move may have to change its mode; reading limits changes nothing.
         """
         match self:
             case Ask.CONNECT | Ask.RECOVER:
@@ -50,19 +50,19 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Identities:
-    """Who answers."""
+    """The identities of an arm and its gripper."""
 
     arm: Device
     gripper: Device | None
 
 
 Value = Identities | list[LimitCheck] | None
-"""What an answer may hold."""
+"""The value of an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One question."""
+    """One request."""
 
     number: int
     ask: Ask
@@ -75,13 +75,13 @@ class Reply:
     number: int
     value: Value = None
     error: str = ""
-    """Why not; empty when all is well."""
+    """Why the request failed; empty on success."""
     gripper: bool = False
-    """It is the gripper that cannot."""
+    """Whether the gripper caused the error."""
     stopped: bool = False
-    """Not, because the stop latch is set."""
+    """Whether it was refused because the stop latch is set."""
     fault: ArmFault | None = None
-    """The device's own words, where it has them."""
+    """The fault as the device reports it, if it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class NeighbourLink:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Everything that a controller's process is told at its start."""
+    """Everything that a controller's process receives at its start."""
 
     arm: ArmSettings
     settings: ControllerSettings
@@ -108,7 +108,7 @@ class Setup:
 
 
 ToController = Setup | Request
-"""What a controller hears: how it is set up, then questions."""
+"""What a controller receives: its setup, then requests."""
 TO_CONTROLLER: Codec[ToController] = Codec(ToController, Limits(arrays=0))
 FROM_CONTROLLER: Codec[Reply] = Codec(Reply, Limits(arrays=0))
 
@@ -119,4 +119,4 @@ ControllerLine = Channel[Reply, ToController]
 
 ORDER_SLOTS = 4
 REPORT_SLOTS = 1024
-"""Five seconds of reports at 200 Hz: what a cell may be late in reading them."""
+"""Five seconds of reports at 200 Hz: how late a cell may read them."""

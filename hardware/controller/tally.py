@@ -1,4 +1,4 @@
-"""What an arm's controller tells of itself: which orders it took and dropped, why it stopped, what it counted."""
+"""An arm controller's record of itself: orders taken and dropped, why it stopped, and its counters."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ _UNTURNED = np.array([0.0, 0.0, 0.0, 1.0])
 
 @dataclass(kw_only=True)
 class Tally:
-    """Kept while the controller's process lives."""
+    """Kept for the lifetime of the controller's process."""
 
     cause: Cause = Cause.NONE
-    """Why it stopped last."""
+    """Why it last stopped."""
     text: str = ""
-    """The same in words, where a device or a plan is to blame."""
+    """The same in words, where a device or a plan is the cause."""
     order: int = 0
-    """The order that is followed."""
+    """The order being followed."""
     dropped: int = 0
-    """The newest order that is not followed to its end."""
+    """The newest order that was not completed."""
     order_delay: float = 0.0
     """s from the newest order to the first command after it."""
     stop_since: float = 0.0
-    """When the stop latch was set last, s, monotonic."""
+    """When the stop latch was last set, s, monotonic."""
     last_motion: float = 0.0
-    """When the arm was last told to move, s, monotonic."""
+    """When the arm was last commanded to move, s, monotonic."""
     homings: int = 0
     late: int = 0
-    """Waypoints that came too late."""
+    """Waypoints that arrived too late."""
     overruns: int = 0
-    """Ticks that came too late."""
+    """Ticks that ran too late."""
     interventions: int = 0
     """Commands that the safety filter changed."""
     reasons: list[int] = field(default_factory=lambda: [0] * len(Reason))
     """The same by reason."""
 
     def drop(self, order: int, cause: Cause) -> None:
-        """This order is not followed to its end."""
+        """Note that this order will not be completed."""
         if order > self.dropped:
             self.dropped, self.cause = order, cause
 
     def count(self, reasons: Sequence[Reason]) -> None:
-        """Why the safety filter changed a command; nothing where it did not."""
+        """Count the safety filter's reasons for changing a command; none if it did not."""
         if reasons:
             self.interventions += 1
         for reason in reasons:
@@ -69,7 +69,7 @@ class Tally:
         command: Command | None,
         opening: float,
     ) -> Report:
-        """All of it, with what is known of the arm at `time`."""
+        """A report of all of it, with the arm's state at `time`."""
         return Report(
             time=time,
             interval=interval,

@@ -1,11 +1,11 @@
-"""The way home before it is walked: straight stretches in joint space whose tool path is known and checked.
+"""Planning the path home: straight segments in joint space whose tool path is computed and checked in advance.
 
-All joints turn together, in proportion, so the path does not depend on the speed: whoever brakes on it stays on it.
-The flange's path follows from the maker's table of links, the tool's from where it is measured on the flange now. A way
-is refused, in words, where it would leave the workspace; from outside it may only lead back inward, slowly. Its pace
-keeps the joints within their own limits and the tool within those of [safety], along each axis.
+All joints turn together, in proportion, so the path does not depend on the speed: an arm that brakes stays on it. The
+flange's path follows from the maker's nominal kinematics, the tool's from its measured pose on the flange. A path that
+would leave the workspace is refused with a message; from outside it may only lead back inward, slowly. Its pace keeps
+the joints within their own limits and the tool within those of [safety], along each axis.
 
-Moves nothing, and knows no other arm; `hardware.controller.homeward` walks it.
+Moves nothing, and considers no other arm; `hardware.controller.homeward` executes the path.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from hardware.safety.filter import SafetySettings, WorkspaceSettings
 from hardware.settings import ArmSettings, JointEnds, Pace
 
 ON_THE_WALL = 0.005
-"""m; so far outside its workspace a tool may stand."""
+"""m; how far outside its workspace a tool at rest may be."""
 FORETOLD = 0.01
-"""m; a real arm's links differ by some millimetres from their maker's table."""
+"""m; a real arm's links differ by some millimetres from the maker's nominal kinematics."""
 
 _SPACING = 0.01
 """rad between two samples of a path; a tool an arm's length away moves by a centimetre."""
 _FEWEST = 16
 _BACKWARD = 1e-4
-"""m by which a tool on its way back inside may stray from that by rounding."""
+"""m; rounding tolerance for a tool on its way back inside."""
 _STOPS = (1, 2, 4)
-"""Postures at which a detour stops on the tool's straight line."""
+"""Intermediate configurations of a detour along the tool's straight line."""
 _LIFTS = (0.0, 0.05, 0.1)
 """m above that line."""
 _INSIDE = 0.005
-"""m from the walls that the postures of a detour keep."""
+"""m; distance of a detour's configurations from the workspace's walls."""
 _NUDGE, _DAMPING, _CLOSE, _ATTEMPTS = 1e-4, 0.02, 1e-3, 40
-"""Of the search for a posture: step, rad; damping; m and rad; steps."""
+"""Inverse kinematics: finite-difference step, rad; damping; tolerance, m and rad; iterations."""
 _SHORTEST = 1e-6
 """rad"""
 _SHARE = 0.25
-"""Of the tool's acceleration and jerk, what the path's bends may take at full speed; the rest is left to brake with."""
+"""Fraction of the tool's acceleration and jerk for the path's curvature at full speed; the rest is for braking."""
 _FIRM = Pace(speed=0.0, acceleration=10.0, jerk=100.0)
-"""What every arm's joints can do to stop, where the tool hardly moves."""
+"""Joint deceleration that every arm can reach, for paths on which the tool hardly moves."""
 
 Flange = Callable[[Vector], Vector | None]
-"""Joint angles rad [T, n] -> poses [T, 7] of the flange, m and xyzw, base frame; None where nobody knows."""
+"""Joint angles rad [T, n] -> poses [T, 7] of the flange, m and xyzw, base frame; None where unknown."""
 
 
 class WayError(ArmError):
-    """There is no way home that keeps to the limits."""
+    """No path home keeps within the limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WayRules:
-    """What the ways of one arm must keep to."""
+    """Constraints on one arm's paths home."""
 
     arm: str
     flange: Flange
@@ -69,13 +69,13 @@ class WayRules:
 
     @classmethod
     def of(cls, arm: ArmSettings, safety: SafetySettings) -> WayRules:
-        """Those of an arm in its cell."""
+        """The constraints of an arm in its cell."""
         return cls(arm=arm.name, flange=arm.flange, ends=arm.joint_ends, pace=arm.home_pace, safety=safety)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stretch:
-    """One straight line in joint space; `s`, rad, is how far the joint that turns farthest has turned."""
+    """One straight segment in joint space; `s`, rad, is the rotation so far of the joint that turns farthest."""
 
     start: Vector
     """[n] rad"""
@@ -90,12 +90,12 @@ class Stretch:
     quaternion: Vector
     """[m, 4]"""
     pace: Pace
-    """At which it is gone."""
+    """Limits for moving along it."""
     braking: Pace
-    """With which motion on it ends at once: as firmly as that of a plan."""
+    """Limits for braking on it at once: as firmly as a plan's motion."""
 
     def joints(self, s: float) -> Vector:
-        """The posture there, [n] rad; the ends exactly."""
+        """The joint configuration at `s`, [n] rad; exact at the ends."""
         share = min(max(s / self.length, 0.0), 1.0)
         posture: Vector = self.goal if share == 1.0 else self.start + share * (self.goal - self.start)
         return posture
@@ -127,8 +127,8 @@ class _Tool:
         return cls(rules=rules, flange=flange[0], position=position, quaternion=quaternion)
 
     def path(self, postures: Vector) -> tuple[Vector, Vector]:
-        """Positions [m, 3] and quaternions [m, 4] at these postures [m, n]."""
-        # a controller's process that goes nowhere starts in half the time without this library
+        """Positions [m, 3] and quaternions [m, 4] at these joint configurations [m, n]."""
+        # a controller's process that does not home starts twice as fast without this library
         from scipy.spatial.transform import Rotation
 
         poses = self.rules.flange(postures)
@@ -139,17 +139,17 @@ class _Tool:
 
 
 def tool_at(rules: WayRules, postures: Vector, joints: Vector, position: Vector) -> Vector:
-    """Where the tool is at postures [m, n], m [m, 3], from where it is measured at `joints`. Raises WayError."""
+    """Tool positions, m [m, 3], at joint configurations [m, n], given `position` at `joints`. Raises WayError."""
     return _Tool.measured(rules, joints, position, np.array(IDENTITY)).path(postures)[0]
 
 
 def plan_home(
     rules: WayRules, home: Vector, *, joints: Vector, position: Vector, quaternion: Vector
 ) -> list[Stretch]:
-    """The way home from a posture, rad [n], and the tool's pose there.
+    """The path home from a joint configuration, rad [n], and the tool's pose there.
 
     Raises:
-        WayError: home is no posture of this arm, or there is no way that keeps to the limits.
+        WayError: home is outside this arm's joint limits, or no path keeps within the limits.
     """
     _refuse_posture(rules, home, len(joints))
     tool = _Tool.measured(rules, joints, position, quaternion)
@@ -170,7 +170,7 @@ def plan_home(
 
 
 def _detours(tool: _Tool, straight: Stretch) -> Iterator[list[Stretch]]:
-    """Ways along the tool's straight line home, which a box cannot cut, and above it: with few stops first."""
+    """Paths along the tool's straight line home, which never leaves a convex box, and above it; fewest stops first."""
     box = workspace(tool.rules)
     start, end = straight.position[0], straight.position[-1]
     lower, upper = np.array(box.lower) + _INSIDE, np.array(box.upper) - _INSIDE
@@ -188,7 +188,7 @@ def _detours(tool: _Tool, straight: Stretch) -> Iterator[list[Stretch]]:
 
 
 def _reached(tool: _Tool, start: Vector, place: Vector, quaternion: Vector) -> Vector | None:
-    """A posture near `start` with the tool at this pose: damped least squares. None where it finds none."""
+    """A joint configuration near `start` with the tool at this pose, by damped least squares; None if none found."""
     from scipy.spatial.transform import Rotation
 
     wanted, joints, nudges = Rotation.from_quat(quaternion), start, _NUDGE * np.eye(len(start))
@@ -213,7 +213,7 @@ def _within(rules: WayRules, joints: Vector) -> bool:
 
 
 def workspace(rules: WayRules) -> WorkspaceSettings:
-    """The box of this arm."""
+    """This arm's workspace."""
     return next(box for box in rules.safety.workspaces if box.arm == rules.arm)
 
 
@@ -253,7 +253,7 @@ def _stretch(tool: _Tool, start: Vector, goal: Vector) -> Stretch:
 
 
 def _paces(rules: WayRules, knots: Vector, position: Vector, quaternion: Vector) -> tuple[Pace, Pace]:
-    """Speed v, acceleration a and jerk j of s with which joints and tool keep all limits everywhere on the path.
+    """Speed v, acceleration a and jerk j of s such that joints and tool keep all limits everywhere on the path.
 
     With the path's derivatives p1, p2, p3 the tool's acceleration is p1 a + p2 v^2, its jerk p1 j + 3 p2 v a + p3 v^3.
     """
@@ -280,7 +280,7 @@ def _paces(rules: WayRules, knots: Vector, position: Vector, quaternion: Vector)
 
 
 def _derivatives(knots: Vector, position: Vector) -> tuple[float, float, float]:
-    """The greatest first three derivatives of the tool's position by s, along any axis; never zero."""
+    """The greatest first, second and third derivative of the tool's position by s, along any axis; never zero."""
     found, values = [], position
     for _ in range(3):
         values = np.gradient(values, knots, axis=0)
@@ -289,7 +289,7 @@ def _derivatives(knots: Vector, position: Vector) -> tuple[float, float, float]:
 
 
 def _turning(knots: Vector, quaternion: Vector) -> float:
-    """The greatest turn of the tool by s, rad per rad; never zero."""
+    """The greatest rotation of the tool by s, rad per rad; never zero."""
     quaternions: list[Quaternion] = [(x, y, z, w) for x, y, z, w in quaternion.tolist()]
     turns = [turn_between(a, b) for a, b in itertools.pairwise(quaternions)]
     return max(1e-6, float(np.linalg.norm(turns, axis=1).max()) / float(knots[1] - knots[0]))
@@ -304,7 +304,7 @@ def _beyond(rules: WayRules, position: Vector) -> Vector:
 
 
 def _leaves(rules: WayRules, way: Sequence[Stretch]) -> str:
-    """Where a way leaves the workspace, or goes farther out; empty where it does not."""
+    """Where a path leaves the workspace, or goes farther out, in words; empty where it does not."""
     beyond = _beyond(rules, np.vstack([stretch.position for stretch in way]))
     allowed = np.maximum(np.minimum.accumulate(beyond, axis=0) + _BACKWARD, FORETOLD)
     over = np.where(beyond > allowed, beyond, 0.0)
@@ -318,7 +318,7 @@ def _leaves(rules: WayRules, way: Sequence[Stretch]) -> str:
 
 
 def _with_slow_return(rules: WayRules, tool: _Tool, straight: Stretch) -> list[Stretch]:
-    """The part outside the workspace on its own and slowly, where there is one."""
+    """Splits off the part outside the workspace, if any, and slows it down."""
     outside: NDArray[np.bool_] = _beyond(rules, straight.position).max(axis=1) > ON_THE_WALL
     if not outside[0]:
         return [straight]

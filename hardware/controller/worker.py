@@ -1,7 +1,7 @@
 """The process of one arm's controller: ``python -m hardware.controller.worker DESCRIPTOR``, started by `robot.process`.
 
-Keeps the rate with absolute deadlines, answers requests between two ticks, and ends by itself when the process that
-started it is gone: it brakes first. What happens in a tick is the business of `hardware.controller.loop`.
+Keeps the rate with absolute deadlines, answers requests between two ticks, and exits by itself when the process that
+started it is gone: it brakes first. `hardware.controller.loop` runs a tick.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.wire import ORDER_SIZE, REPORT_SIZE
 
-_PARKED_PERIOD = 0.05  # s; a parked arm is looked at, and leaves the processor to the learner
-_LONGEST_BRAKING = 3.0  # s that an arm gets to come to rest before its process ends
-_TAKING = 0.05  # s within which a request or a reply passes once it has begun; it fits the socket's buffer
+_PARKED_PERIOD = 0.05  # s; a parked arm is only polled, which leaves the CPU to the learner
+_LONGEST_BRAKING = 3.0  # s that an arm gets to come to rest before its process exits
+_TAKING = 0.05  # s to transfer a request or a reply once it has begun; it fits the socket's buffer
 _PRIORITY = 20  # of 1 .. 99 real-time priorities: above all ordinary work, below the system's own
 
 _log = logging.getLogger("controller")
@@ -65,7 +65,7 @@ class Worker:
         self._leave_by: float | None = None
         self._was_standing = False
         self.ending = False
-        """Set by a signal; the next tick takes it up."""
+        """Set by a signal; the next tick acts on it."""
         self._answers: dict[Ask, Callable[[], Value]] = {
             Ask.CONNECT: self._connect,
             Ask.LIMITS: controller.limits,
@@ -75,7 +75,7 @@ class Worker:
         }
 
     def run(self) -> None:
-        """Until asked to leave, or until the parent is gone; the arm stands then."""
+        """Run until asked to leave, or until the parent is gone; the arm is then at rest."""
         deadline = time.monotonic()
         try:
             while not self._done(time.monotonic()):
@@ -87,18 +87,18 @@ class Worker:
             self._controller.close()
 
     def _wait(self, deadline: float) -> float:
-        """Until the next tick is due; the instant at which it was."""
+        """Wait until the next tick is due; returns when it was due."""
         self._was_standing = False
         self._serve(0.0)
         now = time.monotonic()
         if now >= deadline:
-            # what was missed is not made up for: commands are spaced by the period
+            # missed ticks are not made up for: commands are one period apart
             return now
         time.sleep(deadline - now)
         return deadline
 
     def _rest(self) -> float:
-        """A while without commands; a request ends it at once."""
+        """Idle for a while; a request ends it at once."""
         if not self._was_standing:
             self._was_standing = True
             gc.collect()
@@ -121,7 +121,7 @@ class Worker:
             self._ready.unregister(self._line)
             return
         reply = self._answer(request)
-        # who reads the answer finds the state that goes with it
+        # publish first: whoever reads the answer finds the matching state
         self._controller.publish(time.monotonic())
         with suppress(OSError):
             self._line.send(reply, _TAKING)
@@ -146,7 +146,7 @@ class Worker:
         return _identities(*found) if found else None
 
     def leave(self) -> None:
-        """Brake, let go of the devices, and end."""
+        """Brake, release the devices, and exit."""
         self._leave_by = time.monotonic() + _LONGEST_BRAKING
         self._controller.leave()
 
@@ -160,7 +160,7 @@ def _identities(arm: ArmIdentity, gripper: str) -> Identities:
 
 
 def build(setup: Setup) -> Controller:
-    """The controller of a process, with its ends of the shared memory."""
+    """A process's controller, attached to the shared memory."""
     arm = setup.arm.build()
     gripper = GripperThread(setup.arm.gripper.build(setup.arm)) if setup.arm.gripper else None
     loop = ControlLoop(
@@ -186,11 +186,11 @@ def build(setup: Setup) -> Controller:
 
 def main() -> int:
     """Run one controller until its parent asks it to leave, or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the engine's to judge
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine handles a Ctrl-C at the terminal
     logging.basicConfig(
         level=os.environ.get("STATION_LOG", "INFO"), format="%(asctime)s %(name)s: %(message)s"
     )
-    # the loop's thread does not wait long for a driver's
+    # the loop's thread does not wait long for a driver's thread
     sys.setswitchinterval(0.001)
     line: ControllerLine = Channel(
         socket.socket(fileno=int(sys.argv[1])), says=FROM_CONTROLLER, hears=TO_CONTROLLER
@@ -209,7 +209,7 @@ def main() -> int:
 
 
 def _prefer_this_thread() -> None:
-    """Ask for real-time scheduling, where the system allows it; threads made from here on do not inherit it."""
+    """Request real-time scheduling, where the system allows it; threads created later do not inherit it."""
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
 
