@@ -1,6 +1,6 @@
-"""The controllers of a cell's arms, as one: started, asked, ordered and watched together.
+"""The controllers of a cell's arms as one group: started, queried, commanded and monitored together.
 
-What is wrong with one arm brakes all. Makes no plan and knows no camera.
+A fault of one arm brakes all. Makes no plans and handles no cameras.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hardware.robot.together import groups
 from hardware.settings import ArmSettings
 from hardware.wire import Mode, Report
 
-_CALM = 0.5  # s; an arm that had an order within this time has not been parked
+_CALM = 0.5  # s; an arm that received an order within this time has not been parked
 _BRAKING = 3.0  # s that an arm may need to come to rest
 _LOOK_EVERY = 0.005  # s
 
@@ -34,9 +34,9 @@ class ArmGroup:
     """One or two arms."""
 
     def __init__(self, settings: RobotCellSettings, latch: Path) -> None:
-        """Make the shared memory; `start` starts the processes."""
+        """Create the shared memory; `start` starts the processes."""
         self.devices: dict[str, Device] = {}
-        """Who answered: kind and name -> the device."""
+        """Connected devices: kind and name -> the device."""
         self._settings = settings
         self._devices = DeviceLocks(settings)
         self._processes = {
@@ -50,30 +50,30 @@ class ArmGroup:
 
     @property
     def processes(self) -> Mapping[str, ControllerProcess]:
-        """By the name of their arm, in the order of the task file."""
+        """By arm name, in the order of the task file."""
         return self._processes
 
     @property
     def reports(self) -> list[Report]:
-        """The newest of each arm that has reported."""
+        """The newest report of each arm that has reported."""
         return [report for process in self._processes.values() if (report := process.report())]
 
     def start(self) -> None:
-        """Take the cell's devices and start all processes; nothing is connected.
+        """Lock the cell's devices and start all processes; connects nothing.
 
         Raises:
-            CellError: another session has one of the devices.
+            CellError: another session holds one of the devices.
         """
         self._devices.take()
         for name in self._processes:
             self._start(name)
 
     def connect(self, ask: Ask) -> None:
-        """Connect all arms at the same time; with `Ask.RECOVER` faults are cleared first. Raises CellError."""
+        """Connect all arms in parallel; with `Ask.RECOVER` faults are cleared first. Raises CellError."""
         self._hear(self._processes, ask)
 
     def close(self) -> None:
-        """Brake, let go, end."""
+        """Brake, release the devices, end the processes."""
         for process in self._processes.values():
             process.close()
         for process in self._processes.values():
@@ -81,7 +81,7 @@ class ArmGroup:
         self._devices.release()
 
     def recover(self) -> None:
-        """Start anew what is dead or hangs, and clear the faults of the others. Raises CellError when one stays."""
+        """Restart dead or hung processes and clear the faults of the others. Raises CellError if a fault persists."""
         gone = [name for name, process in self._processes.items() if not process.alive]
         faulty = [
             name
@@ -94,7 +94,7 @@ class ArmGroup:
         self._hear(faulty, Ask.RECOVER)
 
     def limits(self) -> dict[str, list[LimitCheck]]:
-        """Vendor-side limits of the arms that can be asked now."""
+        """Vendor-side limits of the arms that can be queried now."""
         found = {}
         for name, process in self._processes.items():
             report = process.report()
@@ -105,13 +105,13 @@ class ArmGroup:
     # --- motion ---------------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """The loop that makes plans is alive."""
+        """Note that the planning loop is alive."""
         now = time.monotonic()
         for process in self._processes.values():
             process.beat(now)
 
     def get_ready(self) -> None:
-        """Arms that were parked get ready to follow, all at the same time. Raises CellError, StoppedError."""
+        """Get all parked arms ready to follow, in parallel. Raises CellError, StoppedError."""
         self._await_rest()
         recently = time.monotonic() - self._ordered_at < min(_CALM, 0.5 * self._settings.park_after)
         self._hear(
@@ -124,22 +124,22 @@ class ArmGroup:
         )
 
     def follow(self, plans: Sequence[TimedPlan]) -> None:
-        """One plan for each arm."""
+        """Follow one plan per arm."""
         pairs = zip(self._processes.items(), plans, strict=True)
         self._orders = {name: process.post(plan) for (name, process), plan in pairs}
         self._ordered_at = time.monotonic()
 
     def brake(self) -> None:
-        """Decelerate and hold, wherever they were going."""
+        """Decelerate and hold, whatever the arms were doing."""
         self._to_home.clear()
         self._orders = {name: process.post(None) for name, process in self._processes.items()}
         self._ordered_at = time.monotonic()
 
     def require_going_on(self, *, planned: bool) -> None:
-        """Look whether any arm is in fault, or has dropped what is `planned`.
+        """Check that no arm is in fault or, if `planned`, has dropped its plan.
 
         Raises:
-            StoppedError, CellError: one is; all have been braked.
+            StoppedError, CellError: one has; all have been braked.
         """
         for name, process in self._processes.items():
             try:
@@ -158,16 +158,20 @@ class ArmGroup:
     # --- homing ---------------------------------------------------------------------------------------------------
 
     def begin_homing(self) -> None:
-        """All at once where their ways are clear of each other. Raises CellError, StoppedError; none moves then."""
+        """Start homing, in parallel where the paths are clear of each other.
+
+        Raises:
+            CellError, StoppedError: no arm moves.
+        """
         self._come_to_rest()
         self._to_home = deque(self._groups())
         self._send_next_home()
 
     def at_home(self) -> bool:
-        """Whether all have arrived; sends the next one. Raises CellError, StoppedError when one does not go on."""
+        """Whether all have arrived; sends the next group. Raises CellError, StoppedError when an arm has stopped."""
         if not self._to_home:
             raise CellError("The way home was interrupted, or not begun. Go on to begin it again.")
-        # each is looked at: what one is held up by stops the other
+        # check every arm: whatever stops one also stops the other
         arrived = [self._has_arrived(self._processes[name]) for name in self._to_home[0]]
         if not all(arrived):
             return False
@@ -182,7 +186,7 @@ class ArmGroup:
         return groups(self._settings, {name: process.report() for name, process in self._processes.items()})
 
     def _come_to_rest(self) -> None:
-        """A way home begins where an arm stands."""
+        """Bring the arms to rest: a path home starts from rest."""
         if any(report.mode in (Mode.SERVO, Mode.HOMING) and report.moving for report in self.reports):
             self.brake()
         until = time.monotonic() + _BRAKING
@@ -191,7 +195,7 @@ class ArmGroup:
             time.sleep(_LOOK_EVERY)
 
     def _await_rest(self) -> None:
-        """Arms that brake take no plan and cannot go home; after a stop they stand in a fraction of a second."""
+        """Wait while arms brake: they take no plan and cannot go home; after a stop that is a fraction of a second."""
         until = time.monotonic() + _BRAKING
         while any(report.mode is Mode.BRAKING for report in self.reports) and time.monotonic() < until:
             time.sleep(_LOOK_EVERY)
@@ -210,7 +214,7 @@ class ArmGroup:
             except CellError as error:
                 refused.append(error)
         for process in asked:
-            # all answers are waited for: an order to brake counts from there on
+            # wait for all answers: an order to brake takes effect only after them
             try:
                 process.answer(Ask.HOME.patience)
             except CellError as error:
@@ -244,7 +248,7 @@ class ArmGroup:
         )
 
     def _hear(self, names: Iterable[str], ask: Ask) -> None:
-        """Ask all, then wait for all."""
+        """Send the request to all, then wait for all answers."""
         asked = [*names]
         for name in asked:
             self._processes[name].ask(ask)

@@ -1,8 +1,8 @@
 """One or two arms with their grippers, and cameras, behind the contract of `hardware.cell`.
 
-The cell turns actions into timed plans, posts them to the arms' controllers, waits until poses are due, and tells what
-was really commanded then. It interpolates nothing and limits nothing: that happens in the controllers' processes, which
-go on braking when this one is gone. Every call that makes plans or waits for them is the heartbeat that they watch.
+The cell turns actions into timed plans, posts them to the arms' controllers, waits until poses are due, and returns the
+poses actually commanded then. It neither interpolates nor limits: the controllers' processes do, and they continue to
+brake when this one is gone. Every call that makes plans or waits for them is the heartbeat that they monitor.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from hardware.robot.smoothing import mean_of_poses
 from hardware.settings import ArmSettings
 from hardware.wire import MOST_WAYPOINTS, Report
 
-_SLICE = 0.01  # s between two looks at latch and controllers while waiting
-_SOON = 0.05  # s that a report of an instant that has passed may take
+_SLICE = 0.01  # s between two checks of latch and controllers while waiting
+_SOON = 0.05  # s that the report of a past tick may take to arrive
 _SMOOTHING = 0.1
 _WATCHED = 0.3
-"""s over which it is measured whether an arm moves."""
+"""s, window over which an arm's motion is measured."""
 
 
 class RobotCell(Cell):
-    """A workplace of real devices. One thread calls it; everything that must not wait for that thread does not."""
+    """A cell of real devices. One thread calls it; nothing safety-critical waits for that thread."""
 
     def __init__(self, settings: RobotCellSettings, latch: StopLatch) -> None:
         """Opens nothing."""
@@ -72,10 +72,10 @@ class RobotCell(Cell):
     # --- beginning and end ----------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Start the processes and open the devices, all at the same time.
+        """Start the processes and open the devices, all in parallel.
 
         Raises:
-            CellError: a device does not answer; everything has been let go of.
+            CellError: a device does not answer; all devices have been released.
         """
         try:
             self._team = ArmGroup(self.settings, self._latch.path)
@@ -90,7 +90,7 @@ class RobotCell(Cell):
         self._recovering = False
 
     def close(self) -> None:
-        """Brake, let go of the devices, end the processes; safe to call twice."""
+        """Brake, release the devices, end the processes; safe to call twice."""
         self._due.clear()
         team, self._team = self._team, None
         cameras, self.cameras = self.cameras, {}
@@ -100,10 +100,10 @@ class RobotCell(Cell):
             camera.close()
 
     def recover(self) -> None:
-        """The operator has read what was wrong: clear faults, start anew what has died.
+        """Clear faults and restart dead processes; the operator has read what was wrong.
 
         Raises:
-            CellError: a fault stays.
+            CellError: a fault persists.
         """
         self._due.clear()
         if self._team is None:
@@ -142,7 +142,7 @@ class RobotCell(Cell):
     # --- one control period ---------------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
-        """The newest frames, joint angles or poses. Raises StaleFrameError, and CellError when an arm is not known."""
+        """The newest frames, joint angles or poses. Raises StaleFrameError; CellError if an arm's state is unknown."""
         self.team.beat()
         self._require_fresh_frames()
         return self._observation()
@@ -151,8 +151,8 @@ class RobotCell(Cell):
         """Post a plan [n, da] to all arms, its first pose due one control period from now.
 
         Raises:
-            NonFiniteCommandError: it held NaN or infinity, or a rotation that is none; the arms have been braked.
-            StoppedError: the stop latch is set. CellError: wrong shape, made from pictures that are too old, or an arm
+            NonFiniteCommandError: it contains NaN or infinity, or an invalid rotation; the arms have been braked.
+            StoppedError: the stop latch is set. CellError: wrong shape, made from images that are too old, or an arm
                 cannot follow.
         """
         self.team.beat()
@@ -189,7 +189,7 @@ class RobotCell(Cell):
         return Step(observation=observation, action=action, sent=sent, command_time=command_time)
 
     def brake(self) -> None:
-        """Drop the plan; the controllers decelerate to a hold by themselves."""
+        """Drop the plan; the controllers decelerate to a hold on their own."""
         self._due.clear()
         self._planned = ()
         if self._team is not None:
@@ -219,21 +219,21 @@ class RobotCell(Cell):
             _pause(until)
 
     def sample_layout(self, seed: int, purpose: str, ordinal: int) -> Layout:
-        """Places for the objects that [[placements]] names."""
+        """Start positions of the objects named in [[placements]]."""
         return placements.sample(self.settings.placements, seed, purpose, ordinal)
 
     def layout_picture(self, layout: Layout) -> dict[str, Image]:
-        """The live pictures with a marker at every place; nothing where no placements are set."""
+        """The live images with a marker at every start position; empty without placements."""
         if not layout:
             return {}
         frames = {name: camera.newest() for name, camera in self.cameras.items()}
         return placements.draw(layout, {name: frame.image for name, frame in frames.items() if frame})
 
     def reset_scene(self, layout: Layout) -> None:
-        """The operator says that the scene is laid out: refuse the episode unless it is safe to start.
+        """The operator confirms that the scene is laid out: refuse the episode unless it is safe to start.
 
         Raises:
-            CellError: an arm is not at home, a frame is too old, a device is in fault, or a limit is not set.
+            CellError: an arm is not at home, a frame is too old, a device is in fault, or a limit is unset.
         """
         self.team.beat()
         self._require(self._interlocks(), "Not started. ")
@@ -271,7 +271,7 @@ class RobotCell(Cell):
         return plan
 
     def _plans(self, actions: FloatArray) -> list[TimedPlan]:
-        """One for each arm, not dated yet."""
+        """One plan per arm, without times yet."""
         size, plans = self.spec.action.arm_size, []
         for first in range(0, self.spec.da, size):
             try:
@@ -294,7 +294,7 @@ class RobotCell(Cell):
         return plans
 
     def _smoothed(self, plans: list[TimedPlan]) -> list[TimedPlan]:
-        """The task's temporal filter; it looks back at what was planned since the last brake."""
+        """Apply the task's temporal filter, over the plans since the last brake."""
         count = self.settings.safety.mean_of_poses
         earlier, self._planned = self._planned or [None] * len(plans), plans
         return [mean_of_poses(*pair, count) for pair in zip(plans, earlier, strict=True)]
@@ -309,7 +309,7 @@ class RobotCell(Cell):
         self.team.require_going_on(planned=bool(self._due))
 
     def _require_in_time(self, due: float) -> None:
-        """A short plan ends before an arm misses its heartbeat: who was held up for as long goes on only when told."""
+        """Refuse to continue after a stall: a short plan may end before an arm notices the missing heartbeat."""
         late = time.monotonic() - due
         if late > self.settings.safety.heartbeat:
             self.brake()
@@ -319,7 +319,7 @@ class RobotCell(Cell):
             )
 
     def _require_recent_look(self) -> None:
-        """What was seen before a suspended engine went on, or a sleeping machine, says nothing about now."""
+        """Refuse a plan from an old observation, as after a suspended engine or computer resumes."""
         age = 0.0 if self._looked_at is None else time.monotonic() + slept() - self._looked_at
         if age > self.settings.safety.stale_plan:
             self.brake()
@@ -331,7 +331,7 @@ class RobotCell(Cell):
     def _require_fresh_frames(self) -> None:
         for check in self._frames_fresh():
             if not check.ok:
-                # who only looks, on the way home or between episodes, does not stop what goes on
+                # observing without a plan, while homing or between episodes, must not stop motion
                 if self._due:
                     self.brake()
                 raise StaleFrameError(check.told("The arms were braked."))
@@ -369,13 +369,13 @@ class RobotCell(Cell):
         return np.array([*numbers, *gripper], np.float32)
 
     def _sent(self, due: float, action: FloatArray) -> tuple[FloatArray, float]:
-        """The action [da] that the controllers really commanded at an instant, and the instant that is known for."""
+        """The action [da] that the controllers actually commanded at `due`, and the time for which that is known."""
         size, parts, times = self.spec.action.arm_size, [], []
         for number, process in enumerate(self.team.processes.values()):
             before, after = self._around(process, due)
             position, quaternion, gripper, instant = commanded(before, after, due)
             if not np.isfinite(position).all():
-                # nothing was commanded then: the arm stood where it was
+                # nothing was commanded then: the arm was at rest
                 position, quaternion, gripper = before.measured_position, before.measured_quaternion, 1.0
             part = pose_to_action(position, quaternion, gripper, self.spec.action)
             if self.settings.arms[number].gripper is None and self.spec.action.gripper:
@@ -385,7 +385,7 @@ class RobotCell(Cell):
         return np.concatenate(parts), min(times)
 
     def _around(self, process: ControllerProcess, due: float) -> tuple[Report, Report]:
-        """The reports before and after an instant that has just passed."""
+        """The reports before and after a time that has just passed."""
         until = time.monotonic() + _SOON
         while (found := process.reports_around(due)) is None and time.monotonic() < until:
             time.sleep(0.5 / self.settings.controller_hz)
@@ -420,13 +420,13 @@ class RobotCell(Cell):
         yield from self._frames_fresh()
 
     def _frames_fresh(self) -> Iterator[Check]:
-        # asked before the frames are read: what holds this loop up meanwhile makes no camera silent
+        # read the clock before the frames: a stall of this loop in between must not make a camera look silent
         now = time.monotonic()
         taken = {name: camera.taken() for name, camera in self.cameras.items()}
         return interlocks.frames_fresh(self.cameras, taken, now, self.settings.safety.frame_age)
 
     def _motion(self, now: float) -> dict[str, Motion | None]:
-        """Of every arm of the task file, connected or not."""
+        """The motion of every arm in the task file, connected or not."""
         running = self._team.processes if self._team is not None else {}
         recent = {name: process.reports_of(now - _WATCHED) for name, process in running.items()}
         return {arm.name: measured_motion(recent.get(arm.name, []), now) for arm in self.settings.arms}

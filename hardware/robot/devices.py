@@ -1,7 +1,7 @@
-"""One session to a device, on the whole machine: locks that all programs which open devices take first.
+"""One session per device on a machine: locks that every program takes before it opens devices.
 
-A controller's process inherits the locks, so that the arm of an engine that was killed stays taken until it has been
-braked. Two computers on one network do not see each other's locks.
+A controller's process inherits the locks, so the arm of a killed engine stays locked until it has been braked. Two
+computers on one network do not see each other's locks.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from hardware.cell import CellError
 from hardware.robot.settings import RobotCellSettings
 
 _PLACES = Path("/run/lock"), Path("/tmp")
-"""Not $TMPDIR: that may be another for each user."""
-_ORPHANED = 4.0  # s that controllers whose engine was killed may need to brake and end
+"""Not $TMPDIR, which may differ between users."""
+_ORPHANED = 4.0  # s that controllers of a killed engine may need to brake and exit
 _LOOK_EVERY = 0.05  # s
 
 
 class DeviceInUseError(CellError):
-    """Another program has opened this device, and goes on."""
+    """Another running program has opened this device."""
 
 
 class DeviceLocks:
-    """The devices of one cell; `take`, then `release`."""
+    """Locks on the devices of one cell; `take`, then `release`."""
 
     def __init__(self, settings: RobotCellSettings) -> None:
-        """Takes nothing."""
+        """Locks nothing."""
         self._settings = settings
         self._locks: list[WriterLock] = []
 
     @property
     def descriptors(self) -> list[int]:
-        """What a process inherits so that the devices stay taken until it has ended as well."""
+        """Descriptors for a child process to inherit, so that the devices stay locked until it too has exited."""
         return [lock.descriptor for lock in self._locks if lock.held]
 
     def take(self) -> None:
-        """Take all. Raises DeviceInUseError, having let go of those that were free."""
+        """Lock all devices. Raises DeviceInUseError after releasing those already locked."""
         until = time.monotonic() + _ORPHANED
         try:
             for device, name in dict(self._devices()).items():
@@ -55,7 +55,7 @@ class DeviceLocks:
             raise
 
     def release(self) -> None:
-        """Let go; safe to call twice."""
+        """Release all locks; safe to call twice."""
         while self._locks:
             self._locks.pop().release()
 
@@ -83,7 +83,7 @@ class DeviceLocks:
                 return
 
     def _devices(self) -> Iterator[tuple[str, str]]:
-        """Everything that only one program may open, and what the task file calls it; an arm's name goes first."""
+        """Every exclusive device and its name in the task file; an arm's name takes precedence."""
         for camera in self._settings.cameras:
             yield camera.occupies, camera.name
         for arm in self._settings.arms:
@@ -94,9 +94,9 @@ class DeviceLocks:
 
 
 def _path(device: str) -> Path:
-    """Where the lock of a device lies, the same for every user."""
+    """The path of a device's lock, the same for every user."""
     place = next((each for each in _PLACES if _is_everybodys(each)), _PLACES[-1]) / "station-devices"
-    # who made it lets the others in, whatever his umask
+    # whoever creates it gives all users access, regardless of umask
     with suppress(FileExistsError):
         place.mkdir()
         place.chmod(0o1777)
@@ -109,7 +109,7 @@ def _is_everybodys(place: Path) -> bool:
 
 
 def _goes_on(pid: int | None) -> bool:
-    """Whether the process that took a lock still runs; else only what it left behind holds it."""
+    """Whether the process that took a lock still runs; if not, only child processes it left behind hold it."""
     if pid is None:
         return False
     try:

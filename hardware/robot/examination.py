@@ -1,8 +1,8 @@
-"""Looks at every device of a cell by itself, and measures all of them at work at the same time.
+"""Examines every device of a cell separately, and measures all of them running in parallel.
 
-Unlike `RobotCell.connect`, which needs everything, this goes on past what is missing and says what that is. An arm
-whose limits are all set is enabled and holds its pose while its control loop is measured; nothing else is sent, and
-faults are cleared only where that was asked for.
+Unlike `RobotCell.connect`, which requires every device, this continues past missing ones and reports them. An arm whose
+limits are all set is enabled and holds its pose while its control loop is measured; nothing else is sent, and faults
+are cleared only on request.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from hardware.settings import ArmSettings
 from hardware.wire import Mode
 
 ENOUGH = 0.9
-"""Share of the rate that was asked for which counts as keeping it."""
+"""Fraction of the requested rate that is good enough."""
 _POLL = 0.001  # s
 _ORDER_EVERY = 0.1  # s
-_WARMING_UP = 0.3  # s of a measurement that do not count
+_WARMING_UP = 0.3  # s at the start of a measurement that are ignored
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceReport:
-    """What was found out about one device."""
+    """The findings on one device."""
 
     device: str
     identity: str = ""
@@ -50,33 +50,33 @@ class DeviceReport:
     wanted: float | None = None
     """Hz"""
     frame_age: float | None = None
-    """s, the oldest that the newest frame was ever."""
+    """s, the maximum age of the newest frame."""
     latency: float | None = None
-    """s, median: camera, from picture to reader; arm, from order to first command."""
+    """s, median: camera, from frame to reader; arm, from order to first command."""
     worst_interval: float | None = None
     """s, 99th percentile between two commands of an arm."""
     limits: tuple[LimitCheck, ...] = ()
     """Vendor-side limits as the device reports them."""
     problems: tuple[Check, ...] = ()
-    """What has to be put right; each with its remedy."""
+    """Problems to fix, each with its remedy."""
     notes: tuple[str, ...] = ()
-    """What to know, a sentence each; keeps nobody from working."""
+    """Hints, a sentence each; none prevents work."""
     faulty: bool = False
-    """Whether it is in a fault that stays until it is recovered."""
+    """Whether it is in a fault that persists until it is recovered."""
     joints: tuple[float, ...] = ()
-    """rad, where an arm stands; empty where that is not known."""
+    """rad, an arm's joint angles; empty where unknown."""
     position: tuple[float, ...] = ()
-    """m, base frame, where its tool is; empty where that is not known."""
+    """m, base frame, an arm's tool position; empty where unknown."""
 
     @property
     def ready(self) -> bool:
-        """Whether nothing has to be put right."""
+        """Whether there is nothing to fix."""
         return not self.problems and all(limit.ok for limit in self.limits)
 
 
 @dataclass(kw_only=True)
 class _Seen:
-    """What is gathered of one device while it is measured."""
+    """The data gathered on one device during a measurement."""
 
     identity: str = ""
     gripper: str = ""
@@ -87,25 +87,25 @@ class _Seen:
     following: bool = False
     newest: float = 0.0
     values: list[float] = field(default_factory=list)
-    """Arm: intervals, s; camera: ages of pictures when they were first seen, s."""
+    """Arm: intervals, s; camera: ages of frames when first read, s."""
     delays: list[float] = field(default_factory=list)
     oldest: float = 0.0
 
     def blame(self, name: str, error: CellError) -> None:
-        """This error is a problem of this device; its own words hold the remedy."""
+        """Record this error as a problem of this device; its message includes the remedy."""
         self.problems.append(Check(name=name, ok=False, detail=str(error)))
         self.faulty = self.faulty or isinstance(error, ArmFaultError)
 
 
 class Examination:
-    """One look at a cell of real devices; use as a context manager."""
+    """One examination of a cell of real devices; use as a context manager."""
 
     def __init__(
         self, settings: RobotCellSettings, latch: Path, *, hold: bool = True, recover: bool = False
     ) -> None:
-        """`latch`: file of a stop latch, watched while arms hold; `hold`: measure arms as they hold their pose.
+        """`latch`: file of a stop latch, checked while arms hold; `hold`: measure arms as they hold their pose.
 
-        `recover`: somebody has made sure that all is safe, and wants the arms' faults cleared first.
+        `recover`: the user has made sure that it is safe, and wants the arms' faults cleared first.
         """
         self._settings = settings
         self._hold = hold
@@ -116,7 +116,7 @@ class Examination:
         self._views = {camera.name: _Seen() for camera in settings.cameras}
 
     def __enter__(self) -> Examination:
-        """Connects whatever can be connected."""
+        """Connect every device that can be connected."""
         try:
             self._connect()
         except BaseException:
@@ -129,13 +129,13 @@ class Examination:
         self.close()
 
     def close(self) -> None:
-        """Let go of all devices."""
+        """Release all devices."""
         self._team.close()
         for camera in self._cameras.values():
             camera.close()
 
     def measure(self, seconds: float) -> None:
-        """Watch everything at work for so long, s."""
+        """Measure all devices running for this long, s."""
         self._begin_to_hold()
         started = time.monotonic()
         ordered = 0.0
@@ -154,7 +154,7 @@ class Examination:
         self._team.brake()
 
     def reports(self) -> Iterator[DeviceReport]:
-        """Limits of the task file, then every device."""
+        """Reports on the task file's limits, then on every device."""
         unset = [
             replace(check, detail=f"{check.name}: {check.detail}")
             for check in interlocks.limits_set(self._settings)
@@ -210,7 +210,7 @@ class Examination:
         seen.faulty = report is not None and report.mode is Mode.FAULT
 
     def _identify(self, process: ControllerProcess) -> object:
-        """Who answers; an arm that is in fault does not before it is recovered. Raises CellError."""
+        """The identities; an arm in fault gives none before it is recovered. Raises CellError."""
         try:
             return process.answer(Ask.CONNECT.patience)
         except ArmFaultError:
@@ -354,7 +354,7 @@ def examine(
     hold: bool = True,
     recover: bool = False,
 ) -> Sequence[DeviceReport]:
-    """Connect, measure for `seconds` s, let go; a report for each device, whatever is missing."""
+    """Connect, measure for `seconds` s, release; returns a report for each device, even if some are missing."""
     with Examination(settings, latch, hold=hold, recover=recover) as examination:
         examination.measure(seconds)
         return tuple(examination.reports())

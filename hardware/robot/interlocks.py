@@ -1,6 +1,6 @@
-"""What stands between a cell of real devices and its next motion, each as a check with its remedy.
+"""The interlocks before a real cell's next motion, each as a check with its remedy.
 
-They only look. Which of them are asked before a session begins, before each episode and by the doctor, those decide.
+They only check. The callers decide which ones to run before a session, before each episode and in the doctor.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hardware.wire import Mode, Report
 
 
 def limits_set(settings: RobotCellSettings) -> Iterator[Check]:
-    """Limits and home poses that only the user can know, and whether they agree."""
+    """Whether the limits and home poses, which only the user can know, are set and consistent."""
     missing = settings.safety.missing([arm.name for arm in settings.arms])
     yield Check(
         name="limits",
@@ -43,7 +43,7 @@ def limits_set(settings: RobotCellSettings) -> Iterator[Check]:
 
 
 def _boundaries(settings: RobotCellSettings) -> Iterator[Check]:
-    """An arm's own controller would end in a fault every motion that its boundary keeps from the workspace."""
+    """Whether each arm's vendor-side boundary contains its workspace; a motion beyond the boundary ends in a fault."""
     for arm in settings.arms:
         workspace = _workspace(settings, arm.name)
         if arm.boundary is None or workspace is None:
@@ -67,7 +67,7 @@ def _workspace(settings: RobotCellSettings, arm: str) -> WorkspaceSettings | Non
 
 
 def controllers_well(processes: Mapping[str, ControllerProcess]) -> Iterator[Check]:
-    """Every controller runs, reports, and has no fault."""
+    """Whether every controller runs, reports and has no fault."""
     for name, process in processes.items():
         report = process.report()
         if not process.alive or report is None:
@@ -88,7 +88,7 @@ def vendor_limits(name: str, limits: list[LimitCheck]) -> Iterator[Check]:
 def frames_fresh(
     cameras: Mapping[str, CameraProcess], taken: Mapping[str, float | None], now: float, limit: float
 ) -> Iterator[Check]:
-    """Every camera delivers; `taken`: when the newest frame was, s, and `now`: when that was asked."""
+    """Whether every camera delivers; `taken`: time of the newest frame, s; `now`: time of that query, s."""
     for name, camera in cameras.items():
         since = taken[name]
         age = max(0.0, now - since) if since is not None else math.inf
@@ -104,7 +104,7 @@ def frames_fresh(
 
 
 def at_home(settings: RobotCellSettings, processes: Mapping[str, ControllerProcess]) -> Iterator[Check]:
-    """Every arm stands at its home pose."""
+    """Whether every arm is at rest at its home pose."""
     tolerance = settings.safety.home_tolerance
     for arm in settings.arms:
         report = processes[arm.name].report()
@@ -120,9 +120,9 @@ def at_home(settings: RobotCellSettings, processes: Mapping[str, ControllerProce
 
 
 def home_inside(settings: RobotCellSettings, processes: Mapping[str, ControllerProcess]) -> Iterator[Check]:
-    """No arm's tool is outside its workspace at home, from where it would hardly move.
+    """Whether each arm's tool is inside its workspace at home; from outside it would hardly move.
 
-    Told before an arm has been there wherever its geometry is known, and looked at once it is there.
+    Predicted where an arm's kinematics are known, and measured once it is at home.
     """
     for arm, near in zip(settings.arms, at_home(settings, processes), strict=True):
         report, workspace = processes[arm.name].report(), _workspace(settings, arm.name)
@@ -142,7 +142,7 @@ def home_inside(settings: RobotCellSettings, processes: Mapping[str, ControllerP
 
 
 def _tool_at_home(arm: ArmSettings, safety: SafetySettings, report: Report) -> Vector | None:
-    """Where the tool will be, [3] m: on the flange at home as it is on the flange now; None where that is not known."""
+    """The tool's position at home, [3] m, from its present pose on the flange; None where unknown."""
     if report.moving or not len(arm.home) == len(report.joints) == arm.joints:
         return None
     with suppress(WayError):

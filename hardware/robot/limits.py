@@ -1,8 +1,7 @@
-"""What a cell of real devices may do, setting by setting: which way each is stricter, and how one is changed.
+"""The limits of a real cell, setting by setting: in which direction each is stricter, and how to change one.
 
-`STRICTER` is the one place that says so. Limits are named as in a task file, an item of a list by its arm:
-``safety.velocity``, ``safety.workspaces.left.upper``, ``arms.left.home``. Pure; journals and
-files are others' business.
+`STRICTER` alone defines this. Limits are named as in a task file, list items by their arm: ``safety.velocity``,
+``safety.workspaces.left.upper``, ``arms.left.home``. Pure; writes no journals or files.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from datasets.wording import did_you_mean
 from hardware.robot.settings import RobotCellSettings
 
 Value = float | str | tuple[float, ...] | None
-"""As a task file holds it; None: not set."""
+"""As in a task file; None: not set."""
 
 
 class Stricter(Enum):
-    """Which way a setting leaves the arms less room."""
+    """The direction in which a setting gives the arms less freedom."""
 
     SMALLER = "smaller"
     LARGER = "larger"
     NEITHER = "neither way"
-    """Other, and neither stricter nor looser: changed only by who says that it is meant."""
+    """Neither stricter nor looser: any change needs explicit confirmation."""
 
 
 _SMALLER, _LARGER, _NEITHER = Stricter.SMALLER, Stricter.LARGER, Stricter.NEITHER
@@ -81,11 +80,11 @@ STRICTER: Mapping[str, Mapping[str, Stricter]] = {
         "reply_timeout": _SMALLER,
     },
 }
-"""Section -> setting -> which way it is stricter; whatever stands here is a limit."""
+"""Section -> setting -> stricter direction; every setting listed here is a limit."""
 
 
 class LimitError(StationError, ValueError):
-    """A limit that does not exist, or a value that it cannot take; says the remedy."""
+    """An unknown limit, or an invalid value; the message gives the remedy."""
 
     exit_code = ExitCode.USAGE
 
@@ -99,7 +98,7 @@ class Limit:
     stricter: Stricter
 
     def loosened_by(self, value: Value) -> bool:
-        """Whether `value` leaves the arms more room, or room of which nobody can tell."""
+        """Whether `value` gives the arms more freedom, or may do so."""
         if value == self.value:
             return False
         if self.stricter is Stricter.NEITHER or value is None:
@@ -127,7 +126,7 @@ def limits_of(cell: RobotCellSettings) -> dict[str, Limit]:
 
 
 def find(cell: RobotCellSettings, name: str) -> Limit:
-    """A limit by its name, or by the end of it where that is enough. Raises LimitError."""
+    """A limit by its name, or by an unambiguous ending of it. Raises LimitError."""
     known = limits_of(cell)
     if name in known:
         return known[name]
@@ -142,7 +141,7 @@ def find(cell: RobotCellSettings, name: str) -> Limit:
 
 
 def changed(cell: RobotCellSettings, values: Mapping[str, Value]) -> RobotCellSettings:
-    """The cell with other limits. Raises LimitError: one does not exist, or cannot have that value."""
+    """The cell with changed limits. Raises LimitError: a limit does not exist, or a value is invalid."""
     if not values:
         return cell
     content = cell.model_dump(serialize_as_any=True)
@@ -158,7 +157,7 @@ def changed(cell: RobotCellSettings, values: Mapping[str, Value]) -> RobotCellSe
 
 
 def written(value: Value) -> str:
-    """As a task file holds it."""
+    """As in a task file."""
     return "not set" if value is None else _written(value)
 
 
@@ -175,7 +174,7 @@ def _groups(cell: BaseModel, section: str) -> Iterator[tuple[str, BaseModel]]:
 
 
 def _item_name(item: object) -> str:
-    """Arms are told apart by their name, workspaces by their arm."""
+    """Arms are identified by their name, workspaces by their arm."""
     return str(getattr(item, "arm", None) or getattr(item, "name", ""))
 
 

@@ -1,6 +1,6 @@
-"""Start layouts of a real scene: places drawn from a seeded schedule and shown over the live picture.
+"""Start layouts of a real scene: positions drawn from a seeded schedule and overlaid on the live image.
 
-Nobody but the operator can lay a real scene out; this says how, and where each object is to lie. Knows no camera.
+Only the operator can lay out a real scene; this shows where to place each object. Accesses no camera.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COLOURS = ((255, 140, 0), (0, 200, 120), (80, 140, 255), (230, 80, 200))
 
 
 def sample(placements: Sequence[PlacementSettings], seed: int, purpose: str, ordinal: int) -> Layout:
-    """A place for every object: {name: {camera, across, down, turn}}, shares of the picture and rad."""
+    """A position for every object: {name: {camera, across, down, turn}}, fractions of the image and rad."""
     rng = stream(seed, purpose, ordinal)
     return {
         placement.name: {
@@ -34,7 +34,7 @@ def sample(placements: Sequence[PlacementSettings], seed: int, purpose: str, ord
 
 
 def draw(layout: Layout, pictures: Mapping[str, Image]) -> dict[str, Image]:
-    """The pictures with a marker at every place: a ring, and a line in the object's direction."""
+    """The images with a marker at every position: a ring, and a line in the object's direction."""
     shown = {name: picture.copy() for name, picture in pictures.items()}
     for colour, (_, place) in zip(_repeated(len(layout)), layout.items(), strict=True):
         if place["camera"] in shown:

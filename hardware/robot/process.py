@@ -1,7 +1,7 @@
-"""The controller of one arm as the cell sees it: a process that can be killed, orders down, reports up.
+"""The cell's handle on one arm's controller: a process that can be killed, orders down, reports up.
 
-The process is `controller.worker`. Orders and heartbeats are written to shared memory and reports read from it, so
-neither end ever waits for the other; requests wait for their answer, and are made while the arm stands.
+The process is `controller.worker`. Orders, heartbeats and reports go through shared memory, so neither end ever waits
+for the other; requests wait for their answer, and are made while the arm is at rest.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from hardware.settings import ArmSettings
 from hardware.wire import ORDER_SIZE, REPORT_SIZE, Order, Report
 
 _EACH = 5
-"""Of so many reports one is read to tell how an arm moves."""
+"""Stride, in reports, when reading them to measure an arm's motion."""
 _SILENT_AFTER = 0.5
-"""s without a report after which a controller counts as hung: longer than a driver waits for a lost line."""
-_STARTING = 10.0  # s that an interpreter gets to come up
+"""s without a report after which a controller counts as hung: longer than a driver's time-out for a lost link."""
+_STARTING = 10.0  # s that an interpreter gets to start
 _LEAVING = 5.0  # s
-_TAKING = 1.0  # s within which a request or a reply passes once it has begun; it fits the socket's buffer
+_TAKING = 1.0  # s to transfer a request or a reply once it has begun; it fits the socket's buffer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Other:
-    """Another arm of the cell, to be kept clear of."""
+    """Another arm of the cell, to stay clear of."""
 
     process: ControllerProcess
     change: BaseChange
@@ -59,10 +59,10 @@ class Other:
 
 
 class ControllerProcess:
-    """One arm's controller in a process of its own; `start`, then requests and orders, `close` at the end."""
+    """One arm's controller in its own process; `start`, then requests and orders, `close` at the end."""
 
     def __init__(self, arm: ArmSettings, settings: ControllerSettings, latch: Path) -> None:
-        """Nothing is started."""
+        """Starts nothing."""
         self.arm = arm
         self._settings = settings
         self._latch = latch
@@ -76,18 +76,18 @@ class ControllerProcess:
 
     @property
     def name(self) -> str:
-        """As the task file calls the arm."""
+        """The arm's name in the task file."""
         return self.arm.name
 
     @property
     def pid(self) -> int | None:
-        """The process, None when there is none."""
+        """The running process; None when there is none."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self, others: Sequence[Other] = (), held: Sequence[int] = ()) -> None:
-        """Start the process, ending one that runs; the arm is connected by a request.
+        """Start the process, killing a running one first; a request then connects the arm.
 
-        `held`: descriptors of locks that it holds as well until it ends.
+        `held`: descriptors of locks that it also holds until it exits.
         """
         self.kill()
         ours, theirs = socket.socketpair()
@@ -101,7 +101,7 @@ class ControllerProcess:
             self._heartbeat.descriptor,
         ]
         with theirs:
-            # a fresh interpreter in a session of its own: it loads no torch, and no Ctrl-C reaches it
+            # a fresh interpreter in its own session: it loads no torch, and no Ctrl-C reaches it
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "hardware.controller.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -122,12 +122,12 @@ class ControllerProcess:
         self._socket.send(self._setup(tuple(links)), _TAKING)
 
     def request(self, ask: Ask) -> Any:
-        """Ask and wait. Raises ArmError, ArmFaultError, GripperError, StoppedError, as the controller says."""
+        """Ask and wait. Raises ArmError, ArmFaultError, GripperError, StoppedError, as the controller reports."""
         self.ask(ask)
         return self.answer(ask.patience)
 
     def ask(self, ask: Ask) -> None:
-        """Ask without waiting; `answer` must follow. Raises ArmError when there is nobody to ask."""
+        """Ask without waiting; `answer` must follow. Raises ArmError when the controller is not running."""
         self.require_alive()
         self._number += 1
         self._busy_until = time.monotonic() + ask.patience
@@ -140,7 +140,7 @@ class ControllerProcess:
         """Wait up to `timeout` s for the answer to the last `ask`.
 
         Raises:
-            ArmError, ArmFaultError, GripperError, StoppedError: as the controller says, or because it does not answer.
+            ArmError, ArmFaultError, GripperError, StoppedError: as the controller reports; ArmError if it is silent.
         """
         until = time.monotonic() + timeout
         try:
@@ -154,20 +154,20 @@ class ControllerProcess:
         raise ArmError(f"{self.name}: its controller does not answer. {_REMEDY}")
 
     def post(self, plan: TimedPlan | None) -> int:
-        """Order the arm to follow a plan, or to hold; the order's number."""
+        """Order the arm to follow a plan, or to hold; returns the order's number."""
         return self._orders.post(Order(plan=plan, given=time.monotonic()).encode())
 
     def beat(self, now: float) -> None:
-        """The loop that makes plans is alive."""
+        """Note that the planning loop is alive."""
         self._heartbeat.beat(now)
 
     def report(self) -> Report | None:
-        """The newest; None before the first."""
+        """The newest report; None before the first."""
         found = self._reports.newest()
         return Report.decode(found[1]) if found else None
 
     def reports_around(self, instant: float) -> tuple[Report, Report] | None:
-        """The last report before an instant and the first one after it; None where they are not there (any more)."""
+        """The last report before a time and the first one after it; None if missing or already overwritten."""
         later: Report | None = None
         for number in range(self._reports.count, 0, -1):
             data = self._reports.read(number)
@@ -180,7 +180,7 @@ class ControllerProcess:
         return None
 
     def reports_since(self, number: int) -> tuple[int, list[Report]]:
-        """All reports after a number, as far as they are still there, and the number of the newest."""
+        """The number of the newest report, and all reports after `number` that are not overwritten yet."""
         newest = self._reports.count
         found = [
             self._reports.read(each) for each in range(max(number + 1, newest - REPORT_SLOTS + 1), newest + 1)
@@ -188,7 +188,7 @@ class ControllerProcess:
         return newest, [Report.decode(data) for data in found if data is not None]
 
     def reports_of(self, instant: float) -> list[Report]:
-        """Some of the reports since an instant, oldest first, as far as they are still there, and one before it."""
+        """A sample of the reports since a time and one before it, oldest first, as far as not overwritten."""
         found: list[Report] = []
         for number in range(self._reports.count, 0, -_EACH):
             data = self._reports.read(number)
@@ -220,7 +220,7 @@ class ControllerProcess:
         return time.monotonic() - max(self._started, report.time if report else 0.0)
 
     def kill(self) -> None:
-        """End the process at once, if there is one; what the arm does then is up to its own controller."""
+        """Kill the process, if there is one; what the arm then does is up to its own controller."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -230,9 +230,9 @@ class ControllerProcess:
             self._socket = None
 
     def close(self) -> None:
-        """Brake, let go of the devices and end; safe to call twice."""
+        """Brake, release the devices and end the process; safe to call twice."""
         if self._process is not None and self._socket is not None:
-            # the end of the line is the order to leave
+            # closing the socket is the order to leave
             self._socket.close()
             self._socket = None
             with suppress(subprocess.TimeoutExpired):
@@ -240,7 +240,7 @@ class ControllerProcess:
         self.kill()
 
     def release(self) -> None:
-        """Let go of the shared memory; nothing can be started any more."""
+        """Release the shared memory; nothing can be started afterwards."""
         for part in (self._orders, self._reports, self._heartbeat):
             part.close()
 

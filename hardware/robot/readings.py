@@ -1,4 +1,4 @@
-"""What the reports of controllers mean to a session: what was commanded, why an arm does not go on, how it stopped."""
+"""Interprets controllers' reports for a session: what was commanded, why an arm stopped, and how fast."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _WHY = {
 
 
 def follows(report: Report | None) -> bool:
-    """Whether this arm takes plans now."""
+    """Whether this arm accepts plans now."""
     return report is not None and report.mode is Mode.SERVO
 
 
 def troubled(report: Report | None) -> bool:
-    """Whether this arm needs to be recovered, or to be connected."""
+    """Whether this arm must be recovered or connected."""
     return report is None or bool(report.text) or report.mode in (Mode.FAULT, Mode.OFFLINE)
 
 
 def end_of(name: str, report: Report) -> CellError:
-    """Why an arm does not go on, in words."""
+    """Why an arm stopped, as an error to raise."""
     if report.cause is Cause.STOP:
         return StoppedError(
             f"{name}: the stop latch was set; the arm was braked. Re-arm the stop to move again."
@@ -42,9 +42,9 @@ def end_of(name: str, report: Report) -> CellError:
 
 
 def commanded(before: Report, after: Report, instant: float) -> tuple[Vector, Vector, float, float]:
-    """Position m [3], quaternion [4] and gripper commanded at an instant between two reports.
+    """Position m [3], quaternion [4] and gripper commanded at a time between two reports, and that time.
 
-    The fourth is the instant that this is true for: the nearest of theirs where the asked one is not between them.
+    If `instant` is not between the reports, the time of the nearer report replaces it.
     """
     span = after.time - before.time
     share = min(1.0, max(0.0, (instant - before.time) / span)) if span > 0.0 else 0.0
@@ -61,7 +61,7 @@ def commanded(before: Report, after: Report, instant: float) -> tuple[Vector, Ve
 def stop_latency(reports: Sequence[Report], since: float | None) -> float | None:
     """s from the newest stop to the last motion command after it, of the slowest arm; None while one moves.
 
-    `since` is when the latch was set that is set now; an arm that has not seen it yet counts as moving.
+    `since` is when the latch was set, if it is set now; an arm that has not noticed yet counts as moving.
     """
     newest = since or max((report.stop_since for report in reports), default=0.0)
     if not newest or any(report.moving or report.stop_since < newest for report in reports):
@@ -70,9 +70,9 @@ def stop_latency(reports: Sequence[Report], since: float | None) -> float | None
 
 
 def measured_motion(reports: Sequence[Report], now: float) -> Motion | None:
-    """How an arm has moved in these reports, by its own encoders; None where they hold no two measurements.
+    """An arm's motion in these reports, by its own encoders; None with fewer than two measurements.
 
-    The farthest that it was from where it is now counts, so that an arm that sways does not seem to stand.
+    Uses the largest distance from the last position, so that a swaying arm does not count as at rest.
     """
     measured = [report for report in reports if np.isfinite(report.measured_time)]
     if not measured or (span := measured[-1].measured_time - measured[0].measured_time) <= 0.0:

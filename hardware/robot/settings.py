@@ -1,4 +1,4 @@
-"""A cell of real devices as it stands in a task file; what each device needs stands in its driver's file."""
+"""Task-file settings of a cell of real devices; each driver's file defines the settings of its device."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from hardware.settings import ArmSettings, CellSettings
 
 
 class PlacementSettings(Settings):
-    """Where an object may lie at the start of an episode, to be drawn over a camera's picture."""
+    """Where an object may be at the start of an episode, to overlay on a camera's image."""
 
     name: str = Field(min_length=1)
-    """What the object is called."""
+    """Name of the object."""
     camera: str
-    """The camera in whose picture the place is shown."""
+    """The camera whose image shows the position."""
     left: float = Field(default=0.25, ge=0.0, le=1.0)
-    """Left border of the places, as a share of the picture's width."""
+    """Left border of the region, as a fraction of the image width."""
     right: float = Field(default=0.75, ge=0.0, le=1.0)
-    """Right border, as a share of the picture's width."""
+    """Right border, as a fraction of the image width."""
     top: float = Field(default=0.25, ge=0.0, le=1.0)
-    """Upper border, as a share of the picture's height."""
+    """Upper border, as a fraction of the image height."""
     bottom: float = Field(default=0.75, ge=0.0, le=1.0)
-    """Lower border, as a share of the picture's height."""
+    """Lower border, as a fraction of the image height."""
     turn: float = Field(default=0.0, ge=0.0, le=3.15)
-    """Half the range of its direction, rad, about the picture's upward direction."""
+    """Half the range of its direction, rad, about the image's upward direction."""
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
@@ -39,28 +39,28 @@ class PlacementSettings(Settings):
 
 
 class RobotCellSettings(CellSettings):
-    """A workplace of real devices: one or two arms with their grippers, and up to four cameras."""
+    """A cell of real devices: one or two arms with their grippers, and up to four cameras."""
 
     kind: Literal["robot"] = "robot"
     """``simulated`` for the embedded cell, ``robot`` for real arms, grippers and cameras."""
     controller_hz: int = Field(default=200, ge=100, le=250)
-    """How often each arm gets a command, Hz."""
+    """Rate of commands to each arm, Hz."""
     park_after: float = Field(default=2.0, ge=0.5, le=60.0)
-    """An arm that has nothing to do for so long, s, is parked: nothing is sent to it and it holds by itself."""
+    """An arm that is idle for this long, s, is parked: no commands are sent and it holds by itself."""
     suspended_after: float = Field(default=0.1, ge=0.02, le=1.0)
-    """A gap, s, in an arm's own control loop after which its motion is not gone on with."""
+    """A gap, s, in an arm's own control loop after which its motion is aborted."""
     tracking_error: float = Field(default=0.1, ge=0.005, le=0.5)
-    """How far, m, an arm may be from where it was commanded to be before it is stopped."""
+    """Maximum distance, m, of an arm from its commanded position before it is stopped."""
     home_opening: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["keep"] = 1.0
-    """How far grippers open on the way home, 0 closed to 1 open; ``keep`` leaves them as they are."""
+    """Gripper opening while homing, 0 closed to 1 open; ``keep`` leaves grippers unchanged."""
     arms: tuple[ArmSettings, ...] = Field(min_length=1, max_length=2)
-    """The arms, in the order in which they stand in actions."""
+    """The arms, in the order of actions."""
     cameras: tuple[DeviceCameraSettings, ...] = Field(min_length=1, max_length=4)
-    """The cameras, in the order in which they are recorded."""
+    """The cameras, in recording order."""
     safety: SafetySettings = SafetySettings()
-    """What the arms may do."""
+    """Limits of the arms."""
     placements: tuple[PlacementSettings, ...] = ()
-    """Where the objects of the scene may start; none: the operator lays them out as he likes."""
+    """Start regions of the scene's objects; none: the operator places them freely."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -87,7 +87,7 @@ class RobotCellSettings(CellSettings):
 
     @property
     def spec(self) -> DataSpec:
-        """What one step of this cell looks like: joints or pose and gripper of every arm, its pose commanded."""
+        """The data format of one step: joints or pose and gripper of every arm; actions are poses."""
         return DataSpec(
             cameras=tuple(camera.spec for camera in self.cameras),
             proprioception=tuple(name for arm in self.arms for name in self._measured(arm)),

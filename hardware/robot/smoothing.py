@@ -1,7 +1,7 @@
 """The temporal filter of a task: each pose of a plan becomes the mean of the last few.
 
-Works on poses at the rate at which they are planned, before they are interpolated; residual actions need it, since the
-noise they explore with changes from pose to pose. It delays a motion by (count - 1) / 2 poses.
+Works on poses at the planning rate, before interpolation; residual actions need it because their exploration noise
+changes from pose to pose. It delays a motion by (count - 1) / 2 poses.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from hardware.plan import TimedPlan, Vector
 
 
 def mean_of_poses(plan: TimedPlan, earlier: TimedPlan | None, count: int) -> TimedPlan:
-    """`plan` with every position, rotation and gripper the mean of its last `count` ones; instants stay.
+    """`plan` with every position, rotation and gripper the mean of its last `count` ones; times are unchanged.
 
-    The poses before the plan's first are those of `earlier` (unfiltered) that were due before it, the newest last;
-    where there are too few, the mean is of what there is. A mean rotation is the direction of the summed quaternions.
+    The poses before the plan's first are those of `earlier` (unfiltered) that were due before it, newest last; where
+    there are fewer, the mean is over those. A mean rotation is the normalised sum of the quaternions.
     """
     if count <= 1:
         return plan
@@ -41,12 +41,12 @@ def mean_of_poses(plan: TimedPlan, earlier: TimedPlan | None, count: int) -> Tim
 
 
 def _trailing_mean(rows: Vector, count: int) -> Vector:
-    """Of each row and the up to `count` - 1 rows before it."""
+    """Mean of each row and up to `count` - 1 rows before it."""
     return np.array([rows[max(0, i + 1 - count) : i + 1].mean(axis=0) for i in range(len(rows))])
 
 
 def _one_sided(quaternions: Vector) -> Vector:
-    """The same rotations, each quaternion on the side of its predecessor: q and -q are one rotation."""
+    """The same rotations, each quaternion in its predecessor's hemisphere: q and -q are one rotation."""
     products = np.sum(quaternions[1:] * quaternions[:-1], axis=-1)
     signs = np.cumprod(np.concatenate([[1.0], np.where(products < 0.0, -1.0, 1.0)]))
     return np.asarray(quaternions * signs[:, None])

@@ -1,8 +1,8 @@
-"""Who goes home with whom: both arms at once where their ways are clear of each other, else one after the other.
+"""Order of homing: both arms in parallel where their paths are clear of each other, else one after the other.
 
-Ways are compared whole, every place on one with every place on the other, so that it does not matter how fast each arm
-goes, or whether one is held up. Where the arms stand nearer to each other than they may, they may only part. Each
-arm's controller plans its own way again and keeps clear at every tick; nothing moves here.
+Whole paths are compared, every point on one with every point on the other, so the arms' speeds and delays do not
+matter. Arms that are nearer to each other than allowed may only move apart. Each arm's controller plans its own path
+again and keeps clear at every tick; nothing moves here.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hardware.settings import ArmSettings
 from hardware.wire import Report
 
 _MARGIN = 0.01
-"""m, for the gaps between samples and for arms that are not quite as their maker says."""
+"""m, for the gaps between samples and for arms that deviate from their nominal kinematics."""
 _NO_NEARER = 1e-3
-"""m of rounding in a distance that must not shrink."""
+"""m, rounding tolerance of a distance that must not shrink."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Way:
-    """One arm's way home in the cell's frame."""
+    """One arm's path home in the cell frame."""
 
     arm: str
     places: Vector
@@ -49,17 +49,17 @@ class _Way:
         )
 
     def nearest(self, others: Vector) -> tuple[float, bool]:
-        """How near to these places it comes, m, and whether only by beginning there."""
+        """Smallest distance to these points, m, and whether the path only moves away from them."""
         distance = np.linalg.norm(self.places[:, None] - others[None], axis=2).min(axis=1)
         parting = bool((distance >= np.maximum.accumulate(distance) - _NO_NEARER).all())
         return float(distance.min()), parting
 
 
 def groups(settings: RobotCellSettings, reports: Mapping[str, Report | None]) -> list[tuple[str, ...]]:
-    """Names of the arms that go home at the same time, one group after the other; `reports` are of standing arms.
+    """Names of the arms that home in parallel, one group after the other; `reports` are of arms at rest.
 
     Raises:
-        WayError: an arm has no way home, or neither has one past the other.
+        WayError: an arm has no path home, or neither can get past the other.
     """
     names = [arm.name for arm in settings.arms]
     ways = [
