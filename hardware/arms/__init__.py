@@ -1,1 +1,1 @@
-"""Robot arms: one file a device behind one interface."""
+"""Robot arms: one driver file per device, behind one interface."""

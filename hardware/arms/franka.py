@@ -1,15 +1,15 @@
-"""Franka FR3 and Panda through franky: an impedance law at 1 kHz follows poses, on the way home postures.
+"""Franka FR3 and Panda through franky: a 1 kHz impedance controller tracks poses, and joint angles while homing.
 
-franky's own thread keeps the 1 kHz loop; `servo` only hands it a pose and a twist. The law is compliant: under load or
-contact the arm stays off its target by force / stiffness. Limits of the workspace and of speed are applied before
-`servo`; here stand those of the control box: collision thresholds, torque steps, the distance at which the law clips
-the error, and torques that push off the joints' ends.
+franky's own thread runs the 1 kHz loop; `servo` only passes it a pose and a twist. The control law is compliant: under
+load or contact the arm stays off its target by force / stiffness. Workspace and speed limits are applied before
+`servo`; this file sets those of the control box: collision thresholds, torque steps, the clipping of the tracking
+error, and torques that push away from the joint limits.
 
 The law would hold its last target for ever. So each motion carries a reaction that ends it after `stale_stop`, and
-`servo` hands over to a fresh motion a few times in that span: a hung caller leaves an arm that stops by itself, without
-a helper thread. A stopped process (its 1 kHz thread stops as well) is the firmware's to judge.
+`servo` hands over to a fresh motion a few times in that span: if the caller hangs, the arm stops by itself, without a
+helper thread. If the whole process stops (its 1 kHz thread included), the firmware decides.
 
-A hand is a device of its own, in `hardware.grippers.franka_hand`.
+The hand is a separate device, in `hardware.grippers.franka_hand`.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ Law = Callable[[ModuleType, FrankaSettings, Any], Any]
 """Builds a motion that follows a reference."""
 
 _RENEWALS = 4
-"""Fresh motions per stale_stop; a caller that is late by 1 - 1 / _RENEWALS of it has been stopped for certain."""
+"""Fresh motions per stale_stop; once the caller is late by 1 - 1 / _RENEWALS of it, the arm counts as stopped."""
 _SETTLE = 3.0
 """s, longest wait for a motion to end before another kind of motion starts."""
 _START = 1.0
-"""s, longest wait for the control box to take a motion up."""
+"""s, longest wait for the control box to start a motion."""
 _AT_REST = 0.02
 """rad/s"""
 _LOAD_TOLERANCE = 1e-3
@@ -100,7 +100,7 @@ class FrankaArm(Arm):
         )
 
     def _model(self) -> str:
-        """As the robot's own description calls itself; robots before server version 9 have none."""
+        """Model name from the robot's own description; robots before server version 9 have none."""
         description = re.search(r'<robot[^>]*name="([^"]+)"', getattr(self._robot, "model_urdf", ""))
         return description.group(1) if description else self._settings.model
 
@@ -119,7 +119,7 @@ class FrankaArm(Arm):
             return robot, Scheduling.of_this_thread()
 
         self._robot, urgent = connected(franky, self.name, settings.address, connect)
-        # libfranka raises the thread that connects; its 1 kHz loop inherits from the one that starts a motion, this one
+        # libfranka raises the connecting thread's priority; its 1 kHz loop inherits from the thread that starts motions
         urgent.adopt()
         self._motion, self._fault, self._lost = None, None, None
         self._report = (-1, -math.inf)
@@ -135,7 +135,7 @@ class FrankaArm(Arm):
         self._drop()
 
     def _drop(self) -> None:
-        """Disconnect: the control box takes one client at a time, and another would wait for it for ever."""
+        """Disconnect: the control box accepts one client at a time, and another would wait for ever."""
         self._robot = None
 
     def limits(self) -> list[LimitCheck]:
@@ -179,12 +179,12 @@ class FrankaArm(Arm):
             raise self._noted(error) from error
 
     def _arrival(self, robot_ms: int) -> float:
-        """When the report with the robot's own stamp arrived. Raises ArmLinkError when that is too long ago."""
+        """When the report with this robot time stamp arrived. Raises ArmLinkError when that is too long ago."""
         now = time.monotonic()
         if robot_ms != self._report[0]:
             self._report = (robot_ms, now)
         age = now - self._report[1]
-        # nothing is reported between asking for control and the first cycle of it
+        # the robot reports nothing between the request for control and the first control cycle
         starting = now - self._started < _START
         if age > self._settings.report_age and not starting:
             raise ArmLinkError(
@@ -202,7 +202,7 @@ class FrankaArm(Arm):
         self._start(tracking_motion, self._vendor().CartesianReference(self._raw().O_T_EE))
 
     def begin_servo_joints(self) -> None:
-        """An arm that follows poses changes over without a stop: both laws act by torques."""
+        """Switch without a stop if the arm is following poses: both control laws command torques."""
         self._refuse_fault()
         if self._motion is None or not self._connected().is_in_control:
             self.stop()
@@ -216,7 +216,7 @@ class FrankaArm(Arm):
             raise self._ended()
 
     def _await_start(self) -> None:
-        """Wait until the control box has taken the motion up, or it has ended already."""
+        """Wait until the control box has started the motion, or it has already ended."""
         robot, franky = self._connected(), self._vendor()
         until = time.monotonic() + _START
         while robot.is_in_control and self._raw().robot_mode != franky.RobotMode.Move:
@@ -254,7 +254,7 @@ class FrankaArm(Arm):
         self._commanded = now
 
     def _hand_over(self, law: Law, reference: Any) -> None:
-        """Let a fresh motion take over; its law is the running one's, so that torques do not step."""
+        """Hand over to a fresh motion with the same control law, so that torques do not jump."""
         motion = law(self._vendor(), self._settings, reference)
         self._move(motion)
         self._motion = motion
@@ -294,7 +294,7 @@ class FrankaArm(Arm):
             _LOG.error("%s: the control box did not take the stop (%s)", self.name, error)
 
     def recover(self) -> None:
-        """Clear the fault; connects anew where the link was lost."""
+        """Clear the fault; reconnects if the link was lost."""
         self._motion = None
         if self._robot is None or self._lost is not None:
             self._drop()
@@ -316,7 +316,7 @@ class FrankaArm(Arm):
     # --- what went wrong ---
 
     def _settle(self) -> None:
-        """Wait until no motion runs and the arm rests. Raises what ended the motion."""
+        """Wait until no motion runs and the arm is at rest. Raises the error that ended the motion."""
         if not self._join(_SETTLE):
             self._cut_off()
             raise ArmLinkError(
@@ -327,14 +327,14 @@ class FrankaArm(Arm):
             time.sleep(0.005)
 
     def _join(self, patience: float = 0.0) -> bool:
-        """Whether no motion runs any more, after waiting for it. Raises what ended it."""
+        """Wait for the motion to end; returns whether it has. Raises the error that ended it."""
         try:
             return bool(self._connected().join_motion(timeout=patience))
         except failures(self._vendor()) as error:
             raise self._noted(error) from error
 
     def _ended(self) -> ArmError:
-        """Why the control loop is not running any more."""
+        """Why the control loop has ended."""
         self._motion = None
         try:
             self._join(_SETTLE)
@@ -363,7 +363,7 @@ class FrankaArm(Arm):
             raise ArmFaultError(fault)
 
     def _noted(self, error: Exception) -> ArmError:
-        """The error in our words; remembered until the operator recovers."""
+        """Translate the error and remember it until the operator recovers."""
         self._motion = None
         said = motion_error(self._vendor(), self.name, error)
         if isinstance(said, ArmFaultError):

@@ -1,4 +1,4 @@
-"""The motions that a Franka runs while it follows commands, built from its settings; franky executes them at 1 kHz."""
+"""Builds a Franka's tracking motions from its settings; franky executes them at 1 kHz."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from hardware.arms.franka_settings import JOINT_ENDS, FrankaSettings
 
 _AT_ONCE = 1e-6
-"""s, time constant with which gains change: they never do, and a fresh motion must not start with others."""
+"""s, time constant of gain changes: gains are constant, and a fresh motion must start with them."""
 _STOP_RAMP = 0.1
-"""s in which the torques of the law give way to pure damping."""
+"""s in which the control law's torques fade to pure damping."""
 
 
 def tracking_motion(franky: ModuleType, settings: FrankaSettings, reference: Any) -> Any:
-    """The impedance law on `reference`, which its `set_reference` replaces; ends itself after `stale_stop`.
+    """Impedance control about `reference`, which its `set_reference` replaces; ends by itself after `stale_stop`.
 
-    The law has no memory but its gains, which start where they are to be: a fresh motion continues the torques of the
-    one before.
+    The law's only state is its gains, which start at their final values: a fresh motion continues the torques of the
+    previous one.
     """
     lower, upper = JOINT_ENDS[settings.model]
     motion = franky.CartesianImpedanceTrackingMotion(
@@ -42,13 +42,13 @@ def tracking_motion(franky: ModuleType, settings: FrankaSettings, reference: Any
 
 
 _JOINT_STIFFNESS = (600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0)
-"""Nm/rad; as the vendor's own example of a joint impedance has it."""
+"""Nm/rad; as in the vendor's joint impedance example."""
 _JOINT_DAMPING = (50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0)
 """Nm s/rad"""
 
 
 def posture_motion(franky: ModuleType, settings: FrankaSettings, reference: Any) -> Any:
-    """The same for postures: a spring at every joint, on the way home."""
+    """The same for joint angles, while homing: a spring at every joint."""
     lower, upper = JOINT_ENDS[settings.model]
     motion = franky.JointImpedanceTrackingMotion(
         stiffness=np.array(_JOINT_STIFFNESS),

@@ -1,4 +1,4 @@
-"""The way to a Franka: loads franky, connects, and says in sentences what its exceptions and states mean.
+"""The connection to a Franka: loads franky, connects, and turns its exceptions and states into messages.
 
 Shared by the arm and the hand, and the only file that imports franky; drives nothing itself.
 """
@@ -23,11 +23,11 @@ from hardware.arms.interface import ArmError, ArmFault, ArmFaultError, ArmLinkEr
 _PIP = "pip install 'station[franka]'"
 _WHEELS = "https://timschneider42.github.io/franky/whl/by-robot-server-version"
 _PACKAGED_SERVER = 10
-"""The robot server that the package index's build speaks with; every other one has a build in franky's own index."""
+"""Robot server version of the build on the package index; builds for others are on franky's own index."""
 _OLDEST_SERVER = 2
 
 _CONNECTING = 5.0
-"""s that a control box gets to answer; one that is there takes a fraction of one."""
+"""s that a control box gets to answer; a reachable one takes a fraction of a second."""
 
 _REALTIME_FLAG = Path("/sys/kernel/realtime")
 
@@ -55,7 +55,7 @@ _REMEDIES = {
     "power_limit": "Lower the velocity and acceleration limits in [safety], then recover.",
     "tau_J_range": "Take weight off the arm and check load_mass, then recover.",
 }
-"""By a part of the vendor's name of an error; the first that fits."""
+"""Part of the vendor's error name -> remedy; the first match counts."""
 
 _MODES = {
     "Reflex": ("reflex", "a reflex stopped the arm", _GENERAL),
@@ -76,7 +76,7 @@ _MODES = {
         "Wait until it has, then recover.",
     ),
 }
-"""Robot mode -> code, text, remedy; modes that are missing here are no fault."""
+"""Robot mode -> code, text, remedy; modes not listed are no fault."""
 
 
 def load_franky(arm: str) -> ModuleType:
@@ -92,7 +92,7 @@ def load_franky(arm: str) -> ModuleType:
 
 @dataclass(frozen=True, kw_only=True)
 class Scheduling:
-    """How urgent the system takes a thread to be."""
+    """A thread's scheduling policy and priority."""
 
     policy: int
     priority: os.sched_param
@@ -102,30 +102,30 @@ class Scheduling:
         return cls(policy=os.sched_getscheduler(0), priority=os.sched_getparam(0))
 
     def adopt(self) -> None:
-        """This thread becomes as urgent, where the system allows it; threads that it makes later inherit that."""
+        """Apply it to this thread, where the system allows it; threads created later inherit it."""
         with suppress(PermissionError):
             os.sched_setscheduler(0, self.policy, self.priority)
 
 
 def failures(franky: ModuleType) -> tuple[type[Exception], ...]:
-    """What franky's calls raise: its own exceptions, and as RuntimeError what its planner and its sockets throw."""
+    """What franky's calls raise: its own exceptions, and RuntimeError from its planner and sockets."""
     return franky.Exception, RuntimeError
 
 
 def connected(franky: ModuleType, name: str, address: str, connect: Callable[[], Any]) -> Any:
-    """What `connect` opens, in a few seconds: libfranka waits for ever for a box that takes calls and says nothing.
+    """The result of `connect`, with a time-out: libfranka waits for ever for a box that accepts but stays silent.
 
-    A connection that comes about later is closed at once.
+    A connection that succeeds later is closed at once.
 
     Raises:
-        ArmLinkError: nobody answers. ArmError: whoever answers does not speak with this franky, or refuses.
+        ArmLinkError: no answer. ArmError: the box is incompatible with this franky, or refuses.
     """
     outcome: Future[Any] = Future()
 
     def attempt() -> None:
         try:
             outcome.set_result(connect())
-        except Exception as error:  # noqa: BLE001 - whatever it is, who waits gets it
+        except Exception as error:  # noqa: BLE001 - any error is passed on to the waiting thread
             outcome.set_exception(error)
 
     threading.Thread(target=attempt, name=f"connecting {name}", daemon=True).start()
@@ -140,7 +140,7 @@ def connected(franky: ModuleType, name: str, address: str, connect: Callable[[],
 
 
 def _connection_error(franky: ModuleType, arm: str, address: str, error: Exception) -> ArmError:
-    """What a failed connection means, and what to do."""
+    """The cause of a failed connection, and the remedy."""
     text = vendor_text(error)
     if isinstance(error, franky.IncompatibleVersionException):
         return ArmError(_other_build(arm, address, text))
@@ -167,7 +167,7 @@ def _other_build(arm: str, address: str, text: str) -> str:
 
 
 def realtime_sentence(arm: str, text: str) -> str:
-    """What to do where the 1 kHz loop may not run in real time."""
+    """The message when the 1 kHz loop may not run in real time."""
     return (
         f"{arm}: {text} Boot a PREEMPT_RT kernel (uname -v names it; Ubuntu: sudo pro enable realtime-kernel) and "
         "allow your user real-time priority (group realtime with rtprio 99 in /etc/security/limits.conf). To try "
@@ -176,7 +176,7 @@ def realtime_sentence(arm: str, text: str) -> str:
 
 
 def realtime_check(*, enforced: bool) -> LimitCheck:
-    """Whether this computer keeps the 1 kHz link."""
+    """Whether this computer can keep up with the 1 kHz link."""
     realtime = _REALTIME_FLAG.exists() and _REALTIME_FLAG.read_text().strip() == "1"
     return LimitCheck(
         name="real time",
@@ -189,19 +189,19 @@ def realtime_check(*, enforced: bool) -> LimitCheck:
 
 
 def installed_version() -> str:
-    """franky's version; its builds for older robots name their libfranka."""
+    """franky's version; builds for older robots include their libfranka version."""
     return version("franky-control")
 
 
 def vendor_text(error: Exception) -> str:
-    """The vendor's words on one line, ending in a full stop."""
+    """The vendor's message on one line, ending in a full stop."""
     text = str(error).partition("control_command_success_rate")[0].removeprefix("libfranka:")
     text = " ".join(text.split())
     return text if text.endswith((".", "!")) else f"{text}."
 
 
 def motion_error(franky: ModuleType, arm: str, error: Exception) -> ArmError:
-    """What ended a motion or refused a command: a fault, or a lost link."""
+    """The error that ended a motion or refused a command: a fault, or a lost link."""
     text = vendor_text(error)
     names = re.findall(r'"(\w+)"', text)
     code = "+".join(names) or _code_of(text)
@@ -236,7 +236,7 @@ def _remedy(code: str) -> str:
 
 
 def fault_in(arm: str, state: Any) -> ArmFault | None:
-    """The fault that a robot state reports, None in the modes Idle and Move."""
+    """The fault that a robot state reports; None in the modes Idle and Move."""
     mode = _MODES.get(state.robot_mode.name)
     if mode is None:
         return None
@@ -249,5 +249,5 @@ def fault_in(arm: str, state: Any) -> ArmFault | None:
 
 
 def active_errors(state: Any) -> list[str]:
-    """The vendor's names of the errors that a robot state holds."""
+    """The vendor's names of the errors in a robot state."""
     return re.findall(r"\"(\w+)\"", repr(state.current_errors))

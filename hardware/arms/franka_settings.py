@@ -1,4 +1,4 @@
-"""Settings of a Franka arm as they stand in a task file; what they do is in `hardware.arms.franka`."""
+"""Task-file settings of a Franka arm, used by `hardware.arms.franka`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ JOINT_ENDS: dict[str, JointEnds] = {
         (2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
     ),
 }
-"""rad, lower and upper, as the vendor's data sheets give them."""
+"""rad, lower and upper, from the vendor's data sheets."""
 _FASTEST = Pace(speed=2.1, acceleration=7.5, jerk=3750.0)
-"""What the slowest joint of both models can do, rounded down."""
+"""Limits of the slowest joint of both models, rounded down."""
 
 
 class FrankaSettings(ArmSettings):
@@ -30,25 +30,25 @@ class FrankaSettings(ArmSettings):
     driver: Literal["franka"] = "franka"
     """FR3 and Panda through franky."""
     joints: Literal[7] = 7
-    """How many joints it has."""
+    """Number of joints."""
     address: str = Field(min_length=1)
     """Host name or IP address of the control box."""
     model: Literal["fr3", "panda"] = "fr3"
-    """Decides where the joints end."""
+    """Determines the joint limits."""
     realtime: Literal["enforce", "ignore"] = "enforce"
     """``enforce`` refuses to start without a real-time kernel; ``ignore`` risks communication faults."""
     translational_stiffness: float = Field(default=1200.0, ge=10.0, le=3000.0)
-    """How hard the hand is pulled to its target, N/m."""
+    """Translational stiffness of the hand about its target, N/m."""
     rotational_stiffness: float = Field(default=60.0, ge=1.0, le=300.0)
-    """How hard the hand is turned to its target, Nm/rad."""
+    """Rotational stiffness of the hand about its target, Nm/rad."""
     damping_ratio: float = Field(default=1.0, ge=0.3, le=2.0)
     """Damping over 2 sqrt(stiffness)."""
     elbow_stiffness: float = Field(default=10.0, ge=0.0, le=50.0)
-    """How hard the elbow is pulled to its home posture, without moving the hand, Nm/rad."""
+    """Nullspace stiffness of the elbow about its home position, without moving the hand, Nm/rad."""
     translational_error_clip: float = Field(default=0.03, ge=0.005, le=0.2)
-    """Largest distance that pulls, m: bounds the force at stiffness times this."""
+    """Largest position error that acts, m: limits the force to stiffness times this."""
     rotational_error_clip: float = Field(default=0.3, ge=0.02, le=1.0)
-    """Largest angle that turns, rad."""
+    """Largest rotation error that acts, rad."""
     max_torque_step: float = Field(default=1.0, gt=0.0, le=1.0)
     """Largest change of a joint's torque in one millisecond, Nm."""
     torque_threshold: float = Field(default=20.0, ge=1.0, le=100.0)
@@ -56,15 +56,15 @@ class FrankaSettings(ArmSettings):
     force_threshold: float = Field(default=30.0, ge=1.0, le=100.0)
     """External force at the hand that triggers the reflex, N (torques about its axes: Nm)."""
     load_mass: float = Field(default=0.0, ge=0.0, le=3.0)
-    """Mass beyond the end effector that is configured in Desk, kg."""
+    """Mass in addition to the end effector configured in Desk, kg."""
     load_center: Offset = (0.0, 0.0, 0.0)
     """Centre of that mass in the flange frame, m."""
     home_dynamics: float = Field(default=0.1, ge=0.01, le=0.5)
-    """Speed, acceleration and jerk of homing, as a share of the arm's limits."""
+    """Speed, acceleration and jerk of homing, as a fraction of the arm's limits."""
     stale_stop: float = Field(default=0.2, ge=0.06, le=1.0)
-    """The arm stops by itself once no command has come for this long, s; at the earliest after three quarters of it."""
+    """The arm stops by itself after this long without a command, s; at the earliest after three quarters of it."""
     report_age: float = Field(default=0.1, ge=0.02, le=0.8)
-    """Oldest report of the arm on which motion may go on, s; after 1 s libfranka gives up and holds up who asks."""
+    """Maximum age of the arm's report for motion to continue, s; after 1 s libfranka times out and blocks its caller."""
 
     @property
     def occupies(self) -> str:
@@ -89,7 +89,7 @@ class FrankaSettings(ArmSettings):
 
     @property
     def home_within(self) -> float:
-        return 0.02  # the law that follows postures is a spring, and friction holds the wrist back
+        return 0.02  # the joint controller is a spring, and friction holds the wrist back
 
     def build(self) -> Arm:
         from hardware.arms.franka import FrankaArm

@@ -1,8 +1,8 @@
-"""What every arm's driver promises its controller, in whose process it lives.
+"""The contract between an arm's driver and the controller in whose process it runs.
 
-A driver speaks with one arm and decides nothing: limits are applied before `servo`, plans are interpolated before
-that. No method clears an error by itself; `recover` is a deliberate act of the operator. No call but `connect`,
-`recover`, `begin_servo` and `begin_servo_joints` may block longer than the driver's own time-out.
+A driver talks to one arm and decides nothing: limits are applied before `servo`, plans are interpolated before that. No
+method clears an error by itself; `recover` is a deliberate act of the operator. No call except `connect`, `recover`,
+`begin_servo` and `begin_servo_joints` may block longer than the driver's own time-out.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class ArmError(CellError):
 
 
 class ArmLinkError(ArmError):
-    """The arm cannot be reached, or has not reported for too long."""
+    """The arm is unreachable, or has not reported for too long."""
 
 
 class ArmFaultError(ArmError):
-    """The arm refuses to move until its fault is cleared; says the vendor's code and text, and the remedy."""
+    """The arm refuses to move until its fault is cleared; gives the vendor's code and text, and the remedy."""
 
     def __init__(self, fault: ArmFault) -> None:
         super().__init__(f"{fault.arm}: {fault.text} (code {fault.code}). {fault.remedy}")
@@ -32,7 +32,7 @@ class ArmFaultError(ArmError):
 
 @dataclass(frozen=True, kw_only=True)
 class ArmFault:
-    """One fault in the vendor's words."""
+    """One fault as the vendor describes it."""
 
     arm: str
     code: str
@@ -42,12 +42,12 @@ class ArmFault:
     remedy: str
     """What the operator does now, one sentence."""
     recoverable: bool = True
-    """Whether `recover` can help; otherwise only a hand at the controller can."""
+    """Whether `recover` can help; otherwise it takes someone at the control box."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmIdentity:
-    """What answers at the other end."""
+    """The identity that the arm reports."""
 
     model: str
     serial: str
@@ -60,7 +60,7 @@ class ArmState:
     """The newest report of an arm."""
 
     time: float
-    """s, monotonic, when it was taken (or arrived, where the vendor gives no stamp of this clock)."""
+    """s, monotonic, when it was measured (or arrived, where the vendor gives no time stamp on this clock)."""
     position: Vector
     """[3] m, flange or tool centre point as the arm is configured."""
     quaternion: Vector
@@ -72,7 +72,7 @@ class ArmState:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitCheck:
-    """One vendor-side limit (collision threshold, boundary, payload ...): whether it is set, and to what."""
+    """One vendor-side limit (collision threshold, boundary, payload, ...): whether it is set, and to what."""
 
     name: str
     ok: bool
@@ -84,15 +84,15 @@ class Arm(ABC):
     """One arm."""
 
     name: str
-    """As the task file calls it; starts every error message."""
+    """Name in the task file; starts every error message."""
     schedules_itself: bool = False
-    """Whether connecting makes the caller's thread a real-time one, so that nobody else may."""
+    """Whether connecting gives the calling thread real-time priority, so that the worker must not."""
 
     @abstractmethod
     def connect(self) -> ArmIdentity:
         """Open the connection and set the vendor-side limits of the task file; moves nothing.
 
-        Raises ArmLinkError, ArmFaultError; ArmError for a missing package, with the pip line.
+        Raises ArmLinkError, ArmFaultError; ArmError for a missing package, with the pip command.
         """
 
     @abstractmethod
@@ -109,7 +109,7 @@ class Arm(ABC):
 
     @abstractmethod
     def begin_servo(self) -> None:
-        """Get ready to follow `servo`, holding the present pose. Raises ArmFaultError, ArmLinkError."""
+        """Get ready to follow `servo`, holding the current pose. Raises ArmFaultError, ArmLinkError."""
 
     @abstractmethod
     def servo(self, command: Command) -> None:
@@ -117,14 +117,14 @@ class Arm(ABC):
 
     @abstractmethod
     def begin_servo_joints(self) -> None:
-        """Get ready to follow `servo_joints`, holding the present posture. Raises ArmFaultError, ArmLinkError.
+        """Get ready to follow `servo_joints`, holding the current joint angles. Raises ArmFaultError, ArmLinkError.
 
-        An arm that follows `servo` and stands is ready without delay.
+        An arm that follows `servo` and is at rest is ready without delay.
         """
 
     @abstractmethod
     def servo_joints(self, command: JointCommand) -> None:
-        """Follow one posture, at controller rate. Raises ArmFaultError, ArmLinkError."""
+        """Follow one joint command, at controller rate. Raises ArmFaultError, ArmLinkError."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -132,4 +132,4 @@ class Arm(ABC):
 
     @abstractmethod
     def recover(self) -> None:
-        """Clear the present fault because the operator said so. Raises ArmFaultError when it stays."""
+        """Clear the current fault at the operator's request. Raises ArmFaultError if it persists."""

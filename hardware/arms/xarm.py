@@ -1,9 +1,9 @@
-"""UFACTORY xArm-6 and xArm-7, through the vendor's SDK: poses and postures, streamed in servo mode.
+"""UFACTORY xArm-6 and xArm-7, through the vendor's SDK: poses and joint angles, streamed in servo mode.
 
-Every command's return code is looked at, and while the arm stands its error is asked for, as reports do not hold it.
-An arm whose link is lost, or whose controller is gone, gets no new targets and stands still at the last one.
-Interpolation, limits and heartbeat are the controller's; the limits that the arm itself keeps are in `xarm_limits`; the
-gripper has a connection of its own.
+Every command's return code is checked; while the arm is at rest its error code is polled, as reports do not include it.
+An arm whose link is lost, or whose controller is gone, gets no new targets and stands still at the last one. The
+controller does interpolation, limits and heartbeat; the limits that the arm itself enforces are in `xarm_limits`; the
+gripper has its own connection.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _JOINT_ENDS: dict[int, JointEnds] = {
         (_FULL_TURN, 2.094395, _FULL_TURN, 3.92699, _FULL_TURN, 3.141592, _FULL_TURN),
     ),
 }
-"""rad, lower and upper, as the vendor's manual gives them."""
+"""rad, lower and upper, from the vendor's manual."""
 _JERK_TIME = 0.1
-"""s in which the acceleration of the way home builds up."""
+"""s in which the acceleration of homing builds up."""
 
 _ASK_EVERY = 0.2
-"""s between two questions for the error of an arm that stands."""
+"""s between two polls of the error code of an arm at rest."""
 _STOP_REPLY = 0.05
-"""s to wait for the reply; more, and the controller's loop would be taken for hung."""
+"""s to wait for the reply; with more, the controller's loop would count as hung."""
 _NOT_READY_YET = "does not get ready to move; recover it, which enables its motors"
 
 _log = logging.getLogger(__name__)
@@ -54,23 +54,23 @@ class XArmSettings(xarm_limits.XArmLimitSettings):
     """An xArm."""
 
     driver: Literal["xarm"] = "xarm"
-    """Which driver speaks with it."""
+    """Driver name."""
     joints: Literal[6, 7] = 6
-    """How many joints it has."""
+    """Number of joints."""
     address: str = Field(min_length=1)
     """Address of the control box, e.g. 192.168.1.185."""
     control_port: int = Field(default=xarm_sdk.CONTROL_PORT, ge=1, le=65535)
-    """Its command port; other than the vendor's only for an emulated arm."""
+    """Its command port; differs from the vendor's default only for an emulated arm."""
     reply_timeout: float = Field(default=0.05, ge=0.02, le=0.1)
-    """s to wait for the reply to one pose; the next is sent then, and the arm has stood for a moment."""
+    """s to wait for the reply to one pose; then the next is sent, after the arm has paused briefly."""
     report_timeout: float = Field(default=0.25, ge=0.05, le=2.0)
     """s without a report, or with late replies only, after which the link counts as lost."""
     home_speed: float = Field(default=0.35, gt=0.0, le=2.0)
-    """Joint speed on the way home, rad/s."""
+    """Joint speed while homing, rad/s."""
     home_acceleration: float = Field(default=1.0, gt=0.0, le=10.0)
-    """Joint acceleration on the way home, rad/s2."""
+    """Joint acceleration while homing, rad/s2."""
     home_tolerance: float = Field(default=0.01, gt=0.0, le=0.1)
-    """How close every joint must come to its home angle, rad."""
+    """Tolerance of every joint about its home angle, rad."""
 
     @property
     def occupies(self) -> str:
@@ -100,7 +100,7 @@ class XArmSettings(xarm_limits.XArmLimitSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class _ModeChange:
-    """A mode that was asked for; real arms take a moment."""
+    """A requested change of mode; real arms take a moment."""
 
     mode: int
     asked: float
@@ -127,11 +127,11 @@ class XArm(Arm):
     def connect(self) -> ArmIdentity:
         """Open the connection, enable the motors and set the limits of the task file; moves nothing.
 
-        An arm that is in fault is connected as well: its `state` says so, and the limits are set when it is recovered.
+        An arm in fault is connected too: its `state` reports the fault, and `recover` sets the limits.
 
         Raises:
-            ArmLinkError: nobody answers.
-            ArmError: the package is missing, it is another model, or a limit was refused.
+            ArmLinkError: no answer.
+            ArmError: the package is missing, the model differs, or a limit was refused.
         """
         self.close()
         try:
@@ -161,7 +161,7 @@ class XArm(Arm):
         return ArmIdentity(model=f"xArm{api.axis}", serial=str(api.sn), firmware=firmware, joints=api.axis)
 
     def _prepare(self) -> None:
-        """Enable the motors where they stand, and set and read back the limits."""
+        """Enable the motors in place, and set and read back the limits."""
         api = self._link.api
         with self._link.replies_within(PATIENCE):
             self._link.demand(api.motion_enable(True), "enabling its motors")
@@ -174,7 +174,7 @@ class XArm(Arm):
             raise ArmLinkError(f"{self.name}: {error}") from error
 
     def limits(self) -> list[LimitCheck]:
-        """What the arm's own controller keeps, as read back when it was connected or recovered."""
+        """The limits in the arm's own controller, as read back on connect or recover."""
         if self._limits is None:
             remedy = "Clear the arm's fault: recover it; the limits are set then."
             return [LimitCheck(name="limits", ok=False, detail="not set", remedy=remedy)]
@@ -182,7 +182,7 @@ class XArm(Arm):
 
     def state(self) -> ArmState:
         report = self._link.fresh_report()
-        # the quick reports carry no error: where no pose is answered with one, it is asked for
+        # the fast reports carry no error code: poll it while no replies to poses carry it
         unanswered = (
             report.robot_state >= STOPPED or report.mode != _SERVO_MODE or self._link.fault is not None
         )
@@ -208,7 +208,7 @@ class XArm(Arm):
         self._look_after(self._link.api.set_servo_cartesian_aa([float(value) for value in pose]), "a pose")
 
     def begin_servo_joints(self) -> None:
-        """The same mode follows poses and postures."""
+        """The same mode follows poses and joint angles."""
         if not self._servoing:
             self.begin_servo()
 
@@ -217,7 +217,7 @@ class XArm(Arm):
         self._look_after(self._link.api.set_servo_angle_j(angles), "a posture")
 
     def _look_after(self, code: int, what: str) -> None:
-        """What became of a command. Raises ArmFaultError, ArmLinkError, ArmError."""
+        """Check a command's return code. Raises ArmFaultError, ArmLinkError, ArmError."""
         if self._link.is_late(code):
             return
         self._link.demand(code, what)
@@ -226,7 +226,7 @@ class XArm(Arm):
         self._look_at_mode()
 
     def _look_at_mode(self) -> None:
-        """Raise when somebody else took the arm out of servo mode, where poses are quietly ignored."""
+        """Raise if another program has ended servo mode: the arm then silently ignores poses."""
         report = self._link.fresh_report()
         if report.mode != _SERVO_MODE and report.time > self._servo_since + _ASK_EVERY:
             raise ArmError(
@@ -240,14 +240,14 @@ class XArm(Arm):
         self._servoing = False
         if not self._link.is_open:
             return
-        # It is sent whatever becomes of the reply.
+        # It is sent whether or not a reply comes.
         with self._link.replies_within(_STOP_REPLY):
             code = self._link.api.set_state(STOPPED)
         if code:
             _log.warning("%s: the stop was not confirmed (code %s)", self.name, code)
 
     def recover(self) -> None:
-        """Clear the present fault because the operator said so, and set the limits anew; connects anew if need be."""
+        """Clear the current fault at the operator's request and set the limits again; reconnects if needed."""
         self._servoing = False
         if self._link.is_lost:
             self._link.close()
@@ -260,7 +260,7 @@ class XArm(Arm):
         self._link.refuse_fault()
 
     def _switch_to(self, mode: int) -> None:
-        """Into a mode, ready to move and standing. Raises ArmFaultError, ArmLinkError, ArmError."""
+        """Switch to a mode, ready to move and at rest. Raises ArmFaultError, ArmLinkError, ArmError."""
         change = self._ask_for(mode)
         self._link.wait_for(lambda: change.done(self._link.fresh_report()), _NOT_READY_YET)
 

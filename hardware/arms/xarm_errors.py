@@ -1,6 +1,6 @@
-"""The xArm's error and warning codes as exceptions with a name, the vendor's text and what the operator does now.
+"""The xArm's error and warning codes as named exceptions with the vendor's text and the operator's remedy.
 
-Codes are the controller's (the vendor's SDK holds their texts). How they are asked for is the driver's business.
+Codes are the controller's (the vendor's SDK holds their texts). The driver queries them.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from hardware.arms.interface import ArmFault, ArmFaultError
 
 
 class EmergencyStopPressedError(ArmFaultError):
-    """C1-C3: an emergency stop is pressed, or was and is not cleared yet."""
+    """C1-C3: an emergency stop is pressed, or was pressed and is not cleared yet."""
 
 
 class JointFaultError(ArmFaultError):
-    """C10-C17: a motor, its drive or its encoder."""
+    """C10-C17: a fault of a motor, its drive or its encoder."""
 
 
 class ToolLinkError(ArmFaultError):
-    """C18, C19, C28: the controller cannot reach what hangs on the tool's plug."""
+    """C18, C19, C28: the controller cannot reach the device on the tool connector."""
 
 
 class CollisionFoundError(ArmFaultError):
-    """C22, C31, C37: the arm touched something, or was about to touch itself."""
+    """C22, C31, C37: the arm hit something, or was about to collide with itself."""
 
 
 class MotionRefusedError(ArmFaultError):
@@ -30,7 +30,7 @@ class MotionRefusedError(ArmFaultError):
 
 
 class BoundaryReachedError(ArmFaultError):
-    """C35: the tool reached the boundary that the controller itself watches."""
+    """C35: the tool reached the boundary that the arm's own controller enforces."""
 
 
 class ControllerFaultError(ArmFaultError):
@@ -70,11 +70,11 @@ _KINDS: tuple[tuple[type[ArmFaultError], frozenset[int]], ...] = (
     (BoundaryReachedError, frozenset({35})),
 )
 _BEYOND_RECOVERY = frozenset({26, 38, 39, 41, 42, 110})
-"""Errors that the vendor gives to its own support."""
+"""Errors for which the vendor refers to its support."""
 
 
 def error_fault(arm: str, code: int) -> ArmFault:
-    """What error `code` of the controller means."""
+    """The fault for error `code` of the controller."""
     title, advice = xarm_sdk.error_texts(code)
     remedy = _REMEDIES.get(code) or (_SWITCH_OFF if code in range(10, 18) else _from(advice))
     recoverable = code not in _BEYOND_RECOVERY
@@ -82,13 +82,13 @@ def error_fault(arm: str, code: int) -> ArmFault:
 
 
 def warning_fault(arm: str, code: int) -> ArmFault:
-    """What warning `code` of the controller means."""
+    """The fault for warning `code` of the controller."""
     title, advice = xarm_sdk.warning_texts(code)
     return ArmFault(arm=arm, code=f"W{code}", text=title, remedy=_from(advice))
 
 
 def as_error(fault: ArmFault) -> ArmFaultError:
-    """The exception by its name."""
+    """The named exception for a fault."""
     number = int(fault.code[1:])
     if fault.code.startswith("W"):
         return ControllerWarningError(fault)
@@ -99,7 +99,7 @@ def as_error(fault: ArmFault) -> ArmFaultError:
 
 
 def _from(advice: str) -> str:
-    """The vendor's advice, and how to go on."""
+    """The vendor's advice, and how to continue."""
     sentence = advice.strip().rstrip(".")
     return (
         f"{sentence}; {_AFTER}."

@@ -1,7 +1,7 @@
-"""The limits that the xArm's own controller keeps: from the task file onto the arm, and read back from it.
+"""The limits that the xArm's own controller enforces: set from the task file, and read back from the arm.
 
-They hold even when everything on this side fails. The driver says when they are set and read; what is read back is
-what the arm reported, not what it was told.
+They hold even when everything on this side fails. The driver decides when to set and read them; the values read back
+are what the arm reports, not what was sent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hardware.arms.interface import LimitCheck
 from hardware.settings import ArmSettings, Offset, Place, Turn, Vector3
 
 Refuse = Callable[[Any, str], None]
-"""Told the SDK's return code and what was asked for; raises unless the code is good."""
+"""Takes the SDK's return code and the name of the request; raises unless the code is good."""
 
 ToolModel = Literal["none", "ufactory", "robotiq"]
 
@@ -31,26 +31,26 @@ _MILLI = 1000.0
 
 
 class XArmLimitSettings(ArmSettings):
-    """What the arm's own controller is told to keep."""
+    """Limits for the arm's own controller to enforce."""
 
     collision_sensitivity: int = Field(default=3, ge=1, le=5)
-    """How easily the arm takes resistance for a collision and stops: 1 least, 5 most."""
+    """How readily the arm treats resistance as a collision and stops: 1 least, 5 most."""
     boundary_lower: Place | None = None
-    """Lower corner, m in the arm's base frame, of the box that the arm's own controller keeps the tool in."""
+    """Lower corner, m in the arm's base frame, of the box to which the arm's own controller confines the tool."""
     boundary_upper: Place | None = None
     """Upper corner of that box; make it a little larger than the workspace box."""
     load_mass: float | None = Field(default=None, ge=0.0, le=10.0)
     """Mass of gripper and fingers, kg; without it the arm cannot tell a collision from its own load."""
     load_center: Offset = (0.0, 0.0, 0.05)
-    """Their centre of mass in the flange's frame, m."""
+    """Their centre of mass in the flange frame, m."""
     tcp_position: Offset | None = None
-    """The point between the fingertips in the flange's frame, m; poses are poses of this point."""
+    """The point between the fingertips in the flange frame, m; poses refer to this point."""
     tcp_rotation: Turn = (0.0, 0.0, 0.0)
-    """How the tool is turned in the flange's frame, as a rotation vector, rad."""
+    """Rotation of the tool in the flange frame, as a rotation vector, rad."""
     tool_model: ToolModel = "none"
-    """Which gripper the arm's own self-collision check allows for."""
+    """The gripper model for the arm's own self-collision check."""
     reduced_tcp_speed: float | None = Field(default=None, gt=0.0, le=1.0)
-    """m/s; when set, the controller's reduced mode is on and keeps the tool below it."""
+    """m/s; when set, the controller's reduced mode is on and limits the tool to this speed."""
 
     @property
     def boundary(self) -> tuple[Vector3, Vector3] | None:
@@ -61,7 +61,7 @@ class XArmLimitSettings(ArmSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class LimitReport:
-    """What the arm says it keeps; m, kg, rad."""
+    """The limits that the arm reports; m, kg, rad."""
 
     collision_sensitivity: int
     self_collision: bool
@@ -78,11 +78,11 @@ class LimitReport:
     gravity: tuple[float, ...]
     """Down, in the base frame."""
     simulated: bool
-    """Whether the controller only pretends to move."""
+    """Whether the controller is in simulation mode."""
 
 
 def apply(api: Any, settings: XArmLimitSettings, refuse: Refuse) -> None:
-    """Set all limits that the task file holds. The arm must be enabled, without error and at rest."""
+    """Set all limits in the task file. The arm must be enabled, without error and at rest."""
     if settings.tcp_position is not None:
         refuse(api.set_tcp_offset(_tcp_mm(settings), wait=False), "the tool centre point")
     if settings.load_mass is not None:
@@ -101,7 +101,7 @@ def apply(api: Any, settings: XArmLimitSettings, refuse: Refuse) -> None:
 
 
 def read(address: str, control_port: int) -> LimitReport | None:
-    """Ask the arm over a connection of its own, as the fast reports hold no limits; None without an answer.
+    """Query the arm over a separate connection, as the fast reports hold no limits; None without an answer.
 
     Raises UnreachableError.
     """
@@ -116,7 +116,7 @@ def read(address: str, control_port: int) -> LimitReport | None:
 
 
 def checks(settings: XArmLimitSettings, report: LimitReport) -> list[LimitCheck]:
-    """Each limit, beside what the task file asks for."""
+    """Each limit, compared with the task file."""
     found = [
         _sensitivity(settings, report),
         _boundary(settings, report),
@@ -207,7 +207,7 @@ def _self_collision(settings: XArmLimitSettings, report: LimitReport) -> LimitCh
 
 
 def _reduced_speed(settings: XArmLimitSettings, report: LimitReport) -> list[LimitCheck]:
-    """Nothing where the task file asks for none."""
+    """Empty where the task file sets no reduced speed."""
     wanted, kept = settings.reduced_tcp_speed, report.reduced_tcp_speed
     if wanted is None:
         return []
@@ -261,7 +261,7 @@ def _tcp_mm(settings: XArmLimitSettings) -> list[float]:
 
 
 def _boundary_mm(settings: XArmLimitSettings) -> list[int] | None:
-    """In the SDK's order, rounded inwards; None when the task file does not hold both corners."""
+    """In the SDK's order, rounded inwards; None unless the task file sets both corners."""
     lower, upper = settings.boundary_lower, settings.boundary_upper
     if lower is None or upper is None:
         return None

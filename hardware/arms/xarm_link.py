@@ -1,7 +1,7 @@
-"""One connection to an xArm: the newest report, and every return code of the vendor's SDK as an exception or nothing.
+"""One connection to an xArm: the newest report, and the vendor SDK's return codes as exceptions.
 
-Reports come at 100 Hz and hold poses and state; errors they do not hold, so those are asked for. The link counts as
-lost when replies or reports stay away for too long. What is commanded, and when, is the driver's business.
+Reports arrive at 100 Hz with poses and state but without errors, so those are polled. The link counts as lost when
+replies or reports are missing for too long. The driver decides what to command, and when.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from hardware.arms.interface import ArmError, ArmFault, ArmLinkError
 from hardware.plan import Vector
 
 PAUSED, STOPPED = 3, 4
-"""States of the controller; lower than paused: ready to move."""
+"""Controller states; below PAUSED: ready to move."""
 MILLI = 1000.0
 PATIENCE = 3.0
-"""s for what really takes the arm time: enabling motors, changing modes."""
+"""s for slow operations: enabling motors, changing modes."""
 
 _OK, _LATE, _NOT_READY = 0, 3, 9
 _NO_LINK = (-1, 8)
@@ -31,10 +31,10 @@ _NO_LINK = (-1, 8)
 
 @dataclass(frozen=True, kw_only=True)
 class LinkSettings:
-    """Where the arm is, and how long it may be silent."""
+    """The arm's address and time-outs."""
 
     name: str
-    """As the task file calls the arm; starts every message."""
+    """The arm's name in the task file; starts every message."""
     address: str
     control_port: int
     joints: int
@@ -61,14 +61,14 @@ class XArmReport:
 
 
 class XArmLink:
-    """A connection that is open or not. All calls come from one thread; reports come on the SDK's."""
+    """A connection, open or closed. All calls come from one thread; reports arrive on the SDK's."""
 
     def __init__(self, settings: LinkSettings) -> None:
         """Opens nothing."""
         self.fault: ArmFault | None = None
-        """The error or warning that the arm had when it was asked last."""
+        """The arm's error or warning at the last poll."""
         self.asked = 0.0
-        """When that was."""
+        """Time of the last poll, s, monotonic."""
         self._settings = settings
         self._api: Any = None
         self._report: XArmReport | None = None
@@ -83,12 +83,12 @@ class XArmLink:
 
     @property
     def is_open(self) -> bool:
-        """Whether it was opened and not closed; it may be lost all the same."""
+        """Whether it was opened and not closed; it may still be lost."""
         return self._api is not None
 
     @property
     def is_lost(self) -> bool:
-        """Whether nothing is heard any more, or replies are late just now."""
+        """Whether reports have stopped, or replies are currently late."""
         try:
             self.fresh_report()
         except ArmLinkError:
@@ -118,7 +118,7 @@ class XArmLink:
     # -- what the arm says ----------------------------------------------------------------------------------------
 
     def _take_report(self, _: object) -> None:
-        """Called by the SDK for every report; takes its raw numbers, as it holds poses back in some errors."""
+        """Called by the SDK for every report; uses the raw numbers, as the SDK withholds poses in some errors."""
         raw = self._api.report_data if self._api is not None else None
         if raw is None:
             return
@@ -145,7 +145,7 @@ class XArmLink:
         return self._report
 
     def ask_fault(self) -> None:
-        """Ask for the present error or warning. Raises ArmLinkError."""
+        """Query the current error or warning. Raises ArmLinkError."""
         self.asked = time.monotonic()
         code, numbers = self.api.get_err_warn_code()
         if self.is_late(code):
@@ -160,7 +160,7 @@ class XArmLink:
             self.fault = None
 
     def refuse_fault(self) -> None:
-        """Ask, and raise the ArmFaultError if there is one."""
+        """Query the error code, and raise its ArmFaultError if there is one."""
         self.ask_fault()
         if self.fault is not None:
             raise xarm_errors.as_error(self.fault)
@@ -168,7 +168,7 @@ class XArmLink:
     # -- return codes ---------------------------------------------------------------------------------------------
 
     def is_late(self, code: int) -> bool:
-        """Whether the reply did not come in time: once may be the network's, for too long raises ArmLinkError."""
+        """Whether the reply timed out: once may be the network; for too long raises ArmLinkError."""
         if code != _LATE:
             self._late = 0
             return False
@@ -194,7 +194,7 @@ class XArmLink:
         )
 
     def demand_link(self, code: int) -> None:
-        """Raise ArmLinkError when a return code says that nothing came through."""
+        """Raise ArmLinkError when a return code means that nothing got through."""
         if code in _NO_LINK:
             raise self._lost("has closed the connection")
         if code == _LATE:
@@ -211,7 +211,7 @@ class XArmLink:
 
     @contextlib.contextmanager
     def replies_within(self, seconds: float) -> Iterator[None]:
-        """Another time-out for a while."""
+        """Change the reply time-out within the context."""
         api = self.api
         api.set_timeout(seconds)
         try:

@@ -1,9 +1,9 @@
-"""The vendor's SDK of the xArm, loaded when it is needed and kept from touching the rest of the process.
+"""The vendor's xArm SDK, loaded on demand and isolated from the rest of the process.
 
-Only this file imports it. By itself the SDK makes a folder in the user's home, prints, logs to standard output, sets
-the time-out of every new socket of the process, takes a Unix socket it finds in the temp folder for the arm, and
-retries a silent arm for minutes; `open_api` gives a connection without any of that. What is done with the connection,
-and what its return codes mean, is the drivers' business.
+Only this file imports it. By default the SDK creates a folder in the user's home, prints, logs to standard output, sets
+the time-out of every new socket in the process, mistakes a Unix socket in the temp folder for the arm, and retries a
+silent arm for minutes; `open_api` opens a connection without any of that. The drivers use the connection and interpret
+its return codes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from hardware.cell import CellError
 
 CONTROL_PORT = 502
-"""The vendor's."""
+"""The vendor's default."""
 
 _INSTALL = "pip install 'station[xarm]' (or: pip install xarm-python-sdk)"
 _CONNECT_TIMEOUT = 5.0
@@ -93,7 +93,7 @@ def gripper_error_texts(code: int) -> tuple[str, str]:
 
 
 def _resolved(address: str) -> str:
-    """The SDK takes whatever is not four numbers for a serial port."""
+    """The IP address: the SDK treats anything other than four numbers as a serial port."""
     try:
         return socket.gethostbyname(address)
     except OSError as error:
@@ -104,7 +104,7 @@ def _resolved(address: str) -> str:
 
 
 def _connect(api: Any, control_port: int) -> str:
-    """Connect within the time-out; what went wrong, or nothing."""
+    """Connect within the time-out; returns the failure, or an empty string."""
     failures: list[str] = []
 
     def attempt() -> None:
@@ -113,7 +113,7 @@ def _connect(api: Any, control_port: int) -> str:
         except Exception as error:  # noqa: BLE001 - the SDK raises nothing narrower
             failures.append(str(error))
 
-    # A box that accepts the connection and stays silent is asked a hundred times; hence the thread.
+    # The SDK queries a box that accepts the connection but stays silent a hundred times; hence the thread.
     thread = threading.Thread(target=attempt, name="xarm connect", daemon=True)
     until = time.monotonic() + _CONNECT_TIMEOUT
     with _control_port(control_port):
@@ -128,7 +128,7 @@ def _connect(api: Any, control_port: int) -> str:
 
 @contextlib.contextmanager
 def _control_port(port: int) -> Iterator[None]:
-    """The SDK knows one port for all arms, as a constant, which it looks up until the connection is open."""
+    """Set the SDK's port within the context: one constant for all arms, read until the connection is open."""
     sockets = _package("xarm.core.config.x_config").XCONF.SocketConf
     with _loading:
         usual = sockets.TCP_CONTROL_PORT
@@ -158,7 +158,7 @@ def _load() -> None:
 
 @contextlib.contextmanager
 def _elsewhere_at_home() -> Iterator[None]:
-    """While it is imported the SDK makes folders under the home folder, which may not even be writable."""
+    """Redirect HOME: on import the SDK creates folders there, and it may not even be writable."""
     home = os.environ.get("HOME")
     with tempfile.TemporaryDirectory(prefix="xarm-sdk-") as folder:
         os.environ["HOME"] = folder
@@ -172,7 +172,7 @@ def _elsewhere_at_home() -> Iterator[None]:
 
 
 def _quieten() -> None:
-    """Send what the SDK prints and logs to this module's logger, and leave other sockets' time-outs alone."""
+    """Redirect the SDK's prints and logs to this module's logger, and protect other sockets' time-outs."""
     for name, module in list(sys.modules.items()):
         if name == "xarm" or name.startswith("xarm."):
             vars(module)["print"] = _note
@@ -184,7 +184,7 @@ def _quieten() -> None:
 
 
 class _Forward(logging.Handler):
-    """To the station's log, for whoever looks there; what matters is raised as an exception."""
+    """Forwards to the station's log at debug level; errors that matter are raised as exceptions."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _log.debug("%s", record.getMessage())
@@ -195,11 +195,11 @@ def _note(*words: object, **_: object) -> None:
 
 
 class _Sockets:
-    """The socket module, without what would change the sockets of others."""
+    """The socket module, without the function that would change other sockets."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(socket, name)
 
     @staticmethod
     def setdefaulttimeout(timeout: float | None) -> None:
-        """Nothing: the SDK sets the time-out of its own sockets itself."""
+        """Do nothing: the SDK sets its own sockets' time-outs itself."""

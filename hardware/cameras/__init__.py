@@ -1,1 +1,1 @@
-"""Cameras: one file a device behind one interface; each runs in a process of its own."""
+"""Cameras: one driver file per device, behind one interface; each runs in its own process."""

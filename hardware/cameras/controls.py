@@ -1,6 +1,6 @@
-"""The settings inside a camera that change its pictures: what a task file asks, what the camera took.
+"""Camera controls that affect the image: requested by the task file, and read back from the camera.
 
-A setting that the task file leaves out is left as the camera has it, and read back all the same.
+A control that the task file omits keeps the camera's value, and is still read back.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from hardware.cameras.settings import LiveCameraSettings
 from hardware.device import Reading
 
 UNITS = {"exposure": "ms", "white_balance": "K", "gain": "", "focus": ""}
-"""Name in the task file -> unit; an empty one is the device's own."""
+"""Name in the task file -> unit; empty: the device's own unit."""
 AUTOMATIC = "automatic"
 _ROUNDING = 1e-3
-"""Share by which a value that was read back may differ from what was set."""
+"""Relative tolerance between the value set and the value read back."""
 
 
 def asked(settings: LiveCameraSettings) -> dict[str, float]:
-    """What the task file fixes."""
+    """The controls that the task file sets."""
     values = {name: getattr(settings, name) for name in UNITS}
     values["exposure"] = values["exposure"] or None
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def named(found: Mapping[str, Reading]) -> dict[str, Reading]:
-    """With their units, for a journal."""
+    """The values with units in their names, for a journal."""
     return {f"{name}, {UNITS[name]}" if UNITS[name] else name: value for name, value in found.items()}
 
 
 def deviations(wanted: Mapping[str, float], found: Mapping[str, Reading]) -> Iterator[str]:
-    """A sentence for each setting that the camera did not take as it was asked."""
+    """A sentence for each control that the camera did not set as requested."""
     for name, value in wanted.items():
         if name not in found:
             yield f"{name} cannot be read back; {value:g} was asked."

@@ -1,7 +1,7 @@
 """A recording as a camera: a video, one of our VR recordings (HDF5), or an episode of a store, at its own rate.
 
-For rehearsals and tests without a camera. A reader that is late misses pictures, as with a camera. Pictures of VR
-recordings and episodes are held in memory while it is open; a video is decoded as it plays.
+For rehearsals and tests without a camera. A slow reader misses frames, as with a real camera. Frames of VR recordings
+and episodes are held in memory while open; a video is decoded as it plays.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.settings import DeviceCameraSettings
 
 _HDF5 = (".h5", ".hdf5")
-_USUAL_RATE = 30.0  # Hz, of a video that does not say
+_USUAL_RATE = 30.0  # Hz, default for a video without a frame rate
 
 
 class FileCameraSettings(DeviceCameraSettings):
     """A video, a VR recording or an episode that plays as a camera."""
 
     driver: Literal["file"] = "file"
-    """Which driver speaks with it."""
+    """Driver name."""
     path: str = Field(min_length=1)
     """A video, a VR recording (.h5, .hdf5), or the folder of an episode store."""
     episode: str = ""
-    """Which episode of a store; empty: the first."""
+    """Episode of a store; empty: the first."""
     picture: str = ""
-    """Which camera of a VR recording or an episode; empty: the one of this camera's name."""
+    """Camera in a VR recording or an episode; empty: the one with this camera's name."""
     rate: float = Field(default=0.0, ge=0.0, le=240.0)
-    """Pictures per second; 0: as it was recorded."""
+    """Frames per second; 0: as recorded."""
     loop: bool = True
-    """Whether it begins again at its end; otherwise its last picture grows old."""
+    """Whether it restarts at its end; otherwise its last frame goes stale."""
     frozen_after: float = Field(default=0.0, ge=0.0, le=60.0)
-    """Pictures equal to the last pixel for so long, s, mean a frozen stream; 0: never look."""
+    """A stream whose frames are identical for this long, s, counts as frozen; 0: no check."""
 
     def build(self) -> Camera:
         return FileCamera(self)
 
 
 class Reel(ABC):
-    """Pictures in their order, and when each is due."""
+    """A sequence of frames with the time at which each is due."""
 
     said: str
-    """What it is."""
+    """Description, for people."""
     due: TimeArray
-    """[T] s since the first picture; never falls."""
+    """[T] s since the first frame; non-decreasing."""
     period: float
-    """s from the last picture to the first of the next round."""
+    """s from the last frame to the first of the next loop."""
 
     @abstractmethod
     def picture(self, index: int) -> Image | None:
-        """uint8 RGB [height, width, 3]; None when it cannot be read. Indices rise, except from the end to 0."""
+        """uint8 RGB [height, width, 3]; None if unreadable. Indices increase, except from the end to 0."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class FileCamera(Camera):
@@ -74,7 +74,7 @@ class FileCamera(Camera):
         self._settings = settings
         self._reel: Reel | None = None
         self._begun = 0.0
-        self._number = -1  # over all rounds
+        self._number = -1  # over all loops
         self._ended = False
 
     def open(self) -> str:
@@ -173,13 +173,13 @@ class FileCamera(Camera):
 
     @staticmethod
     def _number_at(reel: Reel, passed: float) -> int:
-        """The picture that is shown `passed` s after the beginning."""
+        """Number of the frame shown `passed` s after the start."""
         rounds, within = divmod(passed, float(reel.due[-1]) + reel.period)
         return int(rounds) * len(reel.due) + int(np.searchsorted(reel.due, within, side="right")) - 1
 
 
 class MemoryReel(Reel):
-    """Pictures in memory."""
+    """Frames in memory."""
 
     def __init__(self, said: str, images: Image, due: TimeArray) -> None:
         """`images` uint8 [T, height, width, 3], `due` s [T]."""
@@ -196,12 +196,12 @@ class MemoryReel(Reel):
 
 
 class VideoReel(Reel):
-    """A video, decoded picture by picture."""
+    """A video, decoded frame by frame."""
 
     def __init__(self, name: str, path: Path, rate: float) -> None:
         """Raises CameraError when OpenCV cannot read it."""
         self._capture = cv2.VideoCapture(str(path))
-        self._next = 1 << 62  # wherever it stands, it has to go back for the first picture
+        self._next = 1 << 62  # forces a seek to the start for the first frame
         rate = rate or self._capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
         pictures = round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         if not self._capture.isOpened() or pictures < 1:

@@ -1,7 +1,7 @@
-"""What every camera's driver promises the process it runs in.
+"""The contract between a camera's driver and the process in which it runs.
 
-A driver waits for the next frame and hands it over with the frame's own stamp; cropping, resizing and the shared
-ring are the process's business (`hardware.cameras.process`).
+A driver waits for the next frame and returns it with the frame's own time stamp; the process crops, resizes and writes
+to the shared ring (`hardware.cameras.process`).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from hardware.device import Device
 
 
 class CameraError(CellError):
-    """The camera cannot be opened, or has gone; says which, where and what to do."""
+    """The camera cannot be opened, or is lost; the message says which one, where, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """One picture."""
+    """One frame."""
 
     image: Image
     """uint8 RGB [height, width, 3], as the device delivers it."""
     time: float
-    """s, monotonic, when it was taken (or arrived, where the device gives no stamp)."""
+    """s, monotonic, when it was captured (or arrived, where the device gives no time stamp)."""
     number: int
-    """The device's counter where it has one, so that lost frames show."""
+    """The device's frame counter where it has one, to detect lost frames."""
 
 
 class Camera(ABC):
@@ -37,10 +37,10 @@ class Camera(ABC):
 
     @abstractmethod
     def open(self) -> str:
-        """Start streaming; what answers: model, serial, firmware. Raises CameraError."""
+        """Start streaming; returns the identity: model, serial, firmware. Raises CameraError."""
 
     def device(self) -> Device:
-        """Who answers and how it is set, read back while it streams; drivers that can tell more than `open` say so."""
+        """Identity and settings, read back while streaming; overridden by drivers that know more than `open` returns."""
         return Device()
 
     @abstractmethod

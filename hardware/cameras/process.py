@@ -1,7 +1,7 @@
-"""A camera as the rest of the house sees it: a process that can be killed, and its newest picture.
+"""The rest of the system's handle on a camera: a process that can be killed, and its newest frame.
 
-The process is `hardware.cameras.worker`; pictures come through `hardware.cameras.ring`. Reading never waits for the
-camera. Nothing here judges a picture's age: that is the cell's business.
+The process is `hardware.cameras.worker`; frames arrive through `hardware.cameras.ring`. Reading never waits for the
+camera. The cell, not this module, decides whether a frame is too old.
 """
 
 from __future__ import annotations
@@ -25,42 +25,42 @@ from hardware.device import Device
 _START_TIMEOUT = 30.0  # s; a camera on a slow bus takes a few, a busy machine some more
 _LONGEST_CLOSING = 2.0  # s that the driver gets before the process is killed
 _POLL = 0.005  # s
-_HANGS_AFTER = 1.0  # s beyond the camera's own time-out without a picture or a word
+_HANGS_AFTER = 1.0  # s beyond the camera's own time-out without a frame or a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class CameraStatus:
-    """What can be said of a camera now; never stored as truth."""
+    """Live status of a camera; never recorded as ground truth."""
 
     name: str
     state: CameraState
     identity: str
-    """Model, serial, firmware, as the driver says; empty until it was opened."""
+    """Model, serial, firmware, as the driver reports; empty until opened."""
     view: str
-    """What is done to its pictures, e.g. ``640x480, resized to 128x128``."""
+    """How its frames are processed, e.g. ``640x480, resized to 128x128``."""
     error: str
-    """Why there is no new picture, and what to do; empty when all is well."""
+    """Why there is no new frame, and what to do; empty without an error."""
     age: float
-    """s since the newest picture was taken; infinite while there is none."""
+    """s since the newest frame was captured; infinite while there is none."""
     rate: float
-    """Pictures per second that arrive."""
+    """Frames per second that arrive."""
     dropped: int
-    """Pictures that the camera made and that never arrived, since the process started."""
+    """Frames captured by the camera that never arrived, since the process started."""
     pictures: int
-    """Pictures that arrived, restarts included."""
+    """Frames that arrived, restarts included."""
     needs_restart: bool
-    """Its process is gone or hangs; nothing but `CameraProcess.restart` helps."""
+    """Its process is gone or hung; only `CameraProcess.restart` helps."""
 
 
 class CameraProcess:
-    """One camera in a process of its own.
+    """One camera in its own process.
 
-    ``start`` (or ``launch`` for all cameras, then ``wait_ready`` for each), ``newest`` as often as wanted, ``close``.
-    A camera that fails goes on being opened by its process; `restart` is for a process that is gone or hangs.
+    ``start`` (or ``launch`` for all cameras, then ``wait_ready`` for each), ``newest`` as often as needed, ``close``.
+    The process keeps reopening a camera that fails; `restart` is for a process that is gone or hung.
     """
 
     def __init__(self, settings: DeviceCameraSettings, *, slots: int = 8) -> None:
-        """`slots` pictures are kept, so that a slow reader is not overtaken."""
+        """Keeps `slots` frames, so that a slow reader is not overtaken."""
         self.settings = settings
         self._slots = slots
         self._ring = Ring(height=settings.height, width=settings.width, slots=slots)
@@ -70,19 +70,19 @@ class CameraProcess:
 
     @property
     def name(self) -> str:
-        """As the task file calls it."""
+        """The camera's name in the task file."""
         return self.settings.name
 
     def start(self, timeout: float = _START_TIMEOUT) -> str:
-        """Start and wait for the first picture; what answers. Raises CameraError; there is then no process."""
+        """Start and wait for the first frame; returns the identity. Raises CameraError, leaving no process."""
         self.launch()
         return self.wait_ready(timeout)
 
     def launch(self) -> None:
-        """Start the process and return at once; one that runs is ended first."""
+        """Start the process and return at once; ends a running one first."""
         self._end()
         self._count_before = self._ring.count
-        # a fresh interpreter: the parent's own libraries (torch among them) would make it slow to start
+        # a fresh interpreter: the parent's libraries (torch among them) would slow down its start
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "hardware.cameras.worker", self.name],
             stdin=subprocess.PIPE,
@@ -92,7 +92,7 @@ class CameraProcess:
         self._send_order(self._process)
 
     def wait_ready(self, timeout: float = _START_TIMEOUT) -> str:
-        """Wait for the first picture since `launch`; what answers. Raises CameraError, having ended the process."""
+        """Wait for the first frame since `launch`; returns the identity. Raises CameraError after ending the process."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             status = self.status()
@@ -109,18 +109,18 @@ class CameraProcess:
         )
 
     def newest(self) -> Frame | None:
-        """A copy of the newest picture, at the task's size; None while there is none. Never waits."""
+        """A copy of the newest frame, at the task's size; None while there is none. Never blocks."""
         picture = self._ring.newest()
         if picture is None:
             return None
         return Frame(image=picture.image, time=picture.time, number=picture.number)
 
     def taken(self) -> float | None:
-        """When the newest picture was taken, s, monotonic; None while there is none. Cheaper than `newest`."""
+        """When the newest frame was captured, s, monotonic; None while there is none. Cheaper than `newest`."""
         return self._ring.taken()
 
     def status(self) -> CameraStatus:
-        """What can be said now."""
+        """The live status."""
         picture = self._ring.newest()
         age = time.monotonic() - picture.time if picture else float("inf")
         message = self._heard()
@@ -144,15 +144,15 @@ class CameraProcess:
         )
 
     def device(self) -> Device:
-        """Who answered, and how it is set; empty until it was opened."""
+        """The device's identity and settings; empty until opened."""
         return Device.from_json(self._heard().get("device", {}))
 
     def restart(self, timeout: float = _START_TIMEOUT) -> str:
-        """End the process, however it does, and start a new one. Raises CameraError."""
+        """End the process, whatever its state, and start a new one. Raises CameraError."""
         return self.start(timeout)
 
     def close(self) -> None:
-        """End the process and let go of the pictures; safe to call twice."""
+        """End the process and release the frames; safe to call twice."""
         self._end()
         self._ring.close()
 
@@ -165,12 +165,12 @@ class CameraProcess:
             "descriptors": self._ring.descriptors,
         }
         assert process.stdin is not None
-        with suppress(BrokenPipeError):  # it has ended already; `status` says how
+        with suppress(BrokenPipeError):  # it has already exited; `status` says how
             process.stdin.write(json.dumps(order).encode() + b"\n")
-            process.stdin.flush()  # and it stays open: where it ends, the process ends
+            process.stdin.flush()  # keep it open: the process exits when it is closed
 
     def _heard(self) -> dict[str, Any]:
-        """The last message of the present process."""
+        """The last message of the current process."""
         text = self._ring.heard()
         if text and self._process is not None:
             message = from_json(text)
@@ -195,14 +195,14 @@ class CameraProcess:
         return CameraState(message.get("state", CameraState.STARTING)), message.get("error", "")
 
     def _hangs(self, state: CameraState, age: float, message: dict[str, Any]) -> bool:
-        """Whether its driver neither delivers nor gives up."""
+        """Whether its driver neither delivers frames nor fails."""
         if state is CameraState.STREAMING:
             return age > self.settings.timeout + _HANGS_AFTER
         opening = time.monotonic() - message.get("since", time.monotonic())
         return state is CameraState.STARTING and opening > _START_TIMEOUT
 
     def _end(self) -> None:
-        """Ask, wait, kill; the reason of the end is not an error any more."""
+        """Ask the process to exit, wait, then kill it; clears its last message."""
         process, self._process = self._process, None
         self._message = {}
         if process is None:

@@ -1,8 +1,8 @@
-"""RealSense cameras: the colour stream, through pyrealsense2. The vendor's package is imported here and only here.
+"""RealSense cameras: the colour stream, through pyrealsense2. Only this file imports the vendor's package.
 
-A recording of the vendor's (.db3, older ones .bag) plays in place of a device, through the same pipeline. Depth is
-not used. Stamps: with the vendor's global time the camera's clock is already on the wall clock of this machine, within
-some milliseconds, and is put on the monotonic clock at arrival; otherwise `hardware.cameras.stamps` maps it.
+A vendor recording (.db3, older ones .bag) plays in place of a device, through the same pipeline. Depth is not used.
+Time stamps: with the vendor's global time the camera's clock already follows this machine's wall clock, within some
+milliseconds, and is mapped to the monotonic clock on arrival; otherwise `hardware.cameras.stamps` maps it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from hardware.cameras.stamps import ClockMap, plausible
 from hardware.device import Device, Reading
 
 _EXPOSURE_UNIT_MS = {"Stereo Module": 0.001}
-"""How long one count of the exposure option is, ms, by sensor; 0.1 for all others."""
+"""Sensor -> duration of one count of the exposure option, ms; 0.1 for all others."""
 _OPTIONS = {
     "white_balance": ("white_balance", "enable_auto_white_balance"),
     "gain": ("gain", ""),
 }
-"""Setting -> the vendor's option, and the one that leaves it to the camera."""
+"""Setting -> the vendor's option, and the option that makes it automatic."""
 _MOST_MODES = 8  # listed in a message
 
 
@@ -35,11 +35,11 @@ class RealSenseSettings(LiveCameraSettings):
     """A RealSense camera's colour stream."""
 
     driver: Literal["realsense"] = "realsense"
-    """Which driver speaks with it."""
+    """Driver name."""
     serial: str = Field(default="", pattern=r"^[0-9A-Za-z]*$")
-    """Which camera: its serial number, as the label says; empty: the only one there is."""
+    """Serial number, as on the label; empty: the only camera connected."""
     recording: str = ""
-    """A recording of the vendor's viewer (.db3) that plays, over and over, in place of a camera."""
+    """A recording from the vendor's viewer (.db3) that plays in a loop in place of a camera."""
 
     @property
     def occupies(self) -> str:
@@ -105,17 +105,17 @@ class RealSenseCamera(Camera):
         try:
             pipeline.stop()
         except RuntimeError:
-            return  # it has gone by itself, which is what was wanted
+            return  # it is already gone
 
     def _devices(self, rs: ModuleType) -> dict[str, Any]:
-        """Serial -> device, of all that are there."""
+        """Serial -> device, for all connected devices."""
         recording = self._settings.recording
         if recording and not Path(recording).is_file():
             raise CameraError(
                 f"{self.name}: there is no recording {recording}. Correct recording in the task file."
             )
         try:
-            context = rs.context()  # of its own: a recording cannot be in one context twice
+            context = rs.context()  # separate: a recording cannot be in one context twice
             found = [context.load_device(recording)] if recording else list(context.query_devices())
             return {device.get_info(rs.camera_info.serial_number): device for device in found}
         except RuntimeError as error:
@@ -155,7 +155,7 @@ class RealSenseCamera(Camera):
         return config
 
     def _refusal(self, rs: ModuleType, device: Any, error: RuntimeError) -> str:
-        """Why the stream did not start: a mode that it has not, or another program."""
+        """Why the stream did not start: an unsupported mode, or another program."""
         settings = self._settings
         modes = _modes(
             profile
@@ -173,7 +173,7 @@ class RealSenseCamera(Camera):
         )
 
     def _set_exposure(self, rs: ModuleType, sensor: Any) -> str:
-        """Ask for what the task says; what the camera then reports."""
+        """Set the task's exposure; returns what the camera then reports."""
         wanted = self._settings.exposure
         if not sensor.supports(rs.option.exposure):
             if wanted:
@@ -196,7 +196,7 @@ class RealSenseCamera(Camera):
         return f"exposure fixed at {sensor.get_option(rs.option.exposure) * unit:g} ms"
 
     def _set_others(self, rs: ModuleType, sensor: Any) -> None:
-        """White balance and gain, as the task says. Raises CameraError when the camera does not have them."""
+        """Set the task's white balance and gain. Raises CameraError if the camera does not support them."""
         for name, value in controls.asked(self._settings).items():
             if name == "exposure":
                 continue
@@ -225,7 +225,7 @@ class RealSenseCamera(Camera):
 
 
 def _library(name: str) -> ModuleType:
-    """The vendor's package. Raises CameraError with the lines that install what is missing."""
+    """The vendor's package. Raises CameraError with the commands that install what is missing."""
     try:
         import pyrealsense2
     except ModuleNotFoundError as error:
@@ -253,7 +253,7 @@ def _describe(rs: ModuleType, device: Any) -> str:
 
 
 def introduce(rs: ModuleType, device: Any, settings: RealSenseSettings) -> Device:
-    """Who it is, and what its colour sensor is set to now."""
+    """Its identity, and its colour sensor's current settings."""
     info = rs.camera_info
 
     def of(key: Any) -> str:
@@ -271,7 +271,7 @@ def introduce(rs: ModuleType, device: Any, settings: RealSenseSettings) -> Devic
 
 
 def _read_back(rs: ModuleType, sensor: Any) -> dict[str, Reading]:
-    """What the sensor reports; what it does not have is left out."""
+    """The settings that the sensor reports; unsupported ones are omitted."""
     unit = _EXPOSURE_UNIT_MS.get(sensor.get_info(rs.camera_info.name), 0.1)
     found: dict[str, Reading] = {}
     for name, words in {"exposure": ("exposure", "enable_auto_exposure"), **_OPTIONS}.items():
@@ -285,6 +285,6 @@ def _read_back(rs: ModuleType, sensor: Any) -> dict[str, Reading]:
 
 
 def _modes(profiles: Any) -> list[str]:
-    """As ``640x480 at 30 Hz``, each once."""
+    """Modes as ``640x480 at 30 Hz``, without duplicates."""
     videos = (profile.as_video_stream_profile() for profile in profiles)
     return list(dict.fromkeys(f"{video.width()}x{video.height()} at {video.fps()} Hz" for video in videos))

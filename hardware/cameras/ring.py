@@ -1,7 +1,7 @@
-"""The newest pictures of one camera, and what is said of them, in memory that two processes share.
+"""One camera's newest frames and status text, in shared memory.
 
-How records are shared without waiting, and stay whole when the writer is killed, is the business of
-`hardware.mailbox`; here stands what is in them.
+`hardware.mailbox` shares records without blocking and keeps them intact when the writer is killed; this module defines
+their content.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ _LONGEST_TEXT = 4096  # bytes
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """One picture as it was put."""
+    """One frame as published."""
 
     image: Image
     """uint8 [height, width, 3], a copy."""
     time: float
-    """s, monotonic, when it was taken."""
+    """s, monotonic, when it was captured."""
     number: int
-    """The device's counter."""
+    """The device's frame counter."""
     dropped: int
-    """Pictures that the device made and that never arrived, up to this one."""
+    """Frames captured by the device that never arrived, up to this one."""
     rate: float
-    """Pictures per second that arrived lately."""
+    """Recent rate of arriving frames, Hz."""
 
 
 class Ring:
-    """The last `slots` pictures of [height, width, 3], and a text."""
+    """The last `slots` frames of [height, width, 3], and a text."""
 
     def __init__(
         self, *, height: int, width: int, slots: int = 8, descriptors: tuple[int, int] | None = None
     ) -> None:
-        """Make new memory, or map the memory behind `descriptors`, which another process has made."""
+        """Create new memory, or map the memory behind `descriptors`, which another process created."""
         pictures, texts = descriptors or (None, None)
         self._shape = height, width, 3
         self._pictures = Mailbox(size=_HEAD.size + 3 * height * width, slots=slots, descriptor=pictures)
@@ -49,21 +49,21 @@ class Ring:
 
     @property
     def descriptors(self) -> tuple[int, int]:
-        """To be inherited by the process that writes."""
+        """To be inherited by the writing process."""
         return self._pictures.descriptor, self._texts.descriptor
 
     @property
     def count(self) -> int:
-        """Pictures put so far, by whomever."""
+        """Frames published so far, by any process."""
         return 0 if self._closed else self._pictures.count
 
     def put(self, picture: Picture) -> None:
-        """Publish a picture."""
+        """Publish a frame."""
         head = _HEAD.pack(picture.time, picture.number, picture.dropped, picture.rate)
         self._pictures.post(head + picture.image.tobytes())
 
     def newest(self) -> Picture | None:
-        """A copy of the newest picture; None while there is none."""
+        """A copy of the newest frame; None while there is none."""
         record = None if self._closed else self._pictures.newest()
         if record is None:
             return None
@@ -73,21 +73,21 @@ class Ring:
         return Picture(image=image, time=time, number=number, dropped=dropped, rate=rate)
 
     def taken(self) -> float | None:
-        """When the newest picture was taken, s, monotonic; None while there is none. Copies no picture."""
+        """When the newest frame was captured, s, monotonic; None while there is none. Copies no image."""
         head = None if self._closed else self._pictures.beginning(_HEAD.size)
         return None if head is None else float(_HEAD.unpack(head)[0])
 
     def say(self, text: str) -> None:
-        """Leave a text for the reader; it replaces the last one."""
+        """Publish a text for the reader; replaces the last one."""
         self._texts.post(text.encode())
 
     def heard(self) -> str:
-        """The text that the writer left; empty while there is none."""
+        """The writer's text; empty while there is none."""
         record = None if self._closed else self._texts.newest()
         return record[1].decode() if record is not None else ""
 
     def close(self) -> None:
-        """Let go of the memory; safe to call twice."""
+        """Release the memory; safe to call twice."""
         self._closed = True
         self._pictures.close()
         self._texts.close()

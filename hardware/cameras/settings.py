@@ -1,4 +1,4 @@
-"""What a task file says of every camera; what only one driver knows stands in that driver's file."""
+"""Task-file settings common to all cameras; driver-specific ones are in the driver's file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DeviceCameraSettings(DeviceSettings):
-    """A camera, and the picture that the policy gets of it."""
+    """A camera, and the image that the policy gets from it."""
 
     kinds: ClassVar[Mapping[str, str]] = {
         "realsense": "hardware.cameras.realsense:RealSenseSettings",
@@ -25,19 +25,19 @@ class DeviceCameraSettings(DeviceSettings):
     }
 
     height: int = Field(default=128, ge=16, le=1080)
-    """Rows of a picture as the policy gets it and as it is recorded."""
+    """Image height, pixels, as the policy gets it and as recorded."""
     width: int = Field(default=128, ge=16, le=1920)
-    """Columns of a picture as the policy gets it and as it is recorded."""
+    """Image width, pixels, as the policy gets it and as recorded."""
     rotate: Literal[0, 90, 180, 270] = 0
-    """How far the picture is turned, degrees clockwise, before anything else."""
+    """Rotation of the image, degrees clockwise, applied first."""
     crop: tuple[int, ...] = ()
-    """What is cut out before resizing, pixels: [left, top, width, height]; empty: the whole picture."""
+    """Crop before resizing, pixels: [left, top, width, height]; empty: the whole image."""
     swap_red_blue: bool = False
-    """For a camera whose red and blue arrive swapped."""
+    """For a camera whose red and blue channels arrive swapped."""
     timeout: float = Field(default=1.0, ge=0.05, le=30.0)
-    """A camera that delivers nothing for so long, s, is reported and opened anew."""
+    """A camera that delivers nothing for this long, s, is reported and reopened."""
     frozen_after: float = Field(default=2.0, ge=0.0, le=60.0)
-    """Pictures equal to the last pixel for so long, s, mean a frozen stream; 0: never look."""
+    """A stream whose frames are identical for this long, s, counts as frozen; 0: no check."""
 
     @model_validator(mode="after")
     def _check_crop(self) -> Self:
@@ -47,30 +47,30 @@ class DeviceCameraSettings(DeviceSettings):
 
     @property
     def spec(self) -> CameraSpec:
-        """The camera as it is recorded."""
+        """The camera as recorded."""
         return CameraSpec(name=self.name, height=self.height, width=self.width)
 
     @abstractmethod
     def build(self) -> Camera:
-        """The driver, not opened; called in the camera's own process. Imports no vendor's package."""
+        """The unopened driver; called in the camera's own process. Imports no vendor package."""
 
 
 class LiveCameraSettings(DeviceCameraSettings):
-    """A camera that is a device: what is asked of it."""
+    """A camera that is a physical device."""
 
     capture_width: int = Field(default=640, ge=64, le=4096)
-    """Columns that the device delivers."""
+    """Image width that the device delivers, pixels."""
     capture_height: int = Field(default=480, ge=48, le=3072)
-    """Rows that the device delivers."""
+    """Image height that the device delivers, pixels."""
     capture_fps: int = Field(default=30, ge=1, le=120)
-    """Pictures per second that the device delivers."""
+    """Frames per second that the device delivers."""
     exposure: float = Field(default=0.0, ge=0.0, le=1000.0)
-    """Fixed exposure, ms; 0 leaves it to the camera, whose pictures then change with the light."""
+    """Fixed exposure, ms; 0: automatic, so images change with the light."""
     white_balance: float | None = Field(default=None, ge=1000.0, le=15000.0)
-    """Fixed colour temperature, K; not set: as the camera has it, often automatic."""
+    """Fixed colour temperature, K; not set: the camera's value, often automatic."""
     gain: float | None = Field(default=None, ge=0.0, le=100_000.0)
-    """Fixed gain, in the camera's own unit; not set: as the camera has it."""
+    """Fixed gain, in the camera's own unit; not set: the camera's value."""
     focus: float | None = Field(default=None, ge=0.0, le=100_000.0)
-    """Fixed focus, in the camera's own unit; not set: as the camera has it, often automatic."""
+    """Fixed focus, in the camera's own unit; not set: the camera's value, often automatic."""
     warm_up: int = Field(default=0, ge=0, le=600)
-    """Pictures that are thrown away after the camera was opened, while its exposure and colours settle."""
+    """Frames to discard after opening, while exposure and colours settle."""

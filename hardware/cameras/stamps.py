@@ -1,9 +1,8 @@
-"""Stamps of a camera's own clock, put on this machine's monotonic clock.
+"""Maps time stamps of a camera's own clock to this machine's monotonic clock.
 
-The two clocks differ by an unknown offset and drift apart by some ten millionths. A picture can only arrive after it
-was taken, so the least difference between arrival and stamp over the last seconds is the offset, plus the least time
-that a picture needs to arrive. That least time (read-out and transfer, some 5 to 20 ms over USB) stays in the stamps:
-they are late by it, and free of the jitter of arrivals.
+The two clocks differ by an unknown offset and drift by some tens of ppm. A frame can only arrive after its capture, so
+the least difference between arrival and stamp over the last seconds is the offset plus the least latency. That latency
+(read-out and transfer, some 5 to 20 ms over USB) stays in the stamps: they are late by it, but free of arrival jitter.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from collections import deque
 
 _BUCKET = 1.0  # s over which one least difference is kept
 _BUCKETS = 10
-_LONGEST_JUMP = 1.0  # s between expected and seen offset, beyond which the clock was set or started anew
+_LONGEST_JUMP = 1.0  # s between expected and measured offset, beyond which the clock was set or restarted
 
 
 class ClockMap:
-    """From the stamps of one camera to monotonic time."""
+    """Maps one camera's time stamps to monotonic time."""
 
     def __init__(self) -> None:
         self._least: deque[tuple[float, float]] = deque(
@@ -25,7 +24,7 @@ class ClockMap:
         self._last = float("-inf")
 
     def monotonic(self, stamp: float, arrival: float) -> float:
-        """s, monotonic, when the picture stamped `stamp` (s, camera's clock) was taken; `arrival` is s, monotonic."""
+        """Capture time, s, monotonic, of the frame stamped `stamp` (s, camera's clock); `arrival` is s, monotonic."""
         difference = arrival - stamp
         if stamp < self._last or (self._least and abs(difference - self._offset) > _LONGEST_JUMP):
             self._least.clear()
@@ -43,5 +42,5 @@ class ClockMap:
 
 
 def plausible(taken: float, arrival: float, longest: float = 0.5) -> bool:
-    """Whether a picture that arrived at `arrival` can have been taken at `taken`, s on one clock."""
+    """Whether a frame that arrived at `arrival` can have been captured at `taken`, both s on one clock."""
     return 0.0 <= arrival - taken <= longest

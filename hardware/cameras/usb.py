@@ -1,8 +1,8 @@
 """Any camera that OpenCV reads: V4L2 devices (webcams, capture cards), and network cameras by their address.
 
-A device is best named by its lasting path in /dev/v4l/by-id or /dev/v4l/by-path; /dev/video0 may be another camera
-after the next start. Stamps of V4L2 are the kernel's and on the monotonic clock; V4L2 hands no frame counter through
-OpenCV, so a gap of stamps counts as lost pictures. Pictures of a network camera are stamped at arrival.
+Prefer a device's persistent path in /dev/v4l/by-id or /dev/v4l/by-path; /dev/video0 may be another camera after the
+next boot. V4L2 time stamps are the kernel's, on the monotonic clock; OpenCV passes on no V4L2 frame counter, so a gap
+between stamps counts as lost frames. Frames of a network camera are stamped on arrival.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hardware.device import Device, Reading
 
 _LASTING_NAMES = Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path")
 _KERNEL = Path("/sys/class/video4linux")
-"""What the kernel knows of each /dev/videoN."""
+"""The kernel's description of each /dev/videoN."""
 _PASSING_NAME = re.compile(r"/dev/video\d+")
 _MANUAL, _AUTOMATIC = 1.0, 3.0  # V4L2_EXPOSURE_MANUAL, V4L2_EXPOSURE_APERTURE_PRIORITY
 _EXPOSURE_UNIT_MS = 0.1  # of V4L2_CID_EXPOSURE_ABSOLUTE
@@ -38,24 +38,24 @@ _CONTROLS: dict[str, tuple[int, int | None]] = {
     "gain": (cv2.CAP_PROP_GAIN, None),
     "focus": (cv2.CAP_PROP_FOCUS, cv2.CAP_PROP_AUTOFOCUS),
 }
-"""Setting -> its property and the one that leaves it to the camera."""
+"""Setting -> its property, and the property that makes it automatic."""
 
 
 class UsbCameraSettings(LiveCameraSettings):
     """A V4L2 camera, or a network camera."""
 
     driver: Literal["usb"] = "usb"
-    """Which driver speaks with it."""
+    """Driver name."""
     device: str = Field(min_length=1)
-    """Its path, best one in /dev/v4l/by-id; or an address (rtsp://..., http://...)."""
+    """Its path, preferably in /dev/v4l/by-id; or an address (rtsp://..., http://...)."""
     pixel_format: str = Field(default="MJPG", pattern=r"^[A-Z0-9]{4}$")
-    """Four letters: MJPG leaves USB 2 room for two cameras, YUYV has no compression."""
+    """Four letters: MJPG leaves bandwidth for two cameras on USB 2, YUYV is uncompressed."""
     buffers: int = Field(default=2, ge=1, le=10)
-    """Pictures that the kernel may keep waiting; with 1 many cameras deliver at half their rate."""
+    """Frames that the kernel may queue; with 1 many cameras deliver at half their rate."""
 
     @property
     def occupies(self) -> str:
-        # a network camera serves many
+        # a network camera serves several programs
         return "" if "://" in self.device else f"camera {Path(self.device).resolve()}"
 
     @property
@@ -131,7 +131,7 @@ class UsbCamera(Camera):
             raise CameraError(
                 f"{self.name}: {device} may not be opened. Run: sudo usermod -aG video $USER, then log in again."
             )
-        # how long OpenCV waits for the first picture; it reads it once, and this process has one camera
+        # OpenCV's time-out for the first frame; it reads the variable once, and this process has one camera
         os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(math.ceil(self._settings.timeout))
         if not self._capture.open(str(device.resolve()), cv2.CAP_V4L2):
             raise CameraError(
@@ -141,7 +141,7 @@ class UsbCamera(Camera):
         self._configure()
 
     def _configure(self) -> None:
-        """The order matters: the format decides which sizes there are, the size which rates."""
+        """Set the capture mode; order matters: the format determines the available sizes, the size the rates."""
         settings, capture = self._settings, self._capture
         capture.set(cv2.CAP_PROP_FOURCC, _four_letters(settings.pixel_format))
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.capture_width)
@@ -161,7 +161,7 @@ class UsbCamera(Camera):
                 self._fix(name, value)
 
     def _fix(self, name: str, value: float) -> None:
-        """Take one setting from the camera and set it. Raises CameraError when it is refused."""
+        """Make one setting manual and set it. Raises CameraError if it is refused."""
         key, automatic = _CONTROLS[name]
         if automatic is not None:
             self._capture.set(automatic, 0.0)
@@ -172,7 +172,7 @@ class UsbCamera(Camera):
             )
 
     def _controls(self) -> dict[str, Reading]:
-        """What the camera is set to now; what it does not have is left out."""
+        """The camera's current settings; unsupported ones are omitted."""
         get = self._capture.get
         found: dict[str, Reading] = {}
         if get(cv2.CAP_PROP_AUTO_EXPOSURE) == _MANUAL:
@@ -203,7 +203,7 @@ class UsbCamera(Camera):
             raise CameraError(f"{self.name}: set a network camera's {name} at the camera; {instead}.")
 
     def _read_back(self) -> str:
-        """What was really set. Raises CameraError when the size is another one: a crop would cut elsewhere."""
+        """The actual settings, in words. Raises CameraError if the size differs: a crop would be misplaced."""
         settings, capture = self._settings, self._capture
         width, height = (
             round(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
@@ -234,12 +234,12 @@ class UsbCamera(Camera):
         return arrived, np.asarray(image, np.uint8) if arrived else None
 
     def _stamp(self, arrival: float) -> float:
-        """The kernel's stamp, unless its driver stamps with another clock."""
+        """The kernel's time stamp, unless its driver uses another clock."""
         stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return stamp if plausible(stamp, arrival) else arrival
 
     def _passed(self, stamp: float) -> int:
-        """Pictures the camera has made since the last one, judged by its rate."""
+        """Frames that the camera has captured since the last one, estimated from its rate."""
         if self._on_network or self._last_stamp is None:
             return 1
         return max(1, round((stamp - self._last_stamp) * self._settings.capture_fps))
@@ -249,7 +249,7 @@ class UsbCamera(Camera):
 
 
 def _devices() -> list[str]:
-    """Every camera by its lasting name; by its number where there are no such names."""
+    """Every camera by its persistent path; by its number where there are none."""
     for folder in _LASTING_NAMES:
         if folder.is_dir() and (found := sorted(str(path) for path in folder.iterdir())):
             return found
@@ -257,14 +257,14 @@ def _devices() -> list[str]:
 
 
 def lasting_names(device: Path) -> list[str]:
-    """The links in /dev/v4l that lead to this node now, by identity first."""
+    """The links in /dev/v4l that currently point to this node, by-id first."""
     node = device.resolve()
     links = [link for folder in _LASTING_NAMES if folder.is_dir() for link in sorted(folder.iterdir())]
     return [str(link) for link in links if link.resolve() == node]
 
 
 def who_is(device: Path) -> Device:
-    """The camera behind a node, as the kernel knows it: model, and of a USB camera serial, version and port."""
+    """The camera behind a node, as the kernel describes it: model, and for USB serial, version and port."""
     entry = _KERNEL / device.resolve().name
     usb = (entry / "device").resolve().parent if (entry / "device").exists() else entry
     is_usb = (usb / "idVendor").is_file()

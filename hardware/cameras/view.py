@@ -1,6 +1,6 @@
-"""From a device's picture to the policy's: turn, swap, crop, resize, in this order; and a text that says so.
+"""From a device's frame to the policy's image: rotate, crop, swap channels, resize, in this order; and a description.
 
-Shrinking averages over areas, as the importers do, so that demonstrations and live pictures look alike.
+Downscaling averages over areas, as in the importers, so that demonstrations and live images look alike.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from hardware.cameras.settings import DeviceCameraSettings
 
 
 class View:
-    """What is done to every picture of one camera."""
+    """The processing of every frame of one camera."""
 
     def __init__(self, settings: DeviceCameraSettings) -> None:
         self._settings = settings
 
     def apply(self, image: Image) -> Image:
-        """uint8 [height, width, 3] as the task wants it. Raises CameraError when the crop does not fit."""
+        """uint8 [height, width, 3] as the task specifies. Raises CameraError if the crop does not fit."""
         settings = self._settings
         turned = np.rot90(image, -settings.rotate // 90)
         cropped = self._crop(turned)
@@ -35,7 +35,7 @@ class View:
         return np.asarray(resized, np.uint8)
 
     def describe(self, image: Image) -> str:
-        """What is done to a picture of this size: ``640x480, cropped to 600x240 at 20,100, resized to 280x110``."""
+        """How a frame of this size is processed: ``640x480, cropped to 600x240 at 20,100, resized to 280x110``."""
         settings = self._settings
         parts = [f"{image.shape[1]}x{image.shape[0]}"]
         if settings.rotate:

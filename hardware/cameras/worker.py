@@ -1,8 +1,8 @@
 """The camera's own process: ``python -m hardware.cameras.worker NAME``, started by `CameraProcess`.
 
-Opens the driver, brings every picture to the task's size and publishes it. A camera that fails is reported and opened
-anew, for ever; an error that is no `CameraError` is reported and ends the process. Its standard input brings the
-settings; where it ends, the parent wants no more pictures or is gone, and this process ends whatever its driver does.
+Opens the driver, converts every frame to the task's size and publishes it. A camera that fails is reported and
+reopened, for ever; an error other than `CameraError` is reported and ends the process. Standard input carries the
+settings; when it closes, the parent wants no more frames or is gone, and this process exits whatever its driver does.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _AGAIN = "It is opened anew by itself; if that does not help, unplug the camera 
 REOPEN_DELAY = 0.5
 """s between a failure and the next attempt."""
 _PRIORITY = 10  # of 1 .. 99 real-time priorities: above ordinary work, below the arms' controllers
-_NOTHING_NEW = 0.002  # s until a driver that repeats itself without waiting is asked again
-_RATE_WINDOW = 31  # pictures over which the rate is taken
+_NOTHING_NEW = 0.002  # s before polling again a driver that returns repeats without waiting
+_RATE_WINDOW = 31  # frames over which the rate is computed
 _LONGEST_ERROR = 800  # characters
 _LAST_WORDS = 2.0  # s that a driver gets to close
 
@@ -45,32 +45,32 @@ class CameraState(StrEnum):
     STARTING = "starting"
     STREAMING = "streaming"
     FAILING = "failing"
-    """The camera does not deliver; it is opened again and again."""
+    """The camera does not deliver; it is reopened repeatedly."""
     ENDED = "ended"
     """There is no process."""
 
 
 class Watch:
-    """Tells lost pictures from new ones and a frozen stream from a living one; one for each opening."""
+    """Detects lost frames and a frozen stream; one per opening."""
 
     def __init__(self, settings: DeviceCameraSettings, frozen: int | None = None) -> None:
-        """`frozen` is the checksum of the picture at which the last opening froze."""
+        """`frozen` is the checksum of the frame at which the stream last froze."""
         self._settings = settings
         self._times: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._number: int | None = None
         self._checksum = self.frozen = frozen
         self._changed = self._renewed = time.monotonic()
         self.lost = 0
-        """Pictures missing in the camera's own count."""
+        """Frames missing in the camera's own count."""
 
     @property
     def rate(self) -> float:
-        """Pictures per second lately."""
+        """Recent frames per second."""
         passed = self._times[-1] - self._times[0] if self._times else 0.0
         return (len(self._times) - 1) / passed if passed > 0 else 0.0
 
     def is_new(self, frame: Frame) -> bool:
-        """Whether the camera delivered something else than last time.
+        """Whether the camera delivered a new frame.
 
         Raises:
             CameraError: it has been delivering the same frame for too long.
@@ -90,7 +90,7 @@ class Watch:
         return True
 
     def lives(self, checksum: int) -> bool:
-        """Whether the pixels may be shown: not those at which the stream was found frozen.
+        """Whether the frame may be published: not if identical to the one at which the stream froze.
 
         Raises:
             CameraError: they have not changed for too long.
@@ -124,7 +124,7 @@ class Worker:
         self._frozen: int | None = None
 
     def run(self) -> None:
-        """Until asked to stop."""
+        """Run until asked to stop."""
         try:
             while not self._leaving.is_set():
                 self._attempt()
@@ -160,7 +160,7 @@ class Worker:
                     warming_up -= 1
                     continue
                 if not streaming:
-                    # said before its first picture: who sees one of another camera finds also which it is
+                    # published before the first frame, so that a reader always knows which camera a frame is from
                     self._device = self._camera.device()
                     self._say(CameraState.STARTING)
                 if self._publish(frame, watch) and not streaming:
@@ -180,7 +180,7 @@ class Worker:
         return True
 
     def _say(self, state: CameraState, error: str = "") -> None:
-        """Tell the reader; while it is being opened anew, the reason stays."""
+        """Publish the state; while the camera is being reopened, the last error stays."""
         self._error = self._error if state is CameraState.STARTING else error
         message = {
             "pid": os.getpid(),
@@ -196,25 +196,25 @@ class Worker:
 
 def main() -> int:
     """Run one camera until its parent asks it to stop, or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the engine's to judge
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine handles a Ctrl-C at the terminal
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_ERROR
-    )  # what it warns of, drivers say in sentences
+    )  # drivers report in sentences what OpenCV would warn about
     order = from_json(_first_line())
     settings = _settings_class(order["class"]).model_validate(order["settings"])
     descriptors: tuple[int, int] = tuple(order["descriptors"])
     ring = Ring(height=settings.height, width=settings.width, slots=order["slots"], descriptors=descriptors)
     leaving = threading.Event()
     threading.Thread(target=_leave_with_parent, args=(leaving,), daemon=True).start()
-    with suppress(PermissionError):  # where the system allows it, a busy machine delays no picture
+    with suppress(PermissionError):  # where the system allows it, a busy machine delays no frame
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
     Worker(settings, ring, leaving).run()
     return 0
 
 
 def _first_line() -> bytes:
-    """Read without a buffer: the thread that waits for the end of the input must not hold one when Python ends."""
+    """Read unbuffered: the thread that waits for end of input must not hold a buffer when Python exits."""
     line = b""
     while not line.endswith(b"\n") and (data := os.read(0, 1)):
         line += data
