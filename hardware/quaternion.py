@@ -1,7 +1,7 @@
-"""Rotations of one pose as plain floats: what a loop of 250 Hz can afford.
+"""Rotations of one pose as plain floats: fast enough for a 250 Hz loop.
 
-Quaternions are xyzw and of unit length, rotation vectors are rad in the base frame and lie within half a turn.
-Arrays of rotations, and the representations that stand in actions, are the business of `datasets.rotation`.
+Quaternions are xyzw and of unit length, rotation vectors are rad in the base frame and within half a turn. For arrays
+of rotations, and the representations in actions, see `datasets.rotation`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the loop that makes plans and the controller of one arm tell each other through shared memory.
+"""Messages between the planning loop and the controller of one arm in shared memory.
 
 An `Order` goes down: follow this plan, or hold. A `Report` comes up at every tick: what was measured, what was
-commanded, and why motion ended. Requests that wait for an answer (connect, recover, ...) go through a socket instead.
+commanded, and why motion ended. Blocking requests (connect, recover, ...) go through a socket instead.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from hardware.plan import TimedPlan, Vector
 MOST_WAYPOINTS = 128
 MOST_JOINTS = 7
 MOST_REASONS = 24
-"""Room for the counts of `hardware.safety.filter.Reason`."""
+"""Capacity for the counts of `hardware.safety.filter.Reason`."""
 _LONGEST_TEXT = 600
 _ROW = 9  # time, position, quaternion, gripper
-_ORDER_HEAD = struct.Struct("<Id")  # waypoints, when it was given
+_ORDER_HEAD = struct.Struct("<Id")  # number of waypoints, time of the order
 
 ORDER_SIZE = _ORDER_HEAD.size + MOST_WAYPOINTS * _ROW * 8
 
@@ -32,38 +32,38 @@ class Mode(IntEnum):
     OFFLINE = 0
     """The arm is not connected."""
     PARKED = 1
-    """Nothing is sent; the arm holds by itself and needs no heartbeat."""
+    """No commands are sent; the arm holds by itself and needs no heartbeat."""
     SERVO = 2
-    """Commands go out at every tick, following a plan, holding or braking."""
+    """Commands are sent at every tick, following a plan, holding or braking."""
     HOMING = 3
-    """Postures go out at every tick, on the way home."""
+    """Joint commands are sent at every tick, while homing."""
     FAULT = 4
-    """Nothing is sent until the operator recovers the device."""
+    """No commands are sent until the operator recovers the device."""
     BRAKING = 5
-    """Commands go out until the arm stands, in a plan or on the way home; then it is parked, or in fault."""
+    """Commands are sent until the arm is at rest, in a plan or while homing; then it is parked, or in fault."""
 
 
 class Cause(IntEnum):
-    """Why a plan was dropped or a homing ended before its end."""
+    """Why a plan was dropped or homing ended early."""
 
     NONE = 0
     HOLD = 1
-    """The session asked for it."""
+    """The session requested it."""
     STOP = 2
-    """The stop latch."""
+    """The stop latch was set."""
     HEARTBEAT = 3
-    """The loop that makes plans was silent for too long."""
+    """The planning loop missed its heartbeat."""
     SUSPENDED = 4
-    """The controller itself had not run for too long."""
+    """The controller itself did not run for too long."""
     FAULT = 5
-    """A device; the report's text says which."""
+    """A device failed; the report's text says which."""
     LEAVING = 6
     """The controller is being closed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Order:
-    """Follow a plan, or hold where it is None."""
+    """Follow a plan, or hold if it is None."""
 
     plan: TimedPlan | None
     given: float
@@ -129,30 +129,30 @@ class Report:
     time: float
     """s, monotonic, of the tick."""
     interval: float
-    """s since the tick before."""
+    """s since the previous tick."""
     mode: Mode
     cause: Cause
     """Why `dropped` was dropped."""
     order: int
     """Number of the order in force; 0 before the first."""
     dropped: int
-    """Number of the newest order that was ended before its last waypoint."""
+    """Number of the newest order that ended before its last waypoint."""
     homings: int
     """Homings that reached home."""
     late: int
-    """Waypoints that were dropped because they were late."""
+    """Waypoints dropped because they were late."""
     overruns: int
-    """Ticks that came more than a whole period late."""
+    """Ticks that ran more than a whole period late."""
     interventions: int
     """Ticks at which the limits changed the command."""
     moving: bool
     """Whether the arm is commanded to move."""
     stop_since: float
-    """When the latch was set that stopped the arm last, s; 0 for never."""
+    """When the latch that last stopped the arm was set, s; 0 for never."""
     last_motion: float
-    """When the last command went out that asked for motion, s."""
+    """When the last command that asked for motion was sent, s."""
     order_delay: float
-    """From when the newest order was given to the first command of it, s."""
+    """Time from the newest order to its first command, s."""
     measured_time: float
     measured_position: Vector
     """[3] m"""
@@ -172,7 +172,7 @@ class Report:
     reasons: Vector
     """Counts of interventions, in the order of `hardware.safety.filter.Reason`."""
     text: str
-    """What is wrong with a device and what to do; empty when all is well."""
+    """What is wrong with a device and what to do; empty without a fault."""
 
     def encode(self) -> bytes:
         """`REPORT_SIZE` bytes."""
@@ -182,7 +182,7 @@ class Report:
         record["joints_used"] = len(self.joints)
         record["joints"][: len(self.joints)] = self.joints
         record["reasons"][: len(self.reasons)] = self.reasons
-        # a character that is cut in half at the end is dropped when it is read
+        # a character cut in half at the end is dropped on reading
         record["text"] = self.text.encode()[:_LONGEST_TEXT]
         return record.tobytes()
 

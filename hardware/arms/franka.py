@@ -56,7 +56,7 @@ Law = Callable[[ModuleType, FrankaSettings, Any], Any]
 """Builds a motion that follows a reference."""
 
 _RENEWALS = 4
-"""Fresh motions per stale_stop; once the caller is late by 1 - 1 / _RENEWALS of it, the arm counts as stopped."""
+"""Fresh motions per stale_stop; a caller that is late by 1 - 1 / _RENEWALS of it always finds the arm stopped."""
 _SETTLE = 3.0
 """s, longest wait for a motion to end before another kind of motion starts."""
 _START = 1.0

@@ -64,7 +64,7 @@ class FrankaSettings(ArmSettings):
     stale_stop: float = Field(default=0.2, ge=0.06, le=1.0)
     """The arm stops by itself after this long without a command, s; at the earliest after three quarters of it."""
     report_age: float = Field(default=0.1, ge=0.02, le=0.8)
-    """Maximum age of the arm's report for motion to continue, s; after 1 s libfranka times out and blocks its caller."""
+    """Oldest report of the arm on which motion may continue, s; after 1 s libfranka times out and blocks its caller."""
 
     @property
     def occupies(self) -> str:

@@ -40,7 +40,7 @@ class Camera(ABC):
         """Start streaming; returns the identity: model, serial, firmware. Raises CameraError."""
 
     def device(self) -> Device:
-        """Identity and settings, read back while streaming; overridden by drivers that know more than `open` returns."""
+        """Identity and settings, read back while streaming; drivers that know more than `open` returns override it."""
         return Device()
 
     @abstractmethod

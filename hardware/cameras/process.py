@@ -92,7 +92,7 @@ class CameraProcess:
         self._send_order(self._process)
 
     def wait_ready(self, timeout: float = _START_TIMEOUT) -> str:
-        """Wait for the first frame since `launch`; returns the identity. Raises CameraError after ending the process."""
+        """Wait for the first frame since `launch`; returns the identity. Raises CameraError and ends the process."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             status = self.status()

@@ -1,6 +1,6 @@
 """Maps time stamps of a camera's own clock to this machine's monotonic clock.
 
-The two clocks differ by an unknown offset and drift by some tens of ppm. A frame can only arrive after its capture, so
+The two clocks differ by an unknown offset and drift by about 10 ppm. A frame can only arrive after its capture, so
 the least difference between arrival and stamp over the last seconds is the offset plus the least latency. That latency
 (read-out and transfer, some 5 to 20 ms over USB) stays in the stamps: they are late by it, but free of arrival jitter.
 """

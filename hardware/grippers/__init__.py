@@ -1,1 +1,1 @@
-"""Grippers: one file a device behind one interface."""
+"""Grippers: one driver file per device, behind one interface."""

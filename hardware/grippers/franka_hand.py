@@ -1,12 +1,11 @@
-"""The Franka hand through franky, over a connection of its own to the control box.
+"""The Franka hand through franky, over its own connection to the control box.
 
-The hand takes one command at a time and works it off; a new goal on its way has to stop the running command first,
-which takes some tenths of a second. So a goal is given to the hand at once only while it is idle or going the wrong
-way; otherwise the newest one waits until `state` sees the running command end.
+The hand executes one command at a time; a new goal during a motion must first stop the running command, which takes
+some tenths of a second. So a goal is sent at once only while the hand is idle or moving the wrong way; otherwise the
+newest goal waits until `state` sees the running command end.
 
-Opening is a move. Closing is a grasp, so that what is held stays pressed with `force`; while something is held, goals
-that are narrower still change nothing. The hand reports no force: that something is held is seen from where the
-fingers stopped.
+Opening is a move. Closing is a grasp, so that an object stays pressed with `force`; while an object is held, even
+narrower goals change nothing. The hand reports no force: a grasp is inferred from where the fingers stopped.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from hardware.settings import ArmSettings, GripperSettings
 _LOG = logging.getLogger(__name__)
 
 _TOLERANCE = 0.002
-"""m; goals and widths that differ by less are the same."""
+"""m; goals and widths that differ by less count as equal."""
 _STOPPED = 1.0
-"""s, longest wait for the hand to let a command go."""
+"""s, longest wait for the hand to stop a command."""
 _HOMED = 14.0
-"""s, longest wait for the hand to find its ends."""
+"""s, longest wait for the hand to home."""
 _LEAST_WIDTH = 0.01
-"""m; a hand that has not been homed since power-up reports less than this as its largest width."""
+"""m; a hand that has not been homed since power-up reports a smaller maximum width than this."""
 
 
 class FrankaHandSettings(GripperSettings):
@@ -43,13 +42,13 @@ class FrankaHandSettings(GripperSettings):
     address: str = ""
     """Host name or IP address of the control box; not set: the arm's."""
     max_width: float = Field(default=0.08, ge=0.01, le=0.2)
-    """Opening that counts as open, m."""
+    """Width that counts as fully open, m."""
     speed: float = Field(default=0.1, gt=0.0, le=0.2)
-    """Speed of the opening, m/s."""
+    """Rate of change of the width, m/s."""
     force: float = Field(default=20.0, ge=1.0, le=70.0)
-    """Force on what is held, N."""
+    """Grasp force, N."""
     find_ends: bool = True
-    """Open and close once on connecting when the hand does not know its ends."""
+    """Home the hand (open and close once) on connecting, if it is not homed."""
 
     def build(self, arm: ArmSettings) -> FrankaHand:
         return FrankaHand(self, self.address or str(getattr(arm, "address", "")))
@@ -64,7 +63,7 @@ class FrankaHand(Gripper):
         self._settings = settings
         self._address = address
         self._franky: ModuleType | None = None
-        # a running command uses the connection: where both go at once, as at exit, the command has to go first
+        # a running command uses the connection: if both are destroyed together, as at exit, it must go first
         self._running: Any = None
         self._hand: Any = None
         self._goal: float | None = None
@@ -99,7 +98,7 @@ class FrankaHand(Gripper):
             raise GripperError(f"{self.name}: {self._fault}")
 
     def close(self) -> None:
-        """Stops fingers that move; those that press go on pressing."""
+        """Stop moving fingers; fingers that press keep pressing."""
         try:
             if self._running is not None and not self._running.wait(0.0):
                 self._stop()
@@ -128,19 +127,19 @@ class FrankaHand(Gripper):
             raise GripperError(str(error)) from error
 
     def _let_go(self) -> None:
-        """Drop the connection; one that still waits for an answer is kept, as dropping it would wait as well.
+        """Drop the connection; one that still waits for an answer is kept, as its destructor would block as well.
 
-        It would do so while it holds Python's lock, and stall the arm's commands.
+        It would block while holding Python's lock, and stall the arm's commands.
         """
         self._abandoned = [pair for pair in self._abandoned if not pair[1].wait(0.0)]
         if self._running is not None and not self._running.wait(0.0):
-            self._abandoned.append((self._hand, self._running))  # a tuple lets go of its last first
+            self._abandoned.append((self._hand, self._running))  # a tuple releases its last item first
         self._hand, self._running = None, None
 
     # --- one command at a time ---
 
     def _go_on(self, width: float) -> None:
-        """Finish the running command, and give the newest goal to the hand as soon as that makes sense."""
+        """Finish the running command, and send the newest goal to the hand as soon as that is useful."""
         if self._running is not None and self._running.wait(0.0):
             self._finish()
         wish = self._wish
@@ -158,7 +157,7 @@ class FrankaHand(Gripper):
         return self._goal is not None and abs(wish - self._goal) < _TOLERANCE
 
     def _overshoots(self, width: float, wish: float) -> bool:
-        """Whether the running command leads beyond the wish, or away from it."""
+        """Whether the running command leads past the requested width, or away from it."""
         goal = width if self._goal is None else self._goal
         if goal < width:
             return wish > goal + _TOLERANCE
@@ -190,7 +189,7 @@ class FrankaHand(Gripper):
         self._drop()
 
     def _drop(self) -> None:
-        """Forget a command that was stopped; how it ended says nothing."""
+        """Forget a stopped command; its result means nothing."""
         try:
             self._running.get()
         except failures(self._vendor()) as error:

@@ -1,6 +1,6 @@
-"""What every gripper's driver promises. It runs in a thread of its own with a connection of its own.
+"""The contract of a gripper's driver, which runs in its own thread with its own connection.
 
-Width is the opening between the fingers in metres; a session's gripper number is width / max_width.
+Width is the opening between the fingers in metres; a session's gripper value is width / max_width.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from hardware.cell import CellError
 
 
 class GripperError(CellError):
-    """The gripper cannot be reached, is not activated, or reports a fault; says code and remedy."""
+    """The gripper is unreachable, not activated, or reports a fault; the message gives code and remedy."""
 
 
 class Grasp(StrEnum):
-    """What the fingers met."""
+    """The state of a grasp."""
 
     MOVING = "moving"
     NOTHING = "nothing"
-    """Arrived without an obstacle."""
+    """At the goal, without an object."""
     OBJECT = "object"
-    """Stopped by something before the goal."""
+    """Stopped by an object before the goal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class GripperState:
     """m"""
     grasp: Grasp
     fault: str = ""
-    """The vendor's code and text, and what to do; empty when all is well."""
+    """The vendor's code and text, and what to do; empty without a fault."""
 
 
 class Gripper(ABC):
@@ -48,14 +48,14 @@ class Gripper(ABC):
 
     @abstractmethod
     def connect(self) -> str:
-        """Open the connection and activate it (fingers may move); what answers: model, serial, firmware.
+        """Open the connection and activate it (fingers may move); returns model, serial, firmware.
 
         Raises GripperError.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the connection; what is held stays held."""
+        """Close the connection; an object in the grasp stays held."""
 
     @abstractmethod
     def move(self, width: float) -> None:
@@ -63,8 +63,8 @@ class Gripper(ABC):
 
     @abstractmethod
     def state(self) -> GripperState:
-        """Ask for the newest report. Raises GripperError when the link is lost."""
+        """Query the newest report. Raises GripperError when the link is lost."""
 
     @abstractmethod
     def recover(self) -> None:
-        """Clear faults and activate anew because the operator said so. Raises GripperError."""
+        """Clear faults and reactivate at the operator's request. Raises GripperError."""

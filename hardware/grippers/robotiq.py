@@ -1,8 +1,8 @@
-"""What a Robotiq 2F gripper's registers mean, whichever wire carries them.
+"""The registers of a Robotiq 2F gripper, independent of the transport.
 
-Six bytes go out (registers 1000-1002) and six come back (2000-2002). This module turns them into widths, contacts
-and fault sentences and back, and knows what a gripper does with them; each wire's driver only carries them. Register
-map: Robotiq, 2F-85 & 2F-140 instruction manual, section 4.
+Six bytes go out (registers 1000-1002) and six come back (2000-2002). This module converts them to and from widths,
+contacts and fault messages, and implements the gripper; each transport's driver only carries the bytes. Register map:
+Robotiq, 2F-85 & 2F-140 instruction manual, section 4.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ACTIVATE = bytes([0x01, 0, 0, 0, 0, 0])
 _GO_TO = 0x09
 """rACT and rGTO: stay activated, and go to the requested position."""
 
-_ACTIVATION_TIMEOUT = 6.0  # s; the fingers sweep once
+_ACTIVATION_TIMEOUT = 6.0  # s; the fingers open and close once
 _ASK_EVERY = 0.05  # s
 _SILENCE_FAULT = 0x09
 
@@ -51,10 +51,10 @@ _FAULTS = {
 
 
 class RobotiqSettings(GripperSettings):
-    """What the 2F-85 takes on any wire."""
+    """Settings of the 2F-85 on any transport."""
 
     max_width: float = Field(default=0.085, gt=0.0, le=0.15)
-    """Opening between the fingertips when fully open, m; measure it when the fingertips are not the vendor's."""
+    """Opening between the fingertips when fully open, m; measure it for fingertips other than the vendor's."""
     open_count: int = Field(default=3, ge=0, le=100)
     """Position the gripper reports when fully open (0 is the theoretical end)."""
     closed_count: int = Field(default=228, ge=101, le=255)
@@ -62,7 +62,7 @@ class RobotiqSettings(GripperSettings):
     speed: float = Field(default=_MAX_SPEED, ge=_MIN_SPEED, le=_MAX_SPEED)
     """Finger speed, m/s."""
     force: float = Field(default=60.0, ge=_MIN_FORCE, le=_MAX_FORCE)
-    """Grip force, N; the least there is does not re-grasp."""
+    """Grip force, N; at the minimum the gripper does not re-grasp."""
 
     @abstractmethod
     def build(self, arm: ArmSettings) -> Gripper: ...
@@ -92,7 +92,7 @@ class RobotiqSettings(GripperSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RobotiqStatus:
-    """The six input bytes, taken apart."""
+    """The six input bytes, parsed."""
 
     activated: bool
     going: bool
@@ -123,28 +123,28 @@ class RobotiqStatus:
 
     @property
     def grasp(self) -> Grasp:
-        """What the fingers met."""
+        """The state of the grasp."""
         if self.contact in (1, 2):
             return Grasp.OBJECT
         return Grasp.MOVING if self.going and self.contact == 0 else Grasp.NOTHING
 
     @property
     def fault_text(self) -> str:
-        """The vendor's code and meaning, and what to do; empty when all is well."""
+        """The vendor's code and meaning, and what to do; empty without a fault."""
         if self.fault == 0:
             return ""
         meaning = _FAULTS.get(self.fault, "unknown fault. Switch its power off and on")
         return f"Robotiq fault 0x{self.fault:02X}: {meaning}."
 
     def state(self, settings: RobotiqSettings, time: float) -> GripperState:
-        """As the station sees it, taken at `time` (s, monotonic)."""
+        """As a GripperState taken at `time` (s, monotonic)."""
         return GripperState(
             time=time, width=settings.width(self.position), grasp=self.grasp, fault=self.fault_text
         )
 
 
 class Robotiq(Gripper):
-    """A 2F-85, whichever line carries its registers. All calls come from one thread."""
+    """A 2F-85 on any transport. All calls come from one thread."""
 
     def __init__(self, settings: RobotiqSettings) -> None:
         self.name = settings.name
@@ -154,11 +154,11 @@ class Robotiq(Gripper):
     @property
     @abstractmethod
     def where(self) -> str:
-        """The line, for people."""
+        """The connection, for people."""
 
     @abstractmethod
     def open_line(self) -> None:
-        """Open the line, anew where it was open. Raises GripperError."""
+        """Open the connection, or reopen it. Raises GripperError."""
 
     @abstractmethod
     def write(self, content: bytes) -> None:
@@ -169,7 +169,7 @@ class Robotiq(Gripper):
         """Read registers 2000-2002, [6]. Raises GripperError."""
 
     def connect(self) -> str:
-        """Open the line; a gripper that is active already keeps what it holds, another sweeps its fingers."""
+        """Open the connection; an active gripper keeps its object, an inactive one activates, moving its fingers."""
         try:
             self.recover()
         except GripperError:
@@ -184,7 +184,7 @@ class Robotiq(Gripper):
         return self._status().state(self._settings, time.monotonic())
 
     def recover(self) -> None:
-        """Open the line anew; in a fault, activate, which sweeps the fingers and lets go of what is held."""
+        """Reopen the connection; in a fault, reactivate, which moves the fingers and releases any object."""
         self.open_line()
         status = self._status()
         if not status.activated or status.fault:
@@ -205,6 +205,6 @@ class Robotiq(Gripper):
             raise GripperError(f"{self.name}: {status.fault_text}")
 
     def _status(self) -> RobotiqStatus:
-        """The newest report; the fault that nobody asked for a second is over with the question that finds it."""
+        """The newest report; reads again after the one-second silence fault, which the first read clears."""
         status = RobotiqStatus.parse(self.read())
         return RobotiqStatus.parse(self.read()) if status.fault == _SILENCE_FAULT else status

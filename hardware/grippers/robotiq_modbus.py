@@ -1,7 +1,7 @@
 """Robotiq 2F-85 on a serial port (USB-RS485 adapter), by Modbus RTU.
 
-What its registers mean stands in `hardware.grippers.robotiq`; minimalmodbus speaks the protocol and is imported when
-the port is opened. One garbled answer is asked for again; two in a row, or none at all, are a lost link.
+`hardware.grippers.robotiq` defines its registers; minimalmodbus implements the protocol and is imported when the port
+is opened. A garbled answer is requested again; two in a row, or no answer, mean a lost link.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ATTEMPTS = 2
 _LASTING_NAMES = Path("/dev/serial/by-id")
 
 _LINK_ERRORS = (OSError, ValueError, termios.error)
-"""No answer is an OSError too; a pulled adapter is a termios.error, which pyserial lets through and which is none."""
+"""A missing answer raises an OSError; an unplugged adapter a termios.error, which is no OSError."""
 
 Answer = TypeVar("Answer")
 
@@ -31,15 +31,15 @@ class RobotiqModbusSettings(robotiq.RobotiqSettings):
     """A Robotiq 2F-85 on a serial port."""
 
     driver: Literal["robotiq_modbus"] = "robotiq_modbus"
-    """Which driver speaks with it."""
+    """Driver name."""
     port: str = Field(min_length=1)
-    """The adapter's serial port, best one in /dev/serial/by-id."""
+    """The adapter's serial port, preferably in /dev/serial/by-id."""
     address: int = Field(default=robotiq.SLAVE_ID, ge=1, le=247)
     """Its Modbus address."""
     baud_rate: int = Field(default=robotiq.BAUD_RATE, ge=9600, le=115_200)
     """Bits per second."""
     timeout: float = Field(default=0.2, ge=0.02, le=2.0)
-    """No answer for so long, s, is a lost link."""
+    """No answer for this long, s, means a lost link."""
 
     @property
     def occupies(self) -> str:
@@ -91,7 +91,7 @@ class RobotiqModbus(robotiq.Robotiq):
         return b"".join(word.to_bytes(2, "big") for word in words)
 
     def _ask(self, question: Callable[[Any], Answer]) -> Answer:
-        """Ask, and once more when the answer was garbled. Raises GripperError when the link is lost."""
+        """Send the request, and once more after a garbled answer. Raises GripperError when the link is lost."""
         if self._line is None:
             raise GripperError(f"{self.name}: it is not connected. Recover the gripper.")
         minimalmodbus, _ = _libraries(self.name)
@@ -118,7 +118,7 @@ class RobotiqModbus(robotiq.Robotiq):
 
 
 def _libraries(name: str) -> tuple[Any, Any]:
-    """The packages minimalmodbus and serial. Raises GripperError with the line that installs them."""
+    """The packages minimalmodbus and serial. Raises GripperError with the command that installs them."""
     try:
         import minimalmodbus
         import serial

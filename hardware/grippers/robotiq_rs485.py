@@ -1,6 +1,6 @@
-"""Robotiq 2F-85 in the tool plug of an xArm.
+"""Robotiq 2F-85 on the tool connector of an xArm.
 
-What its registers mean stands in `hardware.grippers.robotiq`, how they travel in `hardware.grippers.xarm_bus`.
+`hardware.grippers.robotiq` defines its registers, `hardware.grippers.xarm_bus` transports them.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from hardware.settings import ArmSettings
 
 
 class RobotiqRS485Settings(robotiq.RobotiqSettings):
-    """A Robotiq 2F-85 in an xArm's tool plug."""
+    """A Robotiq 2F-85 on an xArm's tool connector."""
 
     driver: Literal["robotiq_rs485"] = "robotiq_rs485"
-    """Which driver speaks with it."""
+    """Driver name."""
 
     def build(self, arm: ArmSettings) -> RobotiqRS485:
         return RobotiqRS485(self, arm)
 
 
 class RobotiqRS485(robotiq.Robotiq):
-    """One 2F-85 in the tool plug."""
+    """One 2F-85 on the tool connector."""
 
     def __init__(self, settings: RobotiqRS485Settings, arm: ArmSettings) -> None:
-        """Opens nothing. Raises GripperError when the arm is no xArm."""
+        """Opens nothing. Raises GripperError if the arm is not an xArm."""
         super().__init__(settings)
         self._bus = ToolBus(settings.name, arm, robotiq.BAUD_RATE)
 

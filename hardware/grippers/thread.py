@@ -1,7 +1,7 @@
-"""A gripper in a thread of its own, so that its line, however slow, never holds up the arm's.
+"""A gripper in its own thread, so that its connection, however slow, never delays the arm's.
 
-The controller says how far open it should be and reads how far open it is; both return at once. A gripper that fails
-is reported and left alone until the operator has it recovered.
+The controller sets the desired opening and reads the measured one; both return at once. A gripper that fails is
+reported and left alone until the operator has it recovered.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from hardware.cell import CellError
 from hardware.grippers.interface import Grasp, Gripper, GripperError, GripperState
 
-_ASK_EVERY = 0.05  # s between two looks at the gripper; its line is slow and a hand takes half a second
-_SMALLEST_MOVE = 0.005  # of the stroke; less is not worth a message
+_ASK_EVERY = 0.05  # s between two polls; the connection is slow and a hand takes half a second
+_SMALLEST_MOVE = 0.005  # fraction of the stroke; less is not worth a command
 _PATIENCE = 15.0  # s for connecting and activating
 
 
 class GripperThread:
-    """One gripper, asked for regularly."""
+    """One gripper, polled regularly."""
 
     def __init__(self, gripper: Gripper) -> None:
-        """Nothing is opened before `connect`."""
+        """Opens nothing before `connect`."""
         self._gripper = gripper
         self._wanted: float | None = None
         self._sent: float | None = None
@@ -37,7 +37,7 @@ class GripperThread:
 
     @property
     def error(self) -> str:
-        """What is wrong and what to do; empty when all is well."""
+        """What is wrong and what to do; empty without an error."""
         if not self._error and self._thread and not self._thread.is_alive() and not self._leaving:
             return f"{self._gripper.name}: its driver ended unexpectedly; the log says why. Start the session again."
         return self._error
@@ -50,26 +50,26 @@ class GripperThread:
 
     @property
     def grasp(self) -> Grasp | None:
-        """What the fingers met; None before the first report."""
+        """The state of the grasp; None before the first report."""
         return self._state.grasp if self._state else None
 
     def connect(self) -> str:
-        """Open it and wait until it answers; model, serial, firmware. Raises GripperError."""
+        """Open it and wait until it answers; returns model, serial, firmware. Raises GripperError."""
         self._thread = threading.Thread(target=self._run, name=self._gripper.name, daemon=True)
         self._thread.start()
         self._wait(lambda: self._state is not None)
         return self._identity
 
     def move(self, opening: float) -> None:
-        """Ask for an opening, 0 closed .. 1 open; the newest wish counts."""
+        """Request an opening, 0 closed .. 1 open; the newest request counts."""
         self._wanted = opening
 
     def forget(self) -> None:
-        """Ask for nothing any more; what is held stays held."""
+        """Withdraw the request; an object in the grasp stays held."""
         self._wanted = None
 
     def recover(self) -> None:
-        """Clear its fault because the operator said so, and wait for it. Raises GripperError when it stays."""
+        """Clear its fault at the operator's request, and wait for that. Raises GripperError if it persists."""
         if self._thread is None or not self._thread.is_alive():
             self._error = ""
             self.connect()
@@ -81,7 +81,7 @@ class GripperThread:
         self._wait(lambda: not self._recover)
 
     def answers(self) -> bool:
-        """Wait until it has answered a question asked after now; False with an `error` when it does not."""
+        """Wait until it has answered a poll sent after this call; False, with an `error` set, if it does not."""
         began = time.monotonic()
         if self._thread is None or not self._thread.is_alive():
             return False
@@ -92,7 +92,7 @@ class GripperThread:
         return True
 
     def close(self) -> None:
-        """End the thread and let go of the line; what is held stays held."""
+        """End the thread and close the connection; an object in the grasp stays held."""
         with self._changed:
             self._leaving = True
             self._changed.notify_all()
@@ -140,9 +140,9 @@ class GripperThread:
         wanted = self._wanted
         if wanted is None or wanted == self._sent:
             return
-        # quite open and quite closed are always passed on, so that no grasp stays half a message short
+        # fully open and fully closed are always sent, so that no grasp stops just short
         inside = 0.0 < wanted < 1.0
-        # one that was told nothing yet is where it is: what it holds may need the force that another wish would end
+        # before the first command, compare with the measured opening: a needless command could end a firm grasp
         last = self.opening if self._sent is None else self._sent
         if inside and abs(wanted - last) < _SMALLEST_MOVE:
             return

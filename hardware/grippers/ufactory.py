@@ -1,7 +1,7 @@
-"""UFACTORY's own gripper in the tool plug of an xArm.
+"""UFACTORY's own gripper on the tool connector of an xArm.
 
-Registers as the vendor's SDK uses them; positions are counts of the motor, 0 closed and 850 open. Newer firmware says
-whether it holds something; for older, fingers that stand still short of their goal do.
+Registers as the vendor's SDK uses them; positions are motor counts, 0 closed and 850 open. Newer firmware reports
+whether it holds an object; with older firmware, fingers at rest short of their goal count as holding one.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _STILL_FOR = 0.3
 _STILL = 2
 """Counts."""
 _SHORT_OF_GOAL = 12
-"""Counts that fingers may miss their goal by without having met anything."""
+"""Counts by which fingers may miss their goal without an object."""
 
 
 class UfactoryGripperSettings(GripperSettings):
-    """The vendor's gripper in an xArm's tool plug."""
+    """The vendor's gripper on an xArm's tool connector."""
 
     driver: Literal["ufactory"] = "ufactory"
-    """Which driver speaks with it."""
+    """Driver name."""
     max_width: float = Field(default=0.084, gt=0.0, le=0.15)
     """Opening between the fingertips when fully open, m."""
     open_count: int = Field(default=850, ge=100, le=850)
@@ -54,7 +54,7 @@ class UfactoryGripper(Gripper):
     """One UFACTORY gripper. All calls come from one thread."""
 
     def __init__(self, settings: UfactoryGripperSettings, arm: ArmSettings) -> None:
-        """Opens nothing. Raises GripperError when the arm is no xArm."""
+        """Opens nothing. Raises GripperError if the arm is not an xArm."""
         self.name = settings.name
         self.max_width = settings.max_width
         self._settings = settings
@@ -62,7 +62,7 @@ class UfactoryGripper(Gripper):
         self._knows_status = False
         self._goal: int | None = None
         self._last = (0, 0.0)
-        """The position that the fingers last moved to, and when."""
+        """The last position to which the fingers moved, and when."""
 
     def connect(self) -> str:
         self._bus.open()

@@ -1,7 +1,7 @@
-"""The RS485 line in an xArm's tool plug: Modbus registers of what hangs on it.
+"""The RS485 bus on an xArm's tool connector: Modbus registers of the attached device.
 
-It is a connection of its own beside the arm's, because every call of the vendor's SDK holds the line until it is
-answered, and a gripper takes milliseconds. What registers mean is the grippers' business.
+It uses a connection separate from the arm's, because every call of the vendor's SDK blocks its connection until
+answered, and a gripper takes milliseconds. The grippers interpret the registers.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _SETTING_UP = 3.0
 
 
 class ToolBus:
-    """The line of one arm. All calls come from one thread."""
+    """The tool bus of one arm. All calls come from one thread."""
 
     def __init__(self, name: str, arm: ArmSettings, baud_rate: int) -> None:
-        """Opens nothing. `name` is the gripper's and starts every message. Raises GripperError for another arm."""
+        """Opens nothing. `name` is the gripper's and starts every message. Raises GripperError for other arms."""
         if not isinstance(arm, XArmSettings):
             raise GripperError(
                 f"{name}: its driver needs an xArm, but '{arm.name}' is driven by '{arm.driver}'."
@@ -38,7 +38,7 @@ class ToolBus:
         self._api: Any = None
 
     def open(self) -> None:
-        """Connect, and set the line's baud rate; changing it restarts the tool's electronics and takes two seconds.
+        """Connect, and set the bus's baud rate; changing it restarts the tool's electronics and takes two seconds.
 
         Raises GripperError.
         """
@@ -53,7 +53,7 @@ class ToolBus:
         code, present = self._api.get_rs485_baudrate()
         if code == _OK and present != self._baud_rate:
             code = self._api.set_rs485_baudrate(self._baud_rate)
-        # With the arm's error for a lost gripper pending, the rate stays unknown; a wrong one shows at the first read.
+        # While the arm's error for a lost gripper is pending, the rate is unknown; a wrong one shows at the first read.
         if code not in (_OK, _BUS_ERROR):
             self.close()
             raise self._lost(code)
@@ -66,7 +66,7 @@ class ToolBus:
             api.disconnect()
 
     def read(self, slave: int, address: int, count: int) -> bytes:
-        """`count` registers from `address` on, [2 * count] bytes. Raises GripperError."""
+        """Read `count` registers from `address` on, [2 * count] bytes. Raises GripperError."""
         frame = struct.pack(">BBHH", slave, _READ, address, count)
         answer = self._exchange(frame, 3 + 2 * count)
         if answer[:3] != bytes([slave, _READ, 2 * count]):
@@ -76,7 +76,7 @@ class ToolBus:
         return answer[3 : 3 + 2 * count]
 
     def write(self, slave: int, address: int, content: bytes) -> None:
-        """Registers from `address` on. Raises GripperError."""
+        """Write registers from `address` on. Raises GripperError."""
         count = len(content) // 2
         frame = struct.pack(">BBHHB", slave, _WRITE, address, count, len(content)) + content
         answer = self._exchange(frame, 6)
@@ -84,12 +84,12 @@ class ToolBus:
             raise GripperError(f"{self._name}: it refused what was written to {address:#06x}. {_CHECK_MODEL}")
 
     def _exchange(self, frame: bytes, length: int) -> bytes:
-        """Send and receive; a connection that broke is opened anew once, as nothing on the line knows of it."""
+        """Send and receive; reopens a broken connection once, as the devices on the bus do not notice."""
         code, answer = self._send(frame, length)
         if code == _LATE or code in _NO_LINK:
             self.open()
             code, answer = self._send(frame, length)
-        # An error that is pending on the arm colours the code of an exchange that went well.
+        # A pending error of the arm also appears as the return code of a successful exchange.
         if code == _OK or (code == _BUS_ERROR and len(answer) >= length):
             return bytes(answer)
         raise self._lost(code)

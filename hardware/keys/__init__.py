@@ -1,1 +1,1 @@
-"""Keys that are not the terminal's: foot pedals, number pads, global hotkeys. They know names, no meanings."""
+"""Keys other than the terminal's: foot pedals, number pads, global hotkeys. They report key names, not meanings."""

@@ -1,8 +1,8 @@
-"""USB foot pedals and number pads through the kernel's input devices: no focus, no X and no Wayland is needed.
+"""USB foot pedals and number pads through the kernel's input devices; needs no focus, X or Wayland.
 
-A device is chosen by its stable name in /dev/input/by-id (or by-path) and taken exclusively: nothing else on the
-machine gets its keys, so that one press of a pedal is never also a key in the terminal. Linux only. The package evdev
-is imported when a device is opened. What a key means is decided elsewhere.
+A device is selected by its stable name in /dev/input/by-id (or by-path) and grabbed exclusively: nothing else on the
+machine gets its keys, so a pedal press is never also a key in the terminal. Linux only. The package evdev is imported
+when a device is opened. The meaning of a key is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from datasets.wording import did_you_mean
 from hardware.keys.interface import Debouncer, KeyPress, KeySource, KeySourceError
 
 FOLDERS = (Path("/dev/input/by-id"), Path("/dev/input/by-path"))
-"""Where names are stable across reboots and ports, or at least across reboots."""
+"""Folders whose names are stable across reboots and ports, or at least across reboots."""
 MISSING = (
     "the package evdev is missing. Install it: pip install 'station[hotkeys]'; it is compiled on the spot, which "
     "needs: apt install gcc python3-dev linux-libc-dev"
@@ -33,12 +33,12 @@ DENIED = "this user may not read it. Allow it: sudo usermod -aG input $USER, the
 _KEY, _UP, _DOWN = 0x01, 0, 1
 """EV_KEY, and two of its values; 2 is the repeat of a held key."""
 _SET_CLOCK = 0x400445A0
-"""EVIOCSCLOCKID: which clock stamps the events."""
+"""EVIOCSCLOCKID: selects the clock for event time stamps."""
 _MONOTONIC = 1
 
 
 class InputEvent(Protocol):
-    """As evdev gives it."""
+    """An evdev event."""
 
     @property
     def type(self) -> int:
@@ -57,23 +57,23 @@ class InputEvent(Protocol):
 
 
 class InputDevice(Protocol):
-    """The part of evdev.InputDevice that is used; a recording can stand in for it."""
+    """The part of evdev.InputDevice in use; a recording can replace it."""
 
     @property
     def name(self) -> str:
-        """What the device calls itself."""
+        """The device's own name."""
 
     def fileno(self) -> int:
-        """To wait on."""
+        """For select."""
 
     def grab(self) -> None:
-        """Keep the device's keys from everything else. Raises OSError."""
+        """Grab the device exclusively. Raises OSError."""
 
     def read(self) -> Iterator[InputEvent]:
-        """What has happened since. Raises BlockingIOError, OSError."""
+        """The events since the last call. Raises BlockingIOError, OSError."""
 
     def close(self) -> None:
-        """Let go."""
+        """Release the device."""
 
 
 Opener = Callable[[str], InputDevice]
@@ -83,9 +83,9 @@ class EvdevKeys(KeySource):
     """The keys of one input device."""
 
     def __init__(self, device: str, keys: Sequence[str], opener: Opener | None = None) -> None:
-        """`device`: a name in /dev/input/by-id, or a path; `keys`: those that mean something, e.g. KEY_B.
+        """`device`: a name in /dev/input/by-id, or a path; `keys`: the keys to report, e.g. KEY_B.
 
-        `opener` opens a path; evdev's own where none is given.
+        `opener` opens a path; default: evdev's own.
         """
         self.device = device
         self._wanted = frozenset(keys)
@@ -147,10 +147,10 @@ class EvdevKeys(KeySource):
 
 
 def find(device: str) -> Path:
-    """The path of a device that is named by its stable name or by its path.
+    """The path of a device given by its stable name or by its path.
 
     Raises:
-        KeySourceError: there is none; the nearest of those that are there is named.
+        KeySourceError: not found; the message suggests the most similar device present.
     """
     known = present()
     path = Path(device) if device.startswith("/") else next((p for p in known if p.name == device), None)
@@ -169,7 +169,7 @@ def find(device: str) -> Path:
 
 
 def present() -> list[Path]:
-    """Input devices with a stable name; of one with two names, the one by id."""
+    """Input devices with a stable name; for one with two names, the one in by-id."""
     found: dict[Path, Path] = {}
     for folder in FOLDERS:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -178,7 +178,7 @@ def present() -> list[Path]:
 
 
 def known_keys() -> dict[str, int]:
-    """Every key name of the kernel with its number. Raises KeySourceError when evdev is missing."""
+    """Every kernel key name with its number. Raises KeySourceError when evdev is missing."""
     try:
         from evdev import ecodes
     except ImportError as error:
@@ -190,7 +190,7 @@ def known_keys() -> dict[str, int]:
 
 
 def _codes(keys: frozenset[str], device: str) -> dict[int, str]:
-    """Number -> name of the keys that are wanted."""
+    """Number -> name of the keys to report."""
     try:
         known = known_keys()
     except KeySourceError as error:
@@ -206,7 +206,7 @@ def _open_device(path: str) -> InputDevice:
 
 
 def _stamp_with_this_clock(device: InputDevice) -> bool:
-    """Ask the kernel for stamps of the monotonic clock; whether it gives them."""
+    """Request monotonic time stamps from the kernel; returns whether it provides them."""
     try:
         fcntl.ioctl(device.fileno(), _SET_CLOCK, struct.pack("i", _MONOTONIC))
     except OSError:

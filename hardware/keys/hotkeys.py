@@ -1,8 +1,8 @@
-"""Hotkeys that work whatever window has the focus, through pynput, where there is an X server.
+"""Global hotkeys, independent of window focus, through pynput; needs an X server.
 
-The package is imported when the listener is opened, because its import already fails without a display. The keys are
-not kept from the window that has the focus. Native Wayland windows show pynput nothing; over SSH it hears the display
-that SSH forwards, or none.
+The package is imported when the listener is opened, because its import fails without a display. The focused window
+receives the keys too. pynput receives no keys from native Wayland windows; over SSH it listens to the forwarded
+display, if any.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ TYPED = (
     *("backspace", "delete", "down", "end", "enter", "esc", "home", "insert", "left", "page_down", "page_up"),
     *("right", "space", "tab", "up"),
 )
-"""Named keys that people use in other windows all the time."""
+"""Named keys in everyday use in other windows."""
 UNTYPED = (
     *(f"f{number}" for number in range(1, 21)),
     *("media_next", "media_play_pause", "media_previous", "media_volume_down", "media_volume_mute"),
     *("media_volume_up", "menu", "pause", "print_screen", "scroll_lock"),
 )
 NAMES = (*MODIFIERS, *TYPED, *UNTYPED)
-"""Keys that have a name; written <name>."""
+"""Named keys; written <name>."""
 
 
 class HotkeySyntaxError(StationError, ValueError):
-    """No key combination; says why and what is near."""
+    """An invalid key combination; the message says why and suggests a similar one."""
 
     exit_code = ExitCode.USAGE
 
@@ -57,7 +57,7 @@ class Hotkeys(KeySource):
     device = DEVICE
 
     def __init__(self, combinations: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """`combinations` like <ctrl>+<alt>+s; `environment` is this process's where none is given."""
+        """`combinations` like <ctrl>+<alt>+s; `environment` defaults to this process's."""
         self._combinations = tuple(combinations)
         self._environment = os.environ if environment is None else environment
         self._pressed: queue.SimpleQueue[KeyPress] = queue.SimpleQueue()
@@ -104,7 +104,7 @@ class Hotkeys(KeySource):
 
 
 def without_display(environment: Mapping[str, str]) -> str:
-    """Why hotkeys cannot work in this environment, and what can; empty where they can."""
+    """Why hotkeys cannot work in this environment, and the alternative; empty where they can."""
     if environment.get("DISPLAY"):
         return ""
     if environment.get("WAYLAND_DISPLAY"):
@@ -113,7 +113,7 @@ def without_display(environment: Mapping[str, str]) -> str:
 
 
 def warning(environment: Mapping[str, str]) -> str:
-    """What works only in part in this environment; empty where all works."""
+    """The limitation of hotkeys in this environment; empty without one."""
     if environment.get("XDG_SESSION_TYPE") == "wayland" or environment.get("WAYLAND_DISPLAY"):
         return "on Wayland hotkeys are heard only while an X11 window has the focus"
     if environment.get("SSH_CONNECTION"):
@@ -125,7 +125,7 @@ def parts(combination: str) -> tuple[str, ...]:
     """The keys of a combination in lower case, ``<ctrl>+<alt>+s`` -> ('<ctrl>', '<alt>', 's').
 
     Raises:
-        HotkeySyntaxError: a part is no key, stands twice, or the whole would fire while somebody types.
+        HotkeySyntaxError: a part is not a key or is repeated, or the whole would fire during normal typing.
     """
     keys = tuple(part.strip().lower() for part in _split(combination))
     for key in keys:

@@ -1,7 +1,7 @@
-"""What every source of key presses beside the terminal promises: foot pedals, number pads, global hotkeys.
+"""The contract of every key source other than the terminal: foot pedals, number pads, global hotkeys.
 
-A source says which key went down on which device and when. What a key means is the front end's table of actions; a
-source knows none of it. One physical press is one `KeyPress`: repeats of a held key and bounces of a contact are
+A source reports which key went down on which device, and when. The front end's table of actions gives keys their
+meaning; a source knows none of it. One physical press is one `KeyPress`: repeats of a held key and contact bounces are
 dropped here.
 """
 
@@ -14,7 +14,7 @@ from datasets.errors import StationError
 
 
 class KeySourceError(StationError):
-    """The device cannot be opened or has gone; says which, why, and what to do now."""
+    """The device cannot be opened or is lost; the message says which one, why, and what to do now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,30 +26,30 @@ class KeyPress:
     key: str
     """As the source names it: KEY_B, <ctrl>+<alt>+s."""
     time: float
-    """s, monotonic, when it went down (or arrived, where the device gives no stamp of this clock)."""
+    """s, monotonic, when it went down (or arrived, where the device gives no time stamp on this clock)."""
 
 
 class KeySource(ABC):
-    """One device, or one listener of the desktop."""
+    """One device, or one desktop listener."""
 
     device: str
     """Its stable name; starts every error message."""
 
     @abstractmethod
     def open(self) -> str:
-        """Take the device; what answers. Raises KeySourceError."""
+        """Open the device; returns its identity. Raises KeySourceError."""
 
     @abstractmethod
     def read(self, timeout: float) -> KeyPress | None:
-        """Wait for the next press, at most `timeout` s; None when there was none. Raises KeySourceError."""
+        """Wait for the next press, at most `timeout` s; None if there was none. Raises KeySourceError."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the device; safe to call twice."""
+        """Release the device; safe to call twice."""
 
 
 class Debouncer:
-    """Drops what the contact of one key adds to a press: down again within `quiet` s of any change of that key."""
+    """Drops contact bounces: a key that goes down again within `quiet` s of its last change."""
 
     def __init__(self, quiet: float = 0.03) -> None:
         """`quiet`: s; contacts of pedals bounce for up to about 20 ms, people need over 60 ms."""
@@ -57,7 +57,7 @@ class Debouncer:
         self._changed: dict[str, float] = {}
 
     def down(self, key: str, time: float) -> bool:
-        """The key went down at `time`; whether that is a press of its own."""
+        """The key went down at `time`; returns whether that is a new press."""
         before = self._changed.get(key)
         self._changed[key] = time
         return before is None or not 0.0 <= time - before < self._quiet

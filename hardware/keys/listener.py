@@ -1,6 +1,6 @@
-"""One thread per key source: hands over every press at once, and takes a device up again that was unplugged.
+"""One thread per key source: delivers every press at once, and reopens a device that was unplugged.
 
-The presses are handed over in the source's thread, so that a stop does not wait for a screen that is busy.
+Presses are delivered in the source's thread, so that a stop does not wait for a busy screen.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from hardware.keys.interface import KeyPress, KeySource, KeySourceError
 
 POLL = 0.2
-"""s between two looks whether to end."""
+"""s between two checks for the end."""
 RETRY = 1.0
-"""s between two tries to take up a device."""
+"""s between two attempts to open a device."""
 
 
 class KeyListener:
@@ -27,13 +27,13 @@ class KeyListener:
         *,
         retry: float = RETRY,
     ) -> None:
-        """`on_press` and `on_change` are called in a thread of their own; `on_change` gets the new `trouble`.
+        """`on_press` and `on_change` are called in the listener's thread; `on_change` gets the new `trouble`.
 
         `retry`: s.
         """
         self.source = source
         self.trouble = ""
-        """Why nothing is heard now, and what to do; empty while all is well."""
+        """Why no keys arrive, and what to do; empty without a problem."""
         self._on_press = on_press
         self._on_change = on_change
         self._retry = retry
@@ -41,11 +41,11 @@ class KeyListener:
         self._thread = threading.Thread(target=self._run, name=f"keys {source.device}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start listening."""
         self._thread.start()
 
     def close(self) -> None:
-        """End and let go of the device."""
+        """Stop listening and release the device."""
         self._over.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(5 * POLL)
