@@ -1,1 +1,1 @@
-"""The embedded cell: a simulated xArm-6 workplace without OpenGL, and a scripted demonstrator for it."""
+"""The embedded cell: a simulated xArm-6 without OpenGL, and a scripted demonstrator for it."""

@@ -1,6 +1,6 @@
 """The simulated arm's controller at 120 Hz: interpolation of tool poses, inverse kinematics, servo commands.
 
-One object drives one arm. It commands joint servos; it neither steps the physics nor knows the workspace's limits.
+One object drives one arm. It commands joint servos; it neither steps the physics nor applies workspace limits.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Pose:
 
 
 def home_pose() -> Pose:
-    """Where every episode starts: above the table between tray and juicer, gripper open."""
+    """The start pose of every episode: above the table between tray and juicer, gripper open."""
     return Pose(position=np.array(HOME), quaternion=np.array(DOWN), gripper=1.0)
 
 
 def rotation_between(start: Array, goal: Array) -> Array:
-    """Rotation vector [3], rad, in `start`'s frame from `start` to `goal` (both wxyz), the short way."""
+    """The shortest rotation vector [3], rad, in `start`'s frame, from `start` to `goal` (both wxyz)."""
     turn = np.empty(3)
     mujoco.mju_subQuat(turn, goal, start)
     return turn
@@ -108,16 +108,16 @@ class ArmKinematics:
 
 @dataclass(frozen=True, kw_only=True)
 class ServoState:
-    """Everything the controller remembers between ticks."""
+    """The controller's state between ticks."""
 
     joints: Array
     """[6] rad, commanded."""
     pose: Pose
-    """Commanded now."""
+    """The commanded pose."""
     velocity: Array
     """[6] of the commanded pose: m/s, and rad/s in the tool's frame."""
     gripper_velocity: float = 0.0
-    """Per second, of the commanded opening."""
+    """Rate of the commanded opening, 1/s."""
 
 
 class CartesianServo:
@@ -134,11 +134,11 @@ class CartesianServo:
         return ServoState(joints=self._home.copy(), pose=pose, velocity=np.zeros(6))
 
     def reset(self) -> None:
-        """Be at home, at rest."""
+        """Return to home, at rest."""
         self.state = self._at_home()
 
     def path(self, goal: Pose, ticks: int) -> list[Pose]:
-        """The next `ticks` poses on the straight way from the commanded pose to `goal`, the last being `goal`."""
+        """The next `ticks` poses on the straight line from the commanded pose to `goal`, ending with `goal`."""
         start = self.state.pose
         turn = rotation_between(start.quaternion, goal.quaternion)
         shares = np.arange(1, ticks) / ticks
@@ -167,7 +167,7 @@ class CartesianServo:
         return way
 
     def command(self, pose: Pose, control: Array) -> None:
-        """Write servo commands [7], joints then finger travel, that bring the tool to `pose` in one tick."""
+        """Write the servo commands [7], joints then finger travel, that move the tool to `pose` in one tick."""
         old = self.state
         joints = self._kinematics.approach(old.joints, pose.position, pose.quaternion, _JOINT_SPEED * TICK)
         control[:6] = joints + _LEAD * (joints - old.joints) / TICK

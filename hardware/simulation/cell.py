@@ -1,9 +1,8 @@
-"""A simulated workplace behind the contract of `hardware.cell`: physics, controller, cameras, the task's verdict.
+"""A simulated cell behind the contract of `hardware.cell`: physics, controller, cameras, success detection.
 
-Its clock is simulated time, counted from the last `reset_scene`: it moves only while the cell moves, so it
-stands still while a policy thinks, at every clock speed. Everything that happens after `reset_scene(layout)` is
-an exact function of the layout and the plans. Several cells may run in threads of one process; one cell belongs
-to one thread at a time.
+Its clock is simulated time since the last `reset_scene`. It advances only while the cell moves, so it stands still
+during inference, at every clock speed. Everything after `reset_scene(layout)` is a deterministic function of the layout
+and the plans. Several cells may run in threads of one process; one cell belongs to one thread at a time.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ _NEAR = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class CellState:
-    """All that the future of a simulated cell depends on."""
+    """The complete state of a simulated cell."""
 
     physics: Array
     servo: ServoState
@@ -98,9 +97,9 @@ class SimulatedCell(Cell):
         *,
         render: Render = "every_step",
     ) -> None:
-        """Build the cell; with ``render="on_observe"`` pictures are taken by `observe` only.
+        """Build the cell; with ``render="on_observe"`` only `observe` renders images.
 
-        `advance` then hands out the last pictures with their older image times.
+        `advance` then returns the last images with their older image times.
         """
         self.settings = settings
         self.spec = settings.spec
@@ -129,7 +128,7 @@ class SimulatedCell(Cell):
         """Nothing to open."""
 
     def close(self) -> None:
-        """Nothing to let go of but the plan."""
+        """Drop the plan; there is nothing else to release."""
         self._plan = self._plan[:0]
         self._homing = []
 
@@ -141,11 +140,11 @@ class SimulatedCell(Cell):
         return [*checks, *(self._camera_check(name) for name in self._cameras)]
 
     def watch(self) -> list[Check]:
-        """Cameras that deliver nothing any more."""
+        """Cameras that have stopped delivering."""
         return [self._camera_check(name) for name in sorted(self._frozen)]
 
     def observe(self) -> Observation:
-        """The newest observation, with fresh pictures. Raises StaleFrameError."""
+        """The newest observation, with fresh images. Raises StaleFrameError."""
         self._require_fresh_frames()
         mujoco.mj_kinematics(self._model, self._data)
         self._take_pictures()
@@ -155,7 +154,7 @@ class SimulatedCell(Cell):
         """Post a plan [n, da].
 
         Raises:
-            NonFiniteCommandError: it held NaN or infinity; the arm has been braked.
+            NonFiniteCommandError: it contains NaN or infinity; the arm has been braked.
             StoppedError: the stop latch is set.
             CellError: it has the wrong shape.
         """
@@ -225,13 +224,13 @@ class SimulatedCell(Cell):
         return self._task.sample(seed, purpose, ordinal)
 
     def layout_picture(self, layout: Layout) -> dict[str, Image]:
-        """How the scene should look, the arm at home."""
+        """How the scene should look, with the arm at home."""
         data = mujoco.MjData(self._model)
         self._arrange(data, layout)
         return {name: camera.render(data) for name, camera in self._cameras.items()}
 
     def reset_scene(self, layout: Layout) -> None:
-        """Lay the scene out, the arm at home and at rest, the clock at zero; the past leaves no trace."""
+        """Set up the scene, the arm at home and at rest, the clock at zero; no earlier state remains."""
         self._arrange(self._data, layout)
         self._servo.reset()
         self._servo.command(self._servo.state.pose, self._data.ctrl)
@@ -239,7 +238,7 @@ class SimulatedCell(Cell):
         self._take_pictures()
 
     def health(self) -> CellHealth:
-        """Achieved rate of the control loop on the wall clock, age of frames, limited commands."""
+        """Achieved control rate in wall time, age of frames, limited commands."""
         age = {name: (self._ticks - tick) * TICK for name, tick in self._frame_ticks.items()}
         return CellHealth(
             achieved_hz=self._pacer.rate,
@@ -265,12 +264,12 @@ class SimulatedCell(Cell):
         return self._data.site_xpos[self._tool].copy(), np.roll(quaternion, -1), self._opening()
 
     def truth(self) -> Scene:
-        """What the simulator knows about the objects; for demonstrators, automatic operators and tests."""
+        """Ground truth about the objects; for demonstrators, automatic operators and tests."""
         mujoco.mj_kinematics(self._model, self._data)
         return self._look()
 
     def freeze_camera(self, name: str) -> None:
-        """Inject a fault: the camera delivers no more frames until the scene is reset or it is thawed."""
+        """Inject a fault: the camera delivers no frames until the scene is reset or the camera is thawed."""
         if name not in self._cameras:
             raise CellError(f"There is no camera {name!r} here; choose one of {', '.join(self._cameras)}.")
         self._frozen |= {name}
@@ -281,7 +280,7 @@ class SimulatedCell(Cell):
         self._frame_ticks[name] = self._ticks
 
     def save_state(self) -> CellState:
-        """All that the cell's future depends on; clock speed and latch are not part of it."""
+        """The cell's complete state, without clock speed and latch."""
         physics = np.empty(mujoco.mj_stateSize(self._model, _PHYSICS))
         mujoco.mj_getState(self._model, self._data, physics, _PHYSICS)
         return CellState(
@@ -297,7 +296,7 @@ class SimulatedCell(Cell):
         )
 
     def restore_state(self, state: CellState) -> None:
-        """Continue from `state`, bit for bit; a homing under way is dropped."""
+        """Continue from `state`, bit for bit; homing in progress is dropped."""
         mujoco.mj_setState(self._model, self._data, state.physics, _PHYSICS)
         mujoco.mj_kinematics(self._model, self._data)
         self._servo.state = state.servo
@@ -307,7 +306,7 @@ class SimulatedCell(Cell):
         self._interventions = state.interventions
 
     def _forget(self) -> None:
-        """Everything outside physics and servo as it is before the first tick."""
+        """Reset everything except physics and servo to before the first tick."""
         self._plan = np.zeros((0, self.spec.da), np.float32)
         self._homing = []
         self._ticks = 0
@@ -357,7 +356,7 @@ class SimulatedCell(Cell):
                 )
 
     def _limited(self, action: FloatArray) -> tuple[FloatArray, Pose]:
-        """What goes out for `action`: the action itself, or the nearest that the limits allow."""
+        """What is sent for `action`: the action itself, or the nearest one that the limits allow."""
         try:
             position, quaternion, gripper = action_to_pose(action, self.spec.action)
         except RotationError as error:

@@ -1,7 +1,7 @@
-"""How simulated time relates to the wall: absolute deadlines at 1x and 4x, no waiting on the virtual clock.
+"""Pacing of simulated time: absolute deadlines at 1x and 4x, no waiting on the virtual clock.
 
-Simulated time moves only while a cell moves. While a policy thinks, or nobody calls, it stands still on every
-clock, and the next movement starts a fresh row of deadlines.
+Simulated time advances only while a cell moves. During inference, or between calls, it stands still on every clock,
+and the next movement starts a new series of deadlines.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from hardware.cell import ClockSpeed
 
 _FACTOR = {ClockSpeed.REAL: 1.0, ClockSpeed.FAST: 4.0}
 _PATIENCE = 0.05
-"""A loop that is later than this, s of wall time, has paused: its deadlines start anew."""
+"""A loop that is later than this, s of wall time, has paused: its deadlines restart."""
 
 
 class Pacer:
-    """Sleeps so that simulated time keeps its ratio to the wall's."""
+    """Sleeps so that simulated time keeps its ratio to wall time."""
 
     def __init__(self, speed: ClockSpeed) -> None:
         self.speed = speed
@@ -25,7 +25,7 @@ class Pacer:
         self._period = 0.0
 
     def start(self) -> None:
-        """A movement begins: the time since the last one is not made up for."""
+        """Start a movement: the time since the last one is not made up for."""
         self._deadline = max(self._deadline, time.monotonic())
 
     def spend(self, seconds: float) -> None:
@@ -41,7 +41,7 @@ class Pacer:
             time.sleep(self._deadline - now)
 
     def beat(self) -> None:
-        """A control period has ended."""
+        """Note the end of a control period."""
         now = time.monotonic()
         period, self._last = now - self._last, now
         self._period = period if self._period == 0.0 else 0.9 * self._period + 0.1 * period

@@ -1,7 +1,7 @@
-"""Scripted demonstrations of Place Orange, and the files that a VR recorder would have written of them.
+"""Scripted demonstrations of Place Orange, and the files that a VR recorder would write of them.
 
-Recordings hold what a real recorder writes, idle starts, pauses and clutch-off stretches included; nothing is
-trimmed or resampled here. The styles stand in `styles`, the hand's way in `script`.
+Recordings contain what a real recorder writes, including idle starts, pauses and clutch-off phases; nothing is trimmed
+or resampled here. The styles are in `styles`, the hand's motion in `script`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Array = NDArray[np.float64]
 RECORDER_HZ = 30
 """Rate of the simulated VR recorder."""
 _MOST_ATTEMPTS = 20
-"""Attempts per wanted success after which a style is given up."""
+"""Attempts per requested success before giving up on a style."""
 
 
 class DemonstratorError(StationError):
-    """The demonstrator was asked for something it cannot do."""
+    """The demonstrator cannot fulfil the request."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +56,13 @@ class Demonstration:
     tool_pose: Array
     """[T+1, 7] measured, xyz m + quaternion xyzw."""
     action: FloatArray
-    """[T, da] what the arm was asked for."""
+    """[T, da] the requested actions."""
     sent: FloatArray
     """[T, da]"""
     command_time: TimeArray
     """s [T], start of each period; the pose is due one period later."""
     hand_pose: Array
-    """[T, 7] where the hand pointed, the arm's goal while the clutch is on."""
+    """[T, 7] the hand's pose, which is the arm's goal while the clutch is on."""
     hand_gripper: Array
     """[T]"""
     clutch: NDArray[np.bool_]
@@ -111,7 +111,7 @@ def run_episode(
 
 
 class _Log:
-    """Collects what a demonstration is made of."""
+    """Collects the data of a demonstration."""
 
     def __init__(self, cell: SimulatedCell) -> None:
         self._cell = cell
@@ -128,14 +128,14 @@ class _Log:
         hand: HandPose,
         quaternion: Array,
     ) -> None:
-        """One step and the observation after it."""
+        """Add one step and the observation after it."""
         self._observations.append(observation)
         self._tools.append(np.concatenate(self._cell.tool_pose[:2]))
         pose = np.concatenate([hand.position, quaternion])
         self._rows.append((action, sent, command_time, pose, hand.gripper, hand.clutch))
 
     def demonstration(self, style: str, layout: Layout, ending: Ending | None) -> Demonstration:
-        """Everything so far."""
+        """The demonstration so far."""
         seen = self._observations
         action, sent, command_time, hand_pose, hand_gripper, clutch = zip(*self._rows, strict=True)
         names = list(seen[0].images)
@@ -159,7 +159,7 @@ class _Log:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingProgress:
-    """One more demonstration is there."""
+    """Another demonstration has been written."""
 
     path: Path
     style: str
@@ -179,8 +179,8 @@ def record_demonstrations(
 ) -> list[Path]:
     """Write one HDF5 file per demonstration into `folder`, at the recorder's rate; returns all of them in order.
 
-    Attempt i of a style is always the same episode. With `successes_only` attempts that failed are not kept and
-    the counts are of successes. A file that is there is not made again: an interrupted call can be repeated.
+    Attempt i of a style is always the same episode. With `successes_only` failed attempts are discarded and the counts
+    are of successes. Existing files are kept: an interrupted call can be repeated.
 
     Raises:
         DemonstratorError: a style is unknown, or fails so often that the count cannot be reached.
@@ -189,7 +189,7 @@ def record_demonstrations(
     if unknown:
         raise DemonstratorError(f"There is no style {unknown[0]!r}; choose from {', '.join(STYLES)}.")
     folder.mkdir(parents=True, exist_ok=True)
-    # a recorder writes joint angles and poses, whatever the task observes
+    # a recorder writes joint angles and poses, regardless of what the task observes
     own = {"control_hz": RECORDER_HZ, "proprioception": Proprioception.JOINTS}
     cell = SimulatedCell(settings.model_copy(update=own))
     total, paths = sum(count_by_style.values()), list[Path]()
@@ -219,7 +219,7 @@ def record_demonstrations(
 def _recorded(
     cell: SimulatedCell, style: Style, seed: int, attempt: int, path: Path, *, successes_only: bool
 ) -> bool | None:
-    """Make sure that attempt's file exists; its success, or None when it failed and is not wanted."""
+    """Make sure that the attempt's file exists; returns its success, or None for a discarded failure."""
     if path.exists():
         return True if successes_only else vr_recording.read(path).success
     layout = cell.sample_layout(seed, f"demonstration/{style.name}", attempt)
@@ -233,7 +233,7 @@ def _recorded(
 
 
 def to_recording(demonstration: Demonstration, attributes: dict[str, object]) -> VrRecording:
-    """What the recorder writes: a row per observation; in the last the hand rests and the verdict is pressed."""
+    """What the recorder writes: a row per observation; in the last the hand rests and the outcome is pressed."""
     d, rows = demonstration, demonstration.steps + 1
     last = np.arange(rows) == rows - 1
     stretch = np.minimum(np.arange(rows), rows - 2)

@@ -1,4 +1,4 @@
-"""Ways of the tool that no policy chose: the limits on a target, and the way home. Pure functions of poses."""
+"""Tool motion not chosen by a policy: limits on a target, and the path home. Pure functions of poses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROUNDING = 1e-9
 
 
 def within(limits: LimitSettings, last: Pose, wanted: Pose, period: float) -> Pose:
-    """`wanted` itself when the limits allow it one `period`, s, after `last`, else the nearest allowed pose."""
+    """`wanted` itself if the limits allow it one `period`, s, after `last`, else the nearest allowed pose."""
     position = np.clip(wanted.position, limits.low, limits.high)
     step = position - last.position
     distance, reach = float(np.linalg.norm(step)), limits.speed * period
@@ -39,7 +39,7 @@ def within(limits: LimitSettings, last: Pose, wanted: Pose, period: float) -> Po
 
 
 def way_home(start: Pose) -> list[Pose]:
-    """Every tick of the way home: open, rise, go over."""
+    """Every tick of the path home: open, rise, move over."""
     home = home_pose()
     opened = replace(start, gripper=1.0)
     high = np.array([start.position[0], start.position[1], max(start.position[2], _HOMING_HEIGHT)])
@@ -60,7 +60,7 @@ def _ticks_between(start: Pose, goal: Pose) -> int:
 
 
 def _line(start: Pose, goal: Pose, ticks: int) -> list[Pose]:
-    """A smooth start and stop on the straight way."""
+    """A straight line with a smooth start and stop."""
     turn = rotation_between(start.quaternion, goal.quaternion)
     way = []
     for tick in range(1, ticks + 1):

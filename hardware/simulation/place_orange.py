@@ -1,8 +1,8 @@
-"""Place Orange: where the scene may start, and when an episode is won or beyond hope.
+"""Place Orange: start layouts, and the criteria for success and irrecoverable failure.
 
-A half orange on a skewer lies on a tray and must come to rest on the juicer's filter. The skewer starts in line
-with the juicer's lugs and would come to lie on them, so the wrist has to turn it: the lugs force the turn. Judges
-and lays out; moves nothing.
+A half orange on a skewer starts on a tray and must come to rest on the juicer's filter. The skewer starts parallel to
+the line through the juicer's lugs and would end up resting on them, so the wrist must rotate it. Sets up and judges the
+scene; moves nothing.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from hardware.simulation.settings import LayoutSettings
 Array = NDArray[np.float64]
 
 PLACE_RADIUS = 0.015
-"""Farthest the orange's middle may be from the filter's, m."""
+"""Largest distance between the centres of orange and filter, m."""
 PLACE_HEIGHT = 0.006
 UPRIGHT = 0.97
 """Smallest cosine between the orange's axis and the vertical."""
 STILL = 0.03
-"""Fastest an orange at rest moves, m/s."""
+"""Highest speed of an orange that counts as at rest, m/s."""
 RAISED = 0.05
-"""How far the tool must be above the placed orange's cut face, m."""
+"""Smallest height of the tool above the placed orange's cut face, m."""
 RELEASED = 0.5
-"""Smallest opening of a gripper that has let go when the orange is placed."""
+"""Smallest opening of a gripper that has released the placed orange."""
 _TOPPLED = 0.8
 _OVERTURNED = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """The truth about the objects, in the base frame; only a simulator knows it."""
+    """Ground truth about the objects, in the base frame; only a simulator has it."""
 
     orange: Array
-    """[3] m, middle of the cut face."""
+    """[3] m, centre of the cut face."""
     orange_yaw: float
-    """rad; the skewer lies along the turned y axis."""
+    """rad; the skewer is along the rotated y axis."""
     orange_upright: float
     """Cosine between the orange's axis and the vertical."""
     orange_speed: float
     """m/s."""
     filter: Array
-    """[3] m, middle of the filter's top."""
+    """[3] m, centre of the filter's top."""
     juicer_yaw: float
     juicer_upright: float
     tool: Array
@@ -59,7 +59,7 @@ class Scene:
 
 
 class PlaceOrange:
-    """The task's rules on one model."""
+    """The task's rules for one model."""
 
     def __init__(self, model: mujoco.MjModel, settings: LayoutSettings) -> None:
         self._settings = settings
@@ -70,7 +70,7 @@ class PlaceOrange:
         self._orange_v = int(model.jnt_dofadr[model.body_jntadr[self._orange]])
 
     def sample(self, seed: int, purpose: str, ordinal: int) -> Layout:
-        """The start of one episode of a seeded schedule: places in m, yaws in rad, base frame."""
+        """The start layout of one episode of a seeded schedule: positions in m, yaws in rad, base frame."""
         rng, s = stream(seed, f"layout/{purpose}", ordinal), self._settings
         draw = rng.uniform(-1.0, 1.0, 5)
         return {
@@ -90,7 +90,7 @@ class PlaceOrange:
         """Put the objects where `layout` says, at rest.
 
         Raises:
-            CellError: the layout is not one of this task's.
+            CellError: the layout does not fit this task.
         """
         for name, address, height in (
             ("orange", self._orange_q, TRAY.floor),
@@ -106,7 +106,7 @@ class PlaceOrange:
             data.qpos[address : address + 7] = [x, y, height, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
 
     def look(self, data: mujoco.MjData, tool: Array, opening: float) -> Scene:
-        """The truth in `data`, whose kinematics must be up to date."""
+        """Ground truth from `data`, whose kinematics must be up to date."""
         orange, juicer = data.xmat[self._orange], data.xmat[self._juicer]
         speed = data.qvel[self._orange_v : self._orange_v + 3]
         return Scene(
@@ -141,7 +141,7 @@ def _placed(scene: Scene) -> bool:
 
 
 def _lost(scene: Scene) -> bool:
-    """Off the table, at rest beside the tray or upside down, or the juicer pushed over."""
+    """Whether the orange is off the table, or at rest beside the tray or upside down, or the juicer toppled."""
     x, y, z = scene.orange
     if z < -0.03 or scene.juicer_upright < _TOPPLED:
         return True

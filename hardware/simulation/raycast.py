@@ -1,6 +1,6 @@
-"""A camera by ray casting, without OpenGL: colour by geom, light by the normal, shadows by rays from the lamp.
+"""A ray-cast camera without OpenGL: colour from the geom, shading from the normal, shadows from rays to the lamp.
 
-Pictures are exact functions of the model and the state. There are no textures, reflections or lens errors.
+Images are deterministic functions of model and state. There are no textures, reflections or lens distortion.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Array = NDArray[np.float64]
 Shadows = Literal["none", "half", "full"]
 
 LAMP = np.array([0.55, -0.45, 1.5])
-"""m, base frame; far enough to shade with one direction, near enough for shadows to spread."""
+"""m, base frame; far enough away to shade with one direction, near enough for shadows to spread."""
 _TO_LAMP = (LAMP - [0.42, 0.0, 0.0]) / np.linalg.norm(LAMP - [0.42, 0.0, 0.0])
 _SKY = np.array([0.80, 0.86, 0.92])
 _AMBIENT = 0.45
 _FAR = 10.0
 _OCCLUDED = 0.99
-"""A ray from the lamp that ends before this share of its way was blocked."""
+"""A ray from the lamp that ends before this fraction of its length was blocked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Where a camera is: fixed in the world, or riding on a site."""
+    """A camera's mounting: fixed in the world, or on a site."""
 
     position: tuple[float, float, float]
     """m, in the mount's frame."""
     right: tuple[float, float, float]
-    """The picture's x axis."""
+    """The image's x axis."""
     up: tuple[float, float, float]
-    """The picture's y axis, upwards; the camera looks along ``-(right x up)``."""
+    """The image's y axis, upwards; the camera looks along ``-(right x up)``."""
     fov: float
     """Vertical field of view, degrees."""
     site: str | None = None
@@ -54,7 +54,7 @@ def look_at(position: tuple[float, float, float], target: tuple[float, float, fl
 
 
 class RayCamera:
-    """One camera of one model. Not for two threads at once: it reuses its ray buffers."""
+    """One camera of one model. Not thread-safe: it reuses its ray buffers."""
 
     def __init__(self, model: mujoco.MjModel, view: View, height: int, width: int, shadows: Shadows) -> None:
         self._model = model
@@ -104,7 +104,7 @@ class RayCamera:
         self._distance[self._geom < 0] = _FAR
 
     def _lit(self, data: mujoco.MjData, origin: Array, rays: Array) -> Array | float:
-        """1 where the lamp reaches what a ray hit, 0 in shadow, [height * width]."""
+        """1 where the lamp reaches the point that a ray hit, 0 in shadow, [height * width]."""
         if self._shadows == "none":
             return 1.0
         height, width = self._shape
@@ -124,7 +124,7 @@ class RayCamera:
 
 
 def _pinhole_rays(height: int, width: int, fov: float) -> Array:
-    """Unit directions through the pixel centres in the camera frame, [height * width, 3], from the top row on."""
+    """Unit directions through the pixel centres in the camera frame, [height * width, 3], top row first."""
     half = np.tan(np.radians(fov) / 2.0)
     x = (np.arange(width) + 0.5 - width / 2) / (height / 2) * half
     y = (height / 2 - np.arange(height) - 0.5) / (height / 2) * half

@@ -1,8 +1,8 @@
-"""The simulated workplace as a MuJoCo model: an xArm-6, an 85 mm gripper, a tray, a half orange and a juicer.
+"""The simulated scene as a MuJoCo model: an xArm-6, an 85 mm gripper, a tray, a half orange and a juicer.
 
-Frames: the world is the arm's base frame, x forward, y left, z up, table top at z = 0; the tool frame's z points
-out of the gripper and its fingers close along x. Joint origins, limits and link masses of the arm are UFACTORY's
-published ones; its shape is capsules of those masses. Describes the scene only; nothing here moves it.
+Frames: the world is the arm's base frame, x forward, y left, z up, table top at z = 0; the tool frame's z axis points
+out of the gripper, and the fingers close along x. Joint origins, limits and link masses of the arm are UFACTORY's
+published values; its shape consists of capsules with those masses. Describes the scene only; moves nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STROKE = 0.0425
 
 ORANGE_RADIUS = 0.036
 ORANGE_DISC = 0.018
-"""Height of the orange's upright side, m, where the finger pads hold it; the dome above is as high again."""
+"""Height of the orange's vertical side, m, where the finger pads hold it; the dome above has the same height."""
 SKEWER_LENGTH = 0.066
 """Half the length of the skewer through the orange, along the orange's y, m."""
 FILTER_HEIGHT = 0.085
@@ -125,7 +125,7 @@ def arm_xml() -> str:
 
 
 def scene_xml() -> str:
-    """The whole workplace."""
+    """The whole scene."""
     hand = _HAND.format(
         left=_FINGER.format(side="left", sign="1", link=".0125", pad=".005"),
         right=_FINGER.format(side="right", sign="-1", link="-.0125", pad="-.005"),
@@ -144,7 +144,7 @@ def scene_xml() -> str:
 
 
 def build_scene() -> mujoco.MjModel:
-    """The compiled workplace; from here on MuJoCo's warnings go to the log, not into a file in the user's folder."""
+    """The compiled scene; also redirects MuJoCo's warnings to the log, from a file in the user's folder."""
     mujoco.set_mju_user_warning(_LOG.warning)
     return mujoco.MjModel.from_xml_string(scene_xml())
 
@@ -187,9 +187,9 @@ def _tray_xml() -> str:
 
 
 def _orange_xml() -> str:
-    """A disc with a dome, the cut face down, and the skewer through both; the body's frame is in the cut face."""
+    """A disc with a dome, cut face down, and the skewer through both; the body frame's origin is in the cut face."""
     disc, colour = ORANGE_DISC / 2, 'rgba=".96 .55 .1 1"'
-    dome = ORANGE_DISC - 0.0005  # stops short of the cut face, so that only the disc stands on things
+    dome = ORANGE_DISC - 0.0005  # stops short of the cut face, so that only the disc makes contact
     return f"""<body name="orange" pos="{TRAY.x} {TRAY.y} {TRAY.floor}"><freejoint/>
  <geom class="thing" type="cylinder" pos="0 0 {disc}" size="{ORANGE_RADIUS} {disc}" mass=".055" {colour}/>
  <geom class="thing" type="ellipsoid" pos="0 0 {ORANGE_DISC}" size="{ORANGE_RADIUS} {ORANGE_RADIUS} {dome}"
@@ -199,7 +199,7 @@ def _orange_xml() -> str:
 
 
 def _juicer_xml() -> str:
-    """A can with a filter on top, a rim of eight segments round it and two lugs at +y and -y."""
+    """A can with a filter on top, a rim of eight segments around it and two lugs at +y and -y."""
     rim = "".join(_rim_segment(index) for index in range(8))
     lug_z, lug_half = FILTER_HEIGHT + LUG_HEIGHT / 2 - 0.01, LUG_HEIGHT / 2 + 0.01
     lugs = "".join(

@@ -1,7 +1,7 @@
-"""The way of a scripted operator's hand through Place Orange, by waypoints.
+"""The scripted operator's hand motion for Place Orange, by waypoints.
 
-Above the orange, down, close, up, over the juicer with the wrist turned, down, open, up. The script looks at the
-simulator's truth and errs as its style says; it moves no arm and records nothing.
+Above the orange, down, close, up, over the juicer with the wrist turned, down, open, up. The script reads ground truth
+and makes errors according to its style; it moves no arm and records nothing.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _ABOVE_ORANGE = 0.07
 _CARRY_HEIGHT = 0.19
 _RETREAT = 0.10
 _GAIN = 8.0
-"""Share of the remaining way per second near a waypoint: people slow down before they arrive."""
+"""Fraction of the remaining distance per second near a waypoint: people slow down before they arrive."""
 _TURN_GAIN = 6.0
 _GRIPPER_RATE = 3.0
 _AT_REST = 0.25
-"""Share of its tremor that a hand keeps before it starts to work."""
+"""Fraction of its tremor that a hand has before it starts to work."""
 _HAND_WANDER = 0.12
-"""How far the hand drifts during a clutch-off stretch, m."""
+"""Drift of the hand during a clutch-off phase, m."""
 ORANGE_IN_HAND = 0.03
-"""An orange farther than this from the tool, m, is not in the hand."""
+"""An orange farther than this from the tool, m, is not in the gripper."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandPose:
-    """What the hand asks for at one step."""
+    """The hand's command at one step."""
 
     position: Array
     yaw: float
@@ -50,7 +50,7 @@ class HandPose:
 
 @dataclass(frozen=True, kw_only=True)
 class _Errors:
-    """One episode's share of the style's sloppiness."""
+    """One episode's errors, drawn from the style."""
 
     grasp: Array
     """[2] m, along the fingers' closing direction and along the skewer."""
@@ -85,7 +85,7 @@ class Script:
         self._tremor = np.zeros(5)
 
     def poses(self, *, teleoperated: bool) -> Iterator[HandPose]:
-        """The hand's way; with `teleoperated` it starts idle and lets go of the clutch now and then."""
+        """The hand's motion; with `teleoperated` it starts idle and releases the clutch now and then."""
         rng, errors = self._rng, self._errors
         if teleoperated:
             yield from self._hold(rng.uniform(0.3, 1.5), tremor=_AT_REST)
@@ -123,7 +123,7 @@ class Script:
         yield from self._hold(1.0)
 
     def _move(self, goal: Array, yaw: float, *, loose: bool = False) -> Iterator[HandPose]:
-        """Until the goal is reached; a `loose` goal is cut short by four centimetres' worth of corner."""
+        """Move until the goal is reached; with `loose`, corners are cut by a few centimetres."""
         style, tolerance = self._style, 0.03 if loose else self._style.tolerance
         while True:
             way, turn = goal - self._position, yaw - self._yaw
@@ -135,7 +135,7 @@ class Script:
             yield self._pose()
 
     def _close(self) -> Iterator[HandPose]:
-        """Until the fingers have stopped at the orange, or at each other."""
+        """Close until the fingers have stopped at the orange, or at each other."""
         previous = 2.0
         while self._gripper > 0.0 or previous - self._cell.truth().opening > 0.01:
             previous = self._cell.truth().opening
@@ -148,7 +148,7 @@ class Script:
             yield self._pose()
 
     def _rest(self, teleoperated: bool) -> Iterator[HandPose]:
-        """Perhaps a pause, perhaps a stretch in which the hand finds a better place with the clutch off."""
+        """Sometimes pause, sometimes reposition the hand with the clutch off."""
         if self._rng.random() < self._style.pause:
             yield from self._hold(self._rng.uniform(0.2, 0.6))
         if teleoperated and self._rng.random() < 0.25:
@@ -177,7 +177,7 @@ class Script:
 
 
 def hand_quaternion(hand: HandPose) -> Array:
-    """xyzw of a tool that points down, turned by yaw about itself and tilted a little."""
+    """xyzw of a tool that points down, rotated by yaw about its axis and slightly tilted."""
     turn = np.array([hand.tilt[0], hand.tilt[1], hand.yaw])
     return np.roll(rotated(np.array(DOWN), turn), -1)
 
@@ -187,10 +187,10 @@ def _raised(position: Array, height: float) -> Array:
 
 
 def _axes(yaw: float) -> tuple[Array, Array]:
-    """Unit vectors across and along a skewer that lies at `yaw`."""
+    """Unit vectors across and along a skewer at `yaw`."""
     return np.array([np.cos(yaw), np.sin(yaw), 0.0]), np.array([-np.sin(yaw), np.cos(yaw), 0.0])
 
 
 def _share(remaining: float, fastest: float, gain: float, dt: float) -> float:
-    """Which part of the remaining way one period covers."""
+    """The fraction of the remaining distance that one period covers."""
     return min(1.0, gain * dt, fastest * dt / max(remaining, 1e-9))

@@ -1,4 +1,4 @@
-"""Settings of the simulated cell as they stand in a task file; building happens in `scene` and `cell`."""
+"""Task-file settings of the simulated cell; `scene` and `cell` build it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class CameraSettings(Settings):
     """One ray-cast camera."""
 
     name: CameraName
-    """``third`` looks at the workplace from the side, ``wrist`` rides on the gripper."""
+    """``third`` views the scene from the side, ``wrist`` is mounted on the gripper."""
     height: int = Field(default=64, ge=16, le=720)
-    """Rows of a picture."""
+    """Image height, pixels."""
     width: int = Field(default=64, ge=16, le=1280)
-    """Columns of a picture."""
+    """Image width, pixels."""
 
 
 class LayoutSettings(Settings):
@@ -37,11 +37,11 @@ class LayoutSettings(Settings):
     spread_yaw: float = Field(default=0.3, ge=0.0, le=0.6)
     """Half the range of the orange's start yaw, rad."""
     spread_juicer: float = Field(default=0.0, ge=0.0, le=0.03)
-    """Half the range of the juicer's place along x and y, m."""
+    """Half the range of the juicer's position along x and y, m."""
 
 
 class LimitSettings(Settings):
-    """What the simulated arm accepts; a target beyond it is changed, and the change is recorded as `sent`."""
+    """Limits of the simulated arm; a target beyond them is clipped, and the result is recorded as `sent`."""
 
     low: tuple[float, float, float] = (0.20, -0.42, 0.012)
     """Lowest tool position, m, base frame."""
@@ -56,24 +56,24 @@ class LimitSettings(Settings):
 
 
 class SimulationSettings(CellSettings):
-    """A simulated workplace: xArm-6, 85 mm gripper, two cameras, Place Orange."""
+    """A simulated cell: xArm-6, 85 mm gripper, two cameras, Place Orange."""
 
     kind: Literal["simulated"] = "simulated"
     """``simulated`` for the embedded cell, ``robot`` for real arms, grippers and cameras."""
     control_hz: int = Field(default=10, ge=5, le=60)
     """Control rate, Hz; must divide 120."""
     rotation: Rotation = Rotation.ROTATION_VECTOR
-    """How rotations stand in actions."""
+    """How actions represent rotations."""
     cameras: tuple[CameraSettings, ...] = (CameraSettings(name="third"), CameraSettings(name="wrist"))
-    """Cameras in the order in which they are recorded."""
+    """Cameras, in recording order."""
     shadows: Literal["none", "half", "full"] = "half"
-    """Shadows: none, at half the picture's resolution, or at full resolution."""
+    """Shadows: none, at half the image's resolution, or at full resolution."""
     layout: LayoutSettings = LayoutSettings()
     """Start layouts."""
     limits: LimitSettings = LimitSettings()
     """Workspace and speed limits."""
     frame_age: float = Field(default=0.35, gt=0.0, le=5.0)
-    """Oldest frame on which motion may go on, s of the cell's clock."""
+    """Maximum age of a frame for motion to continue, s of the cell's clock."""
 
     @field_validator("control_hz")
     @classmethod
@@ -93,7 +93,7 @@ class SimulationSettings(CellSettings):
 
     @property
     def spec(self) -> DataSpec:
-        """What one step of this cell looks like."""
+        """The data format of one step of this cell."""
         posed = self.proprioception is Proprioception.POSE
         observed = pose_names(self.rotation) if posed else tuple(f"joint_{i}" for i in range(1, 7))
         return DataSpec(
