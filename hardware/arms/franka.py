@@ -153,7 +153,7 @@ class FrankaArm(Arm):
                 name="load",
                 ok=abs(load - settings.load_mass) < _LOAD_TOLERANCE,
                 detail=f"{load:.2f} kg beyond the end effector of Desk",
-                remedy=f"The task says {settings.load_mass:.2f} kg; connect anew.",
+                remedy=f"The task says {settings.load_mass:.2f} kg; reconnect.",
             ),
             realtime_check(enforced=settings.realtime == "enforce"),
         ]

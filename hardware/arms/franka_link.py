@@ -163,7 +163,7 @@ def _other_build(arm: str, address: str, text: str) -> str:
             f"This robot's server has version {server}; install the build for it: pip install --force-reinstall "
             f"franky-control --extra-index-url {_WHEELS}/{server}/ (or update the robot's system in Desk)."
         )
-    return f"{arm}: the installed franky does not speak with the control box at {address}: {text} {remedy}"
+    return f"{arm}: the installed franky is incompatible with the control box at {address}: {text} {remedy}"
 
 
 def realtime_sentence(arm: str, text: str) -> str:
@@ -209,7 +209,7 @@ def motion_error(franky: ModuleType, arm: str, error: Exception) -> ArmError:
     if socket_failed or isinstance(error, franky.NetworkException):
         return ArmLinkError(
             f"{arm}: the link to the control box is lost: {text} Check its power and the cable, then recover, which "
-            "connects anew."
+            "reconnects."
         )
     if isinstance(error, franky.RealtimeException):
         return ArmError(realtime_sentence(arm, text))

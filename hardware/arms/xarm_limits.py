@@ -251,7 +251,7 @@ def _unset(name: str, fields: str) -> LimitCheck:
 
 
 def _differs(wanted: str) -> str:
-    return f"The arm does not keep {wanted}: close the vendor's app and any other program, then connect anew."
+    return f"The arm does not keep {wanted}: close the vendor's app and any other program, then reconnect."
 
 
 def _tcp_mm(settings: XArmLimitSettings) -> list[float]:

@@ -205,9 +205,7 @@ class VideoReel(Reel):
         rate = rate or self._capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
         pictures = round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         if not self._capture.isOpened() or pictures < 1:
-            raise CameraError(
-                f"{name}: {path} is no video that can be read here. Convert it to MP4 with H.264."
-            )
+            raise CameraError(f"{name}: {path} cannot be read as a video. Convert it to MP4 with H.264.")
         self.said = f"video {path.name}"
         self.due = np.arange(pictures) / rate
         self.period = 1 / rate

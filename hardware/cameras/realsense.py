@@ -121,7 +121,7 @@ class RealSenseCamera(Camera):
         except RuntimeError as error:
             raise CameraError(
                 f"{self.name}: {recording or 'the cameras on USB'} cannot be read ({error}). "
-                + ("Record it anew." if recording else "Unplug the camera and plug it in again.")
+                + ("Record it again." if recording else "Unplug the camera and plug it in again.")
             ) from error
 
     def _choose(self, devices: dict[str, Any]) -> str:

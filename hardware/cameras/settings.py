@@ -42,7 +42,7 @@ class DeviceCameraSettings(DeviceSettings):
     @model_validator(mode="after")
     def _check_crop(self) -> Self:
         if self.crop and (len(self.crop) != 4 or min(self.crop[:2]) < 0 or min(self.crop[2:]) < 1):
-            raise ValueError(f"crop = {list(self.crop)} is no [left, top, width, height] in pixels")
+            raise ValueError(f"crop = {list(self.crop)} must be [left, top, width, height] in pixels")
         return self
 
     @property

@@ -29,7 +29,7 @@ from hardware.cameras.settings import DeviceCameraSettings, LiveCameraSettings
 from hardware.cameras.view import View
 from hardware.device import Device
 
-_AGAIN = "It is opened anew by itself; if that does not help, unplug the camera and plug it in again."
+_AGAIN = "It is reopened automatically; if that does not help, unplug the camera and plug it in again."
 REOPEN_DELAY = 0.5
 """s between a failure and the next attempt."""
 _PRIORITY = 10  # of 1 .. 99 real-time priorities: above ordinary work, below the arms' controllers

@@ -251,7 +251,7 @@ class ControlLoop:
         try:
             self.tally.late += self._interpolator.post(order.plan, now)
         except InterpolationError as error:
-            self.tally.text = f"{self.arm.name}: a plan names no motion: {error}"
+            self.tally.text = f"{self.arm.name}: invalid plan: {error}"
             self._brake(Cause.FAULT)
 
     def _brake(self, cause: Cause) -> None:
@@ -319,7 +319,7 @@ class ControlLoop:
             self._look_whether_it_is_home(now)
         elif now - self._busy > _WAITING:
             self.tally.text = (
-                f"{self.arm.name}: the other arm stands in its way home. Move one of them, then go on."
+                f"{self.arm.name}: the other arm blocks its path home. Move one of them, then continue."
             )
             self._brake_on_the_way(Cause.FAULT)
 
@@ -331,8 +331,8 @@ class ControlLoop:
         elif now - self._busy > _ARRIVING:
             self._fail(
                 ArmError(
-                    f"{self.arm.name}: it stopped {away:.3f} rad short of home. See what holds it (its load, something "
-                    "in its way), then go on."
+                    f"{self.arm.name}: it stopped {away:.3f} rad short of home. Check what holds it back (its load, an "
+                    "obstacle), then continue."
                 )
             )
 
@@ -454,8 +454,8 @@ class ControlLoop:
 
     def _not_following(self) -> str:
         return (
-            f"{self.arm.name}: it is {100 * self._distance():.0f} cm from where it was commanded to be. Look what "
-            "holds it, and whether its emergency stop is pressed, then go on."
+            f"{self.arm.name}: it is {100 * self._distance():.0f} cm from its commanded position. Check what holds it "
+            "back, and whether its emergency stop is pressed, then continue."
         )
 
     def publish(self, now: float, interval: float = 0.0) -> None:

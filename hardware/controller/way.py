@@ -121,8 +121,8 @@ class _Tool:
         flange = rules.flange(joints[None])
         if flange is None:
             raise WayError(
-                f"{rules.arm}: nobody can tell where it would go on its way home: its driver's settings do not say "
-                "where its flange is at given joint angles. Give them the method flange."
+                f"{rules.arm}: its path home cannot be checked: its driver's settings have no forward kinematics. "
+                "Implement their method flange."
             )
         return cls(rules=rules, flange=flange[0], position=position, quaternion=quaternion)
 
@@ -229,7 +229,7 @@ def _refuse_posture(rules: WayRules, home: Vector, joints: int) -> None:
     worst = int(np.argmax(beyond))
     if not beyond[worst] < 0.0:
         raise WayError(
-            f"{rules.arm}: home is no posture of this arm: joint {worst + 1} turns from {lower[worst]:.3f} to "
+            f"{rules.arm}: home is outside the joint limits: joint {worst + 1} turns from {lower[worst]:.3f} to "
             f"{upper[worst]:.3f} rad, home says {home[worst]:.3f}. Correct home in [[arms]]."
         )
 

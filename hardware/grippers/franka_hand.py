@@ -231,7 +231,7 @@ class FrankaHand(Gripper):
         self._let_go()
         return GripperError(
             f"{self.name}: the link to the hand is lost: {vendor_text(error)} Check the hand's plug and the control "
-            "box, then recover, which connects anew."
+            "box, then recover, which reconnects."
         )
 
     def _vendor(self) -> ModuleType:

@@ -46,7 +46,7 @@ _FAULTS = {
     0x0C: "internal fault. Switch its power off and on; if it stays, ask the vendor",
     0x0D: "activation failed: something kept the fingers from moving. Free them, then recover the gripper",
     0x0E: "overcurrent. Look for a jam, then recover the gripper",
-    0x0F: "automatic release completed. Recover the gripper, which activates it anew",
+    0x0F: "automatic release completed. Recover the gripper, which reactivates it",
 }
 
 

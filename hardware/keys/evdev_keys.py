@@ -132,7 +132,7 @@ class EvdevKeys(KeySource):
         except (OSError, ValueError) as error:
             self.close()
             raise KeySourceError(
-                f"{self.device}: it has gone ({error}). Plug it in again; it is taken up by itself."
+                f"{self.device}: it was disconnected ({error}). Plug it in again; it is reopened automatically."
             ) from error
 
     def _note(self, event: InputEvent) -> None:

@@ -170,7 +170,7 @@ class ArmGroup:
     def at_home(self) -> bool:
         """Whether all have arrived; sends the next group. Raises CellError, StoppedError when an arm has stopped."""
         if not self._to_home:
-            raise CellError("The way home was interrupted, or not begun. Go on to begin it again.")
+            raise CellError("Homing was interrupted, or has not started. Continue to start it again.")
         # check every arm: whatever stops one also stops the other
         arrived = [self._has_arrived(self._processes[name]) for name in self._to_home[0]]
         if not all(arrived):

@@ -118,7 +118,7 @@ class RobotCell(Cell):
     def team(self) -> ArmGroup:
         """The arms. Raises CellError while nothing is connected."""
         if self._team is None:
-            raise CellError("The cell is not connected. Go on, or start the session again.")
+            raise CellError("The cell is not connected. Continue, or restart the session.")
         return self._team
 
     def devices(self) -> Devices:
@@ -266,7 +266,7 @@ class RobotCell(Cell):
         if not np.isfinite(plan).all():
             self.brake()
             raise NonFiniteCommandError(
-                "A plan held NaN or infinity. Nothing of it was sent, the arms were braked; check the policy."
+                "A plan contained NaN or infinity. None of it was sent and the arms were braked; check the policy."
             )
         return plan
 
@@ -281,7 +281,7 @@ class RobotCell(Cell):
             except RotationError as error:
                 self.brake()
                 raise NonFiniteCommandError(
-                    f"A planned pose is no pose; the arms were braked. {error}"
+                    f"A planned pose is invalid; the arms were braked. {error}"
                 ) from error
             plans.append(
                 TimedPlan(
@@ -314,8 +314,8 @@ class RobotCell(Cell):
         if late > self.settings.safety.heartbeat:
             self.brake()
             raise CellError(
-                f"The loop that makes plans was held up for {late:.1f} s (a busy or suspended computer); the arms were "
-                "braked. Look that all is well, then go on."
+                f"The planning loop stalled for {late:.1f} s (a busy or suspended computer); the arms were braked. "
+                "Check that it is safe, then continue."
             )
 
     def _require_recent_look(self) -> None:
@@ -324,8 +324,8 @@ class RobotCell(Cell):
         if age > self.settings.safety.stale_plan:
             self.brake()
             raise CellError(
-                f"A plan came {age:.1f} s after the pictures it was made from (a busy or suspended computer), beyond "
-                "[safety] stale_plan; nothing of it was sent. Look that all is well, then go on."
+                f"A plan came {age:.1f} s after its camera images (a busy or suspended computer), later than [safety] "
+                "stale_plan allows; none of it was sent. Check that it is safe, then continue."
             )
 
     def _require_fresh_frames(self) -> None:
@@ -349,7 +349,7 @@ class RobotCell(Cell):
         for name, camera in self.cameras.items():
             frame = camera.newest()
             if frame is None:
-                raise StaleFrameError(f"Camera {name} has delivered nothing yet. Look at the camera.")
+                raise StaleFrameError(f"Camera {name} has not delivered a frame yet. Check the camera.")
             images[name], times[name] = frame.image, frame.time
         measured = [self._measured(arm) for arm in self.settings.arms]
         self._looked_at = time.monotonic() + slept()
@@ -360,7 +360,7 @@ class RobotCell(Cell):
     def _measured(self, arm: ArmSettings) -> FloatArray:
         report = self.team.processes[arm.name].report()
         if report is None or len(report.joints) != arm.joints:
-            raise CellError(f"{arm.name}: it is not known where it is. Look at the arm, then go on.")
+            raise CellError(f"{arm.name}: its position is unknown. Check the arm, then continue.")
         gripper = [report.measured_gripper] if arm.gripper is not None else []
         numbers: Sequence[float] | FloatArray = report.joints.tolist()
         if self.spec.observes_pose:
@@ -393,7 +393,7 @@ class RobotCell(Cell):
             return found
         newest = process.report()
         if newest is None:
-            raise CellError(f"{process.name}: its controller has said nothing yet. Go on when it does.")
+            raise CellError(f"{process.name}: its controller has not reported yet. Continue once it does.")
         return newest, newest
 
     def _note_period(self) -> None:

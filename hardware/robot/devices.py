@@ -69,14 +69,14 @@ class DeviceLocks:
             except LockedError as error:
                 if _goes_on(error.pid) or time.monotonic() > until:
                     raise DeviceInUseError(
-                        f"{name}: {error.who} uses the {device} already, and one device takes one session. Leave the "
-                        "other (q there, then end its engine), then go on."
+                        f"{name}: {error.who} already uses the {device}; a device allows one session only. Quit the "
+                        "other (q there, then end its engine), then continue."
                     ) from error
                 time.sleep(_LOOK_EVERY)
             except OSError as error:
                 raise CellError(
-                    f"{name}: it cannot be seen whether another session uses the {device} ({error}). Make "
-                    f"{lock.path.parent} writable for everybody who works here."
+                    f"{name}: cannot check whether another session uses the {device} ({error}). Make "
+                    f"{lock.path.parent} writable for all users of the station."
                 ) from error
             else:
                 self._locks.append(lock)

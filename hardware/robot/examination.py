@@ -199,7 +199,7 @@ class Examination:
             seen.limits = process.request(Ask.LIMITS)
         except GripperError as error:
             seen.gripper_error = str(error)
-            untried = "not looked at before its gripper answers"
+            untried = "not checked, because its gripper does not answer"
             seen.problems.append(Check(name=name, ok=False, detail=untried))
             return
         except CellError as error:
@@ -274,9 +274,9 @@ class Examination:
         report = self._team.processes[name].report()
         if report is None or report.mode is Mode.SERVO:
             return
-        detail = report.text or f"{name}: it did not go on holding ({report.cause.name.lower()})"
+        detail = report.text or f"{name}: it stopped holding its pose ({report.cause.name.lower()})"
         remedy = (
-            "" if report.text else "Look that nothing else moves the arm and that the machine is not busy."
+            "" if report.text else "Check that nothing else moves the arm and that the machine is not busy."
         )
         seen.problems.append(Check(name=name, ok=False, detail=detail, remedy=remedy))
 
@@ -330,7 +330,7 @@ class Examination:
         if measured:
             problems += _slow(self._settings, camera.name, status.rate, wanted, seen.oldest)
         elif not problems:
-            detail = status.error or f"{camera.name}: no picture came while it was watched"
+            detail = status.error or f"{camera.name}: no frame arrived during the measurement"
             problems.append(
                 Check(name=camera.name, ok=False, detail=detail, remedy="Check its cable and its port.")
             )

@@ -58,7 +58,7 @@ def _boundaries(settings: RobotCellSettings) -> Iterator[Check]:
             name=f"boundary of {arm.name}",
             ok=not outside,
             detail="; ".join(outside) or "around its workspace",
-            remedy="Let boundary_lower and boundary_upper in [[arms]] hold the whole workspace, or make that smaller.",
+            remedy="Set boundary_lower and boundary_upper in [[arms]] to contain the whole workspace, or shrink it.",
         )
 
 
@@ -71,7 +71,7 @@ def controllers_well(processes: Mapping[str, ControllerProcess]) -> Iterator[Che
     for name, process in processes.items():
         report = process.report()
         if not process.alive or report is None:
-            detail, remedy = "its controller is silent", "Make sure that the arm stands, then go on."
+            detail, remedy = "its controller is silent", "Make sure that the arm is at rest, then continue."
             yield Check(name=f"arm {name}", ok=False, detail=detail, remedy=remedy, silent=True)
             continue
         faulty = report.mode in (Mode.FAULT, Mode.OFFLINE)
@@ -114,8 +114,8 @@ def at_home(settings: RobotCellSettings, processes: Mapping[str, ControllerProce
         yield Check(
             name=f"{arm.name} at home",
             ok=away <= tolerance and standing,
-            detail=f"{away:.3f} rad away" if known else "not known where it is",
-            remedy=f"Let it go home first; the limit is {tolerance:.3f} rad.",
+            detail=f"{away:.3f} rad away" if known else "position unknown",
+            remedy=f"Home the arm first; the limit is {tolerance:.3f} rad.",
         )
 
 

@@ -267,7 +267,7 @@ class ControllerProcess:
         return f"{self.name}: its controller is not running{how}. {_REMEDY}"
 
 
-_REMEDY = "Make sure that the arm stands, then go on: the controller is started anew."
+_REMEDY = "Make sure that the arm is at rest, then continue: the controller is restarted."
 
 
 def _value(reply: Reply) -> Any:

@@ -12,8 +12,8 @@ from hardware.quaternion import Quaternion, turn_between, turned
 from hardware.wire import Cause, Mode, Report
 
 _WHY = {
-    Cause.HEARTBEAT: "the loop that makes plans was silent for longer than [safety] heartbeat allows",
-    Cause.SUSPENDED: "its own control loop was held up",
+    Cause.HEARTBEAT: "the planning loop missed its heartbeat ([safety] heartbeat)",
+    Cause.SUSPENDED: "its own control loop stalled",
     Cause.HOLD: "its plan was replaced by a hold",
     Cause.LEAVING: "its controller is being closed",
 }
@@ -37,8 +37,8 @@ def end_of(name: str, report: Report) -> CellError:
         )
     if report.text:
         return CellError(report.text)
-    why = _WHY.get(report.cause, "its controller let go of it")
-    return CellError(f"{name}: the arm was braked: {why}. Look that all is well, then go on.")
+    why = _WHY.get(report.cause, "its controller released it")
+    return CellError(f"{name}: the arm was braked: {why}. Check that it is safe, then continue.")
 
 
 def commanded(before: Report, after: Report, instant: float) -> tuple[Vector, Vector, float, float]:

@@ -168,7 +168,7 @@ class SimulatedCell(Cell):
         if not np.isfinite(plan).all():
             self.brake()
             raise NonFiniteCommandError(
-                "A plan held NaN or infinity. Nothing of it was sent, the arm was braked; check the policy."
+                "A plan contained NaN or infinity. None of it was sent and the arm was braked; check the policy."
             )
         self._plan = plan
         self._pacer.start()
@@ -352,7 +352,7 @@ class SimulatedCell(Cell):
                 self.brake()
                 raise StaleFrameError(
                     f"Camera {name}'s newest frame is {age:.2f} s old, the limit is {self.settings.frame_age:.2f} s; "
-                    "the arm was braked. Look at the camera, then start the episode anew."
+                    "the arm was braked. Check the camera, then restart the episode."
                 )
 
     def _limited(self, action: FloatArray) -> tuple[FloatArray, Pose]:
@@ -361,7 +361,7 @@ class SimulatedCell(Cell):
             position, quaternion, gripper = action_to_pose(action, self.spec.action)
         except RotationError as error:
             self.brake()
-            raise NonFiniteCommandError(f"A planned pose is no pose; the arm was braked. {error}") from error
+            raise NonFiniteCommandError(f"A planned pose is invalid; the arm was braked. {error}") from error
         wanted = Pose(position=position, quaternion=np.roll(quaternion, 1), gripper=float(gripper))
         allowed = within(self.settings.limits, self._servo.state.pose, wanted, self.spec.dt)
         if allowed is wanted:

@@ -265,7 +265,7 @@ def test_an_arm_that_does_not_follow_is_stopped(bench: Bench) -> None:
     bench.run(0.3)
     bench.board[Switch.STUCK] = 1.0
     last = bench.run(1.5)[-1]
-    assert last.mode is Mode.FAULT and "from where it was commanded to be" in last.text
+    assert last.mode is Mode.FAULT and "from its commanded position" in last.text
 
 
 def test_a_controller_that_was_held_up_does_not_jump_back_into_its_plan(bench: Bench) -> None:

@@ -152,7 +152,7 @@ def test_a_home_that_a_joint_cannot_reach_is_refused_before_anything_moves() -> 
 
 
 def test_an_arm_whose_geometry_nobody_knows_does_not_go_home() -> None:
-    with pytest.raises(WayError, match="nobody can tell where it would go"):
+    with pytest.raises(WayError, match="its path home cannot be checked"):
         way(rules=replace(RULES, flange=lambda _: None))
 
 

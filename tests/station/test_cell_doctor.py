@@ -146,7 +146,7 @@ def test_devices_that_a_session_uses_are_left_alone(station: Station, tmp_path: 
     locks.release()
     assert done.exit_code == 3
     said = " ".join(done.output.split())
-    assert f"left: process {os.getpid()} " in said and "one device takes one session" in said
+    assert f"left: process {os.getpid()} " in said and "a device allows one session only" in said
 
 
 def test_a_configured_pedal_that_is_not_there_makes_the_machine_unfit(

@@ -302,7 +302,7 @@ def test_a_dead_control_box_is_a_lost_link_and_recovering_connects_anew(emulator
     arm.begin_servo()
     move_until(arm, lambda: speed(emulator) > 0.1)
     emulator.kill()
-    with pytest.raises(ArmLinkError, match=r"lost.*recover, which connects anew"):
+    with pytest.raises(ArmLinkError, match=r"lost.*recover, which reconnects"):
         move_until(arm, lambda: False)
     began = time.monotonic()
     with pytest.raises(ArmLinkError):

@@ -158,7 +158,7 @@ def test_without_a_loop_the_end_is_the_end_also_when_it_is_opened_again(video: P
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "there is no"), (b"no video at all", "is no video that can be read")],
+    [(None, "there is no"), (b"no video at all", "cannot be read as a video")],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes | None, sentence: str) -> None:
     path = tmp_path / "x.mp4"

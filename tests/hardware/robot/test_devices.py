@@ -62,7 +62,7 @@ def test_a_second_session_is_refused_with_the_device_and_the_holder_and_its_arm_
     with one_arm(tmp_path):
         commands = Switchboard(tmp_path / "board")[Switch.COMMANDS]
         second = RobotCell(settings, StopLatch(tmp_path / "second.latch"))
-        refusal = f"left: process {os.getpid()} .* uses the fake left of .* already"
+        refusal = f"left: process {os.getpid()} .* already uses the fake left of "
         with pytest.raises(DeviceInUseError, match=refusal):
             second.connect()
         with pytest.raises(DeviceInUseError, match=refusal):
@@ -132,7 +132,7 @@ def test_what_another_user_left_in_place_of_a_lock_is_neither_followed_nor_empti
     locks = DeviceLocks(read_cell(cell_table(tmp_path / "board")))
     path = _path(f"fake left of {tmp_path / 'board'}")
     lay(path, victim)
-    with pytest.raises(CellError, match="cannot be seen whether another session uses"):
+    with pytest.raises(CellError, match="cannot check whether another session uses"):
         locks.take()
     assert victim.read_text() == "chapter 1"
     path.unlink()

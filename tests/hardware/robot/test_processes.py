@@ -100,7 +100,7 @@ def test_when_the_loop_that_makes_plans_is_suspended_the_arm_stands_and_it_learn
     planner.still_for(HEARTBEAT + BRAKING)
     assert planner.board[Switch.MOVED_AT] - suspended < HEARTBEAT + BRAKING
     planner.process.send_signal(signal.SIGCONT)
-    assert "the arm was braked: the loop that makes plans was silent" in planner.line()
+    assert "the arm was braked: the planning loop missed its heartbeat" in planner.line()
 
 
 def test_a_stop_that_is_set_while_that_loop_is_suspended_works_at_once(
@@ -172,7 +172,7 @@ def test_what_was_seen_before_the_machine_slept_moves_no_arm(
 ) -> None:
     place.cell.observe()
     monkeypatch.setattr("hardware.robot.cell.slept", lambda: 60.0 + slept())
-    with pytest.raises(CellError, match="after the pictures it was made from"):
+    with pytest.raises(CellError, match="after its camera images"):
         place.cell.plan(place.plan())
     place.cell.observe()
     place.cell.plan(place.plan())

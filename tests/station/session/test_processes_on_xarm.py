@@ -116,7 +116,7 @@ def test_a_suspended_engine_leaves_a_standing_arm_and_goes_on_when_it_wakes(plac
         assert place.emulator.truth()["came_to_rest"] - hit < 1.5 + 1.0
         at.strike(signal.SIGCONT)
         seen = at.until_phase(Phase.FAULT)
-        assert "loop that makes plans" in seen.reason
+        assert "planning loop" in seen.reason
         assert stands(place.emulator)
         at.press(go())
         label_one(at)
