@@ -138,7 +138,7 @@ class XArmLink:
         if not self.api.connected:
             raise self._lost("has closed the connection")
         if self._late * settings.reply_timeout >= settings.report_timeout:
-            raise self._lost(f"left {self._late} commands in a row without a reply")
+            raise self._lost(f"did not reply to {self._late} commands in a row")
         age = time.monotonic() - self._report.time if self._report is not None else float("inf")
         if self._report is None or age > settings.report_timeout:
             raise self._lost(f"has not reported for {age:.2f} s")

@@ -33,11 +33,11 @@ def deviations(wanted: Mapping[str, float], found: Mapping[str, Reading]) -> Ite
     """A sentence for each control that the camera did not set as requested."""
     for name, value in wanted.items():
         if name not in found:
-            yield f"{name} cannot be read back; {value:g} was asked."
+            yield f"{name} cannot be read back; {value:g} was requested."
         elif not _same(found[name], value):
             yield (
-                f"{name} is {_written(found[name])}, not {value:g} as the task file asks. "
-                f"Set {name} to what the camera takes."
+                f"{name} is {_written(found[name])}, not {value:g} as in the task file. "
+                f"Set {name} to a value that the camera accepts."
             )
 
 

@@ -128,7 +128,7 @@ class CameraProcess:
         hangs = self._hangs(state, age, message)
         if hangs:
             error = (
-                f"{self.name}: its process hangs; no picture and no word comes from it. Restart the camera."
+                f"{self.name}: its process hangs and sends neither frames nor messages. Restart the camera."
             )
         return CameraStatus(
             name=self.name,

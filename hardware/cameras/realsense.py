@@ -90,7 +90,7 @@ class RealSenseCamera(Camera):
         color = frames.get_color_frame()
         if not color:
             raise CameraError(
-                f"{self.name}: pictures come without colour. Unplug the camera and plug it in again."
+                f"{self.name}: frames arrive without colour. Unplug the camera and plug it in again."
             )
         return Frame(
             image=np.array(color.get_data(), np.uint8),

@@ -91,7 +91,7 @@ class FrankaHand(Gripper):
         self._running = self._hand.homing_async()
         if not self._running.wait(_HOMED):
             raise GripperError(
-                f"{self.name}: the hand did not find its ends in {_HOMED:g} s. Home it in Desk."
+                f"{self.name}: the hand did not finish homing in {_HOMED:g} s. Home it in Desk."
             )
         self._finish()
         if self._fault:

@@ -100,7 +100,7 @@ class RobotiqModbus(robotiq.Robotiq):
                 return question(self._line)
             except minimalmodbus.SlaveReportedException as error:
                 raise GripperError(
-                    f"{self.name}: what answers at address {self._port.address} refuses the request ({error}). "
+                    f"{self.name}: the device at address {self._port.address} refuses the request ({error}). "
                     "Is it a Robotiq 2F?"
                 ) from error
             except minimalmodbus.InvalidResponseError as error:

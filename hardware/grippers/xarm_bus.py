@@ -70,9 +70,7 @@ class ToolBus:
         frame = struct.pack(">BBHH", slave, _READ, address, count)
         answer = self._exchange(frame, 3 + 2 * count)
         if answer[:3] != bytes([slave, _READ, 2 * count]):
-            raise GripperError(
-                f"{self._name}: it refused to be read at register {address:#06x}. {_CHECK_MODEL}"
-            )
+            raise GripperError(f"{self._name}: it refused a read of register {address:#06x}. {_CHECK_MODEL}")
         return answer[3 : 3 + 2 * count]
 
     def write(self, slave: int, address: int, content: bytes) -> None:
@@ -81,7 +79,7 @@ class ToolBus:
         frame = struct.pack(">BBHHB", slave, _WRITE, address, count, len(content)) + content
         answer = self._exchange(frame, 6)
         if answer[:2] != bytes([slave, _WRITE]):
-            raise GripperError(f"{self._name}: it refused what was written to {address:#06x}. {_CHECK_MODEL}")
+            raise GripperError(f"{self._name}: it refused a write to register {address:#06x}. {_CHECK_MODEL}")
 
     def _exchange(self, frame: bytes, length: int) -> bytes:
         """Send and receive; reopens a broken connection once, as the devices on the bus do not notice."""

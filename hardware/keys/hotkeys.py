@@ -108,16 +108,18 @@ def without_display(environment: Mapping[str, str]) -> str:
     if environment.get("DISPLAY"):
         return ""
     if environment.get("WAYLAND_DISPLAY"):
-        return "Wayland lets no program hear the keys of others. Use the terminal's keys or a foot pedal."
+        return (
+            "Wayland does not pass other windows' keys to a program. Use the terminal's keys or a foot pedal."
+        )
     return "there is no X server here (DISPLAY is not set). Use the terminal's keys or a foot pedal."
 
 
 def warning(environment: Mapping[str, str]) -> str:
     """The limitation of hotkeys in this environment; empty without one."""
     if environment.get("XDG_SESSION_TYPE") == "wayland" or environment.get("WAYLAND_DISPLAY"):
-        return "on Wayland hotkeys are heard only while an X11 window has the focus"
+        return "on Wayland hotkeys work only while an X11 window has the focus"
     if environment.get("SSH_CONNECTION"):
-        return "over SSH the hotkeys of the forwarded display are heard, one network delay later"
+        return "over SSH the hotkeys of the forwarded display work, one network delay later"
     return ""
 
 
@@ -160,4 +162,4 @@ def _check(key: str) -> None:
     hint = did_you_mean(
         key, [f"<{known}>" for known in NAMES], "Write one character, or a name like <ctrl>, <alt>, <f9>."
     )
-    raise HotkeySyntaxError(f"'{key}' is no key.", remedy=hint)
+    raise HotkeySyntaxError(f"'{key}' is not a key.", remedy=hint)

@@ -368,8 +368,8 @@ def _slow(
         yield Check(
             name=name,
             ok=False,
-            detail=f"{rate:.1f} pictures per second arrive; {needed / ENOUGH:.0f} are asked for",
-            remedy="Use a USB 3 port of its own, more light or a shorter exposure, or lower capture_fps.",
+            detail=f"{rate:.1f} frames per second arrive; {needed / ENOUGH:.0f} are required",
+            remedy="Use a separate USB 3 port, more light or a shorter exposure, or lower capture_fps.",
         )
     if oldest > settings.safety.frame_age:
         yield Check(
