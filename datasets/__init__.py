@@ -1,5 +1,5 @@
-"""The ground floor: the vocabulary of observations, actions and episodes, and the memory that keeps them.
+"""The bottom layer: types for observations, actions and episodes, and the storage that keeps them.
 
-Nothing here knows a policy, a robot or a screen. The name is also the name of a package by Hugging Face; this
-project lives in its own virtual environment and never imports that one.
+Nothing here knows a policy, a robot or a screen. Hugging Face has a package of the same name; this project runs in
+its own virtual environment and never imports it.
 """

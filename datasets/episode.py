@@ -1,4 +1,4 @@
-"""An episode as it lives in memory and in the store: immutable once committed, labelled only by the journal."""
+"""An episode in memory and in the store: immutable once committed; only the journal labels it."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ from datasets.spec import DataSpec
 
 
 class EpisodeKind(StrEnum):
-    """Where an episode comes from, hence what it counts for."""
+    """Where an episode comes from, and so what it counts towards."""
 
     DEMO = "demo"
     ONLINE = "online"
     EVALUATION = "evaluation"
-    """Stored, but in no replay, no rolling rate and no env_steps."""
+    """Stored, but excluded from replay, rolling success rate and env_steps."""
 
 
 class Outcome(StrEnum):
-    """The verdict on an episode. None yet means: label pending."""
+    """The verdict on an episode. An episode whose outcome is None awaits its label."""
 
     SUCCESS = "success"
     FAILURE = "failure"
     TIMEOUT = "timeout"
-    """The horizon was reached; counted as no success."""
+    """Step limit reached; does not count as a success."""
 
 
 class Ending(StrEnum):
-    """Why the motion ended; a fact of the recording, never changed by a relabel."""
+    """Why the motion ended: a fact of the recording that relabelling never changes."""
 
     OPERATOR = "operator"
-    """A success or failure key ended the motion."""
+    """The operator pressed success or failure."""
     SUCCESS = "success"
-    """A simulated cell saw success."""
+    """A simulated cell detected success."""
     IRRECOVERABLE = "irrecoverable"
-    """A simulated cell saw a state from which no success is possible."""
+    """A simulated cell detected a state from which success is impossible."""
     HORIZON = "horizon"
     STOPPED = "stopped"
-    """In older recordings only: stop latch or fault; void. What is cut off now is not committed at all."""
+    """Older recordings only: cut off by a stop or fault, and void. Today such episodes are never committed."""
     RECORDED = "recorded"
-    """A demonstration ended by its recorder."""
+    """The recorder of a demonstration ended it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeHeader:
-    """Everything about an episode that is not an array."""
+    """Metadata of an episode: everything but the arrays."""
 
     id: str
-    """Unique in its session and fit for a folder: ``online-000012``, ``evaluation-000003``, ``demo-<fingerprint>``."""
+    """Unique in its session, usable as a folder name: ``online-000012``, ``demo-<fingerprint>``."""
     kind: EpisodeKind
     ordinal: int
     spec: DataSpec
     ending: Ending
     created: str
-    """Wall clock, ISO 8601, UTC; for people only."""
+    """Wall-clock time, ISO 8601, UTC; informational only."""
     layout: dict[str, Any] = field(default_factory=dict)
-    """Start layout as the cell wrote it (plain JSON)."""
+    """Initial scene layout as reported by the cell (plain JSON)."""
     method: str = ""
-    """Steering method that acted, or the demonstrator's style."""
+    """Steering method that acted, or the demonstration style."""
     policy_version: int = 0
     base_hash: str = ""
-    """Hash of the frozen base whose features the chunk record holds; empty for demonstrations."""
+    """Hash of the frozen base policy that computed the chunk record's features; empty for demonstrations."""
     source: dict[str, Any] = field(default_factory=dict)
-    """Provenance of an import (file, fingerprint, what was trimmed), or extra facts (truth seen by a simulator)."""
+    """Provenance of an import (file, fingerprint, trimming), or extra facts (simulator ground truth)."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; inverse of `from_json`."""
@@ -92,7 +92,7 @@ class EpisodeHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """T steps, T+1 observations (the last one is what the final action led to), K decisions."""
+    """T steps, T+1 observations (the last one follows the final action), K decisions."""
 
     header: EpisodeHeader
     images: dict[str, Image]
@@ -102,19 +102,19 @@ class Episode:
     observation_time: TimeArray
     """[T+1]"""
     action: FloatArray
-    """[T, da] what the policy (or the demonstrator) asked for."""
+    """[T, da] requested by the policy or the demonstrator."""
     sent: FloatArray
-    """[T, da] what really went to the arm after limits."""
+    """[T, da] sent to the arm after limits were applied."""
     command_time: TimeArray
     """[T]"""
     chunk_start: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """[K] step at which each decision was taken; empty for demonstrations."""
+    """[K] step of each decision; empty for demonstrations."""
     chunk_length: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """[K] steps really executed of each chunk."""
+    """[K] executed steps of each chunk."""
     features: dict[str, FloatArray] = field(default_factory=dict)
-    """What the steering method computed from each observation it decided on, the final one included: [K+1, ...]."""
+    """[K+1, ...] computed by the steering method from each observation it acted on, plus the final one."""
     decisions: dict[str, FloatArray] = field(default_factory=dict)
-    """What the steering method chose at each decision: [K, ...]."""
+    """[K, ...] chosen by the steering method at each decision."""
 
     @property
     def steps(self) -> int:

@@ -1,4 +1,4 @@
-"""One look at the world, with the time of each part of it."""
+"""One observation: images and proprioception, each with its time stamp."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 """uint8 RGB [height, width, 3]."""
 FloatArray = NDArray[np.float32]
-"""float32, shape said where it is used."""
+"""float32; the shape is documented at each use."""
 TimeArray = NDArray[np.float64]
 """float64 seconds on the cell's monotonic clock."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """Images, proprioception and their time stamps."""
+    """Images and proprioception with their time stamps."""
 
     images: dict[str, Image]
     proprioception: FloatArray
     """[dq]"""
     time: float
-    """s, monotonic, of the proprioception."""
+    """When the proprioception was measured, s, monotonic."""
     image_times: dict[str, float] = field(default_factory=dict)
-    """s, monotonic, when each frame was taken; a frame's age is ``time - image_times[name]``."""
+    """When each frame was captured, s, monotonic; a frame's age is ``time - image_times[name]``."""

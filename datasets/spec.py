@@ -1,4 +1,4 @@
-"""Shapes and units of everything that is observed, commanded and stored.
+"""Shapes and units of all observed, commanded and stored data.
 
 Positions m, angles rad, time s (monotonic), images uint8 RGB HWC, quaternions xyzw, gripper 0 closed .. 1 open.
 Shape letters used in all folders: B batch, N observations in a window, T steps, K chunks, H horizon,
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Rotation(StrEnum):
-    """How a task writes an end-effector rotation inside an action."""
+    """How a task represents an end-effector rotation in an action."""
 
     ROTATION_VECTOR = "rotation_vector"
     """Axis times angle, rad, relative to the cell's reference orientation (tool pointing down), 3 numbers."""
@@ -24,27 +24,27 @@ class Rotation(StrEnum):
 
     @property
     def size(self) -> int:
-        """How many numbers one rotation takes."""
+        """Numbers per rotation."""
         return {"rotation_vector": 3, "rot6d": 6, "quaternion": 4}[self.value]
 
 
 class Proprioception(StrEnum):
-    """What a task observes of an arm beside pictures and the gripper's opening."""
+    """What a task observes of an arm besides images and gripper opening."""
 
     JOINTS = "joints"
     """Joint angles, rad."""
     POSE = "pose"
-    """The tool's measured pose, written as in actions: for demonstrations that know no joint angles."""
+    """Measured tool pose, represented as in actions; for demonstrations without joint angles."""
 
 
 def pose_names(rotation: Rotation) -> tuple[str, ...]:
-    """What the numbers of one arm's observed pose are called: position m, then the rotation."""
+    """Names of the numbers of one arm's observed pose: position (m), then rotation."""
     return ("pose_x", "pose_y", "pose_z", *(f"pose_r{number}" for number in range(1, rotation.size + 1)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CameraSpec:
-    """One camera as it is recorded: images are uint8 RGB ``[height, width, 3]``."""
+    """One recorded camera; images are uint8 RGB ``[height, width, 3]``."""
 
     name: str
     height: int
@@ -53,7 +53,7 @@ class CameraSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ActionSpec:
-    """Absolute end-effector pose and gripper, per arm ``[x y z, rotation, gripper]``, arms one after another."""
+    """Absolute end-effector pose and gripper: ``[x y z, rotation, gripper]`` per arm, arms concatenated."""
 
     arms: int = 1
     rotation: Rotation = Rotation.ROTATION_VECTOR
@@ -72,7 +72,7 @@ class ActionSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """What one step of a task looks like; stored with every episode and compared before anything is mixed."""
+    """Layout of one step of a task; stored with every episode and compared before episodes are mixed."""
 
     cameras: tuple[CameraSpec, ...]
     proprioception: tuple[str, ...]
@@ -87,7 +87,7 @@ class DataSpec:
 
     @property
     def observes_pose(self) -> bool:
-        """Whether the tool's pose is observed, and no joint angles."""
+        """Whether the tool pose is observed instead of joint angles."""
         return any(name.endswith("pose_x") for name in self.proprioception)
 
     @property

@@ -1,8 +1,8 @@
-"""Committed episodes on disk: whole or not there, whatever is killed and whenever.
+"""Committed episodes on disk: each is complete or absent, even if a process is killed at any point.
 
-``root/tmp/<id>-<pid>`` is written, synchronised and renamed to ``root/episodes/<id>``; a folder that fails its
+A commit writes ``root/tmp/<id>-<pid>``, fsyncs it and renames it to ``root/episodes/<id>``. A folder that fails its
 manifest moves to ``root/quarantine`` and is never deleted. Episodes are immutable; their labels are lines of the
-session's journal. Readers need no lock; a writer works under the session's `datasets.lock.WriterLock`.
+session's journal. Readers need no lock; a writer holds the session's `datasets.lock.WriterLock`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = ["ChunkRecord", "DiskFullError", "EpisodeStore", "StoreError", "StoreR
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEFTOVER = re.compile(rf"{_ID.pattern}-(\d+|pruned)")
-"""What lies unfinished in tmp/: an episode that a process was writing, or one that was about to be deleted."""
+"""Leftovers in tmp/: an episode that was being written, or one that was about to be deleted."""
 SWEPT = 32
-"""Newest episodes that a sweep looks at: only what was written last can be hurt by a crash, and what happens to older
-ones is found when they are read and by `EpisodeStore.verify`."""
+"""Number of newest episodes that a sweep checks: a crash can damage only recent writes. Damage to older episodes is
+found when they are read, and by `EpisodeStore.verify`."""
 _READ_ERRORS = (
     OSError,
     KeyError,
@@ -47,27 +47,27 @@ _READ_ERRORS = (
 
 
 class StoreError(StationError):
-    """An episode that is not there, cannot be read, or must not be written."""
+    """An episode is missing, unreadable, or must not be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreReport:
-    """What a look at a whole store found."""
+    """Result of verifying a store."""
 
     root: Path
     full: bool
-    """Contents were compared, not only sizes."""
+    """Whether contents were compared, not only sizes."""
     sound: tuple[str, ...]
     """ids of episodes without a fault."""
     faults: tuple[Fault, ...]
     leftovers: tuple[str, ...]
-    """Unfinished folders in tmp/; the next opening for writing removes them."""
+    """Unfinished folders in tmp/; removed when the store is next opened for writing."""
     quarantined: tuple[str, ...]
-    """Episodes that lie in quarantine/, each with its reason beside it."""
+    """Episodes in quarantine/, each with a note of the reason."""
 
     @property
     def ok(self) -> bool:
-        """No committed episode is damaged."""
+        """Whether no committed episode is damaged."""
         return not self.faults
 
     @property
@@ -84,11 +84,11 @@ class EpisodeStore:
     """A folder of episodes."""
 
     def __init__(self, root: Path, *, writable: bool = False, disk: Disk | None = None) -> None:
-        """Open the store; a writer creates it and removes unfinished folders. No episode is looked at.
+        """Open the store; a writer creates it and removes unfinished folders. No episode is read.
 
         Raises:
-            StoreError: opened for reading and there is no store.
-            DiskFullError: its folders could not be made. NotOursError: something else lies in their place.
+            StoreError: opened for reading, but there is no store.
+            DiskFullError: its folders could not be made. NotOursError: their paths hold something else.
         """
         self.root = root
         self.writable = writable
@@ -114,11 +114,11 @@ class EpisodeStore:
         )
 
     def commit(self, episode: Episode) -> None:
-        """Write an episode; when this returns, nothing can lose it.
+        """Write an episode durably; once this returns, a crash cannot lose it.
 
         Raises:
-            StoreError: opened for reading, an id unfit for a folder, or one that is there already.
-            DiskFullError: there is no room; no trace of the episode is left, commit it again later.
+            StoreError: the store is read-only, or the id is not a valid folder name or already exists.
+            DiskFullError: no space; no trace of the episode is left, commit it again later.
         """
         name = episode.header.id
         self._check_commit(name)
@@ -184,9 +184,9 @@ class EpisodeStore:
         only: Sequence[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> StoreReport:
-        """Look at every file of every episode (or of `only` these); `full` compares contents as well as sizes.
+        """Check every file of every episode (or of `only` these); `full` compares contents as well as sizes.
 
-        Changes nothing. `progress` is told how many of how many episodes were looked at.
+        Changes nothing. Calls `progress` with the numbers of episodes checked and in total.
         """
         ids = self.ids() if only is None else list(only)
         faults: list[Fault] = []
@@ -207,10 +207,10 @@ class EpisodeStore:
         )
 
     def sweep(self, ledger: Ledger) -> tuple[Fault, ...]:
-        """Quarantine what a crash has hurt; returns what was wrong with it.
+        """Quarantine episodes that a crash damaged; returns their faults.
 
-        Of all episodes the names are listed. Those that the journal does not know and the `SWEPT` that it entered last
-        are looked at, by size. Raises StoreError: opened for reading.
+        Lists the names of all episodes, but checks (by size) only those missing from the journal and the `SWEPT` most
+        recent journal entries. Raises StoreError: opened for reading.
         """
         present = set(self.ids())
         entered = [name for name in ledger.episodes if name in present]
@@ -221,7 +221,7 @@ class EpisodeStore:
         return report.faults
 
     def quarantine(self, episode: str, reason: str) -> Path:
-        """Move an episode out of the way, with a note why; returns where it lies now. Raises StoreError."""
+        """Move an episode to quarantine with a note of the reason; returns its new path. Raises StoreError."""
         if not self.writable:
             raise StoreError(f"{self.root} was opened for reading; episodes are moved by a writer.")
         source = self._folder(episode)
@@ -242,7 +242,7 @@ class EpisodeStore:
             self._disk.sync(self.root)
 
     def _sweep_tmp(self) -> None:
-        """Remove what a crash left unfinished; what else lies there is nobody's business here."""
+        """Remove leftovers of a crash; ignore anything else in tmp/."""
         for entry in os.scandir(self._tmp):
             if _LEFTOVER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 remove_tree(Path(entry.path))
@@ -260,10 +260,10 @@ class EpisodeStore:
             raise StoreError(f"Episode {name} is in {self.root} already, and episodes never change.")
 
     def _write(self, folder: Path, files: dict[str, bytes]) -> None:
-        """The manifest is the last file written, and everything is on the disk before the folder gets its name."""
+        """Write the manifest last, and fsync everything before the folder is renamed."""
         folders = [folder]
         for name, data in files.items():
-            # from above to below, so that a session that is moved away now is not made again where it was
+            # top down, so a session folder moved away at this moment is not recreated at its old path
             for parent in reversed(Path(name).parents):
                 if folder / parent not in folders:
                     (folder / parent).mkdir()
@@ -281,14 +281,14 @@ class EpisodeStore:
         return Manifest.from_bytes(read_bytes(self._episodes / episode / MANIFEST))
 
     def _checked(self, episode: str, name: str, manifest: Manifest) -> bytes:
-        """A file's bytes as they were committed, or an error."""
+        """A file's bytes, checked against the manifest. Raises StoreError."""
         data = read_bytes(self._episodes / episode / name, most=min(manifest.files[name][0], free_memory()))
         if manifest.files[name] != (len(data), zlib.crc32(data)):
             raise ValueError(f"the checksum of {name} is wrong")
         return data
 
     def _require_whole(self, episode: str) -> None:
-        """Sizes only: zarr would read a missing chunk as zeros."""
+        """Check file sizes: zarr would silently read a missing chunk as zeros."""
         faults = inspect_folder(self._episodes / episode, full=False)
         if faults:
             raise self._unreadable(episode, StoreError(describe(faults)))
@@ -301,7 +301,7 @@ class EpisodeStore:
 
 
 def unjournaled(store: EpisodeStore, ledger: Ledger) -> list[str]:
-    """Committed episodes that no line of the journal has entered: a crash fell between commit and line."""
+    """Committed episodes without a journal line: a crash came between the commit and its line."""
     return [name for name in store.ids() if name not in ledger.episodes]
 
 

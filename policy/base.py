@@ -1,7 +1,7 @@
 """The base policy: encoder, flow and bottleneck behind the four calls that steering needs.
 
 embed: observations -> c. bottleneck.encode: c -> z. bottleneck.decode: z -> c_hat. decode: c_hat and noise -> actions
-in the task's units. How it is trained is policy/pretrain.py; what is done to z is policy/steering/.
+in the task's units. policy/pretrain.py trains it; policy/steering/ perturbs z.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ POLICY_FILE = "policy.json"
 
 
 class PolicyFileError(StationError):
-    """A saved policy that cannot be used; the message says which file, why, and what to do."""
+    """A saved policy is unusable; the message names the file, the reason and the remedy."""
 
 
 class PolicySettings(Settings):
     """The base policy of a task."""
 
     n_obs: int = Field(default=1, ge=1, le=3)
-    """Observations it looks at."""
+    """Observations it conditions on."""
     horizon: int = Field(default=16, ge=1, le=128)
     """Steps it predicts; a multiple of 2 to the number of U-Net levels less one."""
     encoder: EncoderKind = EncoderKind.RESNET18
-    """Network that looks at each camera's pictures."""
+    """Network that encodes each camera's images."""
     head: EncoderHead = EncoderHead.SPATIAL_EMBEDDING
-    """How a ResNet-18's features become an embedding; the small encoder has its own."""
+    """Head that turns a ResNet-18's features into an embedding; the small encoder has its own."""
     embedding: int = Field(default=256, ge=8, le=2048)
-    """Size of one picture's embedding."""
+    """Size of one image's embedding."""
     crops: dict[str, tuple[int, int]] = Field(default_factory=dict)
-    """camera -> height and width of the crop, pixels; a camera that is not named is seen whole."""
+    """camera -> height and width of the crop, pixels; cameras not listed are not cropped."""
     small_channels: tuple[int, ...] = Field(default=(16, 32, 32), min_length=1, max_length=6)
     """Small encoder: channels per convolution."""
     small_strides: tuple[int, ...] = Field(default=(3, 2, 1), min_length=1, max_length=6)
@@ -64,17 +64,17 @@ class PolicySettings(Settings):
     widths: tuple[int, ...] = Field(default=(256, 384, 512), min_length=1, max_length=5)
     """U-Net: channels per level, multiples of 8."""
     kernel: int = Field(default=5, ge=1, le=9)
-    """U-Net: steps a convolution sees, odd."""
+    """U-Net: kernel size of the convolutions in steps, odd."""
     blocks: int = Field(default=2, ge=1, le=4)
     """U-Net: residual blocks per level."""
     time_embedding: int = Field(default=128, ge=8, le=1024)
-    """U-Net: size of the flow time's embedding, even."""
+    """U-Net: size of the flow-time embedding, even."""
     activation: Activation = Activation.MISH
     """U-Net: nonlinearity."""
     prediction: Prediction = Prediction.VELOCITY
-    """What the U-Net puts out."""
+    """What the U-Net predicts."""
     schedule: tuple[float, ...] = (1.0, 0.01, 0.0)
-    """Flow times at which a chunk is sampled, from 1 down to 0."""
+    """Flow times of the sampler, from 1 down to 0."""
 
     @field_validator("widths")
     @classmethod
@@ -115,10 +115,10 @@ class BasePolicy(nn.Module):
     def __init__(
         self, spec: DataSpec, settings: PolicySettings, bottleneck: BottleneckSettings, *, seed: int = 0
     ) -> None:
-        """Fresh weights that depend on `seed` alone.
+        """Initialise weights, which depend on `seed` alone.
 
         Raises:
-            ValueError: a crop names no camera of the spec, or is larger than its pictures.
+            ValueError: a crop names a camera that the spec lacks, or is larger than its images.
         """
         super().__init__()
         self.spec = spec
@@ -148,21 +148,21 @@ class BasePolicy(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.action_normalizer.scale.device
 
     @property
     def hash(self) -> str:
-        """sha256 over weights and settings; names the features this policy computes."""
+        """SHA-256 over weights and settings; identifies the features this policy computes."""
         return self._frozen_hash or weights.digest(self.state_dict(), self._facts())
 
     def fit_normalizers(self, windows: TrainingWindows) -> None:
-        """Take the ranges of actions and proprioception from the demonstrations."""
+        """Fit the normalizers of actions and proprioception to the demonstrations."""
         self.proprioception_normalizer.fit_proprioception(windows.proprioception)
         self.action_normalizer.fit_action(windows.actions, self.spec.action)
 
     def freeze(self) -> Self:
-        """No gradients from here on, and the hash is computed once."""
+        """Disable gradients, switch to evaluation mode, and compute the hash once."""
         self.requires_grad_(requires_grad=False)
         self.eval()
         self._frozen_hash = None
@@ -170,7 +170,7 @@ class BasePolicy(nn.Module):
         return self
 
     def draw_crops(self, rngs: Sequence[np.random.Generator]) -> CropOffsets:
-        """Random crop offsets for B cells, one per picture; row b draws only from rngs[b]."""
+        """Random crop offsets for B cells, one per image; row b draws only from rngs[b]."""
         room = self._crop_room()
         shape = (self.settings.n_obs, 2)
         rows = [{name: rng.integers(0, high, shape) for name, high in room.items()} for rng in rngs]
@@ -188,7 +188,7 @@ class BasePolicy(nn.Module):
         return torch.from_numpy(rows).to(self.device)
 
     def embed(self, window: Window, crop: CropOffsets | None = None) -> Tensor:
-        """c [B, dc]: pictures (camera by camera), then normalised proprioception; centre crop when `crop` is None."""
+        """c [B, dc]: images (camera by camera), then normalised proprioception; centre crop when `crop` is None."""
         return self.embed_arrays(window.images, window.proprioception, crop)
 
     def embed_arrays(
@@ -207,10 +207,10 @@ class BasePolicy(nn.Module):
         return self.action_normalizer.denormalize(self.flow.sample(w, c_hat, self.settings.schedule))
 
     def save(self, folder: Path) -> None:
-        """Put the policy into `folder`; until the last write an older one there stays the valid one.
+        """Save the policy to `folder`; an older one there stays valid until the last write.
 
         Raises:
-            DiskFullError: there is no room; what was there still stands.
+            DiskFullError: no space; an older policy there is intact.
         """
         facts, state = self._facts(), self.state_dict()
         value = weights.digest(state, facts)
@@ -225,10 +225,10 @@ class BasePolicy(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> BasePolicy:
-        """The frozen policy that `save` put into `folder`.
+        """Load a policy that `save` wrote to `folder`, frozen.
 
         Raises:
-            PolicyFileError: there is none, or it is damaged.
+            PolicyFileError: it is missing or damaged.
         """
         path = folder / POLICY_FILE
         try:
@@ -268,7 +268,7 @@ class BasePolicy(nn.Module):
 
 
 _MALFORMED = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError, MemoryError)
-"""What reading JSON and fitting tensors into a network raise when they do not match."""
+"""What parsing JSON and loading tensors into a network raise on a mismatch."""
 
 
 def _crop_sizes(spec: DataSpec, settings: PolicySettings) -> dict[str, tuple[int, int]]:

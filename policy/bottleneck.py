@@ -1,7 +1,7 @@
-"""The variational information bottleneck: a plug-in between embedding and flow that never disturbs either.
+"""The variational information bottleneck: a plug-in between embedding and flow that changes neither.
 
-c [B, dc] -> z [B, dz] -> c_hat [B, dc]. Its loss (equation 5) reaches the bottleneck's own weights only: c comes in
-detached, and the flow is used with frozen weights while the gradient passes through it to c_hat.
+c [B, dc] -> z [B, dz] -> c_hat [B, dc]. Its loss (equation 5) trains only the bottleneck's own weights: c is detached,
+and the flow's weights are frozen while the gradient passes through the flow to c_hat.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datasets.settings import Settings
 from policy.flow import Flow
 
 LOGVAR_RANGE = (-12.0, 4.0)
-"""Keeps a posterior's variance finite in float32; trained posteriors stay well inside."""
+"""Clamps the posterior's log-variance so the variance stays finite in float32; trained posteriors stay well inside."""
 
 
 class BottleneckSettings(Settings):
@@ -30,7 +30,7 @@ class BottleneckSettings(Settings):
     beta: float = Field(default=2e-4, ge=0.0, le=10.0)
     """Weight of the KL divergence, which is averaged over batch and latent dimensions."""
     rho: float = Field(default=0.01, ge=0.0, le=10.0)
-    """Weight of the reconstruction of c; 0 gives equation 5 exactly."""
+    """Weight of the loss that reconstructs c; 0 gives equation 5 exactly."""
 
 
 class Bottleneck(nn.Module):
@@ -71,7 +71,7 @@ class Bottleneck(nn.Module):
 
 
 def through_frozen(flow: Flow, a: Tensor, w: Tensor, k: Tensor, c_hat: Tensor) -> Tensor:
-    """The flow's loss with its weights held constant; the gradient goes through it to c_hat."""
+    """The flow loss with frozen flow weights; its gradient reaches only c_hat."""
     frozen = {name: weight.detach() for name, weight in flow.named_parameters()}
     loss: Tensor = functional_call(flow, frozen, (a, w, k, c_hat))
     return loss

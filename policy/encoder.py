@@ -1,8 +1,8 @@
-"""From pictures and proprioception to the embedding c.
+"""Image encoders for the embedding c.
 
 One network per camera: a ResNet-18 with GroupNorm, trained from scratch, or a small convolutional network with a
-spatial softmax that trains in minutes on a CPU. Pictures are cropped at random in training and in the middle
-otherwise; the caller draws the offsets. Nothing here knows actions.
+spatial softmax that trains in minutes on a CPU. Images are cropped at random in training and at the centre otherwise;
+the caller draws the offsets. Nothing here depends on actions.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch.nn import functional
 from datasets.observation import Image
 
 CropOffsets = dict[str, NDArray[np.int64]]
-"""camera -> [B, N, 2] top and left of each picture's crop, pixels."""
+"""camera -> [B, N, 2] top and left of each image's crop, pixels."""
 
 SHARPNESS = 2.0
-"""Standard deviation of a fresh spatial softmax's logits."""
+"""Standard deviation of the spatial softmax's logits at initialisation."""
 
 
 class EncoderKind(StrEnum):
-    """Which network looks at the pictures."""
+    """Network that encodes the images."""
 
     SMALL = "small"
     """Strided convolutions and a spatial softmax; minutes on a CPU."""
@@ -43,7 +43,7 @@ class EncoderHead(StrEnum):
 
 
 def crop_images(images: Image, offsets: NDArray[np.int64] | None, size: tuple[int, int]) -> Image:
-    """Cut [B, N, H, W, 3] to [B * N, h, w, 3] at `offsets` [B, N, 2], or in the middle when there are none."""
+    """Crop [B, N, H, W, 3] to [B * N, h, w, 3] at `offsets` [B, N, 2], or at the centre without offsets."""
     flat = images.reshape(-1, *images.shape[2:])
     height, width = size
     if offsets is None:
@@ -63,7 +63,7 @@ def pixels(images: Image, device: torch.device) -> Tensor:
 
 
 class SpatialSoftmax(nn.Module):
-    """Where each channel looks: [B, C, h, w] -> [B, 2 C] expected x and y in [-1, 1]."""
+    """Expected position per channel: [B, C, h, w] -> [B, 2 C], x and y in [-1, 1]."""
 
     x: Tensor
     y: Tensor
@@ -110,7 +110,7 @@ class SmallEncoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around which the input goes straight."""
+    """Two 3x3 convolutions with a skip connection."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         """`before`, `after`: channels."""
@@ -151,7 +151,7 @@ class ResNet18(nn.Module):
     """[B, 3, h, w] -> [B, size]; BatchNorm replaced by GroupNorm, no pretrained weights."""
 
     def __init__(self, picture: tuple[int, int], size: int, head: EncoderHead) -> None:
-        """`picture`: height and width of the cropped picture, pixels."""
+        """`picture`: height and width of the cropped image, pixels."""
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(3, 64, 7, 2, 3, bias=False),
@@ -174,7 +174,7 @@ class ResNet18(nn.Module):
 
 
 class ObservationEncoder(nn.Module):
-    """The pictures of all cameras, encoded and concatenated: camera by camera, oldest observation first."""
+    """Encodes the images of all cameras and concatenates them: camera by camera, oldest observation first."""
 
     def __init__(self, cameras: Mapping[str, nn.Module], crops: Mapping[str, tuple[int, int]]) -> None:
         """`cameras`: one network each; `crops`: height and width it sees, pixels."""

@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from policy.unet import UNet
 
 GRID = 100
-"""Steps into which training discretises k: 0.01, 0.02 .. 1."""
+"""Number of flow times on the training grid: k = 0.01, 0.02 .. 1."""
 
 
 class Prediction(StrEnum):
-    """What the network puts out."""
+    """What the network predicts."""
 
     VELOCITY = "velocity"
     """v, as in the paper."""
     SAMPLE = "sample"
-    """The clean chunk, turned into a velocity; small networks learn it sooner."""
+    """The clean chunk, converted to a velocity; small networks learn it faster."""
 
 
 def draw_times(rng: np.random.Generator, batch: int) -> Tensor:
@@ -35,7 +35,7 @@ def draw_times(rng: np.random.Generator, batch: int) -> Tensor:
 
 
 class Flow(nn.Module):
-    """A velocity field over chunks."""
+    """A velocity field over action chunks."""
 
     def __init__(self, unet: UNet, prediction: Prediction) -> None:
         """`unet` predicts what `prediction` says."""
@@ -46,8 +46,8 @@ class Flow(nn.Module):
     def forward(self, a: Tensor, w: Tensor, k: Tensor, c: Tensor) -> Tensor:
         """The imitation loss of equation 1, a scalar: mean over batch, steps and dimensions.
 
-        With `Prediction.SAMPLE` the error is that of the clean chunk, i.e. the velocity's weighted by k^2, because
-        unweighted it would explode towards k = 0.
+        With `Prediction.SAMPLE` the error is that of the clean chunk, i.e. the velocity error weighted by k^2;
+        unweighted, it would diverge as k approaches 0.
         """
         kk = k[:, None, None]
         predicted = self.unet((1 - kk) * a + kk * w, GRID * k, c)
@@ -55,12 +55,12 @@ class Flow(nn.Module):
         return torch.mean((predicted - target) ** 2)
 
     def velocity(self, a_k: Tensor, k: float, c: Tensor) -> Tensor:
-        """v(a^k, k, c), [B, H, da] like a^k, for one time that the whole batch shares."""
+        """v(a^k, k, c), [B, H, da] like a^k, at one time k for the whole batch."""
         predicted: Tensor = self.unet(a_k, torch.full((len(a_k),), GRID * k, device=a_k.device), c)
         return predicted if self.prediction is Prediction.VELOCITY else (a_k - predicted) / k
 
     def sample(self, w: Tensor, c: Tensor, schedule: Sequence[float]) -> Tensor:
-        """Equation 2: from noise w down the schedule 1 = k_M > .. > k_0 = 0 to a chunk [B, H, da]."""
+        """Equation 2: integrate from noise w along the schedule 1 = k_M > .. > k_0 = 0 to a chunk [B, H, da]."""
         a_k = w
         for k, lower in itertools.pairwise(schedule):
             a_k = a_k - (k - lower) * self.velocity(a_k, k, c)

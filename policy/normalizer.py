@@ -1,7 +1,7 @@
-"""Affine maps between task units and the [-1, 1] that networks like, saved with the policy.
+"""Affine maps between task units and the networks' [-1, 1], saved with the policy.
 
-Positions, rotation vectors and proprioception are mapped by their minimum and maximum; unit quaternions and rot6d are
-left as they are; a gripper maps 0..1 to -1..1. A number that never changed is only centred.
+Positions, rotation vectors and proprioception are scaled from their minimum and maximum; unit quaternions and rot6d are
+left unchanged; a gripper maps 0..1 to -1..1. A constant dimension is only centred.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datasets.observation import FloatArray
 from datasets.spec import ActionSpec, Rotation
 
 CONSTANT_RANGE = 1e-4
-"""A dimension whose values span less than this is taken as constant."""
+"""A dimension whose values span less than this counts as constant."""
 
 
 class Normalizer(nn.Module):
@@ -39,11 +39,11 @@ class Normalizer(nn.Module):
         return (value - self.offset) / self.scale
 
     def fit_proprioception(self, values: FloatArray) -> None:
-        """Minimum and maximum of [F, dq] to -1 and 1."""
+        """Map the minimum and maximum of [F, dq] to -1 and 1."""
         self._set(*_min_max(values))
 
     def fit_action(self, values: FloatArray, spec: ActionSpec) -> None:
-        """Fit [F, da] actions, arm by arm, as the module's text says."""
+        """Fit [F, da] actions, arm by arm, by the rules in the module docstring."""
         scale, offset = _min_max(values)
         for arm in range(spec.arms):
             start = arm * spec.arm_size

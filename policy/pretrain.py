@@ -1,7 +1,7 @@
-"""Offline training as a loop that can be killed anywhere and continues as if it had not been.
+"""Offline training as a loop that can be killed at any point and resumes with an identical result.
 
-It runs the stages of policy/training_stages.py, keeps the running mean of the weights, writes checkpoints and the
-loss curve, and at the end puts the finished policy into its folder. It measures no success rate: that needs a cell.
+It runs the stages of policy/training_stages.py, keeps an exponential moving average (EMA) of the weights, writes
+checkpoints and the loss curve, and finally saves the policy. It measures no success rate: that needs a cell.
 """
 
 from __future__ import annotations
@@ -42,51 +42,51 @@ BETAS = (0.95, 0.999)
 
 
 class PretrainingError(StationError):
-    """Training that cannot begin or go on; the message says why and what to do."""
+    """Training cannot start or continue; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageReport:
-    """How one stage ended."""
+    """Result of one stage."""
 
     stage: Stage
     iterations: int
     held_out: dict[str, float]
-    """Last held-out losses; ``imitation`` is the raw path's, ``flow`` the bottleneck path's."""
+    """Final held-out losses; ``imitation`` is for the raw path, ``flow`` for the bottleneck path."""
     converged: bool
-    """The bottleneck's stage only: it stopped because more training was useless, not at its limit."""
+    """Bottleneck stage only: whether it stopped because it converged, before its iteration limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProgress:
-    """Where training is."""
+    """Progress of training."""
 
     stage: Stage
     iteration: int
-    """Done in this stage."""
+    """Iterations done in this stage."""
     total: int
-    """Of this stage, at most."""
+    """Upper limit of iterations in this stage."""
     loss: float
-    """Mean since the last report."""
+    """Mean loss since the last report."""
     terms: dict[str, float] = field(default_factory=dict)
-    """The loss, term by term."""
+    """Terms of the loss by name."""
     held_out: float | None = None
-    """Newest held-out loss of this stage."""
+    """Latest held-out loss of this stage."""
     rate: float = 0.0
-    """Iterations per second since this process began the stage."""
+    """Iterations per second since this process started the stage."""
     eta: float | None = None
-    """s, to the end of this stage at most."""
+    """Upper bound on the time left in this stage, s."""
     preparing: float | None = None
-    """Share of the embeddings cached so far, before the bottleneck's stage begins."""
+    """Fraction of the embeddings cached so far, before the bottleneck stage starts."""
     finished: bool = False
-    """The policy is trained and saved."""
+    """Whether the policy is trained and saved."""
 
 
 class Pretraining:
-    """Trains `base` in place; iterate it to let it work, stop iterating to interrupt it.
+    """Trains `base` in place; iterate over it to train, stop iterating to interrupt.
 
-    After the last `TrainingProgress` (``finished``) `base` holds the running mean of the weights, is frozen, and is
-    saved in the folder. Between any two reports `save` may be called to lose nothing.
+    After the last `TrainingProgress` (``finished``), `base` holds the EMA weights, is frozen, and is saved in the
+    folder. Call `save` between any two reports to keep all progress.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class Pretraining:
         seed: int,
         folder: Path,
     ) -> None:
-        """Begin, or take up what `folder` holds of the same training.
+        """Start training, or resume the same run from `folder`.
 
         Raises:
-            PretrainingError: the windows do not fit the policy, or the folder holds another training.
+            PretrainingError: the windows do not fit the policy, or the folder holds a different run.
         """
         _check_fit(base, windows)
         self.base = base
@@ -109,9 +109,9 @@ class Pretraining:
         self.seed = seed
         self.folder = folder
         self.reports: list[StageReport] = []
-        """Stages that are over."""
+        """Reports of the finished stages."""
         self.warnings: tuple[str, ...] = ()
-        """What was wrong with the folder and how it was dealt with."""
+        """Problems found in the folder and how they were handled."""
         self._stages: list[type[StageTraining]] = [BaseTraining]
         if settings.bottleneck_iterations:
             self._stages.append(BottleneckTraining)
@@ -121,12 +121,12 @@ class Pretraining:
         self._checks: list[float] = []
         self._curve: list[str] = []
         self._optimizer: AdamW | None = None
-        self._moments: dict[str, Tensor] = {}  # of a checkpoint, until the stage they belong to begins
+        self._moments: dict[str, Tensor] = {}  # optimizer state from a checkpoint, until its stage starts
         self._fingerprint = self._identify()
         self.finished = self._take_up()
 
     def __iter__(self) -> Iterator[TrainingProgress]:
-        """Work until finished, reporting every `report_every` iterations."""
+        """Train until finished, reporting every `report_every` iterations."""
         while not self.finished:
             kind = self._stages[len(self.reports)]
             stage = kind(self.base, self._average, self.windows, self.settings, self.seed)
@@ -147,7 +147,7 @@ class Pretraining:
         )
 
     def save(self) -> None:
-        """Write a checkpoint of this instant. Raises DiskFullError; the one before it stays."""
+        """Write a checkpoint of the current state. Raises DiskFullError; the previous checkpoint stays."""
         tensors = {f"model.{name}": value for name, value in self.base.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self._optimizer_state().items()}
@@ -180,7 +180,7 @@ class Pretraining:
             group["lr"] = stage.rate(self._iteration)
         optimizer.zero_grad(set_to_none=True)
         terms = stage.losses(self._iteration)
-        terms["total"].backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        terms["total"].backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         optimizer.step()
         decay = min(self.settings.ema_max, 1.0 - (1.0 + self._iteration) ** -self.settings.ema_power)
         with torch.no_grad():
@@ -234,7 +234,7 @@ class Pretraining:
         )
 
     def _end(self, stage: StageTraining) -> None:
-        """Hand the running mean to the next stage, or to the folder."""
+        """Load the EMA weights into the base, then checkpoint for the next stage or finish."""
         report = StageReport(
             stage=stage.stage,
             iterations=self._iteration,
@@ -264,7 +264,7 @@ class Pretraining:
         self.finished = True
 
     def _take_up(self) -> bool:
-        """Continue from the folder; True when it holds the finished policy already."""
+        """Resume from the folder; True if it already holds the finished policy."""
         make_folder(self.folder, parents=False)
         report_path = self.folder / REPORT_FILE
         if report_path.exists():

@@ -1,9 +1,9 @@
-"""The replay: what online episodes and their labels mean to a learner. A view of store and journal, never a file.
+"""The replay buffer: labelled online episodes as transitions. A view of store and journal, never a file of its own.
 
 Rewards are sparse: 1 on the last executed step of a success, else 0. A chunk of n steps is one transition, with the
-discounted sum of its rewards and the discount gamma^n towards the next decision. Entries stand in the order of their
-episodes' ordinals whatever the order of labels, voids and restores, so that a replay rebuilt from the folder gives the
-same batches as the one a running learner held. It decides nothing about learning.
+discounted sum of its rewards and the discount gamma^n towards the next decision. Entries are sorted by episode ordinal,
+regardless of the order of labels, voids and restores, so a buffer rebuilt from disk yields the same batches as the one
+in a running learner. The buffer makes no decisions about learning.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 
 class ReplayError(StationError):
-    """The replay was asked for something it does not hold."""
+    """The replay does not hold what was requested."""
 
 
 class Timeout(StrEnum):
-    """What a timeout means to a critic."""
+    """How a critic treats a timeout."""
 
     TERMINAL = "terminal"
-    """Worth nothing from there on, like a failure."""
+    """The final state has value 0, as after a failure."""
     BOOTSTRAP = "bootstrap"
-    """The task could have gone on: the final observation's value counts."""
+    """The task could have continued: bootstrap from the final observation's value."""
 
 
 @runtime_checkable
 class Discounting(Protocol):
-    """A method with a discount and a view on timeouts; others get the replay's defaults."""
+    """A method that defines its discount and its treatment of timeouts; others get the replay's defaults."""
 
     gamma: float
     timeout: Timeout
@@ -56,7 +56,7 @@ class TransitionBatch:
     """B transitions, float32, names and shapes as in the method's `RecordSpec`."""
 
     features: dict[str, Tensor]
-    """[B, ...] at the decision."""
+    """[B, ...] at the decision"""
     decisions: dict[str, Tensor]
     """[B, ...]"""
     next_features: dict[str, Tensor]
@@ -69,7 +69,7 @@ class TransitionBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeTransitions:
-    """One episode's chunks in their order, for methods that learn on-policy."""
+    """One episode's chunks in order, for on-policy methods."""
 
     id: str
     outcome: Outcome
@@ -88,18 +88,18 @@ class EpisodeTransitions:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncReport:
-    """What a `sync` changed, by episode id."""
+    """Changes made by a `sync`, as episode ids."""
 
     added: tuple[str, ...] = ()
     relabelled: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
-    """Episodes that cannot be learnt from, with the reason."""
+    """Episodes that cannot be used for learning -> the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
-    """Where an episode's rows lie: K+1 feature rows from `start` on."""
+    """Location of an episode's rows: K+1 feature rows from `start` on."""
 
     id: str
     ordinal: int
@@ -129,14 +129,14 @@ class _Column:
         self.array[self.size - len(rows) : self.size] = rows
 
     def skip(self, count: int) -> None:
-        """Append rows to be written later."""
+        """Append rows that are left unset."""
         self.size += count
         while self.size > len(self.array):
             self.array = np.concatenate([self.array, np.zeros_like(self.array)])
 
 
 class ReplayBuffer:
-    """Labelled online chunks, kept in step with the journal by `sync`."""
+    """Labelled online chunks, kept up to date with the journal by `sync`."""
 
     def __init__(
         self,
@@ -147,13 +147,13 @@ class ReplayBuffer:
         base_hash: str = "",
         observations: Callable[[str], Episode] | None = None,
     ) -> None:
-        """An empty replay.
+        """Create an empty replay.
 
         Args:
             record: what the method stores per chunk.
             gamma: discount per environment step.
-            timeout: what a timeout means.
-            base_hash: features of any other base are refused; empty accepts all.
+            timeout: how timeouts are treated.
+            base_hash: refuse features of any other base policy; empty accepts all.
             observations: loads a whole episode, for methods that learn from images.
         """
         self.record = record
@@ -180,7 +180,7 @@ class ReplayBuffer:
         base_hash: str = "",
         observations: Callable[[str], Episode] | None = None,
     ) -> ReplayBuffer:
-        """The replay that `method` wants: its record, and its discount and timeouts where it has a view on them."""
+        """A replay for `method`: its record and, if it defines them, its discount and treatment of timeouts."""
         if isinstance(method, Discounting):
             return cls(
                 method.record,
@@ -192,7 +192,7 @@ class ReplayBuffer:
         return cls(method.record, base_hash=base_hash, observations=observations)
 
     def __len__(self) -> int:
-        """Chunks that can be sampled."""
+        """Number of chunks that can be sampled."""
         return self._index.size
 
     def __contains__(self, episode: str) -> bool:
@@ -206,15 +206,15 @@ class ReplayBuffer:
 
     @property
     def refused(self) -> dict[str, str]:
-        """Episodes that cannot be learnt from, with the reason."""
+        """Episodes that cannot be used for learning -> the reason."""
         return dict(self._refused)
 
     def chunks(self, episodes: Sequence[str]) -> int:
-        """Chunks that these episodes contribute; those not in the replay contribute none."""
+        """Number of chunks of these episodes; episodes not in the replay count 0."""
         return sum(self._stored[episode].chunks for episode in episodes if episode in self)
 
     def read_some(self, ledger: Ledger, load: Callable[[str], ChunkRecord], *, patience: float) -> int:
-        """Load new episodes for `patience` s, at least one, ahead of `sync`; returns how many are left."""
+        """Load new episodes ahead of `sync`, at least one, for up to `patience` s; returns how many remain."""
         end = time.monotonic() + patience
         new = self._unread(_wanted(ledger))
         for read, episode in enumerate(new, start=1):
@@ -224,9 +224,9 @@ class ReplayBuffer:
         return 0
 
     def sync(self, ledger: Ledger, load: Callable[[str], ChunkRecord]) -> SyncReport:
-        """Follow the journal: add, relabel, and remove what is void or pending again.
+        """Apply the journal: add and relabel episodes, and remove those that are void or pending again.
 
-        `load` is called once per new episode. Cost is that of the changes, apart from one look at every status.
+        `load` is called once per new episode. The cost grows with the changes, plus one pass over all statuses.
         """
         wanted = _wanted(ledger)
         removed = [episode for episode in self._outcomes if episode not in wanted]
@@ -254,7 +254,7 @@ class ReplayBuffer:
     def sample(
         self, rng: np.random.Generator, batch: int, features: Sequence[str] | None = None
     ) -> TransitionBatch:
-        """Draw transitions uniformly, with replacement; `features` names those wanted (default: all).
+        """Draw transitions uniformly with replacement; `features` names the features to return (default: all).
 
         Raises ReplayError when the replay is empty.
         """
@@ -301,7 +301,7 @@ class ReplayBuffer:
         return self._load_episode(episode)
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything that can be sampled, in order: equal for a rebuilt and a running replay."""
+        """SHA-256 over everything that can be sampled, in order: equal for a rebuilt and a running replay."""
         digest = hashlib.sha256()
         for entry in self._order:
             digest.update(f"{entry.id} {entry.chunks} {self._outcomes[entry.id]}\n".encode())
@@ -334,14 +334,14 @@ class ReplayBuffer:
             column.extend(chunk_record.features[name])
         for name, column in self._decisions.items():
             column.extend(chunk_record.decisions[name])
-            column.skip(1)  # the final observation has no decision; all columns stay aligned
+            column.skip(1)  # the final observation has no decision; keep all columns aligned
         self._length.extend(chunk_record.chunk_length)
         self._length.skip(1)
         self._reward.skip(chunks + 1)
         self._discount.skip(chunks + 1)
 
     def _unfit(self, chunk_record: ChunkRecord) -> str:
-        """Why nothing can be learnt from this record; empty when it is fit."""
+        """Why this record cannot be used for learning; empty if it can."""
         chunks = len(chunk_record.chunk_start)
         if not chunks:
             return "It ended before the first decision."
@@ -365,7 +365,7 @@ class ReplayBuffer:
         self._discount.array[entry.rows] = discount
 
     def _reorder(self, added: list[str], removed: list[str]) -> None:
-        """Append to the order where that suffices, else sort anew."""
+        """Append to the order where that suffices, otherwise re-sort."""
         entries = sorted((self._stored[episode] for episode in added), key=lambda entry: entry.key)
         late = bool(entries) and bool(self._order) and entries[0].key < self._order[-1].key
         if removed or late:

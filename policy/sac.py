@@ -1,12 +1,13 @@
 """Soft actor-critic over a steered quantity: ``steered = origin + scale * action``, action = tanh(Gaussian) in [-1, 1].
 
-The critics judge (context, steered), the actor sees a state; so the same learner serves residuals on a latent
-(origin z), on an action chunk (origin the base's chunk), on an embedding, and on flow noise (origin 0). Entropy acts in
-the actor's loss only, unless `backup_entropy` is set. It does not know replays, episodes or policies: an update is a
-pure function of the learner's state, a batch and a numpy generator.
+The actor sees a state, the critics evaluate (context, steered). The same learner therefore serves residuals on a latent
+(origin z), on an action chunk (origin: the base's chunk), on an embedding, and on flow noise (origin 0). The losses are
+the paper's equations 9 (actor), 10 (critics) and 11 (target). As in the paper, entropy enters the actor loss only,
+unless `backup_entropy` is set. The learner knows no replay, episode or policy: an update is a pure function of its
+state, a batch and a numpy generator.
 
-Each network is one flat vector of weights, so that Adam, clipping and Polyak averaging are single operations: on one
-CPU core, at these sizes, many small tensors cost more than their arithmetic.
+Each network is one flat weight vector, which makes Adam, clipping and Polyak averaging single operations: on one
+CPU core, at these sizes, the overhead of many small tensors exceeds their arithmetic.
 Shapes: B batch, N critics, ds state, dk context, da action.
 """
 
@@ -32,7 +33,7 @@ _LOG_2 = math.log(2.0)
 
 
 class Activation(StrEnum):
-    """Between the layers of actor and critics."""
+    """Nonlinearity of actor and critics."""
 
     GELU = "gelu"
     RELU = "relu"
@@ -51,58 +52,58 @@ class Activation(StrEnum):
 
 
 class SACSettings(Settings):
-    """Actor, critics and their optimisation; the defaults are the paper's Table V."""
+    """Hyperparameters of actor, critics and their optimisation; defaults from the paper's Table V."""
 
     batch: int = Field(default=256, ge=1, le=65536)
-    """Transitions of one gradient step."""
+    """Transitions per gradient step."""
     actor_lr: float = Field(default=1e-4, ge=0.0, le=1.0)
-    """Adam step size of the actor."""
+    """Adam learning rate of the actor."""
     critic_lr: float = Field(default=3e-4, gt=0.0, le=1.0)
-    """Adam step size of the critics."""
+    """Adam learning rate of the critics."""
     alpha_lr: float = Field(default=3e-4, ge=0.0, le=1.0)
-    """Adam step size of the temperature's logarithm; 0 keeps the temperature fixed."""
+    """Adam learning rate of the log-temperature; 0 keeps the temperature fixed."""
     alpha0: float = Field(default=0.01, gt=0.0, le=10.0)
     """Initial temperature."""
     target_entropy_scale: float = Field(default=0.5, ge=0.0, le=10.0)
-    """The entropy aimed at is minus this times da."""
+    """Target entropy = -target_entropy_scale * da."""
     log_std0: float = Field(default=-1.5, gt=LOG_STD_MIN, lt=LOG_STD_MAX)
-    """Initial log standard deviation of the Gaussian before the tanh."""
+    """Initial log standard deviation of the pre-tanh Gaussian."""
     hidden: int = Field(default=256, ge=1, le=8192)
     """Width of the hidden layers."""
     layers: int = Field(default=3, ge=1, le=16)
-    """Hidden layers; the output layer comes on top (the paper's four layers are three and the output)."""
+    """Hidden layers, not counting the output layer (the paper's four layers include it)."""
     activation: Activation = Activation.GELU
-    """Between the layers."""
+    """Nonlinearity between layers."""
     layer_norm: bool = False
-    """Normalise each hidden layer of the critics before its activation."""
+    """Apply LayerNorm before the activation of each hidden layer of the critics."""
     n_critics: int = Field(default=2, ge=1, le=100)
-    """N: the target takes the minimum of two drawn at random, the actor the mean of all."""
+    """N: the target takes the minimum of two randomly drawn critics, the actor the mean of all."""
     bounded_q: bool = True
-    """Q = 0.5 (tanh + 1), within [0, 1]: right for one sparse reward at the end."""
+    """Bound Q to [0, 1] by 0.5 (tanh + 1); suits a single sparse reward at the end."""
     q_bias: float = Field(default=0.0, ge=-10.0, le=10.0)
-    """Initial bias of the critics' output, before the bound; -1.5 lets a bounded Q start near 0.05."""
+    """Initial bias of the critics' output, before the bound; with -1.5 a bounded Q starts near 0.05."""
     tau: float = Field(default=0.005, gt=0.0, le=1.0)
-    """Polyak step of the target critics."""
+    """Polyak averaging rate of the target critics."""
     actor_delay: int = Field(default=2, ge=1, le=1000)
-    """The actor and the temperature learn at every so-manieth critic step."""
+    """Critic steps per step of actor and temperature."""
     target_delay: int = Field(default=2, ge=1, le=1000)
-    """The target critics follow at every so-manieth critic step."""
+    """Critic steps per update of the target critics."""
     grad_clip: float = Field(default=50.0, gt=0.0)
-    """Largest gradient norm of actor and of critics."""
+    """Maximum gradient norm of the actor, and of the critics."""
     backup_entropy: bool = False
-    """Put the entropy into the critics' target as well, as plain SAC does."""
+    """Include entropy in the critics' target, as standard SAC does (equation 11 omits it)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SACBatch:
-    """B transitions as the learner sees them, float32."""
+    """B transitions in the learner's units, float32."""
 
     state: Tensor
     """[B, ds] the actor's input."""
     context: Tensor
     """[B, dk] the critics' first input; often the same tensor as `state`."""
     steered: Tensor
-    """[B, da] origin + scale * the action that was taken: the critics' second input."""
+    """[B, da] origin + scale * executed action: the critics' second input."""
     origin: Tensor
     """[B, da]"""
     next_state: Tensor
@@ -118,10 +119,10 @@ class SACBatch:
 
 
 class _Perceptrons:
-    """The shapes of N equal perceptrons, and their evaluation for a given flat vector of weights.
+    """The shapes of N equal MLPs, and their evaluation for a given flat weight vector.
 
-    The first layer has weights of its own for each input: where only the smaller input needs a gradient, none is
-    computed for the larger one.
+    The first layer has separate weights for each input, so a gradient with respect to the smaller input alone does not
+    involve the larger one.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class _Perceptrons:
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def __call__(self, weights: list[Tensor], *inputs: Tensor) -> Tensor:
-        """Inputs [B, size] each -> [n, B, outputs] for the n members whose weights are given."""
+        """Inputs, each [B, size] -> [n, B, outputs] for the n networks whose weights are given."""
         hidden = weights[0]
         for value, weight in zip(inputs, weights[1:], strict=False):
             hidden = torch.baddbmm(hidden, value.expand(len(weight), *value.shape), weight)
@@ -167,7 +168,7 @@ class _Perceptrons:
 
 
 class SAC:
-    """Actor, N critics, their targets, the temperature, and one gradient step of all of them."""
+    """Actor, N critics, target critics and temperature, with a joint `update` step."""
 
     def __init__(
         self,
@@ -178,10 +179,10 @@ class SAC:
         action_size: int,
         rng: np.random.Generator,
     ) -> None:
-        """Fresh networks, drawn from `rng`."""
+        """Initialise the networks from `rng`."""
         self.settings = settings
         self.scale = torch.ones(action_size)
-        """[da] how far an action moves the steered quantity, in the units the critics see; part of the state."""
+        """[da] how far a unit action moves the steered quantity, in the critics' units; part of the state."""
         self.action_size = action_size
         self.target_entropy = -settings.target_entropy_scale * action_size
         self._actor_net = _Perceptrons(1, (state_size,), 2 * action_size, settings, layer_norm=False)
@@ -198,7 +199,7 @@ class SAC:
             "log_alpha": _adam(self._log_alpha, settings.alpha_lr),
         }
         self.updates = 0
-        """Critic steps so far."""
+        """Number of critic steps so far."""
 
     @property
     def alpha(self) -> float:
@@ -206,20 +207,20 @@ class SAC:
         return math.exp(float(self._log_alpha))
 
     def act(self, state: Tensor, noise: Tensor | None) -> Tensor:
-        """[B, ds] -> actions [B, da] in (-1, 1); `noise` [B, da] ~ N(0, I), None for the tanh of the mean."""
+        """[B, ds] -> actions [B, da] in (-1, 1); `noise` [B, da] ~ N(0, I), or None for tanh(mean)."""
         with torch.no_grad():
             mean, log_std = self._gaussian(state)
             return torch.tanh(mean if noise is None else mean + log_std.exp() * noise)
 
     def value(self, context: Tensor, steered: Tensor) -> Tensor:
-        """[B, dk], [B, da] -> mean Q of all critics, [B]."""
+        """[B, dk], [B, da] -> Q [B], averaged over all critics."""
         with torch.no_grad():
             return self._q(self._critic_net.unpack(self._critic), context, steered).mean(0)
 
     def update(
         self, batch: SACBatch, rng: np.random.Generator, *, train_actor: bool = True
     ) -> dict[str, float]:
-        """One critic step and, when their turn has come, one of actor and temperature and one of the targets."""
+        """One critic step; every `actor_delay` steps also actor and temperature, every `target_delay` the targets."""
         self.updates += 1
         metrics = self._update_critics(batch, rng)
         if train_actor and self.updates % self.settings.actor_delay == 0:
@@ -229,7 +230,7 @@ class SAC:
         return metrics
 
     def state(self) -> dict[str, Tensor]:
-        """Everything an update depends on besides batch and generator; the tensors are copies."""
+        """Everything an update depends on besides batch and generator, as copies."""
         state = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
         state["updates"] = torch.tensor(self.updates, dtype=torch.int64)
         return state
@@ -277,7 +278,7 @@ class SAC:
         mean, log_std = self._gaussian(state)
         noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32))
         before = torch.addcmul(mean, log_std.exp(), noise)
-        # log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)): finite also where tanh saturates.
+        # log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)): stays finite where tanh saturates.
         jacobian = 2.0 * (_LOG_2 - before - functional.softplus(-2.0 * before))
         log_prob = (-0.5 * noise.square() - log_std - _HALF_LOG_2PI - jacobian).sum(-1)
         return torch.tanh(before), log_prob
@@ -287,7 +288,7 @@ class SAC:
         return 0.5 * (torch.tanh(q) + 1.0) if self.settings.bounded_q else q
 
     def _targets(self, batch: SACBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """y [B]: reward + discount * the smaller of two target critics at the steered successor; and figures."""
+        """Equation 11: y [B] = reward + discount * min of two target critics at the next steered state; and metrics."""
         with torch.no_grad():
             action, log_prob = self._sample(batch.next_state, rng)
             weights = self._critic_net.unpack(self._target)
@@ -301,6 +302,7 @@ class SAC:
             return torch.addcmul(batch.reward, batch.discount, q), _spread(action, log_prob)
 
     def _update_critics(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, float]:
+        """One step on equation 10, summed over the critics."""
         y, figures = self._targets(batch, rng)
         q = self._q(self._critic_net.unpack(self._critic), batch.context, batch.steered)
         loss = (q - y).square().mean(1).sum()
@@ -314,13 +316,14 @@ class SAC:
         }
 
     def _update_actor(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, float]:
+        """One step on equation 9, with the mean of the critics as Q, and one of the temperature."""
         action, log_prob = self._sample(batch.state, rng)
         steered = torch.addcmul(batch.origin, self.scale, action)
         weights = self._critic_net.unpack(self._critic.detach())
         q = self._q(weights, batch.context, steered).mean(0)
         loss = (self.alpha * log_prob - q).mean()
         self._descend("actor", self._actor, loss)
-        # d/d(log alpha) of -alpha (log pi + target entropy), averaged over the batch.
+        # gradient with respect to log alpha of -alpha (log pi + target entropy), averaged over the batch
         self._log_alpha.grad = -self._log_alpha.exp() * (log_prob.detach().mean() + self.target_entropy)
         self._optimisers["log_alpha"].step()
         return {
@@ -337,12 +340,12 @@ class SAC:
 
 
 def _spread(action: Tensor, log_prob: Tensor) -> dict[str, float]:
-    """How widely the actor acts: magnitude of its actions and estimated entropy."""
+    """Exploration metrics: RMS of the actions and estimated entropy."""
     return {"action_rms": action.square().mean().sqrt().item(), "entropy": -log_prob.mean().item()}
 
 
 def _adam(weights: Tensor, lr: float) -> torch.optim.Adam:
-    """Adam whose state exists from the start, so that a checkpoint always has the same tensors."""
+    """Adam with its state allocated up front, so every checkpoint has the same tensors."""
     optimiser = torch.optim.Adam([weights], lr=lr, fused=True)
     optimiser.state[weights] = {
         "step": torch.zeros(()),
@@ -353,7 +356,7 @@ def _adam(weights: Tensor, lr: float) -> torch.optim.Adam:
 
 
 def _fresh_actor(net: _Perceptrons, settings: SACSettings, rng: np.random.Generator) -> Tensor:
-    """Orthogonal layers; the heads so small that the first policy is N(0, exp(log_std0)) everywhere."""
+    """Orthogonal layers, with heads so small that the initial pre-tanh policy is N(0, exp(log_std0)^2) everywhere."""
     weights, biases = [], []
     for index, (fan, out) in enumerate(net.layers):
         gain = 0.01 if index == len(net.layers) - 1 else math.sqrt(2.0)
@@ -366,7 +369,7 @@ def _fresh_actor(net: _Perceptrons, settings: SACSettings, rng: np.random.Genera
 
 
 def _fresh_critics(net: _Perceptrons, settings: SACSettings, rng: np.random.Generator) -> Tensor:
-    """Uniform in +-1/sqrt(fan), each member drawn for itself; the output bias as the settings say."""
+    """Uniform in +-1/sqrt(fan), independent per critic; output bias from the settings."""
     weights, biases = [], []
     for fan, out in net.layers:
         bound = 1.0 / math.sqrt(fan)

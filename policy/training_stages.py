@@ -1,7 +1,7 @@
 """The two kinds of offline training: the base policy (with or without its bottleneck), and the bottleneck alone.
 
-A stage knows its weights, its loss at iteration i and its held-out loss; the loop around it is policy/pretrain.py.
-All randomness of iteration i comes from its own stream, so a stage has no state besides the weights.
+A stage defines its weights, its loss at iteration i and its held-out loss; policy/pretrain.py runs the loop.
+Iteration i draws all its randomness from a stream of its own, so a stage has no state besides the weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from policy.flow import draw_times
 
 HELD_OUT_WINDOWS = 256
 HELD_OUT_DRAWS = 8
-"""Draws of time and noise per held-out window, the same at every check."""
+"""Draws of time and noise per held-out window; identical at every check."""
 EMBED_BATCH = 256
 
 
@@ -34,9 +34,9 @@ class Stage(StrEnum):
     BASE = "base"
     """Encoder and flow (equation 1)."""
     JOINT = "joint"
-    """Encoder and flow, and beside them the bottleneck (equation 6)."""
+    """Encoder and flow together with the bottleneck (equation 6)."""
     BOTTLENECK = "bottleneck"
-    """The bottleneck alone, on cached embeddings of the frozen base, until it has converged."""
+    """The bottleneck alone, on cached embeddings of the frozen base, until convergence."""
 
 
 class TrainingSettings(Settings):
@@ -47,35 +47,35 @@ class TrainingSettings(Settings):
     batch: int = Field(default=256, ge=1, le=4096)
     """Windows per step of the first stage."""
     learning_rate: float = Field(default=1e-4, gt=0, le=0.1)
-    """AdamW; cosine down to 0 after the warm-up."""
+    """Peak learning rate of AdamW; cosine decay to 0 after the warm-up."""
     warmup: int = Field(default=100, ge=0, le=100_000)
-    """Steps over which the learning rate rises, in every stage."""
+    """Warm-up steps of the learning rate, in every stage."""
     weight_decay: float = Field(default=1e-6, ge=0, le=1)
-    """AdamW, decoupled."""
+    """AdamW's decoupled weight decay."""
     ema_power: float = Field(default=0.8, gt=0, le=1)
-    """Running mean of the weights: decay 1 - (1 + step) ^ -power."""
+    """EMA of the weights: decay 1 - (1 + step) ^ -power."""
     ema_max: float = Field(default=0.9999, ge=0, lt=1)
-    """Upper limit of that decay."""
+    """Upper limit of the EMA decay."""
     threads: int = Field(default=1, ge=1, le=256)
-    """Threads of one computation on the processor: small networks train fastest on one, large ones want all cores."""
+    """CPU threads per operation: small networks train fastest on one, large ones on all cores."""
     joint_bottleneck: bool = True
-    """Whether the bottleneck is trained beside the base (equation 6) already."""
+    """Whether the first stage trains the bottleneck together with the base (equation 6)."""
     held_out: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of the episodes that are not trained on; 0 checks on the training windows instead."""
+    """Fraction of episodes held out from training; 0 validates on the training windows instead."""
     bottleneck_iterations: int = Field(default=12_000, ge=0, le=10_000_000)
-    """At most so many steps of the bottleneck's own stage; 0 leaves the stage out."""
+    """Maximum steps of the bottleneck stage; 0 skips it."""
     bottleneck_batch: int = Field(default=256, ge=1, le=8192)
-    """Embeddings per step of the bottleneck's own stage."""
+    """Embeddings per step of the bottleneck stage."""
     bottleneck_crops: int = Field(default=12, ge=1, le=64)
-    """Random crops per picture whose embeddings are cached."""
+    """Random crops per image whose embeddings are cached."""
     bottleneck_learning_rate: float = Field(default=1e-3, gt=0, le=0.1)
-    """AdamW, constant after the warm-up; the running mean settles it."""
+    """Learning rate of the bottleneck stage (AdamW), constant after the warm-up; the EMA smooths the result."""
     patience: int = Field(default=1_000, ge=10, le=1_000_000)
-    """Converged: the best held-out loss improved by less than `improvement` over so many steps."""
+    """Convergence: the best held-out loss improved by less than `improvement` over this many steps."""
     improvement: float = Field(default=0.01, gt=0, lt=1)
     """See `patience`."""
     check_every: int = Field(default=250, ge=1, le=100_000)
-    """Steps between held-out losses; a divisor of `patience`."""
+    """Steps between held-out evaluations; a divisor of `patience`."""
     report_every: int = Field(default=25, ge=1, le=100_000)
     """Steps between reports; a divisor of `check_every`."""
     checkpoint_every: int = Field(default=500, ge=1, le=1_000_000)
@@ -94,7 +94,7 @@ class TrainingSettings(Settings):
 
 
 class StageTraining(ABC):
-    """One stage over one model; `average` is the same network with the running mean of its weights."""
+    """One stage of training one model; `average` is the same network with EMA weights."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class StageTraining(ABC):
         settings: TrainingSettings,
         seed: int,
     ) -> None:
-        """`windows` are all of them; which are held out follows from `seed`."""
+        """`windows`: all windows; `seed` determines which are held out."""
         self.model = model
         self.average = average
         self.windows = windows
@@ -120,19 +120,19 @@ class StageTraining(ABC):
     @property
     @abstractmethod
     def total(self) -> int:
-        """Iterations, at most."""
+        """Maximum number of iterations."""
 
     @abstractmethod
     def trained(self, model: BasePolicy) -> list[nn.Parameter]:
-        """The weights this stage changes, of `model` or of its average."""
+        """The parameters of `model` (or its average) that this stage trains."""
 
     def prepare(self) -> Iterator[float]:
-        """What has to be computed before the first iteration; yields the share done."""
+        """Do the work needed before the first iteration; yields the fraction done."""
         return iter(())
 
     @abstractmethod
     def losses(self, iteration: int) -> dict[str, Tensor]:
-        """The terms of the loss of one iteration; ``total`` is what is minimised."""
+        """The loss terms of one iteration; ``total`` is minimised."""
 
     @abstractmethod
     def rate(self, iteration: int) -> float:
@@ -140,10 +140,10 @@ class StageTraining(ABC):
 
     @abstractmethod
     def held_out(self) -> dict[str, float]:
-        """Losses of the running mean on held-out windows; ``total`` decides about convergence."""
+        """Losses of the EMA model on held-out windows; ``total`` decides convergence."""
 
     def converged(self, checks: Sequence[float]) -> bool:
-        """Whether held-out losses so far, one per `check_every` steps, say that more training is useless."""
+        """Whether the held-out losses so far, one per `check_every` steps, show convergence."""
         return False
 
     def _actions(self, model: BasePolicy, rows: NDArray[np.int64]) -> Tensor:
@@ -171,16 +171,16 @@ class StageTraining(ABC):
 
 
 class BaseTraining(StageTraining):
-    """Encoder and flow from pictures; the bottleneck beside them if the settings say so."""
+    """Encoder and flow, trained on images; together with the bottleneck if the settings say so."""
 
     @property
     def stage(self) -> Stage:
-        """Joint or base alone."""
+        """Joint, or base alone."""
         return Stage.JOINT if self.settings.joint_bottleneck else Stage.BASE
 
     @property
     def total(self) -> int:
-        """Always runs to the end."""
+        """Number of iterations; this stage never stops early."""
         return self.settings.iterations
 
     def trained(self, model: BasePolicy) -> list[nn.Parameter]:
@@ -223,7 +223,7 @@ class BaseTraining(StageTraining):
 
 
 class BottleneckTraining(StageTraining):
-    """The bottleneck on cached embeddings; no picture is encoded while it trains."""
+    """The bottleneck, trained on cached embeddings; no image is encoded during training."""
 
     @property
     def stage(self) -> Stage:
@@ -232,14 +232,14 @@ class BottleneckTraining(StageTraining):
 
     @property
     def total(self) -> int:
-        """At most so many."""
+        """Maximum number of iterations."""
         return self.settings.bottleneck_iterations
 
     def trained(self, model: BasePolicy) -> list[nn.Parameter]:
         return list(model.bottleneck.parameters())
 
     def prepare(self) -> Iterator[float]:
-        """Embed every training window under several random crops, and the held-out ones under the centre crop."""
+        """Embed every training window with several random crops, and held-out windows with the centre crop."""
         self.model.encoder.requires_grad_(requires_grad=False)
         self.model.flow.requires_grad_(requires_grad=False)
         crops = self.settings.bottleneck_crops
@@ -255,7 +255,7 @@ class BottleneckTraining(StageTraining):
         self._check_actions = self._actions(self.model, sample).repeat(HELD_OUT_DRAWS, 1, 1)
 
     def rate(self, iteration: int) -> float:
-        """Warm-up, then constant: the number of steps is not known beforehand."""
+        """Warm-up, then constant, because the number of steps is not known in advance."""
         return self.settings.bottleneck_learning_rate * self._warm(iteration)
 
     def losses(self, iteration: int) -> dict[str, Tensor]:
@@ -277,7 +277,7 @@ class BottleneckTraining(StageTraining):
         return {**{name: float(value) for name, value in terms.items()}, "imitation": float(imitation)}
 
     def converged(self, checks: Sequence[float]) -> bool:
-        """The best check so far beats the best of `patience` steps ago by less than `improvement`."""
+        """Whether the best loss so far improves on the best of `patience` steps ago by less than `improvement`."""
         back = self.settings.patience // self.settings.check_every
         if len(checks) <= back:
             return False
@@ -286,7 +286,7 @@ class BottleneckTraining(StageTraining):
 
 
 def split(windows: TrainingWindows, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to train on and rows held out, by whole episodes; all rows twice when nothing can be held out."""
+    """Training and held-out rows, split by whole episodes; all rows for both when nothing can be held out."""
     count = int(windows.episode.max()) + 1
     held = round(share * count) if share == 0.0 or count < 2 else max(1, round(share * count))
     rows = np.arange(len(windows), dtype=np.int64)
@@ -303,7 +303,7 @@ def embed_rows(
     rows: NDArray[np.int64],
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """c of some windows, [rows, dc]; under one random crop each if there is an `rng`."""
+    """c of the given windows, [rows, dc]; one random crop each if `rng` is given, else the centre crop."""
     parts: list[Tensor] = []
     for start in range(0, len(rows), EMBED_BATCH):
         chosen = rows[start : start + EMBED_BATCH]

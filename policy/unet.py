@@ -1,6 +1,6 @@
-"""A one-dimensional U-Net over the steps of an action chunk, conditioned by FiLM on time and embedding.
+"""A one-dimensional U-Net over the steps of an action chunk, conditioned on time and embedding by FiLM.
 
-Knows neither what it predicts (velocity or clean chunk) nor how a chunk is sampled: that is policy/flow.py.
+policy/flow.py decides what it predicts (velocity or clean chunk) and how a chunk is sampled.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class FilmBlock(nn.Module):
     """Two convolution blocks with scale and bias from the condition in between, and a skip around both."""
 
     def __init__(self, before: int, after: int, kernel: int, condition: int, activation: Activation) -> None:
-        """`condition`: size of the conditioning vector, which comes in already activated."""
+        """`condition`: size of the conditioning vector, to which the activation has already been applied."""
         super().__init__()
         self.first = ConvolutionBlock(before, after, kernel, activation)
         self.second = ConvolutionBlock(after, after, kernel, activation)

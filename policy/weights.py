@@ -1,6 +1,6 @@
-"""Named tensors on disk: written whole or not at all, with a digest that a damaged file cannot pass.
+"""Named tensors on disk, written atomically, with a digest that detects damage.
 
-Knows no network; the base policy and its training keep their state through it.
+Independent of any network; the base policy and its training save their state with it.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from datasets.own_files import make_folder, read_bytes
 from datasets.plain_text import from_json
 
 _MOST = 2**36
-"""Bytes of a file of tensors; memory is what limits them."""
+"""Maximum bytes of a tensor file; memory is the real limit."""
 _RESTORE = "Restore it from a copy or train again."
 
 KEPT = 2
-"""Numbered files that stay: the newest, and the one before in case the newest is damaged."""
+"""Numbered files to keep: the newest, and the previous one in case the newest is damaged."""
 
 
 class WeightsError(StationError):
-    """A file of tensors that cannot be used; the message says which, why, and what to do."""
+    """A tensor file is unusable; the message names the file, the reason and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """One file of tensors, checked."""
+    """The verified content of a tensor file."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-    """Plain JSON that was saved beside the tensors."""
+    """Plain JSON saved with the tensors."""
     refused: tuple[str, ...] = field(default=())
-    """Why newer files were not used, one sentence each."""
+    """Why newer files were skipped, one sentence each."""
 
 
 def digest(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
-    """sha256 over names, shapes, types, bytes and facts; equal exactly when all of them are equal."""
+    """SHA-256 over names, shapes, types, bytes and facts; equal exactly when all of them are equal."""
     sha = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -64,10 +64,10 @@ def encode(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
 
 
 def decode(data: bytes, path: Path) -> Loaded:
-    """What `encode` was given, checked; `path` is named in the error.
+    """Inverse of `encode`, verified; errors name `path`.
 
     Raises:
-        WeightsError: it is cut off, or not what was written.
+        WeightsError: the data is truncated or damaged.
     """
     try:
         size = struct.unpack_from("<Q", data)[0]
@@ -90,10 +90,10 @@ def decode(data: bytes, path: Path) -> Loaded:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Replace `path` by these tensors, durably.
+    """Atomically and durably replace `path` with these tensors.
 
     Raises:
-        DiskFullError: there is no room; the old file still stands.
+        DiskFullError: no space; the old file is intact.
     """
     make_folder(path.parent)
     with full_disk_named("weights", path):
@@ -101,10 +101,10 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
 
 
 def read(path: Path) -> Loaded:
-    """Read and check a file of `write`.
+    """Read and verify a file written by `write`.
 
     Raises:
-        WeightsError: it is missing, cut off, or not what was written.
+        WeightsError: the file is missing, truncated or damaged.
     """
     try:
         data = read_bytes(path, _MOST)
@@ -114,7 +114,7 @@ def read(path: Path) -> Loaded:
 
 
 def _digest_of_older_checkpoints(tensors: Mapping[str, Tensor], facts: str) -> str:
-    """What steering checkpoints of earlier versions carry."""
+    """The digest that steering checkpoints of earlier versions carry."""
     sha = hashlib.sha256(facts.encode())
     for name, tensor in sorted(tensors.items()):
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -125,14 +125,14 @@ def _digest_of_older_checkpoints(tensors: Mapping[str, Tensor], facts: str) -> s
 def write_numbered(
     folder: Path, ordinal: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> None:
-    """Write ``state-<ordinal>``; only once it is safe, files older than the one before it are deleted."""
+    """Write ``state-<ordinal>``; once it is safely on disk, delete all but the newest `KEPT` files."""
     write(folder / f"state-{ordinal:09d}.safetensors", tensors, facts)
     for old in numbered(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
 
 
 def read_newest(folder: Path) -> Loaded | None:
-    """The newest undamaged numbered file, saying what it had to skip; None when there is none."""
+    """The newest undamaged numbered file, with reasons for those skipped; None if there is none."""
     refused: list[str] = []
     for path in reversed(numbered(folder)):
         try:

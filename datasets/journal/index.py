@@ -1,8 +1,8 @@
-"""A journal's ledger put aside up to a line, so that an opening reads the lines behind it only.
+"""A cache of a journal's ledger up to some line, so opening the journal reads only the lines after it.
 
-Beside ``journal.jsonl`` lies ``journal.index``. It is believed only where its own checksums hold and where the journal
-still begins, byte by byte, as it did then; in every other case, and when it is missing, the journal is read whole. It
-may be deleted at any time. It says nothing that the journal does not say.
+``journal.index`` sits beside ``journal.jsonl``. It is used only if its own checksums hold and the journal still begins
+with the same bytes as when it was written; otherwise, the whole journal is read. It holds nothing that is not in the
+journal and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from datasets.plain_text import from_json
 _FORMAT = 1
 _PIECE = 1 << 20
 _ROOM = 1 << 20
-"""Bytes that an index may unpack to beyond twice its journal."""
+"""Bytes by which an unpacked index may exceed twice the size of its journal."""
 _TABLED = ("kind", "outcome", "ending")
 _SIZES = (len(EpisodeKind), 1 + len(Outcome), len(Ending))
-"""Fields of a row that are places in tables, and how long these are; of outcomes the first is none."""
+"""Sizes of the tables that a row's fields index; index 0 of the outcomes means none."""
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -44,23 +44,23 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What numpy and zipfile raise over hurt bytes, wherever they are."""
+"""What numpy and zipfile raise on damaged bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """Everything a journal holds in memory after its first `end` bytes."""
+    """A journal's in-memory state after its first `end` bytes."""
 
     ledger: Ledger
     places: Places
     end: int
-    """Bytes of the journal that it speaks of."""
+    """Bytes of the journal that the index covers."""
     crc: int
-    """CRC-32 of these."""
+    """CRC-32 of those bytes."""
 
 
 def save(index: Index) -> None:
-    """Put it beside its journal. What keeps it from being written keeps nobody from anything: it is left out."""
+    """Write it beside its journal. Failures are ignored: the index is only a cache."""
     journal, ledger, places = index.places.path, index.ledger, index.places
     facts = {
         "format": _FORMAT,
@@ -90,7 +90,7 @@ def save(index: Index) -> None:
 
 
 def load(journal: Path) -> Index | None:
-    """What lies beside a journal, None unless it can be believed."""
+    """The index beside a journal; None unless it is valid."""
     try:
         with (
             open_own(_path(journal), "rb") as data,
@@ -123,7 +123,7 @@ def load(journal: Path) -> Index | None:
 
 
 def _require_small(data: BinaryIO, journal: Path) -> None:
-    """An index says less than its journal; one that unpacks to more is none. Raises ValueError."""
+    """Reject an index that unpacks to more than its journal could explain. Raises ValueError."""
     with zipfile.ZipFile(data) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > _ROOM + 2 * journal.stat().st_size:
@@ -131,7 +131,7 @@ def _require_small(data: BinaryIO, journal: Path) -> None:
 
 
 def _require_sense(facts: Any, rows: NDArray[Any], offsets: NDArray[Any], codes: NDArray[Any]) -> None:
-    """Raises ValueError: it refers to what is not there."""
+    """Raises ValueError: the index refers to something that does not exist."""
     names, words, orphans = facts["names"], facts["words"], facts["orphans"]
     texts = set(map(type, (*names, *words, *facts["ops"]))) <= {str}
     sensible = (
@@ -157,7 +157,7 @@ def _path(journal: Path) -> Path:
 
 
 def _crc(path: Path, size: int) -> int | None:
-    """CRC-32 of the first `size` bytes, None where there are fewer."""
+    """CRC-32 of the first `size` bytes; None if the file is shorter."""
     crc = 0
     with open_own(path, "rb") as file:
         while size > 0:

@@ -1,9 +1,9 @@
-"""The one numbered, append-only journal of a session: everything that can change, one line each.
+"""The append-only journal of a session: one numbered line per event.
 
-Labels, voids and restores of episodes, imports, trainings, update blocks, checkpoints, evaluations, settings,
-notes and faults are lines; nothing is ever rewritten, and a line is on the disk when `append` returns. Counters and
-curves are not here: they are folds over the lines, of which the `Ledger` of episode statuses is the one that this
-floor needs itself. In memory are the ledger and the places of the lines, not the lines.
+Labels, voids and restores of episodes, imports, training runs, update blocks, checkpoints, evaluations, settings,
+notes and faults are lines. Nothing is ever rewritten, and a line is on disk when `append` returns. Counters and curves
+are folds over the lines and live elsewhere, except the `Ledger` of episode statuses, which this layer needs itself.
+Memory holds the ledger and the lines' offsets, not the lines.
 """
 
 from __future__ import annotations
@@ -58,23 +58,23 @@ _REQUIRED = {
     RESTORE: {"episode", "by"},
     PRUNE: {"episodes", "by"},
 }
-"""Fields without which the ledger cannot follow a line; the other operations are their writers' business."""
+"""Fields that the ledger requires of a line; writers define the fields of all other operations."""
 
 LARGEST = 1 << 30
 """Bytes of a journal; 50,000 episodes need some 50 MB."""
 INDEXED = 200
-"""Lines after which a writer puts the ledger aside again; about so many are read when a journal is opened."""
+"""A writer caches the ledger every this many lines, so opening a journal reads about this many."""
 
 
 class Journal:
-    """The file, folded in memory: one writer (under the session's lock), any number of readers."""
+    """The journal file and its fold in memory: one writer (under the session's lock), any number of readers."""
 
     def __init__(
         self, path: Path, *, writable: bool = False, disk: Disk | None = None, whole: bool = False
     ) -> None:
-        """Follow the journal to its end; a writer creates it, and cuts off a last line that a crash left torn.
+        """Read the journal to its end; a writer creates it, and cuts off a last line torn by a crash.
 
-        `whole` reads and checks line by line what `datasets.journal.index` has put aside.
+        `whole` ignores the cache of `datasets.journal.index` and checks every line.
 
         Raises:
             JournalError: a line other than the last is damaged, or numbers are missing.
@@ -82,7 +82,7 @@ class Journal:
         self.path = path
         self.writable = writable
         self.torn: Path | None = None
-        """Where a writer saved the bytes it cut off; None when there were none."""
+        """Where a writer saved the bytes it cut off; None if nothing was torn."""
         self._disk = disk or Disk()
         index = None if whole else journal_index.load(path)
         self._ledger = index.ledger if index else Ledger()
@@ -96,39 +96,39 @@ class Journal:
 
     @property
     def lines(self) -> Lines:
-        """Every line known so far, read when it is looked at; a reader sees new ones after `refresh`."""
+        """All lines known so far, read lazily; a reader sees new ones after `refresh`."""
         return Lines(self._places, range(1, self.last_seq + 1))
 
     @property
     def last_seq(self) -> int:
-        """Number of the last line, 0 for an empty journal."""
+        """Number of the last line; 0 for an empty journal."""
         return len(self._places)
 
     @property
     def unread(self) -> int:
-        """Bytes behind the last whole line: a line that is being written, or that a crash left torn."""
+        """Bytes after the last complete line: one still being written, or torn by a crash."""
         return self.path.stat().st_size - self._offset if self.path.exists() else 0
 
     def append(self, op: str, **fields: Any) -> Line:
-        """Number a line, put it on the disk, take it in.
+        """Number a line, write it durably, and apply it to the ledger.
 
         Raises:
-            JournalError: opened for reading, fields missing or not plain JSON, it names an unknown episode, or the
-            file is no longer the one that was opened. DiskFullError: the line did not fit and is not in the journal.
+            JournalError: opened for reading, fields are missing or not plain JSON, the episode is unknown, or the file
+            is no longer the one that was opened. DiskFullError: the line did not fit and is not in the journal.
         """
         self._check(op, fields)
         line = checked(Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields))
         data = encode(line)
         with full_disk_named(f"journal line {line.seq} ({op})", self.path):
             self._disk.append(self.path, data)
-        # decoded again, so that a live ledger and a resumed one hold equal objects
+        # decoded again, so a live ledger and a resumed one hold equal objects
         line = decode(data)
         self._take_in(line, data)
         self._put_aside()
         return line
 
     def refresh(self) -> list[Line]:
-        """The lines another process has appended since.
+        """Read and return the lines another process has appended since.
 
         Raises:
             JournalError: they are damaged.
@@ -138,7 +138,7 @@ class Journal:
         return list(self.lines[before:])
 
     def about(self, episode: str) -> list[Line]:
-        """Every line that names an episode, oldest first. Raises JournalError: the file was changed meanwhile."""
+        """All lines about an episode, oldest first. Raises JournalError: the file changed in the meantime."""
         name, end = json.dumps(episode).encode(), self._offset
         found: list[Line] = []
         if not end:
@@ -153,7 +153,7 @@ class Journal:
         return found
 
     def ledger(self, through: int | None = None) -> Ledger:
-        """A ledger that later lines do not touch; up to and including line `through`, or all."""
+        """A snapshot of the ledger, up to and including line `through` (default: all)."""
         if through is None or through >= self.last_seq:
             ledger = self._ledger.copy()
         else:
@@ -166,7 +166,7 @@ class Journal:
         return ledger
 
     def _follow(self) -> bytes:
-        """Take in the whole lines that are new; what is left is the torn (or still unfinished) last one."""
+        """Apply all new complete lines; returns the bytes of a torn or unfinished last one."""
         if not self.path.exists():
             return b""
         with open_own(self.path, "rb") as file:
@@ -269,7 +269,7 @@ def episode_fields(episode: Episode, block: int | None = None) -> dict[str, Any]
 def header_fields(
     header: EpisodeHeader, *, steps: int, chunks: int, block: int | None = None
 ) -> dict[str, Any]:
-    """The fields of an ``episode`` line for an episode whose arrays are not at hand."""
+    """The fields of an ``episode`` line, from the header alone, without the arrays."""
     fields: dict[str, Any] = {
         "id": header.id,
         "kind": header.kind.value,

@@ -1,7 +1,7 @@
-"""The ledger: a journal folded up to a line, which is where every episode stands.
+"""The ledger: the status of every episode, folded from the journal up to a line.
 
-An episode is a row of numbers, some fifty bytes beside its id; an `EpisodeStatus` is made when somebody asks for it.
-Reading and writing the journal is `datasets.journal.journal`'s business.
+Each episode is a row of numbers (about fifty bytes besides its id); an `EpisodeStatus` is built on request.
+`datasets.journal.journal` reads and writes the journal itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDED = (EPISODE, LABEL, VOID, RESTORE, PRUNE)
 
 _KINDS, _OUTCOMES, _ENDINGS = tuple(EpisodeKind), (None, *Outcome), tuple(Ending)
 TABLES = [list(EpisodeKind), list(Outcome), list(Ending)]
-"""What the places in a ROW mean."""
+"""Decode the indices in a ROW."""
 _NO_BLOCK = -1
 ROW = np.dtype(
     [
@@ -41,12 +41,12 @@ ROW = np.dtype(
         ("pruned", "?"),
     ]
 )
-"""An episode in numbers; `kind`, `ending`, `outcome` and `by` are places in tables of words."""
+"""One episode as numbers; `kind`, `ending`, `outcome` and `by` are indices into tables of words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpisodeStatus:
-    """What the journal says about one episode."""
+    """Status of one episode according to the journal."""
 
     id: str
     kind: EpisodeKind
@@ -56,18 +56,18 @@ class EpisodeStatus:
     ending: Ending
     policy_version: int
     outcome: Outcome | None = None
-    """None: label pending."""
+    """None while the label is pending."""
     void: bool = False
     by: str = ""
     """Who labelled, voided or restored it last."""
     seq: int
-    """The line that entered it."""
+    """Number of the line that entered it."""
     time: float = 0.0
-    """When that was, s since 1970."""
+    """Time of that line, s since 1970."""
     block: int | None = None
-    """The evaluation block it belongs to."""
+    """Evaluation block it belongs to, if any."""
     pruned: bool = False
-    """Its files were deleted for good while it was void; it stays void."""
+    """Its files were deleted permanently while it was void; it stays void."""
 
 
 class Episodes(Mapping[str, EpisodeStatus]):
@@ -76,7 +76,7 @@ class Episodes(Mapping[str, EpisodeStatus]):
     def __init__(
         self, names: Sequence[str] = (), rows: NDArray[Any] | None = None, words: Sequence[str] = ("",)
     ) -> None:
-        """`rows` are those of `names`, `words` what their `by` refers to."""
+        """`rows` correspond to `names`; `words` is the table that their `by` indexes."""
         self._names = list(names)
         self._places = {name: place for place, name in enumerate(self._names)}
         self._words = list(words)
@@ -86,7 +86,7 @@ class Episodes(Mapping[str, EpisodeStatus]):
 
     @property
     def rows(self) -> NDArray[Any]:
-        """[n] of `ROW`, one an episode; not to be written to."""
+        """[n] of `ROW`, one per episode; read-only."""
         return self._rows[: self._size]
 
     @property
@@ -96,23 +96,23 @@ class Episodes(Mapping[str, EpisodeStatus]):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Everybody who has judged, by number."""
+        """Everyone who has labelled, voided or restored an episode, in index order."""
         return tuple(self._words)
 
     def of(self, kind: EpisodeKind) -> NDArray[np.bool_]:
-        """[n] which are of a kind."""
+        """[n] mask of the episodes of a kind."""
         return np.asarray(self.rows["kind"] == _KINDS.index(kind))
 
     def labelled(self, outcome: Outcome | None) -> NDArray[np.bool_]:
-        """[n] which have this label; None: those that have none."""
+        """[n] mask of the episodes with this label; None selects the unlabelled ones."""
         return np.asarray(self.rows["outcome"] == _OUTCOMES.index(outcome))
 
     def where(self, mask: NDArray[np.bool_]) -> Iterator[EpisodeStatus]:
-        """Those that a mask [n] names."""
+        """The episodes selected by a mask [n]."""
         return (self._at(place) for place in np.flatnonzero(mask).tolist())
 
     def outcomes(self, mask: NDArray[np.bool_]) -> dict[str, Outcome]:
-        """id -> label of those that a mask [n] names, as far as they have one."""
+        """id -> label of the labelled episodes selected by a mask [n]."""
         places = np.flatnonzero(mask & ~self.labelled(None))
         codes = self.rows["outcome"][places].tolist()
         return {
@@ -122,18 +122,18 @@ class Episodes(Mapping[str, EpisodeStatus]):
         }
 
     def copy(self) -> Episodes:
-        """One that later changes of this one do not touch; only the numbers are copied."""
+        """An independent copy; only the numbers are copied."""
         twin = Episodes.__new__(Episodes)
         twin._names, twin._places, twin._words = self._names, self._places, self._words
         twin._rows, twin._size, twin._borrowed = self.rows.copy(), self._size, True
         return twin
 
     def __getitem__(self, name: str) -> EpisodeStatus:
-        """Its status. Raises KeyError."""
+        """The episode's status. Raises KeyError."""
         return self._at(self._place(name))
 
     def __setitem__(self, name: str, status: EpisodeStatus) -> None:
-        """Enter or change an episode. Raises ValueError, OverflowError: it does not fit a row."""
+        """Add or change an episode. Raises ValueError, OverflowError: it does not fit a row."""
         row = (
             status.time,
             status.seq,
@@ -154,15 +154,15 @@ class Episodes(Mapping[str, EpisodeStatus]):
         self._rows[place] = fitting
 
     def __contains__(self, name: object) -> bool:
-        """Whether the journal knows it."""
+        """Whether the journal knows the episode."""
         return isinstance(name, str) and self._places.get(name, self._size) < self._size
 
     def __iter__(self) -> Iterator[str]:
-        """Their ids."""
+        """Iterate over the ids."""
         return iter(self.names)
 
     def __len__(self) -> int:
-        """How many."""
+        """Number of episodes."""
         return self._size
 
     def _place(self, name: str) -> int:
@@ -192,7 +192,7 @@ class Episodes(Mapping[str, EpisodeStatus]):
         )
 
     def _enter(self, name: str) -> int:
-        if self._borrowed:  # names and places are those of the one it was copied from, which goes on
+        if self._borrowed:  # names and places are shared with the original, which keeps changing
             self._names = self._names[: self._size]
             self._places = {known: place for place, known in enumerate(self._names)}
             self._borrowed = False
@@ -214,15 +214,15 @@ class Ledger:
     """The journal folded up to a line."""
 
     through: int = 0
-    """seq of the last line taken in."""
+    """seq of the last line applied."""
     episodes: Episodes = field(default_factory=Episodes)
     lines: Mapping[str, Sequence[Line]] = field(default_factory=dict)
-    """op -> its lines, in order; all operations. Given by the journal, and read from it when somebody looks."""
+    """op -> its lines in order, for all operations; read lazily from the journal."""
     orphans: list[int] = field(default_factory=list)
-    """seq of labels, voids and restores of episodes that no line before them had entered."""
+    """seq of labels, voids and restores of episodes that no earlier line had entered."""
 
     def add(self, line: Line) -> None:
-        """Take in the next line."""
+        """Apply the next line."""
         self.through = line.seq
         if line.op == EPISODE:
             if line.fields["id"] not in self.episodes:
@@ -234,7 +234,7 @@ class Ledger:
             self._prune(line.fields["episodes"])
 
     def copy(self) -> Ledger:
-        """One that later lines do not touch."""
+        """An independent copy."""
         return Ledger(
             through=self.through,
             episodes=self.episodes.copy(),

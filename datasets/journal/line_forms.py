@@ -1,7 +1,7 @@
-"""What the fields of a journal's lines are, as far as anybody relies on them: a line that passes can be counted with.
+"""Schema of a journal's lines: the fields that readers rely on, and their valid values.
 
-A checksum says that a line was not hurt; that it makes sense is said here, once, for every reader. Operations and
-fields that are not named are their writers' business, and a later station may have more of both.
+A checksum proves that a line is intact; this module checks, once for every reader, that it makes sense. Operations and
+fields not listed here belong to their writers, and a later version may add more of both.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 _MOST = 2**53
-"""Numbers beyond it are none that were counted."""
+"""Largest valid counter: integers up to here are exact in float64."""
 _LATEST = 253_402_214_400.0
-"""s since 1970: the year 9999, the last for which there are dates."""
+"""s since 1970: the last day of the year 9999, beyond which Python has no dates."""
 _SIZES = 2**20
-"""Episodes, blocks and layouts of which room is made for each."""
+"""Upper limit of counts for which memory is allocated (episodes, blocks, layouts)."""
 
 Check = Callable[[Any], bool]
 
@@ -27,27 +27,27 @@ def is_text(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Finite, and no truth."""
+    """A finite number, not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_whole(value: Any) -> bool:
-    """A whole number that was counted."""
+    """An integer (not a bool) of plausible magnitude."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST
 
 
 def is_count(value: Any) -> bool:
-    """A whole number of at least 0 that room can be made for."""
+    """A non-negative integer small enough to allocate for."""
     return is_whole(value) and 0 <= value <= _SIZES
 
 
 def is_time(value: Any) -> bool:
-    """Seconds since 1970 that are a date."""
+    """Seconds since 1970 that form a valid date."""
     return is_number(value) and 0 <= value < _LATEST
 
 
 def is_table(value: Any) -> bool:
-    """Names and their values."""
+    """A dictionary."""
     return isinstance(value, dict)
 
 
@@ -118,7 +118,7 @@ NEEDED: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "session": {},
     }
 )
-"""op -> the fields that it must have, each with what it must be."""
+"""op -> its required fields, each with its check."""
 BESIDE: Mapping[str, Mapping[str, Check]] = MappingProxyType(
     {
         "episode": {"block": _or_none(is_count)},
@@ -142,19 +142,19 @@ BESIDE: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "note": {"episode": is_text},
     }
 )
-"""The same for fields that only some of its lines have."""
+"""op -> its optional fields, each with its check."""
 _TOGETHER = {
     "asked": ("n",),
     "begin": ("ordinal", "first", "n", "at"),
     "end": ("ordinal", "env_steps", "policy_version", "n"),
     "ending": ("ordinal",),
 }
-"""Stages of an evaluation, and what goes with each."""
+"""Stage of an evaluation -> the fields it requires."""
 _ROUND = ("kind", "first", "layout", "size", "batch")
 
 
 def require_form(op: Any, time: Any, fields: Any) -> None:
-    """Raises ValueError: nobody could count with this line; says which field is at fault."""
+    """Raises ValueError, naming the field, when a line is malformed."""
     if not is_text(op) or not is_table(fields):
         raise ValueError("it has no operation or no fields")
     if not is_time(time):

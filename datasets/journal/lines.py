@@ -1,8 +1,7 @@
-"""Lines of a journal: how one is written and checked, and where each lies in its file.
+"""Lines of a journal: how they are encoded and checked, and where each is in the file.
 
-A line is JSON whose last member is the CRC-32 of what stands before it. Of the lines that were read only their places
-stay in memory, some ten bytes each; who wants one reads it again, and those wanted last are remembered. What lines
-mean is not known here.
+A line is JSON whose last member is the CRC-32 of everything before it. Memory holds only the offset of each line, about
+ten bytes; lines are read again on demand, with a cache of recent ones. This module does not know what lines mean.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ _REMEMBERED = 1000
 
 
 LONGEST = 2**26
-"""Bytes of a line. The longest that are written name every episode of a session."""
+"""Maximum bytes of a line. The longest lines name every episode of a session."""
 
 
 class JournalError(StationError):
-    """A journal that cannot be trusted, or a line that must not enter it."""
+    """The journal cannot be trusted, or a line must not be added to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,25 +42,25 @@ class Line:
     seq: int
     """1, 2, 3, ... without gaps."""
     time: float
-    """Wall clock, s since 1970; for people and time ledgers only."""
+    """Wall-clock time, s since 1970; only for display and accounting of time."""
     op: str
     fields: dict[str, Any]
 
 
 def encode(line: Line) -> bytes:
-    """With its checksum and the end of line. Raises JournalError: no plain JSON."""
+    """The line's bytes, with checksum and newline. Raises JournalError: not plain JSON."""
     content = {"seq": line.seq, "time": line.time, "op": line.op, "fields": line.fields}
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise JournalError(f"A line '{line.op}' must be plain JSON: {error}.") from error
-    # half characters, from names of files that are no text, stand as JSON escapes them
+    # lone surrogates, from file names that are not valid text, are kept as JSON escapes
     body = text[:-1].encode(errors="backslashreplace")
     return body + _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}\n'
 
 
 def decode(row: bytes) -> Line:
-    """Inverse of `encode`. Raises JournalError: it is not what was written."""
+    """Inverse of `encode`. Raises JournalError: the row is damaged."""
     if len(row) > LONGEST:
         raise JournalError(f"it is longer than any line that the station writes ({LONGEST} bytes)")
     row = row.removesuffix(b"\n")
@@ -76,7 +75,7 @@ def decode(row: bytes) -> Line:
 
 
 def checked(line: Line) -> Line:
-    """The same line, when it makes sense. Raises JournalError (see `datasets.journal.line_forms`)."""
+    """Return the line if it fits the schema of `datasets.journal.line_forms`. Raises JournalError."""
     try:
         require_form(line.op, line.time, line.fields)
     except ValueError as error:
@@ -85,12 +84,12 @@ def checked(line: Line) -> Line:
 
 
 class Places:
-    """Where every line begins in the file, and its operation."""
+    """Offset and operation of every line in the file."""
 
     def __init__(
         self, path: Path, *, offsets: bytes = b"", codes: bytes = b"", ops: Iterable[str] = ()
     ) -> None:
-        """Those that are known: 64-bit offsets, and 16-bit places in `ops`."""
+        """Start from known lines: 64-bit offsets, and 16-bit indices into `ops`."""
         self.path = path
         self.offsets = array("q", offsets)
         self.codes = array("h", codes)
@@ -98,11 +97,11 @@ class Places:
         self._remembered: dict[int, Line] = {}
 
     def __len__(self) -> int:
-        """How many lines."""
+        """Number of lines."""
         return len(self.offsets)
 
     def add(self, line: Line, offset: int) -> None:
-        """The next line begins at `offset`."""
+        """Add the next line, which begins at `offset`."""
         if line.op not in self.ops:
             self.ops.append(line.op)
         self.offsets.append(offset)
@@ -110,15 +109,15 @@ class Places:
         self._remember(line)
 
     def numbers(self, op: str, through: int) -> NDArray[np.int64]:
-        """seq of the lines of an operation, up to `through`."""
+        """seq of all lines of an operation, up to `through`."""
         code = self.ops.index(op) if op in self.ops else -1
         return np.flatnonzero(np.array(self.codes[:through]) == code) + 1
 
     def read(self, numbers: Iterable[int]) -> Iterator[Line]:
-        """These lines.
+        """Read the lines with these seq.
 
         Raises:
-            JournalError, OSError: they cannot be read any more.
+            JournalError, OSError: they can no longer be read.
         """
         with open_own(self.path, "rb") as file:
             for seq in numbers:
@@ -139,15 +138,15 @@ class Places:
 
 
 class Lines(Sequence[Line]):
-    """Some lines, read when they are looked at."""
+    """A sequence of lines that is read lazily."""
 
     def __init__(self, places: Places, numbers: Sequence[int] | NDArray[np.int64]) -> None:
-        """`numbers` are their seq, ascending."""
+        """`numbers`: the seq of the lines, ascending."""
         self._places = places
         self._numbers = numbers
 
     def __len__(self) -> int:
-        """How many; reads none."""
+        """Number of lines; reads none."""
         return len(self._numbers)
 
     @overload
@@ -155,42 +154,42 @@ class Lines(Sequence[Line]):
     @overload
     def __getitem__(self, place: slice) -> Lines: ...
     def __getitem__(self, place: int | slice) -> Line | Lines:
-        """One, or some. Raises IndexError, JournalError."""
+        """One line, or a slice. Raises IndexError, JournalError."""
         if isinstance(place, slice):
             return Lines(self._places, self._numbers[place])
         return next(self._places.read([int(self._numbers[place])]))
 
     def __iter__(self) -> Iterator[Line]:
-        """All, in order. Raises JournalError."""
-        # of none, the file need not be there yet
+        """All lines, in order. Raises JournalError."""
+        # without lines, the file need not exist yet
         return self._places.read(map(int, self._numbers)) if len(self) else iter(())
 
     def __eq__(self, other: object) -> bool:
-        """Whether they say the same."""
+        """Whether both hold equal lines."""
         return isinstance(other, Lines) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]
 
 
 class LinesByOp(Mapping[str, Lines]):
-    """op -> its lines in order, up to one line."""
+    """op -> its lines in order, up to a given line."""
 
     def __init__(self, places: Places, through: int) -> None:
-        """Lines behind `through` do not exist for it."""
+        """Lines after `through` are ignored."""
         self._places = places
         self._through = through
 
     def __getitem__(self, op: str) -> Lines:
-        """Raises KeyError: there is none."""
+        """The lines of an operation. Raises KeyError: there are none."""
         numbers = self._places.numbers(op, self._through)
         if not len(numbers):
             raise KeyError(op)
         return Lines(self._places, numbers)
 
     def __iter__(self) -> Iterator[str]:
-        """Every operation that there is."""
+        """Every operation that occurs."""
         return (op for op in self._places.ops if len(self._places.numbers(op, self._through)))
 
     def __len__(self) -> int:
-        """How many operations."""
+        """Number of operations."""
         return sum(1 for _ in self)

@@ -1,8 +1,8 @@
-"""The one interface behind which every steering method and fine-tuner sits.
+"""The interface of every steering method and fine-tuner.
 
-A method computes features of what it observes, decides on a chunk, and learns from a replay that is a view of the
-store and the journal. The session stores whatever the method declares in its `RecordSpec` and hands it back; it never
-looks inside. The table in `SteeringSettings` names all methods there are: a new one is one file and one line.
+A method computes features of observations, chooses action chunks, and learns from a replay, which is a view of the
+store and the journal. The session stores what the method declares in its `RecordSpec` and returns it uninterpreted.
+The table in `SteeringSettings` lists all methods: adding one takes one file and one line.
 Symbols are the paper's: c embedding, z bottleneck latent, dz residual, lam its scale.
 """
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from policy.replay import ReplayBuffer
 
 Metrics = dict[str, float]
-"""Live figures of one gradient step; names are the method's (``critic_loss``, ``actor_loss``, ``alpha``, ``q``,
-``rms_ratio`` where it has them)."""
+"""Live metrics of one gradient step; the method chooses the names (``critic_loss``, ``actor_loss``, ``alpha``, ``q``,
+``rms_ratio`` where applicable)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The last N observations of B cells; the oldest is repeated where an episode is younger than N."""
+    """The last N observations of B cells; early in an episode, the oldest one is repeated to fill N."""
 
     images: dict[str, NDArray[np.uint8]]
     """camera -> uint8 [B, N, height, width, 3]"""
@@ -46,39 +46,39 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordSpec:
-    """What the session stores for a method: name -> shape of one entry."""
+    """Arrays that the session stores for a method: name -> shape of one entry."""
 
     features: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Computed from every observation it decides on and from the final one: stored [K+1, ...]."""
+    """Computed from every observation at a decision, and from the final one; stored as [K+1, ...]."""
     decisions: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Chosen at every decision: stored [K, ...]."""
+    """Chosen at every decision; stored as [K, ...]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What a method decided for B cells."""
+    """A method's decision for B cells."""
 
     actions: FloatArray
     """[B, execute, da] in the task's units."""
     chosen: dict[str, FloatArray]
-    """Per `RecordSpec.decisions`, each [B, ...]."""
+    """One array per entry of `RecordSpec.decisions`, each [B, ...]."""
 
 
 class Steering(ABC):
-    """A method. Owns its networks, and a changed copy of the base where it fine-tunes."""
+    """A steering method. Owns its networks and, if it fine-tunes, its own copy of the base."""
 
     name: ClassVar[str]
     record: RecordSpec
     execute: int
-    """Steps executed of each chunk."""
+    """Number of steps of each chunk to execute."""
     warmup_chunks: int = 0
-    """Chunks it gathers before its first gradient step, to be shown; when to learn it decides by itself."""
+    """Chunks collected before the first gradient step; for display only, the method itself decides when to learn."""
 
     @abstractmethod
     def features(
         self, window: Window, rngs: Sequence[np.random.Generator], *, explore: bool
     ) -> dict[str, FloatArray]:
-        """Per `RecordSpec.features`, each [B, ...]; row b draws only from rngs[b]."""
+        """Compute the entries of `RecordSpec.features`, each [B, ...]; row b draws only from rngs[b]."""
 
     @abstractmethod
     def act(
@@ -89,20 +89,20 @@ class Steering(ABC):
         *,
         explore: bool,
     ) -> Decision:
-        """Decide for B cells; row b draws only from rngs[b]. Without `explore`: the method's evaluation behaviour."""
+        """Choose chunks for B cells; row b draws only from rngs[b]. Without `explore`, act as in evaluation."""
 
     @abstractmethod
     def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
-        """How many gradient steps `learn` would take now; 0 while warming up."""
+        """Number of gradient steps `learn` would take now; 0 during warm-up."""
 
     @abstractmethod
     def learn(
         self, replay: ReplayBuffer, fresh: Sequence[str], rng: np.random.Generator
     ) -> Iterator[Metrics]:
-        """Learn, yielding after each gradient step so that the session can answer keys in between.
+        """Learn, yielding after each gradient step so the session can handle keys in between.
 
-        A pure function of the state before it, the replay and `rng`. `fresh` are the ids of the episodes that ended
-        since the last block, for methods that learn on-policy.
+        A pure function of the previous state, the replay and `rng`. `fresh`: ids of the episodes that ended since the
+        last update block, for on-policy methods.
         """
 
     @abstractmethod
@@ -122,8 +122,8 @@ class SteeringSettings(OneOf):
     usual: ClassVar[str] = "zprl"
 
     method: str
-    """Which method learns online; one of your own is named module:Class (of its settings)."""
+    """Name of the online method; for a custom one, module:Class of its settings."""
 
     @abstractmethod
     def build(self, base: BasePolicy, seed: int, *, execute: int) -> Steering:
-        """The method over this base, fresh networks drawn from `seed`, executing so many steps of each chunk."""
+        """The method on this base, with networks initialised from `seed`, executing `execute` steps of each chunk."""

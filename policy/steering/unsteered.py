@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Path(StrEnum):
-    """Which way from the embedding to the flow."""
+    """How the embedding reaches the flow."""
 
     LATENT = "latent"
     """c_hat = g(mean of z)"""
@@ -35,12 +35,12 @@ class Path(StrEnum):
 
 
 class Unsteered(Steering):
-    """Acts as the base does; stores the condition of the flow."""
+    """Acts exactly as the base policy; stores the flow's condition."""
 
     name: ClassVar[str] = "base"
 
     def __init__(self, base: BasePolicy, path: Path = Path.LATENT, *, execute: int | None = None) -> None:
-        """Act with `base` along `path`, executing so many steps of each chunk; none: all."""
+        """Act with `base` along `path`, executing `execute` steps of each chunk (None: all)."""
         self.base = base
         self.path = path
         self.execute = execute or base.horizon
@@ -49,7 +49,7 @@ class Unsteered(Steering):
     def features(
         self, window: Window, rngs: Sequence[np.random.Generator], *, explore: bool
     ) -> dict[str, FloatArray]:
-        """The condition of the flow, from the centre crop."""
+        """The flow's condition, from the centre crop."""
         with torch.inference_mode():
             condition = self.base.embed(window, None)  # [B, dc]
             if self.path is not Path.RAW:
@@ -75,7 +75,7 @@ class Unsteered(Steering):
         return Decision(actions=as_array(actions), chosen={})
 
     def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
-        """None, ever."""
+        """Always 0: nothing is learned."""
         return 0
 
     def learn(

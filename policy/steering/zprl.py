@@ -1,9 +1,9 @@
 """ZPRL: reinforcement learning on a residual of the bottleneck latent (paper, section IV-B and IV-C).
 
 The base stays frozen. Online, c = E(o) and z ~ p(z | c) are computed once per decision and stored; the actor sees
-(c, z) and proposes dz; the perturbed latent z~ = z + lam dz is decoded into the condition of the flow (equation 7). The
-critics judge z~, not dz (equation 8). The learning rule itself (equations 9 to 11) is policy/sac.py. Updates touch
-cached embeddings only: no picture is encoded while learning.
+(c, z) and outputs dz; the perturbed latent z~ = z + lam dz is decoded into the flow's condition (equation 7). The
+critics evaluate z~, not dz (equation 8). policy/sac.py implements the updates (equations 9 to 11). They use cached
+embeddings only: no image is encoded during learning.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ if TYPE_CHECKING:
     from policy.base import BasePolicy
 
 TYPICAL_DZ_RMS = 1.0 / 3.0
-"""RMS(dz) of an actor that learns under an entropy target of -dz/2; between .31 and .39 where it was measured."""
+"""Typical RMS(dz) of an actor trained with a target entropy of -dz/2; measured values range from .31 to .39."""
 _SMALLEST_STD = 1e-4
-"""A feature that varies less than this is only centred, not scaled up."""
+"""Features with a smaller standard deviation are only centred, not scaled."""
 
 
 class CriticInput(StrEnum):
-    """What the critics see besides the perturbed latent."""
+    """The critics' input besides the perturbed latent."""
 
     C_Z = "c_z_ztilde"
     """c and the unperturbed z."""
     C = "c_ztilde"
-    """c alone, as equation 8 is written."""
+    """c alone, as in equation 8."""
 
 
 class RolloutCrop(StrEnum):
-    """Which crop of the pictures is embedded during rollouts; evaluation always takes the centre."""
+    """Image crop used in rollouts; evaluation always uses the centre crop."""
 
     RANDOM = "random"
     CENTRE = "centre"
 
 
 class WarmUp(StrEnum):
-    """How the method acts before it has learnt anything."""
+    """How the method acts before its first gradient step."""
 
     BASE = "base"
-    """dz = 0: the base acts, exploring through its sampled latent only."""
+    """dz = 0: the base acts and explores only through its sampled latent."""
     ACTOR = "actor"
-    """dz from the untrained actor, i.e. Gaussian noise of the initial standard deviation."""
+    """dz from the untrained actor, i.e. tanh-squashed Gaussian noise of the initial standard deviation."""
 
 
 class ZPRLSettings(SACSettings, SteeringSettings):
-    """ZPRL: a residual on the bottleneck's latent, learnt by an actor and critics."""
+    """ZPRL: a residual on the bottleneck latent, learned by an actor and critics."""
 
     method: Literal["zprl"] = "zprl"
-    """Which method learns online; one of your own is named module:Class (of its settings)."""
+    """Name of the online method; for a custom one, module:Class of its settings."""
     lam: float | None = Field(default=None, gt=0.0, le=10.0)
-    """Scale of the perturbation; none: chosen once, after the warm-up, so that the push is `lam_ratio` of z."""
+    """Scale of the perturbation; none: chosen once after the warm-up, from `lam_ratio`."""
     lam_ratio: float = Field(default=0.15, gt=0.0, le=1.0)
-    """RMS(lam dz) / RMS(z) that is aimed at when lam is chosen automatically; the paper advises .1 to .2."""
+    """Target of RMS(lam dz) / RMS(z) when lam is chosen automatically; the paper recommends .1 to .2."""
     utd: float = Field(default=2.0, ge=0.0, le=100.0)
     """Gradient steps per fresh chunk."""
     warmup_chunks: int = Field(default=300, ge=1, le=1_000_000)
@@ -74,35 +74,35 @@ class ZPRLSettings(SACSettings, SteeringSettings):
     actor_delay_chunks: int = Field(default=0, ge=0, le=1_000_000)
     """Chunks after the warm-up during which only the critics learn."""
     warmup: WarmUp = WarmUp.BASE
-    """How to act until then."""
+    """How to act during the warm-up."""
     gamma: float = Field(default=0.99, gt=0.0, le=1.0)
     """Discount per environment step."""
     timeout: Timeout = Timeout.BOOTSTRAP
-    """What a timeout means to the critics."""
+    """How the critics treat a timeout."""
     critic_input: CriticInput = CriticInput.C_Z
-    """What the critics see besides the perturbed latent."""
+    """The critics' input besides the perturbed latent."""
     rollout_crop: RolloutCrop = RolloutCrop.RANDOM
-    """Which crop is embedded during rollouts."""
+    """Image crop used in rollouts."""
     sample_z: bool = True
-    """Sample z in rollouts; otherwise, and always in evaluation, its mean is taken."""
+    """Sample z in rollouts; otherwise, and always in evaluation, use its mean."""
     normalise: bool = True
-    """Show c and z to the networks with zero mean and unit variance, as measured on the warm-up chunks."""
+    """Normalise c and z to zero mean and unit variance with statistics of the warm-up chunks."""
 
     def build(self, base: BasePolicy, seed: int, *, execute: int) -> ZPRL:
         return ZPRL(base, self, seed, execute=execute)
 
 
 class ZPRL(Steering):
-    """The method; its state is a pure function of the replay blocks it was shown."""
+    """The method; its state is a pure function of the replay blocks it learned from."""
 
     name: ClassVar[str] = "zprl"
 
     def __init__(
         self, base: BasePolicy, settings: ZPRLSettings, seed: int, *, execute: int | None = None
     ) -> None:
-        """Steer `base`, which is never changed; fresh networks are drawn from `seed`.
+        """Steer `base`, which is never changed; networks are initialised from `seed`.
 
-        `execute`: steps executed of each chunk; none: all that the base predicts.
+        `execute`: number of steps of each chunk to execute; None: the whole predicted chunk.
         """
         self.base = base
         self.settings = settings
@@ -134,7 +134,7 @@ class ZPRL(Steering):
     def features(
         self, window: Window, rngs: Sequence[np.random.Generator], *, explore: bool
     ) -> dict[str, FloatArray]:
-        """c = E(o), p(z | c) and one z of it, which the critics, the actor and the target will all use."""
+        """c = E(o), p(z | c) and one sample z, shared by actor, critics and target."""
         random_crop = explore and self.settings.rollout_crop is RolloutCrop.RANDOM
         with torch.inference_mode():
             c = self.base.embed(window, self.base.draw_crops(rngs) if random_crop else None)  # [B, dc]
@@ -163,7 +163,7 @@ class ZPRL(Steering):
         return Decision(actions=as_array(actions), chosen={"dz": as_array(dz)})
 
     def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
-        """UTD times the fresh chunks; 0 until the warm-up is full."""
+        """UTD times the number of fresh chunks; 0 until the warm-up is complete."""
         if len(replay) < self.settings.warmup_chunks:
             return 0
         return round(self.settings.utd * replay.chunks(fresh))
@@ -171,7 +171,7 @@ class ZPRL(Steering):
     def learn(
         self, replay: ReplayBuffer, fresh: Sequence[str], rng: np.random.Generator
     ) -> Iterator[Metrics]:
-        """Equations 9 to 11 on batches of the replay."""
+        """Update actor and critics (equations 9 to 11) on batches from the replay."""
         planned = self.planned_updates(replay, fresh)
         if planned and not self.sac.updates:
             self._measure(replay)
@@ -212,7 +212,7 @@ class ZPRL(Steering):
         return self.sac.act(state, normal(rngs, z.shape[1:]) if explore else None)
 
     def _batch(self, transitions: TransitionBatch) -> SACBatch:
-        """Transitions in the networks' units; z~ is recomputed from the stored z and dz."""
+        """Convert transitions to the networks' units; z~ is recomputed from the stored z and dz."""
         now, then = transitions.features, transitions.next_features
         state = self._normalised(now["c"], now["z"])  # [B, dc + dz]
         next_state = self._normalised(then["c"], then["z"])
@@ -231,11 +231,11 @@ class ZPRL(Steering):
         )
 
     def _normalised(self, c: Tensor, z: Tensor) -> Tensor:
-        """c and z side by side, [B, dc + dz]."""
+        """Normalised c and z, concatenated to [B, dc + dz]."""
         return torch.cat([c, z], dim=-1).sub_(self._centre).div_(self._spread)
 
     def _measure(self, replay: ReplayBuffer) -> None:
-        """Fix lam and the features' statistics from what the warm-up gathered, before the first gradient step."""
+        """Fix lam and the feature statistics from the warm-up data, before the first gradient step."""
         z = replay.feature("z")
         if self.settings.lam is None:
             self._lam.fill_(propose_lam(z, ratio=self.settings.lam_ratio))
@@ -248,9 +248,9 @@ class ZPRL(Steering):
 
 
 def propose_lam(z: FloatArray, *, ratio: float) -> float:
-    """The lam with which a typical dz pushes by `ratio` of the latents `z` [n, dz]: RMS(lam dz) = ratio RMS(z).
+    """The lam at which a typical dz gives RMS(lam dz) = ratio * RMS(z), for latents `z` [n, dz].
 
-    Raises ValueError when there is no latent to measure.
+    Raises ValueError when there are no latents to measure.
     """
     magnitude = float(np.sqrt(np.mean(np.square(z, dtype=np.float64)))) if z.size else 0.0
     if not magnitude:
