@@ -1,7 +1,7 @@
-"""What every format promises: to know its files by their structure, to list the episodes in them, to open one.
+"""The interface of an import format: recognise its files by structure, list their episodes, open one.
 
-A format says what is in a file in the file's own words; which column means what is the mapping's business, and what
-becomes of it the common path's. Formats open foreign files and may be fed anything: they run in a process of their own.
+A format returns a file's content under the file's own names. The mapping decides what each column means; the shared
+pipeline converts it. Formats open untrusted files, so they run in a separate process.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ from datasets.spec import DataSpec
 from datasets.vr_recording import RecordingError
 
 MOST_TICKS = 1_000_000
-"""Longer episodes are refused: nobody demonstrates for hours without a break, but damaged headers say so."""
+"""Longer episodes are refused: no demonstration lasts for hours, but damaged headers may claim so."""
 MOST_NUMBERS = 64_000_000
-"""Numbers in one column."""
+"""Maximum numbers in one column."""
 MOST_PIXELS = 36_000_000
-"""Pixels in one picture."""
+"""Maximum pixels in one image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One episode of some file or folder."""
+    """One episode in a file or folder."""
 
     path: Path
     format: str
     key: str = ""
-    """Where in `path` it is; empty when `path` is the episode."""
+    """Location within `path`; empty when `path` is the episode."""
     instruction: str = ""
-    """The task in the recorder's words; empty where it has none."""
+    """Task instruction from the recorder; empty if none."""
 
     @property
     def label(self) -> str:
-        """As reports name it."""
+        """Name used in reports."""
         return f"{self.path}[{self.key}]" if self.key else str(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unstored:
-    """Rows of a column that no file holds, and that are read as a fill value all the same."""
+    """Rows of a column that are missing from the files, and that libraries read as a fill value."""
 
     where: str
-    """Which rows, as its file counts them, and what is not there; half a sentence."""
+    """Which rows (in the file's numbering) and which file is missing; a sentence fragment."""
     fill: str
-    """What they are read as."""
+    """The fill value they are read as."""
     is_lost: bool = False
-    """They were stored once: whoever wrote this column left none out."""
+    """Whether they must have been lost, because the writer of this column stores every chunk."""
     evidence: str = ""
-    """What speaks for a loss and does not prove it; half a sentence."""
+    """Evidence for a loss that is not proof; a sentence fragment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnEpisode:
-    """An episode that this station exported: nothing about it must be asked."""
+    """An episode that this station exported; importing it raises no questions."""
 
     spec: DataSpec
     proprioception: Array
@@ -84,18 +84,18 @@ class OwnEpisode:
 
 @dataclass(frozen=True, kw_only=True)
 class RawEpisode:
-    """One episode in its file's own words. T ticks; columns may differ in length."""
+    """One episode under its file's own names. T ticks; columns may differ in length."""
 
     columns: dict[str, Array] = field(default_factory=dict)
     """name -> float64 [T, n]"""
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """column -> a name for each of its numbers, where the file has them."""
+    """column -> names of its numbers, if the file has them"""
     unstored: dict[str, Unstored] = field(default_factory=dict)
-    """column -> what of it no file holds"""
+    """column -> its rows that are missing from the files"""
     vague: tuple[str, ...] = ()
-    """Columns whose numbers may be joint angles or a pose; nothing in the file says which."""
+    """Columns that may hold joint angles or a pose; the file does not say which."""
     frames: dict[str, Frames] = field(default_factory=dict)
-    """camera as the file names it -> pictures, RGB unless the mapping's colour says otherwise"""
+    """the file's camera name -> images, RGB unless the mapping's `colour` says otherwise"""
     time: TimeArray | None = None
     """s [T]; None when the file holds no time."""
     action_time: TimeArray | None = None
@@ -103,18 +103,18 @@ class RawEpisode:
     image_time: dict[str, TimeArray] = field(default_factory=dict)
     """camera -> s [T]; absent: as `time`"""
     following: NDArray[np.bool_] | None = None
-    """[T] False where the recorder says that the arm did not follow; None: always."""
+    """[T] False where the recorder marks that the arm did not follow; None: it always followed."""
     finished: NDArray[np.bool_] | None = None
-    """[T] True where the recorder was told that it is over."""
+    """[T] True where the operator signalled the end of the episode."""
     success: bool | None = None
     rate: float | None = None
-    """Samples per second that the file declares beside its stamps, Hz."""
+    """Sample rate that the file declares besides its time stamps, Hz."""
     depth: tuple[str, ...] = ()
-    """Streams of depth; those that are in `frames` too are no colour cameras."""
+    """Depth streams; those that also appear in `frames` are not colour cameras."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Plain JSON."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the format wants to remember for its proposal; stored nowhere."""
+    """Notes of the format for its own `propose`; never stored."""
     notes: tuple[Note, ...] = ()
     own: OwnEpisode | None = None
 
@@ -123,17 +123,17 @@ class Format(ABC):
     """One foreign format."""
 
     name: ClassVar[str]
-    """As on the command line."""
+    """Name on the command line."""
     description: ClassVar[str]
-    """What it is, half a sentence."""
+    """Short description, a sentence fragment."""
     members: ClassVar[tuple[str, ...]] = ()
-    """By which people know its files; says which format is nearest to a file that is none."""
+    """Characteristic members of its files; used to suggest the closest format for an unrecognised file."""
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Of its files, with the dot; files of these kinds that nobody recognises are reported, others passed over."""
+    """File suffixes, with the dot; unrecognised files with such a suffix are reported, others skipped."""
 
     @property
     def spoken(self) -> str:
-        """As ``--as`` and each source name it."""
+        """Name used by ``--as`` and in each source."""
         return self.name
 
     @abstractmethod
@@ -141,11 +141,11 @@ class Format(ABC):
         """Whether `path` is one of this format's files or folders, by its structure.
 
         Raises:
-            RecordingError: it looks like one, and is damaged.
+            RecordingError: it looks like one but is damaged.
         """
 
     def keys(self, path: Path) -> Iterator[str]:
-        """The episodes in `path`, in order; one empty key when `path` is the episode.
+        """Keys of the episodes in `path`, in order; a single empty key when `path` is the episode.
 
         Raises:
             RecordingError: the list cannot be read.
@@ -153,7 +153,7 @@ class Format(ABC):
         yield ""
 
     def instructions(self, path: Path) -> dict[str, str]:
-        """key -> the task in the recorder's words, of episodes that have it; read from lists, not from episodes.
+        """key -> task instruction, for episodes that have one; read from index files, not from the episodes.
 
         Raises:
             RecordingError: the list cannot be read.
@@ -161,12 +161,12 @@ class Format(ABC):
         return {}
 
     def unlisted(self, path: Path) -> Iterator[RecordingError]:
-        """What is damaged of the lists in `path`, so that the episodes in it are missing from `keys`."""
+        """Damage in the index files of `path` that keeps episodes out of `keys`."""
         yield from ()
 
     @abstractmethod
     def open(self, path: Path, key: str) -> AbstractContextManager[RawEpisode]:
-        """Numbers in memory, pictures read while the context is open.
+        """Open an episode: numbers are loaded, images are read lazily while the context is open.
 
         Raises:
             RecordingError: the episode cannot be read; says what is missing or damaged.
@@ -174,10 +174,10 @@ class Format(ABC):
 
     @abstractmethod
     def propose(self, raw: RawEpisode, spec: DataSpec) -> Mapping:
-        """What the format itself knows about its columns; what it does not know stays open."""
+        """A mapping with what the format knows about its columns; unknown entries stay None."""
 
     def fingerprint(self, path: Path, key: str) -> str:
-        """Sixteen hexadecimal digits that name this episode's content, whatever its file is called.
+        """Sixteen hexadecimal digits that identify the episode's content, regardless of the file name.
 
         Raises:
             OSError: unreadable.
@@ -185,16 +185,16 @@ class Format(ABC):
         return fingerprints.of_file(path, key)
 
     def damage(self, path: Path) -> str | None:
-        """Why a file of this kind cannot even be opened; None when it can, and is simply something else."""
+        """Why a file of this kind cannot be opened; None if it opens and is simply another format."""
         return None
 
     def memory(self, path: Path) -> int:
-        """Bytes that reading one episode may take beyond what every format may."""
+        """Extra bytes that reading one episode may need, beyond the common limit."""
         return 0
 
 
 def require_size(shape: tuple[int, ...], what: str) -> None:
-    """Refuse what a damaged header claims before memory is asked for it.
+    """Refuse implausible sizes (as in damaged headers) before allocating memory.
 
     Raises:
         RefusedError: more ticks or numbers than any demonstration has.
@@ -205,10 +205,10 @@ def require_size(shape: tuple[int, ...], what: str) -> None:
 
 
 def require_picture(height: int, width: int, what: str) -> None:
-    """As `require_size`, for one picture of a camera.
+    """As `require_size`, for one camera image.
 
     Raises:
-        RefusedError: no picture has this size.
+        RefusedError: no camera image has this size.
     """
     if not (height > 0 and width > 0 and height * width <= MOST_PIXELS):
         raise RefusedError(Defect.TOO_BIG, f"'{what}' claims pictures of {width}x{height}")

@@ -1,18 +1,18 @@
-"""Which column of a foreign file means what, in which units and orders: proposed, shown, answered, saved.
+"""The mapping: the meaning, unit and order of each column of a foreign file; proposed, shown, answered and saved.
 
-Entries have flat names, the same in flags, in the session's ``import.toml`` and on the screen::
+Entries have flat names, identical in flags, in the session's ``import.toml`` and on screen::
 
     camera.<task camera>   position   rotation   joints   gripper          what was observed
     action.position   action.rotation   action.joints   action.gripper     what was commanded
     representation   action.representation      how a rotation is written
-    range   action.range                        what a gripper's column says, closed and open: 0,0.08
+    range   action.range                        a gripper column's values when closed and open: 0,0.08
     colour  quaternion  euler  state  angle  length  rate  actions  frame  kinematics
     increment_position  increment_rotation  increment_frame  increment_turn  unstored
 
-A column is named by its key; ``key[2:5]`` takes some of its numbers, ``key[7]`` one. Names of a second arm begin with
-``arm2.``, also its own ``frame`` and ``tool``; where it has none, those of the first hold for it as well. How a column
-is written (``range``, ``representation``) can be said for every arm at once: ``arms.range``, ``arms.action.range``.
-What a source does not say stays None, and an import that needs it asks; nothing here guesses.
+A column is selected by its key; ``key[2:5]`` selects some of its numbers, ``key[7]`` one. Entries of a second arm begin
+with ``arm2.``, including its ``frame`` and ``tool``, which default to those of the first arm. The encoding of a column
+(``range``, ``representation``) can be set for all arms at once: ``arms.range``, ``arms.action.range``. Entries that a
+source does not determine stay None, and an import that needs one asks; nothing here guesses.
 """
 
 from __future__ import annotations
@@ -38,71 +38,71 @@ Matrix4 = tuple[float, ...]
 
 
 class MappingError(StationError, ValueError):
-    """An entry that means nothing; says what would."""
+    """An invalid entry; the message says what is valid."""
 
     exit_code = ExitCode.USAGE
 
 
 class Representation(StrEnum):
-    """How a rotation is written."""
+    """How a rotation is represented."""
 
     QUATERNION = "quaternion"
     EULER = "euler"
-    """Three angles; their order is an entry of its own."""
+    """Three angles; the entry `euler` gives their order."""
     ROTATION_VECTOR = "rotation_vector"
     """Axis times angle."""
     ROT6D = "rot6d"
-    """First two rows of the matrix."""
+    """First two rows of the rotation matrix."""
     MATRIX = "matrix"
     """Nine numbers, row by row."""
 
     @property
     def size(self) -> int:
-        """How many numbers."""
+        """Numbers per rotation."""
         return {"quaternion": 4, "euler": 3, "rotation_vector": 3, "rot6d": 6, "matrix": 9}[self.value]
 
 
 class ActionKind(StrEnum):
-    """What the source's actions are."""
+    """Kind of the source's actions."""
 
     COMMANDED = "commanded"
     """Absolute targets."""
     ACHIEVED = "achieved"
-    """Not used: the pose reached one sample later stands for the action."""
+    """The source's actions are ignored; the pose reached one sample later serves as the action."""
     INCREMENTS = "increments"
     """Added to the observed pose or joint angles; `increment_position` and `increment_rotation` scale them."""
 
 
 class Track(Settings):
-    """Columns of one arm, as observed or as commanded."""
+    """One arm's columns, either observed or commanded."""
 
     position: str | None = None
     """Three numbers, in units of `length`."""
     rotation: str | None = None
-    """As `representation` says, in units of `angle` where it is angles."""
+    """Encoded as `representation` says; angles in units of `angle`."""
     representation: Representation | None = None
     """quaternion, euler, rotation_vector, rot6d or matrix."""
     joints: str | None = None
     """Joint angles, in units of `angle`."""
     gripper: str | None = None
-    """One number, or several of which the first counts."""
+    """One number; if several, the first is used."""
     closed: float | None = None
-    """What the gripper's column says when it is closed."""
+    """Value of the gripper column when closed."""
     open: float | None = None
-    """What it says when it is open."""
+    """Value of the gripper column when open."""
 
 
 class Arm(Settings):
     """One arm's columns."""
 
     observed: Track = Field(default_factory=Track)
-    """What was measured."""
+    """Measured columns."""
     commanded: Track = Field(default_factory=Track)
-    """What was asked for."""
+    """Commanded columns."""
     frame: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
-    """Of a second arm, as the mapping's own, which holds where this is None."""
+    """As `Mapping.frame`, for a second arm; None uses the mapping's."""
     tool: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
-    """As `frame`."""
+    """As `Mapping.tool`, for a second arm; None uses the mapping's."""
 
 
 class Mapping(Settings):
@@ -111,43 +111,43 @@ class Mapping(Settings):
     cameras: dict[str, str] = Field(default_factory=dict)
     """The task's camera -> the source's."""
     arms: tuple[Arm, ...] = (Arm(),)
-    """In the task's order."""
+    """Arms, in the task's order."""
     actions: ActionKind | None = ActionKind.COMMANDED
     """commanded, achieved or increments."""
     colour: Colour | None = None
-    """Order of the source's colours."""
+    """Colour channel order of the source."""
     quaternion: QuaternionOrder | None = None
     """Order of a quaternion's numbers."""
     euler: EulerOrder | None = None
-    """Axes of euler angles: small letters turn about fixed axes, capital ones about the tool's own."""
+    """Axes of Euler angles: lower case for fixed axes (extrinsic), upper case for the tool's own (intrinsic)."""
     state: Literal["joints", "pose"] | None = None
-    """What the numbers beside the gripper's are, in a source whose columns may be either."""
+    """What the non-gripper numbers are, in a source whose columns may be either."""
     angle: Literal["rad", "deg", "percent"] | None = None
-    """Unit of angles; percent of a joint's range is none that can be converted, and is refused."""
+    """Unit of angles; percent of a joint's range cannot be converted and is refused."""
     length: Literal["m", "cm", "mm"] | None = None
     """Unit of positions."""
     unstored: Literal["fill", "lost"] | None = None
-    """What rows are that no file holds: left out by a writer who stores no chunk of fill values, or lost."""
+    """What missing rows are: fill values that the writer chose not to store, or lost data."""
     rate: float | None = Field(default=None, gt=0, le=1000)
-    """Samples per second, where the source holds no time; Hz."""
+    """Sample rate of a source without time stamps, Hz."""
     increment_position: float | None = Field(default=None, gt=0)
-    """m that an increment of 1 means."""
+    """m per unit of increment."""
     increment_rotation: float | None = Field(default=None, gt=0)
-    """rad that an increment of 1 means."""
+    """rad per unit of increment."""
     increment_frame: Literal["base", "tool"] | None = None
-    """Along whose axes increments of a pose go."""
+    """Frame whose axes pose increments follow."""
     increment_turn: Literal["vector", "euler", "difference"] | None = None
-    """What three numbers of a rotation's increment are: a rotation vector, euler angles of the turn, or differences of
-    the pose's euler angles."""
+    """Meaning of a rotation increment's three numbers: a rotation vector, Euler angles of the turn, or differences of
+    the pose's Euler angles."""
     frame: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
-    """4x4, row by row: takes poses of the source's frame into the arm's base frame; None is identity."""
+    """4x4, row-major: transforms poses from the source's frame to the arm's base frame; None is the identity."""
     tool: Matrix4 | None = Field(default=None, min_length=16, max_length=16)
-    """4x4, row by row: from the body whose pose the source (or the kinematics) gives to the task's tool."""
+    """4x4, row-major: from the body whose pose the source (or the kinematics) gives to the task's tool."""
     kinematics: str | None = None
-    """An arm by name (xarm6, xarm7, fr3) or a URDF or MJCF file: poses are computed from joint angles."""
+    """Arm name (xarm6, xarm7, fr3), or a URDF or MJCF file, to compute poses from joint angles."""
 
     def entries(self) -> dict[str, str]:
-        """Flat name -> value of everything that is set."""
+        """Flat name -> value of all entries that are set."""
         found = {f"camera.{name}": key for name, key in self.cameras.items()}
         for number, arm in enumerate(self.arms, start=1):
             prefix = "" if number == 1 else f"arm{number}."
@@ -164,7 +164,7 @@ class Mapping(Settings):
         return found
 
     def as_answered(self) -> Self:
-        """With columns of joint angles read as position and rotation, where `state` says that they hold a pose."""
+        """This mapping, with joint columns read as position and rotation if `state` says they hold a pose."""
         if self.state != "pose":
             return self
         arms = tuple(
@@ -174,10 +174,10 @@ class Mapping(Settings):
         return self.model_copy(update={"arms": arms})
 
     def with_answers(self, answers: dict[str, str]) -> Self:
-        """Changed by flat entries, in their order.
+        """This mapping with flat entries applied in order.
 
         Raises:
-            MappingError: an unknown name or an impossible value.
+            MappingError: an unknown name or an invalid value.
         """
         tables = self.model_dump(mode="json")
         for answer, text in answers.items():
@@ -192,7 +192,7 @@ class Mapping(Settings):
 
 
 def _as_pose(track: Track) -> Track:
-    """A track whose joints' column holds a position and, after it, a rotation."""
+    """The track with its joint column read as a position followed by a rotation."""
     found = None if track.joints is None else _STRETCH.fullmatch(track.joints)
     if found is None or track.position is not None or track.rotation is not None:
         return track
@@ -202,7 +202,7 @@ def _as_pose(track: Track) -> Track:
 
 
 def comparable(entries: dict[str, str]) -> dict[str, str]:
-    """Entries without those that change nothing by themselves, which older imports did not know."""
+    """Entries without those that have no effect on their own, which older imports did not have."""
     return {
         name: value for name, value in entries.items() if name != "state" and (name, value) not in _AS_EVER
     }
@@ -212,17 +212,17 @@ _AS_EVER = (("increment_frame", "base"), ("increment_turn", "vector"))
 
 
 def entry_names(answers: dict[str, str]) -> frozenset[str]:
-    """The entries that answers give, a gripper's range as its two ends."""
+    """Names of the entries that answers set; a gripper's range sets its two ends."""
     return frozenset(entry for name, text in answers.items() for entry in _split(name, text))
 
 
 def parse_answers(texts: list[str]) -> dict[str, str]:
-    """Flags of the form ``NAME=VALUE``, checked; of a file with a matrix, its numbers, which stay when it goes.
+    """Parse and check flags ``NAME=VALUE``; a matrix file is replaced by its numbers, so it need not be kept.
 
-    A gripper's range becomes the entries ``closed`` and ``open``, so that it stands beside the gripper's column.
+    A gripper's range becomes the entries ``closed`` and ``open``, next to the gripper's column.
 
     Raises:
-        MappingError: no such form, an unknown name or an impossible value.
+        MappingError: not NAME=VALUE, an unknown name or an invalid value.
     """
     answers: dict[str, str] = {}
     for text in texts:
@@ -241,7 +241,7 @@ def parse_answers(texts: list[str]) -> dict[str, str]:
 
 
 def _split(name: str, value: str) -> dict[str, str]:
-    """One answer as entries: a gripper's range is two; ``key[7]`` is ``key[7:8]``, as a proposal would say it."""
+    """One answer as entries: a gripper's range gives two; ``key[7]`` becomes ``key[7:8]``, as in proposals."""
     track, dot, last = name.rpartition(".")
     number = _ONE_NUMBER.fullmatch(value)
     if last in _COLUMNS and number is not None:
@@ -259,7 +259,7 @@ def _split(name: str, value: str) -> dict[str, str]:
 
 
 def _require_kinematics(name: str) -> None:
-    """Also where no source of this import turns out to need them, a wrong name is a mistake."""
+    """Check the name now: a wrong one is an error even if no source of this import needs kinematics."""
     try:
         require_arm(name)
     except RefusedError as error:
@@ -267,10 +267,10 @@ def _require_kinematics(name: str) -> None:
 
 
 def read_matrix(name: str, text: str) -> tuple[float, ...]:
-    """Sixteen numbers, or a text file with them, row by row, whose last row is 0 0 0 1.
+    """Parse a row-major 4x4 matrix from sixteen numbers or a text file; its last row must be 0 0 0 1.
 
     Raises:
-        MappingError: something else.
+        MappingError: not such a matrix.
     """
     words, wanted = text, "give 16 numbers row by row, or a text file with them"
     is_file = len(text) < _LONGEST_PATH and Path(text).is_file()
@@ -303,7 +303,7 @@ _ONE_NUMBER = re.compile(r"(?P<key>.+)\[(?P<one>\d+)\]")
 
 
 def _enter(tables: dict[str, Any], name: str, value: str) -> None:
-    """Put one flat entry where it belongs."""
+    """Store one flat entry at its place in the tables."""
     if name.startswith("camera."):
         tables["cameras"] = {**tables["cameras"], name.removeprefix("camera."): value}
         return
@@ -331,7 +331,7 @@ def _enter(tables: dict[str, Any], name: str, value: str) -> None:
 
 
 EVERY = "arms."
-"""How the name of an entry begins that holds for every arm."""
+"""Prefix of entries that apply to all arms."""
 _WRITTEN = ("closed", "open", "representation")
 _OF_EVERY_ARM = tuple(
     f"{EVERY}{side}{field}" for side in ("", "action.") for field in ("range", "representation")
@@ -339,7 +339,7 @@ _OF_EVERY_ARM = tuple(
 
 
 def for_every_arm(name: str) -> str:
-    """The entry that says the same of every arm: ``arms.action.open`` for ``arm2.action.open``."""
+    """The corresponding entry for all arms: ``arms.action.open`` for ``arm2.action.open``."""
     rest = name[5:] if name.startswith("arm") and name[3:4].isdigit() and name[4:5] == "." else name
     return f"{EVERY}{rest}"
 
@@ -384,7 +384,7 @@ def _arm(tables: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def _name_of(place: tuple[int | str, ...]) -> str:
-    """The entry that stands at this place of the tables."""
+    """The entry name for a path in the tables."""
     if place[0] != "arms" or len(place) < 3:
         return ".".join(map(str, place))
     arm = "" if place[1] == 0 else f"arm{int(place[1]) + 1}."

@@ -1,1 +1,1 @@
-"""What every reader of foreign files needs: places, links, HDF5, zarr, video, pictures, pickles."""
+"""Shared readers of foreign files: paths, links, HDF5, zarr, video, images, pickles."""

@@ -1,4 +1,4 @@
-"""A description of files in nobody's format: read, checked, and written to be filled in."""
+"""Descriptions of files in no known format: read, checked, and generated as templates to fill in."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _LONGEST = 2**20
 
 
 class Description(Settings):
-    """How files are read, and what is in them."""
+    """How to read files, and what they contain."""
 
     files: str = "*"
-    """Which files below the folder are read, a pattern such as "*.npz" or "*/trajectory.h5"."""
+    """Files to read below the folder: a pattern such as "*.npz" or "*/trajectory.h5"."""
     episodes: str = ""
-    """Groups that are an episode each, a pattern such as "traj_*"; empty: each file is one. Of a pickled list: "*"."""
+    """Groups that are one episode each: a pattern such as "traj_*" ("*" for a pickled list); empty: one per file."""
     ends: str = ""
-    """Member that says, for files with all episodes end to end, after which row each ends."""
+    """Member with the end row of each episode, for files that hold all episodes end to end."""
     time: str = ""
-    """Member with the time of each sample, s; without it [map] says the rate."""
+    """Member with the time of each sample, s; without it, [map] must give the rate."""
     success: str = ""
-    """Member, or attribute of the file or the group, that says whether the episode succeeded."""
+    """Member, or attribute of the file or group, with the episode's success."""
     instruction: str = ""
-    """The task in words."""
+    """Task instruction."""
     map: dict[str, str] = Field(default_factory=dict)
-    """What members mean: entries of --map."""
+    """Meaning of members: entries as for --map."""
 
 
 def description_in(path: Path) -> Description:
-    """A description, checked.
+    """Read and check a description.
 
     Raises:
-        RefusedError: unreadable, or it says something that means nothing; names the entry and the remedy.
+        RefusedError: it is unreadable or has an invalid entry; names the entry and the remedy.
     """
     try:
         if path.stat().st_size > _LONGEST:
@@ -67,7 +67,7 @@ def description_in(path: Path) -> Description:
 
 
 def guess(path: Path, found: Members) -> Description:
-    """As far as the file's layout tells: which groups, or stretches of rows, are episodes."""
+    """A description guessed from the file's layout: which groups, or ranges of rows, are episodes."""
     ends = next((name for name in found if name.split("/")[-1] in ("episode_ends", "traj_ends")), "")
     suffix = f"*{path.suffix}"
     if ends:
@@ -80,7 +80,7 @@ def guess(path: Path, found: Members) -> Description:
 
 
 def template(path: Path, found: Members, described: Description, questions: Sequence[Question]) -> str:
-    """A description to be filled in: what the file holds, and a line for each thing that must be said."""
+    """A template to fill in: what the file holds, and a line for each entry that must be given."""
     lines = [
         f"# How these files are read. Keep it as {NAME} in the folder of the data,",
         "# or anywhere, and say --as described:FILE.",
@@ -116,7 +116,7 @@ def _kind(member: object) -> str:
 
 
 def first_file(path: Path) -> Path:
-    """The first file at a path that holds arrays.
+    """The first file with arrays at a path.
 
     Raises:
         RefusedError: there is none.

@@ -1,4 +1,4 @@
-"""HDF5 files opened and read with suspicion: members are asked for by name and size before any number is read."""
+"""Safe reading of untrusted HDF5 files: names and sizes are checked before any number is read."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, with everything that h5py raises on damage turned into a refusal.
+    """Open a file; whatever h5py raises on damage becomes a refusal.
 
     Raises:
-        RefusedError: no HDF5, damaged or cut short; or it would have other files read.
+        RefusedError: not HDF5, damaged or truncated, or it refers to other files.
     """
     try:
         known = path.stat()
@@ -45,7 +45,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 @lru_cache(maxsize=4)
 def _leads_outside(path: Path, *_stamp: int) -> str | None:
-    """Asked once for each state of a file: its episodes are opened one by one, and the look takes a while."""
+    """Cached per state of a file, because the check is slow and a file is opened once per episode."""
     with h5py.File(path, "r", locking=False) as file:
         return leads_outside(file)
 
@@ -64,7 +64,7 @@ def has(path: Path, *members: str) -> bool:
     """Whether `path` is an HDF5 file with all these members.
 
     Raises:
-        RefusedError: it would have other files read.
+        RefusedError: it refers to other files.
     """
     if not path.is_file() or not path.name.endswith(SUFFIXES):
         return False
@@ -94,7 +94,7 @@ def dataset(parent: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def verdict(parent: h5py.Group, name: str = "success") -> bool | None:
-    """The truth value in an attribute, as recorders write it; None where there is none, or no truth value."""
+    """The boolean in an attribute, in any of the recorders' encodings; None if absent or not a boolean."""
     value = parent.attrs.get(name)
     try:
         number = float(np.asarray(value).reshape(()))
@@ -105,7 +105,7 @@ def verdict(parent: h5py.Group, name: str = "success") -> bool | None:
 
 
 def words(parent: h5py.Group, *names: str) -> str:
-    """The first text there is among attributes and datasets of these names; empty without one."""
+    """The first text among attributes and datasets of these names; empty if there is none."""
     for name in names:
         value = parent.attrs.get(name)
         if value is None and isinstance(parent.get(name), h5py.Dataset) and parent[name].size == 1:
@@ -117,7 +117,7 @@ def words(parent: h5py.Group, *names: str) -> str:
 
 
 def is_numeric(member: Any) -> bool:
-    """Whether it is a dataset of numbers with at most two dimensions, ticks first."""
+    """Whether it is a numeric dataset of one or two dimensions, ticks first."""
     return isinstance(member, h5py.Dataset) and member.dtype.kind in "fiub" and member.ndim in (1, 2)
 
 
@@ -129,7 +129,7 @@ def numbers(member: h5py.Dataset, name: str) -> Array:
 
 
 class Rows:
-    """Some rows of a dataset, or of another array, as an array of its own."""
+    """A view of a range of rows of a dataset or another array."""
 
     def __init__(self, whole: Any, first: int, end: int) -> None:
         self.whole, self.first = whole, first
@@ -143,7 +143,7 @@ class Rows:
 
 
 def first_unwritten(member: Any) -> int | None:
-    """The first row that was never written, which HDF5 reads as a fill value; None: all were, or it is no dataset."""
+    """The first row that was never written (HDF5 reads it as a fill value); None if none, or not a dataset."""
     first, end = 0, member.shape[0] if len(member.shape) else 0
     if isinstance(member, Rows):
         member, first, end = member.whole, member.first, member.first + end
@@ -162,7 +162,7 @@ def first_unwritten(member: Any) -> int | None:
 
 
 def unstored(members: Mapping[str, Any]) -> dict[str, Unstored]:
-    """What was never written of datasets, by their columns' names; other members are passed over."""
+    """column -> rows never written, for datasets; other members are skipped."""
     found = {}
     for name, member in members.items():
         first = first_unwritten(member)

@@ -1,8 +1,8 @@
-"""Whether what a LeRobotDataset says of its episodes agrees with itself; nothing of it is believed alone.
+"""Consistency checks of a LeRobotDataset's episode index; no single figure in it is trusted.
 
-A list names the length of each episode, its rows and its stretch of every video. Tools that merge, split or delete
-episodes have left such lists pointing at the pictures of another episode, so each figure is held against the others.
-What contradicts itself costs the episodes that it speaks of, and no others.
+The index gives each episode's length, rows and time range in every video. Tools that merge, split or delete episodes
+have left indices pointing at another episode's images, so each figure is checked against the others. A contradiction
+rejects only the episodes it concerns.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_OFF = 2
-"""Pictures by which a stretch of video may differ from the length of its episode."""
+"""Images by which a video range may differ from the length of its episode."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What a list says of one episode."""
+    """Index entry of one episode."""
 
     number: int
     length: int | None = None
-    """Rows."""
+    """Number of rows."""
     rows: tuple[int, int] | None = None
-    """First and one past the last in the whole data set."""
+    """First row and one past the last, in the whole dataset."""
     stretches: dict[str, tuple[str, float, float | None]] = field(default_factory=dict)
-    """camera -> file, s at which the episode begins in it and ends"""
+    """camera -> file, start and end of the episode in it, s"""
 
 
 def entry_of(row: dict[str, Any]) -> Entry:
-    """Of a row of ``meta/episodes``, or a line of ``episodes.jsonl``.
+    """Parse a row of ``meta/episodes``, or a line of ``episodes.jsonl``.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: it is not an entry.
     """
     stretches = {}
     for name, begin in row.items():
@@ -56,11 +56,11 @@ def entry_of(row: dict[str, Any]) -> Entry:
 
 
 Doubts = dict[tuple[int, str], str]
-"""(episode, camera) -> why what a list says of its pictures cannot be true; no camera: of the episode as a whole"""
+"""(episode, camera) -> why the index is wrong about its images; an empty camera means the whole episode"""
 
 
 def contradictions(entries: Iterable[Entry], rate: float) -> Doubts:
-    """What a list says and cannot be true; `rate` in Hz."""
+    """Contradictions in the index; `rate` in Hz."""
     found: Doubts = {}
     entries = list(entries)
     for number, times in Counter(entry.number for entry in entries).items():
@@ -74,7 +74,7 @@ def contradictions(entries: Iterable[Entry], rate: float) -> Doubts:
 
 
 def _within(entry: Entry, rate: float) -> Iterator[tuple[tuple[int, str], str]]:
-    """Figures of one episode that contradict each other."""
+    """Contradictions within one episode's figures."""
     if entry.length is None:
         return
     if entry.rows is not None and entry.rows[1] - entry.rows[0] != entry.length:
@@ -120,7 +120,7 @@ def _both(numbers: tuple[int, int], camera: str, text: str) -> Iterator[tuple[tu
 def of_rows(
     number: int, length: int | None, columns: dict[str, NDArray[np.float64]], ticks: int
 ) -> str | None:
-    """Why an episode's rows are not what its list and its name say; None when they are."""
+    """Why an episode's rows contradict its index entry or its name; None if they agree."""
     if length is not None and length != ticks:
         return (
             f"its table holds {ticks} rows, and its list says {length}; it was cut off or changed afterwards"

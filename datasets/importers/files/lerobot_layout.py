@@ -1,8 +1,8 @@
-"""Where the episodes of a LeRobotDataset lie and what each was told to do, by its files and not by its label.
+"""Where the episodes of a LeRobotDataset are and what their instructions say, from its files, not its version label.
 
-v2 has a table and a video per episode; v3 puts many into a file and lists in ``meta/episodes`` where each begins. Where
-files lie otherwise, the templates ``data_path`` and ``video_path`` of ``meta/info.json`` say how. A damaged list costs
-the episodes that it alone names.
+v2 has a table and a video per episode; v3 packs many into a file and lists in ``meta/episodes`` where each begins. For
+other layouts, the templates ``data_path`` and ``video_path`` in ``meta/info.json`` give the paths. A damaged index
+loses only the episodes that no other index names.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from datasets.vr_recording import RecordingError
 from datasets.wording import counted
 
 FASTEST = 1000
-"""Hz that a data set may claim."""
+"""Maximum rate that a dataset may claim, Hz."""
 SEVERAL = "; "
-"""Between the tasks of an episode that has more than one."""
+"""Separator between the tasks of an episode that has several."""
 _INFO = "meta/info.json"
 _TABLE_OF_V3 = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _VIDEO_OF_V3 = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
@@ -38,34 +38,34 @@ _FIELD = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one episode lies."""
+    """Location of one episode."""
 
     number: int
     table: Path
     videos: dict[str, tuple[Path, float]]
-    """camera -> (file, s at which the episode begins in it)"""
+    """camera -> (file, start of the episode in it, s)"""
     shared: bool = False
-    """The table holds other episodes too."""
+    """Whether the table also holds other episodes."""
     length: int | None = None
-    """Rows that its list says it has."""
+    """Number of rows according to the index."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """All episodes of one data set."""
+    """All episodes of one dataset."""
 
     places: dict[int, Place]
-    """By number."""
+    """Episode number -> place."""
     tasks: dict[int, str]
-    """number -> the task in the recorder's words, of those that have one."""
+    """number -> task instruction, for episodes that have one."""
     damaged: tuple[RecordingError, ...] = ()
-    """Lists that cannot be read, and episodes that only some of them know."""
+    """Unreadable index files, and episodes that only some of them list."""
     doubtful: Doubts = field(default_factory=dict)
-    """What its lists say and cannot be true."""
+    """Contradictions in its index files."""
 
 
 def info_of(path: Path) -> dict[str, Any]:
-    """``meta/info.json``, with features and a rate (``fps``, Hz) that make sense.
+    """Read ``meta/info.json``; it must have features and a valid rate (``fps``, Hz).
 
     Raises:
         RefusedError: it cannot be read, or lacks one of them.
@@ -81,10 +81,10 @@ def info_of(path: Path) -> dict[str, Any]:
 
 
 def layout_of(path: Path) -> Layout:
-    """Every episode.
+    """The location of every episode.
 
     Raises:
-        RefusedError: no list of them, or none that can be read.
+        RefusedError: there is no readable index.
     """
     single = sorted((path / "data").glob("chunk-*/episode_*.parquet"))
     if single:
@@ -101,7 +101,7 @@ def layout_of(path: Path) -> Layout:
 
 
 def has_tables(path: Path) -> bool:
-    """Whether there is a table where this data set has them."""
+    """Whether the dataset has a table at its own path for tables."""
     if any((path / "data").glob("chunk-*/*.parquet")):
         return True
     try:
@@ -113,7 +113,7 @@ def has_tables(path: Path) -> bool:
 
 @contextmanager
 def parquet(path: Path) -> Iterator[Any]:
-    """An open parquet file; everything that pyarrow raises becomes a refusal."""
+    """Open a parquet file; whatever pyarrow raises becomes a refusal."""
     with needed("formats"):
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -130,7 +130,7 @@ def parquet(path: Path) -> Iterator[Any]:
 
 
 def _ill(name: str, error: Exception) -> str:
-    """What is wrong with a file of facts."""
+    """The refusal of a damaged metadata file."""
     match error:
         case OSError():
             return f"{name} is unreadable ({why(error)})"
@@ -153,7 +153,7 @@ def _single_places(path: Path, tables: list[Path]) -> Iterator[Place]:
 
 
 def _checked(path: Path, found: list[Place]) -> Layout:
-    """Tables of one episode each, held against the list of episodes and against each other."""
+    """Check tables of one episode each against the index and against each other."""
     places = {place.number: place for place in found}
     listed, whole = _entries(path / "meta" / "episodes.jsonl")
     doubtful: Doubts = {
@@ -179,7 +179,7 @@ def _checked(path: Path, found: list[Place]) -> Layout:
 
 
 def _entries(path: Path) -> tuple[dict[int, Entry], bool]:
-    """A list of episodes in lines, by number, and whether every line of it could be read."""
+    """Entries of a JSON Lines episode index, by number, and whether every line was readable."""
     found: dict[int, Entry] = {}
     rows = list(_lines(path))
     for row in rows:
@@ -194,7 +194,7 @@ def _entries(path: Path) -> tuple[dict[int, Entry], bool]:
 
 
 def _absent(path: Path, places: Iterable[int], listed: Iterable[int]) -> Iterator[str]:
-    """Episodes that a list names or counts, and that are not there."""
+    """Episodes that the index names or counts but that do not exist."""
     here, named = set(places), set(listed)
     missing = sorted(named - here)
     if missing:
@@ -209,7 +209,7 @@ _MOST_NAMED = 10
 
 
 def _listed(path: Path, files: list[Path]) -> Layout:
-    """v3: many episodes to a file, and tables of where they are."""
+    """v3: many episodes per file, with tables of their locations."""
     places: dict[int, Place] = {}
     tasks: dict[int, str] = {}
     damaged: list[RecordingError] = []
@@ -244,14 +244,14 @@ def _listed(path: Path, files: list[Path]) -> Layout:
 
 
 def _unlisted(path: Path, places: dict[int, Place]) -> Iterator[str]:
-    """Tables with rows of episodes that no list names."""
+    """Tables with rows of episodes that no index names."""
     folder = path / "data"
     for file in sorted({*folder.glob("chunk-*/*.parquet"), *(place.table for place in places.values())}):
         try:
             with parquet(file) as opened:
                 numbers = opened.read(columns=["episode_index"])["episode_index"].unique().to_pylist()
         except RecordingError:
-            continue  # what is wrong with a table is said of the episodes in it
+            continue  # a damaged table is reported for each of its episodes
         strange = sorted(number for number in numbers if isinstance(number, int) and number not in places)
         if strange:
             named = ", ".join(map(str, strange[:_MOST_NAMED]))
@@ -296,7 +296,7 @@ def _place(path: Path, row: dict[str, Any], info: dict[str, Any]) -> Place:
 
 
 def _templated(path: Path) -> Iterator[tuple[int, Place]]:
-    """A table per episode where the data set's own template puts them."""
+    """One table per episode, at the paths of the dataset's own template."""
     info = info_of(path)
     template = _template(info, "video_path")
     cameras = [name for name, fact in info["features"].items() if _is_video(fact)]
@@ -315,7 +315,7 @@ def _is_video(feature: Any) -> bool:
 
 
 def _template(info: dict[str, Any], name: str) -> str:
-    """One of the data set's own templates of paths below its folder; empty when it has none."""
+    """One of the dataset's own path templates, relative to its folder; empty if it has none."""
     template = info.get(name)
     if not isinstance(template, str) or Path(template).is_absolute() or ".." in Path(template).parts:
         return ""
@@ -323,7 +323,7 @@ def _template(info: dict[str, Any], name: str) -> str:
 
 
 def _numbered(path: Path, template: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Files of one episode each that a template describes, with the values of its fields as they are written."""
+    """Single-episode files that match a template, with the values of its fields as written."""
     if "episode_index" not in _FIELD.findall(template):
         return
     parts = _FIELD.split(template)
@@ -341,7 +341,7 @@ def _numbered(path: Path, template: str) -> Iterator[tuple[Path, dict[str, str]]
 
 
 def _filled(template: str, values: dict[str, str]) -> str:
-    """With numbers written as long as the template says."""
+    """The template filled in, numbers padded as it specifies."""
 
     def value(match: re.Match[str]) -> str:
         text = values[match[1]]
@@ -351,13 +351,13 @@ def _filled(template: str, values: dict[str, str]) -> str:
 
 
 def _joined(tasks: Any) -> str:
-    """An episode's tasks in words; empty when there are none."""
+    """An episode's task instructions; empty if there are none."""
     named = tasks if isinstance(tasks, list) else [tasks]
     return SEVERAL.join(dict.fromkeys(str(task) for task in named if isinstance(task, str) and task.strip()))
 
 
 def _tasks_of_tables(path: Path, places: dict[int, Place]) -> dict[int, str]:
-    """By ``meta/episodes.jsonl``, or else by each table's own numbers of tasks."""
+    """Instructions from ``meta/episodes.jsonl``, otherwise from the task numbers in each table."""
     told = {}
     for row in _lines(path / "meta" / "episodes.jsonl"):
         number, words = row.get("episode_index"), _joined(row.get("tasks"))
@@ -378,12 +378,12 @@ def _task_of(place: Place, names: dict[Any, Any]) -> str:
                 return ""
             numbers = opened.read(columns=["task_index"])["task_index"].unique().to_pylist()
     except RecordingError:
-        return ""  # what is wrong with the table is said when the episode is read
+        return ""  # a damaged table is reported when the episode is read
     return _joined([str(names.get(number, f"task {number}")) for number in numbers])
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a file of lines; those that are none are passed over."""
+    """The JSON objects of a JSON Lines file; other lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

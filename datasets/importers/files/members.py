@@ -1,7 +1,6 @@
-"""What lies in a file of arrays, member by member, whatever it is for: HDF5, npz, parquet, pickles of plain arrays.
+"""Generic access to the members of array files: HDF5, npz, parquet, pickles of plain arrays.
 
-Names are paths with ``/`` between their parts. Arrays stay in their file until somebody takes some of them. What a
-member means is not known here.
+Names are paths with ``/`` between their parts. Arrays are read lazily. This module does not know what members mean.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ Members = dict[str, Any]
 
 @contextmanager
 def opened(path: Path, *, lists_are_groups: bool = False) -> Iterator[Members]:
-    """All members of a file.
+    """Open a file and return all its members.
 
-    With `lists_are_groups` a pickled list of dictionaries has a group for each, ``0/...``; else they are steps and
-    stacked.
+    With `lists_are_groups`, a pickled list of dictionaries becomes one group each, ``0/...``; otherwise its entries are
+    steps and are stacked.
 
     Raises:
         RefusedError: the file cannot be read.
@@ -63,14 +62,14 @@ def opened(path: Path, *, lists_are_groups: bool = False) -> Iterator[Members]:
 
 
 def said(members: Members, most: int = 12) -> str:
-    """Names, shapes and types, for people."""
+    """Names, shapes and types in readable form."""
     shown = [f"{name} {list(member.shape)} {member.dtype}" for name, member in list(members.items())[:most]]
     rest = len(members) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "") if shown else "nothing"
 
 
 class Encoded:
-    """Bytes of any length, a row for each step: most likely pictures, each compressed by itself."""
+    """Byte strings of varying length, one row per step: most likely individually compressed images."""
 
     dtype: np.dtype[Any] = np.dtype("O")
 
@@ -83,7 +82,7 @@ class Encoded:
 
 
 def _columns(table: Any) -> Iterator[tuple[str, Any]]:
-    """Numbers, vectors of one length and bytes of a table; Hugging Face keeps the latter in a field of that name."""
+    """A table's numbers, fixed-length vectors and byte strings (Hugging Face keeps those in a field ``bytes``)."""
     import pyarrow as pa
 
     for name in table.column_names:
@@ -99,7 +98,7 @@ def _columns(table: Any) -> Iterator[tuple[str, Any]]:
 
 
 class _Packed:
-    """One array of an npz, read when it is wanted first."""
+    """One array of an npz, read on first use."""
 
     def __init__(self, file: zipfile.ZipFile, entry: str) -> None:
         with file.open(entry) as stream:
@@ -133,7 +132,7 @@ def _npz(path: Path) -> Iterator[Members]:
 
 
 def _leaves(value: Any, name: str, depth: int, *, lists_are_groups: bool) -> Iterator[tuple[str, Any]]:
-    """Everything in a pickle that is an array, or can be one."""
+    """Everything in a pickle that is an array or can be converted to one."""
     if depth > _DEEPEST:
         return
     if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
@@ -159,7 +158,7 @@ def _leaves(value: Any, name: str, depth: int, *, lists_are_groups: bool) -> Ite
 
 
 def _is_file(value: Any) -> bool:
-    """Whether it is the content of a picture's file: bytes, or what OpenCV's encoder gives."""
+    """Whether it is the content of an image file: bytes, or the output of OpenCV's encoder."""
     if isinstance(value, np.ndarray):
         is_row = value.dtype == np.uint8 and value.size in value.shape
         return is_row and pictures.is_encoded(Encoded([value.tobytes()]))
@@ -167,7 +166,7 @@ def _is_file(value: Any) -> bool:
 
 
 def _stacked(steps: list[dict[Any, Any]], name: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """What all steps hold alike, a row for each."""
+    """Stack the members that all steps share, one row per step."""
     rows = [dict(_leaves(step, name, depth + 1, lists_are_groups=False)) for step in steps]
     for member, first in rows[0].items():
         values = [row.get(member) for row in rows]
@@ -178,7 +177,7 @@ def _stacked(steps: list[dict[Any, Any]], name: str, depth: int) -> Iterator[tup
 
 
 def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """Numbers, or rows of numbers of one length; None of anything else."""
+    """The value as an array if it is numbers or equally long rows of numbers; otherwise None."""
     if not isinstance(value, np.ndarray | np.generic | bool | int | float | list | tuple):
         return None
     try:

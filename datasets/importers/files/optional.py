@@ -1,4 +1,4 @@
-"""Packages that only some formats need; a missing one is a sentence with the line that brings it."""
+"""Packages that only some formats need; if one is missing, the error gives the install command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datasets.importers.defects import Defect, RefusedError
 
 @contextmanager
 def needed(extra: str) -> Iterator[None]:
-    """Around imports of packages that come with an extra.
+    """Context manager around imports of packages from an optional extra.
 
     Raises:
         RefusedError: one is missing; says how to install it.

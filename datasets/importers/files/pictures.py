@@ -1,7 +1,7 @@
-"""Arrays of pictures in the ways people store them, as uint8 [T, height, width, 3]: CHW, floats, RGBA, JPEG, PNG.
+"""Image arrays in common encodings (CHW, floats, RGBA, JPEG, PNG), returned as uint8 [T, height, width, 3].
 
-Nothing is converted before it is looked at, and then only the pictures that are wanted. What has one channel, or whole
-numbers of more than eight bits, is depth or grey and no colour picture.
+Conversion is lazy and limited to the requested images. Data with one channel, or integers of more than eight bits, is
+depth or greyscale, not colour.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from datasets.importers.recording import ArrayFrames, EncodedFrames, Frames
 from datasets.observation import Image
 
 _PICTURES = 4
-"""Dimensions of an array of pictures."""
+"""Dimensions of an image array."""
 _COLOURS = (3, 4)
-"""Channels of a colour picture, without and with opacity."""
+"""Channels of a colour image, without and with alpha."""
 _SMALLEST = 5
-"""Pixels of a side; less is a number of channels."""
+"""Minimum side in pixels; a smaller dimension is the channel count."""
 
 
 def is_colour(member: Any) -> bool:
-    """Whether an array (also an open one of HDF5 or zarr) holds colour pictures."""
+    """Whether an array (also an open HDF5 or zarr one) holds colour images."""
     return _has_kind(member, "uint8", "float") and _channel_axis(member.shape) is not None
 
 
 def is_depth(member: Any) -> bool:
-    """Whether an array holds a picture a tick that is no colour picture: depth, or grey."""
+    """Whether an array holds one non-colour image per tick: depth or greyscale."""
     shape: tuple[int, ...] = getattr(member, "shape", ())
     if not _has_kind(member, "uint8", "uint16", "float") or is_colour(member):
         return False
@@ -42,14 +42,14 @@ def is_depth(member: Any) -> bool:
 
 
 _FRAME = 16
-"""Pixels of a side, so that a history of a few vectors is no picture."""
+"""Minimum side in pixels of a depth image, so a short history of vectors is not mistaken for one."""
 
 
 def as_frames(member: Any, name: str) -> Frames:
-    """The pictures of an array that `is_colour`; they stay where they are until they are wanted.
+    """The images of an array for which `is_colour` holds, read lazily.
 
     Raises:
-        RefusedError: sizes that no camera has.
+        RefusedError: no camera has images of this size.
     """
     require_size(member.shape[:1], name)
     first = hdf5.first_unwritten(member)
@@ -69,7 +69,7 @@ def as_frames(member: Any, name: str) -> Frames:
 
 
 def is_encoded(member: Any) -> bool:
-    """Whether an array holds the bytes of a JPEG or PNG file a row, of any length or padded to one."""
+    """Whether each row of an array holds the bytes of a JPEG or PNG file, of varying or padded length."""
     shape, dtype = getattr(member, "shape", ()), getattr(member, "dtype", None)
     if dtype is None or not shape or not shape[0]:
         return False
@@ -84,14 +84,14 @@ def is_encoded(member: Any) -> bool:
 
 _PADDED = 2
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-"""Of a JPEG and of a PNG file."""
+"""Magic bytes of JPEG and PNG files."""
 
 
 def encoded_frames(member: Any, name: str) -> Frames:
-    """The pictures of an array that `is_encoded`, decoded when they are wanted; their colours are taken as files say.
+    """The images of an array for which `is_encoded` holds, decoded lazily, with the files' own channel order.
 
     Raises:
-        RefusedError: sizes that no camera has, or the first picture cannot be decoded.
+        RefusedError: no camera has images of this size, or the first image cannot be decoded.
     """
     require_size(member.shape[:1], name)
     frames = EncodedFrames(partial(_encoded, member), int(member.shape[0]), name, reverse=True)
@@ -100,7 +100,7 @@ def encoded_frames(member: Any, name: str) -> Frames:
 
 
 def _encoded(member: Any, index: int) -> bytes:
-    """One row's bytes; empty where it holds something else."""
+    """One row's bytes; empty if it holds something else."""
     row = member[index]
     if isinstance(row, np.ndarray | np.void):
         return row.tobytes()
@@ -108,7 +108,7 @@ def _encoded(member: Any, index: int) -> bytes:
 
 
 class _Stored:
-    """Sliced as uint8 [T, height, width, 3], whatever it is."""
+    """An image array in any encoding that slices as uint8 [T, height, width, 3]."""
 
     def __init__(self, member: Any, name: str) -> None:
         axis = _channel_axis(member.shape)
@@ -142,7 +142,7 @@ class _Stored:
         return np.ascontiguousarray(rows, dtype=np.uint8)
 
     def _factor(self) -> float:
-        """255 where floats run from 0 to 1, 1 where they run to 255; told by three pictures."""
+        """255 for floats in 0..1, 1 for floats in 0..255; judged from three images."""
         if self._scale is None:
             ticks = sorted({0, self.shape[0] // 2, self.shape[0] - 1})
             shown = np.stack([np.asarray(self._member[tick]) for tick in ticks])
@@ -164,7 +164,7 @@ def _scale_of(shown: NDArray[Any], name: str) -> float:
 
 
 def _has_kind(member: Any, *kinds: str) -> bool:
-    """Whether it is an array of one of these types; "float" means of any size."""
+    """Whether it is an array of one of these types; "float" matches any size."""
     dtype = getattr(member, "dtype", None)
     if dtype is None or getattr(member, "shape", None) is None:
         return False
@@ -173,7 +173,7 @@ def _has_kind(member: Any, *kinds: str) -> bool:
 
 
 def _channel_axis(shape: tuple[int, ...]) -> int | None:
-    """Where the colours are; the last place counts first."""
+    """Index of the colour channel axis; the last axis takes precedence."""
     if len(shape) != _PICTURES:
         return None
     if shape[3] in _COLOURS:

@@ -1,7 +1,7 @@
-"""How far an import may go from the file or folder that somebody named: into it, and through links no further.
+"""Confinement of an import to the file or folder given by the user.
 
-A link may lead anywhere on the computer, and what lies there would become an episode that leaves with the next export.
-So links are followed inside the named folder only, each folder at most once, unless whoever imports says otherwise.
+A link may point anywhere on the computer, and its target would become an episode that leaves with the next export.
+Links are therefore followed only inside the given folder, each folder at most once, unless the user allows more.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 from datasets.importers.defects import Defect, RefusedError
 
 FOLLOW = "--follow-links"
-"""What a refusal tells people to add to the command."""
+"""Flag that a refusal tells the user to add."""
 
 
 def inside(root: Path, *parts: str) -> Path:
-    """A path that a foreign file puts together, below `root`.
+    """Join a path given by a foreign file, confined to `root`.
 
     Raises:
-        RefusedError: it leads out of it.
+        RefusedError: it leads outside `root`.
     """
     path = root.joinpath(*parts)
     if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root)):
@@ -29,15 +29,15 @@ def inside(root: Path, *parts: str) -> Path:
 
 
 class Bounds:
-    """Of one search, which began at a path that somebody named."""
+    """Limits of one search, starting at a path given by the user."""
 
     def __init__(self, named: Path, *, follow: bool = False) -> None:
-        """`follow`: through every link."""
+        """`follow`: follow every link."""
         self._roots = () if follow else _roots(named)
         self._entered: set[tuple[int, int]] = set()
 
     def first_time(self, path: Path) -> bool:
-        """Whether this very file or folder, by whatever name, was not met before."""
+        """Whether this file or folder is seen for the first time, under any name."""
         try:
             known = path.stat()
         except OSError:
@@ -48,7 +48,7 @@ class Bounds:
         return is_new
 
     def require(self, path: Path) -> None:
-        """Refuse a file or folder that is a link to somewhere else.
+        """Refuse a file or folder that links outside.
 
         Raises:
             RefusedError: says where it leads and what to do.
@@ -61,7 +61,7 @@ class Bounds:
             )
 
     def require_all(self, folder: Path) -> None:
-        """As `require`, of everything in a data set's folder.
+        """As `require`, for everything in a dataset's folder.
 
         Raises:
             RefusedError: names the first such link.
@@ -78,7 +78,7 @@ class Bounds:
                 )
 
     def _elsewhere(self, path: Path) -> Path | None:
-        """Where a path really leads, when that is not inside; None also for a link to nothing."""
+        """The real target of a path if it is outside; None otherwise, also for a broken link."""
         if not self._roots or not path.exists():
             return None
         target = Path(os.path.realpath(path))
@@ -86,7 +86,7 @@ class Bounds:
 
 
 def _roots(named: Path) -> tuple[Path, ...]:
-    """The named place and, of a snapshot in a Hugging Face cache, the store beside it that its links lead into."""
+    """The given path and, for a snapshot in a Hugging Face cache, the blob store that its links point into."""
     root = Path(os.path.realpath(named))
     stores = [
         above.parents[1] / "blobs"
@@ -97,7 +97,7 @@ def _roots(named: Path) -> tuple[Path, ...]:
 
 
 def _links(folder: Path) -> Iterator[Path]:
-    """Every link below a folder, also behind links to folders, which are entered once."""
+    """Every link below a folder, including behind links to folders, each entered once."""
     entered: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:

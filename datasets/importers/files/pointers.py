@@ -1,4 +1,4 @@
-"""Files that stand for others: what Git LFS and git-annex leave where the content itself was not downloaded."""
+"""Pointer files that Git LFS and git-annex leave where the content was not downloaded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datasets.importers.defects import Defect, RefusedError
 _LFS = b"version https://git-lfs.github.com/spec/"
 _ANNEX = (b"/annex/objects/", b".git/annex/objects/")
 _LONGEST = 1024
-"""Bytes of a pointer."""
+"""Maximum bytes of a pointer file."""
 _MOST = 2000
-"""Files of a folder that are looked at."""
+"""Maximum files checked per folder."""
 
 
 def missing_content(path: Path) -> RefusedError | None:
-    """The refusal of a file that only says where its content is, or of a folder with such a file; None otherwise."""
+    """A refusal if `path` is a pointer file, or a folder that contains one; None otherwise."""
     try:
         if path.is_dir():
             return _first_inside(path)

@@ -1,8 +1,8 @@
-"""A pickle that may come from anybody, read as plain Python values and arrays of numbers or text, and nothing else.
+"""Safe unpickling of untrusted files: plain Python values and arrays of numbers or text, and nothing else.
 
-A pickle is a program. Of what it may call, only stand-ins are left here: each checks what it is given before NumPy sees
-it, so that no pickle can make an array of Python objects, over memory that is not its own, or of a type that lies about
-its size. Every other class or function is an error.
+A pickle is a program. Here it can call only stubs, each of which checks its arguments before NumPy sees them: no pickle
+can make an array of Python objects, over memory that is not its own, or of a dtype that misstates its size. Every other
+class or function is an error.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from datasets.importers.defects import Defect, RefusedError, why
 
 EXPANSION = 3
-"""How many times its size a pickle may take in memory."""
+"""Maximum ratio of memory to file size for a pickle."""
 _PLAIN = re.compile(r"[<>|=]?([biufc]\d{0,2}|\?|[SU]\d{1,6})")
-"""Types of numbers and of text of one length."""
+"""Allowed dtypes: numbers and fixed-length text."""
 _ORDERS = ("<", ">", "|", "=")
 
 
 class _Type:
-    """Stands for a NumPy type until it is known to be plain."""
+    """Placeholder for a NumPy dtype until it is known to be plain."""
 
     def __init__(self, name: Any, *_flags: Any) -> None:
         if not isinstance(name, str) or _PLAIN.fullmatch(name) is None:
@@ -38,7 +38,7 @@ class _Type:
         self.plain = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
-        """The order of bytes; whatever else NumPy would take here belongs to types that are not plain."""
+        """Take the byte order; any other state belongs to dtypes that are not plain."""
         if not isinstance(state, tuple) or len(state) < _STATE or state[1] not in _ORDERS:
             raise pickle.UnpicklingError("it describes a type in a way that NumPy does not")
         if any(part is not None for part in state[2:5]):
@@ -50,10 +50,10 @@ _STATE = 5
 
 
 class _Rebuilt(np.ndarray[Any, Any]):
-    """An array that waits for its content, which comes with its state."""
+    """An array whose content arrives later, with its state."""
 
     def __setstate__(self, state: Any) -> None:
-        """(version, shape, type, order, bytes), as arrays are pickled."""
+        """Set the pickled state (version, shape, dtype, order, bytes)."""
         if not isinstance(state, tuple) or len(state) != _STATE:
             raise pickle.UnpicklingError("it describes an array in a way that NumPy does not")
         _, shape, kind, fortran, content = state
@@ -92,21 +92,21 @@ def _plain(kind: Any) -> np.dtype[Any]:
 
 
 def _bytes(shape: Any, kind: np.dtype[Any]) -> int:
-    """How many an array of this shape takes."""
+    """Number of bytes of an array of this shape."""
     if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
         raise pickle.UnpicklingError("an array's shape is none")
     return math.prod(shape) * kind.itemsize
 
 
 def _encoded(text: Any, encoding: Any) -> bytes:
-    """How old pickles write bytes; nothing but that."""
+    """Decode bytes as old pickles write them; nothing else is accepted."""
     if encoding != "latin1" or not isinstance(text, str):
         raise pickle.UnpicklingError("it wants to encode text")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """How old pickles write none."""
+    """Empty bytes, as old pickles write them."""
     return b""
 
 
@@ -115,7 +115,7 @@ def _no_array(*_words: Any) -> NDArray[Any]:
 
 
 class _StandIn:
-    """What a pickle may call: no class whose instances it could make, and nothing that it could change."""
+    """A callable that a pickle may use; not a class it could instantiate, and immutable."""
 
     __slots__ = ("_function",)
 
@@ -130,11 +130,11 @@ class _StandIn:
 
 
 _ARRAY = _StandIn(_no_array)
-"""For the name of NumPy's array class, which pickles mention and never call."""
+"""Stub for NumPy's array class, which pickles mention but never call."""
 
 
 def _allowed() -> MappingProxyType[tuple[str, str], _StandIn]:
-    """(module, name) -> what stands for it; NumPy's core was renamed, so both names lead to it."""
+    """(module, name) -> its stub; NumPy's core was renamed, so both names are listed."""
     core: dict[tuple[str, str], Callable[..., Any]] = {
         ("multiarray", "_reconstruct"): _reconstruct,
         ("multiarray", "scalar"): _scalar,
@@ -170,10 +170,10 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def read(path: Path) -> Any:
-    """What a pickle holds; it is read whole.
+    """Read a whole pickle.
 
     Raises:
-        RefusedError: damaged, more than plain arrays, or bigger than there is memory.
+        RefusedError: damaged, more than plain arrays, or too large for memory.
     """
     size, free = path.stat().st_size, psutil.virtual_memory().available
     if size * EXPANSION > free:
@@ -186,7 +186,7 @@ def read(path: Path) -> Any:
             return ArrayUnpickler(io.BufferedReader(file)).load()
     except MemoryError as error:
         raise RefusedError(Defect.TOO_BIG, "the pickle takes more memory than an import may use") from error
-    # a damaged pickle makes the unpickler raise nearly anything
+    # a damaged pickle can make the unpickler raise nearly anything
     except Exception as error:
         raise RefusedError(
             Defect.UNREADABLE,

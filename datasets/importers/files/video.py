@@ -1,7 +1,7 @@
-"""Pictures of a video file, decoded forwards and one at a time. Needs PyAV.
+"""Images of a video file, decoded forwards and one at a time. Needs PyAV.
 
-FFmpeg chooses a reader by content, and some of its readers are playlists that name other files to be read in their
-place. Only containers that hold their pictures themselves are opened.
+FFmpeg picks a demuxer by content, and some demuxers are playlists that read other files. Only containers that hold
+their own images are opened.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SAME_RATE = 0.02
-"""Part of a rate by which a video's may be off."""
+"""Relative tolerance of a video's frame rate."""
 _HALF = 0.5 + 1e-6
-"""Rows that a picture may be off the row that it is taken for."""
+"""Maximum distance, in rows, between an image and the row it is used for."""
 _EARLIER = 1.0
-"""s before a picture at which decoding starts; the container goes back to a key frame from there."""
+"""Decoding starts this many seconds before an image; the container seeks back to a key frame from there."""
 
 
 class VideoFrames(Frames):
-    """Some or all pictures of a video: either all in the order of the file, or those from an instant on."""
+    """Images of a video: either all in file order, or a number of them from a start time on."""
 
     shown: float
-    """Pictures a second that the file shows, Hz; 0 where it does not say."""
+    """Frame rate according to the file, Hz; 0 if unknown."""
 
     def __init__(
         self, path: Path, *, begin: float | None = None, count: int | None = None, rate: float = 0.0
     ) -> None:
-        """All of `path`; or, with `begin` s, the `count` pictures that follow from there at `rate` Hz.
+        """All images of `path`; or, with `begin` (s), the `count` images from there at `rate` Hz.
 
         Raises:
-            RefusedError: no video, or PyAV is missing.
+            RefusedError: not a video, or PyAV is missing.
         """
         self._path, self._begin, self._rate = path, begin, rate
         with _opened(path) as (container, stream):
@@ -81,10 +81,10 @@ class VideoFrames(Frames):
     def _nearest(
         self, index: int, before: tuple[float, av.VideoFrame] | None, here: tuple[float, av.VideoFrame] | None
     ) -> av.VideoFrame:
-        """Of two pictures with their places among the rows, the nearest to a row; at the video's end `here` is None.
+        """The one of two images (with positions in rows) nearest to a row; `here` is None at the video's end.
 
         Raises:
-            RefusedError: neither is of that row.
+            RefusedError: neither belongs to that row.
         """
         found = min(
             (one for one in (here, before) if one is not None),
@@ -103,7 +103,7 @@ class VideoFrames(Frames):
         return f"the video {self._path.name} has {shown} pictures a second and the table {rows} rows"
 
     def _decoded(self, first: int) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Pictures with their places among the rows, from a little before `first` on."""
+        """Images with their positions in rows, from shortly before `first` on."""
         with _opened(self._path) as (container, stream):
             if self._begin is None:
                 yield from enumerate(container.decode(stream))
@@ -122,9 +122,9 @@ _CONTAINERS = {
     "matroska": (0, (b"\x1a\x45\xdf\xa3",)),
     "avi": (8, (b"AVI ",)),
 }
-"""FFmpeg's name of a container -> where in a file one of these marks stands"""
+"""FFmpeg's name of a container -> offset in the file and the magic bytes expected there"""
 _LOCAL = {"protocol_whitelist": "file", "enable_drefs": "0"}
-"""An MP4 can also say that its pictures lie in another file."""
+"""An MP4 can also refer to images in another file."""
 
 
 def _container(path: Path) -> str:
@@ -159,5 +159,5 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> int:
-    """How many pictures there are, without decoding one; what the header claims is not believed."""
+    """Count the images without decoding; the header's count is not trusted."""
     return sum(packet.pts is not None for packet in container.demux(stream))

@@ -1,8 +1,8 @@
-"""Foreign zarr stores, v2 or v3, folder or zip: opened with suspicion, and asked which of their rows are stored at all.
+"""Safe reading of untrusted zarr stores (v2 or v3, folder or zip), and detection of rows that are not stored.
 
-Arrays are opened only after their description was found harmless: known codecs, plain numbers. zarr reads a chunk that
-is not there as the array's fill value, whether its file was lost or its writer left it out because it held nothing else
-(zarr 3 does so unless told ``write_empty_chunks=True``, zarr 2 where told ``False``). Both look alike in the store.
+Arrays are opened only after their metadata passes a check: known codecs, plain numbers. zarr reads a missing chunk as
+the fill value, whether its file was lost or its writer skipped a chunk that held nothing else (zarr 3 skips unless
+``write_empty_chunks=True``, zarr 2 only with ``False``). Both cases look alike in the store.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from datasets.plain_text import from_json
 from datasets.vr_recording import RecordingError
 
 DESCRIPTION = "zarr.json"
-"""Describes every group and array of v3."""
+"""Metadata file of every v3 group and array."""
 _CODECS = (
     "blosc",
     "zlib",
@@ -46,7 +46,7 @@ _CODECS = (
     "shuffle",
     "fixedscaleoffset",
 )
-"""Compressors and filters of numbers; others, such as pickle, can do more than decode."""
+"""Allowed compressors and filters; others, such as pickle, can do more than decode numbers."""
 _CODECS_OF_V3 = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose", "sharding_indexed")
 _JPEGXL = "imagecodecs_jpegxl"
 _DAMAGE = (
@@ -57,10 +57,10 @@ _DAMAGE = (
 
 @contextmanager
 def opened(path: Path) -> Iterator[zarr.Group]:
-    """The store's root, with everything that zarr raises on damage turned into a refusal.
+    """Open a store's root group; whatever zarr raises on damage becomes a refusal.
 
     Raises:
-        RefusedError: no zarr, damaged or cut short.
+        RefusedError: not zarr, damaged or truncated.
     """
     store = None
     try:
@@ -75,13 +75,13 @@ def opened(path: Path) -> Iterator[zarr.Group]:
         ) from error
     finally:
         if store is not None:
-            # a zip that could not be opened has nothing to close, and says so badly
+            # closing a zip that never opened raises a misleading error
             with suppress(AttributeError):
                 store.close()
 
 
 def _version(path: Path) -> Literal[2, 3]:
-    """2, unless only the description of v3 is there."""
+    """2, unless only v3 metadata is present."""
     if path.is_dir():
         found = {name for name in (".zgroup", DESCRIPTION) if (path / name).is_file()}
     else:
@@ -91,7 +91,7 @@ def _version(path: Path) -> Literal[2, 3]:
 
 
 def array(root: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array whose description is harmless.
+    """Open an array after checking its metadata.
 
     Raises:
         RefusedError: missing, or not plain numbers in known codecs.
@@ -104,13 +104,13 @@ def array(root: zarr.Group, name: str) -> zarr.Array[Any]:
 
 
 def dimensions(root: zarr.Group, name: str) -> int:
-    """Of an array by its description alone."""
+    """Number of dimensions of an array, from its metadata alone."""
     shape = _described(root, name).get("shape")
     return len(shape) if isinstance(shape, list) else 0
 
 
 def names(root: zarr.Group, group: str) -> list[str]:
-    """Arrays of a group, by what lies there and not by what some index claims."""
+    """Names of a group's arrays, from the files present rather than from consolidated metadata."""
 
     async def listed() -> list[str]:
         return [name async for name in root.store.list_dir(group)]
@@ -119,7 +119,7 @@ def names(root: zarr.Group, group: str) -> list[str]:
 
 
 def unstored(root: zarr.Group, name: str, first: int, end: int) -> Unstored | None:
-    """What no file holds of the rows `first` to `end` of an array; None when all of it is there.
+    """The missing part of the rows `first` to `end` of an array; None if all of it is stored.
 
     Raises:
         RefusedError: as `array`.
@@ -144,7 +144,7 @@ def unstored(root: zarr.Group, name: str, first: int, end: int) -> Unstored | No
 def _evidence(
     root: zarr.Group, group: str, own: str, rows: tuple[int, int], within: tuple[int, int]
 ) -> Iterator[str]:
-    """What speaks for a loss: neighbours that say something else, and other columns of which nothing was left out."""
+    """Evidence for a loss: neighbouring rows with other values, and other columns that are complete."""
     member = array(root, f"{group}/{own}")
     beside = [row for row in (rows[0] - 1, rows[1]) if within[0] <= row < within[1]]
     if beside:
@@ -164,7 +164,7 @@ _MOST_NAMED = 3
 
 
 def first_missing(root: zarr.Group, name: str, first: int, end: int) -> tuple[int, str] | None:
-    """The first of the rows `first` to `end` that no file holds, and the file; None when all of them are there.
+    """The first of the rows `first` to `end` that is not stored, and its missing file; None if all are stored.
 
     Raises:
         RefusedError: as `array`.
@@ -178,7 +178,7 @@ def first_missing(root: zarr.Group, name: str, first: int, end: int) -> tuple[in
 def _missing(
     root: zarr.Group, member: zarr.Array[Any], name: str, first: int, end: int
 ) -> list[tuple[int, str]]:
-    """Rows of chunks, and of each the first file that is not there."""
+    """Indices of chunk rows with missing files, each with the first such file."""
     if member.ndim == 0 or not member.size or first >= end:
         return []
     size = _height(member)
@@ -193,7 +193,7 @@ def _missing(
 def _files(
     root: zarr.Group, member: zarr.Array[Any], name: str, row: int
 ) -> Iterator[tuple[str, tuple[slice, ...]]]:
-    """Each file of one row of chunks (of shards, where there are), and what it holds of the array."""
+    """Each file of one row of chunks (or shards), with the slices of the array it holds."""
     sizes = tuple(int(size) for size in member.shards or member.chunks)
     before, separator = _chunk_names(root, name)
     across = [range(-(-length // size)) for length, size in zip(member.shape[1:], sizes[1:], strict=True)]
@@ -204,18 +204,18 @@ def _files(
 
 
 def _height(member: zarr.Array[Any]) -> int:
-    """Rows in one file."""
+    """Number of rows in one file."""
     return int((member.shards or member.chunks)[0])
 
 
 def _stretches(rows: list[int], size: int, first: int, end: int) -> list[tuple[int, int]]:
-    """Neighbouring rows of chunks as stretches of an array's rows, cut to what was asked for."""
+    """Merge adjacent chunk rows into ranges of array rows, clipped to the requested range."""
     pieces = np.split(np.asarray(rows), np.flatnonzero(np.diff(rows) > 1) + 1)
     return [(max(first, int(piece[0]) * size), min(end, (int(piece[-1]) + 1) * size)) for piece in pieces]
 
 
 def _is_stored(root: zarr.Group, key: str) -> bool:
-    """Whether a file of the store is there and holds something; zarr reads empty shards as if they were not there."""
+    """Whether a file exists and is not empty; zarr treats an empty shard as missing."""
     if isinstance(root.store, LocalStore):
         try:
             return (root.store.root / key).stat().st_size > 0
@@ -226,14 +226,14 @@ def _is_stored(root: zarr.Group, key: str) -> bool:
 
 
 def _fill(member: zarr.Array[Any]) -> float:
-    """What zarr reads where no file is."""
+    """The value zarr reads where a file is missing."""
     return float(np.asarray(0 if member.fill_value is None else member.fill_value).item())
 
 
 def _writes_every_chunk(root: zarr.Group, member: zarr.Array[Any], name: str) -> bool:
-    """Whether some file of an array holds nothing but the fill value and is there all the same.
+    """Whether some stored file of an array holds nothing but the fill value.
 
-    Then its writer leaves none out, and one that is not there was lost.
+    If so, its writer stores every chunk, and a missing one was lost.
     """
     if member.ndim == 0:
         return False
@@ -242,31 +242,31 @@ def _writes_every_chunk(root: zarr.Group, member: zarr.Array[Any], name: str) ->
     for key, held in itertools.islice(files, _MOST_FILES):
         if _is_stored(root, key):
             values = np.asarray(member[held])
-            # by their bits, as zarr compares: a chunk of negative zeros is never left out
+            # bitwise, as zarr compares: a chunk of negative zeros is never skipped
             if values.tobytes() == np.full_like(values, _fill(member)).tobytes():
                 return True
     return False
 
 
 _MOST_FILES = 4096
-"""Of one array, that are read to learn whether its writer leaves any out."""
+"""Maximum files of one array read to find out whether its writer skips chunks."""
 
 
 def read_bytes(root: zarr.Group, name: str) -> bytes | None:
-    """A file of the store as it lies there; None when it is missing."""
+    """Raw bytes of a file in the store; None if it is missing."""
     buffer = sync(root.store.get(name, default_buffer_prototype()))
     return None if buffer is None else buffer.to_bytes()
 
 
 def _described(root: zarr.Group, name: str) -> dict[str, Any]:
-    """An array's own description; empty without one."""
+    """An array's own metadata; empty if there is none."""
     file = DESCRIPTION if root.metadata.zarr_format == 3 else ".zarray"
     facts = from_json(read_bytes(root, f"{name}/{file}") or b"{}")
     return facts if isinstance(facts, dict) else {}
 
 
 def _chunk_names(root: zarr.Group, name: str) -> tuple[str, str]:
-    """What goes before the numbers in the name of a chunk's file, and what between them."""
+    """Prefix and separator of the indices in chunk file names."""
     facts = _described(root, name)
     if root.metadata.zarr_format == 2:
         return "", str(facts.get("dimension_separator", "."))
@@ -277,7 +277,7 @@ def _chunk_names(root: zarr.Group, name: str) -> tuple[str, str]:
 
 
 def _require_harmless(root: zarr.Group, name: str) -> None:
-    """Look at an array's description before any library acts on it."""
+    """Check an array's metadata before any library acts on it."""
     if root.metadata.zarr_format == 3:
         _require_harmless_v3(root, name)
         return
@@ -317,7 +317,7 @@ def _require_harmless_v3(root: zarr.Group, name: str) -> None:
 
 
 def _codecs_of_v3(facts: dict[str, Any]) -> Iterator[str]:
-    """All of them, also those inside shards."""
+    """Names of all codecs, including those inside shards."""
     for key in ("codecs", "index_codecs"):
         for codec in facts.get(key) or ():
             known = codec if isinstance(codec, dict) else {"name": codec}
