@@ -1,4 +1,4 @@
-"""A session's episodes in other projects' formats, behind one interface and one register."""
+"""Exporters of a session's episodes to other projects' formats, behind one interface and one registry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def exporter(name: str) -> Exporter:
     """The exporter of that name.
 
     Raises:
-        UnknownExportFormatError: there is none; names the nearest.
+        UnknownExportFormatError: there is none; the message suggests the closest.
     """
     if name in EXPORTERS:
         return EXPORTERS[name]()

@@ -1,4 +1,4 @@
-"""The dataset card: a README that says what is in an export, how it was chosen and where it comes from."""
+"""The dataset card: a README with an export's contents, selection and provenance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KINDS = {
 
 
 def card(source: ExportSource, *, form: str, reading: str, front_matter: str = "") -> str:
-    """Markdown; `form` describes the format, `reading` its reader, `front_matter` is more YAML for dataset hubs."""
+    """The card in Markdown; `form` describes the format, `reading` how to load it, `front_matter` is YAML for hubs."""
     specs = {entry.header.spec.to_json().__repr__(): entry.header.spec for entry in source.entries}
     sections = [
         f"---\ntask_categories:\n- robotics\n{front_matter}---",
@@ -126,7 +126,7 @@ def _provenance(source: ExportSource) -> str:
 
 
 def _imports(source: ExportSource) -> str:
-    """Formats or devices that the demonstrations say they came from."""
+    """Source formats or devices of the demonstrations."""
     found = Counter(
         str(entry.header.source.get("format") or entry.header.source.get("device") or "a file")
         for entry in source.entries
@@ -136,7 +136,7 @@ def _imports(source: ExportSource) -> str:
 
 
 def action_names(spec: DataSpec) -> list[str]:
-    """One name per number of an action, arms one after another."""
+    """One name per number of an action, arms concatenated."""
     rotation = {
         3: ("rotation_x", "rotation_y", "rotation_z"),
         4: ("quaternion_x", "quaternion_y", "quaternion_z", "quaternion_w"),

@@ -2,8 +2,8 @@
 
 ``data/*`` have N rows, one per step of all episodes: action, sent, proprioception, observation_time, command_time and
 ``<camera>_image`` uint8 [N, height, width, 3]. ``meta/*`` have one row per episode; ``meta/final_*`` hold the
-observation that the last action led to, which the layout has no row for. Compressed with Blosc, which zarr 2 reads.
-Latents and features are not exported.
+observation after the last action, for which the layout has no row. Compressed with Blosc, which zarr 2 reads. Latents
+and features are not exported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from datasets.exporters.staging import Workplace
 from datasets.spec import DataSpec
 
 _CHUNK_BYTES = 2**20
-"""Of an uncompressed chunk: large enough for few files, small enough to read one window quickly."""
+"""Bytes of an uncompressed chunk: large enough for few files, small enough to read one window quickly."""
 _SUCCESS = {True: 1, False: 0, None: -1}
 
 
@@ -44,7 +44,7 @@ ReplayBuffer.copy_from_path("{name}", keys=["action", "proprioception", "<camera
 `meta/episode_ends` says where episodes end; `meta/success` is 1, 0, or -1 where nobody judged."""
 
     def add(self, work: Workplace, source: ExportSource, index: int) -> None:
-        """Write one episode's rows; a second attempt writes the same rows again."""
+        """Write one episode's rows; a retry overwrites the same rows."""
         root = _group(work) if index else _create(work, source)
         start = source.starts[index]
         episode = source.entries[index].load()
@@ -54,7 +54,7 @@ ReplayBuffer.copy_from_path("{name}", keys=["action", "proprioception", "<camera
                 _array(root, f"meta/final_{name}")[index] = values[-1]
 
     def finish(self, work: Workplace, source: ExportSource) -> None:
-        """Write what is known of each episode."""
+        """Write the metadata of each episode."""
         ends = np.cumsum([entry.steps for entry in source.entries])
         judged = [None if entry.status.outcome is None else entry.success for entry in source.entries]
         root = _group(work)
@@ -65,7 +65,7 @@ ReplayBuffer.copy_from_path("{name}", keys=["action", "proprioception", "<camera
 
 
 def _rows(episode: Episode) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Every array with one row per step; observations have one more."""
+    """Every per-step array; those of observations have one extra row."""
     for name in ("action", "sent", "command_time", "proprioception", "observation_time"):
         yield name, getattr(episode, name)
     for camera, frames in episode.images.items():
@@ -73,7 +73,7 @@ def _rows(episode: Episode) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def _create(work: Workplace, source: ExportSource) -> zarr.Group:
-    """All arrays at their final size, so that a cut-off attempt never leaves them of different lengths."""
+    """Create all arrays at their final size, so an interrupted attempt never leaves unequal lengths."""
     spec, steps, episodes = source.spec, source.steps, len(source.entries)
     root = zarr.open_group(LocalStore(work.payload), mode="w", zarr_format=2)
     for name, (shape, dtype, observed) in _layout(spec).items():
@@ -109,7 +109,7 @@ def _new(root: zarr.Group, name: str, shape: tuple[int, ...], dtype: DTypeLike) 
         chunks=(max(1, min(shape[0], _CHUNK_BYTES // row)), *shape[1:]),
         compressors=numcodecs.Blosc(cname="zstd", clevel=3, shuffle=numcodecs.Blosc.SHUFFLE),
         filters=None,
-        # a chunk of zeros is written too, so that an absent file is always damage
+        # write chunks of zeros too, so a missing file always means damage
         config={"write_empty_chunks": True},
     )
 

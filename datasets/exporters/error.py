@@ -1,4 +1,4 @@
-"""The errors of this room."""
+"""Errors of the exporters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ class ExportError(StationError):
 
 
 class UnknownExportFormatError(ExportError):
-    """No format has that name; the message names the nearest."""
+    """No format has that name; the message suggests the closest."""
 
     exit_code = ExitCode.USAGE

@@ -1,7 +1,7 @@
-"""What every exporter promises: complete or not there, nothing replaced unasked, one episode in memory, resumable.
+"""The interface of an exporter: atomic, resumable, one episode in memory, never overwriting without being asked.
 
-`Exporter.export` is the way all formats go; a format says how one episode is added to its workplace and how the pieces
-become the payload.
+All formats run through `Exporter.export`; a format defines how to add one episode to its workplace and how to assemble
+the payload.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from datasets.exporters.staging import Workplace
 __all__ = ["ExportError", "ExportReport", "Exporter", "Progress"]
 
 Progress = Callable[[int, int], None]
-"""Called with the number of episodes written so far, and of all."""
+"""Called with the numbers of episodes written so far and in total."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What was written."""
+    """Result of an export."""
 
     path: Path
     episodes: int
     steps: int
     resumed: int
-    """Episodes that an interrupted export of the same had finished already."""
+    """Episodes already finished by an earlier, interrupted attempt at the same export."""
 
 
 class Exporter(ABC):
-    """One foreign format. Holds no state: what is done lies in the workplace."""
+    """One export format. Stateless: progress is kept in the workplace."""
 
     name: ClassVar[str]
-    """As on the command line."""
+    """Name on the command line."""
     description: ClassVar[str]
     """One sentence."""
     single: ClassVar[bool]
-    """It writes one file, not a folder."""
+    """Whether it writes a single file instead of a folder."""
     front_matter: ClassVar[str] = ""
-    """Lines of YAML that dataset hubs read from this format's card."""
+    """YAML lines in the card for dataset hubs."""
     layout: ClassVar[int] = 1
-    """Counts up when the pieces change, so that a newer program does not take up an older one's."""
+    """Version of the intermediate pieces; a newer program does not resume from an older version."""
     reading: ClassVar[str]
-    """How a dataset's reader opens it, a few lines of Markdown for the card; ``{name}`` is the file or folder."""
+    """How to load the dataset: a few lines of Markdown for the card; ``{name}`` is the file or folder."""
 
     def export(
         self,
@@ -60,11 +60,11 @@ class Exporter(ABC):
     ) -> ExportReport:
         """Write all episodes of `source` to `out`, which appears complete or not at all.
 
-        Interrupted, it goes on where it was when it is called again for the same.
+        If interrupted, call it again with the same source to resume.
 
         Raises:
-            ExportError: `out` exists and `force` is not given, the episodes do not fit together, a package is
-                missing, or the disk refused. LockedError: another process writes the same export.
+            ExportError: `out` exists and `force` is not given, the episodes are incompatible, a package is missing, or
+                a write failed. LockedError: another process is writing the same export.
         """
         self.check(source)
         out = out.absolute()
@@ -96,13 +96,13 @@ class Exporter(ABC):
         )
 
     def check(self, source: ExportSource) -> None:
-        """Raises ExportError when this format cannot hold `source`, or needs a package that is not there."""
+        """Raises ExportError when this format cannot represent `source`, or a required package is missing."""
         _ = source.spec
 
     @abstractmethod
     def add(self, work: Workplace, source: ExportSource, index: int) -> None:
-        """Bring one episode into the workplace; an earlier attempt at the same one may have been cut off."""
+        """Add one episode to the workplace; an earlier attempt at it may have been interrupted."""
 
     @abstractmethod
     def finish(self, work: Workplace, source: ExportSource) -> None:
-        """Make the payload of what was added; an earlier attempt may have been cut off."""
+        """Assemble the payload from the added episodes; an earlier attempt may have been interrupted."""

@@ -1,10 +1,10 @@
-"""A LeRobotDataset v3.0: numbers as parquet, pictures as H.264 video, many episodes to a file.
+"""A LeRobotDataset v3.0: numbers as parquet, images as H.264 video, many episodes per file.
 
-Columns: observation.state [dq], action [da], sent [da], next.reward, next.done, next.success and the five that every
-such dataset has. ``timestamp`` is frame_index / fps, because readers look up pictures by it; the true times stand in
-``time.observation`` and ``time.command``. ``meta/final.parquet`` holds the observation that each last action led to,
-``meta/station.json`` what programs of this project want to know. Pictures lose a little to the codec; latents and
-features are not exported. Needs pyarrow and PyAV.
+Columns: observation.state [dq], action [da], sent [da], next.reward, next.done, next.success and the five standard
+ones. ``timestamp`` is frame_index / fps, because readers look up images by it; the true times are in
+``time.observation`` and ``time.command``. ``meta/final.parquet`` holds the observation after each last action,
+``meta/station.json`` the metadata this project needs. Video compression is slightly lossy; latents and features are not
+exported. Needs pyarrow and PyAV.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datasets.observation import Image
 
 _VIDEO_MB = 200
-"""What other tools keep a video file below."""
+"""Maximum size of a video file, as in other tools."""
 
 
 class LeRobotExporter(Exporter):
@@ -52,7 +52,7 @@ LeRobotDataset("local/{name}", root="{name}", delta_timestamps={{"action": [0.0]
 `timestamp` is the index of the frame divided by the rate; the true times are `time.observation` and `time.command`."""
 
     def check(self, source: ExportSource) -> None:
-        """Needs its packages and one spec."""
+        """Require the packages and a single spec."""
         missing = [name for name in ("pyarrow", "av") if importlib.util.find_spec(name) is None]
         if missing:
             raise ExportError(
@@ -74,7 +74,7 @@ LeRobotDataset("local/{name}", root="{name}", delta_timestamps={{"action": [0.0]
             tables.write(part / "final.parquet", final, tables.final_schema(source.spec))
 
     def finish(self, work: Workplace, source: ExportSource) -> None:
-        """Join clips and tables, and describe them."""
+        """Join clips and tables, and write their metadata."""
         shutil.rmtree(work.payload, ignore_errors=True)
         parts = [work.part(index) for index in range(len(source.entries))]
         placed = {
@@ -107,7 +107,7 @@ def _save_histograms(path: Path, episode: Episode) -> None:
 
 
 def _final(episode: Episode, index: int) -> dict[str, Any]:
-    """The last observation, pictures as PNG: no codec error where there is only one frame."""
+    """The last observation, with images as PNG, because a single frame can be stored losslessly."""
     return {
         "episode_index": [index],
         "observation.state": [episode.proprioception[-1].tolist()],
@@ -124,7 +124,7 @@ def _png(picture: Image) -> bytes:
 
 
 def _join_videos(payload: Path, parts: list[Path], camera: str, source: ExportSource) -> list[Placed]:
-    """Files below the customary size; where each episode's pictures begin in its file."""
+    """Join clips into files below the maximum size; returns where each episode begins in its file."""
     clips = [part / f"{camera}.mp4" for part in parts]
     rate = _rate(source)
     groups = tables.groups([clip.stat().st_size for clip in clips], _VIDEO_MB * 2**20)

@@ -1,6 +1,6 @@
-"""The tables of a LeRobotDataset v3.0: its columns, their files, the list of episodes, info and statistics.
+"""The tables of a LeRobotDataset v3.0: columns, files, episode index, info and statistics.
 
-Knows names and types of the format; what the pictures are made of is `lerobot`'s business. Needs pyarrow.
+Defines the names and types of the format; `lerobot` handles the images. Needs pyarrow.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _EPISODES_PER_GROUP = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """Where one episode's rows or pictures lie."""
+    """Location of one episode's rows or images."""
 
     chunk: int
     file: int
     begin: float = 0.0
-    """s into the video file"""
+    """Start of the episode in the video file, s."""
 
     def path(self, suffix: str) -> Path:
-        """Below the folder of its kind."""
+        """Path relative to the folder of its kind."""
         return Path(f"chunk-{self.chunk:03d}") / f"file-{self.file:03d}{suffix}"
 
 
@@ -51,7 +51,7 @@ def place(number: int, *, begin: float = 0.0) -> Placed:
 
 
 def groups(sizes: Sequence[int], limit: int) -> list[list[int]]:
-    """Neighbours that share a file of at most `limit` bytes; one that is larger has its own."""
+    """Group neighbours into files of at most `limit` bytes; a larger one gets its own file."""
     found: list[list[int]] = []
     filled = limit
     for index, size in enumerate(sizes):
@@ -64,12 +64,12 @@ def groups(sizes: Sequence[int], limit: int) -> list[list[int]]:
 
 
 def image_key(camera: str) -> str:
-    """The column of a camera."""
+    """Column name of a camera."""
     return f"observation.images.{camera}"
 
 
 def features(spec: DataSpec) -> dict[str, dict[str, Any]]:
-    """name -> what info.json says of it; a name that begins with "observation" or "action" is a policy's business."""
+    """name -> its entry in info.json; policies use names that begin with "observation" or "action"."""
 
     def of(dtype: str, names: list[str] | None = None) -> dict[str, Any]:
         return {"dtype": dtype, "shape": [len(names) if names else 1], "names": names}
@@ -131,7 +131,7 @@ def rows(episode: Episode, index: int, start: int, *, success: bool) -> dict[str
 
 
 def schema(spec: DataSpec) -> pa.Schema:
-    """Of the rows; a vector is a list of fixed length, a single number is itself."""
+    """Schema of the rows; a vector is a fixed-size list, a single number a scalar."""
     import pyarrow as pa
 
     fields = []
@@ -144,7 +144,7 @@ def schema(spec: DataSpec) -> pa.Schema:
 
 
 def final_schema(spec: DataSpec) -> pa.Schema:
-    """Of the last observations."""
+    """Schema of the final observations."""
     import pyarrow as pa
 
     return pa.schema(
@@ -158,7 +158,7 @@ def final_schema(spec: DataSpec) -> pa.Schema:
 
 
 def write(path: Path, columns: dict[str, Any], schema: pa.Schema) -> None:
-    """One file with one row group."""
+    """Write one file with one row group."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -167,7 +167,7 @@ def write(path: Path, columns: dict[str, Any], schema: pa.Schema) -> None:
 
 
 def join_into(path: Path, parts: Sequence[Path], schema: pa.Schema) -> None:
-    """The rows of all parts in one file, one part in memory at a time."""
+    """Join the rows of all parts in one file, with one part in memory at a time."""
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def join_into(path: Path, parts: Sequence[Path], schema: pa.Schema) -> None:
 
 
 def join(folder: Path, parts: Sequence[Path], schema: pa.Schema) -> list[Placed]:
-    """The rows of all parts in files below the customary size; where each part went."""
+    """Join the rows of all parts into files below the maximum size; returns where each part went."""
     placed: list[Placed] = []
     for number, members in enumerate(groups([part.stat().st_size for part in parts], _DATA_MB * 2**20)):
         where = place(number)
@@ -189,7 +189,7 @@ def join(folder: Path, parts: Sequence[Path], schema: pa.Schema) -> list[Placed]
 def write_meta(
     payload: Path, source: ExportSource, placed: dict[str, list[Placed]], histograms: Sequence[Path]
 ) -> None:
-    """info.json, stats.json, tasks.parquet and the list of episodes."""
+    """Write info.json, stats.json, tasks.parquet and the episode index."""
     meta = payload / "meta"
     (meta / "info.json").write_text(json.dumps(_info(source), indent=4))
     (meta / "stats.json").write_text(json.dumps(_all_statistics(payload, source, histograms), indent=4))
@@ -198,7 +198,7 @@ def write_meta(
 
 
 def _column(values: Any, kind: pa.DataType) -> pa.Array:
-    """A [T, n] table becomes lists of fixed length without a Python object per number."""
+    """Convert [T, n] to fixed-size lists without a Python object per number."""
     import pyarrow as pa
 
     if pa.types.is_fixed_size_list(kind):
@@ -235,7 +235,7 @@ def _info(source: ExportSource) -> dict[str, Any]:
 
 
 def _all_statistics(payload: Path, source: ExportSource, histograms: Sequence[Path]) -> dict[str, Any]:
-    """Over all episodes, one column in memory at a time."""
+    """Statistics over all episodes, with one column in memory at a time."""
     import pyarrow.parquet as pq
 
     files = sorted((payload / "data").glob("*/*.parquet"))
@@ -250,7 +250,7 @@ def _all_statistics(payload: Path, source: ExportSource, histograms: Sequence[Pa
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Its values, [T] or [T, n]."""
+    """A column's values, [T] or [T, n]."""
     whole = column.combine_chunks()
     if hasattr(whole, "flatten") and hasattr(whole.type, "list_size"):
         flat = whole.flatten().to_numpy(zero_copy_only=False)
@@ -264,7 +264,7 @@ def _histogram(path: Path, camera: str) -> statistics.Histogram:
 
 
 def _write_tasks(path: Path, instruction: str) -> None:
-    """As pandas would write a frame with the sentences as its index, which readers rely on."""
+    """Write the table as pandas would with the instructions as index, which readers rely on."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -346,7 +346,7 @@ def _episode_rows(
 
 
 def _per_episode(payload: Path, source: ExportSource) -> Iterator[dict[str, NDArray[Any]]]:
-    """Each episode's columns: every row group of the data files is one episode."""
+    """Each episode's columns; every row group of the data files is one episode."""
     import pyarrow.parquet as pq
 
     for file in sorted((payload / "data").glob("*/*.parquet")):

@@ -1,7 +1,7 @@
-"""The episodes as they lie in the store, with a journal that holds their labels: what another station reads as is.
+"""Episodes in the store's own format, with a journal of their labels; another station reads them directly.
 
-``OUT/episodes/<id>/`` are byte-for-byte copies, latents and features included; ``OUT/journal.jsonl`` has one line for
-each episode and one for its label. The only format that may mix episodes of different specs.
+``OUT/episodes/<id>/`` are byte-for-byte copies, latents and features included; ``OUT/journal.jsonl`` has one line per
+episode and one per label. The only format that may mix episodes of different specs.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ There is one observation more than there are actions: the last one is what the l
 lines of `journal.jsonl`; `MANIFEST.json` in each folder lists sizes and CRC-32 of its files."""
 
     def check(self, source: ExportSource) -> None:
-        """Holds everything."""
+        """Any source is accepted."""
 
     def add(self, work: Workplace, source: ExportSource, index: int) -> None:
-        """Copy one folder, and look at what arrived."""
+        """Copy one folder and verify the copy."""
         entry = source.entries[index]
         with whole(work.payload / "episodes" / entry.header.id) as folder:
-            # a link stays one, and is found below: what it leads to is no part of the recording
+            # copy links as links; the check below rejects them, as their targets are not part of the recording
             shutil.copytree(entry.folder, folder, symlinks=True)
             faults = inspect_folder(folder, full=True)
         if faults:
@@ -59,7 +59,7 @@ lines of `journal.jsonl`; `MANIFEST.json` in each folder lists sizes and CRC-32 
 
 
 class _WithoutWaiting(Disk):
-    """An export is synchronised once and as a whole before it gets its name, not line by line."""
+    """A disk without fsync per line: an export is synchronised once, as a whole, before it is renamed."""
 
     def append(self, path: Path, data: bytes) -> None:
         with open_own(path, "ab") as file:

@@ -1,10 +1,10 @@
-"""One HDF5 file as robomimic's SequenceDataset reads it.
+"""One HDF5 file, readable by robomimic's SequenceDataset.
 
 Per episode ``data/demo_N``: actions [T, da], rewards [T] (1 on the last step of a success), dones [T] (1 on the last
 step), obs/* and next_obs/* with ``<camera>_image`` uint8 [T, height, width, 3] and ``proprioception`` [T, dq]; true
-times and what was sent under ``station/``, which no reader looks at unasked. Filter keys ``mask/train``, ``mask/valid``
-(every tenth) and ``mask/success``. Actions are absolute poses in the task's units, not scaled to -1..1, as robomimic's
-own normalisation expects to be told. Latents and features are not exported.
+times and sent actions under ``station/``, which readers ignore by default. Filter keys ``mask/train``, ``mask/valid``
+(every tenth) and ``mask/success``. Actions are absolute poses in the task's units, not scaled to -1..1, so enable
+robomimic's own action normalisation. Latents and features are not exported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datasets.exporters.staging import Workplace, whole
 from datasets.hdf5_writing import writing
 
 _GYM_TYPE = 2
-"""robomimic's number for environments that are not its own simulators'."""
+"""robomimic's type number for environments outside its own simulators."""
 _VALID_EVERY = 10
 _FRAMES_PER_CHUNK = 16
 
@@ -44,13 +44,13 @@ SequenceDataset(
 Masks: `train`, `valid` (every tenth episode), `success`."""
 
     def add(self, work: Workplace, source: ExportSource, index: int) -> None:
-        """Write one demo into a file of its own: a file that a kill leaves open cannot be trusted."""
+        """Write one demo to its own file, because a file left open by a kill cannot be trusted."""
         entry = source.entries[index]
         with whole(work.part(index) / "demo.hdf5") as path, writing(path) as file:
             _write_demo(file.create_group("demo"), entry.load(), entry)
 
     def finish(self, work: Workplace, source: ExportSource) -> None:
-        """Bring the demos into one file; compressed chunks are copied as they are."""
+        """Copy the demos into one file, without recompressing chunks."""
         with whole(work.payload) as path, writing(path) as file:
             data = file.create_group("data")
             for index in range(len(source.entries)):

@@ -1,6 +1,6 @@
-"""What is to be exported: chosen episodes of some stores with their labels, loaded one at a time.
+"""The source of an export: selected episodes of some stores with their labels, loaded one at a time.
 
-Nothing here writes; the labels are those of the moment at which the source was gathered.
+Nothing here writes; labels are a snapshot from when the source was gathered.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 
 VERSION = 1
-"""Of the block of facts that every export carries for programs."""
+"""Version of the machine-readable metadata in every export."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One episode that goes out."""
+    """One episode to export."""
 
     store: EpisodeStore
     header: EpisodeHeader
@@ -39,7 +39,7 @@ class Entry:
 
     @property
     def folder(self) -> Path:
-        """Its committed files."""
+        """Folder of its committed files."""
         return self.store.root / "episodes" / self.header.id
 
     @property
@@ -57,7 +57,7 @@ class Entry:
         return self.store.load(self.header.id)
 
     def to_json(self) -> dict[str, Any]:
-        """What a reader may want to know about it, in plain JSON types."""
+        """Its metadata, in plain JSON types."""
         return {
             "id": self.header.id,
             "kind": self.header.kind.value,
@@ -72,34 +72,34 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSource:
-    """Episodes in the order in which they are written, and where they come from."""
+    """Episodes in the order they are written, and their provenance."""
 
     entries: tuple[Entry, ...]
     session: str = ""
     """The session's name."""
     instruction: str = ""
-    """What the robot is told to do, in words."""
+    """Task instruction."""
     where: str = ""
-    """The sentence that chose the episodes; empty: all."""
+    """The filter that selected the episodes; empty: all."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Why others are not among them -> how many: void, empty, not chosen."""
+    """Number of episodes excluded, by reason: void, empty, not selected."""
 
     @property
     def steps(self) -> int:
-        """Of all episodes."""
+        """Total steps of all episodes."""
         return sum(entry.steps for entry in self.entries)
 
     @cached_property
     def starts(self) -> list[int]:
-        """For each episode, how many steps lie before it in the export."""
+        """For each episode, the number of steps before it in the export."""
         return [0, *accumulate(entry.steps for entry in self.entries)][:-1]
 
     @cached_property
     def spec(self) -> DataSpec:
-        """Of all episodes.
+        """The common spec of all episodes.
 
         Raises:
-            ExportError: they were recorded under different ones.
+            ExportError: they were recorded under different specs.
         """
         first = self.entries[0].header
         for entry in self.entries:
@@ -112,7 +112,7 @@ class ExportSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of everything that is written: the episodes' bytes and labels, and what is said about them."""
+        """Fingerprint of everything written: the episodes' bytes, labels and metadata."""
         sha = hashlib.sha256("\n".join((self.session, self.instruction, self.where)).encode())
         for entry in self.entries:
             manifest = read_bytes(entry.folder / MANIFEST)
@@ -120,7 +120,7 @@ class ExportSource:
         return sha.hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """The block of facts that every export carries for programs."""
+        """The machine-readable metadata in every export."""
         return {
             "version": VERSION,
             "session": self.session,
@@ -139,10 +139,10 @@ def gather(
     session: str = "",
     instruction: str = "",
 ) -> ExportSource:
-    """Every episode that the journal knows, is not void, has a step and is meant by `where`.
+    """Every episode in the journal that is not void, has at least one step and matches `where`.
 
     Raises:
-        ExportError: none is left. StoreError: a header cannot be read.
+        ExportError: no episodes match. StoreError: a header cannot be read.
     """
     left_out: Counter[str] = Counter()
     entries = []
@@ -169,7 +169,7 @@ def gather(
 
 
 def _judge(store: EpisodeStore, status: EpisodeStatus, where: Where | None) -> tuple[str, Entry | None]:
-    """Why it is left out, or how it goes out."""
+    """The reason an episode is excluded, or its entry."""
     if status.void:
         return "void", None
     if status.steps == 0:

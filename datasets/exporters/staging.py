@@ -1,8 +1,8 @@
-"""Where an export grows: a hidden folder beside its destination, taken up again after an interruption.
+"""Staging area of an export: a hidden folder beside its destination, resumed after an interruption.
 
-``.<name>.partial/`` holds finished ``parts/``, the ``payload`` that will get the destination's name, and
-``state.json``: how many episodes are done, of which source, and since which start of the machine. Nothing of another
-source, and nothing that a power cut may have torn, is ever taken up.
+``.<name>.partial/`` holds finished ``parts/``, the ``payload`` that will be renamed to the destination, and
+``state.json``: how many episodes are done, of which source, and in which boot of the machine. An export never resumes
+from another source, or from data that a power cut may have torn.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from datasets.plain_text import from_json
 
 CARD = "README.md"
 MARK = "<!-- written by station export -->"
-"""In every card; a folder without it is nobody's export and is never replaced."""
+"""Marker in every card; a folder without it is not an export and is never replaced."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Workplace:
-    """A context manager: locked while an export works on it; kept when it does not come to its end."""
+    """Context manager for one export's staging area: locked while in use, kept if the export is interrupted."""
 
     def __init__(self, out: Path, fingerprint: str, *, single: bool, force: bool = False) -> None:
-        """`out` is one file when `single`, a folder otherwise; `force` replaces an export that is there.
+        """`out` is a file if `single`, otherwise a folder; `force` replaces an existing export.
 
         Raises:
-            ExportError: something is at `out` that must not be replaced.
+            ExportError: `out` holds something that must not be replaced.
         """
         self.out = out
         self.single = single
@@ -54,12 +54,12 @@ class Workplace:
 
     @property
     def payload(self) -> Path:
-        """What gets the destination's name at the end."""
+        """The file or folder that is finally renamed to the destination."""
         return self._folder / ("payload" + self.out.suffix if self.single else "payload")
 
     @property
     def parts(self) -> Path:
-        """Pieces that are finished, one or more for each episode."""
+        """Folder of finished pieces, one or more per episode."""
         return self._folder / "parts"
 
     def part(self, index: int) -> Path:
@@ -67,7 +67,7 @@ class Workplace:
         return self.parts / f"{index:06d}"
 
     def check(self) -> None:
-        """Raises ExportError when something is at `out` that must not be replaced."""
+        """Raises ExportError when `out` holds something that must not be replaced."""
         if not os.path.lexists(self.out):
             return
         if not self._force:
@@ -80,10 +80,10 @@ class Workplace:
             )
 
     def __enter__(self) -> Self:
-        """Take up what an interrupted export of the same source left, or begin anew.
+        """Resume an interrupted export of the same source, or start from scratch.
 
         Raises:
-            LockedError: another process writes the same export. ExportError: nothing can be written there.
+            LockedError: another process is writing the same export. ExportError: the destination is not writable.
         """
         try:
             with suppress(FileExistsError):
@@ -110,29 +110,29 @@ class Workplace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go; what is done stays for the next attempt."""
+        """Release the lock; finished work stays for the next attempt."""
         self._lock.release()
 
     @property
     def done(self) -> int:
-        """Episodes that are finished."""
+        """Number of finished episodes."""
         return self._state() or 0
 
     def mark(self, done: int) -> None:
-        """Remember that `done` episodes are finished."""
+        """Record that `done` episodes are finished."""
         make_folder(self.parts)
         state = {"fingerprint": self._fingerprint, "boot": _boot(), "done": done}
-        # the state need not survive a power cut, after which nothing is taken up
+        # the state need not survive a power cut, because nothing is resumed after one
         partial = self._folder / "state.json.partial"
         write_text(partial, json.dumps(state))
         partial.replace(self._folder / "state.json")
 
     def publish(self, card: str) -> None:
-        """Give the payload its name, with its card; from here on it is complete, also after a power cut."""
+        """Rename the payload, with its card, to the destination; it is complete and durable from here on."""
         self.check()
         card_path = self.out.with_name(f"{self.out.stem}.{CARD}") if self.single else self.payload / CARD
         write_text(card_path, card)
-        # one call for any number of files; each by itself would take minutes for a store of single frames
+        # one sync for all files; fsync per file would take minutes for a store of single frames
         os.sync()
         if not self.single and os.path.lexists(self.out):
             replaced = self._folder / "replaced"
@@ -145,7 +145,7 @@ class Workplace:
         self._folder.rmdir()
 
     def _state(self) -> int | None:
-        """Episodes done of this very source since the machine was started; None when there is nothing to take up."""
+        """Number of episodes of this source finished since boot; None if there is nothing to resume."""
         try:
             state = from_json(read_bytes(self._folder / "state.json"))
             same = state["fingerprint"] == self._fingerprint and state["boot"] == _boot()
@@ -154,7 +154,7 @@ class Workplace:
             return None
 
     def _clear(self) -> None:
-        """Remove what exports put there. Raises ExportError when something else lies there as well."""
+        """Remove an export's files. Raises ExportError if there is anything else."""
         ours = {self.parts.name, self.payload.name, "replaced", "state.json", "state.json.partial"}
         for entry in sorted(self._folder.iterdir()):
             if entry.name in ours:
@@ -168,7 +168,7 @@ class Workplace:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A path, free of leftovers, that becomes `path` when the block ends well; for a file or a folder."""
+    """A clean temporary path that is renamed to `path` if the block succeeds; for a file or folder."""
     partial = path.with_name(f"{path.name}.partial")
     remove(partial)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def _is_export(path: Path) -> bool:
 
 
 def _boot() -> str:
-    """Changes when the machine is started; a part that was finished before may not have reached the disk."""
+    """An id of the current boot; parts finished in an earlier one may not have reached the disk."""
     try:
         return _BOOT.read_text().strip()
     except OSError:

@@ -1,7 +1,7 @@
-"""Exact minimum, maximum, mean, deviation and quantiles, as normalisers of LeRobot datasets expect them.
+"""Exact minimum, maximum, mean, standard deviation and quantiles, as LeRobot's normalisers expect them.
 
-Numbers are looked at all at once; pictures as histograms of their 256 values, which add up over episodes and lose
-nothing. Means and deviations are those of the population.
+Numbers are processed all at once; images as histograms of their 256 values, which add up over episodes without loss.
+Means and standard deviations are those of the population.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Histogram = NDArray[np.int64]
 
 
 def of_numbers(values: NDArray[Any]) -> Statistics:
-    """Of [T, n] or [T], per number; ``count`` is T."""
+    """Statistics of [T, n] or [T], per number; ``count`` is T."""
     table = np.asarray(values, np.float64).reshape(len(values), -1)
     found = {
         "min": table.min(0),
@@ -36,13 +36,13 @@ def of_numbers(values: NDArray[Any]) -> Statistics:
 
 
 def histogram(frames: Image) -> Histogram:
-    """Of uint8 RGB [T, height, width, 3]."""
+    """Histogram of uint8 RGB [T, height, width, 3]."""
     flat = frames.reshape(-1, 3)
     return np.stack([np.bincount(flat[:, colour], minlength=_VALUES) for colour in range(3)])
 
 
 def of_pictures(counts: Histogram, frames: int) -> Statistics:
-    """Per colour, in units of full brightness, shaped [3, 1, 1]; ``count`` is the number of pictures."""
+    """Statistics per colour, scaled to 0..1, shaped [3, 1, 1]; ``count`` is the number of images."""
     brightness = np.arange(_VALUES) / (_VALUES - 1)
     weight = counts / counts.sum(1, keepdims=True)
     mean = weight @ brightness

@@ -1,6 +1,6 @@
-"""Pictures as H.264 video and back together: one clip per episode, clips joined without encoding anything twice.
+"""H.264 encoding of images: one clip per episode, and joining of clips without re-encoding.
 
-Every frame is shown at its index divided by the rate, exactly; every second frame can be jumped to. Needs PyAV.
+Each frame's time is exactly its index divided by the rate; every second frame is seekable. Needs PyAV.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 CODEC = "h264"
 _OPTIONS = {
-    "crf": "18",  # a few grey values of 255 at robot-camera sizes, a tenth of the bytes
+    "crf": "18",  # error of a few grey levels of 255 at robot-camera sizes, a tenth of the bytes
     "preset": "veryfast",
     "g": "2",  # loaders jump to single frames
-    "bf": "0",  # so that a frame's order and its time are the same thing
+    "bf": "0",  # no B-frames, so decode order equals presentation order
 }
 
 
 def pixel_format(height: int, width: int) -> str:
-    """What every player decodes, unless an odd size forbids halved colours."""
+    """The pixel format that every player decodes, unless an odd size rules out chroma subsampling."""
     return "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
 
 
@@ -34,7 +34,7 @@ def encode(frames: Image, path: Path, rate: Fraction) -> None:
     """Write uint8 RGB [T, height, width, 3] as an MP4 of `rate` frames per second.
 
     Raises:
-        OSError: the disk refused.
+        OSError: the write failed.
     """
     import av
 
@@ -43,7 +43,7 @@ def encode(frames: Image, path: Path, rate: Fraction) -> None:
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format(*frames.shape[1:3])
         stream.codec_context.time_base = 1 / rate
-        # one thread: the bytes do not depend on the machine's cores
+        # one thread, so the bytes do not depend on the number of cores
         stream.codec_context.thread_count = 1
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -53,10 +53,10 @@ def encode(frames: Image, path: Path, rate: Fraction) -> None:
 
 
 def join(clips: Sequence[Path], path: Path, rate: Fraction) -> None:
-    """Put clips of one camera one after another; pictures are not touched.
+    """Concatenate clips of one camera without re-encoding.
 
     Raises:
-        OSError: the disk refused, or a clip is damaged.
+        OSError: the write failed, or a clip is damaged.
     """
     import av
 
@@ -73,7 +73,7 @@ def join(clips: Sequence[Path], path: Path, rate: Fraction) -> None:
 def _append(
     source: InputContainer, container: OutputContainer, stream: VideoStream, shown: int, rate: Fraction
 ) -> int:
-    """Copy one clip behind what is there; how many pictures there are now."""
+    """Append one clip; returns the total number of images."""
     for packet in source.demux(source.streams.video[0]):
         if packet.size == 0:
             continue

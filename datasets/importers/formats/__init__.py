@@ -1,1 +1,1 @@
-"""One file per foreign format, each with one class; a file that lies here is found by itself."""
+"""One module per import format, each with one class; modules in this folder are discovered automatically."""

@@ -1,9 +1,8 @@
-"""ALOHA and ACT episodes: one HDF5 file each, joint angles and pictures, plain or compressed one by one as JPEG.
+"""ALOHA and ACT episodes: one HDF5 file each, with joint angles and images, raw or individually JPEG-compressed.
 
-``/observations/qpos`` and ``/action`` [T, n] hold for each arm its joint angles, rad, and the gripper's opening, which
-the recorder scales to 0 closed .. 1 open. ``/observations/images/<camera>`` is uint8 [T, height, width, 3], or JPEG
-bytes [T, longest]. There is no time, seldom a success (an attribute of the file), and nothing says whether pictures are
-RGB.
+``/observations/qpos`` and ``/action`` [T, n] hold each arm's joint angles, rad, and gripper opening, which the recorder
+scales to 0 closed .. 1 open. ``/observations/images/<camera>`` is uint8 [T, height, width, 3], or JPEG bytes
+[T, longest]. There are no time stamps, rarely a success flag (an attribute of the file), and no channel order.
 """
 
 from __future__ import annotations
@@ -107,5 +106,5 @@ def _frames(file: h5py.File, name: str) -> Frames:
             f"'{name}' is {member.dtype} {list(member.shape)}: neither pictures nor JPEG bytes",
         )
     require_size(member.shape[:1], name)
-    # the recorder handed its pictures to OpenCV's encoder as they were, so they come back in the same order
+    # the recorder passed its images to OpenCV's encoder unchanged, so OpenCV decodes them in the same channel order
     return EncodedFrames(lambda index: bytes(member[index]), len(member), name, reverse=False)

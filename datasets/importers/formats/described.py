@@ -1,8 +1,8 @@
-"""Files of arrays in nobody's format (npz, HDF5, pickles, parquet), as a small description beside them says.
+"""Array files in no known format (npz, HDF5, pickles, parquet), read according to a small description.
 
-``import-description.toml`` lies in the folder of the data, or is given as ``--as described:FILE``. It says which files
-are read, how episodes lie in them, which member holds the time and the success, and in ``[map]`` whatever else a member
-means, as ``--map`` does. `datasets.importers.files.description` writes one to be filled in.
+``import-description.toml`` is in the data folder, or is given as ``--as described:FILE``. It lists the files to read,
+how they hold episodes, which members hold time and success, and in ``[map]`` the meaning of other members, as
+``--map`` does. `datasets.importers.files.description` generates a template.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from datasets.importers.recording import Array, Frames, if_there
 from datasets.spec import DataSpec
 
 _PART = "#"
-"""Between a file's name and the episode in it."""
+"""Separator between a file's name and the episode in it."""
 
 
 class DescribedFormat(Format):
-    """Whatever a description says."""
+    """Any file that has a description."""
 
     name: ClassVar[str] = "described"
     description: ClassVar[str] = f"npz, HDF5, parquet or pickled arrays, read as an {NAME} says"
 
     def __init__(self, file: Path | None = None) -> None:
-        """`file` describes whatever is read; without it each folder has one of its own."""
+        """`file` describes everything that is read; without it, each folder has its own description."""
         self._file = file
 
     @property
@@ -111,7 +111,7 @@ class DescribedFormat(Format):
 
     @contextmanager
     def _episode(self, path: Path, key: str, described: Description) -> Iterator[tuple[Members, bool | None]]:
-        """Its members, and a mark of success on its group."""
+        """The episode's members, and the success flag on its group."""
         name, _, part = key.partition(_PART)
         file = _file(path, name)
         with members.opened(file, lists_are_groups=bool(described.episodes)) as found:
@@ -124,7 +124,7 @@ class DescribedFormat(Format):
 
 
 def describe(path: Path, spec: DataSpec) -> str:
-    """A description of the files at `path` to be filled in, with what this task needs to know of them.
+    """A description template for the files at `path`, with the entries that this task needs.
 
     Raises:
         RefusedError: no file there holds arrays, or none can be read.
@@ -148,7 +148,7 @@ def describe(path: Path, spec: DataSpec) -> str:
 
 
 _WHOLE = (*members.NPZ, *members.PICKLES, *members.PARQUET)
-"""Files of which more than an episode's numbers is in memory."""
+"""Suffixes of files that are loaded beyond a single episode's numbers."""
 
 
 def _file(path: Path, name: str) -> Path:
@@ -175,7 +175,7 @@ def _groups(found: Members, pattern: str) -> list[str]:
 
 
 def _in_order(group: str) -> list[tuple[int, str]]:
-    """So that traj_2 comes before traj_10."""
+    """Sort key that puts traj_2 before traj_10."""
     return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", group)]
 
 
@@ -200,7 +200,7 @@ def _ends(found: Members, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _stretch(found: Members, name: str, number: int) -> Members:
-    """The rows of one episode, of members that have a row for each step of all."""
+    """One episode's rows of the members that hold the steps of all episodes."""
     ends = _ends(found, name)
     if number >= len(ends):
         raise RefusedError(Defect.MISSING_MEMBER, f"there are only {len(ends)} episodes")
@@ -256,7 +256,7 @@ def _numbers(member: Any, name: str) -> Array:
 
 
 def _truth(found: Members, name: str) -> bool | None:
-    """Whether a member says at any tick that it succeeded."""
+    """Whether a member signals success at any tick."""
     if not name or name not in found:
         return None
     member = found[name]
@@ -265,7 +265,7 @@ def _truth(found: Members, name: str) -> bool | None:
 
 
 def _mark(found: Members, group: str, name: str) -> bool | None:
-    """An attribute of that name on an HDF5 file, or on an episode's group in it."""
+    """The success attribute of that name on an HDF5 file, or on an episode's group in it."""
     first = next(iter(found.values()), None)
     if not name or not isinstance(first, h5py.Dataset):
         return None

@@ -1,9 +1,8 @@
 """Diffusion Policy's and UMI's replay buffers: one zarr folder or zip, v2 or v3, all episodes end to end.
 
-``data/*`` have a row per step, ``meta/episode_ends`` says where episodes end. There is no success, mostly no time, and
-UMI holds no actions: the pose of the next step stands for them. How such stores are opened, and which of their rows no
-file holds, is `importers.files.zarr_files`' business. JPEG-XL pictures need imagecodecs. Exports of this station
-come back number for number.
+``data/*`` have a row per step, ``meta/episode_ends`` gives the episode ends. There is no success flag, usually no time,
+and UMI stores no actions: the next step's pose serves as the action. `importers.files.zarr_files` opens the stores and
+finds rows that are not stored. JPEG-XL images need imagecodecs. Exports of this station are restored exactly.
 """
 
 from __future__ import annotations
@@ -125,12 +124,12 @@ def _ends(root: zarr.Group) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _left_over(root: zarr.Group) -> int:
-    """Rows that lie behind the last episode's end, in the array that has most."""
+    """Number of rows after the last episode's end, in the longest array."""
     ends = _ends(root)
     last = int(ends[-1]) if len(ends) else 0
     longest = last
     for name in zarr_files.names(root, "data"):
-        with suppress(RefusedError):  # what is wrong with an array is said of the episodes in it
+        with suppress(RefusedError):  # a damaged array is reported for its episodes
             longest = max(longest, int(zarr_files.array(root, f"data/{name}").shape[0]))
     return longest - last
 
@@ -144,7 +143,7 @@ def _require_rows(array: zarr.Array[Any], name: str, end: int) -> None:
 
 
 def _require_stored(root: zarr.Group, name: str, first: int, end: int) -> None:
-    """Refuse rows that no file holds, of an array whose writer leaves none out."""
+    """Refuse missing rows of an array whose writer stores every chunk."""
     missing = zarr_files.first_missing(root, name, first, end)
     if missing is not None:
         raise RefusedError(
@@ -153,7 +152,7 @@ def _require_stored(root: zarr.Group, name: str, first: int, end: int) -> None:
 
 
 def _unstored(root: zarr.Group, columns: dict[str, Array], first: int, end: int) -> dict[str, Unstored]:
-    """What no file holds of an episode's numbers."""
+    """column -> rows of an episode's numbers that are not stored."""
     found = {name: zarr_files.unstored(root, f"data/{name}", first, end) for name in columns}
     return {name: one for name, one in found.items() if one is not None}
 
@@ -166,7 +165,7 @@ def _range(root: zarr.Group, number: int) -> tuple[int, int]:
 
 
 def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dict[str, Frames]]:
-    """An episode's numbers, and its pictures where they lie."""
+    """An episode's numbers, and its images, read lazily."""
     columns: dict[str, Array] = {}
     frames: dict[str, Frames] = {}
     data = root.get("data")
@@ -192,7 +191,7 @@ def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dic
 
 def _sliced(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end: int) -> Frames:
     _require_rows(array, name, end)
-    # zarr reads a file that is not there as zeros: black pictures, which no camera takes
+    # zarr would read a missing file as zeros: black images, which no camera takes
     missing = zarr_files.first_missing(root, f"data/{name}", first, end)
     if missing is not None:
         text = (
@@ -203,7 +202,7 @@ def _sliced(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end
 
 
 _PICTURES = 4
-"""Dimensions of an array of pictures."""
+"""Dimensions of an image array."""
 
 
 def _depth(root: zarr.Group) -> tuple[str, ...]:
@@ -234,7 +233,7 @@ def _umi_actions(raw: RawEpisode) -> ActionKind | None:
 
 
 def _real_arm(raw: RawEpisode) -> Arm:
-    """Its rotations may be vectors, as its authors' arm gives them, or angles."""
+    """One arm's columns; its rotations may be rotation vectors, as the authors' arm reports them, or angles."""
     pose = raw.columns["robot_eef_pose"].shape[1]
     known = {"position": "robot_eef_pose[0:3]", "rotation": "robot_eef_pose[3:6]"}
     joints = "robot_joint" if "robot_joint" in raw.columns else None
@@ -245,13 +244,13 @@ def _real_arm(raw: RawEpisode) -> Arm:
 
 
 _POSE = 6
-"""Numbers of a position and a rotation."""
+"""Numbers of a position and a rotation together."""
 
 
 def _own(
     root: zarr.Group, number: int, columns: dict[str, Array], rows: tuple[int, int]
 ) -> OwnEpisode | None:
-    """An export of this station, which stores every chunk."""
+    """The exported episode, if this station wrote the store; its exports contain every chunk."""
     facts = root.attrs.get("station")
     spec = spec_from(facts.get("spec") if isinstance(facts, dict) else None)
     wanted = ("proprioception", "observation_time", "action", "sent", "command_time")
@@ -282,7 +281,7 @@ def _own(
 
 
 def _whole(root: zarr.Group, number: int, frames: dict[str, Frames]) -> dict[str, Frames]:
-    """Pictures with the last one, which the layout has no row for."""
+    """Images including the final one, for which the layout has no row."""
     return {
         name.removesuffix("_image"): JoinedFrames(
             pictures,

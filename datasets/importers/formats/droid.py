@@ -1,8 +1,8 @@
 """DROID episode folders: ``trajectory.h5`` and one MP4 per camera under ``recordings/MP4``.
 
-Poses are m and euler angles about fixed axes x, y, z; the gripper says 0 open .. 1 closed; steps in which the
-operator's clutch was open are marked and carry zero actions. Cameras are called by the roles that ``metadata_*.json``
-gives their serial numbers, else by serial number. SVO recordings need the camera maker's own library and are refused.
+Poses are in m with Euler angles about fixed axes x, y, z; the gripper is 0 open .. 1 closed; steps with the operator's
+clutch open are marked and have zero actions. Cameras are named by the role that ``metadata_*.json`` assigns to their
+serial number, otherwise by serial number. SVO recordings need the camera vendor's library and are refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from datasets.spec import DataSpec
 _STATE = "observation/robot_state"
 _TRAJECTORY = "trajectory.h5"
 _RATE = 15.0
-"""Hz at which the recorder runs; needed only where a trajectory holds no time."""
+"""Rate of the recorder, Hz; used only for trajectories without time stamps."""
 _ROLES = {"wrist_cam_serial": "wrist", "ext1_cam_serial": "ext1", "ext2_cam_serial": "ext2"}
 
 
@@ -108,7 +108,7 @@ def _members(file: h5py.File) -> list[tuple[str, Any]]:
 
 
 def _time(file: h5py.File) -> tuple[Array | None, tuple[Note, ...]]:
-    """s [T] of the robot's state, by the robot's clock or the recorder's; None when neither is there."""
+    """Time of the robot's state, s [T], by the robot's or the recorder's clock; None if neither is stored."""
     stamps = file.get("observation/timestamp/robot_state")
     if isinstance(stamps, h5py.Group):
         pair = [stamps.get(f"robot_timestamp_{unit}") for unit in ("seconds", "nanos")]
@@ -143,19 +143,19 @@ def _following(file: h5py.File) -> NDArray[np.bool_] | None:
 
 
 def _success(file: h5py.File, path: Path) -> bool | None:
-    """The file's own verdict; where it has none, the folder into which the recorder moved the episode."""
+    """The file's own verdict, otherwise the folder into which the recorder moved the episode."""
     success, failure = file.attrs.get("success"), file.attrs.get("failure")
     if success is not None and bool(success):
         return True
     if failure is not None and bool(failure):
         return False
     folders = [part for part in path.parts[-4:-1] if part in ("success", "failure")]
-    # episodes start in the folder of failures, so one that lies there without a verdict was never judged
+    # episodes start in the failure folder, so one there without a verdict was never judged
     return True if folders == ["success"] else None
 
 
 def _cameras(path: Path) -> Iterator[tuple[str, str, Path]]:
-    """Role (or serial number), serial number, video of each camera."""
+    """(role or serial number, serial number, video) of each camera."""
     videos = {video.stem: video for video in sorted((path / "recordings" / "MP4").glob("*.mp4"))}
     if not videos and any((path / "recordings").rglob("*.svo*")):
         raise RefusedError(
@@ -170,7 +170,7 @@ def _cameras(path: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def _require_length(path: Path, columns: dict[str, Array]) -> None:
-    """Refuse a trajectory that is not as long as what was noted of it."""
+    """Refuse a trajectory whose length differs from the metadata's."""
     claimed = _metadata(path).get("trajectory_length")
     actions = next((len(values) for name, values in columns.items() if name.startswith("action/")), None)
     if actions is None or not isinstance(claimed, int) or abs(claimed - actions) <= 1:
@@ -189,7 +189,7 @@ def _roles(path: Path) -> dict[str, str]:
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    """What the recorder noted about the episode; empty where it noted nothing."""
+    """The recorder's metadata of the episode; empty if there is none."""
     for file in sorted(path.glob("metadata_*.json")):
         try:
             facts = from_json(file.read_text(encoding="utf-8", errors="replace"))
@@ -202,14 +202,14 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Table:
-    """How many rows there are, and how many a second."""
+    """Number of rows and their rate."""
 
     rows: int
     rate: float
 
     @classmethod
     def of(cls, columns: dict[str, Array], time: Array | None) -> _Table:
-        """By the time of its rows, else as fast as the recorder runs."""
+        """Derive the rate from the rows' time stamps, otherwise from the recorder's rate."""
         period = float(np.median(np.diff(time))) if time is not None and len(time) > 1 else 0.0
         return cls(
             max((len(values) for values in columns.values()), default=0), 1 / period if period > 0 else _RATE
@@ -217,7 +217,7 @@ class _Table:
 
 
 def _frames(file: h5py.File, video: Path, serial: str, table: _Table) -> Frames:
-    """The picture of each tick: by the recorder's list of stamps where it kept one, else as the two rates say."""
+    """The image of each tick, matched by the recorder's list of time stamps or, without one, by the two rates."""
     frames = VideoFrames(video)
     received = file.get(f"observation/timestamp/cameras/{serial}_frame_received")
     listed = _stamps(video.with_name(f"{video.stem}_timestamps.json"))
@@ -231,10 +231,10 @@ def _frames(file: h5py.File, video: Path, serial: str, table: _Table) -> Frames:
 
 
 def _without_stamps(frames: VideoFrames, video: Path, table: _Table) -> Frames:
-    """One after the other where there is one for each row; by time where the video is as long as the table.
+    """Match one to one if there is an image per row; by time if the video lasts as long as the table.
 
     Raises:
-        RefusedError: neither, so that nothing says which picture belongs to which row.
+        RefusedError: neither holds, so images cannot be matched to rows.
     """
     faster = frames.shown / table.rate
     if not faster or abs(faster - 1) <= SAME_RATE:
@@ -252,11 +252,11 @@ def _without_stamps(frames: VideoFrames, video: Path, table: _Table) -> Frames:
 
 
 _SAME_LENGTH = 0.05
-"""Part by which a video may be longer or shorter than its table."""
+"""Relative tolerance between the lengths of a video and its table."""
 
 
 def _stamps(path: Path) -> Array | None:
-    """ms of each picture of a video, as its recorder listed them."""
+    """Time stamps of a video's images, ms, as listed by its recorder."""
     try:
         stamps = np.asarray(from_json(path.read_text(encoding="utf-8")), np.float64)
     except (OSError, ValueError, TypeError, RecursionError):

@@ -1,8 +1,8 @@
-"""HIL-SERL's demonstrations: pickled lists of transitions, read by an unpickler that can build arrays and nothing else.
+"""HIL-SERL demonstrations: pickled lists of transitions, read by an unpickler that builds only arrays.
 
-A transition is ``{observations, actions, next_observations, rewards, masks, dones, infos}``; episodes end where
-``dones`` says so. Numbers of observations and infos become columns named by their path. Actions are scaled increments
-in the tool's frame, so the pose reached next stands for them. There is no time. A pickle is read whole.
+A transition is ``{observations, actions, next_observations, rewards, masks, dones, infos}``; ``dones`` marks episode
+ends. Numbers in observations and infos become columns named by their path. Actions are scaled increments in the tool
+frame, so the next pose serves as the action. There are no time stamps. A pickle is loaded whole.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class HilSerlFormat(Format):
         return unpickling.EXPANSION * path.stat().st_size
 
     def _load(self, path: Path) -> list[dict[str, Any]]:
-        """The transitions; the last pickle is kept, because its episodes are asked for one by one."""
+        """The transitions; the last pickle stays cached, because its episodes are opened one by one."""
         stamp = path.stat().st_mtime_ns
         if self._held is None or self._held[:2] != (path, stamp):
             self._held = None
@@ -99,7 +99,7 @@ _WITH_QUATERNION = 7
 
 
 def _looks_right(path: Path) -> bool:
-    """A pickle whose first bytes speak of transitions; nothing is built."""
+    """Whether the first bytes of a pickle mention transitions; nothing is unpickled."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     return head[:1] in (b"\x80", b"]", b"(") and b"observations" in head
@@ -120,7 +120,7 @@ def _is_transition(entry: Any) -> bool:
 
 
 def _bounds(transitions: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    """[first, end) of each episode; one that was cut off at the end of the file counts."""
+    """[first, end) of each episode; one truncated by the end of the file counts."""
     try:
         ends = [
             index + 1 for index, entry in enumerate(transitions) if bool(np.asarray(entry["dones"]).any())
@@ -135,7 +135,7 @@ def _bounds(transitions: list[dict[str, Any]]) -> list[tuple[int, int]]:
 
 
 def _require_one_episode(episode: list[dict[str, Any]]) -> None:
-    """Refuse transitions of which one does not lead to the next: some are missing, or an end is not marked."""
+    """Refuse transitions that do not connect: some are missing, or an episode end is not marked."""
     for name in (
         _leaves(episode[0]["observations"], "") if isinstance(episode[0]["observations"], dict) else ()
     ):
@@ -158,7 +158,7 @@ _SAME = 1e-4
 
 
 def _collected(episode: list[dict[str, Any]]) -> tuple[dict[str, Array], dict[str, Frames]]:
-    """Columns and pictures: what the first transition holds and all others hold alike."""
+    """Columns and images: members of the first transition that all others share."""
     columns: dict[str, Array] = {}
     frames: dict[str, Frames] = {}
     for name in _leaves(episode[0], ""):
@@ -177,15 +177,15 @@ def _collected(episode: list[dict[str, Any]]) -> tuple[dict[str, Array], dict[st
 
 
 _NUMBERS = 2
-"""Dimensions that a row of numbers may have; one is the recorder's history."""
+"""Maximum dimensions of a row of numbers; one is the recorder's history."""
 
 
 _WITH_PICTURES = (3, 4)
-"""Dimensions of a row with a picture; the fourth is the recorder's history."""
+"""Dimensions of a row with an image; the fourth is the recorder's history."""
 
 
 class _Pictures:
-    """Pictures of many transitions as one array, stacked only where they are looked at."""
+    """Images of many transitions as one array, stacked only when sliced."""
 
     def __init__(self, rows: list[np.ndarray[Any, np.dtype[Any]]]) -> None:
         self._rows = rows
@@ -193,14 +193,14 @@ class _Pictures:
         self.shape = (len(rows), *rows[0].shape[-3:])
 
     def __getitem__(self, wanted: slice | int) -> np.ndarray[Any, np.dtype[Any]]:
-        # of a history the last picture is the present one
+        # the last image of a history is the current one
         if isinstance(wanted, int):
             return np.asarray(self._rows[wanted].reshape(-1, *self.shape[1:])[-1])
         return np.stack([row.reshape(-1, *self.shape[1:])[-1] for row in self._rows[wanted]])
 
 
 def _leaves(value: Any, name: str) -> Iterator[str]:
-    """Paths of everything that is no dictionary; what comes next belongs to the next transition."""
+    """Paths of all non-dictionary values, except ``next_observations``, which belong to the next transition."""
     if isinstance(value, dict):
         for key, member in value.items():
             if isinstance(key, str) and key != "next_observations" and "/" not in key:

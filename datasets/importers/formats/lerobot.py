@@ -1,8 +1,8 @@
 """LeRobotDataset v2.1 and v3.0: parquet tables and one MP4 per camera.
 
-Where an episode lies is `importers.files.lerobot_layout`'s business. ``meta/info.json`` names the columns. Stamps of
-time are frame numbers over the rate. Whether numbers are joint angles or poses is known only where the names of the
-columns say so. Exports of this station come back number for number. Needs pyarrow, and PyAV for video.
+`importers.files.lerobot_layout` locates the episodes. ``meta/info.json`` names the columns. Time stamps are the frame
+index divided by the rate. Only the names of a column's numbers can tell joint angles from poses. Exports of this
+station are restored exactly. Needs pyarrow, and PyAV for video.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 _BOOKKEEPING = ("index", "episode_index", "frame_index", "task_index", "timestamp")
 _STATE, _ACTION = "observation.state", "action"
 _STATES, _ACTIONS = (_STATE, "state"), (_ACTION, "actions")
-"""The columns by LeRobot's names, and by openpi's."""
+"""Column names in LeRobot and in openpi."""
 _ROTATIONS = (
     (("qx", "qy", "qz", "qw"), Representation.QUATERNION, "xyzw"),
     (("qw", "qx", "qy", "qz"), Representation.QUATERNION, "wxyz"),
     (("roll", "pitch", "yaw"), Representation.EULER, None),
     (("rx", "ry", "rz"), None, None),
 )
-"""Names of numbers -> how they write a rotation; rx, ry, rz may be a vector or angles."""
+"""Names of numbers -> the rotation representation they imply; rx, ry, rz may be a vector or angles."""
 
 
 class LeRobotFormat(Format):
@@ -118,7 +118,7 @@ class LeRobotFormat(Format):
         return place
 
     def _layout(self, path: Path) -> Layout:
-        """Every episode; kept, because episodes are asked for one by one."""
+        """The location of every episode; cached, because episodes are opened one by one."""
         stamp = (path / "meta" / "info.json").stat().st_mtime_ns
         if self._held is None or self._held[:2] != (path, stamp):
             self._held = (path, stamp, layout_of(path))
@@ -126,7 +126,7 @@ class LeRobotFormat(Format):
 
 
 def _rows(place: Place) -> pa.Table:
-    """The episode's rows, in order; only row groups that hold some are read."""
+    """The episode's rows, in order; reads only row groups that contain some."""
     with parquet(place.table) as opened:
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -148,7 +148,7 @@ def _rows(place: Place) -> pa.Table:
 
 
 def _groups(metadata: Any, number: int) -> Iterator[int]:
-    """Row groups that may hold an episode, by the statistics that most writers leave."""
+    """Row groups that may contain an episode, according to the statistics that most writers store."""
     names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
     column = names.index("episode_index")
     for group in range(metadata.num_row_groups):
@@ -173,7 +173,7 @@ def _columns(table: pa.Table) -> dict[str, Array]:
 
 
 def _vectors(name: str, column: pa.ChunkedArray) -> Array:
-    """[T, n] of a column of lists, which must all be of one length."""
+    """[T, n] from a column of lists, which must have equal lengths."""
     try:
         rows = np.asarray(column.to_pylist(), np.float64)
     except (ValueError, TypeError) as error:
@@ -187,7 +187,7 @@ def _vectors(name: str, column: pa.ChunkedArray) -> Array:
 def _frames(
     place: Place, features: dict[str, Any], table: pa.Table, rate: float, doubtful: Doubts
 ) -> Iterator[tuple[str, Frames]]:
-    """Videos, and pictures that lie in the table."""
+    """Images from videos, and those embedded in the table."""
     for name, feature in features.items():
         kind = feature.get("dtype") if isinstance(feature, dict) else None
         if kind == "video":
@@ -199,7 +199,7 @@ def _frames(
 
 
 def _is_depth(feature: Any) -> bool:
-    """As LeRobot marks depth, with or without a prefix, at the feature or among its facts."""
+    """Whether LeRobot marks it as depth: with or without a prefix, on the feature or in its info."""
     if not isinstance(feature, dict) or feature.get("dtype") not in ("video", "image"):
         return False
     facts = [feature, *(feature.get(name) for name in ("info", "video_info"))]
@@ -217,7 +217,7 @@ def _video(place: Place, name: str, count: int, rate: float, doubt: str | None) 
 
 
 def _fetch_from(column: pa.ChunkedArray) -> Callable[[int], bytes]:
-    """How to get the bytes of one picture in a table."""
+    """A function that returns the bytes of one image in a table."""
 
     def fetch(index: int) -> bytes:
         cell = column[index].as_py()
@@ -231,12 +231,12 @@ def _only(data: bytes, _index: int) -> bytes:
 
 
 def _names(feature: Any) -> tuple[str, ...]:
-    """A name for each number; data sets nest them in many ways."""
+    """A name for each number; datasets nest names in many ways."""
     return tuple(_flat(feature.get("names") if isinstance(feature, dict) else None, 0))
 
 
 def _flat(names: Any, depth: int) -> Iterator[str]:
-    """One after the other, out of lists and groups; of a table from names to places in the order of the places."""
+    """Flatten names from lists and groups; a table from names to indices is ordered by index."""
     if depth > _DEEPEST:
         return
     if isinstance(names, dict):
@@ -251,7 +251,7 @@ def _flat(names: Any, depth: int) -> Iterator[str]:
 
 
 _DEEPEST = 8
-"""How deep names may be nested."""
+"""Maximum nesting depth of names."""
 
 
 def _first(raw: RawEpisode, names: tuple[str, ...]) -> str:
@@ -259,7 +259,7 @@ def _first(raw: RawEpisode, names: tuple[str, ...]) -> str:
 
 
 def _track(raw: RawEpisode, column: str) -> tuple[Track, str | None]:
-    """What the names of a column's numbers say, and the order of its quaternions."""
+    """The track implied by the names of a column's numbers, and its quaternion order."""
     names = raw.names.get(column, ())
     if column not in raw.columns or len(names) != raw.columns[column].shape[1]:
         return Track(), None
@@ -290,7 +290,7 @@ def _success(columns: dict[str, Array]) -> bool | None:
 def _own(
     path: Path, place: Place, columns: dict[str, Array], frames: dict[str, Frames]
 ) -> tuple[OwnEpisode, dict[str, Frames]] | None:
-    """An export of this station, with the last observation that other readers have no row for."""
+    """The exported episode if this station wrote it, with the final observation that other readers have no row for."""
     facts = _station(path)
     spec = spec_from(facts.get("spec"))
     wanted = (_STATE, "time.observation", "time.command", "action", "sent")

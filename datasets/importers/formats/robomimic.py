@@ -1,9 +1,9 @@
-"""robomimic's HDF5, many episodes to a file: ``data/demo_N`` with actions, rewards, dones and ``obs/*``.
+"""robomimic HDF5, many episodes per file: ``data/demo_N`` with actions, rewards, dones and ``obs/*``.
 
-Isaac Lab writes the same, with a mark of success on each. ``data``'s attribute ``env_args`` tells of the simulator:
-control rate, and whether actions are increments. Files that robosuite wrote itself hold simulator states instead of
-observations and are refused with what makes them usable. Exports of this station are known by the spec they carry and
-come back number for number.
+Isaac Lab writes the same, with a success flag on each episode. The attribute ``env_args`` of ``data`` describes the
+simulator: control rate, and whether actions are increments. Files written by robosuite itself hold simulator states
+instead of observations; they are refused with instructions to convert them. Exports of this station are recognised by
+the spec they carry and restored exactly.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from datasets.vr_recording import RecordingError
 from datasets.wording import counted
 
 _ROBOSUITE = 1
-"""robomimic's number for environments of robosuite."""
+"""robomimic's type number for robosuite environments."""
 _ISAAC = 2
-"""Isaac Lab's."""
+"""The type number of Isaac Lab."""
 _PANDA_FINGER = 0.04
-"""m a finger of the Panda's hand travels."""
+"""Travel of one finger of the Panda hand, m."""
 
 
 class RobomimicFormat(Format):
@@ -119,7 +119,7 @@ class RobomimicFormat(Format):
 
 
 def _numbers_of(demo: h5py.Group) -> dict[str, Array]:
-    """By which an episode is known, as ever: groups of observations came later, and count where nothing else does."""
+    """The numbers that identify an episode; observation groups came later and count only if there is nothing else."""
     if "obs" not in demo:
         return _states(demo)
     flat = _columns(demo, nested=False)
@@ -170,10 +170,10 @@ def _in_json(text: str, name: str) -> str:
 
 
 def _isaac(raw: RawEpisode, spec: DataSpec) -> Mapping:
-    """What Isaac Lab's usual names mean: metres and radians, pictures RGB.
+    """The mapping for Isaac Lab's usual names: metres, radians, RGB images.
 
-    The order of quaternions changed between its versions, joint angles may be relative to where the arm starts, and
-    actions are whatever the environment takes: all that is asked.
+    The quaternion order changed between versions, joint angles may be relative to the start pose, and the meaning of
+    actions depends on the environment, so all of these are asked.
     """
     names = {name.split("/")[-1]: name for name in raw.columns}
     observed = Track(
@@ -197,7 +197,7 @@ def _columns(demo: h5py.Group, *, nested: bool = True) -> dict[str, Array]:
 
 
 def _require_samples(demo: h5py.Group) -> None:
-    """Refuse a demonstration whose own count of samples is another one than that of its actions."""
+    """Refuse a demonstration whose declared number of samples differs from the number of its actions."""
     claimed, actions = demo.attrs.get("num_samples"), demo.get("actions")
     if not isinstance(claimed, int | np.integer) or not isinstance(actions, h5py.Dataset) or not actions.ndim:
         return
@@ -210,7 +210,7 @@ def _require_samples(demo: h5py.Group) -> None:
 
 
 def _claims(file: h5py.File) -> Iterator[str]:
-    """What the file's own lists name or count, and what is not in it."""
+    """Episodes that the file's own lists name or count but that it does not contain."""
     data = hdf5.group(file, "data")
     here = {name for name in data if re.fullmatch(r"demo_\d+", name)}
     masks = file.get("mask")
@@ -237,7 +237,7 @@ _MOST_NAMED = 10
 
 
 def _members(group: h5py.Group, *, nested: bool) -> Iterator[tuple[str, Any]]:
-    """Also those in groups of observations, which newer recorders make."""
+    """Members of a group; with `nested` also those in observation groups, which newer recorders write."""
     for name, member in group.items():
         if nested and isinstance(member, h5py.Group):
             yield from ((f"{name}/{inner}", one) for inner, one in _members(member, nested=nested))
@@ -289,7 +289,7 @@ def _own(demo: h5py.Group, facts: dict[str, Any]) -> OwnEpisode | None:
 
 
 def _success(file: h5py.File, demo: h5py.Group, name: str) -> bool | None:
-    """The mark on the demonstration (Isaac Lab), a reward that was earned, or the file's own list of successes."""
+    """From the demonstration's success flag (Isaac Lab), a positive reward, or the file's own list of successes."""
     marked = hdf5.verdict(demo)
     if marked is not None:
         return marked
@@ -335,7 +335,7 @@ _ACTION_SIZE = 7
 
 
 def _controls(facts: dict[str, Any]) -> dict[str, Any]:
-    """The rate and what actions are, as far as the simulator's settings tell."""
+    """The control rate and kind of actions, as far as the simulator's settings determine them."""
     kwargs = facts.get("env_kwargs")
     kwargs = kwargs if isinstance(kwargs, dict) else {}
     rate = kwargs.get("control_freq")
@@ -366,7 +366,7 @@ _FASTEST = 1000
 
 
 def _controller(configs: Any) -> dict[str, Any]:
-    """One arm's controller; newer robosuite nests it below the parts of a body."""
+    """One arm's controller settings; newer robosuite versions nest them below body parts."""
     if isinstance(configs, dict) and isinstance(configs.get("body_parts"), dict):
         configs = configs["body_parts"].get("right", {})
     return configs if isinstance(configs, dict) else {}

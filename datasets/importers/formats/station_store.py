@@ -1,6 +1,6 @@
-"""Episodes as this station stores them: the ``zarr`` export, or the demonstrations and episodes of another session.
+"""Episodes in this station's own store format: a ``zarr`` export, or the episodes of another session.
 
-Labels come from the ``journal.jsonl`` beside the episodes or one folder above; void episodes are refused.
+Labels come from ``journal.jsonl`` beside the episodes or one folder above; void episodes are refused.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class StationStoreFormat(Format):
 
 
 def _status(path: Path, key: str) -> EpisodeStatus | None:
-    """What the nearest journal says; None without one."""
+    """The episode's status in the nearest journal; None without a journal."""
     for file in (path / _JOURNAL, path.parent / _JOURNAL):
         if file.is_file():
             try:

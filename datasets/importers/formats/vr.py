@@ -1,4 +1,4 @@
-"""Our VR recorder's HDF5: everything is known, nothing is asked. The layout stands in `datasets.vr_recording`."""
+"""HDF5 of our own VR recorder: everything is known, no questions are asked. Layout: `datasets.vr_recording`."""
 
 from __future__ import annotations
 
