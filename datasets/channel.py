@@ -1,7 +1,7 @@
-"""One end of a line between two of our processes: messages through a stream socket, each whole, each with a deadline.
+"""One end of a connection between two processes: whole messages over a stream socket, each with a deadline.
 
-What a message may be is said by its `Codec`; nothing that arrives can run code. One thread may send while another
-receives. Nothing here dials, listens or judges who is at the other end.
+The `Codec` defines valid messages; no message can run code. One thread may send while another receives. Connecting,
+listening and authenticating the peer are done elsewhere.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ Heard = TypeVar("Heard")
 _IN_ONE_GO = 2**16  # bytes
 
 BROKEN = (EOFError, OSError, MessageError)
-"""What a line raises that is gone, late or speaks another language; TimeoutError is an OSError."""
+"""What a lost, late or incompatible connection raises; TimeoutError is an OSError."""
 
 
 class Channel(Generic[Sent, Heard]):
-    """A socket that carries messages; what it says and what it hears are two types."""
+    """A socket that carries messages, with separate types for sent and received ones."""
 
     def __init__(self, end: socket.socket, *, says: Codec[Sent], hears: Codec[Heard]) -> None:
-        """`end` is connected, and belongs to the channel from now on."""
+        """`end`: a connected socket; the channel takes ownership."""
         self._end = end
         self._says, self._hears = says, hears
         end.setblocking(False)
 
     def fileno(self) -> int:
-        """For select and poll; -1 once it is closed."""
+        """File descriptor for select and poll; -1 once closed."""
         return self._end.fileno()
 
     @property
@@ -46,27 +46,28 @@ class Channel(Generic[Sent, Heard]):
         return self._end.fileno() < 0
 
     def send(self, message: Sent, timeout: float | None = None) -> None:
-        """Put a message on its way, within `timeout` s.
+        """Send a message within `timeout` s.
 
         Raises:
-            TimeoutError: the other end takes nothing; the line is of no use any more. OSError: it is gone.
+            TimeoutError: the peer does not read; the connection is unusable from here on. OSError: it is lost.
         """
         self.send_pieces(self._says.encode(message), timeout)
 
     def send_pieces(self, pieces: list[Buffer], timeout: float | None = None) -> None:
-        """As `send`, for a message that was encoded before."""
+        """As `send`, for an already encoded message."""
         until = _deadline(timeout)
         if sum(map(len, pieces)) <= _IN_ONE_GO:
-            # who is to receive it never waits for its second half
+            # the receiver never waits for the second half
             pieces = [b"".join(pieces)]
         for piece in pieces:
             self._write(memoryview(piece), until)
 
     def receive(self, timeout: float | None = None) -> Heard:
-        """The next message, whole, within `timeout` s.
+        """The next complete message, within `timeout` s.
 
         Raises:
-            EOFError: the other end hung up. TimeoutError. MessageError: it is none. OSError: the line is gone.
+            EOFError: the peer closed the connection. TimeoutError. MessageError: not a valid message. OSError: the
+            connection is lost.
         """
         until = _deadline(timeout)
         header, arrays = self._hears.sizes(self._read(HEAD.size, until))
@@ -74,15 +75,15 @@ class Channel(Generic[Sent, Heard]):
         return self._hears.build(text, self._read(arrays, until))
 
     def poll(self, timeout: float | None = 0.0) -> bool:
-        """Whether something can be received, the end of the line included, within `timeout` s."""
+        """Whether a message or the end of the connection can be received within `timeout` s."""
         return _ready(self._end, select.POLLIN, _deadline(timeout))
 
     def close(self) -> None:
-        """Let go; not while another thread receives (see `hang_up`)."""
+        """Close the socket; not while another thread is receiving (see `hang_up`)."""
         self._end.close()
 
     def hang_up(self) -> None:
-        """End the conversation from any thread; one that receives wakes up. Closing alone would leave it asleep."""
+        """Shut the connection down from any thread and wake a receiving one, which `close` alone would not do."""
         with suppress(OSError), socket.socket(fileno=os.dup(self._end.fileno())) as end:
             end.shutdown(socket.SHUT_RDWR)
 
@@ -94,7 +95,7 @@ class Channel(Generic[Sent, Heard]):
                 _require_ready(self._end, select.POLLOUT, until)
 
     def _read(self, size: int, until: float | None) -> memoryview:
-        # not a bytearray: pages of an episode that never comes are never touched
+        # not a bytearray, so pages of data that never arrives are never touched
         memory = np.empty(size, np.uint8).data
         rest = memory
         while rest:

@@ -1,7 +1,7 @@
-"""Bytes that are on the disk when a call returns, and the one error for a disk that has no room.
+"""Durable writes (on disk when the call returns), and the single error for a full disk.
 
-Files are written and synchronised here and nowhere else on this floor, so that a test (or a fault drill) can
-hand the store and the journal a disk that fills up.
+All writing and fsyncing of this layer goes through here, so tests and fault drills can inject a disk that fills up
+into the store and the journal.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DiskFullError(StationError):
-    """The disk refused a write; nothing half-written was left behind."""
+    """The disk has no space for a write; no partial data was left behind."""
 
 
 class Disk:
-    """Writes and synchronises, plain files only (see `datasets.own_files`); subclass it to inject faults."""
+    """Writes and fsyncs regular files (see `datasets.own_files`); subclass it to inject faults."""
 
     def write(self, path: Path, data: bytes) -> None:
         """Create or replace a file and wait until its bytes are on the disk."""
@@ -35,7 +35,7 @@ class Disk:
             os.close(descriptor)
 
     def create(self, path: Path) -> None:
-        """Make sure that there is a file, and wait."""
+        """Create the file if it is missing, durably."""
         descriptor = open_descriptor(path, os.O_WRONLY | os.O_CREAT)
         try:
             os.fsync(descriptor)
@@ -43,7 +43,7 @@ class Disk:
             os.close(descriptor)
 
     def append(self, path: Path, data: bytes) -> None:
-        """Append to a file that is there, and wait; on failure the file has its old length again."""
+        """Durably append to an existing file; on failure the file keeps its old length."""
         descriptor = open_descriptor(path, os.O_WRONLY | os.O_APPEND)
         length = os.fstat(descriptor).st_size
         try:
@@ -64,7 +64,7 @@ class Disk:
             os.close(descriptor)
 
     def replace(self, path: Path, data: bytes) -> None:
-        """Give `path` new content, whole or not at all, whatever is killed and whenever."""
+        """Replace the content of `path` atomically, even if the process is killed at any point."""
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         partial.unlink(missing_ok=True)
         try:
@@ -76,7 +76,7 @@ class Disk:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """os.write until everything is written; it may take less than it was given."""
+    """Repeat os.write, which may write less than requested, until all data is written."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
@@ -84,7 +84,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 @contextmanager
 def full_disk_named(what: str, where: Path) -> Iterator[None]:
-    """Turn "no space left", "quota exceeded" and "too large" into DiskFullError; every other error passes."""
+    """Turn "no space left", "quota exceeded" and "too large" into DiskFullError; other errors pass through."""
     try:
         yield
     except OSError as error:

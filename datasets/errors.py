@@ -1,4 +1,4 @@
-"""The base of every error that a person is meant to read, and the exit codes that a script can rely on."""
+"""The base class of all user-facing errors, and the exit codes for scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a script can rely on."""
+    """Exit codes that scripts can rely on."""
 
     OK = 0
     FAILED = 1
@@ -15,32 +15,32 @@ class ExitCode(IntEnum):
     LOCKED = 3
     """Another engine or command holds the session."""
     REFUSED = 4
-    """The session may not be touched: written by a newer version, or made for something else."""
+    """The session must not be touched: written by a newer version, or made for another purpose."""
     HUNG_UP = 129
     INTERRUPTED = 130
-    """Ended by Ctrl-C. As for every signal: 128 and its number, and the job goes on when it is started again."""
+    """Ended by Ctrl-C (128 + signal number, as for every signal); run the job again to resume it."""
     READER_GONE = 141
-    """Whoever read the output has closed the pipe; what a shell reports of a program that SIGPIPE ended."""
+    """The reader of the output closed the pipe; the code a shell reports for SIGPIPE."""
     TERMINATED = 143
 
 
 class StationError(Exception):
-    """Something cannot be done; the text says what, where and what to do now.
+    """An operation failed; the message says what, where and what to do now.
 
-    An error that is not one of these is a defect of the station and keeps its traceback.
+    Any other exception type is a bug in the station and keeps its traceback.
     """
 
     exit_code: ExitCode = ExitCode.FAILED
-    """What a command that ends with this error leaves to the script that called it."""
+    """Exit code of a command that ends with this error."""
 
     def __init__(self, message: str = "", *, remedy: str = "", exit_code: ExitCode | None = None) -> None:
-        """`remedy` is the sentence that says what to do now, where `message` does not say it already."""
+        """`remedy`: a sentence that says what to do now, unless `message` already does."""
         super().__init__(f"{message} {remedy}".strip())
         if exit_code is not None:
             self.exit_code = exit_code
 
 
 class UsageError(StationError):
-    """The arguments do not fit together or name nothing that exists."""
+    """The arguments are inconsistent or name something that does not exist."""
 
     exit_code = ExitCode.USAGE

@@ -1,7 +1,7 @@
-"""Whether an HDF5 file holds all of its own data: it can also send its reader to other files of the same computer.
+"""Check that an HDF5 file contains all of its own data and refers to no other files on the computer.
 
 External links, virtual datasets and external raw storage name other files, whose bytes would be read as numbers or
-pictures and leave with the next export. Soft links stay inside the file and may remain.
+images and leave with the next export. Soft links stay inside the file and are allowed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import h5py
 from h5py import h5d, h5g, h5l, h5o
 
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py raises for an object that cannot be opened; nobody can read through it either."""
+"""What h5py raises for an object that cannot be opened, and so cannot be read through either."""
 _REMEDY = "only data inside the file are read; write a file that holds them itself and use that"
 
 
 def leads_outside(file: h5py.File) -> str | None:
-    """The first thing in an open file that leads to bytes outside it, with what to do; None where nothing does."""
+    """The first reference in an open file to data outside it, with the remedy; None if there is none."""
     seen: set[int] = set()
     waiting = [(b"", h5g.open(file.id, b"/"))]
     while waiting:
@@ -36,7 +36,7 @@ def leads_outside(file: h5py.File) -> str | None:
 
 
 def _links(group: h5g.GroupID) -> Iterator[tuple[bytes, h5l.LinkInfo]]:
-    """A group's members by name, none of them followed."""
+    """A group's members by name, without following links."""
     try:
         for name in group:
             yield name, group.links.get_info(name)
@@ -58,7 +58,7 @@ def _target(group: h5g.GroupID, name: bytes, link: h5l.LinkInfo) -> str:
 
 
 def _storage_elsewhere(dataset: h5d.DatasetID) -> str | None:
-    """What keeps a dataset's numbers in other files; None when they are in this one."""
+    """The mechanism that keeps a dataset's data in other files; None if it is in this one."""
     plan = dataset.get_create_plist()
     if plan.get_layout() == h5d.VIRTUAL:
         return "a virtual dataset, whose numbers lie in other files"
@@ -68,6 +68,6 @@ def _storage_elsewhere(dataset: h5d.DatasetID) -> str | None:
 
 
 def _quoted(name: bytes | str) -> str:
-    """A name from the file, with nothing in it that a terminal would obey."""
+    """A name from the file, without terminal control sequences."""
     text = name if isinstance(name, str) else name.decode("utf-8", "replace")
     return "'" + "".join(letter if letter.isprintable() else "?" for letter in text[:200]) + "'"

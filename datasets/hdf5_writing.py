@@ -1,8 +1,8 @@
-"""HDF5 files out: the disk's refusal arrives as an error.
+"""Writing of HDF5 files in which a failed write is an ordinary error.
 
-The HDF5 library does not survive a write that fails: it keeps the file's objects, tries again when they are let go of,
-and takes the process along with a segmentation fault. So it writes into a file object that never refuses; what the disk
-refused is raised when HDF5 has let go.
+The HDF5 library does not survive a failed write: it keeps the file's objects, retries when they are released, and
+crashes the process with a segmentation fault. So it writes to a file object that never fails; the disk's error is
+raised once HDF5 has released the file.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def writing(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file at `path`, on the disk when the block ends.
+    """A new HDF5 file at `path`, on disk when the block ends.
 
     Raises:
-        DiskFullError, OSError: the disk refused; what stands at `path` is no whole file.
+        DiskFullError, OSError: the write failed; `path` holds an incomplete file.
     """
     with full_disk_named(path.name, path.parent), _Sink(path) as sink:
         try:
             with h5py.File(sink, "w") as file:
                 yield file
         except Exception as error:
-            # what HDF5 finds wrong with a file whose end was dropped is no reason of its own
+            # HDF5's complaint about a truncated file is only a consequence of the disk error
             if sink.refused is not None:
                 raise sink.refused from error
             raise
@@ -44,14 +44,14 @@ def writing(path: Path) -> Iterator[h5py.File]:
 
 
 class _Sink(io.FileIO):
-    """Takes everything; remembers the first write that the disk refused, and drops what comes after it."""
+    """Accepts every write; records the first one that fails and discards the rest."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w+")
         self.refused: OSError | None = None
 
     def flush(self) -> None:
-        """HDF5 asks for it; nothing waits here."""
+        """Do nothing: writes are unbuffered, but HDF5 calls flush."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         size = memoryview(data).nbytes

@@ -1,4 +1,4 @@
-"""One writer at a time, across processes, for as long as the process lives."""
+"""A single-writer lock across processes, held for at most the lifetime of its process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from types import TracebackType
 from datasets.errors import ExitCode, StationError
 from datasets.own_files import open_descriptor, user_name
 
-_LONGEST = 1024  # bytes of what a holder says of itself
-_LOOK = 0.001  # s; longer than somebody who only looks holds a lock
+_LONGEST = 1024  # bytes of a holder's description in the lock file
+_LOOK = 0.001  # s; longer than `holder` keeps a shared lock
 _LOOKING = 2.0
-"""s after which whoever shares a lock does not only look."""
+"""s after which a shared lock cannot come from a brief check by `holder`."""
 _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _LOCKS = Path("/proc/locks")
-"""What the system itself says of every lock."""
+"""The kernel's list of all locks."""
 
 
 class LockedError(StationError):
@@ -31,13 +31,13 @@ class LockedError(StationError):
     exit_code = ExitCode.LOCKED
 
     def __init__(self, path: Path, pid: int | None, command: str = "") -> None:
-        """`pid` and command of the holder, None when it has not written them yet."""
+        """`pid` and `command` of the holder; None and empty if it has not written them yet."""
         self.pid = pid
         who = (
             f"process {pid}{_of_another(pid)}{f' ({command})' if command else ''}" if pid is not None else ""
         )
         self.who = who or "another process"
-        """The holder, in words."""
+        """Description of the holder."""
         super().__init__(
             f"{path.parent} is being written by {self.who}. Attach to it, or end it and try again; the lock goes with "
             "its process."
@@ -45,10 +45,10 @@ class LockedError(StationError):
 
 
 class WriterLock:
-    """A context manager around an advisory lock on a file; a killed holder frees it by dying."""
+    """A context manager around an advisory file lock; the lock is released when its holder dies."""
 
     def __init__(self, path: Path, *, mode: int = 0o644) -> None:
-        """Names the lock; nothing is locked yet. `mode` 0o666 lets other users lock it."""
+        """Create an unlocked lock object. `mode` 0o666 lets other users take the lock."""
         self.path = path
         self._mode = mode
         self._descriptor: int | None = None
@@ -60,15 +60,15 @@ class WriterLock:
 
     @property
     def descriptor(self) -> int:
-        """The open file, while it is held: a process that inherits it holds the lock as well, until it ends."""
+        """The open file while held; a process that inherits it also holds the lock until it ends."""
         assert self._descriptor is not None, "nothing is held"
         return self._descriptor
 
     def acquire(self) -> None:
-        """Take the lock at once.
+        """Take the lock without waiting.
 
         Raises:
-            LockedError: somebody has it. NotOursError: something else lies in its place.
+            LockedError: it is already held. NotOursError: its path holds something else.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = self._open()
@@ -92,13 +92,13 @@ class WriterLock:
         for_all = bool(self._mode & 0o022)
         descriptor = open_descriptor(self.path, os.O_RDWR | os.O_CREAT, self._mode, shared=for_all)
         if for_all:
-            # whatever the umask; another user may have made it
+            # regardless of the umask; another user may own the file
             with suppress(PermissionError):
                 os.fchmod(descriptor, self._mode)
         return descriptor
 
     def release(self) -> None:
-        """Let go; safe to call twice. The file stays, so that nobody locks a deleted one."""
+        """Release the lock; safe to call twice. The file stays, so no process can lock a deleted one."""
         if self._descriptor is None:
             return
         os.ftruncate(self._descriptor, 0)
@@ -116,15 +116,15 @@ class WriterLock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let go."""
+        """Release the lock."""
         self.release()
 
 
 def holder(path: Path) -> int | None:
-    """The pid of the process that holds the lock at `path`, None when it is free or has not said so.
+    """The pid of the process that holds the lock at `path`; None if it is free or the holder has not written its pid.
 
     Raises:
-        NotOursError: something else lies in its place.
+        NotOursError: its path holds something else.
     """
     try:
         descriptor = open_descriptor(path, os.O_RDONLY)
@@ -140,10 +140,10 @@ def holder(path: Path) -> int | None:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock for writing, waiting for those who only look (`holder`) and for nobody else.
+    """Take an exclusive lock; waits only for brief checks by `holder`.
 
     Raises:
-        OSError: another writer has it, somebody shares it for long, or this disk has no locks.
+        OSError: another writer holds it, a shared lock persists, or this file system has no locks.
     """
     until = time.monotonic() + _LOOKING
     while True:
@@ -151,7 +151,7 @@ def _lock(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            # who may read the file may share its lock for ever
+            # any process that can read the file could hold a shared lock for ever
             if time.monotonic() > until:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
                 raise
@@ -161,14 +161,14 @@ def _lock(descriptor: int) -> None:
 
 
 def _taker(descriptor: int) -> tuple[int | None, str]:
-    """pid and command of whoever has the lock: by the system's word, and by the file's where it has none."""
+    """pid and command of the lock's holder, from the kernel or, failing that, from the lock file."""
     said, command = _written(descriptor)
     pids = _pids_of_the_system(descriptor)
     return (said, command) if not pids or said in pids else (pids[0], "")
 
 
 def _of_another(pid: int) -> str:
-    """Whose process it is, where it is not ours."""
+    """The user a process belongs to, if it is not ours."""
     try:
         user = Path(f"/proc/{pid}").stat().st_uid
     except OSError:
@@ -177,14 +177,14 @@ def _of_another(pid: int) -> str:
 
 
 def _pids_of_the_system(descriptor: int) -> list[int]:
-    """The processes that hold a lock on this file; none where the system does not tell."""
+    """pids of the processes that lock this file; empty if the system does not report them."""
     found = os.fstat(descriptor)
     place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     try:
         rows = [row.split() for row in _LOCKS.read_text().splitlines()]
     except OSError:
         return []
-    # 1: FLOCK ADVISORY WRITE 4711 fe:00:1234 0 EOF; one that waits has "->" behind its number
+    # 1: FLOCK ADVISORY WRITE 4711 fe:00:1234 0 EOF; a waiting process has "->" after the number
     return [
         int(row[_PID]) for row in rows if len(row) > _PLACE and row[_PLACE] == place and row[_PID].isdecimal()
     ]
@@ -194,11 +194,11 @@ _PID, _PLACE = 4, 5
 
 
 def _written(descriptor: int) -> tuple[int | None, str]:
-    """pid and command that the lock's file names; anybody may have written them who may write there."""
+    """pid and command named in the lock file; untrusted, since any user with write access can change them."""
     pid, _, command = os.pread(descriptor, _LONGEST, 0).decode(errors="replace").partition("\n")
     return (int(pid), command.strip()) if re.fullmatch(r"[1-9][0-9]{0,6}", pid) else (None, "")
 
 
 def _command() -> str:
-    """What this process was started as, as far as it fits a sentence."""
+    """This process's command line, shortened to fit a sentence."""
     return shorten(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), 120, placeholder=" ...")

@@ -1,7 +1,7 @@
-"""How a value of each type stands in a message: JSON for the header, and numbers of arrays beside it.
+"""Serialisation of a value of each type: JSON for the header, and array data beside it.
 
-One form for each sort of type; `form_of` finds it from an annotation. A form builds what its type speaks of and nothing
-else, and says where something else stands. Whole messages are the business of `datasets.messages`.
+There is one form per sort of type; `form_of` finds it from an annotation. A form builds only values of its type, and
+reports where a message holds anything else. `datasets.messages` handles whole messages.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from datasets.settings import Settings
 
 Buffer = bytes | bytearray | memoryview
 
-_ALIGNED = 16  # bytes; every array begins at a multiple
+_ALIGNED = 16  # bytes; every array starts at a multiple of this
 _MOST_AXES = 8
 _NUMBERS = {
     np.dtype(name).str: np.dtype(name)
     for name in ("bool", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 }
-"""Types of array elements that may travel; an object is none of them."""
+"""Allowed dtypes of arrays; object is not among them."""
 
 
 class MessageError(StationError):
-    """What arrived is no message of the kind that was expected; says where in it, and what stands there."""
+    """A received message is not of the expected kind; says where, and what is there instead."""
 
     def __init__(self, text: str, place: str = "") -> None:
         self.text, self.place = text, place
         super().__init__(f"{place}: {text}" if place else text)
 
     def inside(self, name: str) -> MessageError:
-        """The same, seen from one level further out."""
+        """The same error with its location extended by one outer level."""
         return MessageError(self.text, f"{name}.{self.place}" if self.place else name)
 
 
 def plain_number(value: object) -> object:
-    """Single numbers of numpy are numbers."""
+    """Convert a NumPy scalar to a Python number."""
     if isinstance(value, np.generic) and value.dtype.str in _NUMBERS:
         return value.item()
     raise TypeError(f"a {type(value).__name__} cannot be sent: {value!r:.80}")
 
 
 class Body:
-    """The arrays of a message that is being written."""
+    """Collects the arrays of a message being written."""
 
     def __init__(self) -> None:
         self.pieces: list[Buffer] = []
         self.size = 0
 
     def add(self, array: np.ndarray[Any, Any]) -> int:
-        """Where it begins."""
+        """Add an array; returns its offset."""
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         begin = self.size
         padding = -len(data) % _ALIGNED
@@ -69,28 +69,28 @@ class Body:
 
 
 class Form(ABC):
-    """How values of one type stand in the header."""
+    """How values of one type are represented in the header."""
 
     shapes: ClassVar[frozenset[type]]
-    """The JSON types that it may be read from: how the members of a union are told apart."""
+    """The JSON types it can be read from; they distinguish the members of a union."""
     as_it_is: bool = False
-    """Whether JSON's own writer writes such a value without help."""
+    """Whether the JSON encoder handles such a value directly."""
 
     @abstractmethod
     def pack(self, value: Any, body: Body) -> Any:
-        """What JSON's own writer takes."""
+        """The value in a form that the JSON encoder accepts."""
 
     @abstractmethod
     def unpack(self, plain: Any, arrays: memoryview) -> Any:
         """The value. Raises MessageError."""
 
     def unpack_all(self, plain: list[Any], arrays: memoryview) -> list[Any]:
-        """The values of many. Raises MessageError."""
+        """The values of a list. Raises MessageError."""
         return [self.unpack(each, arrays) for each in plain]
 
 
 class _Scalar(Form):
-    """None, a boolean, a number or a text."""
+    """None, a boolean, a number or a string."""
 
     as_it_is = True
 
@@ -109,12 +109,12 @@ class _Scalar(Form):
         raise _unfit(plain, self._kind.__name__)
 
     def unpack_all(self, plain: list[Any], arrays: memoryview) -> list[Any]:
-        # curves have hundreds of numbers, and ten pictures of a session pass in a second
+        # fast path: curves have hundreds of numbers, and ten snapshots of a session are sent per second
         return plain if set(map(type, plain)) <= {self._kind} else super().unpack_all(plain, arrays)
 
 
 class _Json(Form):
-    """Whatever JSON can say; stays as it is."""
+    """Any plain JSON value; passed through unchanged."""
 
     shapes = frozenset((type(None), bool, int, float, str, list, dict))
     as_it_is = True
@@ -127,7 +127,7 @@ class _Json(Form):
 
 
 class _Text(Form):
-    """A value that is written as a text: a path, a member of an enumeration."""
+    """A value written as a string: a path or an enumeration member."""
 
     shapes = frozenset((str,))
 
@@ -151,7 +151,7 @@ class _Text(Form):
 
 
 class _Row(Form):
-    """A tuple or list of any length whose items are of one type."""
+    """A tuple or list of any length with items of one type."""
 
     shapes = frozenset((list,))
 
@@ -169,7 +169,7 @@ class _Row(Form):
 
 
 class _Tuple(Form):
-    """A tuple with a type for each place."""
+    """A tuple with a type per position."""
 
     shapes = frozenset((list,))
 
@@ -195,7 +195,7 @@ class _Tuple(Form):
 
 
 class _Table(Form):
-    """A dictionary; one whose keys are no texts travels as a list of pairs."""
+    """A dictionary; sent as a list of pairs unless its keys are strings."""
 
     def __init__(self, key: Form, value: Form) -> None:
         self._key, self._value = key, value
@@ -220,7 +220,7 @@ class _Table(Form):
 
 
 class _Array(Form):
-    """An array of numbers: where its bytes begin, the type of its elements, its shape."""
+    """A numeric array: its offset, dtype and shape."""
 
     shapes = frozenset((list,))
 
@@ -251,7 +251,7 @@ def _is_shape(sizes: list[Any]) -> bool:
 
 
 class _Records(Form):
-    """Dataclasses, each by its name, with its fields: ``{"Label": {"episode": ...}}``."""
+    """Dataclasses, as name and fields: ``{"Label": {"episode": ...}}``."""
 
     shapes = frozenset((dict,))
 
@@ -260,7 +260,7 @@ class _Records(Form):
         self._forms: dict[type, tuple[dict[str, Form], frozenset[str]]] = {}
 
     def _fields(self, kind: type) -> tuple[dict[str, Form], frozenset[str]]:
-        """The forms of a class's fields, and the names of those that must be there."""
+        """The forms of a class's fields, and the names of the required ones."""
         found = self._forms.get(kind)
         if found is None:
             hints = typing.get_type_hints(kind)
@@ -313,7 +313,7 @@ class _Records(Form):
 
 
 class _Group(Form):
-    """A group of settings, checked again by its own class where it arrives."""
+    """A group of settings, validated again by its own class on arrival."""
 
     shapes = frozenset((dict,))
 
@@ -321,7 +321,7 @@ class _Group(Form):
         self._kind = kind
 
     def pack(self, value: Settings, body: Body) -> Any:
-        # a group inside may be of a class of its own kind, with more fields than the annotated one
+        # a nested group may be of a subclass with more fields than the annotated class
         return value.model_dump(mode="json", serialize_as_any=True)
 
     def unpack(self, plain: Any, arrays: memoryview) -> Any:
@@ -332,7 +332,7 @@ class _Group(Form):
 
 
 class _Union(Form):
-    """One of several types, which JSON tells apart."""
+    """One of several types, distinguished by their JSON types."""
 
     def __init__(self, members: Sequence[tuple[Form, tuple[type, ...]]]) -> None:
         self._written = [(form, kinds) for form, kinds in members]
@@ -378,7 +378,7 @@ _SCALARS: dict[object, Form] = {
 
 @functools.cache
 def form_of(hint: Any) -> Form:
-    """How values of an annotated type travel. Raises TypeError."""
+    """The form for values of an annotated type. Raises TypeError."""
     if hint in _SCALARS:
         return _SCALARS[hint]
     make = _MAKERS.get(typing.get_origin(hint))
@@ -403,7 +403,7 @@ def _form_of_class(hint: Any) -> Form:
 
 
 def _union_of(words: Sequence[Any]) -> Form:
-    """Dataclasses are told apart by their names, everything else by what it is in JSON."""
+    """The form of a union: dataclasses are distinguished by name, everything else by JSON type."""
     records = [word for word in words if isinstance(word, type) and dataclasses.is_dataclass(word)]
     members = [(form_of(word), _classes(word)) for word in words if word not in records]
     if records:
@@ -413,13 +413,13 @@ def _union_of(words: Sequence[Any]) -> Form:
 
 
 def _classes(word: Any) -> tuple[type, ...]:
-    """What values of an annotated type are instances of."""
+    """The classes of values of an annotated type."""
     kind = typing.get_origin(word) or word
     return (int, float) if kind is float else (kind,)
 
 
 def _family(kind: type) -> list[type]:
-    """A class and those derived from it, which may stand in its place."""
+    """A class and all its subclasses."""
     children: list[type] = kind.__subclasses__()
     return list(dict.fromkeys([kind, *(each for child in children for each in _family(child))]))
 
@@ -432,4 +432,4 @@ _MAKERS: dict[object, Callable[[Sequence[Any]], Form]] = {
     typing.Union: _union_of,
     types.UnionType: _union_of,
 }
-"""What makes the form of a type that has words in brackets."""
+"""Generic type -> function that builds the form from its type arguments."""

@@ -1,8 +1,8 @@
-"""What our processes say to each other, in a form that cannot carry code: a JSON header, then the bytes of its arrays.
+"""Serialisation of messages between processes, unable to carry code: a JSON header, then the bytes of its arrays.
 
-A `Codec` is made of a type, and whatever else arrives is refused with a sentence. It knows numbers, texts, paths,
-enumerations, tuples, lists, dictionaries, arrays of numbers, dataclasses (with those derived from them) and groups of
-settings. Nothing that arrives names a class to import. How messages travel is the business of `datasets.channel`.
+A `Codec` is built from a type and rejects everything else with a clear error. It supports numbers, strings, paths,
+enumerations, tuples, lists, dictionaries, numeric arrays, dataclasses (and their subclasses) and groups of settings. No
+message can name a class to import. `datasets.channel` transports the messages.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["HEAD", "Buffer", "Codec", "Limits", "MessageError"]
 Message = TypeVar("Message")
 
 HEAD = struct.Struct("<4sIQ")
-"""Begins every message: the mark, bytes of the JSON header, bytes of the arrays."""
+"""Start of every message: magic, bytes of the JSON header, bytes of the arrays."""
 _MARK = b"stn1"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How large a message may be, bytes; a larger one is refused before memory is asked for it."""
+    """Maximum sizes of a message, bytes; larger ones are refused before memory is allocated."""
 
     header: int = 2**20
     arrays: int = 2**20
@@ -37,20 +37,20 @@ class Codec(Generic[Message]):
     """Writes and reads messages of one type, or of a union of types."""
 
     def __init__(self, kind: object, limits: Limits | None = None) -> None:
-        """`kind` is the type, as it would stand in an annotation. Raises TypeError for one that cannot be sent."""
+        """`kind`: the type, as in an annotation. Raises TypeError for types that cannot be sent."""
         self.limits = limits or Limits()
         self._kind = kind
 
     @functools.cached_property
     def _form(self) -> Form:
-        # when it is first needed: by then all classes that are derived from those it names are there
+        # built on first use, when all subclasses of the named classes have been defined
         return form_of(self._kind)
 
     def encode(self, message: Message) -> list[Buffer]:
-        """The message as pieces to be sent one after another; arrays are not copied.
+        """The message as pieces to send in order; arrays are not copied.
 
         Raises:
-            MessageError: it is larger than what the other end takes.
+            MessageError: it is larger than the receiver accepts.
         """
         body = Body()
         header = json.dumps(
@@ -61,7 +61,7 @@ class Codec(Generic[Message]):
         return [head, header, *body.pieces]
 
     def decode(self, data: Buffer) -> Message:
-        """The message in `data`, whose arrays live in its memory. Raises MessageError."""
+        """The message in `data`; its arrays are views of `data`. Raises MessageError."""
         view = memoryview(data)
         header, arrays = self.sizes(view[: HEAD.size])
         if len(view) != HEAD.size + header + arrays:
@@ -69,7 +69,7 @@ class Codec(Generic[Message]):
         return self.build(view[HEAD.size : HEAD.size + header], view[HEAD.size + header :])
 
     def sizes(self, head: Buffer) -> tuple[int, int]:
-        """Bytes of header and arrays that follow `head`. Raises MessageError: no message, or too large a one."""
+        """Bytes of header and arrays that follow `head`. Raises MessageError: not a message, or too large."""
         if len(head) != HEAD.size:
             raise MessageError("the message is cut short")
         mark, header, arrays = HEAD.unpack(head)
@@ -85,7 +85,7 @@ class Codec(Generic[Message]):
         return header, arrays
 
     def build(self, header: Buffer, arrays: memoryview) -> Message:
-        """The message of a header and the memory with its arrays. Raises MessageError."""
+        """The message from its header and the memory of its arrays. Raises MessageError."""
         try:
             plain = from_json(bytes(header))
         except (ValueError, RecursionError) as error:

@@ -1,11 +1,11 @@
-"""Files and folders of ours: opened, made, emptied and removed without following what somebody else put in their place.
+"""Safe file access: open, create, truncate and remove our own files without following what others put in their place.
 
-A session, an export or a shared folder may hold a link, a pipe or a second name of another file where a file of ours
-belongs. Nothing is written through it, nothing behind it is removed, and nobody waits for it: a sentence names it. The
-folder that a person named may itself be reached through links; the checks are for what lies in it.
+A session, an export or a shared folder may contain a symlink, a pipe or a hard link to another file where one of our
+files belongs. We never write through it, remove its target or block on it; the error names it instead. The folder given
+by the user may itself be reached through links; only its contents are checked.
 
-What belongs to another user is read and never written, emptied or removed: its owner could change it under our hands.
-Users whose files count as ours all the same are named by the operator (see `station.trust`).
+Files of other users are read but never written, truncated or removed, because their owner could change them at any
+time. The operator lists users whose files count as ours (see `station.trust`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import BinaryIO, Literal
 from datasets.errors import ExitCode, StationError
 
 OWNERS = "STATION_TRUST_OWNERS"
-"""Environment variable: users (names or numbers) whose files count as ours, separated by spaces."""
+"""Environment variable: users (names or uids, separated by spaces) whose files count as ours."""
 
 _STRANGE = {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENODEV, errno.EMLINK}
-"""What the system answers where something else lies than was to be opened."""
+"""errno values of an open that meets something unexpected at the path."""
 _FLAGS = {
     "ab": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
     "wb": os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
@@ -35,23 +35,23 @@ _FLAGS = {
 _TAIL = 1 << 16
 _WRITES = os.O_WRONLY | os.O_RDWR
 MOST = 2**30
-"""Bytes of a file that is read whole, unless more is asked for. No text of ours comes near it."""
+"""Default maximum bytes of a file that is read whole; far more than any text file of ours."""
 
 
 class NotOursError(StationError, OSError):
-    """Something else lies where a file or a folder of ours belongs. It was not touched; the message says what to do."""
+    """The path of one of our files or folders holds something else; it was not touched. Says what to do."""
 
     exit_code = ExitCode.REFUSED
 
 
 def open_descriptor(path: Path, flags: int, mode: int = 0o644, *, shared: bool = False) -> int:
-    """As os.open, for a plain file; never waits, and truncates only what was looked at.
+    """As os.open, for a regular file; never blocks, and truncates only after checking.
 
-    Reading follows links, writing does not. `shared`: a file that several users write, so another's is welcome.
+    Reading follows links, writing does not. `shared`: several users write the file, so it may belong to another user.
 
     Raises:
-        NotOursError: `path` is a pipe, device or folder, lies in no folder, or is to be written and is a link, has a
-            second name or belongs to another user. OSError: as os.open.
+        NotOursError: `path` is a pipe, device or folder, or its parent is not a folder; for writing also: it is a link,
+            has a second hard link or belongs to another user. OSError: as os.open.
     """
     written = bool(flags & _WRITES)
     try:
@@ -63,7 +63,7 @@ def open_descriptor(path: Path, flags: int, mode: int = 0o644, *, shared: bool =
     try:
         found = os.fstat(descriptor)
         _require_plain(path, found, written=written)
-        # of a file made here the owner is whoever this disk says we are
+        # a file created here is ours, whatever owner the file system reports
         if written and not made and not shared:
             _require_owner(path, found)
         if flags & os.O_TRUNC:
@@ -75,31 +75,31 @@ def open_descriptor(path: Path, flags: int, mode: int = 0o644, *, shared: bool =
 
 
 def _opened(path: Path, flags: int, mode: int, *, written: bool) -> tuple[int, bool]:
-    """A descriptor, and whether the file was made for it."""
+    """A descriptor, and whether the file was created."""
     flags = flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if written else 0)
     plain = flags & ~os.O_CREAT
     try:
-        # not asking to create it: that is refused for another user's file in a folder such as /tmp
+        # without O_CREAT, which fails for another user's file in a sticky folder such as /tmp
         return os.open(path, plain), False
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
     with suppress(FileExistsError):
         return os.open(path, flags | os.O_EXCL, mode), True
-    return os.open(path, plain), False  # somebody made it just now
+    return os.open(path, plain), False  # another process created it just now
 
 
 def open_own(path: Path, mode: Literal["ab", "wb", "r+b", "rb"]) -> BinaryIO:
-    """As Path.open, for a plain file of ours. Raises NotOursError, OSError."""
+    """As Path.open, for a regular file of ours. Raises NotOursError, OSError."""
     file: BinaryIO = os.fdopen(open_descriptor(path, _FLAGS[mode]), mode)
     return file
 
 
 def read_bytes(path: Path, most: int = MOST) -> bytes:
-    """As Path.read_bytes, for a plain file of at most `most` bytes: a pipe in its place holds nobody up.
+    """As Path.read_bytes, for a regular file of at most `most` bytes; never blocks, even on a pipe.
 
     Raises:
-        NotOursError: it is no plain file, or a larger one. OSError.
+        NotOursError: it is not a regular file, or too large. OSError.
     """
     with open_own(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -112,29 +112,29 @@ def read_bytes(path: Path, most: int = MOST) -> bytes:
 
 
 def read_tail(path: Path) -> bytes:
-    """The last 64 KiB of a plain file. Raises NotOursError, OSError."""
+    """The last 64 KiB of a regular file. Raises NotOursError, OSError."""
     with open_own(path, "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
         return file.read(_TAIL)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As Path.write_text, for a plain file of ours. Raises NotOursError, OSError."""
+    """As Path.write_text, for a regular file of ours. Raises NotOursError, OSError."""
     with open_own(path, "wb") as file:
         file.write(text.encode())
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file or folder lies there: device and inode; None where none does, or none that can be looked at."""
+    """Device and inode of the file or folder at `path`; None if there is none or it is inaccessible."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - a third faster, for those who look often
+        found = os.stat(path)  # noqa: PTH116 - a third faster than Path.stat, and called often
     except OSError:
         return None
     return found.st_dev, found.st_ino
 
 
 def make_folder(path: Path, *, parents: bool = True) -> None:
-    """Make sure that there is a folder, with those above it; without `parents`, what is gone is not made again.
+    """Create a folder if it is missing, and its parents unless `parents` is False.
 
     Raises NotOursError, OSError.
     """
@@ -146,7 +146,7 @@ def make_folder(path: Path, *, parents: bool = True) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """Raises NotOursError when something else than a folder lies there, a link to one included; nothing may."""
+    """Raises NotOursError if the path exists and is not a folder (a link to one included)."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -158,13 +158,13 @@ def require_folder(path: Path) -> None:
 
 
 def require_owner(path: Path) -> None:
-    """Raises NotOursError when what lies there belongs to another user; nothing may."""
+    """Raises NotOursError if the path exists and belongs to another user."""
     with suppress(FileNotFoundError, NotADirectoryError):
         _require_owner(path, path.lstat())
 
 
 def user_name(uid: int) -> str:
-    """A user in words."""
+    """Readable name of a user."""
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
@@ -172,7 +172,7 @@ def user_name(uid: int) -> str:
 
 
 def require_file(path: Path) -> None:
-    """Raises NotOursError when something lies there that must not be written to as a file of ours; nothing may."""
+    """Raises NotOursError if the path exists and must not be written as a file of ours."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -183,7 +183,10 @@ def require_file(path: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours and all that is in it, links as such; it may be absent. Raises NotOursError, OSError."""
+    """Remove a folder of ours with its contents; links are not followed, and it may be missing.
+
+    Raises NotOursError, OSError.
+    """
     require_folder(folder)
     require_owner(folder)
     if os.path.lexists(folder):
@@ -191,7 +194,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder of ours, a link as such; nothing may be there. Raises OSError."""
+    """Remove a file or folder of ours, without following links; it may be missing. Raises OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -223,7 +226,7 @@ def _require_plain(path: Path, found: os.stat_result, *, written: bool) -> None:
 
 
 def _stray(path: Path, wanted: str) -> str:
-    """What lies at `path`, or above it, in place of what belongs there."""
+    """What is at `path`, or above it, instead of the expected file."""
     place = next(each for each in (path, *path.parents) if os.path.lexists(each))
     belongs = wanted if place == path else "a folder"
     return f"{place} is {_described(place)}, where {belongs} of the station belongs. {_REMEDY}"

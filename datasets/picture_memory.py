@@ -1,7 +1,7 @@
-"""Room for many pictures: in memory while they fit, beyond that in a file that the operating system pages in and out.
+"""Buffers for many images: in memory while they fit, otherwise in a memory-mapped file.
 
-Either way it is an array like any other, and holds the same bytes. The file has no name and is gone with its last
-array, however the process ends. What is put into the room is the caller's business.
+Either way the result is an ordinary array with the same bytes. The file is unlinked and vanishes with its last array,
+however the process ends. The caller fills the buffers.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from datasets.durable import full_disk_named
 from datasets.observation import Image
 
 _SHARE = 0.5
-"""Of the free memory: the rest is for training, which comes after."""
+"""Fraction of the free memory to use; the rest is for the training that follows."""
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def free_memory(control_group: Path = _CONTROL_GROUP) -> int:
-    """Bytes this process may still take: what the machine has, or what a container leaves it."""
+    """Bytes this process can still allocate, on the machine or within its container's limit."""
     free = int(psutil.virtual_memory().available)
     try:
         limit = (control_group / "memory.max").read_text().strip()
@@ -38,12 +38,12 @@ def free_memory(control_group: Path = _CONTROL_GROUP) -> int:
 def make_room(
     shapes: Mapping[str, tuple[int, ...]], folder: Path | None = None, limit: int | None = None
 ) -> dict[str, Image]:
-    """uint8 arrays of these shapes, together in memory up to `limit` bytes, otherwise mapped from files in `folder`.
+    """uint8 arrays of these shapes, in memory up to `limit` bytes in total, otherwise mapped from files in `folder`.
 
-    `limit` is half of the free memory when None, `folder` the system's place for temporary files.
+    Defaults: `limit` half the free memory, `folder` the system's folder for temporary files.
 
     Raises:
-        DiskFullError: the files do not fit; said before anything is put into them.
+        DiskFullError: the files do not fit; raised before anything is written.
     """
     size = sum(prod(shape) for shape in shapes.values())
     if size <= (free_memory() * _SHARE if limit is None else limit):
@@ -55,9 +55,9 @@ def _mapped(shape: tuple[int, ...], folder: Path | None) -> Image:
     size = prod(shape)
     where = folder or Path(tempfile.gettempdir())
     with tempfile.TemporaryFile(dir=where) as file, full_disk_named("the pictures to train on", where):
-        # reserved at once: a page that finds no room later would end the process without a word
+        # reserve now: a page that finds no space later would kill the process without an error message
         os.posix_fallocate(file.fileno(), 0, size)
         pages = mmap.mmap(file.fileno(), size)
-    # windows are drawn at random; reading ahead would fetch neighbours that nobody wants
+    # windows are drawn at random, so read-ahead would only fetch unneeded neighbours
     pages.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(pages, np.uint8).reshape(shape)

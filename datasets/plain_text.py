@@ -1,7 +1,6 @@
-"""JSON and TOML that may come from anybody, as plain Python values; whatever is wrong with it is a ValueError.
+"""Parsing of untrusted JSON and TOML into plain Python values; every problem is a ValueError.
 
-Both parsers of the standard library follow brackets as deep as they go and end in a RecursionError, which nobody
-expects of a file.
+The standard library's parsers raise RecursionError on deeply nested brackets, which callers do not expect from a file.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ _TOO_DEEP = "it is nested too deeply"
 
 
 def from_json(text: str | bytes | bytearray) -> Any:
-    """As json.loads. Raises ValueError: it is no JSON, or nested deeper than any file that people write."""
+    """As json.loads. Raises ValueError: not JSON, or nested implausibly deep."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -22,7 +21,7 @@ def from_json(text: str | bytes | bytearray) -> Any:
 
 
 def from_toml(text: str) -> dict[str, Any]:
-    """As tomllib.loads. Raises ValueError: it is no TOML, or nested deeper than any file that people write."""
+    """As tomllib.loads. Raises ValueError: not TOML, or nested implausibly deep."""
     try:
         return tomllib.loads(text)
     except RecursionError:

@@ -1,9 +1,8 @@
-"""End-effector poses as actions and back, in the representation a task chose.
+"""Conversion between end-effector poses and actions, in the task's rotation representation.
 
-Every rotation inside an action is relative to the reference orientation, a tool that points straight down:
+Rotations in actions are relative to the reference orientation, a tool that points straight down:
 ``R = R_ref @ exp(r)``. A vertical tool turned about its own axis is therefore the rotation vector ``(0, 0,
-yaw)``, far from the half turn at which rotation vectors jump. This module converts numbers; limits and
-interpolation live elsewhere.
+yaw)``, far from the half turn at which rotation vectors are discontinuous. Limits and interpolation live elsewhere.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _SMALLEST_NORM = 1e-6
 
 
 class RotationError(StationError, ValueError):
-    """Numbers that are no rotation."""
+    """The numbers do not form a rotation."""
 
 
 def reference_matrix() -> Array:
@@ -87,7 +86,7 @@ def action_to_pose(action: NDArray[Any], spec: ActionSpec) -> tuple[Array, Array
     An action without gripper gives 1, open.
 
     Raises:
-        RotationError: the action's rotation is no rotation.
+        RotationError: the action's rotation is invalid.
     """
     numbers = np.asarray(action, np.float64)
     end = 3 + spec.rotation.size

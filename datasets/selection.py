@@ -1,8 +1,8 @@
-"""Choosing episodes by a sentence such as ``success and version>=3 and date>=2026-11-01 and online``.
+"""Filter expressions for episodes, such as ``success and version>=3 and date>=2026-11-01 and online``.
 
-The grammar is small and safe: names that are true or false, comparisons of one field with one value, ``and``, ``or``,
-``not`` and parentheses; nothing is evaluated as code. Days are the reader's own calendar days. Reading stores and
-journals is the caller's business: a condition sees the `Facts` of one episode at a time.
+The grammar is small and safe: flags, comparisons of one field with one value, ``and``, ``or``, ``not`` and parentheses;
+nothing is evaluated as code. Days are calendar days in the user's time zone. The caller reads stores and journals; a
+condition sees the `Facts` of one episode at a time.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from datasets.journal.journal import EpisodeStatus
 from datasets.wording import did_you_mean
 
 PENDING = "pending"
-"""How the sentence calls an episode without a label."""
+"""The word for an episode without a label."""
 
 
 class SelectionError(StationError):
-    """A sentence that cannot be read; the message says where and what would be understood."""
+    """An invalid filter; the message says where, and what is valid."""
 
     exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a sentence can speak about."""
+    """The properties of an episode that a filter can test."""
 
     status: EpisodeStatus
     created: datetime | None = None
-    """With its time zone; None when the episode does not say."""
+    """Creation time, with time zone; None if unknown."""
     method: str = ""
 
     @property
@@ -47,33 +47,33 @@ class Facts:
 
 
 def facts(status: EpisodeStatus, header: EpisodeHeader) -> Facts:
-    """What journal and header say about one episode."""
+    """The facts of one episode, from journal and header."""
     return Facts(status=status, created=_instant(header.created), method=header.method)
 
 
 Condition = Callable[[Facts], bool]
-"""Whether an episode is meant."""
+"""Whether an episode matches."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """A sentence that was read; call it with the facts of an episode."""
+    """A parsed filter; call it with the facts of an episode."""
 
     text: str
     condition: Condition
 
     def __call__(self, episode: Facts) -> bool:
-        """Whether the episode is meant."""
+        """Whether the episode matches."""
         return self.condition(episode)
 
     @classmethod
     def parse(cls, text: str, *, today: date | None = None, zone: tzinfo | None = None) -> Where:
-        """Read a sentence; an empty one means every episode.
+        """Parse a filter; an empty one matches every episode.
 
-        `zone` is where days begin and end (the machine's when None), `today` what "today" and "yesterday" refer to.
+        `zone`: time zone of calendar days (None: the machine's); `today`: the day "today" and "yesterday" refer to.
 
         Raises:
-            SelectionError: it cannot be read.
+            SelectionError: the filter is invalid.
         """
         if not text.strip():
             return cls("", lambda _episode: True)
@@ -97,7 +97,7 @@ FLAGS: Mapping[str, Condition] = MappingProxyType(
         "void": lambda episode: episode.status.void,
     }
 )
-"""Names that are true or false of an episode."""
+"""Flags: names that are true or false of an episode."""
 
 NUMBERS: Mapping[str, Callable[[Facts], int]] = MappingProxyType(
     {
@@ -107,7 +107,7 @@ NUMBERS: Mapping[str, Callable[[Facts], int]] = MappingProxyType(
         "ordinal": lambda episode: episode.status.ordinal,
     }
 )
-"""Names that are compared with a number."""
+"""Fields compared with a number."""
 
 TEXTS: Mapping[str, Callable[[Facts], str]] = MappingProxyType(
     {
@@ -119,7 +119,7 @@ TEXTS: Mapping[str, Callable[[Facts], str]] = MappingProxyType(
         "id": lambda episode: episode.status.id,
     }
 )
-"""Names that are compared with a word."""
+"""Fields compared with a word."""
 
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"outcome": (*Outcome, PENDING), "kind": tuple(EpisodeKind), "ending": tuple(Ending)}
@@ -321,7 +321,7 @@ def _example() -> str:
 
 
 def _instant(text: str) -> datetime | None:
-    """A header's wall clock; without a zone it is UTC, as headers are written."""
+    """A header's wall-clock time; UTC if it has no time zone, as headers are written."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:

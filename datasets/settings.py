@@ -1,7 +1,7 @@
-"""The base of every group of settings: frozen, strict, each field with a text and a range.
+"""The base class of all settings: frozen, strict, each field with a description and a range.
 
-`OneOf` is the base of groups that come in several kinds, such as the drivers of a device: one of their settings says
-which class reads the rest, so that a task file needs no nesting and an error names the place as it stands there.
+`OneOf` is the base of groups that come in several kinds, such as the drivers of a device: one setting selects the class
+that reads the rest, so task files need no nesting and errors name the place as it appears in the file.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_val
 from datasets.wording import did_you_mean
 
 TRUST = "STATION_TRUST"
-"""Environment variable: classes (module:Class) and modules of one's own that files may name, separated by spaces."""
+"""Environment variable: custom classes (module:Class) and modules that files may name, separated by spaces."""
 
 
 class Settings(BaseModel):
-    """A group of settings as it stands in a task file; unknown names and wrong types are errors."""
+    """A group of settings in a task file; unknown names and wrong types are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def reader(cls, content: Mapping[str, Any]) -> type[Settings]:
-        """The class that reads `content`. Raises ValueError when there is none."""
+        """The class that reads `content`. Raises ValueError if there is none."""
         return cls
 
 
 class OneOf(Settings):
-    """A group of which there are several kinds.
+    """A group of settings that comes in several kinds.
 
-    A base names them in its own body: `kinds`, from the value of the setting `chooser` to "module:Class", imported
-    when a file asks for it. A value with a colon names a class of one's own: files come from other people too, and so
-    it is imported only where `TRUST` names it as well.
+    A base class lists them in `kinds`, from the value of the setting `chooser` to "module:Class", imported on demand. A
+    value with a colon names a custom class; because files may come from other people, it is imported only if `TRUST`
+    lists it too.
     """
 
     chooser: ClassVar[str] = "kind"
     kinds: ClassVar[Mapping[str, str]] = {}
     usual: ClassVar[str] = ""
-    """The kind where the file names none; empty: it must."""
+    """The default kind; if empty, the file must name one."""
 
     @classmethod
     def reader(cls, content: Mapping[str, Any]) -> type[Settings]:
-        """The kind that `content` asks for. Raises ValueError with the nearest name."""
+        """The class for the kind that `content` names. Raises ValueError, suggesting the closest name."""
         if "kinds" not in vars(cls):
             return cls
         wanted = str(content.get(cls.chooser, cls.usual))

@@ -1,7 +1,7 @@
-"""Is a session's memory sound? One look at its stores and its journal, and at whether they agree.
+"""Integrity check of a session: its stores, its journal, and whether they agree.
 
-Looking changes nothing; `set_aside` moves damaged episodes to quarantine, and `renounce` says in the journal that the
-session goes on without them. Nothing here deletes. Policies and checkpoints are looked at by those who write them.
+The check changes nothing; `set_aside` moves damaged episodes to quarantine, and `renounce` records in the journal that
+the session continues without them. Nothing here deletes. Policies and checkpoints are checked by their own modules.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from datasets.store import EpisodeStore, StoreReport, unjournaled
 
 @dataclass(frozen=True, kw_only=True)
 class JournalReport:
-    """What a look at the journal found."""
+    """Result of checking the journal."""
 
     path: Path
     lines: int = 0
     error: str | None = None
-    """Why it cannot be trusted."""
+    """Why the journal cannot be trusted; None if it can."""
     torn_bytes: int = 0
-    """Bytes of an unfinished last line; the next opening for writing cuts them off and keeps them beside."""
+    """Bytes of an unfinished last line; the next writer cuts them off and saves them beside the journal."""
     orphans: tuple[int, ...] = ()
-    """Lines that judge episodes nobody entered."""
+    """Lines that label, void or restore episodes missing from the journal."""
 
     @property
     def ok(self) -> bool:
-        """It can be read to its end and makes sense."""
+        """Whether the journal is readable to its end and consistent."""
         return self.error is None and not self.orphans
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionReport:
-    """Stores, journal, and where they disagree."""
+    """State of stores and journal, and where they disagree."""
 
     stores: tuple[StoreReport, ...]
     journal: JournalReport
     unjournaled: tuple[str, ...] = ()
-    """Committed, but the journal does not know them; a session adopts them when it is next opened."""
+    """Committed episodes missing from the journal; the session adopts them when next opened."""
     absent: tuple[str, ...] = ()
-    """In the journal, but in no store, and no line says that the session goes on without them."""
+    """In the journal but in no store, and not renounced."""
     lost: tuple[str, ...] = ()
-    """In no store any more, and void: their files are in quarantine. Their lines are all that counts of them."""
+    """Void and no longer in a store, because their files are in quarantine; only their journal lines remain."""
     pruned: int = 0
-    """Void episodes whose files an operator had deleted; no loss."""
+    """Void episodes whose files an operator deleted; not a loss."""
 
     @property
     def ok(self) -> bool:
-        """Nothing is damaged and nothing is missing."""
+        """Whether nothing is damaged or missing."""
         return all(store.ok for store in self.stores) and self.journal.ok and not self.absent
 
     def to_json(self) -> dict[str, Any]:
@@ -82,9 +82,9 @@ def verify(
     full: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SessionReport:
-    """Look at everything; `full` compares contents as well as sizes. Writes nothing.
+    """Check everything; `full` compares contents as well as sizes. Writes nothing.
 
-    `progress` is told of a store by its folder's name: how many of how many episodes were looked at.
+    `progress` receives a store's folder name and the numbers of episodes checked and in total.
     """
     reports = tuple(
         store.verify(full=full, progress=progress and partial(progress, store.root.name)) for store in stores
@@ -113,7 +113,7 @@ def verify(
 
 
 def set_aside(store: EpisodeStore, report: StoreReport) -> list[Path]:
-    """Move the damaged episodes of a report to quarantine; returns where they lie.
+    """Move the damaged episodes of a report to quarantine; returns their new paths.
 
     Raises:
         StoreError: the store was opened for reading.
@@ -122,9 +122,9 @@ def set_aside(store: EpisodeStore, report: StoreReport) -> list[Path]:
 
 
 def renounce(journal: Journal, lost: Mapping[str, str]) -> list[str]:
-    """Void episodes that cannot be read any more (id -> why), so that counts, training and replay go on without them.
+    """Void unreadable episodes (id -> reason), so counts, training and replay continue without them.
 
-    Returns the ids that a line was written for: those that the journal knows and that were not void already.
+    Returns the ids for which a line was written: those in the journal that were not already void.
 
     Raises:
         JournalError: opened for reading. DiskFullError.

@@ -1,4 +1,4 @@
-"""What a VR recorder writes: one HDF5 file per demonstration, read and written here, judged in the importer.
+"""The file format of our VR recorder: one HDF5 file per demonstration, read and written here, checked by the importer.
 
 Layout, all arrays [T, ...] with T ticks of the recorder, time s on one monotonic clock::
 
@@ -53,12 +53,12 @@ _FRAMES_PER_CHUNK = 16
 
 
 class RecordingError(StationError):
-    """A recording that cannot be read or used; the message is the reason, without the file's name."""
+    """A recording cannot be read or used; the message is the reason, without the file's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VrRecording:
-    """One demonstration as it was recorded, idle starts and clutch-off stretches included."""
+    """One raw demonstration, including idle starts and intervals with the clutch off."""
 
     images: dict[str, Image]
     """camera -> uint8 [T, height, width, 3]"""
@@ -73,7 +73,7 @@ class VrRecording:
     observation_time: TimeArray
     """s [T]"""
     action_pose: NDArray[np.float64]
-    """[T, 7] where the arm was told to be, same frame as `end_effector_pose`"""
+    """[T, 7] commanded pose, same frame as `end_effector_pose`"""
     action_gripper: NDArray[np.float64]
     """[T]"""
     action_time: TimeArray
@@ -85,16 +85,16 @@ class VrRecording:
     failure_button: NDArray[np.bool_]
     """[T]"""
     success: bool | None = None
-    """The recorder's verdict; None when it gave none."""
+    """The recorder's verdict; None if it gave none."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Plain JSON: demonstrator, style, device, seed, ..."""
 
 
 def write(path: Path, recording: VrRecording) -> None:
-    """Write one file; it appears under its name complete or not at all.
+    """Write one file atomically.
 
     Raises:
-        DiskFullError, OSError: the disk refused.
+        DiskFullError, OSError: the write failed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -109,10 +109,10 @@ def write(path: Path, recording: VrRecording) -> None:
 
 
 def read(path: Path) -> VrRecording:
-    """Read one file as it is; lengths, gaps and motion are the importer's business.
+    """Read one file as it is; the importer checks lengths, gaps and motion.
 
     Raises:
-        RecordingError: no HDF5 file, damaged, of another layout or version; members missing or misshapen.
+        RecordingError: not HDF5, damaged, another layout or version, or members are missing or have the wrong shape.
     """
     if not path.is_file():
         raise RecordingError("no such file")
@@ -128,7 +128,7 @@ def read(path: Path) -> VrRecording:
 
 
 def trouble(error: Exception) -> str:
-    """What is wrong with an HDF5 file that h5py raises on, in words that need no knowledge of HDF5."""
+    """Explain an error that h5py raised on a file, without HDF5 jargon."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"unreadable ({os.strerror(error.errno).lower()})"
     if "signature not found" in str(error):

@@ -1,8 +1,8 @@
-"""Training windows over episodes: N past observations and the H actions that follow, at the speed of memory.
+"""Training windows over episodes: N past observations and the H actions that follow, read at memory speed.
 
-Every recorded step opens one window. Where a window reaches over an edge, the first or the last step of its episode
-is repeated. Pictures are stored once, as uint8, in memory or mapped from a file; a window is a row of indices into
-them. This module neither crops nor normalises: that is the policy's business.
+Every recorded step starts one window. Windows that cross an episode boundary repeat its first or last step. Images are
+stored once, as uint8, in memory or memory-mapped; a window is a row of indices into them. Cropping and normalisation
+are left to the policy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class WindowError(StationError, ValueError):
-    """Episodes that cannot be made into training windows."""
+    """The episodes cannot be turned into training windows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class WindowBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingWindows:
-    """All windows of some episodes; F frames in all, one window per frame."""
+    """All windows of a set of episodes: F frames in total, one window per frame."""
 
     spec: DataSpec
     images: dict[str, Image]
@@ -57,11 +57,11 @@ class TrainingWindows:
     followed: NDArray[np.int64]
     """[F, H] frames of each window's actions."""
     episode: NDArray[np.int64]
-    """[F] which of the episodes a window belongs to."""
+    """[F] index of the episode each window belongs to."""
 
     @classmethod
     def from_episodes(cls, episodes: Sequence[Episode], n_obs: int, horizon: int) -> TrainingWindows:
-        """Lay the episodes one after another; their order is the order of the windows.
+        """Concatenate episodes; windows follow their order.
 
         Raises:
             WindowError: no episode has a step, or two episodes were recorded under different specs.
@@ -81,9 +81,9 @@ class TrainingWindows:
         folder: Path | None = None,
         limit: int | None = None,
     ) -> TrainingWindows:
-        """The same of committed episodes, of which only one is in memory beside the windows.
+        """As `from_episodes`, for committed episodes, loading one at a time.
 
-        Pictures of more than `limit` bytes (half of the free memory when None) lie in a nameless file in `folder`.
+        Images beyond `limit` bytes (half the free memory if None) go to an unlinked file in `folder`.
 
         Raises:
             WindowError: as above. StoreError: an episode cannot be read. DiskFullError: `folder` has no room.
@@ -133,7 +133,7 @@ class TrainingWindows:
         self.actions[rows] = episode.action
 
     def __len__(self) -> int:
-        """How many windows there are."""
+        """Number of windows."""
         return len(self.episode)
 
     @property

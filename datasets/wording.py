@@ -1,4 +1,4 @@
-"""How numbers of things are written in sentences for people, and what is answered to a word that nothing bears."""
+"""Wording of messages: counts of things, and suggestions for unknown names."""
 
 import difflib
 from collections.abc import Collection
@@ -10,6 +10,6 @@ def counted(number: int, noun: str) -> str:
 
 
 def did_you_mean(word: str, known: Collection[str], otherwise: str = "", alike: float = 0.6) -> str:
-    """``Did you mean 'success'?`` where a known word is like `word`, else `otherwise`; `alike` is difflib's cutoff."""
+    """``Did you mean 'success'?`` if a known word resembles `word`, else `otherwise`; `alike` is difflib's cutoff."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=alike)
     return f"Did you mean '{near[0]}'?" if near else otherwise

@@ -1,7 +1,7 @@
-"""An episode as the files of a zarr v3 group, and back.
+"""Encoding of an episode as the files of a zarr v3 group, and decoding.
 
-One chunk per array, so an array is read with one look at the disk and whole; every chunk ends in a CRC-32C. The group's
-attributes hold the header. What makes the files an episode (manifest, commit, quarantine) is the store's business.
+Each array is one chunk, so it is read whole in one disk access; every chunk ends in a CRC-32C. The group's attributes
+hold the header. The store handles manifest, commit and quarantine.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _PLAIN = (
     "chunk_length",
 )
 _CODECS = {BytesCodec, ZstdCodec, Crc32cCodec}
-"""All that `encode` uses; what a stranger's file names beside them is not asked to decode anything."""
+"""The codecs that `encode` uses; any other codec named by a foreign file is refused."""
 _GROUPS = ("images", "features", "decisions")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkRecord:
-    """An episode without its images: what a replay is built from."""
+    """An episode's decisions and features, without images; the input of a replay."""
 
     header: EpisodeHeader
     steps: int
     """T"""
     chunk_start: NDArray[np.int64]
-    """[K] step at which each decision was taken."""
+    """[K] step of each decision."""
     chunk_length: NDArray[np.int64]
-    """[K] steps really executed."""
+    """[K] executed steps of each chunk."""
     features: dict[str, FloatArray]
     """[K+1, ...]"""
     decisions: dict[str, FloatArray]
@@ -76,10 +76,10 @@ def encode(episode: Episode) -> dict[str, bytes]:
 
 
 def decode(folder: Path) -> Episode:
-    """The whole episode of a group's folder.
+    """The whole episode in a group's folder.
 
     Raises:
-        OSError, KeyError, ValueError, TypeError, RuntimeError: the folder holds no whole episode.
+        OSError, KeyError, ValueError, TypeError, RuntimeError: the folder does not hold a complete episode.
     """
     root = _open(folder)
     fields: dict[str, Any] = {name: _array(root, name) for name in _PLAIN}
@@ -88,13 +88,13 @@ def decode(folder: Path) -> Episode:
 
 
 def decode_chunks(read: Callable[[str], bytes]) -> ChunkRecord:
-    """The chunk record alone, without touching images or trajectories.
+    """The chunk record alone, without reading images or trajectories.
 
-    `read` gives the checked bytes of a file of the group. A replay is rebuilt from every episode there is, and zarr's
-    own machinery costs ten times what these few plain files hold; only the plain layout of `encode` is read here.
+    `read` returns the verified bytes of a file of the group. Rebuilding a replay reads every episode, and zarr itself
+    would be ten times slower on these small files, so only the plain layout written by `encode` is supported.
 
     Raises:
-        OSError, KeyError, ValueError, TypeError: the files hold no chunk record.
+        OSError, KeyError, ValueError, TypeError: the files do not hold a chunk record.
     """
     attributes = from_json(read("zarr.json"))["attributes"]
     _check_schema(attributes["schema"])
@@ -109,7 +109,7 @@ def decode_chunks(read: Callable[[str], bytes]) -> ChunkRecord:
 
 
 def _plain(read: Callable[[str], bytes], name: str) -> NDArray[Any]:
-    """An array of one uncompressed chunk; its last four bytes are zarr's own checksum."""
+    """An array stored as one uncompressed chunk; the last four bytes are zarr's checksum."""
     facts = from_json(read(f"{name}/zarr.json"))
     shape, kind = tuple(facts["shape"]), np.dtype(facts["data_type"]).newbyteorder("<")
     codecs = [codec["name"] for codec in facts["codecs"]]
@@ -134,7 +134,7 @@ def _add(root: zarr.Group, name: str, values: NDArray[Any], *, compress: bool = 
         chunks=tuple(max(1, size) for size in values.shape),
         compressors=[ZstdCodec(level=1), Crc32cCodec()] if compress else [Crc32cCodec()],
         chunk_key_encoding={"name": "default", "separator": "."},
-        # a chunk of zeros is written too: an absent file is always damage
+        # write chunks of zeros too, so a missing file always means damage
         config={"write_empty_chunks": True},
     )
     array[...] = values
@@ -152,7 +152,7 @@ def _header(root: zarr.Group) -> EpisodeHeader:
 
 
 def _read(root: zarr.Group, group: str) -> dict[str, Any]:
-    """All arrays of a group, in the order in which the episode had them."""
+    """All arrays of a group, in the episode's original order."""
     names: Any = root.attrs[group]
     return {name: _array(root, f"{group}/{name}") for name in names}
 
@@ -164,7 +164,7 @@ def _array(root: zarr.Group, name: str) -> NDArray[Any]:
     codecs = {type(codec) for codec in getattr(array.metadata, "codecs", ())}
     if not codecs <= _CODECS or array.dtype.kind not in "biuf":
         raise ValueError(f"'{name}' is not stored as this station stores arrays of numbers")
-    # what is declared costs memory before a byte of it is read: pieces that are absent are zeros to zarr
+    # zarr allocates the declared size before reading, and fills missing chunks with zeros
     if array.chunks != tuple(max(1, size) for size in array.shape):
         raise ValueError(f"'{name}' is stored in other pieces than the station's one")
     if array.nbytes > free_memory():
