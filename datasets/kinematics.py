@@ -1,6 +1,6 @@
-"""Where the flange of a known arm is at given joint angles, by its vendor's Denavit-Hartenberg numbers.
+"""Forward kinematics of known arms, from their vendors' Denavit-Hartenberg parameters.
 
-Poses are of the flange in the arm's base frame, xyz m + quaternion xyzw. Knows no tool and no limits.
+Poses are of the flange in the arm's base frame, xyz m + quaternion xyzw. No tools, no limits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 _RIGHT = np.pi / 2
 _XARM6_BEND = 1.3849179
-"""rad by which the zero of the xArm-6's second and third joint is turned."""
+"""Offset of the zero of the xArm-6's second and third joints, rad."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """An arm as a table of links and what follows the last joint."""
+    """An arm: a table of links, and the flange after the last joint."""
 
     links: tuple[Link, ...]
     flange: float = 0.0
@@ -87,7 +87,7 @@ ARMS: MappingProxyType[str, Chain] = MappingProxyType(
         ),
     }
 )
-"""Geometry from the makers' manuals: UFACTORY's kinematics tables, Franka's interface specification."""
+"""Geometry from the vendors' manuals: UFACTORY's kinematics tables, Franka's interface specification."""
 
 
 def poses_of(position: Array, matrices: Array) -> Array:
@@ -102,7 +102,7 @@ def poses_of(position: Array, matrices: Array) -> Array:
 
 
 def _step(link: Link, angle: Array) -> Array:
-    """[T, 4, 4] from one joint's frame to the next."""
+    """[T, 4, 4] transform from one joint's frame to the next."""
     turn = np.zeros((len(angle), 4, 4))
     cos, sin = np.cos(angle + link.offset), np.sin(angle + link.offset)
     turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1] = cos, -sin, sin, cos

@@ -1,7 +1,7 @@
-"""What an episode's folder must hold, byte for byte, and what can have happened to it since.
+"""The manifest: exact contents of an episode's folder, and detection of damage.
 
-zarr reads a missing chunk as zeros and, without a checksum codec, a flipped bit as data; the manifest finds both.
-Sizes are cheap and looked at on every opening for writing; checksums on demand.
+zarr reads a missing chunk as zeros and, without a checksum codec, a flipped bit as data; the manifest detects both.
+Sizes are cheap to check and are checked on every opening for writing; checksums on demand.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _PIECE = 2**22
 
 
 class Damage(StrEnum):
-    """What is wrong with a file."""
+    """Kinds of damage to a file."""
 
     TORN = "torn"
-    """The manifest cannot be understood: the list of what the folder must hold was hurt."""
+    """The manifest itself is damaged and unreadable."""
     MISSING = "missing"
     ZERO_LENGTH = "zero-length"
     TRUNCATED = "truncated"
-    """Its size is not the recorded one."""
+    """The size differs from the recorded one."""
     BIT_FLIPPED = "bit-flipped"
-    """The size is right, the content is not."""
+    """The size is right but the content is not."""
     UNREADABLE = "unreadable"
     """The operating system refused to read it."""
 
@@ -50,7 +50,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Every file of an episode's folder except the manifest itself."""
+    """All files of an episode's folder except the manifest itself."""
 
     files: dict[str, tuple[int, int]]
     """relative path -> (size, CRC-32)"""
@@ -58,7 +58,7 @@ class Manifest:
     chunks: int
 
     def to_bytes(self) -> bytes:
-        """Inverse of `from_bytes`; carries a checksum of its own."""
+        """Inverse of `from_bytes`; includes its own checksum."""
         content = {"schema": _SCHEMA, "steps": self.steps, "chunks": self.chunks, "files": self.files}
         body = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return json.dumps({"crc": zlib.crc32(body.encode()), "manifest": body}).encode()
@@ -68,7 +68,7 @@ class Manifest:
         """Inverse of `to_bytes`.
 
         Raises:
-            ValueError, KeyError, TypeError: the bytes are no whole manifest.
+            ValueError, KeyError, TypeError: the bytes are not a complete manifest.
         """
         outer = from_json(data)
         if zlib.crc32(outer["manifest"].encode()) != outer["crc"]:
@@ -81,7 +81,7 @@ class Manifest:
 
 
 def _inside(name: str) -> str:
-    """The name, if it is one of a file inside the folder. Raises ValueError."""
+    """Return the name if it refers to a file inside the folder. Raises ValueError otherwise."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"it lists {name}, which lies outside")
@@ -98,7 +98,7 @@ def manifest_of(files: Mapping[str, bytes], *, steps: int, chunks: int) -> Manif
 
 
 def inspect_folder(folder: Path, *, full: bool) -> list[Fault]:
-    """Every fault of one episode's folder: by size, and with `full` by content."""
+    """All faults of one episode's folder, by size and, with `full`, by content."""
     try:
         data = read_bytes(folder / MANIFEST)
         manifest = Manifest.from_bytes(data)
@@ -114,7 +114,7 @@ def inspect_folder(folder: Path, *, full: bool) -> list[Fault]:
 
 
 def _strays(folder: Path) -> Iterator[Fault]:
-    """Links, pipes and the like: what they lead to is no part of the recording."""
+    """Faults for links, pipes and the like, whose targets are not part of the recording."""
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(root) / name
@@ -125,12 +125,12 @@ def _strays(folder: Path) -> Iterator[Fault]:
 
 
 def describe(faults: list[Fault]) -> str:
-    """Files and what is wrong with them, in one line."""
+    """The faults, file by file, in one line."""
     return "; ".join(f"{fault.file} {words(fault)}" for fault in faults)
 
 
 def words(fault: Fault) -> str:
-    """What is wrong with the file: ``truncated (100 bytes instead of 1475)``."""
+    """The damage in words: ``truncated (100 bytes instead of 1475)``."""
     return f"{fault.damage} ({fault.detail})" if fault.detail else str(fault.damage)
 
 
@@ -154,7 +154,7 @@ def _inspect_file(folder: Path, name: str, size: int, crc: int, full: bool) -> F
 
 
 def _crc(path: Path) -> int:
-    """CRC-32 of a plain file, piece by piece: a large one is none for the memory."""
+    """CRC-32 of a regular file, read in blocks so that large files need little memory."""
     crc = 0
     with open_own(path, "rb") as file:
         while piece := file.read(_PIECE):

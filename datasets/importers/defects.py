@@ -1,4 +1,4 @@
-"""What can be wrong with a recording, and what was done about it: the words in which every import is told."""
+"""Defects of recordings and their treatment: the vocabulary of all import reports."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from datasets.vr_recording import RecordingError
 
 
 class Defect(StrEnum):
-    """One kind of finding; reports count by it."""
+    """Kinds of defects, by which reports count."""
 
     UNREADABLE = "unreadable"
-    """No file, another format, damaged or cut short."""
+    """Missing file, another format, damaged or truncated."""
     NOT_DOWNLOADED = "not downloaded"
     """A pointer of Git LFS or git-annex."""
     MISSING_MEMBER = "missing member"
     UNANSWERED = "unanswered question"
-    """Something that the source does not say and nobody has told yet."""
+    """Information that the source lacks and no one has supplied."""
     CONTRADICTION = "numbers contradict an answer"
     NO_KINEMATICS = "no kinematics"
-    """Joint angles without a pose, and no arm to compute it with."""
+    """Joint angles without a pose, and no kinematics to compute it."""
     UNFIT = "does not fit the task"
     INDEX = "index contradicts"
-    """A list of what is in the data says what is not so."""
+    """An index contradicts the data."""
     UNEQUAL_LENGTHS = "unequal lengths"
     TIME_ORDER = "time order"
     GAP = "gap"
@@ -34,7 +34,7 @@ class Defect(StrEnum):
     PICTURE_FORMAT = "picture format"
     RESIZED = "picture size"
     RATE = "rate"
-    """Two figures for how often something was sampled."""
+    """Contradictory sample rates."""
     NOT_FINITE = "not finite"
     QUATERNION_NORM = "quaternion length"
     QUATERNION_SIGN = "quaternion sign"
@@ -50,14 +50,14 @@ class Defect(StrEnum):
     NO_LABEL = "no success label"
     ACTIONS_DERIVED = "actions derived"
     OUTSIDE = "leads outside"
-    """It would have bytes read that lie outside what was named."""
+    """It refers to data outside the path given by the user."""
     TOO_BIG = "too big"
     READER_DIED = "reader died"
     KNOWN = "imported before"
 
 
 class Treatment(StrEnum):
-    """What was done about a defect."""
+    """How a defect was treated."""
 
     REPAIRED = "repaired"
     WARNING = "warning"
@@ -71,7 +71,7 @@ class Note:
     defect: Defect
     treatment: Treatment
     text: str
-    """What, where and, if repaired, how."""
+    """What is wrong, where and, if repaired, how."""
 
     def to_json(self) -> dict[str, str]:
         """Plain JSON types."""
@@ -79,17 +79,17 @@ class Note:
 
 
 def repaired(defect: Defect, text: str) -> Note:
-    """A note on something that was mended."""
+    """A note on a repaired defect."""
     return Note(defect=defect, treatment=Treatment.REPAIRED, text=text)
 
 
 def warning(defect: Defect, text: str) -> Note:
-    """A note on something that was imported as it is."""
+    """A note on a defect that was imported unchanged."""
     return Note(defect=defect, treatment=Treatment.WARNING, text=text)
 
 
 class RefusedError(RecordingError):
-    """A recording that cannot become a demonstration; the message says why and where, without the file's name."""
+    """A recording cannot become a demonstration; the message says why and where, without the file's name."""
 
     def __init__(self, defect: Defect, text: str) -> None:
         super().__init__(text)
@@ -97,7 +97,7 @@ class RefusedError(RecordingError):
 
 
 class QuestionError(RefusedError):
-    """Something the source does not say; the message names the flag that answers it."""
+    """The source lacks required information; the message names the flag that supplies it."""
 
     def __init__(self, questions: tuple[Question, ...]) -> None:
         super().__init__(Defect.UNANSWERED, "; ".join(question.sentence for question in questions))
@@ -106,22 +106,22 @@ class QuestionError(RefusedError):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One thing that only a person knows, asked once a session and source structure."""
+    """Information that only a person can supply, asked once per session and source structure."""
 
     name: str
     """Name of the mapping's entry, as in ``--map NAME=VALUE``."""
     text: str
     """Why it must be asked, one sentence without a full stop."""
     choices: tuple[str, ...] = ()
-    """Possible answers; empty when it is a number or a text."""
+    """Possible answers; empty for a number or text."""
     example: str = ""
-    """An answer that would be understood, where there are no choices."""
+    """A valid answer, if there are no choices."""
     optional: bool = False
-    """Nothing is refused for want of an answer."""
+    """Whether an import can proceed without an answer."""
 
     @property
     def flag(self) -> str:
-        """What to add to the command."""
+        """The flag to add to the command."""
         value = "|".join(_quoted(choice) for choice in self.choices) or self.example or "VALUE"
         return f"--{SHORTCUTS[self.name]} {value}" if self.name in SHORTCUTS else f"--map {self.name}={value}"
 
@@ -142,7 +142,7 @@ class Question:
 
 
 def _quoted(choice: str) -> str:
-    """As a shell takes it for one word."""
+    """Quoted as one word for a shell."""
     return f'"{choice}"' if " " in choice else choice
 
 
@@ -151,11 +151,11 @@ SHORTCUTS = {
     **{name: name for name in ("outcome", "instruction")},
     "range": "gripper",
 }
-"""Entries that have a flag of their own, and which."""
+"""Entries with a dedicated flag -> the flag."""
 
 
 AGAIN = "say --again"
-"""What a note tells people to add to the command; a screen has a key in its place."""
+"""Advice in notes on the command line; screens replace it with a key."""
 
 
 def defect_of(error: RecordingError) -> Defect:
@@ -164,9 +164,9 @@ def defect_of(error: RecordingError) -> Defect:
 
 
 def why(error: Exception) -> str:
-    """What an error says for people: neither its number nor the path, which stands beside it anyway."""
+    """An error's message without its errno and path, which the report already shows."""
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno).lower()
-    # those of decoders have numbers of their own
+    # decoders use error numbers of their own
     said = getattr(error, "strerror", None)
     return (said or str(error) or type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""What a look at a foreign episode says, in plain data that crosses processes."""
+"""Results of inspecting a foreign episode, as plain data that can be sent between processes."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from datasets.importers.defects import Note, Question
 from datasets.observation import Image
 
 Answers = dict[str, dict[str, str]]
-"""structure -> entries that a person gave for sources of that structure; those under "" hold for all."""
+"""structure -> entries that a person gave for sources of that structure; those under "" apply to all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a look at one episode found; nothing was written."""
+    """Result of inspecting one episode; nothing was written."""
 
     path: Path
     key: str = ""
-    """Where in `path`, empty when the file is the episode."""
+    """Location within `path`; empty when the file is the episode."""
     format: str = ""
-    """Empty when nobody knows it."""
+    """Name of the format; empty if unrecognised."""
     fingerprint: str = ""
-    """Sixteen hexadecimal digits of the content; empty when it could not be read."""
+    """Sixteen hexadecimal digits that identify the content; empty if unreadable."""
     refused: str | None = None
-    """Why it cannot be used, None when it can."""
+    """Why it cannot be used; None if it can."""
     defects: tuple[Note, ...] = ()
-    """Everything that was wrong, mended or not."""
+    """All defects found, repaired or not."""
     ticks: int = 0
     """Recorded samples."""
     rate: float = 0.0
     """Recorded samples per second."""
     idle: int = 0
-    """Ticks of idle start that are trimmed."""
+    """Ticks of idle start that were trimmed."""
     clutch_off: int = 0
-    """Ticks that are dropped because the arm did not follow."""
+    """Ticks that were dropped because the arm did not follow."""
     steps: int = 0
-    """Control steps that the episode will have."""
+    """Control steps of the resulting episode."""
     outcome: Outcome | None = None
-    """As the source has it; None when it has none."""
+    """Outcome stored in the source; None if it has none."""
     declared: Outcome | None = None
-    """What whoever imports it says of it, where the source has none."""
+    """Outcome declared by the user, for sources without one."""
     cameras: dict[str, tuple[int, int]] = field(default_factory=dict)
     """the task's camera -> recorded (height, width)"""
     style: str = ""
 
     @property
     def success(self) -> bool | None:
-        """The verdict that it will have: the source's, else what was declared; None without either."""
+        """The resulting verdict: the source's, otherwise the declared one; None without either."""
         verdict = self.outcome or self.declared
         return None if verdict is None else verdict is Outcome.SUCCESS
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is mended or worth a warning, one sentence each."""
+        """Repairs and warnings, one sentence each."""
         return tuple(note.text for note in self.defects)
 
     @property
@@ -69,13 +69,13 @@ class Finding:
 
     @property
     def label(self) -> str:
-        """As reports name it."""
+        """Name used in reports."""
         return f"{self.path}[{self.key}]" if self.key else str(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """How the sources of one structure are understood; shown once."""
+    """Interpretation of all sources with the same structure; shown once."""
 
     structure: str
     format: str
@@ -85,29 +85,29 @@ class Outline:
     """Entries that a person gave."""
     open: tuple[Question, ...]
     settled: dict[Question, str]
-    """What was answered to questions that would stand open otherwise."""
+    """Questions that the answers settled, with their answers."""
     columns: dict[str, int]
-    """The source's columns and how many numbers each has."""
+    """Source column -> number of values per tick."""
     cameras: dict[str, tuple[int, int]]
-    """The source's cameras and their (height, width)."""
+    """Source camera -> (height, width)."""
     depth: tuple[str, ...] = ()
-    """Streams of depth, which no camera of a task is."""
+    """Depth streams, which cannot serve as a task's cameras."""
     unlabelled: bool = False
-    """The source says nothing of success."""
+    """Whether the source lacks a success flag."""
     pictures: dict[str, Image] = field(default_factory=dict)
-    """the source's camera -> its first picture, small, in the source's own order of colours"""
+    """source camera -> thumbnail of its first image, in the source's channel order"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What one look brought."""
+    """Everything that inspecting one episode returned."""
 
     finding: Finding
     episode: Episode | None = None
-    """None when refused."""
+    """The converted episode; None if refused."""
     outline: Outline | None = None
-    """Only for the first source of each structure."""
+    """Given only for the first source of each structure."""
     known: str | None = None
-    """The episode that stands for its content already; then nothing was read, or nothing came out otherwise."""
+    """The existing episode of the same content, if nothing was read or the result is unchanged."""
     replaces: tuple[str, ...] = ()
-    """The episodes of the same content that it would replace."""
+    """Episodes of the same content that it would replace."""

@@ -1,7 +1,7 @@
-"""Names for content, so that nothing is imported twice, whatever it is called and wherever it lies.
+"""Content fingerprints, so nothing is imported twice, regardless of name and location.
 
-Small files are hashed whole. Of large ones the size and 256 blocks spread evenly over them are hashed: two recordings
-with equal blocks differ nowhere, because cameras never see the same noise twice.
+Small files are hashed whole. For large ones, the size and 256 evenly spread blocks are hashed: recordings with equal
+blocks are equal, because camera noise never repeats.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from datasets.importers.recording import Array
 
 DIGITS = 16
 WHOLE = 64 * 2**20
-"""Bytes up to which a file is hashed whole."""
+"""Maximum bytes of a file that is hashed whole."""
 BLOCK = 2**16
 BLOCKS = 256
 
 
 def episode_id(fingerprint: str) -> str:
-    """What the first episode of a content is called."""
+    """Id of the first episode of a content."""
     return f"demo-{fingerprint}"
 
 
 def of_file(path: Path, key: str = "") -> str:
-    """Of a file's content and, where it holds several episodes, which one. Raises OSError."""
+    """Fingerprint of a file's content and, if it holds several episodes, the key. Raises OSError."""
     return of_files([path], key)
 
 
 def of_files(paths: Iterable[Path], key: str = "") -> str:
-    """Of several files that belong together, in order. Raises OSError."""
+    """Fingerprint of several files that belong together, in order. Raises OSError."""
     digests = [_digest(path) for path in paths]
     if len(digests) == 1 and not key:
         return digests[0][:DIGITS]
@@ -40,7 +40,7 @@ def of_files(paths: Iterable[Path], key: str = "") -> str:
 
 
 def of_arrays(format_name: str, arrays: dict[str, Array]) -> str:
-    """Of an episode's numbers, for files that grow by episodes: what was in them keeps its name."""
+    """Fingerprint of an episode's numbers, for files to which episodes are appended: existing ones keep theirs."""
     digest = hashlib.sha256(format_name.encode())
     for name, values in sorted(arrays.items()):
         digest.update(f"{name}{values.shape}".encode())

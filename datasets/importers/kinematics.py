@@ -1,6 +1,6 @@
-"""Where a source's flange was at its joint angles: that of a known arm, or the last body of a URDF or MJCF file.
+"""Forward kinematics of a source's joint angles: the flange of a known arm, or the last body of a URDF or MJCF file.
 
-Poses are in the arm's base frame; a tool is the mapping's business. The known arms stand in `datasets.kinematics`.
+Poses are in the arm's base frame; the mapping adds the tool. `datasets.kinematics` lists the known arms.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ Forward = Callable[[Array], Array]
 
 
 def forward_kinematics(name: str) -> Forward:
-    """Of an arm by name, or of a URDF or MJCF file; ``FILE:BODY`` names the body whose pose counts.
+    """Kinematics of an arm by name, or of a URDF or MJCF file; ``FILE:BODY`` selects the body.
 
     Raises:
-        RefusedError: neither; says which names there are.
+        RefusedError: neither; lists the valid names.
     """
     found = require_arm(name)
     return _of_file(*found) if found else lambda joints: _along(name, joints)
 
 
 def require_arm(name: str) -> tuple[Path, str] | None:
-    """The file and the body that a name means, None for a known arm; nothing is read.
+    """Resolve a name to file and body, or None for a known arm, without reading anything.
 
     Raises:
-        RefusedError: neither; says which names there are.
+        RefusedError: neither; lists the valid names.
     """
     if name in ARMS:
         return None
@@ -85,7 +85,7 @@ def _of_file(path: Path, body: str) -> Forward:
 
 
 def _body(model: mujoco.MjModel, name: str, path: Path) -> int:
-    """The named body, or the only one at an end."""
+    """The named body, or the only leaf body."""
     names = [str(model.body(number).name) for number in range(model.nbody)]
     if name in names:
         return names.index(name)
@@ -99,7 +99,7 @@ def _body(model: mujoco.MjModel, name: str, path: Path) -> int:
 
 
 def _without_shapes(path: Path) -> str:
-    """The file's text without shapes, which kinematics do not need and whose mesh files are rarely at hand."""
+    """The file's text without geometry, which kinematics do not need and whose mesh files are often missing."""
     from xml.etree import ElementTree
 
     root = ElementTree.parse(path).getroot()

@@ -1,7 +1,7 @@
-"""What earlier imports of a session brought: which content is known, as which episodes, and understood how. Reads only.
+"""Import history of a session: which content was imported, as which episodes, with which mapping. Read-only.
 
-The first episode of a content is called after its fingerprint. Another one of the same content, read by another mapping
-or after the first was pruned, gets the next number behind that name: an id always means one and the same episode.
+The first episode of a content is named after its fingerprint. Another of the same content, read with another mapping or
+after the first was pruned, gets the next number appended: an id always means the same episode.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from datasets.journal.journal import IMPORT, LABEL, VOID, EpisodeStatus, Journal
 from datasets.store import EpisodeStore
 
 BY = "recorder"
-"""Who labels, voids and restores in the name of an import, in the journal."""
+"""The journal's `by` of labels, voids and restores made by an import."""
 DECLARED = "import"
-"""Who labels there, where the source says nothing and whoever imported it did."""
+"""The journal's `by` of labels declared by the user for sources without a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fate:
-    """What an import makes of an episode that was read, whether or not its content is known."""
+    """What an import does with an episode it has read, whether or not its content is known."""
 
     name: str
-    """Under which it is in the store, or will be."""
+    """Its id in the store, now or after the import."""
     is_done: bool
-    """It is there, understood just so, and stands: nothing is left to do."""
+    """Whether it is already imported, unchanged and current: nothing is left to do."""
     voided: EpisodeStatus | None
-    """What people took out of its content: it is taken in void."""
+    """The episode of this content that a person voided; the new one is imported as void."""
     replaced: tuple[EpisodeStatus, ...]
-    """Those that are voided for it."""
+    """Episodes that it replaces, and that are voided."""
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What is said of it."""
+        """Notes for the report."""
         if self.voided is not None:
             return (stays_void(self.voided),)
         text = f"takes the place of {', '.join(other.id for other in self.replaced)}, imported before"
@@ -48,10 +48,10 @@ class Fate:
 
 
 class Past:
-    """Of one session; sees what is appended to its store and journal meanwhile."""
+    """Import history of one session; sees later additions to its store and journal."""
 
     def __init__(self, store: EpisodeStore, journal: Journal) -> None:
-        """Both may be open for reading only."""
+        """Both may be opened read-only."""
         self._store = store
         self._journal = journal
         self._ledger = journal.ledger()
@@ -59,12 +59,12 @@ class Past:
         self.known = {
             str(fields["fingerprint"]): str(fields["episode"]) for fields in lines if fields["episode"]
         }
-        """fingerprint -> the episode that stands for it"""
+        """fingerprint -> its current episode"""
 
     def look(self, source: Source, fingerprint: str, given: dict[str, str]) -> Look | None:
-        """At content that was imported before; None when no import of it still stands.
+        """The result for content that was imported before; None if no import of it is current.
 
-        Notes tell whether it was voided since, or understood otherwise than by what is `given` now.
+        Notes say whether it has been voided since, or was read with a mapping other than the one `given` now.
         """
         status = self.standing(fingerprint)
         if status is None:
@@ -80,13 +80,13 @@ class Past:
         return Look(finding=finding, known=status.id)
 
     def standing(self, fingerprint: str) -> EpisodeStatus | None:
-        """The episode that stands for a content, void or not; None when there is none whose files are here."""
+        """The current episode of a content, void or not; None if none has its files in the store."""
         episode = self.known.get(fingerprint)
         status = self.status(episode) if fingerprint and episode else None
         return None if status is None or status.pruned or status.id not in self._store else status
 
     def fate(self, episode: Episode, fingerprint: str) -> Fate:
-        """What becomes of an episode, new or known."""
+        """What the import does with an episode, new or known."""
         name, standing = self._name_for(episode), self.standing(fingerprint)
         voided = self._taken_out(standing, name)
         replaced = () if voided else tuple(self._others(fingerprint, name))
@@ -98,7 +98,7 @@ class Past:
         return Fate(name=name, is_done=is_done, voided=voided, replaced=replaced)
 
     def _name_for(self, episode: Episode) -> str:
-        """The episode of the same content and mapping that is there, or else a name that is free."""
+        """The existing episode of the same content and mapping, otherwise a free name."""
         for name in self._names(episode.header.id):
             status = self.status(name)
             if status is not None and status.pruned:
@@ -111,27 +111,27 @@ class Past:
         raise AssertionError
 
     def _others(self, fingerprint: str, name: str) -> list[EpisodeStatus]:
-        """Episodes of the same content under other names that count at present."""
+        """Valid (not void) episodes of the same content under other names."""
         return [each for each in self._entered(fingerprint) if each.id != name and not each.void]
 
     def _taken_out(self, standing: EpisodeStatus | None, name: str) -> EpisodeStatus | None:
-        """The one that stands, where people voided it for its content; None when it, or `name` in its place, counts."""
-        # one that was voided for its successor, which a crash then kept out, was not voided by people
+        """The current episode if a person voided it for its content; None if it, or `name` in its place, is valid."""
+        # an episode voided for a successor that a crash then kept out was not voided by a person
         if standing is None or not standing.void or standing.by == BY:
             return None
         status = self.status(name)
         if status is not None and not status.void:
             voided = [line.seq for line in self._journal.about(standing.id) if line.op == VOID]
-            if max(voided, default=0) > status.seq:  # somebody saw both and chose
+            if max(voided, default=0) > status.seq:  # a person saw both and chose
                 return None
         return standing
 
     def judged(self, fingerprint: str) -> Line | None:
-        """The last label that people gave to any episode of a content whose files are here."""
+        """The last label by a person on any episode of a content whose files are in the store."""
         return self._last_label(fingerprint, lambda by: by not in (BY, DECLARED))
 
     def declared(self, fingerprint: str) -> Outcome | None:
-        """What was declared of a content when it was imported."""
+        """The outcome declared for a content when it was imported."""
         line = self._last_label(fingerprint, lambda by: by == DECLARED)
         return None if line is None else Outcome(line.fields["outcome"])
 
@@ -141,13 +141,13 @@ class Past:
         return max(given, key=lambda line: line.seq, default=None)
 
     def status(self, episode: str) -> EpisodeStatus | None:
-        """What the journal says about it; None when it does not know it."""
+        """The episode's status in the journal; None if unknown."""
         if self._ledger.through != self._journal.last_seq:
             self._ledger = self._journal.ledger()
         return self._ledger.episodes.get(episode)
 
     def _entered(self, fingerprint: str) -> list[EpisodeStatus]:
-        """Those of a content that the journal knows, but pruned ones."""
+        """Episodes of a content in the journal, except pruned ones."""
         names = self._names(fingerprints.episode_id(fingerprint), end=True)
         statuses = [self.status(name) for name in names]
         return [status for status in statuses if status is not None and not status.pruned]
@@ -165,12 +165,12 @@ class Past:
             yield warning(Defect.KNOWN, text)
 
     def _mapping(self, episode: str) -> dict[str, str] | None:
-        """How its source was understood; None when nothing had to be."""
+        """The mapping its source was read with; None if none was needed."""
         found: dict[str, str] | None = self._store.header(episode).source.get("mapping")
         return found
 
     def _names(self, first: str, *, end: bool = False) -> Iterator[str]:
-        """In their order; with `end` only as far as there are some."""
+        """Names in order; with `end`, only up to the last that exists."""
         for number in count(1):
             name = first if number == 1 else f"{first}-{number}"
             if end and name not in self._store and self.status(name) is None:
@@ -179,7 +179,7 @@ class Past:
 
 
 def _same(one: dict[str, str] | None, other: dict[str, str] | None) -> bool:
-    """Whether two mappings read a source alike."""
+    """Whether two mappings read a source in the same way."""
     return comparable(one or {}) == comparable(other or {})
 
 
@@ -189,13 +189,13 @@ def _cut_off(status: EpisodeStatus) -> Note:
 
 
 def stays_void(status: EpisodeStatus) -> Note:
-    """What is said of content that people took out."""
+    """The note on content that a person voided."""
     text = f"imported before as {status.id}, which was voided ({status.by}); restore it in the review"
     return warning(Defect.KNOWN, text)
 
 
 def differences(mapping: dict[str, str] | None, given: dict[str, str]) -> str:
-    """What of `given` a mapping has otherwise, in words; empty when nothing."""
+    """Entries of `given` that differ from a mapping, in words; empty if none do."""
     if mapping is None or not given:
         return ""
     wanted, plain = Mapping().with_answers(given).entries(), Mapping().entries()

@@ -1,7 +1,6 @@
-"""The one neutral recording that every format ends in: times, arms and pictures that are read only when wanted.
+"""The neutral recording that all formats are converted to: times, arms and lazily read images.
 
-All numbers are in the house's units and frames. Nothing here judges or changes them; pictures stay in their file until
-somebody picks some.
+All numbers are in the station's units and frames. Nothing here checks or changes them.
 """
 
 from __future__ import annotations
@@ -22,34 +21,34 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _LARGEST_BLOCK = 2**26
-"""Bytes of pictures that are decoded at once."""
+"""Maximum bytes of images decoded at once."""
 _DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, SystemError)
 """What array libraries raise on damaged chunks."""
 
 
 class Frames(ABC):
-    """One camera's pictures in the order of recording."""
+    """One camera's images in recording order."""
 
     count: int
     height: int
     width: int
     notes: tuple[Note, ...] = ()
-    """What is said of them where they are used."""
+    """Notes for the report if these images are used."""
 
     @abstractmethod
     def pick(self, indices: Indices) -> Iterator[Image]:
         """uint8 RGB [height, width, 3] for each of the non-decreasing `indices`; one in memory at a time.
 
         Raises:
-            RecordingError: a picture is missing or cannot be decoded; says which.
+            RecordingError: an image is missing or cannot be decoded; says which.
         """
 
 
 class AbsentFrames(Frames):
-    """A camera whose pictures are missing or damaged, which matters only where somebody wants them."""
+    """A camera whose images are missing or damaged; an error only if they are used."""
 
     def __init__(self, why: RefusedError, count: int = 0) -> None:
-        """`count` pictures should be there."""
+        """`count`: number of images expected."""
         self.why = why
         self.count, self.height, self.width = count, 1, 1
 
@@ -59,7 +58,7 @@ class AbsentFrames(Frames):
 
 
 def if_there(made: Callable[[], Frames], count: int = 0) -> Frames:
-    """A camera's pictures; where they cannot be opened, the refusal waits until they are wanted."""
+    """A camera's images; if they cannot be opened, the refusal is deferred until they are used."""
     try:
         return made()
     except RefusedError as error:
@@ -67,10 +66,10 @@ def if_there(made: Callable[[], Frames], count: int = 0) -> Frames:
 
 
 class ArrayFrames(Frames):
-    """Pictures that lie in one array, in memory or in an open file."""
+    """Images in one array, in memory or in an open file."""
 
     def __init__(self, pictures: Any) -> None:
-        """`pictures` is uint8 [T, height, width, 3] and can be sliced; an open HDF5 or zarr array will do."""
+        """`pictures`: sliceable uint8 [T, height, width, 3], e.g. an open HDF5 or zarr array."""
         self._pictures = pictures
         self.count, self.height, self.width = (int(size) for size in pictures.shape[:3])
         chunks = getattr(pictures, "chunks", None)
@@ -98,15 +97,15 @@ class ArrayFrames(Frames):
 
 
 class EncodedFrames(Frames):
-    """Pictures that were compressed one by one, as JPEG or PNG."""
+    """Images compressed individually as JPEG or PNG."""
 
     def __init__(self, fetch: Callable[[int], bytes], count: int, what: str, *, reverse: bool) -> None:
-        """`fetch` gives the bytes of a picture; `reverse` where the file means what it says about colours.
+        """`fetch` returns the bytes of an image; set `reverse` if the file's channel order is standard.
 
-        OpenCV decodes to BGR. A recorder that handed RGB arrays to OpenCV's encoder gets them back as they were.
+        OpenCV decodes to BGR. Images of a recorder that passed RGB arrays to OpenCV's encoder decode to RGB unreversed.
 
         Raises:
-            RefusedError: the first picture cannot be decoded.
+            RefusedError: the first image cannot be decoded.
         """
         self._fetch, self._what, self._reverse = fetch, what, reverse
         self.count = count
@@ -133,10 +132,10 @@ class EncodedFrames(Frames):
 
 
 class CutFrames(Frames):
-    """Another camera's pictures in other colour order, or fewer of them."""
+    """A subset of another camera's images, or the same with reversed channels."""
 
     def __init__(self, frames: Frames, *, kept: Indices | None = None, reverse_colours: bool = False) -> None:
-        """`kept` are the pictures that remain, rising."""
+        """`kept`: indices of the images to keep, ascending."""
         self._frames = frames
         self._kept = kept
         self._reverse = reverse_colours
@@ -151,10 +150,10 @@ class CutFrames(Frames):
 
 
 class SlicedFrames(Frames):
-    """A stretch of another camera's pictures."""
+    """A range of another camera's images."""
 
     def __init__(self, frames: Frames, first: int, end: int) -> None:
-        """Pictures `first` to `end`, which itself is not one of them."""
+        """Images `first` to `end` (exclusive)."""
         self._frames, self._first, self.notes = frames, first, frames.notes
         self.count = max(0, end - first)
         self.height, self.width = frames.height, frames.width
@@ -165,10 +164,10 @@ class SlicedFrames(Frames):
 
 
 class JoinedFrames(Frames):
-    """One camera's pictures followed by others of the same size."""
+    """One camera's images followed by others of the same size."""
 
     def __init__(self, first: Frames, last: Frames) -> None:
-        """`last` goes on where `first` ends."""
+        """`last` follows `first`."""
         self._first, self._last = first, last
         self.count = first.count + last.count
         self.height, self.width = first.height, first.width
@@ -185,23 +184,23 @@ class ArmTrack:
     """One arm over T ticks."""
 
     joint_angles: Array
-    """rad [T, nj]; nj is 0 where the task observes none, or the source has none."""
+    """rad [T, nj]; nj is 0 if the task observes none or the source has none"""
     pose: Array
-    """[T, 7] measured, xyz m + quaternion xyzw, base frame; [T, 0] where the task does not observe it"""
+    """[T, 7] measured, xyz m + quaternion xyzw, base frame; [T, 0] if the task does not observe it"""
     gripper: Array
     """[T] 0 closed .. 1 open"""
     action_pose: Array
-    """[T, 7] xyz m + quaternion xyzw, base frame: where the arm was told to be"""
+    """[T, 7] commanded, xyz m + quaternion xyzw, base frame"""
     action_gripper: Array
     """[T]"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One demonstration of T ticks as it was recorded, idle starts and clutch-off stretches included."""
+    """One raw demonstration of T ticks, including idle starts and intervals with the clutch off."""
 
     frames: dict[str, Frames]
-    """the task's camera name -> its pictures"""
+    """the task's camera name -> its images"""
     image_time: dict[str, TimeArray]
     """camera -> s [T]"""
     arms: tuple[ArmTrack, ...]
@@ -212,13 +211,13 @@ class Recording:
     following: NDArray[np.bool_]
     """[T] True: the arm follows the hand."""
     finished: NDArray[np.bool_]
-    """[T] True: the recorder was told that it is over (a verdict's button)."""
+    """[T] True: the operator signalled the end (success or failure button)."""
     success: bool | None = None
-    """The recorder's verdict; None when it gave none."""
+    """The recorder's verdict; None if it gave none."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Plain JSON: demonstrator, style, device, seed, ..."""
 
     @property
     def ticks(self) -> int:
-        """T, once all members have one length."""
+        """T, once all members have the same length."""
         return len(self.observation_time)

@@ -1,1 +1,1 @@
-"""Neutral recordings become episodes."""
+"""Conversion of neutral recordings to episodes."""

@@ -1,7 +1,7 @@
-"""Which recordings can be used: every reason for refusing one by its numbers stands here.
+"""Validity checks of recordings: all reasons to refuse one because of its numbers.
 
-Small defects are mended and said (a tail of two ticks, a quaternion a little off its length); larger ones refuse the
-recording. Nothing is guessed: no order of quaternion numbers, no colour order, no label.
+Small defects are repaired and reported (an extra tail of two ticks, a slightly unnormalised quaternion); larger ones
+refuse the recording. Nothing is guessed: no quaternion order, no channel order, no label.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from datasets.importers.recording import ArmTrack, Array, CutFrames, Indices, Re
 from datasets.spec import DataSpec
 
 TAIL_TICKS = 2
-"""Members may differ in length by this much; the longer ones lose their end."""
+"""Maximum difference in length between members; longer ones are truncated."""
 NORM_TOLERANCE = 1e-2
-"""A quaternion whose length is off by less is normalised."""
+"""Quaternions whose norm is off by less are normalised."""
 GRIPPER_TOLERANCE = 0.1
-"""A gripper may read this far outside 0..1, as springy ones do; a command there is clipped."""
+"""A gripper may read this far outside 0..1, as compliant ones do; commands there are clipped."""
 REACH = 2.0
-"""m from the base beyond which no arm that this station knows can be; the frame is then in doubt."""
+"""Maximum reach of any known arm from its base, m; positions beyond suggest a wrong frame."""
 LARGEST = 1e6
-"""rad or m that no arm ever measured."""
+"""Values (rad or m) larger than any arm measures."""
 
 _GRIPPERS = ("gripper", "action_gripper")
 _ARM = ("joint_angles", "pose", "action_pose", *_GRIPPERS)
@@ -35,10 +35,10 @@ _TICKS = ("observation_time", "action_time", "following", "finished")
 
 
 def usable(recording: Recording, spec: DataSpec) -> tuple[Recording, list[Note]]:
-    """The recording with small defects mended, and a note about each.
+    """The recording with small defects repaired, and a note on each.
 
     Raises:
-        RefusedError: it cannot serve this task.
+        RefusedError: it cannot be used for this task.
     """
     _require_fit(recording, spec)
     recording, notes = _cut_tail(recording)
@@ -56,7 +56,7 @@ def usable(recording: Recording, spec: DataSpec) -> tuple[Recording, list[Note]]
 
 
 def _named(recording: Recording) -> Iterator[tuple[str, ArmTrack]]:
-    """Arms with what goes before their members' names in a sentence."""
+    """Arms, each with the prefix of its members' names in messages."""
     for number, arm in enumerate(recording.arms, start=1):
         yield ("" if len(recording.arms) == 1 else f"arm {number}: "), arm
 
@@ -117,7 +117,7 @@ def _cut_tail(recording: Recording) -> tuple[Recording, list[Note]]:
 
 
 def _only(recording: Recording, kept: Indices) -> Recording:
-    """The recording with only the ticks in `kept`, rising."""
+    """The recording reduced to the ticks in `kept`, ascending."""
     return replace(
         recording,
         frames={name: CutFrames(frames, kept=kept) for name, frames in recording.frames.items()},
@@ -151,7 +151,7 @@ def _require_finite(recording: Recording) -> None:
 
 
 def _each_instant_once(recording: Recording, notes: list[Note]) -> Recording:
-    """Without ticks that repeat the instant of the one before."""
+    """The recording without ticks that repeat the previous time stamp."""
     stuck = np.diff(recording.observation_time) == 0
     stuck |= np.diff(recording.action_time) == 0
     if not stuck.any():
@@ -170,10 +170,10 @@ def _require_order(recording: Recording) -> None:
         "observation_time": (recording.observation_time, True),
         "action_time": (recording.action_time, True),
     }
-    # a camera may be slower than the recorder, which then stores a picture and its time again
+    # a camera may be slower than the recorder, which then stores an image and its time again
     times.update({f"image_time/{name}": (stamps, False) for name, stamps in recording.image_time.items()})
     for name, (stamps, strictly) in times.items():
-        # also false for NaN, which image times may hold
+        # also false for NaN, which image times may contain
         rising = np.diff(stamps) > 0 if strictly else np.diff(stamps) >= 0
         if not rising.all():
             raise RefusedError(
@@ -224,7 +224,7 @@ def _unit_quaternions(name: str, poses: Array, notes: list[Note]) -> Array:
 
 
 def _continuous(name: str, poses: Array, notes: list[Note]) -> Array:
-    """q and -q are one rotation; neighbours get the sign in which they are near."""
+    """Choose the signs of quaternions (q and -q are the same rotation) so neighbours are close."""
     flips = (poses[1:, 3:] * poses[:-1, 3:]).sum(1) < 0
     if not flips.any():
         return poses

@@ -1,6 +1,6 @@
-"""A checked recording along its timeline becomes an episode: numbers resampled, pictures picked and resized.
+"""Conversion of a checked recording to an episode along its timeline: numbers resampled, images picked and resized.
 
-OpenSession holds one episode at the task's picture sizes; recorded pictures pass through one at a time.
+Memory holds one episode at the task's image sizes; recorded images pass through one at a time.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from datasets.rotation import pose_to_action
 from datasets.spec import CameraSpec, DataSpec
 
 MOST_BYTES = 3 * 2**28
-"""Pictures of one finished episode; longer ones are refused, as nobody could train on them either."""
+"""Maximum bytes of a finished episode's images; larger ones are refused, as they could not be trained on either."""
 FROZEN = 1.0
-"""s during which a camera that shows the very same picture counts as frozen."""
+"""s after which a camera that repeats the same image counts as frozen."""
 MOST_APART = 1.0
-"""s between an observation and the command of the same tick, beyond which two clocks are at work."""
+"""Maximum s between an observation and the command of the same tick; more means two different clocks."""
 
 Beat = Callable[[], None]
-"""Called often, so that whoever waits knows that work goes on."""
+"""Called often as a sign of life to a waiting process."""
 
 
 def convert(
     recording: Recording, line: Timeline, spec: DataSpec, header: EpisodeHeader, beat: Beat
 ) -> tuple[Episode, tuple[Note, ...]]:
-    """The episode: T+1 observations, T actions. Action t is the pose commanded for the instant of observation t+1.
+    """The episode: T+1 observations, T actions. Action t is the pose commanded for the time of observation t+1.
 
     Raises:
-        RecordingError: a picture cannot be read, commands have another clock, or the episode is too big.
+        RecordingError: an image cannot be read, commands use another clock, or the episode is too big.
     """
     kept, time = line.kept, line.step_time
     require_memory(len(time), spec)
@@ -63,10 +63,10 @@ def convert(
 
 
 def restore(own: OwnEpisode, frames: dict[str, Frames], header: EpisodeHeader, beat: Beat) -> Episode:
-    """An exported episode of the same spec, number for number.
+    """Restore an exported episode of the same spec exactly.
 
     Raises:
-        RecordingError: a picture cannot be read, or lengths do not fit together.
+        RecordingError: an image cannot be read, or lengths are inconsistent.
     """
     steps, spec = len(own.action), own.spec
     lengths = (
@@ -101,7 +101,7 @@ def restore(own: OwnEpisode, frames: dict[str, Frames], header: EpisodeHeader, b
 
 
 def resizes(frames: dict[str, Frames], spec: DataSpec) -> Iterator[Note]:
-    """Whose pictures change their size."""
+    """A note per camera whose images are resized."""
     for camera in spec.cameras:
         height, width = frames[camera.name].height, frames[camera.name].width
         if (height, width) != (camera.height, camera.width):
@@ -113,7 +113,7 @@ def resizes(frames: dict[str, Frames], spec: DataSpec) -> Iterator[Note]:
 
 
 def require_memory(observations: int, spec: DataSpec) -> None:
-    """Refuse an episode whose pictures would not fit.
+    """Refuse an episode whose images would not fit into memory.
 
     Raises:
         RefusedError: too big.
@@ -127,7 +127,7 @@ def require_memory(observations: int, spec: DataSpec) -> None:
 
 
 def _commanded(recording: Recording, line: Timeline) -> Array:
-    """[n] s of closed time at which each kept command was given."""
+    """[n] s, closed time of each kept command."""
     given = line.close(recording.action_time[line.kept])
     apart = float(np.abs(given - line.closed).max())
     if apart > MOST_APART:
@@ -141,7 +141,7 @@ def _commanded(recording: Recording, line: Timeline) -> Array:
 def _pictures(
     recording: Recording, line: Timeline, camera: CameraSpec, notes: list[Note], beat: Beat
 ) -> Image:
-    """[T+1, height, width, 3]: of each instant the recorded picture nearest in time."""
+    """[T+1, height, width, 3]: for each step, the recorded image nearest in time."""
     taken = line.close(recording.image_time[camera.name][line.kept])
     chosen = nearest(taken, line.step_time)
     late = float(np.abs(taken[chosen] - line.step_time).max())
@@ -150,7 +150,7 @@ def _pictures(
             Defect.GAP, f"'{camera.name}' has no picture within {late:.1f} s of some control step"
         )
     pictures = _resized(recording.frames[camera.name], line.kept[chosen], camera, beat)
-    # a recorder slower than the control rate repeats a picture honestly: only different indices can freeze
+    # a recorder slower than the control rate legitimately repeats an image: only different indices can freeze
     same = (pictures[1:] == pictures[:-1]).reshape(len(pictures) - 1, -1).all(1) & (np.diff(chosen) > 0)
     longest = _longest_run(same) * float(np.median(np.diff(line.step_time)))
     if longest >= FROZEN:
@@ -168,7 +168,7 @@ def _longest_run(flags: Array) -> int:
 
 
 def _resized(frames: Frames, indices: Indices, camera: CameraSpec, beat: Beat) -> Image:
-    """[len(indices), height, width, 3] in the task's size."""
+    """[len(indices), height, width, 3] at the task's size."""
     result = np.empty((len(indices), camera.height, camera.width, 3), np.uint8)
     size = (camera.width, camera.height)
     for row, picture in enumerate(frames.pick(indices)):
@@ -179,7 +179,7 @@ def _resized(frames: Frames, indices: Indices, camera: CameraSpec, beat: Beat) -
 
 
 def _proprioception(recording: Recording, line: Timeline, spec: DataSpec) -> FloatArray:
-    """[T+1, dq] in the order of the spec's names: joints (or pose) and gripper of one arm after the other."""
+    """[T+1, dq] in the order of the spec's names: joints (or pose) and gripper, arm by arm."""
     time = line.step_time
     measured = [_measured(arm, line, spec).T for arm in recording.arms]
     numbers = iter(np.concatenate(measured) if measured else ())
@@ -191,7 +191,7 @@ def _proprioception(recording: Recording, line: Timeline, spec: DataSpec) -> Flo
 
 
 def _measured(arm: ArmTrack, line: Timeline, spec: DataSpec) -> Array:
-    """[T+1, n] joint angles, or the pose as the task writes it in actions."""
+    """[T+1, n] joint angles, or the pose in the task's action representation."""
     if not spec.observes_pose:
         return numbers_at(arm.joint_angles[line.kept], line.closed, line.step_time)
     pose = poses_at(arm.pose[line.kept], line.closed, line.step_time)

@@ -1,7 +1,7 @@
-"""From a recorder's ticks to control steps: idle start off, clutch-off stretches out, time closed, resampled.
+"""From a recorder's ticks to control steps: trim the idle start, cut clutch-off intervals, close time, resample.
 
-Ticks are the recorder's samples, steps the task's. Poses are interpolated, pictures never: each step gets the existing
-picture nearest in time.
+Ticks are the recorder's samples, steps the task's. Poses are interpolated, images never: each step gets the existing
+image nearest in time.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 IDLE_DISTANCE = 3e-3
-"""m; a commanded position nearer than this to the first one is no motion."""
+"""m; a commanded position closer than this to the first one counts as idle."""
 IDLE_ANGLE = 0.02
 """rad"""
 IDLE_GRIPPER = 0.05
 LONGEST_GAP = 1.0
-"""s without a tick, clutch closed, beyond which a recording is refused."""
+"""Maximum s without a tick while the clutch is closed; longer gaps refuse the recording."""
 LARGEST_JUMP = 0.05
-"""m between the commanded positions before and after a clutch-off stretch, beyond which it is refused."""
+"""Maximum m between the commanded positions before and after a clutch-off interval; more refuses the recording."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """Which ticks are used, and when they happen once the clutch-off time is taken out."""
+    """The ticks in use, and their times with clutch-off intervals removed."""
 
     kept: Indices
-    """[n] ticks that are used, rising."""
+    """[n] ticks in use, ascending."""
     recorded: Array
-    """[n] s, the recorder's time of each."""
+    """[n] s, recorded time of each."""
     closed: Array
-    """[n] s since the first, every clutch-off stretch closed to one tick."""
+    """[n] s since the first, with every clutch-off interval closed to one tick."""
     idle: int
     """Ticks trimmed from the start."""
     clutch_off: int
-    """Ticks dropped after the start because the arm did not follow the hand."""
+    """Ticks dropped later because the arm did not follow the hand."""
     step_time: Array
-    """[T+1] s of closed time of every control step; the last is the last tick, where the task was finished."""
+    """[T+1] s, closed time of every control step; the last is the last tick, when the task was finished."""
     notes: tuple[Note, ...] = ()
 
     @property
@@ -60,7 +60,7 @@ class Timeline:
         return [[int(piece[0]), int(piece[-1]) + 1] for piece in pieces]
 
     def close(self, stamps: Array) -> Array:
-        """Any of the recorder's time stamps [n], s, in closed time."""
+        """Convert recorded time stamps [n], s, to closed time."""
         inside = np.interp(stamps, self.recorded, self.closed)
         before = np.minimum(stamps - self.recorded[0], 0)
         after = np.maximum(stamps - self.recorded[-1], 0)
@@ -71,7 +71,7 @@ def timeline(recording: Recording, control_hz: float, shortest: int) -> Timeline
     """Choose the ticks and close the time.
 
     Raises:
-        RefusedError: nothing moves, fewer than `shortest` steps remain, or a gap cannot be bridged honestly.
+        RefusedError: nothing moves, fewer than `shortest` steps remain, or a gap is too large to close.
     """
     following = np.flatnonzero(recording.following)
     period = tick(recording.observation_time)
@@ -99,7 +99,7 @@ def timeline(recording: Recording, control_hz: float, shortest: int) -> Timeline
 
 
 def tick(stamps: Array) -> float:
-    """The recorder's usual period, s, from its time stamps [T]; 0 for a single one."""
+    """The recorder's typical period, s, from its time stamps [T]; 0 for a single one."""
     return float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
 
 
@@ -125,12 +125,12 @@ def first_motion(recording: Recording, following: Indices) -> int:
 
 
 def angles(one: Array, other: Array) -> Array:
-    """Angles [...] in rad between unit quaternions [..., 4], whatever their signs."""
+    """Angles [...] in rad between unit quaternions [..., 4], regardless of sign."""
     return np.asarray(2 * np.arccos(np.clip(np.abs((one * other).sum(-1)), 0, 1)), np.float64)
 
 
 def poses_at(poses: Array, stamps: Array, time: Array) -> Array:
-    """Poses [T, 7] of some stamps at each `time`, [len(time), 7]; held beyond both ends.
+    """Interpolate poses [T, 7] from `stamps` to `time`, [len(time), 7]; held constant beyond both ends.
 
     Positions linearly, rotations along the shortest arc.
     """
@@ -143,12 +143,12 @@ def poses_at(poses: Array, stamps: Array, time: Array) -> Array:
 
 
 def numbers_at(values: Array, stamps: Array, time: Array) -> Array:
-    """Numbers [T, n] of some stamps at each `time`, [len(time), n]: linearly, held beyond both ends."""
+    """Interpolate numbers [T, n] linearly from `stamps` to `time`, [len(time), n]; held constant beyond both ends."""
     return np.stack([np.interp(time, stamps, column) for column in values.T], axis=1)
 
 
 def nearest(stamps: Array, time: Array) -> Indices:
-    """The index of the stamp nearest to each time, [len(time)]."""
+    """Index of the stamp nearest to each time, [len(time)]."""
     right = np.clip(np.searchsorted(stamps, time), 1, max(1, len(stamps) - 1))
     left = right - 1
     right = np.minimum(right, len(stamps) - 1)
@@ -156,7 +156,7 @@ def nearest(stamps: Array, time: Array) -> Indices:
 
 
 def _close_gaps(recording: Recording, kept: Indices, period: float) -> tuple[Array, tuple[Note, ...]]:
-    """[len(kept)] s since the first kept tick with clutch-off stretches closed to one period; and what was seen."""
+    """[len(kept)] s since the first kept tick, with clutch-off intervals closed to one period; and notes."""
     time = recording.observation_time
     passed = np.diff(time[kept])
     reopened = np.diff(kept) > 1

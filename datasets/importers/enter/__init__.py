@@ -1,1 +1,1 @@
-"""Episodes enter store and journal."""
+"""Entry of imported episodes into store and journal."""

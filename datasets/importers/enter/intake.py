@@ -1,10 +1,10 @@
-"""Foreign episodes become demonstrations in a session's store: known ones passed over, the others read and committed.
+"""Import of foreign episodes as demonstrations into a session's store; known ones are skipped.
 
-An episode is known by a fingerprint of its content, so importing a folder twice, or again after an interruption, adds
-nothing twice. For each the order is: commit the episode, its journal line, its label, and last the line that says that
-the source is done; whatever was missing when a crash came is made up for on the next run. Asked to import again, an
-episode that is now understood otherwise replaces the one that stood for its content: that one is voided, not deleted,
-and only once its successor counts with the label that people gave. Cut off in between, both count until it is finished.
+Episodes are identified by a content fingerprint, so importing a folder twice, or again after an interruption, adds no
+duplicates. For each one, the order is: commit the episode, write its journal line, its label, and finally the line that
+marks the source as done; the next run completes whatever a crash left out. On a repeated import (`again`), an episode
+that is now read differently replaces the current one of its content: that one is voided, not deleted, and only after
+its successor has taken over the label given by people. If interrupted, both count until the import is finished.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from datasets.store import EpisodeStore
 
 
 class Reads(Protocol):
-    """What an import needs of a `Reader`, in this process or another."""
+    """The part of a `Reader` that an import needs, in this process or another."""
 
     def find(
         self, paths: Iterable[Path], forced: str | None = None, *, follow: bool = False
@@ -48,15 +48,15 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
-    """What became of one source."""
+    """Result of importing one source."""
 
     finding: Finding
     episode: str | None = None
-    """The demonstration's id, None when refused."""
+    """The demonstration's id; None if refused."""
     duplicate: bool = False
-    """Its content had been imported before; nothing was added."""
+    """Whether its content had been imported before and nothing was added."""
     outline: Outline | None = None
-    """How sources like this one are understood; only with the first of them."""
+    """Interpretation of sources like this one; given only with the first of them."""
 
     @property
     def refused(self) -> str | None:
@@ -75,14 +75,14 @@ def inspect_all(
     declared: Outcome | None = None,
     unanswered: Outline | None = None,
 ) -> Iterator[Look]:
-    """All that an import would do with each source, but writing; without `past` as if nothing were known."""
+    """Dry run: what an import would do with each source; without `past`, as if nothing had been imported."""
     for look in _looks(sources, spec, answers, reader, None if again else past, unanswered):
         foretold = _foretold(look, past) if again else look
         yield replace(foretold, finding=_declared(foretold.finding, declared), episode=None)
 
 
 def _declared(finding: Finding, outcome: Outcome | None) -> Finding:
-    """With the verdict that whoever imports it declares, where the source has none."""
+    """Add the verdict declared by the user to sources without one."""
     if outcome is None or finding.outcome is not None:
         return finding
     told = warning(Defect.NO_LABEL, f"no success label; declared a {outcome.value} by --outcome")
@@ -91,7 +91,7 @@ def _declared(finding: Finding, outcome: Outcome | None) -> Finding:
 
 
 def _foretold(look: Look, past: Past | None) -> Look:
-    """What would become of content that was read although it may be known."""
+    """What would happen to content that was read although it may be known."""
     if past is None or look.episode is None:
         return look
     fate = past.fate(look.episode, look.finding.fingerprint)
@@ -108,7 +108,7 @@ def _looks(
     past: Past | None,
     unanswered: Outline | None,
 ) -> Iterator[Look]:
-    """What is known is not asked about, whatever question about all of them stands open."""
+    """Known content raises no questions, even while a question about all sources is open."""
     for source in sources:
         if isinstance(source, Finding):
             yield Look(finding=source)
@@ -124,10 +124,10 @@ def _looks(
 
 
 class Intake:
-    """The store and journal side of an import."""
+    """The part of an import that writes to store and journal."""
 
     def __init__(self, store: EpisodeStore, journal: Journal) -> None:
-        """Both opened for writing, under the session's lock."""
+        """Both must be open for writing, under the session's lock."""
         self._store = store
         self._journal = journal
         self._past = Past(store, journal)
@@ -144,13 +144,14 @@ class Intake:
         declared: Outcome | None = None,
         unanswered: Outline | None = None,
     ) -> Iterator[ImportResult]:
-        """Import source after source; may be abandoned between any two. `again`: also what is known.
+        """Import the sources one by one; can be abandoned between any two. `again`: also re-read known content.
 
-        `unanswered` is the question which of several tasks is meant: until it is answered nothing new that has one is
-        taken in. `declared` labels what neither its source nor a person has judged, also where it was imported before.
+        `unanswered`: the open question which of several tasks to import; until it is answered, no new source with an
+        instruction is imported. `declared` labels episodes that neither source nor person has labelled, including
+        earlier imports.
 
         Raises:
-            DiskFullError: there is no room; what was yielded is safe, run it again later.
+            DiskFullError: no space; everything yielded is safe, run the import again later.
         """
         for found in _looks(sources, spec, answers, reader, None if again else self._past, unanswered):
             if found.known is not None:
@@ -162,7 +163,7 @@ class Intake:
     def _known(
         self, name: str, finding: Finding, declared: Outcome | None, outline: Outline | None = None
     ) -> ImportResult:
-        """Nothing to do for content that stands already, but to label it as it is declared now."""
+        """Content that is already imported only receives the label declared now."""
         status = self._past.status(name)
         assert status is not None
         unjudged = status.outcome is None or status.by == DECLARED
@@ -174,7 +175,7 @@ class Intake:
         return ImportResult(finding=finding, episode=name, duplicate=True, outline=outline)
 
     def _refuse(self, look: Look) -> ImportResult:
-        """One journal line per source and reason, however often the import is repeated."""
+        """Write one journal line per source and reason, no matter how often the import is repeated."""
         fields = _fields(look.finding, None)
         if _text(fields) not in self._told:
             self._journal.append(IMPORT, **fields)
@@ -198,7 +199,7 @@ class Intake:
         return ImportResult(finding=finding, episode=name, outline=look.outline)
 
     def _enter(self, name: str, finding: Finding, voided: EpisodeStatus | None) -> None:
-        """From here on it stands for its content; what people judged of what it replaces holds for it as well."""
+        """Make it the current episode of its content; it inherits people's labels from those it replaces."""
         if self._past.status(name) is None:
             steps, chunks = self._store.size(name)
             self._journal.append(
@@ -218,7 +219,7 @@ class Intake:
             self._journal.append(RESTORE, episode=name, by=BY)
 
     def _label(self, name: str, finding: Finding) -> None:
-        """As the source says, else as is declared now, else as was declared of the same content before."""
+        """The source's outcome, otherwise the one declared now, otherwise one declared earlier for the same content."""
         declared = finding.declared or self._past.declared(finding.fingerprint)
         if finding.outcome is not None:
             self._journal.append(LABEL, episode=name, outcome=finding.outcome.value, by=BY)

@@ -1,6 +1,6 @@
-"""Episodes that this station exported, for a task that differs from theirs: rate, rotation or camera sizes.
+"""Re-import of episodes that this station exported, for a task with another rate, rotation or camera size.
 
-For the same task nothing is converted at all; that is `datasets.importers.convert.conversion.restore`.
+For the same task nothing is converted: see `datasets.importers.convert.conversion.restore`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datasets.spec import DataSpec
 
 
 def spec_from(data: Any) -> DataSpec | None:
-    """The spec that an export carries; None where there is none, or one that this station does not understand."""
+    """The spec in an export; None if missing or not understood by this version."""
     try:
         return DataSpec.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -27,16 +27,16 @@ def spec_from(data: Any) -> DataSpec | None:
 
 
 def outcome_named(name: Any) -> Outcome | None:
-    """An outcome by its word; None for "pending" and whatever else is none."""
+    """An outcome by name; None for "pending" and anything unknown."""
     known = {outcome.value for outcome in Outcome}
     return Outcome(name) if isinstance(name, str) and name in known else None
 
 
 def as_recording(own: OwnEpisode, raw: RawEpisode) -> Recording:
-    """A tick per observation; the last repeats the command that led to it.
+    """The episode as a recording, one tick per observation; the last repeats the command that led to it.
 
     Raises:
-        RefusedError: its members do not fit together.
+        RefusedError: its members are inconsistent.
     """
     ticks = len(own.proprioception)
     if len(own.action) != ticks - 1 or not len(own.action) or own.action.shape[1] != own.spec.da:
@@ -74,13 +74,13 @@ def as_recording(own: OwnEpisode, raw: RawEpisode) -> Recording:
 
 
 def _split(proprioception: Array, spec: DataSpec) -> tuple[Array, Array]:
-    """Joint angles or poses, and gripper openings."""
+    """Per-arm joint angles or poses, and gripper openings."""
     is_gripper = np.array(["gripper" in name for name in spec.proprioception], np.bool_)
     return proprioception[:, ~is_gripper], proprioception[:, is_gripper]
 
 
 def _pose(numbers: Array, spec: DataSpec) -> Array:
-    """[T, 7] of one arm; [T, 0] where joint angles were observed."""
+    """[T, 7] of one arm; [T, 0] if joint angles were observed."""
     if not spec.observes_pose:
         return numbers[:, :0]
     if numbers.shape[1] != 3 + spec.action.rotation.size or not np.isfinite(numbers).all():

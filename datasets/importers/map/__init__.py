@@ -1,1 +1,1 @@
-"""What foreign columns mean."""
+"""Mapping of foreign columns to their meaning."""

@@ -1,8 +1,8 @@
-"""Whether what a source commanded is what its arm then did: targets are followed, increments and other columns are not.
+"""Check that a source's commands agree with its arm's motion: an arm follows targets, but not increments or the like.
 
-Nothing in a file says that its "action" holds poses. The observed motion does: over a whole episode an arm follows its
-targets, a little later. Where it does not, the numbers mean something else, and the question names what would fit. Also
-here: answers about units and grippers that the numbers speak against.
+Nothing in a file proves that its "action" holds poses, but the observed motion does: over an episode an arm follows its
+targets with a short lag. If it does not, the numbers mean something else, and the question suggests what would fit.
+Also here: answers about units and grippers that contradict the numbers.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from datasets.importers.mapping import ActionKind, for_every_arm
 from datasets.importers.recording import Array
 
 LONGEST_LAG = 1.5
-"""s by which an arm may be behind its targets."""
+"""Maximum lag of an arm behind its targets, s."""
 MOST_LAGS = 30
 MOVES = {"m": 0.01, "rad": 0.02}
-"""Of an observed motion, by the unit of its numbers; less than this tells nothing about who follows whom."""
+"""Minimum observed motion, by unit; with less, a comparison is inconclusive."""
 APART = {"m": 0.1, "rad": 0.5}
-"""Between target and arm throughout, where the arm stands still."""
+"""Maximum constant distance between target and arm, if the arm does not move."""
 FAR_APART = {"m": 0.3, "rad": 1.5}
-"""The same where it moves; a tool may lie between the two."""
+"""The same if it moves; there may be a tool offset between the two."""
 FOLLOWS = 0.5
-"""Of the observed motion, what may remain between it and targets that it follows."""
+"""Maximum fraction of the observed motion left unexplained by targets that it follows."""
 FITS = 0.5
-"""Correlation of increments with the steps of the observed motion, from which on they explain it."""
+"""Minimum correlation at which increments explain the steps of the observed motion."""
 FOOT = 0.1
-"""m from the base's origin; an arm cannot be told to stay in its own foot."""
+"""m from the base's origin; positions this close are inside the arm's own base, so they cannot be targets."""
 LEAST = 8
-"""Ticks that a comparison needs."""
+"""Minimum ticks for a comparison."""
 _MOST_TICKS = 10_000
-"""Of a recording that are compared, spread evenly over it; more would tell no more and take long."""
+"""Maximum ticks compared, spread evenly over the recording; more would be slow and add nothing."""
 _QUANTILE = 70
-"""Percentile of distances; a few leaps do not decide."""
+"""Percentile used for distances, robust to a few jumps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The same numbers of one arm, commanded and observed, in the house's units."""
+    """Matching numbers of one arm, commanded and observed, in the station's units."""
 
     commanded: Array
     """[T, n] m or rad"""
@@ -51,11 +51,11 @@ class Pair:
     unit: str
     """m or rad"""
     names: tuple[str, str]
-    """Their columns."""
+    """Names of their columns."""
 
 
 def follows(pair: Pair, period: float) -> bool:
-    """Whether the arm went where the commands say, at the lag that suits best; also where nothing can be told."""
+    """Whether the arm followed the commands, at the best-fitting lag; also true if inconclusive."""
     if min(len(pair.commanded), len(pair.observed)) < LEAST:
         return True
     lags = lags_of(len(pair.observed), period)
@@ -66,7 +66,7 @@ def follows(pair: Pair, period: float) -> bool:
 
 
 def misread(pair: Pair, period: float, turns: Array | None) -> Question:
-    """What to ask about commands that are no targets; `turns` xyzw [T, 4] of the observed tool, where it is known."""
+    """The question about commands that are not targets; `turns`: xyzw [T, 4] of the observed tool, if known."""
     apart = min(_apart(pair, lag) for lag in lags_of(len(pair.observed), period))
     text = (
         f"the arm does not go where '{pair.names[0]}' would have it: over the whole episode '{pair.names[1]}' is "
@@ -82,7 +82,7 @@ def misread(pair: Pair, period: float, turns: Array | None) -> Question:
 
 
 def in_the_foot(position: Array, name: str) -> Question | None:
-    """What to ask about commanded positions [T, 3] m that no observed ones can be compared with."""
+    """The question about commanded positions [T, 3] m without observed ones to compare with."""
     sound = position[np.isfinite(position).all(axis=1)]
     if len(sound) < LEAST or float(np.percentile(np.linalg.norm(sound, axis=1), _QUANTILE)) > FOOT:
         return None
@@ -100,9 +100,9 @@ def _choices(*first: ActionKind) -> tuple[str, ...]:
 def weight(
     told: Array, seen: Array, turns: Array | None, period: float, names: tuple[str, str], unit: str | None
 ) -> str:
-    """What an observed motion [T, n] says for or against taking commands [T, n] for increments, half a sentence.
+    """Evidence of an observed motion [T, n] for or against commands [T, n] being increments; a sentence fragment.
 
-    `unit` is that of the observed numbers, None while nobody has told it.
+    `unit`: unit of the observed numbers, None if not yet known.
     """
     best = max(readings(told, seen, turns, period), key=lambda fit: fit.correlation, default=None)
     if best is not None and best.correlation >= FITS and best.scale > 0:
@@ -122,24 +122,24 @@ METRIC = ("m", "cm", "mm")
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How increments explain an observed motion."""
+    """A reading of increments that explains an observed motion."""
 
     scale: float
-    """m or rad that an increment of 1 meant."""
+    """m or rad per unit of increment."""
     frame: str
     """base or tool"""
     correlation: float
 
 
 def fitting(increments: Array, observed: Array, turns: Array | None, period: float) -> Fit | None:
-    """The best reading of increments [T, n] that explains the observed motion [T, n]; None when none does."""
+    """The reading of increments [T, n] that best explains the observed motion [T, n]; None if none does."""
     found = readings(increments, observed, turns, period)
     best = max(found, key=lambda fit: fit.correlation, default=None)
     return None if best is None or best.correlation < FITS or best.scale <= 0 else best
 
 
 def readings(increments: Array, observed: Array, turns: Array | None, period: float) -> list[Fit]:
-    """One for each frame, at the lag that suits it best."""
+    """One reading per frame, at its best-fitting lag."""
     if min(len(increments), len(observed)) < LEAST or not np.ptp(increments, axis=0).any():
         return []
     steps = np.diff(observed, axis=0)
@@ -150,7 +150,7 @@ def readings(increments: Array, observed: Array, turns: Array | None, period: fl
 
 
 def are_turns(turns: Array) -> bool:
-    """Whether all of xyzw [T, 4] are rotations."""
+    """Whether all of xyzw [T, 4] are valid rotations."""
     return bool(np.isfinite(turns).all() and (np.linalg.norm(turns, axis=1) > _SMALLEST).all())
 
 
@@ -158,7 +158,7 @@ _SMALLEST = 1e-6
 
 
 def best_of(frame: str, increments: Array, steps: Array, lags: range) -> Fit:
-    """How increments [T, n] explain steps [T-1, n], at the lag of `lags` that suits best."""
+    """How well increments [T, n] explain steps [T-1, n], at the best-fitting of `lags`."""
     fits = []
     for lag in lags:
         later = steps[lag:]
@@ -168,14 +168,14 @@ def best_of(frame: str, increments: Array, steps: Array, lags: range) -> Fit:
         told, later = told[sound], later[sound]
         size, product = float((told**2).sum()), float((told * later).sum())
         both = float(np.sqrt(size * (later**2).sum()))
-        # an arm that lags smears a step over several ticks, so its size is told by all that was passed
+        # a lagging arm spreads a step over several ticks, so the scale is the ratio of total distances
         passed = float(np.abs(later).sum()) / max(float(np.abs(told).sum()), _SMALLEST)
         fits.append(Fit(scale=passed, frame=frame, correlation=product / both if both > 0 else 0.0))
     return max(fits, key=lambda fit: fit.correlation)
 
 
 def opposed(commanded: Array, observed: Array, period: float) -> bool:
-    """Whether one gripper's opening [T] closes when the other opens: the ends of one of them are swapped."""
+    """Whether one gripper's opening [T] closes as the other opens, i.e. the range of one is swapped."""
     ticks = min(len(commanded), len(observed))
     if ticks < LEAST or min(np.ptp(commanded), np.ptp(observed)) < _SWING:
         return False
@@ -188,11 +188,11 @@ def opposed(commanded: Array, observed: Array, period: float) -> bool:
 
 
 _SWING = 0.2
-"""Of an opening."""
+"""Minimum change of the opening."""
 
 
 def doubtful_unit(name: str, told: str, largest: float, saturated: bool) -> Question | None:
-    """What to ask about an answered unit of positions or angles, by the largest number of a column."""
+    """The question about an answered unit of positions or angles that the column's largest number contradicts."""
     match name, told:
         case "angle", "deg" if 0 < largest <= _HALF_TURNS:
             fits, why = "rad", f"no angle goes beyond {largest:.2g} degrees"
@@ -215,7 +215,7 @@ _NEAR = 2.0
 
 
 def is_told(entry: str, told: Collection[str]) -> bool:
-    """Whether a person gave this entry; a gripper's range is kept as its two ends."""
+    """Whether a person gave this entry; a gripper's range is stored as its two ends."""
     if entry.rpartition(".")[2] != "range":
         return entry in told
     tracks = (name.removesuffix("range") for name in (entry, for_every_arm(entry)))
@@ -223,13 +223,13 @@ def is_told(entry: str, told: Collection[str]) -> bool:
 
 
 def lags_of(ticks: int, period: float) -> range:
-    """Ticks by which an arm may be behind its commands, at `period` s a tick."""
+    """Possible lags of an arm behind its commands, in ticks of `period` s."""
     most = min(ticks // 3, int(np.ceil(LONGEST_LAG / period)) if period > 0 else 1)
     return range(0, most + 1, max(1, most // MOST_LAGS))
 
 
 def _behind(pair: Pair, lag: int) -> tuple[Array, Array]:
-    """[T, n] what lies between the commands and what was observed `lag` ticks later, and the latter."""
+    """[T, n] difference between the commands and the observation `lag` ticks later, and the latter."""
     ticks = min(len(pair.commanded), len(pair.observed) - lag)
     every = slice(None, None, 1 + ticks // _MOST_TICKS)
     seen = pair.observed[lag : lag + ticks][every]
@@ -239,13 +239,13 @@ def _behind(pair: Pair, lag: int) -> tuple[Array, Array]:
 
 
 def _remaining(pair: Pair, lag: int) -> float:
-    """Of the observed motion, what the commands do not explain at this lag."""
+    """Fraction of the observed motion that the commands leave unexplained at this lag."""
     between, seen = _behind(pair, lag)
     return _spread(between) / max(_spread(seen), _SMALLEST)
 
 
 def _spread(values: Array) -> float:
-    """How far numbers [T, n] are from their middle."""
+    """Distance of numbers [T, n] from their centre."""
     values = values[np.isfinite(values).all(axis=1)]
     if not len(values):
         return 0.0

@@ -1,7 +1,7 @@
-"""What people answered about a session's sources, in its ``import.toml``: asked once, used again, open to an editor.
+"""People's answers about a session's sources, in its ``import.toml``: asked once, reused, editable by hand.
 
-One table per structure of sources. ``answers`` is what counts next time; ``mapping`` beside it is the whole mapping as
-it was last used, for people to read.
+One table per source structure. ``answers`` is used next time; ``mapping`` beside it is the full mapping as last used,
+for reading only.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from datasets.plain_text import from_toml
 
 NAME = "import.toml"
 _OF_CHOICE = ("instruction",)
-"""Answers about which episodes are meant, and not about what a column means."""
+"""Answers that select episodes rather than describe columns."""
 
 
 class AnswersError(StationError):
-    """An ``import.toml`` that cannot be used; says where and what to do."""
+    """The ``import.toml`` is unusable; says where and what to do."""
 
 
 def load(path: Path) -> Answers:
-    """structure -> entries; empty when there is no file yet.
+    """structure -> entries; empty if there is no file yet.
 
     Raises:
-        AnswersError: damaged, or edited into something that means nothing.
+        AnswersError: damaged, or edited to something invalid.
     """
     if not path.exists():
         return {}
@@ -51,10 +51,10 @@ def load(path: Path) -> Answers:
 
 
 def save(path: Path, outlines: dict[str, Outline], answers: Answers) -> None:
-    """Write the file anew; tables of structures that are not in `outlines` stay as they are.
+    """Rewrite the file, keeping tables of structures that are not in `outlines`.
 
     Raises:
-        DiskFullError: there is no room. AnswersError: a name in it is no text.
+        DiskFullError: no space. AnswersError: a name is not valid text.
     """
     text = read_bytes(path).decode() if path.exists() else ""
     document = tomlkit.parse(text) if text else tomlkit.document()

@@ -1,6 +1,6 @@
-"""From a file's own words and a mapping to the neutral recording: columns picked, units brought, poses computed.
+"""From a raw episode and a mapping to the neutral recording: select columns, convert units, compute poses.
 
-Refuses to go on while a question is open; repairs nothing: that is for the checks.
+Refuses while a question is open. Repairs nothing; the checks do that.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from datasets.spec import DataSpec
 def assemble(
     raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str] = ()
 ) -> tuple[Recording, tuple[Note, ...]]:
-    """The recording, and what was derived on the way; `told` are the entries that a person gave.
+    """The recording, and notes on derived data; `told`: the entries that a person gave.
 
     Raises:
-        QuestionError: the mapping lacks something that only a person knows.
-        RefusedError: a column that the mapping names is not there or has the wrong size.
+        QuestionError: the mapping lacks information that only a person has.
+        RefusedError: a column in the mapping is missing or has the wrong size.
     """
     questions = asked(raw, mapping, spec, told)
     if questions:
@@ -55,7 +55,7 @@ def assemble(
 
 
 def _ticks(raw: RawEpisode, mapping: Mapping) -> int:
-    """T where the file holds no time: that of the column that the first arm's action is in."""
+    """T of a file without time stamps: the length of the first arm's action column."""
     arm = mapping.arms[0]
     for track in (arm.commanded, arm.observed):
         for selector in (track.position, track.joints, track.gripper):
@@ -90,7 +90,7 @@ def _notes(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Note]:
 
 
 def _notes_on_rate(raw: RawEpisode, mapping: Mapping) -> list[Note]:
-    """Where stamps and the declared rate contradict each other."""
+    """A note if time stamps and the declared rate contradict each other."""
     declared = raw.rate or mapping.rate
     if raw.time is None or declared is None or len(raw.time) < 3:
         return []
@@ -104,12 +104,12 @@ def _notes_on_rate(raw: RawEpisode, mapping: Mapping) -> list[Note]:
 
 
 _SAME_RATE = 0.05
-"""Part of a rate by which a clock may be off."""
+"""Relative tolerance between a clock and a declared rate."""
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """One arm's numbers in the house's units."""
+    """One arm's numbers in the station's units."""
 
     raw: RawEpisode
     mapping: Mapping
@@ -117,7 +117,7 @@ class _Columns:
     spec: DataSpec
 
     def track(self) -> ArmTrack:
-        """All of them; T may still differ between members."""
+        """All of the arm's members; T may still differ between them."""
         commanded = self._action_pose()
         return ArmTrack(
             joint_angles=self._joints(len(commanded)),
@@ -196,7 +196,7 @@ class _Columns:
         return columns.moved(poses, moves, rotations, along_tool=along_tool)
 
     def _added_joints(self, selector: str) -> Array:
-        """[T, 7] where the joints would be after their increments."""
+        """[T, 7] pose after adding the joint increments."""
         observed, steps = self.arm.observed.joints, self._select(selector)
         if observed is None or self._select(observed).shape != steps.shape:
             raise RefusedError(Defect.UNFIT, f"'{selector}' and the observed joint angles differ in size")
@@ -218,5 +218,5 @@ class _Columns:
 
 
 def _next(values: Array) -> Array:
-    """One sample later; the last stays."""
+    """Shifted by one sample; the last is repeated."""
     return np.concatenate([values[1:], values[-1:]])

@@ -1,7 +1,6 @@
-"""Numbers of a foreign file brought to the house's units: poses, joint angles, gripper openings.
+"""Conversion of a foreign file's numbers to the station's units: poses, joint angles, gripper openings.
 
-Each function takes columns as they are and returns new arrays. Which column is meant is decided elsewhere, and whether
-the numbers make sense is checked afterwards.
+Each function takes raw columns and returns new arrays. Columns are chosen elsewhere; the result is checked afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from datasets.importers.recording import Array
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 RADIANS = {"rad": 1.0, "deg": np.pi / 180}
-"""Percent of a joint's range are no angles; an import that is told of them is refused before it comes here."""
+"""Percent of a joint's range is not an angle; such imports are refused earlier."""
 
 _SELECTOR = re.compile(r"(?P<key>.+?)(\[(?P<first>\d*):(?P<end>\d*)\])?")
 
@@ -28,7 +27,7 @@ def select(columns: Table[str, Array], selector: str) -> Array:
     """[T, n] of ``key`` or ``key[first:end]``.
 
     Raises:
-        RefusedError: there is no such column, or nothing in that range.
+        RefusedError: no such column, or an empty range.
     """
     match = _SELECTOR.fullmatch(selector)
     assert match is not None
@@ -47,7 +46,7 @@ def select(columns: Table[str, Array], selector: str) -> Array:
 def names_of(
     columns: Table[str, Array], names: Table[str, tuple[str, ...]], selector: str
 ) -> tuple[str, ...]:
-    """What the numbers of ``key`` or ``key[first:end]`` are called; of a column without such names, its own."""
+    """Names of the numbers of ``key`` or ``key[first:end]``; the column's own name if they have none."""
     match = _SELECTOR.fullmatch(selector)
     assert match is not None
     called = names.get(match["key"], ())
@@ -69,7 +68,7 @@ def angles(values: Array, mapping: Mapping) -> Array:
 
 
 def representation_of(selected: Array, chosen: Representation | None) -> Representation | None:
-    """The chosen one, or the only one with as many numbers as `selected` [T, n]; None when it must be asked."""
+    """The chosen one, or the only one with as many numbers as `selected` [T, n]; None if it must be asked."""
     if chosen is not None:
         return chosen
     fitting = [kind for kind in Representation if kind.size == selected.shape[1]]
@@ -77,9 +76,9 @@ def representation_of(selected: Array, chosen: Representation | None) -> Represe
 
 
 def quaternions(values: Array, kind: Representation, mapping: Mapping, what: str) -> Array:
-    """xyzw [T, 4]; rows that are no rotation come back as NaN or as they were, for the checks to name.
+    """xyzw [T, 4]; invalid rotations are returned as NaN or unchanged, for the checks to report.
 
-    Euler angles are converted sample by sample, so their wrap at half a turn leaves no trace.
+    Euler angles are converted sample by sample, so wrapping at half a turn does not matter.
     """
     if values.shape[1] != kind.size:
         raise RefusedError(
@@ -106,7 +105,7 @@ def opening(values: Array, closed: float, opened: float) -> Array:
 
 
 def transformed(poses: Array, frame: Array, tool: Array) -> Array:
-    """[T, 7] frame @ pose @ tool; rows that are no rotation stay as they are."""
+    """[T, 7] frame @ pose @ tool; rows with invalid rotations stay unchanged."""
     sound = np.isfinite(poses).all(1) & (np.linalg.norm(poses[:, 3:], axis=1) > _SMALLEST)
     result = poses.copy()
     turn, here = Rotation.from_matrix(frame[:3, :3]), poses[sound]
@@ -121,7 +120,7 @@ def transformed(poses: Array, frame: Array, tool: Array) -> Array:
 
 
 def moved(poses: Array, moves: Array, turned: Array, *, along_tool: bool = False) -> Array:
-    """[T, 7] poses moved by m [T, 3] along the base's axes or the tool's, with rotations xyzw [T, 4] in their place."""
+    """[T, 7] poses moved by m [T, 3] along the axes of base or tool, with rotations replaced by xyzw [T, 4]."""
     sound = np.isfinite(poses).all(1) & np.isfinite(turned).all(1) & np.isfinite(moves).all(1)
     result = np.concatenate([poses[:, :3], np.full((len(poses), 4), np.nan)], axis=1)
     if sound.any():
@@ -135,7 +134,7 @@ _SMALLEST = 1e-6
 
 
 def _finite(rows: Array, convert: Callable[[Array], Rotation]) -> Array:
-    """xyzw of the rows that can be converted, NaN for the others."""
+    """xyzw of the rows that can be converted, NaN for the rest."""
     result = np.full((len(rows), 4), np.nan)
     sound = np.isfinite(rows).all(1) & (np.abs(rows) < _LARGEST).all(1)
     if sound.any():

@@ -1,7 +1,7 @@
-"""What must be asked before a recording is assembled: what the source does not say, and what its numbers contradict.
+"""Questions before a recording is assembled: missing information, and entries that the numbers contradict.
 
-A contradiction of something that was only proposed is a question; one of an answer that a person gave is a warning,
-which names the answer that would fit.
+Contradicting a proposal raises a question; contradicting a person's answer raises a warning with the answer that would
+fit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from datasets.spec import DataSpec
 
 
 def asked(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str]) -> list[Question]:
-    """What must still be answered, in the order in which to ask.
+    """Open questions, in the order to ask them.
 
     Raises:
         RefusedError: no answer can help.
@@ -35,7 +35,7 @@ def asked(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[st
 
 
 def contradicted(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str]) -> list[Note]:
-    """A warning for each answer that the numbers speak against; nothing may be left to ask."""
+    """A warning for each answer that the numbers contradict; requires that no question is open."""
     return [
         warning(Defect.CONTRADICTION, doubt.sentence)
         for doubt in _doubts(raw, mapping, spec, told)
@@ -46,7 +46,7 @@ def contradicted(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collec
 def _weighed(
     question: Question, raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str]
 ) -> Question:
-    """With what the observed motion says about the answers, where a question is about what commands mean."""
+    """Add the evidence of the observed motion to a question about the meaning of commands."""
     arm = mapping.arms[0]
     with np.errstate(over="ignore", invalid="ignore"):
         doubts = _Doubts(raw, mapping, arm, spec, "", told)
@@ -64,7 +64,7 @@ def _doubts(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[
     found: list[Question] = []
     for number, arm in enumerate(mapping.arms[: spec.action.arms], start=1):
         doubts = _Doubts(raw, mapping, arm, spec, "" if number == 1 else f"arm{number}.", told)
-        # numbers that nothing can measure are another defect, with a sentence of its own
+        # numbers beyond anything measurable are another defect with its own message
         with np.errstate(over="ignore", invalid="ignore"):
             found += [*doubts.actions(), *doubts.turns(), *doubts.grippers(), *doubts.units()]
     return list({question.name: question for question in found}.values())
@@ -72,7 +72,7 @@ def _doubts(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[
 
 @dataclass(frozen=True)
 class _Doubts:
-    """About one arm."""
+    """Doubts about one arm."""
 
     raw: RawEpisode
     mapping: Mapping
@@ -82,7 +82,7 @@ class _Doubts:
     told: Collection[str]
 
     def actions(self) -> Iterator[Question]:
-        """Whether what was commanded is followed; of increments, whether they are of the answered size and frame."""
+        """Questions if commands are not followed, or if increments do not match the answered scale and frame."""
         match self.mapping.actions:
             case ActionKind.COMMANDED:
                 yield from self._targets()
@@ -120,7 +120,7 @@ class _Doubts:
             yield Question(name="increment_position", text=text, example=f"{best.scale:.2g}")
 
     def weight_of_increments(self) -> str:
-        """What the observed motion says for or against increments, half a sentence."""
+        """Evidence of the observed motion for or against increments; a sentence fragment."""
         commanded, observed = self.arm.commanded, self.arm.observed
         unit: str | None
         if commanded.position is not None:
@@ -142,7 +142,7 @@ class _Doubts:
         return agreement.weight(self._following(told), seen, turns, self._period, names, unit)
 
     def weighed_turns(self, question: Question) -> Question:
-        """With the meaning first that explains the observed turns best, and what each explains."""
+        """The question with the best-fitting meaning first, and how well each explains the observed turns."""
         readings = self._turn_readings()
         if not readings:
             return replace(
@@ -164,7 +164,7 @@ class _Doubts:
         return turn_readings(self._following(values), turns, orders, self._period)
 
     def turns(self) -> Iterator[Question]:
-        """Whether increments of a rotation are of the answered meaning."""
+        """Questions if rotation increments do not match the answered meaning."""
         told = turn_of(self.mapping, self.arm.commanded)
         readings = self._turn_readings() if self._moves_by_increments and told else []
         own = next((reading for reading in readings if reading.kind == told), None)
@@ -176,7 +176,7 @@ class _Doubts:
             yield Question(name="increment_turn", text=text, choices=(readings[0].kind,))
 
     def grippers(self) -> Iterator[Question]:
-        """Whether the two agree about which end is which, and whether an answered range is used at all."""
+        """Questions if command and observation disagree on which end is open, or an answered range is hardly used."""
         tracks = {"action.": self.arm.commanded, "": self.arm.observed}
         openings = {
             side: opening for side, track in tracks.items() if (opening := self._opening(track)) is not None
@@ -199,7 +199,7 @@ class _Doubts:
                 yield Question(name=name, text=text, example=f"{seen.min():.3g},{seen.max():.3g}")
 
     def units(self) -> Iterator[Question]:
-        """Answered units that the largest numbers contradict."""
+        """Questions about answered units that the largest numbers contradict."""
         tracks = (self.arm.observed, self.arm.commanded)
         for name, unit, selectors in (
             ("angle", self.mapping.angle, [track.joints for track in tracks]),
@@ -220,14 +220,14 @@ class _Doubts:
 
     @property
     def _period(self) -> float:
-        """s between two samples."""
+        """Sample period, s."""
         time = self.raw.time
         if time is not None and len(time) > 1 and np.isfinite(time).all():
             return max(float(np.median(np.diff(time))), 0.0)
         return 1 / (self.mapping.rate or 1.0)
 
     def _pair(self) -> Pair | None:
-        """Targets and what was reached, in the same numbers; None where the source has no such two."""
+        """Targets and reached values in matching numbers; None if the source lacks either."""
         commanded, observed = self.arm.commanded, self.arm.observed
         unit: str | None
         if commanded.position is not None:
@@ -243,7 +243,7 @@ class _Doubts:
         return Pair(commanded=self._following(told), observed=seen, unit=unit, names=names)
 
     def _following(self, values: Array) -> Array:
-        """Numbers [T, n] that say nothing where the arm did not follow."""
+        """Numbers [T, n], NaN where the arm did not follow."""
         if self.raw.following is None:
             return values
         ticks = min(len(values), len(self.raw.following))
@@ -260,7 +260,7 @@ class _Doubts:
         return None if values is None or self.mapping.angle is None else columns.angles(values, self.mapping)
 
     def _positions(self, track: Track) -> Array | None:
-        """m [T, 3], also by the arm's kinematics."""
+        """Positions [T, 3] m, computed by the arm's kinematics if necessary."""
         if track.position is None:
             poses = self._computed(track)
             return None if poses is None else poses[:, :3]
@@ -279,7 +279,7 @@ class _Doubts:
             return None
 
     def _turns(self) -> Array | None:
-        """xyzw [T, 4] of the observed tool, where everything about its rotation is known."""
+        """xyzw [T, 4] of the observed tool, if its rotation is fully specified."""
         track = self.arm.observed
         if track.rotation is None:
             poses = self._computed(track)
@@ -321,7 +321,7 @@ class _Doubts:
 _POSITION = 3
 _PERCENT = 100.0
 _HARDLY = 0.2
-"""Of an opening, below which a gripper counts as closed."""
+"""Opening below which a gripper counts as closed."""
 _CLEARLY = 0.3
-"""Of a correlation."""
+"""Margin in correlation that counts as a clear difference."""
 _MUCH = 5.0

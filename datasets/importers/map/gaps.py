@@ -1,7 +1,7 @@
-"""Rows of a column that no file holds: lost, or left out by a writer because they say nothing but the fill value.
+"""Missing rows of a column: lost, or skipped by a writer because they hold only the fill value.
 
-Array libraries read both alike, as zeros mostly, and an arm whose pose is all zeros looks like data. So it is asked, of
-the columns that are in use; where the file itself proves that its writer leaves nothing out, the episode is refused.
+Array libraries read both alike, mostly as zeros, and an all-zero pose looks like data. So we ask about the columns in
+use; if the file itself proves that its writer skips nothing, the episode is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datasets.spec import DataSpec
 
 
 def questions_of_gaps(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> Iterator[Question]:
-    """Whether rows of the columns in use were left out or lost, where that is not told.
+    """Ask whether missing rows of the columns in use were skipped or lost, if still unknown.
 
     Raises:
         RefusedError: they were lost.
@@ -36,7 +36,7 @@ def questions_of_gaps(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> Iter
 
 
 def notes_on_gaps(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Note]:
-    """A warning for each column in use that is filled as somebody answered."""
+    """A warning for each column in use that is filled because a person said so."""
     return [
         warning(Defect.MISSING_MEMBER, f"{gap.where}; taken as {gap.fill}, as was answered")
         for gap in _in_use(raw, mapping, spec)
@@ -54,7 +54,7 @@ def _in_use(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Unstored]
 
 
 def _selectors(arm: Arm, mapping: Mapping, spec: DataSpec) -> list[str]:
-    """Columns that are read, and those that commands are compared with."""
+    """Columns that are read, and those used to check commands."""
     told, seen = arm.commanded, arm.observed
     found = [seen.position, seen.rotation, None if spec.observes_pose and seen.position else seen.joints]
     if any("gripper" in name for name in spec.proprioception) or mapping.actions is ActionKind.ACHIEVED:

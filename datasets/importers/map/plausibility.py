@@ -1,6 +1,6 @@
-"""Numbers that are sound as numbers and that no arm ever did: degrees taken for radians, teleports, a wrong column.
+"""Detection of physically implausible values: degrees read as radians, teleports, a wrong column.
 
-Judges a recording that is otherwise sound; mends nothing.
+Checks a recording that is otherwise valid; repairs nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from datasets.importers.defects import Defect, Note, RefusedError, warning
 from datasets.importers.recording import ArmTrack, Array, Indices, Recording
 
 LARGEST_ANGLE = 2.2 * math.pi
-"""rad; a joint turns one whole turn each way at most, and a little."""
+"""rad; a joint turns at most slightly more than one revolution each way."""
 FASTEST = 2.0
-"""m/s of a tool."""
+"""Maximum tool speed, m/s."""
 FASTEST_TURN = 2 * math.pi
-"""rad/s of a tool or a joint."""
+"""Maximum angular speed of a tool or joint, rad/s."""
 SPAN = 0.1
-"""s over which speeds are taken, so that commands that come seldom, or clocks that stutter, are no teleport."""
+"""s over which speeds are measured, so that sparse commands or stuttering clocks do not count as teleports."""
 STILL_JOINTS = 1e-6
-"""rad; joint angles that change less than this over a whole recording stand still."""
+"""rad; joint angles that change less than this over a whole recording count as still."""
 FAR = 0.05
-"""m that a tool cannot be told to go while all joints stand still."""
+"""m; a tool cannot move this far while all joints are still."""
 
 
 def require_angles(values: Array, what: str) -> None:
@@ -34,7 +34,7 @@ def require_angles(values: Array, what: str) -> None:
         RefusedError: they are most likely degrees.
     """
     largest = float(np.abs(values).max(initial=0.0))
-    # what is not finite is another defect, with a sentence of its own
+    # non-finite values are another defect with its own message
     if np.isfinite(largest) and largest > LARGEST_ANGLE:
         raise RefusedError(
             Defect.OUT_OF_REACH,
@@ -44,10 +44,10 @@ def require_angles(values: Array, what: str) -> None:
 
 
 def require_moving_joints(arm: ArmTrack, prefix: str) -> None:
-    """Refuse joint angles that stand still while the tool goes somewhere else.
+    """Refuse joint angles that stay still while the tool moves.
 
     Raises:
-        RefusedError: the column is none of joint angles.
+        RefusedError: the column does not hold joint angles.
     """
     if not arm.joint_angles.shape[1] or np.ptp(arm.joint_angles, axis=0).max() > STILL_JOINTS:
         return
@@ -61,7 +61,7 @@ def require_moving_joints(arm: ArmTrack, prefix: str) -> None:
 
 
 def jumps(recording: Recording, arm: ArmTrack, prefix: str) -> list[Note]:
-    """A warning for each member that moves as no arm does, while the arm follows."""
+    """A warning for each member that moves faster than any arm while the arm follows."""
     commanded, measured = recording.action_time, recording.observation_time
     notes = []
     for what, time, values in (
@@ -82,7 +82,7 @@ def jumps(recording: Recording, arm: ArmTrack, prefix: str) -> list[Note]:
 
 
 def _spans(time: Array, recording: Recording) -> tuple[Indices, Indices]:
-    """First and last tick of every stretch of about SPAN through which the arm follows."""
+    """First and last tick of every interval of about SPAN in which the arm follows."""
     last = np.searchsorted(time, time + SPAN * (1 - 1e-3))
     first = np.flatnonzero(last < len(time))
     last = last[first]

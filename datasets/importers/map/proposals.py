@@ -1,6 +1,6 @@
-"""What the names in a source suggest: which camera is which, which columns of a state are joints or a pose.
+"""Proposals from the names in a source: which camera is which, which state columns are joints or a pose.
 
-Suggestions are shown before anything is imported. Where names leave more than one reading, nothing is suggested.
+Proposals are shown before anything is imported. Ambiguous names produce none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOISE = {
 
 
 def matched_cameras(wanted: Iterable[str], found: Iterable[str]) -> dict[str, str]:
-    """task camera -> source camera where the names say so, or where each side has only one."""
+    """task camera -> source camera, where names match or each side has only one."""
     wanted, found = list(wanted), list(found)
     if len(wanted) == len(found) == 1:
         return {wanted[0]: found[0]}
@@ -37,7 +37,7 @@ def matched_cameras(wanted: Iterable[str], found: Iterable[str]) -> dict[str, st
 
 
 def is_depth_name(name: str) -> bool:
-    """Whether a camera's name speaks of depth."""
+    """Whether a camera's name indicates depth."""
     return "depth" in re.split(r"[^a-z0-9]+", name.lower())
 
 
@@ -54,18 +54,18 @@ _OTHERS = frozenset(
         "force", "forces", "current", "currents", "temperature", "temp", "voltage", "load",
     }
 )  # fmt: skip
-"""Words of names that speak of something else than where an arm is or is to go."""
+"""Words in names of quantities other than an arm's actual or target position."""
 
 
 def are_increments(names: Iterable[str]) -> bool:
-    """Whether some of these names say that their numbers are added to something."""
+    """Whether some of these names indicate increments."""
     return any(
         word in _INCREMENTS or _less_d(word) != word for name in names for word in _parts(_apart(name))
     )
 
 
 def _apart(name: str) -> str:
-    """With a space before each word of deltaPos and d_x brought together to dx."""
+    """Split a name into words (deltaPos -> delta Pos), and join d_x to dx."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return re.sub(rf"(?i)(?<![a-z0-9])d[^a-z0-9]+(?={_COORDINATE}(?![a-z]))", "d", spaced)
 
@@ -77,13 +77,13 @@ _D = re.compile(rf"(?:d|delta|rel|inc)({_COORDINATE}\d*)")
 
 
 def _less_d(word: str) -> str:
-    """The coordinate that a word such as dx, droll or deltax speaks of; any other word as it is."""
+    """The coordinate in a word such as dx, droll or deltax; any other word unchanged."""
     match = _D.fullmatch(word)
     return match[1] if match else word
 
 
 def _coordinate(name: str) -> str:
-    """Which coordinate a number's name speaks of, as a position or an increment: x of ``ee.x``, dx, ``x_delta``."""
+    """The coordinate in a number's name, of a position or an increment: x for ``ee.x``, dx, ``x_delta``."""
     words = [word for word in _parts(_apart(name)) if word]
     while len(words) > 1 and words[-1] in _INCREMENTS:
         words.pop()
@@ -91,7 +91,7 @@ def _coordinate(name: str) -> str:
 
 
 def named_range(names: tuple[str, ...], wanted: tuple[str, ...]) -> str | None:
-    """``[a:b]`` where the numbers of a column are called as `wanted`, in that order, at one place only; else None."""
+    """``[a:b]`` if the names `wanted` occur in that order exactly once in a column; otherwise None."""
     ends = ["" if _OTHERS & set(_parts(name)) else _coordinate(name) for name in names]
     found = [
         first
@@ -102,7 +102,7 @@ def named_range(names: tuple[str, ...], wanted: tuple[str, ...]) -> str | None:
 
 
 def joint_range(names: tuple[str, ...]) -> str | None:
-    """``[a:b]`` of the numbers whose names speak of joints; None when there are none or they are scattered."""
+    """``[a:b]`` of the numbers named as joints; None if there are none or they are not contiguous."""
     numbers = [
         index
         for index, name in enumerate(names)
@@ -116,7 +116,7 @@ def joint_range(names: tuple[str, ...]) -> str | None:
 
 
 def gripper_range(names: tuple[str, ...]) -> str | None:
-    """``[a:b]`` of the only number whose name speaks of a gripper; None when there is none or there are several."""
+    """``[a:b]`` of the single number named as gripper; None if there are none or several."""
     numbers = [
         index
         for index, name in enumerate(names)

@@ -1,7 +1,7 @@
-"""What a mapping still lacks before a source can serve a task: each a question with the flag that answers it.
+"""Questions about entries that a mapping still lacks for a task, each with the flag that answers it.
 
-Nothing is guessed here: what only one reading allows (four numbers of a rotation are a quaternion) is no question,
-everything else is.
+Nothing is guessed: an entry with only one possible reading (four rotation numbers are a quaternion) raises no question;
+everything else does.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from datasets.spec import DataSpec
 
 
 def joint_count(spec: DataSpec) -> int:
-    """How many joint angles a task observes."""
+    """Number of joint angles that a task observes."""
     return 0 if spec.observes_pose else sum("gripper" not in name for name in spec.proprioception)
 
 
 def gripper_count(spec: DataSpec) -> int:
-    """How many gripper openings a task observes."""
+    """Number of gripper openings that a task observes."""
     return sum("gripper" in name for name in spec.proprioception)
 
 
 def questions(
     raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str] = ()
 ) -> list[Question]:
-    """What must still be answered before this source can serve this task, in the order in which to ask.
+    """Open questions before this source can be used for this task, in the order to ask them.
 
-    `told` are the entries that a person gave.
+    `told`: the entries that a person gave.
 
     Raises:
         RefusedError: no answer can help.
     """
     _require_arms(mapping, spec)
-    # first of all, since what columns seem to run over depends on it
+    # ask this first, because the ranges of columns depend on it
     asked = [*questions_of_gaps(raw, mapping, spec), *_camera_questions(raw, mapping, spec)]
     if raw.time is None and mapping.rate is None:
         asked.append(
@@ -57,7 +57,7 @@ def questions(
 
 
 def _of_both_arms(raw: RawEpisode, mapping: Mapping, asked: list[Question]) -> list[Question]:
-    """With one question in place of two where both arms lack the same, of numbers that may be written alike."""
+    """Merge two questions into one if both arms lack the same entry and may share its value."""
     named = {question.name: question for question in asked}
     for name, first in list(named.items()):
         second = named.get(f"arm2.{name}")
@@ -73,7 +73,7 @@ def _of_both_arms(raw: RawEpisode, mapping: Mapping, asked: list[Question]) -> l
 
 
 def _may_be_alike(raw: RawEpisode, mapping: Mapping, name: str) -> bool:
-    """Whether nothing speaks against one range for both arms' grippers."""
+    """Whether both arms' grippers may share one range."""
     if not name.endswith("range"):
         return True
     tracks = [arm.commanded if name.startswith("action.") else arm.observed for arm in mapping.arms[:2]]
@@ -85,7 +85,7 @@ def _may_be_alike(raw: RawEpisode, mapping: Mapping, name: str) -> bool:
 
 
 _OTHER_UNIT = 4.0
-"""Times that one gripper's numbers run further than the other's, beyond which they are of different units."""
+"""Maximum ratio of two grippers' ranges; beyond it, their units differ."""
 
 
 def _require_arms(mapping: Mapping, spec: DataSpec) -> None:
@@ -134,7 +134,7 @@ def _camera_questions(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list
 
 @dataclass(frozen=True)
 class _ArmQuestions:
-    """What one arm's columns lack."""
+    """Questions about one arm's columns."""
 
     raw: RawEpisode
     mapping: Mapping
@@ -144,7 +144,7 @@ class _ArmQuestions:
     told: Collection[str]
 
     def all(self) -> list[Question]:
-        """In the order in which to ask."""
+        """All questions, in the order to ask them."""
         if vague := self._vague():
             text = f"whether '{vague}' holds joint angles or a pose is not written in the source"
             return [Question(name="state", text=text, choices=("joints", "pose"))]
@@ -159,7 +159,7 @@ class _ArmQuestions:
         return [*self._observed(), *self._commanded(), *self._orders()]
 
     def _called_increments(self) -> list[str]:
-        """Names of commands that speak of increments, where nobody said what they are."""
+        """Names of commands that indicate increments, if no person has said what they are."""
         if "actions" in self.told or self.mapping.actions in (ActionKind.INCREMENTS, ActionKind.ACHIEVED):
             return []
         commanded = self.arm.commanded
@@ -173,7 +173,7 @@ class _ArmQuestions:
         return list(dict.fromkeys(name for name in called if are_increments([name])))
 
     def _vague(self) -> str | None:
-        """A column that was proposed as joint angles for want of a name, and that nobody spoke of."""
+        """An unnamed column proposed as joint angles that no person has confirmed."""
         if self.mapping.state is not None:
             return None
         for side, track in (("", self.arm.observed), ("action.", self.arm.commanded)):
@@ -274,7 +274,7 @@ class _ArmQuestions:
         return []
 
     def _seen(self, selector: str, first: int | None = None) -> str:
-        """What a column's numbers run over in this recording."""
+        """The range of a column's numbers in this recording."""
         values = columns.select(self.raw.columns, selector)[:, :first]
         values = values[np.isfinite(values)]
         return f"it runs from {values.min():.3g} to {values.max():.3g}" if values.size else "it is empty"
@@ -313,7 +313,7 @@ class _ArmQuestions:
         return "" if found is None else f" ('{found}': {self._seen(found)})"
 
     def _pose_tracks(self) -> list[Track]:
-        """Whose rotations are read."""
+        """Tracks whose rotations are read."""
         if self.mapping.actions is ActionKind.COMMANDED:
             return [self.arm.commanded, *([self.arm.observed] if self.spec.observes_pose else [])]
         return [self.arm.observed]
@@ -340,7 +340,7 @@ _MOST_NAMED = 3
 
 
 def turn_of(mapping: Mapping, track: Track) -> str | None:
-    """What three numbers of a rotation's increment are, `turns.VECTOR` and its like; None where nothing says."""
+    """Meaning of a rotation increment's three numbers, such as `turns.VECTOR`; None if unknown."""
     if mapping.increment_turn is None and track.representation is Representation.ROTATION_VECTOR:
         return VECTOR
     return mapping.increment_turn

@@ -1,7 +1,7 @@
-"""What three numbers mean that a source adds to a rotation: a vector, euler angles of the turn, or their differences.
+"""Meaning of a source's three-number rotation increments: rotation vector, Euler angles, or Euler-angle differences.
 
-Differences of a pose's euler angles are no turn: near a roll of half a turn, a difference of yaw turns the tool about
-another axis than the same number in a rotation vector. The observed poses tell them apart over an episode.
+Differences of a pose's Euler angles are not a rotation: near a roll of half a turn, a yaw difference turns the tool
+about another axis than the same number in a rotation vector. Over an episode, the observed poses distinguish them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class TurnReading:
     kind: str
     """vector, euler or difference"""
     order: EulerOrder | None
-    """Of euler angles; None for a vector."""
+    """Order of Euler angles; None for a vector."""
     fit: Fit
 
     @property
     def sentence(self) -> str:
-        """The meaning, its convention and how well it fits."""
+        """The meaning, its convention and its fit, in words."""
         along = "" if self.kind == DIFFERENCE else f"along the axes of the {self.fit.frame}"
         how = ", ".join(part for part in (self.order or "", along) if part)
         return f"{WORDS[self.kind]} ({how}) fit with {self.fit.correlation:.2f}"
@@ -46,9 +46,9 @@ class TurnReading:
 def turn_readings(
     increments: Array, turns: Array, orders: Sequence[EulerOrder], period: float
 ) -> list[TurnReading]:
-    """The best of each kind, best first, at the lag that suits it; empty where nothing can be compared.
+    """The best reading of each kind at its best-fitting lag, best first; empty if nothing can be compared.
 
-    `increments` [T, 3], `turns` xyzw [T, 4] of the observed tool, `orders` of euler angles that may be meant.
+    `increments` [T, 3]; `turns`: xyzw [T, 4] of the observed tool; `orders`: candidate orders of Euler angles.
     """
     told, seen = len(increments), len(turns)
     if min(told, seen) < LEAST or not are_turns(turns) or not np.ptp(increments, axis=0).any():
@@ -64,7 +64,7 @@ def turn_readings(
 
 
 def told_apart(better: TurnReading, *others: TurnReading) -> bool:
-    """Whether the observed poses speak for one reading and against all others: it leaves half as much unexplained."""
+    """Whether the observed poses clearly favour one reading, which leaves half as much unexplained as any other."""
     best = better.fit.correlation
     return all(
         best - other.fit.correlation > _ALIKE and 1 - best**2 < (1 - max(other.fit.correlation, 0) ** 2) / 2
@@ -74,18 +74,18 @@ def told_apart(better: TurnReading, *others: TurnReading) -> bool:
 
 _KINDS = (VECTOR, EULER, DIFFERENCE)
 _SAME = 1e-3
-"""Of a correlation; of orders and frames that fit alike the first is named."""
+"""Correlation difference within which orders and frames fit equally well; the first is reported."""
 _ALIKE = 0.02
-"""Of a correlation, within which two meanings are the same."""
+"""Correlation difference within which two meanings are indistinguishable."""
 
 
 def _steps(
     poses: Rotation, orders: Sequence[EulerOrder]
 ) -> Iterator[tuple[str, EulerOrder | None, str, Array]]:
-    """Kind, order, frame and the steps [T-1, 3] from each pose to the next."""
+    """(kind, order, frame, steps [T-1, 3] from each pose to the next) of every reading."""
     along = {"base": poses[1:] * poses[:-1].inv(), "tool": poses[:-1].inv() * poses[1:]}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of gimbal lock, where a difference means nothing anyway
+        warnings.simplefilter("ignore")  # gimbal lock, where a difference is meaningless anyway
         for order in orders:
             passed = np.diff(poses.as_euler(order), axis=0)
             yield DIFFERENCE, order, "base", (passed + np.pi) % (2 * np.pi) - np.pi
@@ -96,7 +96,7 @@ def _steps(
 
 
 def turned(poses: Array, increments: Array, kind: str, order: EulerOrder, *, along_tool: bool) -> Array:
-    """xyzw [T, 4] of poses [T, 7] after increments rad [T, 3]; rows that are no rotation come back as NaN."""
+    """xyzw [T, 4] of poses [T, 7] after increments rad [T, 3]; invalid rotations are returned as NaN."""
     sound = np.isfinite(poses).all(1) & np.isfinite(increments).all(1)
     sound &= np.linalg.norm(poses[:, 3:], axis=1) > _SMALLEST
     result = np.full((len(poses), 4), np.nan)

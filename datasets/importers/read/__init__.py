@@ -1,1 +1,1 @@
-"""Foreign bytes become neutral recordings, in a process that may die."""
+"""Reading of foreign files into neutral recordings, in a process that may crash."""

@@ -1,7 +1,7 @@
-"""Which of the episodes that were found are meant: by the task they were told to do, by number, name or success.
+"""Selection of the episodes to import: by instruction, number, name or success.
 
-One session learns one task. Where sources name several instructions, whoever imports must say which is meant; nothing
-here guesses that two ways of writing are one task, but for capitals, spaces and a full stop.
+A session learns one task. If sources have several instructions, the user must choose; two spellings count as the same
+task only if they differ in case, spaces or a full stop.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from datasets.wording import counted
 ALL = "all"
 """The answer that takes every instruction."""
 PREFIX = "tasks-"
-"""Of the name under which an answer about instructions is kept."""
+"""Prefix of the name under which an answer about instructions is stored."""
 SEVERAL = " | "
-"""Between several instructions of one answer."""
+"""Separator between several instructions in one answer."""
 _VERDICTS = {"success": True, "failure": False, "unlabelled": None}
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _MOST_CHOICES = 12
 
 Found = Source | Finding
 Verdict = Callable[[Source], bool | None]
-"""A source's own word on its success."""
+"""Returns a source's own success flag."""
 
 
 class ChoiceError(StationError, ValueError):
-    """A choice that means none of the episodes; says which there are."""
+    """A choice that matches no episode; lists the valid ones."""
 
     exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What somebody asked for."""
+    """The user's selection."""
 
     instructions: tuple[str, ...] = ()
-    """Those that are meant; empty: nobody said."""
+    """Selected instructions; empty if not specified."""
     episodes: str = ""
-    """Numbers, ranges and names, and success, failure or unlabelled; empty: every one."""
+    """Numbers, ranges, names, success, failure or unlabelled; empty: all episodes."""
 
 
 def by_episodes(found: Sequence[Found], text: str, verdict: Verdict) -> list[Found]:
-    """Those that `text` means; what could not be read stays, so that it is said.
+    """The episodes that `text` selects; unreadable ones are kept, so they are reported.
 
     Raises:
-        ChoiceError: a part of it means none.
+        ChoiceError: a part of it matches none.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     named = [word for word in words if word not in _VERDICTS]
@@ -75,10 +75,10 @@ def by_episodes(found: Sequence[Found], text: str, verdict: Verdict) -> list[Fou
 
 
 def by_instruction(found: Sequence[Found], instructions: Iterable[str]) -> list[Found]:
-    """Those that were told so; `ALL` takes every one, a ``*`` stands for anything.
+    """The episodes with these instructions; `ALL` selects every one, ``*`` is a wildcard.
 
     Raises:
-        ChoiceError: nobody was told that.
+        ChoiceError: no episode has that instruction.
     """
     wanted = [_plain(words) for words in instructions]
     if ALL in wanted:
@@ -97,7 +97,7 @@ def by_instruction(found: Sequence[Found], instructions: Iterable[str]) -> list[
 
 
 def mixed(found: Sequence[Found]) -> tuple[str, Question] | None:
-    """The question that several instructions raise, and the name under which its answer is kept; None for one task."""
+    """The question raised by several instructions, and the name under which its answer is stored; None for one task."""
     told = [source.instruction for source in found if isinstance(source, Source) and source.instruction]
     counts = Counter(_plain(words) for words in told)
     if len(counts) < 2:
@@ -118,7 +118,7 @@ def mixed(found: Sequence[Found]) -> tuple[str, Question] | None:
 
 
 def outline_of(name: str, question: Question, answer: str | None) -> Outline:
-    """The question as imports tell it, open or with its answer."""
+    """The question as imports report it, open or with its answer."""
     return Outline(
         structure=name,
         format="instructions",
@@ -142,7 +142,7 @@ def _is_meant(source: Source, word: str) -> bool:
 
 
 def _number(source: Source) -> int | None:
-    """The last number of its name: 12 of demo_12, and of episode_12.hdf5."""
+    """The last number in its name: 12 for demo_12 and for episode_12.hdf5."""
     digits = re.findall(r"\d+", source.key or source.path.stem)
     return int(digits[-1]) if digits else None
 

@@ -1,6 +1,6 @@
-"""One episode on its way from a file to an `Episode`: opened, mapped, checked, cut, converted. Writes nothing.
+"""The import of one episode, from file to `Episode`: open, map, check, trim, convert. Writes nothing.
 
-What was learnt before a refusal is kept in `facts`, so that a report can say more than the reason.
+What was found out before a refusal stays in `facts`, so reports can give more than the reason.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from datasets.plain_text import from_json
 from datasets.spec import DataSpec
 
 SHORTEST = 5
-"""Control steps of motion below which a recording is refused."""
+"""Minimum control steps of motion; shorter recordings are refused."""
 THUMBNAIL = 64
-"""Longest side of a preview, pixels."""
+"""Longest side of a thumbnail, pixels."""
 _LONGEST_ATTRIBUTES = 2**20
 
 
 @dataclass
 class EpisodeImport:
-    """Everything about one look; `run` fills `facts` and `outline` as far as it comes."""
+    """The import of one episode; `run` fills `facts` and `outline` as far as it gets."""
 
     source: Source
     format: Format
@@ -61,7 +61,7 @@ class EpisodeImport:
             RecordingError: it cannot be used.
         """
         with self.format.open(self.source.path, self.source.key) as raw:
-            # an episode of our own that nobody judged is pending, whatever its rewards say
+            # an unlabelled episode of our own is pending, regardless of its rewards
             outcome = raw.own.outcome if raw.own is not None else _outcome(raw.success)
             self.facts.update(outcome=outcome, style=str(raw.attributes.get("style", ""))[:200])
             self.beat()
@@ -95,7 +95,7 @@ class EpisodeImport:
         return recording
 
     def _proposal(self, raw: RawEpisode) -> Mapping:
-        """What the format and the cameras' names say."""
+        """The mapping proposed by the format and by camera names."""
         proposal = self.format.propose(raw, self.spec)
         matches = matched_cameras(
             [camera.name for camera in self.spec.cameras],
@@ -115,7 +115,7 @@ class EpisodeImport:
             recording, line, self.spec, self._header(raw), self.beat
         )
         self._note(notes_of_pictures)
-        # what the pictures told belongs to the provenance as well
+        # what was learned from the images belongs to the provenance as well
         notes = [note.text for note in self.facts.get("defects", ())]
         source = {**episode.header.source, "notes": notes}
         return replace(episode, header=replace(episode.header, source=source))
@@ -153,9 +153,10 @@ def _outcome(success: bool | None) -> Outcome | None:
 
 
 def structure_of(format_name: str, raw: RawEpisode) -> str:
-    """Eight digits that sources with the same columns and cameras share.
+    """Eight digits shared by sources with the same columns and cameras.
 
-    Pictures that had to be made RGB first were no cameras once; without them the answers of those days still hold.
+    Excludes images that must be converted to RGB: earlier versions did not count them as cameras, and their answers
+    still apply.
     """
     parts = [format_name, *(f"{name}:{values.shape[1]}" for name, values in sorted(raw.columns.items()))]
     cameras = [
@@ -167,7 +168,7 @@ def structure_of(format_name: str, raw: RawEpisode) -> str:
 
 
 def plain(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes as JSON that any reader takes: no NaN, no half characters, not more than a megabyte."""
+    """Attributes as strictly valid JSON: no NaN, no lone surrogates, at most a megabyte."""
     try:
         text = json.dumps(attributes, allow_nan=False, default=str)
     except (ValueError, RecursionError) as error:
@@ -190,7 +191,7 @@ def _answered(proposal: Mapping, told: dict[str, str]) -> Mapping:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked about one structure of sources, and what was answered."""
+    """Questions about one source structure, and the answers."""
 
     raw: RawEpisode
     proposal: Mapping
@@ -198,7 +199,7 @@ class _Asked:
     spec: DataSpec
 
     def open(self, told: dict[str, str]) -> tuple[Question, ...]:
-        """What must be asked beside these answers."""
+        """Questions still open with these answers."""
         try:
             mapping = _answered(self.proposal, told)
             return tuple(asked(self.raw, mapping, self.spec, entry_names(told)))
@@ -206,7 +207,7 @@ class _Asked:
             return ()
 
     def settled(self) -> dict[Question, str]:
-        """Each question that stands again without one of the answers, and that answer."""
+        """Each question that would reopen without one of the answers, with that answer."""
         stand = {question.name for question in self.open(self.told)}
         found: dict[Question, str] = {}
         for name, value in self.told.items():
@@ -237,7 +238,7 @@ _MOST_PREVIEWS = 6
 
 
 def _thumbnail(raw: RawEpisode, camera: str) -> Image:
-    """The first picture, small; a black one when it cannot be read, which the import itself will say."""
+    """A thumbnail of the first image; black if unreadable, which the import itself reports."""
     try:
         picture = next(iter(raw.frames[camera].pick(np.zeros(1, np.int64))))
     except (RefusedError, StopIteration):

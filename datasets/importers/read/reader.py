@@ -1,7 +1,7 @@
-"""Looks at foreign episodes and says what an import would do with each, or does all of it but writing.
+"""Inspects foreign episodes and does everything an import needs except writing.
 
-Everything that touches foreign bytes happens behind `Reader`, so that it can live in a process of its own. It knows no
-store and no journal.
+`Reader` contains all code that touches foreign bytes, so it can run in a separate process. It knows no store and no
+journal.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from datasets.vr_recording import RecordingError
 
 
 class Reader:
-    """Reads foreign files in this very process."""
+    """Reads foreign files in the current process."""
 
     def __init__(self, beat: conversion.Beat = lambda: None) -> None:
-        """`beat` is called often while a long read goes on."""
+        """`beat` is called often during a long read."""
         self._beat = beat
         self._outlined: set[str] = set()
 
@@ -38,12 +38,12 @@ class Reader:
         follow: bool = False,
         within: Path | None = None,
     ) -> list[Source | Finding]:
-        """Every episode at `paths`, and a refusal for each file that should hold some and cannot be read.
+        """Every episode at `paths`, and a refusal for each file that should hold some but is unreadable.
 
-        Links that lead out of each path (or of `within`) are refused, unless they are to be followed.
+        Links out of each path (or out of `within`) are refused, unless links are to be followed.
 
         Raises:
-            UnknownFormatError: `forced` is no format.
+            UnknownFormatError: `forced` is not a format.
         """
         found: list[Source | Finding] = []
         for place in search(paths, forced, follow=follow, within=within):
@@ -52,14 +52,14 @@ class Reader:
         return found
 
     def fingerprint(self, source: Source) -> str:
-        """The content's name; empty when it cannot be read."""
+        """The content's fingerprint; empty if unreadable."""
         try:
             return format_named(source.format).fingerprint(source.path, source.key)
         except (OSError, RecordingError):
             return ""
 
     def success(self, source: Source) -> bool | None:
-        """The source's own verdict; None when it has none, or cannot be read."""
+        """The source's own verdict; None if it has none or is unreadable."""
         try:
             with format_named(source.format).open(source.path, source.key) as raw:
                 if raw.own is None:
@@ -69,7 +69,7 @@ class Reader:
             return None
 
     def describe(self, path: Path, spec: DataSpec) -> str:
-        """A description of files in nobody's format, to be filled in.
+        """A description template for files in no known format.
 
         Raises:
             RefusedError: no file there holds arrays, or none can be read.
@@ -79,7 +79,7 @@ class Reader:
     def look(
         self, source: Source, spec: DataSpec, answers: Answers, *, fingerprint: str, ordinal: int
     ) -> Look:
-        """Read, judge and convert one episode; a refusal is a finding, not an error."""
+        """Read, check and convert one episode; a refusal is returned as a finding, not raised."""
         about: dict[str, Any] = {
             "path": source.path,
             "key": source.key,
@@ -142,7 +142,7 @@ def _system(error: OSError) -> RefusedError:
 def refusal(
     path: Path, format_name: str, error: RecordingError, *, key: str = "", fingerprint: str = ""
 ) -> Finding:
-    """The finding that goes with an error that came before any number was read."""
+    """The finding for an error raised before any number was read."""
     note = Note(defect=defect_of(error), treatment=Treatment.REFUSED, text=str(error))
     return Finding(
         path=path, key=key, format=format_name, fingerprint=fingerprint, refused=str(error), defects=(note,)

@@ -1,7 +1,7 @@
-"""The reader's own process: started by `worker` with a descriptor and a memory limit.
+"""The reader's child process, started by `worker` with a descriptor and a memory limit.
 
-Answers one request after another until nobody asks any more. It may be taken over by the bytes that it reads: what it
-says is data of the types below (`datasets.messages`), and its parent runs none of it.
+It answers requests until the parent hangs up. The files it reads may compromise it, so its answers are plain data of
+the types below (`datasets.messages`), none of which the parent executes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from datasets.spec import DataSpec
 log = logging.getLogger(__name__)
 
 _BEAT = 0.2
-"""s between two signs of life."""
+"""Interval between signs of life, s."""
 _TEXT = 2**28
-"""Bytes of text in one message: folders hold many episodes."""
+"""Maximum bytes of text in one message; large, because folders hold many episodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Base of what is asked; see the method of `Reader` with the same name."""
+    """Base of all requests; each corresponds to the `Reader` method of the same name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,26 +82,26 @@ class LookAt(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Base of what is answered."""
+    """Base of all answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found(Answer):
-    """Episodes, and what cannot be read."""
+    """Episodes found, and files that cannot be read."""
 
     sources: list[Source | Finding]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprinted(Answer):
-    """A content's name."""
+    """A content's fingerprint."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Described(Answer):
-    """A description to be filled in."""
+    """A description template."""
 
     text: str
 
@@ -115,19 +115,19 @@ class Judged(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Looked(Answer):
-    """What one look brought."""
+    """The result of one look."""
 
     look: Look
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beat(Answer):
-    """Work goes on."""
+    """Sign of life: work continues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused(Answer):
-    """It could not be read."""
+    """The source could not be read."""
 
     defect: Defect
     text: str
@@ -135,7 +135,7 @@ class Refused(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Unknown(Answer):
-    """There is no such format."""
+    """No format has that name."""
 
     text: str
 
@@ -144,7 +144,7 @@ REQUESTS: Codec[Request] = Codec(Request, Limits(header=_TEXT))
 
 
 def answers_within(memory: int) -> Codec[Answer]:
-    """What a reader says that may hold so many bytes of data."""
+    """Codec for the answers of a reader with `memory` bytes of data."""
     return Codec(Answer, Limits(header=_TEXT, arrays=memory))
 
 
@@ -155,7 +155,7 @@ ReaderLine = Channel[Answer, Request]
 
 
 class _Pulse:
-    """Tells the parent now and then that work goes on."""
+    """Periodically signals the parent that work continues."""
 
     def __init__(self, line: ReaderLine) -> None:
         self._line = line
@@ -197,7 +197,7 @@ def _answered(line: ReaderLine, reader: Reader, request: Request) -> None:
         line.send(Refused(defect=Defect.TOO_BIG, text="reading it takes more memory than an import may use"))
     except (BrokenPipeError, ConnectionResetError):
         raise
-    except Exception as error:  # whatever a damaged file does to a library
+    except Exception as error:  # a damaged file can make a library raise anything
         log.warning("reading failed: %s", request, exc_info=True)
         text = f"unreadable, damaged ({type(error).__name__}: {error})"[:500]
         line.send(Refused(defect=Defect.READER_DIED, text=text))

@@ -1,6 +1,6 @@
-"""Finds the formats and, among given files and folders, the episodes in them.
+"""Registry of formats, and search for episodes in files and folders.
 
-A format is any subclass of `Format` in a module of `datasets.importers.formats`; nothing else lists them.
+A format is any subclass of `Format` in a module of `datasets.importers.formats`; there is no other list.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from datasets.wording import did_you_mean
 
 
 class UnknownFormatError(StationError):
-    """A name that no format bears; says the nearest."""
+    """No format has that name; suggests the closest."""
 
     exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A file or folder that holds episodes, or one that should and does not."""
+    """A file or folder that holds episodes, or that should but does not."""
 
     path: Path
     format: str | None
@@ -42,7 +42,7 @@ class Found:
 
 @cache
 def all_formats() -> dict[str, Format]:
-    """name -> format, by name."""
+    """name -> format, sorted by name."""
     found = {}
     for module in pkgutil.iter_modules(formats.__path__):
         for kind in vars(importlib.import_module(f"{formats.__name__}.{module.name}")).values():
@@ -77,12 +77,12 @@ def _described_by(file: Path) -> DescribedFormat:
 def search(
     paths: Iterable[Path], forced: str | None = None, *, follow: bool = False, within: Path | None = None
 ) -> Iterator[Found]:
-    """Everything importable at `paths`, in order; a folder that is no episode itself is looked through.
+    """Everything importable at `paths`, in order; folders that are not episodes themselves are searched.
 
-    Links lead nowhere but into `within` (each path itself, where it is None), unless they are to be followed.
+    Links may lead only into `within` (None: each path itself), unless links are to be followed.
 
     Raises:
-        UnknownFormatError: `forced` is no format.
+        UnknownFormatError: `forced` is not a format.
     """
     wanted = [format_named(forced)] if forced else list(all_formats().values())
     for path in paths:
@@ -90,7 +90,7 @@ def search(
 
 
 class _Search:
-    """Through one named path."""
+    """Search of one path given by the user."""
 
     def __init__(self, wanted: list[Format], bounds: Bounds) -> None:
         self._wanted = wanted
@@ -98,7 +98,7 @@ class _Search:
         self._links: list[Path] = []
 
     def everything(self, path: Path) -> Iterator[Found]:
-        """Links last, so that what they lead to keeps its own name."""
+        """Visit links last, so their targets keep their own names."""
         self._bounds.first_time(path)
         yield from self._at(path, named=True)
         while self._links:
@@ -127,7 +127,7 @@ class _Search:
         """The format whose file or folder this is.
 
         Raises:
-            RecordingError: it looks like one, and is damaged.
+            RecordingError: it looks like one but is damaged.
         """
         if _is_special(path):
             raise RefusedError(Defect.UNREADABLE, "a pipe, socket or device, neither file nor folder")
@@ -162,7 +162,7 @@ class _Search:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether it is there and neither file nor folder; to open it might take forever."""
+    """Whether it exists but is neither file nor folder; opening it might block forever."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -171,13 +171,13 @@ def _is_special(path: Path) -> bool:
 
 
 def suffixes(wanted: Iterable[Format] | None = None) -> tuple[str, ...]:
-    """Of files that some format would read."""
+    """Suffixes of files that some format reads."""
     kinds = all_formats().values() if wanted is None else wanted
     return tuple(sorted({suffix for kind in kinds for suffix in kind.suffixes}))
 
 
 def _refusal(path: Path, wanted: list[Format]) -> RefusedError:
-    """Why nobody recognised a file."""
+    """Why no format recognised a file."""
     pointer = missing_content(path)
     if pointer is not None:
         return pointer

@@ -1,4 +1,4 @@
-"""A file that no format knows, answered with what was seen in it, the nearest format, and what would make it read."""
+"""Explanation of an unrecognised file: its content, the closest format, and how to make it readable."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from datasets.importers.files import members
 from datasets.importers.interface import Format
 
 _LARGEST_PICKLE = 2**28
-"""Bytes of a pickle that is read to say what is in it."""
+"""Maximum bytes of a pickle that is read to describe its content."""
 _ALIKE = 0.75
-"""How alike two names are that may mean one thing, 0..1."""
+"""Minimum similarity of two names that may mean the same, 0..1."""
 _DESCRIBE = "describe it: station import SESSION PATH --describe (station guide importing)"
 
 
 def refusal(path: Path, wanted: Sequence[Format]) -> RefusedError:
-    """Why nobody recognised a file that could be opened."""
+    """Why no format recognised a file that could be opened."""
     known = f"unrecognised format (known: {', '.join(kind.name for kind in wanted)})"
     if not path.name.endswith(members.SUFFIXES):
         return RefusedError(Defect.UNREADABLE, known)
@@ -36,7 +36,7 @@ def refusal(path: Path, wanted: Sequence[Format]) -> RefusedError:
 
 
 def _nearest(found: Iterable[str], wanted: Sequence[Format]) -> str:
-    """The format most of whose members are there, and which are not."""
+    """The format with the largest share of its members present, and the missing ones."""
     names = list(found)
     scored = [
         (sum(_likeness(names, member) for member in kind.members), kind) for kind in wanted if kind.members
@@ -49,7 +49,7 @@ def _nearest(found: Iterable[str], wanted: Sequence[Format]) -> str:
 
 
 def _likeness(names: Sequence[str], member: str) -> float:
-    """1 where it is there, also as a group; less where only its last word, or one like it, is."""
+    """1 if present, also as a group; less if only its last word, or a similar one, is."""
     if any(name == member or name.startswith(f"{member}/") for name in names):
         return 1.0
     last = member.rsplit("/", maxsplit=1)[-1]

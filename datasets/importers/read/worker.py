@@ -1,7 +1,7 @@
-"""A reader in a process of its own: foreign bytes may crash, hang, swell or even take it over, and cost one episode.
+"""A reader in a separate process: files that crash, hang, bloat or even compromise it cost only one episode.
 
-The child (`importers.read.reading_process`) may use so much memory and be silent for so long; beyond that it is
-ended and a new one takes the next episode. What it says is data, and never code.
+The child (`importers.read.reading_process`) has limits on memory and silence; beyond them it is killed, and a new one
+reads the next episode. Its answers are data, never code.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ Wanted = TypeVar("Wanted", bound=Answer)
 
 _PROCESS = "datasets.importers.read.reading_process"
 MEMORY = 3 * 2**29
-"""Bytes of data that a reader may hold: an episode, what it is read from, and the decoders."""
+"""Maximum bytes of data in a reader: an episode, its source and the decoders."""
 PATIENCE = 60.0
-"""s without a sign of life after which a reader counts as hung."""
+"""Maximum s without a sign of life; after that a reader counts as hung."""
 _SLOWEST = 20e6
-"""Bytes per second at which a file that is read whole may come in, on top of that."""
+"""Minimum read rate, bytes/s, that sets the extra time for a file that is read whole."""
 _STARTING = 120.0
-"""s that a reader's interpreter gets to come up."""
+"""Maximum startup time of a reader's interpreter, s."""
 _DYING = 10.0
-"""s after the end of its line within which a reader's exit code is known, also on a busy machine."""
+"""s to wait for a reader's exit code after its connection ends, even on a busy machine."""
 _FAREWELL = 2.0
-"""s that a reader gets to end by itself once nobody asks any more."""
+"""s for a reader to exit by itself once the parent hangs up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """What was asked of a search, and the path that was named."""
+    """Arguments of a search, and the path given by the user."""
 
     forced: str | None = None
     follow: bool = False
@@ -73,10 +73,10 @@ class _Search:
 
 
 class IsolatedReader:
-    """As `Reader`; close it after use."""
+    """As `Reader`, but in a child process; close it after use."""
 
     def __init__(self, *, memory: int = MEMORY, patience: float = PATIENCE) -> None:
-        """`memory` bytes and `patience` s are what one episode may take."""
+        """`memory` (bytes) and `patience` (s) are the limits per episode."""
         self._memory = memory
         self._patience = patience
         self._child: _Child | None = None
@@ -93,7 +93,7 @@ class IsolatedReader:
         return found
 
     def _with_more_memory(self, source: Source | Finding, asked: _Search) -> list[Source | Finding]:
-        """A file that is read whole, and did not fit, is asked once more with the memory that its format names."""
+        """Retry a file that is read whole and did not fit, with the memory that its format requests."""
         too_big = isinstance(source, Finding) and any(n.defect is Defect.TOO_BIG for n in source.defects)
         if not isinstance(source, Finding) or not too_big or not source.format or source.key:
             return [source]
@@ -108,11 +108,11 @@ class IsolatedReader:
         return again
 
     def _find(self, path: Path, asked: _Search) -> list[Source | Finding]:
-        """A folder whose listing ends the reader is looked through entry by entry, so that one file spoils no other."""
+        """Search a folder that crashes the reader entry by entry, so one file does not affect the others."""
         try:
             found = self._found(path, asked)
         except RefusedError as error:
-            # a link may lead round in a circle, and what it leads to has a name of its own or is not inside
+            # skip links: they may be circular, and their targets have their own names or are outside
             is_folder = path.is_dir() and (path == asked.within or not path.is_symlink())
             entries = sorted(path.iterdir()) if is_folder else []
             shown = [entry for entry in entries if not entry.name.startswith(".")]
@@ -154,7 +154,7 @@ class IsolatedReader:
         except RefusedError as error:
             finding = refusal(source.path, source.format, error, key=source.key, fingerprint=fingerprint)
             return Look(finding=finding)
-        # a child that replaced another one tells again what was told already
+        # a replacement child repeats outlines that were already reported
         if look.outline is not None and look.outline.structure in self._outlined:
             return replace(look, outline=None)
         if look.outline is not None:
@@ -192,7 +192,7 @@ class IsolatedReader:
 
 @contextlib.contextmanager
 def isolated_reader(*, memory: int = MEMORY, patience: float = PATIENCE) -> Iterator[IsolatedReader]:
-    """A reader in a process that ends with the block."""
+    """A reader in a process that exits with the block."""
     reader = IsolatedReader(memory=memory, patience=patience)
     try:
         yield reader
@@ -209,7 +209,7 @@ class _Child:
         self._started = False
         ours, theirs = socket.socketpair()
         self._line: ParentLine = Channel(ours, says=REQUESTS, hears=answers_within(memory))
-        # Ctrl-C, which reaches the child as well, is this process's business alone: the child inherits the mask
+        # Ctrl-C also reaches the child, but only this process handles it: the child inherits the signal mask
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with theirs:
@@ -230,10 +230,10 @@ class _Child:
         return self._process.poll() is None
 
     def ask(self, request: Request) -> Answer:
-        """One request and its answer.
+        """Send a request and return its answer.
 
         Raises:
-            RefusedError: the child died, hung, ran out of memory, or was taken over and speaks nonsense.
+            RefusedError: the child died, hung, ran out of memory, or sent an invalid answer.
         """
         try:
             self._wait_for_start()
@@ -255,7 +255,7 @@ class _Child:
         return answer
 
     def _wait_for_start(self) -> None:
-        """That an interpreter comes up slowly on a busy machine is no fault of what it is to read."""
+        """Wait for the interpreter to start, separately: a busy machine is not the fault of the file to read."""
         if not self._started:
             if not isinstance(self._line.receive(_STARTING), Beat):
                 raise MessageError("it does not begin as a reader does")
@@ -277,14 +277,14 @@ class _Child:
         return RefusedError(Defect.READER_DIED, f"reading it ended the reader ({why}); it is damaged")
 
     def end(self) -> None:
-        """Let it go, and kill what does not; it holds nothing that is worth saving."""
+        """Hang up, and kill it if it does not exit; it holds nothing worth saving."""
         self._line.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_FAREWELL)
         self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it immediately."""
         self._line.close()
         self._process.kill()
         self._process.wait()
