@@ -105,7 +105,7 @@ class Channel(Generic[Sent, Heard]):
                 _require_ready(self._end, select.POLLIN, until)
                 continue
             if count == 0:
-                raise EOFError("the other end hung up")
+                raise EOFError("the peer closed the connection")
             rest = rest[count:]
         return memory
 
@@ -117,7 +117,7 @@ def _deadline(timeout: float | None) -> float | None:
 def _ready(end: socket.socket, events: int, until: float | None) -> bool:
     descriptor = end.fileno()
     if descriptor < 0:
-        raise OSError(errno.EBADF, "this end of the line was closed")
+        raise OSError(errno.EBADF, "this end of the connection was closed")
     poll = select.poll()
     poll.register(descriptor, events)
     left = None if until is None else max(0.0, 1000.0 * (until - time.monotonic()))
@@ -126,4 +126,4 @@ def _ready(end: socket.socket, events: int, until: float | None) -> bool:
 
 def _require_ready(end: socket.socket, events: int, until: float | None) -> None:
     if not _ready(end, events, until):
-        raise TimeoutError("the other end does not answer in time")
+        raise TimeoutError("the peer does not answer in time")

@@ -61,7 +61,7 @@ def _storage_elsewhere(dataset: h5d.DatasetID) -> str | None:
     """The mechanism that keeps a dataset's data in other files; None if it is in this one."""
     plan = dataset.get_create_plist()
     if plan.get_layout() == h5d.VIRTUAL:
-        return "a virtual dataset, whose numbers lie in other files"
+        return "a virtual dataset, whose numbers are in other files"
     if plan.get_external_count():
         return f"stored outside, in the file {_quoted(plan.get_external(0)[0])}"
     return None

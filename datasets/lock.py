@@ -81,7 +81,7 @@ class WriterLock:
                 raise LockedError(self.path, *said) from error
             raise OSError(
                 error.errno,
-                f"{error.strerror}: this disk locks no files, and two writers would spoil each other's work",
+                f"{error.strerror}: this disk does not support file locks, and two writers would corrupt the data",
                 str(self.path),
             ) from error
         os.ftruncate(descriptor, 0)

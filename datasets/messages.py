@@ -80,7 +80,7 @@ class Codec(Generic[Message]):
         if header > self.limits.header or arrays > self.limits.arrays:
             raise MessageError(
                 f"a message of {header + arrays:,} bytes is larger than the {self.limits.header:,} of text and "
-                f"{self.limits.arrays:,} of arrays that are taken"
+                f"{self.limits.arrays:,} of arrays that are accepted"
             )
         return header, arrays
 
@@ -89,6 +89,6 @@ class Codec(Generic[Message]):
         try:
             plain = from_json(bytes(header))
         except (ValueError, RecursionError) as error:
-            raise MessageError(f"its header is no JSON ({error})") from error
+            raise MessageError(f"its header is not JSON ({error})") from error
         message: Message = self._form.unpack(plain, arrays)
         return message

@@ -104,7 +104,7 @@ def _flat(values: NDArray[Any], size: int) -> Array:
 
 def _require_length(rows: Array, what: str) -> None:
     if (np.linalg.norm(rows, axis=-1) < _SMALLEST_NORM).any():
-        raise RotationError(f"A {what} has length zero; it names no rotation.")
+        raise RotationError(f"A {what} has length zero; it is not a rotation.")
 
 
 def _orthonormal(rows: Array) -> Array:

@@ -286,7 +286,7 @@ class _Parser:
             return datetime.fromisoformat(token.text) if "T" in token.text else date.fromisoformat(token.text)
         except ValueError as error:
             raise self._error(
-                f"'{token.text}' is no date; write 2026-11-01, today or yesterday", token
+                f"'{token.text}' is not a date; write 2026-11-01, today or yesterday", token
             ) from error
 
     def _comparison(self, name: str) -> Callable[[Any, Any], bool]:

@@ -132,7 +132,7 @@ def trouble(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"unreadable ({os.strerror(error.errno).lower()})"
     if "signature not found" in str(error):
-        return "unreadable, it is no HDF5 file"
+        return "unreadable, not an HDF5 file"
     if "truncated" in str(error):
         return "unreadable, the HDF5 file is cut off; copy it again from where it was recorded"
     return "unreadable, the HDF5 file is damaged; copy it again from where it was recorded"
@@ -178,7 +178,7 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
     except ValueError:
         attributes = None
     if not isinstance(attributes, dict):
-        raise RecordingError("its 'attributes' are no JSON object")
+        raise RecordingError("its 'attributes' are not a JSON object")
     return attributes
 
 

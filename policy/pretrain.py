@@ -336,7 +336,7 @@ class Pretraining:
         if facts["fingerprint"] != self._fingerprint:
             raise PretrainingError(
                 f"{self.folder} holds a policy trained with other settings, another seed or other demonstrations. "
-                "Train into a new folder, or delete this one to train anew."
+                "Train into a new folder, or delete this one to start over."
             )
 
     def _identify(self) -> str:

@@ -138,7 +138,7 @@ def read_newest(folder: Path) -> Loaded | None:
         try:
             loaded = read(path)
         except WeightsError as error:
-            refused.append(f"{error} The state before it is used.")
+            refused.append(f"{error} The previous state is used.")
         else:
             return Loaded(tensors=loaded.tensors, facts=loaded.facts, refused=tuple(refused))
     return None

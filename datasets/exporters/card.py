@@ -17,8 +17,8 @@ from datasets.wording import counted
 _LABELS = {
     Outcome.SUCCESS.value: "the operator saw the task done",
     Outcome.FAILURE.value: "the operator saw it fail",
-    Outcome.TIMEOUT.value: "the horizon was reached; counted as no success",
-    PENDING: "nobody judged it yet",
+    Outcome.TIMEOUT.value: "the horizon was reached; does not count as a success",
+    PENDING: "not labelled yet",
 }
 _KINDS = {
     EpisodeKind.DEMO: "demonstrations by a person (or a scripted demonstrator)",

@@ -41,7 +41,7 @@ from diffusion_policy.common.replay_buffer import ReplayBuffer
 ReplayBuffer.copy_from_path("{name}", keys=["action", "proprioception", "<camera>_image"])
 ```
 
-`meta/episode_ends` says where episodes end; `meta/success` is 1, 0, or -1 where nobody judged."""
+`meta/episode_ends` says where episodes end; `meta/success` is 1, 0, or -1 if unlabelled."""
 
     def add(self, work: Workplace, source: ExportSource, index: int) -> None:
         """Write one episode's rows; a retry overwrites the same rows."""

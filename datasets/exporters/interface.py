@@ -83,7 +83,7 @@ class Exporter(ABC):
         except OSError as error:
             raise ExportError(
                 f"{out} could not be written ({error.strerror or error}). Free some space, or choose another folder; "
-                "the same command goes on where this one was."
+                "run the same command to resume."
             ) from error
         return ExportReport(path=out, episodes=total, steps=source.steps, resumed=resumed)
 

@@ -49,7 +49,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 LeRobotDataset("local/{name}", root="{name}", delta_timestamps={{"action": [0.0]}})
 ```
 
-`timestamp` is the index of the frame divided by the rate; the true times are `time.observation` and `time.command`."""
+`timestamp` is the frame index divided by the rate; the true times are `time.observation` and `time.command`."""
 
     def check(self, source: ExportSource) -> None:
         """Require the packages and a single spec."""

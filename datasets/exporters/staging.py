@@ -71,9 +71,11 @@ class Workplace:
         if not os.path.lexists(self.out):
             return
         if not self._force:
-            raise ExportError(f"{self.out} exists. Choose another name, or say --force to replace it.")
+            raise ExportError(f"{self.out} exists. Choose another name, or add --force to replace it.")
         if self.single and not self.out.is_file():
-            raise ExportError(f"{self.out} is no file, and this format writes one. Choose another name.")
+            raise ExportError(
+                f"{self.out} is not a file, but this format writes a single file. Choose another name."
+            )
         if not self.single and not _is_export(self.out):
             raise ExportError(
                 f"{self.out} was not written by an export, so --force does not replace it. Choose another name."
@@ -161,7 +163,7 @@ class Workplace:
                 remove(entry)
             elif entry != self._lock.path:
                 raise ExportError(
-                    f"{entry} was not put there by an export, and nothing in {self._folder} was touched for its sake. "
+                    f"{entry} was not written by an export, so nothing in {self._folder} was removed. "
                     "Move it away, or choose another place for the export."
                 )
 

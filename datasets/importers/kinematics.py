@@ -45,7 +45,7 @@ def require_arm(name: str) -> tuple[Path, str] | None:
     if not path.is_file():
         raise RefusedError(
             Defect.NO_KINEMATICS,
-            f"'{name}' is no arm this station knows ({', '.join(ARMS)}) and no URDF or MJCF file",
+            f"'{name}' is neither a known arm ({', '.join(ARMS)}) nor a URDF or MJCF file",
         )
     return path, body
 
@@ -65,7 +65,9 @@ def _of_file(path: Path, body: str) -> Forward:
     try:
         model = mujoco.MjModel.from_xml_string(_without_shapes(path))
     except (ValueError, OSError, SyntaxError, mujoco.FatalError) as error:
-        raise RefusedError(Defect.NO_KINEMATICS, f"{path} is no URDF or MJCF that loads ({error})") from error
+        raise RefusedError(
+            Defect.NO_KINEMATICS, f"{path} cannot be loaded as URDF or MJCF ({error})"
+        ) from error
     number = _body(model, body, path)
     data = mujoco.MjData(model)
 

@@ -249,9 +249,7 @@ def _split(name: str, value: str) -> dict[str, str]:
     if last != "range" and not (last == "gripper" and _is_range(value)):
         return {name: value}
     if not _is_range(value):
-        raise MappingError(
-            f"{name}: '{value}' is no range; give two numbers, when closed and when open: 0,0.08"
-        )
+        raise MappingError(f"{name}: '{value}' is not a range; give two numbers, closed and open: 0,0.08")
     closed, opened = (part.strip() for part in value.split(","))
     if float(closed) == float(opened):
         raise MappingError(f"{name}={value}: closed and open are the same number")
@@ -282,7 +280,7 @@ def read_matrix(name: str, text: str) -> tuple[float, ...]:
     except OSError as error:
         raise MappingError(f"{name}: {text} cannot be read ({error.strerror}); {wanted}") from error
     except ValueError as error:
-        what = f"{text} holds something else than numbers" if is_file else f"there is no file {text}"
+        what = f"{text} holds more than numbers" if is_file else f"there is no file {text}"
         raise MappingError(f"{name}: {what}; {wanted}") from error
     matrix = np.asarray(numbers, np.float64)
     if matrix.shape != (16,) or not np.isfinite(matrix).all():

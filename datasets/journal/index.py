@@ -145,7 +145,7 @@ def _require_sense(facts: Any, rows: NDArray[Any], offsets: NDArray[Any], codes:
         and all(_within(rows[name], size) for name, size in zip(_TABLED, _SIZES, strict=True))
     )
     if not sensible:
-        raise ValueError("it refers to what is not there")
+        raise ValueError("it refers to something missing")
 
 
 def _within(values: NDArray[Any], end: int) -> bool:

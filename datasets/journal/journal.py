@@ -181,8 +181,8 @@ class Journal:
                     if len(row) <= LONGEST and not file.read(1):
                         return row
                     raise JournalError(
-                        f"{self.path}, line {self.last_seq + 1}: {error}. Lines follow, so this is no torn end: "
-                        "restore the file from a copy; `station verify` shows what else is hurt."
+                        f"{self.path}, line {self.last_seq + 1}: {error}. More lines follow, so this is no torn end: "
+                        "restore the file from a copy; `station verify` shows other damage."
                     ) from error
                 self._enter(line, row)
         return b""
@@ -258,7 +258,9 @@ class Journal:
         if op == RESTORE and known[fields["episode"]].pruned:
             raise JournalError(f"Episode {fields['episode']} was pruned: its files are gone, it stays void.")
         if op == LABEL and fields["outcome"] not in {None, *Outcome}:
-            raise JournalError(f"'{fields['outcome']}' is no outcome; one of {', '.join(Outcome)} or null.")
+            raise JournalError(
+                f"'{fields['outcome']}' is not an outcome; use one of {', '.join(Outcome)} or null."
+            )
 
 
 def episode_fields(episode: Episode, block: int | None = None) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def require_form(op: Any, time: Any, fields: Any) -> None:
     if not is_text(op) or not is_table(fields):
         raise ValueError("it has no operation or no fields")
     if not is_time(time):
-        raise ValueError(f"its time {str(time)[:40]!r} is no date")
+        raise ValueError(f"its time {str(time)[:40]!r} is not a date")
     needed = NEEDED.get(op, {})
     for name in (*needed, *_gone_with(op, fields)):
         if name not in fields:

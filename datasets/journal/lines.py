@@ -71,7 +71,7 @@ def decode(row: bytes) -> Line:
         content = from_json(body + b"}")
         return Line(seq=content["seq"], time=content["time"], op=content["op"], fields=content["fields"])
     except (ValueError, KeyError, TypeError) as error:
-        raise JournalError(f"it is no journal line ({error!r})") from error
+        raise JournalError(f"it is not a journal line ({error!r})") from error
 
 
 def checked(line: Line) -> Line:

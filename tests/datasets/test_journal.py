@@ -137,7 +137,7 @@ def test_damage_in_the_middle_is_refused_with_the_line(path: Path) -> None:
     ("op", "fields", "message"),
     [
         ("label", {"episode": "online-000009", "outcome": "success", "by": "operator"}, "No episode"),
-        ("label", {"episode": "online-000000", "outcome": "good", "by": "operator"}, "no outcome"),
+        ("label", {"episode": "online-000000", "outcome": "good", "by": "operator"}, "is not an outcome"),
         ("label", {"episode": "online-000000", "outcome": "success"}, "needs by"),
         ("note", {"text": float("nan")}, "plain JSON"),
         ("note", {"text": object()}, "plain JSON"),

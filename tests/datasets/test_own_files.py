@@ -167,7 +167,7 @@ def test_an_export_grows_in_no_folder_behind_a_link_and_empties_no_strangers(
     staging.mkdir()
     (staging / "parts").mkdir()
     (staging / "holiday.jpg").touch()
-    with pytest.raises(ExportError, match=r"holiday\.jpg was not put there by an export"), work:
+    with pytest.raises(ExportError, match=r"holiday\.jpg was not written by an export"), work:
         pass
     assert inside(staging) == ["holiday.jpg", "lock", "parts"]
     (staging / "holiday.jpg").unlink()

@@ -88,7 +88,7 @@ def test_a_disk_without_locks_is_not_called_another_writer(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(OSError, match="this disk locks no files") as caught:
+    with pytest.raises(OSError, match="this disk does not support file locks") as caught:
         WriterLock(tmp_path / "lock").acquire()
     assert not isinstance(caught.value, LockedError)
 

@@ -154,7 +154,7 @@ def _pictures(
     same = (pictures[1:] == pictures[:-1]).reshape(len(pictures) - 1, -1).all(1) & (np.diff(chosen) > 0)
     longest = _longest_run(same) * float(np.median(np.diff(line.step_time)))
     if longest >= FROZEN:
-        text = f"'{camera.name}' shows the very same picture for {longest:.1f} s; was it frozen?"
+        text = f"'{camera.name}' repeats the same image for {longest:.1f} s; was it frozen?"
         notes.append(warning(Defect.FROZEN_PICTURES, text))
     return pictures
 

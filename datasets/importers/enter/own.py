@@ -84,7 +84,7 @@ def _pose(numbers: Array, spec: DataSpec) -> Array:
     if not spec.observes_pose:
         return numbers[:, :0]
     if numbers.shape[1] != 3 + spec.action.rotation.size or not np.isfinite(numbers).all():
-        raise RefusedError(Defect.NOT_FINITE, "'proprioception' holds something else than poses")
+        raise RefusedError(Defect.NOT_FINITE, "'proprioception' does not hold poses")
     position, quaternion, _ = action_to_pose(numbers, replace(spec.action, gripper=False))
     return np.concatenate([position, quaternion], axis=1)
 

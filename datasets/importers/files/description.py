@@ -45,7 +45,7 @@ def description_in(path: Path) -> Description:
     """
     try:
         if path.stat().st_size > _LONGEST:
-            raise RefusedError(Defect.TOO_BIG, f"{path.name} is no description, it is too long for one")
+            raise RefusedError(Defect.TOO_BIG, f"{path.name} is not a description: it is too long")
         tables = from_toml(path.read_text(encoding="utf-8"))
         entries = tables.get("map", {})
         if isinstance(entries, dict):
@@ -62,7 +62,7 @@ def description_in(path: Path) -> Description:
     except MappingError as error:
         raise RefusedError(Defect.UNREADABLE, f"{path.name}: [map] {error}") from error
     except (OSError, ValueError) as error:
-        raise RefusedError(Defect.UNREADABLE, f"{path.name} is no TOML that can be read ({error})") from error
+        raise RefusedError(Defect.UNREADABLE, f"{path.name} is not valid TOML ({error})") from error
     return described
 
 

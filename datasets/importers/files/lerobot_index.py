@@ -65,7 +65,7 @@ def contradictions(entries: Iterable[Entry], rate: float) -> Doubts:
     entries = list(entries)
     for number, times in Counter(entry.number for entry in entries).items():
         if times > 1:
-            found[number, ""] = f"episode {number} is listed {times} times, so nobody knows which is meant"
+            found[number, ""] = f"episode {number} is listed {times} times, so it is ambiguous"
     for entry in entries:
         found |= dict(_within(entry, rate))
     for where, text in (*_shared_rows(entries), *_shared_pictures(entries, rate)):

@@ -76,7 +76,7 @@ def info_of(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise missing_content(path / _INFO) or RefusedError(Defect.UNREADABLE, _ill(_INFO, error)) from error
     if not isinstance(features, dict) or not 0 < rate <= FASTEST:
-        raise RefusedError(Defect.UNREADABLE, f"{_INFO} makes no sense (fps {rate})")
+        raise RefusedError(Defect.UNREADABLE, f"{_INFO} is invalid (fps {rate})")
     return {**info, "fps": rate}
 
 
@@ -95,9 +95,7 @@ def layout_of(path: Path) -> Layout:
     places = [place for _, place in _templated(path)]
     if places:
         return _checked(path, places)
-    raise RefusedError(
-        Defect.MISSING_MEMBER, "meta/episodes is missing, so nobody knows where episodes begin"
-    )
+    raise RefusedError(Defect.MISSING_MEMBER, "meta/episodes is missing, so episode boundaries are unknown")
 
 
 def has_tables(path: Path) -> bool:
@@ -135,11 +133,11 @@ def _ill(name: str, error: Exception) -> str:
         case OSError():
             return f"{name} is unreadable ({why(error)})"
         case json.JSONDecodeError():
-            return f"{name} is no JSON (line {error.lineno})"
+            return f"{name} is not valid JSON (line {error.lineno})"
         case KeyError():
             return f"{name} lacks {error}"
         case _:
-            return f"{name} makes no sense"
+            return f"{name} is invalid"
 
 
 def _single_places(path: Path, tables: list[Path]) -> Iterator[Place]:
@@ -157,7 +155,7 @@ def _checked(path: Path, found: list[Place]) -> Layout:
     places = {place.number: place for place in found}
     listed, whole = _entries(path / "meta" / "episodes.jsonl")
     doubtful: Doubts = {
-        (number, ""): f"two tables are called episode {number}, and nobody knows which is meant"
+        (number, ""): f"two tables are called episode {number}, so it is ambiguous"
         for number, times in Counter(place.number for place in found).items()
         if times > 1
     }
@@ -165,7 +163,7 @@ def _checked(path: Path, found: list[Place]) -> Layout:
         more = "" if whole else "; a line of that list cannot be read"
         for number in places.keys() - listed.keys():
             doubtful[number, ""] = (
-                f"episode {number} has a table and stands in no list (meta/episodes.jsonl); it was deleted, or cut off "
+                f"episode {number} has a table but is not listed (meta/episodes.jsonl); it was deleted, or cut off "
                 f"while it was recorded{more}"
             )
     places = {

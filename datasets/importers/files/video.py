@@ -135,7 +135,7 @@ def _container(path: Path) -> str:
             return name
     raise missing_content(path) or RefusedError(
         Defect.PICTURE,
-        f"the video {path.name} is no MP4, Matroska or AVI file, or its beginning is damaged; copy it again",
+        f"the video {path.name} is not an MP4, Matroska or AVI file, or its header is damaged; copy it again",
     )
 
 

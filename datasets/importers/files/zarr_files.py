@@ -134,7 +134,7 @@ def unstored(root: zarr.Group, name: str, first: int, end: int) -> Unstored | No
     group, _, own = name.rpartition("/")
     is_lost = _writes_every_chunk(root, member, name)
     return Unstored(
-        where=f"rows {shown}{more} of '{own}' are stored nowhere (there is no {missing[0][1]})",
+        where=f"rows {shown}{more} of '{own}' are missing (there is no {missing[0][1]})",
         fill=f"{_fill(member):g}",
         is_lost=is_lost,
         evidence="" if is_lost else "; ".join(_evidence(root, group, own, rows[0], (first, end))),

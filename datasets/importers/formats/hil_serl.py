@@ -111,7 +111,7 @@ _HEAD = 2**16
 def _read(path: Path) -> list[dict[str, Any]]:
     content = unpickling.read(path)
     if not isinstance(content, list) or not content or not all(_is_transition(entry) for entry in content):
-        raise RefusedError(Defect.UNREADABLE, "the pickle is no list of transitions")
+        raise RefusedError(Defect.UNREADABLE, "the pickle is not a list of transitions")
     return content
 
 
@@ -126,9 +126,7 @@ def _bounds(transitions: list[dict[str, Any]]) -> list[tuple[int, int]]:
             index + 1 for index, entry in enumerate(transitions) if bool(np.asarray(entry["dones"]).any())
         ]
     except (ValueError, TypeError) as error:
-        raise RefusedError(
-            Defect.UNREADABLE, "'dones' are no truth values, one for each transition"
-        ) from error
+        raise RefusedError(Defect.UNREADABLE, "'dones' are not booleans, one per transition") from error
     if not ends or ends[-1] != len(transitions):
         ends.append(len(transitions))
     return list(zip([0, *ends[:-1]], ends, strict=True))

@@ -178,7 +178,7 @@ def _vectors(name: str, column: pa.ChunkedArray) -> Array:
         rows = np.asarray(column.to_pylist(), np.float64)
     except (ValueError, TypeError) as error:
         raise RefusedError(
-            Defect.UNEQUAL_LENGTHS, f"the rows of '{name}' are no vectors of one length"
+            Defect.UNEQUAL_LENGTHS, f"the rows of '{name}' are not vectors of equal length"
         ) from error
     require_size(rows.shape, name)
     return rows.reshape(len(rows), -1) if rows.size else np.zeros((len(rows), 1))

@@ -138,7 +138,7 @@ def _facts(file: h5py.File) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise RefusedError(
             Defect.UNREADABLE,
-            "the attribute 'env_args' of its group 'data' is no JSON; write it anew, or delete it and answer instead",
+            "the attribute 'env_args' of its group 'data' is not valid JSON; fix it, or delete it and answer instead",
         ) from error
     return facts if isinstance(facts, dict) else {}
 

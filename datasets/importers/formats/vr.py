@@ -120,5 +120,5 @@ def _picture_set(file: h5py.File, name: str) -> h5py.Dataset:
 def _attributes(file: h5py.File) -> dict[str, Any]:
     attributes = from_json(str(file.attrs.get("attributes", "{}")))
     if not isinstance(attributes, dict):
-        raise RefusedError(Defect.UNREADABLE, "its 'attributes' are no JSON object")
+        raise RefusedError(Defect.UNREADABLE, "its 'attributes' are not a JSON object")
     return attributes

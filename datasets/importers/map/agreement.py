@@ -69,7 +69,7 @@ def misread(pair: Pair, period: float, turns: Array | None) -> Question:
     """The question about commands that are not targets; `turns`: xyzw [T, 4] of the observed tool, if known."""
     apart = min(_apart(pair, lag) for lag in lags_of(len(pair.observed), period))
     text = (
-        f"the arm does not go where '{pair.names[0]}' would have it: over the whole episode '{pair.names[1]}' is "
+        f"the arm does not follow '{pair.names[0]}': over the whole episode '{pair.names[1]}' is "
         f"{apart:.2g} {pair.unit} away"
     )
     fit = fitting(pair.commanded, pair.observed, turns, period)
@@ -114,7 +114,7 @@ def weight(
         if min(_remaining(pair, lag) for lag in lags_of(len(seen), period)) < FOLLOWS:
             return f"against increments: '{names[1]}' goes where they say, as an arm follows targets"
         return f"against increments: their numbers do not fit the steps of '{names[1]}'"
-    return f"'{names[1]}' does not move, which tells nothing"
+    return f"'{names[1]}' does not move, so it proves nothing"
 
 
 METRIC = ("m", "cm", "mm")

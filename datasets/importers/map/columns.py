@@ -58,7 +58,9 @@ def names_of(
 def positions(values: Array, mapping: Mapping, what: str) -> Array:
     """[T, 3] m."""
     if values.shape[1] != 3:
-        raise RefusedError(Defect.UNFIT, f"{what}: {values.shape[1]} numbers are no position; take three")
+        raise RefusedError(
+            Defect.UNFIT, f"{what}: {values.shape[1]} numbers are not a position; select three"
+        )
     return values * METRES[mapping.length or "m"]
 
 
@@ -82,7 +84,7 @@ def quaternions(values: Array, kind: Representation, mapping: Mapping, what: str
     """
     if values.shape[1] != kind.size:
         raise RefusedError(
-            Defect.UNFIT, f"{what}: {values.shape[1]} numbers are no {kind.value.replace('_', ' ')}"
+            Defect.UNFIT, f"{what}: {values.shape[1]} numbers are not a {kind.value.replace('_', ' ')}"
         )
     match kind:
         case Representation.QUATERNION:

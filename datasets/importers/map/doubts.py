@@ -152,7 +152,7 @@ class _Doubts:
         said = "; ".join(reading.sentence for reading in readings)
         text = f"{question.text}; of the observed turns over the whole episode (1 is all of them): {said}"
         if not told_apart(*readings):
-            text += "; this episode does not tell all of them apart"
+            text += "; this episode does not distinguish all of them"
         return replace(question, text=text, choices=tuple(reading.kind for reading in readings))
 
     def _turn_readings(self) -> list[TurnReading]:

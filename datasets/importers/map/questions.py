@@ -300,8 +300,8 @@ class _ArmQuestions:
         if self.mapping.angle == "percent":
             raise RefusedError(
                 Defect.UNFIT,
-                "percent of a joint's range are no angles, and the ranges are in the recorder's calibration; record or "
-                "convert in degrees (LeRobot: use_degrees=true)",
+                "percent of a joint's range is not an angle, and the ranges are in the recorder's calibration; record "
+                "or convert in degrees (LeRobot: use_degrees=true)",
             )
         return asked
 

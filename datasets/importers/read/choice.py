@@ -91,7 +91,7 @@ def by_instruction(found: Sequence[Found], instructions: Iterable[str]) -> list[
             known = (
                 ", ".join(f"'{name}'" for name in told.values() if name) or "none, the sources name no task"
             )
-            raise ChoiceError(f"No episode was told '{words}'. Instructions found: {known}.")
+            raise ChoiceError(f"No episode has the instruction '{words}'. Instructions found: {known}.")
         meant |= matching
     return [each for each in found if isinstance(each, Finding) or _plain(each.instruction) in meant]
 

@@ -183,7 +183,7 @@ def _answer(reader: Reader, request: Request) -> Answer:
             return Looked(
                 look=reader.look(source, request.spec, told, fingerprint=fingerprint, ordinal=ordinal)
             )
-    raise TypeError(f"nobody answers a {type(request).__name__}")
+    raise TypeError(f"no handler for a {type(request).__name__}")
 
 
 def _answered(line: ReaderLine, reader: Reader, request: Request) -> None:

@@ -182,7 +182,7 @@ def _refusal(path: Path, wanted: list[Format]) -> RefusedError:
     if pointer is not None:
         return pointer
     if path.is_symlink() and not path.exists():
-        return RefusedError(Defect.UNREADABLE, "unreadable (a link to what is not there)")
+        return RefusedError(Defect.UNREADABLE, "unreadable (a broken link)")
     try:
         with path.open("rb") as file:
             file.read(1)

@@ -112,7 +112,7 @@ class IsolatedReader:
         try:
             found = self._found(path, asked)
         except RefusedError as error:
-            # skip links: they may be circular, and their targets have their own names or are outside
+            # do not enter links: they may be circular, and their targets have their own names or are outside
             is_folder = path.is_dir() and (path == asked.within or not path.is_symlink())
             entries = sorted(path.iterdir()) if is_folder else []
             shown = [entry for entry in entries if not entry.name.startswith(".")]
@@ -246,7 +246,7 @@ class _Child:
             raise self._dead() from error
         except MessageError as error:
             self.kill()
-            text = f"reading it made the reader say what no reader says ({error}); it is damaged, or made to do harm"
+            text = f"reading it made the reader send an invalid answer ({error}); it is damaged or malicious"
             raise RefusedError(Defect.READER_DIED, text) from error
         if isinstance(answer, Refused):
             raise RefusedError(answer.defect, answer.text)
@@ -258,7 +258,7 @@ class _Child:
         """Wait for the interpreter to start, separately: a busy machine is not the fault of the file to read."""
         if not self._started:
             if not isinstance(self._line.receive(_STARTING), Beat):
-                raise MessageError("it does not begin as a reader does")
+                raise MessageError("the reader did not start properly")
             self._started = True
 
     def _hung(self) -> RefusedError:
@@ -274,7 +274,7 @@ class _Child:
         code = self._process.poll()
         self.kill()
         why = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        return RefusedError(Defect.READER_DIED, f"reading it ended the reader ({why}); it is damaged")
+        return RefusedError(Defect.READER_DIED, f"reading it crashed the reader ({why}); it is damaged")
 
     def end(self) -> None:
         """Hang up, and kill it if it does not exit; it holds nothing worth saving."""

@@ -118,7 +118,7 @@ def test_nothing_is_replaced_unasked_and_force_replaces_exports_only(
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExportError, match=f"{precious} (was not written by an export|is no file)"):
+    with pytest.raises(ExportError, match=f"{precious} (was not written by an export|is not a file)"):
         exporter(format_name).export(source, precious, force=True)
     assert (precious / "thesis.tex").exists()
 
@@ -144,7 +144,7 @@ def test_a_full_disk_is_a_sentence_and_costs_only_the_episode_at_hand(
 
     with monkeypatch.context() as patched:
         patched.setattr(EXPORTERS["zarr"], "add", add)
-        with pytest.raises(ExportError, match="goes on where this one was"):
+        with pytest.raises(ExportError, match="run the same command to resume"):
             exporter("zarr").export(source, out)
     assert exporter("zarr").export(source, out).resumed == 2
 

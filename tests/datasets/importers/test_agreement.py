@@ -95,7 +95,7 @@ def test_increments_under_plain_names_are_found_by_what_the_arm_did(tmp_path: Pa
     of_increments(desk)
     (result,) = desk.run()
     said = question(result)
-    assert "the arm does not go where 'action[0:3]' would have it" in said
+    assert "the arm does not follow 'action[0:3]'" in said
     assert "fit increments (1 means about 0.02 m, along the axes of the base)" in said
     assert "--actions increments|achieved|commanded" in said
     assert [each.name for each in desk.looks(desk.inbox)[0].outline.open] == ["actions"]  # type: ignore[union-attr]
@@ -341,7 +341,7 @@ def test_commands_of_a_format_that_says_what_they_are_are_compared_with_what_was
     make(desk.inbox)
     change(desk.inbox)
     for result in desk.run():
-        assert "the arm does not go where" in question(result)
+        assert "the arm does not follow" in question(result)
     assert desk.store.ids() == []
 
 
@@ -500,7 +500,7 @@ def test_percent_of_a_joints_range_are_refused_with_what_makes_them_usable(tmp_p
     desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"] | {"angle": "percent"})
     sources.aloha(desk.inbox / "episode_0.hdf5")
     (result,) = desk.run()
-    assert "percent of a joint's range are no angles" in str(result.refused)
+    assert "percent of a joint's range is not an angle" in str(result.refused)
     assert "use_degrees" in str(result.refused)
 
 

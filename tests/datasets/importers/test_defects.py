@@ -100,7 +100,7 @@ def test_a_frozen_camera_is_a_warning(tmp_path: Path) -> None:
     (result,) = desk.run()
     assert result.refused is None
     assert treated(result.finding, Defect.FROZEN_PICTURES) is Treatment.WARNING
-    assert any("'front' shows the very same picture for 1." in note for note in result.finding.notes)
+    assert any("'front' repeats the same image for 1." in note for note in result.finding.notes)
 
 
 def test_a_picture_that_cannot_be_decoded_refuses_with_its_number(tmp_path: Path) -> None:
@@ -222,11 +222,11 @@ def test_what_cannot_be_opened_is_told_without_numbers_paths_or_names_of_errors(
     for video in (desk.inbox / "video").rglob("*.mp4"):
         video.write_bytes(b"no video" * 100)
     assert {result.finding.path.name: result.refused for result in desk.run()} == {
-        "link.hdf5": "unreadable (a link to what is not there)",
-        "notes.hdf5": "unreadable, it is no HDF5 file",
-        "json": "meta/info.json is no JSON (line 1)",
+        "link.hdf5": "unreadable (a broken link)",
+        "notes.hdf5": "unreadable, not an HDF5 file",
+        "json": "meta/info.json is not valid JSON (line 1)",
         "keys": "meta/info.json lacks 'features'",
-        "video": "the video episode_000000.mp4 is no MP4, Matroska or AVI file, or its beginning is damaged; "
+        "video": "the video episode_000000.mp4 is not an MP4, Matroska or AVI file, or its header is damaged; "
         "copy it again",
     }
 
@@ -237,7 +237,7 @@ def test_facts_that_are_no_json_are_named_with_what_to_do(tmp_path: Path) -> Non
         file["data"].attrs["env_args"] = "{nope"
     (result,) = desk.run()
     assert str(result.refused) == (
-        "the attribute 'env_args' of its group 'data' is no JSON; write it anew, or delete it and answer instead"
+        "the attribute 'env_args' of its group 'data' is not valid JSON; fix it, or delete it and answer instead"
     )
 
 

@@ -160,7 +160,7 @@ def test_a_description_elsewhere_is_named_on_the_command(tmp_path: Path) -> None
     [
         ('file = "*.npz"', "file: extra inputs are not permitted; it may hold files, episodes"),
         ('files = "*.npz"\n[map]\npositon = "ee"', "Did you mean 'position'?"),
-        ("files = *.npz", "is no TOML that can be read"),
+        ("files = *.npz", "is not valid TOML"),
         ('files = "*.csv"', "no file here is called '*.csv'"),
         ('files = "*.npz"\nepisodes = "run_*"', "no group is called 'run_*'"),
         ('files = "*.npz"\nends = "stops"', "'stops' is missing"),

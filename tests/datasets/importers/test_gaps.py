@@ -69,7 +69,7 @@ def test_rows_whose_chunk_is_missing_are_asked_about_and_cost_their_own_episode(
     first, second = desk.run()
     assert first.refused is None
     said = str(second.refused)
-    assert f"rows 100 to 119 of 'robot0_eef_pos' are stored nowhere (there is no {file})" in said
+    assert f"rows 100 to 119 of 'robot0_eef_pos' are missing (there is no {file})" in said
     assert "would be read as 0" in said and "say --map unstored=lost|fill" in said
     assert "row 99 beside them says 0.4" in said
     desk.answers[""]["unstored"] = "lost"
@@ -125,7 +125,7 @@ def test_a_gripper_that_stays_shut_may_have_been_left_out(tmp_path: Path) -> Non
     assert isinstance(width, zarr.Array)
     width[100:] = np.zeros((20, 1))
     assert not (path / "data/robot0_gripper_width/c/1/0").exists()
-    assert "'robot0_gripper_width' are stored nowhere" in str(desk.run()[1].refused)
+    assert "'robot0_gripper_width' are missing" in str(desk.run()[1].refused)
     desk.answers[""]["unstored"] = "fill"
     second = desk.run()[1]
     assert second.refused is None
@@ -144,7 +144,7 @@ def test_a_lost_or_empty_shard_is_a_missing_file(tmp_path: Path) -> None:
     root.create_array(POSITION, data=values, chunks=(10, 3), shards=(60, 3))
     assert [result.refused for result in desk.run()] == [None, None]
     (path / POSITION / "c" / "1" / "0").write_bytes(b"")
-    assert "rows 60 to 119 of 'robot0_eef_pos' are stored nowhere" in str(desk.run(again=True)[1].refused)
+    assert "rows 60 to 119 of 'robot0_eef_pos' are missing" in str(desk.run(again=True)[1].refused)
 
 
 def test_pictures_that_are_cut_into_tiles_are_all_looked_for(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_stamps_whose_chunk_is_missing_are_named_and_not_called_out_of_order(tmp
     without(path, second_chunk("data/timestamp"))
     first, second = desk.run()
     assert first.refused is None
-    assert "of 'timestamp' are stored nowhere" in str(second.refused)
+    assert "of 'timestamp' are missing" in str(second.refused)
 
 
 def _never_written(path: Path, name: str, rows: int) -> None:

@@ -285,7 +285,7 @@ def test_a_video_that_is_a_playlist_plays_no_other_file(tmp_path: Path, kind: st
     shutil.move(video, other)
     video.write_text(PLAYLISTS[kind].format(secret=other, name=other.name))
     (result,) = desk.run()
-    assert "222.mp4 is no MP4" in str(result.refused)
+    assert "222.mp4 is not an MP4" in str(result.refused)
 
 
 def test_a_zip_whose_members_climb_out_of_it_reads_only_itself(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_table_that_no_list_names_is_not_imported(tmp_path: Path) -> None:
     line = json.dumps({"episode_index": 0, "length": TICKS, "tasks": ["lift"]})
     (root / "meta" / "episodes.jsonl").write_text(line + "\n")
     found = refused(desk)
-    assert found.keys() == {"1"} and "has a table and stands in no list" in found["1"]
+    assert found.keys() == {"1"} and "has a table but is not listed" in found["1"]
 
 
 def test_more_episodes_than_there_are_are_said_and_the_others_come_in(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_wrong_kinematics_are_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="upper, lower, flange"):
         forward_kinematics(f"{path}:hand")
     path.write_text("<robot")
-    with pytest.raises(RefusedError, match="no URDF or MJCF that loads"):
+    with pytest.raises(RefusedError, match="cannot be loaded as URDF or MJCF"):
         forward_kinematics(str(path))
 
 

@@ -191,12 +191,12 @@ def test_lengths_in_millimetres_and_angles_in_degrees_are_brought_to_metres_and_
         ("gripper=1,1", "closed and open are the same"),
         ("frame=1 2 3", "a 4x4 matrix has 16"),
         ("frame=nowhere.txt", "frame: there is no file nowhere.txt; give 16 numbers row by row"),
-        ("kinematics=nope", "kinematics: 'nope' is no arm this station knows"),
+        ("kinematics=nope", "kinematics: 'nope' is neither a known arm"),
         ("frame=2 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "no rigid transform"),
         ("arm3.position=x", "one or two arms"),
         ("action.representation=quat", "action.representation: it should be 'quaternion'"),
         ("arms.joints=q", "of every arm only these can be said: arms.range, arms.representation"),
-        ("arm2.range=open", "arm2.range: 'open' is no range; give two numbers"),
+        ("arm2.range=open", "arm2.range: 'open' is not a range; give two numbers"),
     ],
 )
 def test_a_wrong_entry_is_answered_with_what_would_be_right(entry: str, sentence: str) -> None:

@@ -293,7 +293,7 @@ def test_files_that_are_no_recordings_are_refused(desk: Desk, recording: VrRecor
     refused["absent.h5"] = desk.inspect(desk.inbox / "absent.h5").refused
     assert refused.pop("whole.h5") is None
     assert {name: str(reason).split("(")[0].strip() for name, reason in refused.items()} == {
-        "empty.h5": "unreadable, it is no HDF5 file",
+        "empty.h5": "unreadable, not an HDF5 file",
         "cut.h5": "unreadable, the HDF5 file is cut off; copy it again from where it was recorded",
         "other.h5": "unrecognised format. It holds data [3] int64. "
         "To import it, describe it: station import SESSION PATH --describe",

@@ -117,7 +117,7 @@ def test_a_line_nested_as_deep_as_a_file_is_long_is_named(folder: SessionFolder)
     deep = "[" * 100_000 + "]" * 100_000
     row = sealed(f'{{"seq":1,"time":1,"op":"note","fields":{{"text":{deep}}}}}')
     folder.journal.write_bytes(row + line(2, "note", {}))
-    with pytest.raises(JournalError, match="line 1: it is no journal line"):
+    with pytest.raises(JournalError, match="line 1: it is not a journal line"):
         count(folder)
 
 
