@@ -77,7 +77,7 @@ class ArrayFrames(Frames):
         self._block = max(1, min(int(chunks[0]), fitting)) if chunks else 1
 
     def pick(self, indices: Indices) -> Iterator[Image]:
-        """See Frames; a compressed chunk is decoded once, not once per picture."""
+        """See Frames; a compressed chunk is decoded once, not once per image."""
         first, block = -1, np.zeros((0, 0, 0, 3), np.uint8)
         for index in indices.tolist():
             if first < 0 or not first <= index < first + len(block):
