@@ -40,8 +40,8 @@ from station.trust import grant, grant_owners
 EPILOG = (
     "Exit codes: 0 done, 1 failed or damage found, 2 wrong arguments, 3 the session is held by another process, "
     "4 refused (e.g. written by a newer version), 129, 130 and 143 ended by SIGHUP, SIGINT (Ctrl-C) and SIGTERM, "
-    "141 whoever read the output closed the pipe. "
-    "SESSION is a folder, or a name under $STATION_SESSIONS (default ./sessions)."
+    "141 the reader of the output closed the pipe. "
+    "SESSION is a folder or a name under $STATION_SESSIONS (default ./sessions)."
 )
 
 
@@ -75,7 +75,7 @@ class StationGroup(TyperGroup):
 def _interrupted(number: signal.Signals) -> Refusal:
     how = "" if number is signal.SIGINT else f" by {number.name}"
     return Refusal(
-        message=f"Interrupted{how}. What was done is safe on the disk; the same command goes on from there.",
+        message=f"Interrupted{how}. Finished work is safe on disk; the same command goes on from there.",
         exit_code=ExitCode(exit_code(number)),
     )
 
@@ -97,7 +97,7 @@ def _tell(known: Refusal, *, as_json: bool) -> None:
 app = typer.Typer(
     name="station",
     cls=StationGroup,
-    help="Train a robot policy at a terminal: import demonstrations, train the base, steer it by your keys.",
+    help="Train a robot policy at a terminal: import demonstrations, train the base, steer it with your keys.",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -114,7 +114,7 @@ def common(
         typer.Option(
             "--trust",
             metavar="MODULE:CLASS",
-            help="Code of your own that a task or session file may name; without it such a file is refused.",
+            help="Your own class that a task or session file may name; without it, such a file is refused.",
         ),
     ] = None,
     trust_owner: Annotated[
@@ -122,7 +122,7 @@ def common(
         typer.Option(
             "--trust-owner",
             metavar="USER",
-            help="Work on a session that belongs to this user as on your own; without it such a one is only looked at.",
+            help="Treat sessions of this user as your own; without it, they are read-only.",
         ),
     ] = None,
 ) -> None:

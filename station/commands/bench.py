@@ -29,7 +29,7 @@ _POLL = 0.5
 """s between two looks at the seeds that run."""
 
 OutOption = Annotated[
-    Path, typer.Option("--out", help="Folder of the benchmark; repeated commands go on there.")
+    Path, typer.Option("--out", help="Folder of the benchmark; the same command resumes there.")
 ]
 TargetOption = Annotated[int, typer.Option("--chunks", min=1, help="Online chunks per seed.")]
 LayoutsOption = Annotated[int, typer.Option("--layouts", min=1, help="Paired test layouts.")]
@@ -45,11 +45,11 @@ def learns(
     chunks: TargetOption = 9000,
     layouts: LayoutsOption = 150,
     cells: CellsOption = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Seeds that run at once.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Seeds in parallel.")] = 1,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Train from nothing for every seed and compare the steered policy with its base on unseen layouts."""
+    """Train every seed from scratch and compare the steered policy with its base on held-out layouts."""
     from station.benchmark import report
     from station.benchmark.learns import Protocol, pin, result_path
 
@@ -68,7 +68,7 @@ def learns(
             terminal().print(report.table(summary))
     if failed:
         logs = ", ".join(str(_log(protocol, seed)) for seed in failed)
-        raise StationError(f"Seeds {', '.join(map(str, failed))} did not finish; their logs: {logs}.")
+        raise StationError(f"Seeds {', '.join(map(str, failed))} did not finish; see {logs}.")
 
 
 @app.command("seed", hidden=True)
@@ -100,7 +100,7 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         if not first.isdigit() or (last and not last.isdigit()):
-            raise UsageError(f"'{text}' is no list of seeds. Write for instance 0,1,2 or 0-4.")
+            raise UsageError(f"'{text}' is not a list of seeds. Write, for instance, 0,1,2 or 0-4.")
         seeds.extend(range(int(first), int(last or first) + 1))
     return list(dict.fromkeys(seeds))
 
@@ -115,7 +115,7 @@ def _supervise(protocol: Protocol, seeds: Sequence[int], jobs: int) -> list[int]
                 while waiting and len(running) < jobs:
                     seed = waiting.pop(0)
                     running[seed] = _start(protocol, seed, tether)
-                    say(f"seed {seed} runs; its log: {_log(protocol, seed)}", err=True)
+                    say(f"seed {seed} started; log: {_log(protocol, seed)}", err=True)
                 time.sleep(_POLL)
                 for seed in [seed for seed, child in running.items() if child.poll() is not None]:
                     if running.pop(seed).returncode:

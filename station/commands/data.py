@@ -37,14 +37,14 @@ def export(
     kind: Annotated[str, typer.Option("--kind", help=" | ".join(KINDS))] = "all",
     instruction: Annotated[
         str,
-        typer.Option("--instruction", help="The task in words, as policies read it; else the task's own."),
+        typer.Option("--instruction", help="Language instruction to store; default: the task's own."),
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace an export that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing export.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a session's episodes in another project's format: complete, or not there.
+    """Write a session's episodes in another project's format: complete or not at all.
 
-    Interrupted, the same command goes on where it was. A dataset card says what is in it.
+    If interrupted, the same command resumes. A dataset card describes the contents.
     """
     from datasets.exporters import exporter
     from datasets.exporters.source import gather
@@ -53,7 +53,7 @@ def export(
     from station.session.folder import SessionFolder
 
     if kind not in KINDS:
-        raise UsageError(f"'{kind}' is no kind of episodes. Choose one of {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown kind of episode '{kind}'. Choose one of {', '.join(KINDS)}.")
     writer, meant = exporter(form), Where.parse(where)
     if kind != "all":
         meant = Where.parse(f"({where}) and {kind}" if where.strip() else kind)
@@ -77,6 +77,6 @@ def export(
 
 def _written(report: ExportReport, source: ExportSource) -> str:
     left = "".join(f", {count} {reason}" for reason, count in sorted(source.left_out.items()))
-    resumed = f" ({report.resumed} of them were there already)" if report.resumed else ""
+    resumed = f" ({report.resumed} of them written earlier)" if report.resumed else ""
     episodes, steps = counted(report.episodes, "episode"), counted(report.steps, "step")
     return f"Wrote {episodes}{resumed}, {steps} to {report.path}{left}."

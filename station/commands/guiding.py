@@ -27,16 +27,17 @@ def guide(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="Which guide, e.g. xarm, or a part of its name. Without it: the list.",
+            help="Which guide, e.g. xarm, or part of its name. Default: list all.",
             autocompletion=complete_guides,
         ),
     ] = None,
     *,
     search: Annotated[
-        str | None, typer.Option("--search", metavar="WORDS", help="Find the sections that hold all words.")
+        str | None,
+        typer.Option("--search", metavar="WORDS", help="Find the sections that contain all words."),
     ] = None,
 ) -> None:
-    """Read how something is done: one page per task, from the first session to a real arm."""
+    """Read a guide: one page per task, from the first session to a real arm."""
     if name is not None and search is not None:
         raise UsageError("Give the name of a guide, or --search WORDS, not both.")
     if search is not None:

@@ -17,23 +17,26 @@ if TYPE_CHECKING:
     from station.jobs.importing import Summary
 
 PathsArgument = Annotated[
-    list[Path], typer.Argument(help="Files or folders with demonstrations, any known format.")
+    list[Path], typer.Argument(help="Files or folders with demonstrations, in any known format.")
 ]
-FormOption = Annotated[str | None, typer.Option("--as", help="Format, instead of by structure.")]
+FormOption = Annotated[str | None, typer.Option("--as", help="Format; default: detected from the structure.")]
 MapOption = Annotated[
     list[str] | None,
     typer.Option(
         "--map", metavar="NAME=VALUE", help="What a column means, e.g. camera.front=KEY; repeatable."
     ),
 ]
-ColourOption = Annotated[str | None, typer.Option("--colour", help="Order of colours: rgb or bgr.")]
+ColourOption = Annotated[str | None, typer.Option("--colour", help="Channel order: rgb or bgr.")]
 QuaternionOption = Annotated[str | None, typer.Option("--quaternion", help="Order: xyzw or wxyz.")]
 EulerOption = Annotated[str | None, typer.Option("--euler", help="Axes: xyz, zyx, XYZ or ZYX.")]
 RateOption = Annotated[
-    str | None, typer.Option("--rate", help="Samples per second, where no time is stored.")
+    str | None, typer.Option("--rate", help="Sampling rate in Hz, where no time stamps are stored.")
 ]
 GripperOption = Annotated[
-    str | None, typer.Option("--gripper", metavar="CLOSED,OPEN", help="What the gripper's column says.")
+    str | None,
+    typer.Option(
+        "--gripper", metavar="CLOSED,OPEN", help="Values of the gripper column when closed and open."
+    ),
 ]
 FrameOption = Annotated[
     str | None,
@@ -47,7 +50,8 @@ KinematicsOption = Annotated[
 InstructionOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--instruction", help="Which task, where episodes have several: its words, or 'all'; repeatable."
+        "--instruction",
+        help="Which task, if the episodes have several: its instruction, or 'all'; repeatable.",
     ),
 ]
 EpisodesOption = Annotated[
@@ -59,21 +63,23 @@ EpisodesOption = Annotated[
 ]
 OutcomeOption = Annotated[
     str | None,
-    typer.Option("--outcome", help="Of sources that do not say it: success, failure or unknown."),
+    typer.Option("--outcome", help="Outcome, where the source has none: success, failure or unknown."),
 ]
 AgainOption = Annotated[
     bool,
     typer.Option(
         "--again",
-        help="Also what is known: demonstrations now understood otherwise replace their old ones.",
+        help="Also reimport known demonstrations: those now read differently replace the old ones.",
     ),
 ]
 LinksOption = Annotated[
-    bool, typer.Option("--follow-links", help="Also read what links lead to outside the paths given.")
+    bool, typer.Option("--follow-links", help="Also follow links out of the paths given.")
 ]
 DescribeOption = Annotated[
     bool,
-    typer.Option("--describe", help="For files no format knows: print a description to fill in; see below."),
+    typer.Option(
+        "--describe", help="For files of an unknown format: print a description to fill in; see below."
+    ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")]
 
@@ -101,11 +107,11 @@ def import_recordings(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Import demonstrations; broken ones are refused one by one, known ones are skipped.
+    """Import demonstrations; broken ones are refused individually, known ones are skipped.
 
-    Files in nobody's format (npz, HDF5, pickled arrays) are read as a small description says:
+    Files of an unknown format (npz, HDF5, pickled arrays) are read according to a short description:
     station import mine DATA --describe > DATA/import-description.toml; fill it in; station import mine DATA.
-    Elsewhere than beside the data: --as described:FILE.
+    A description kept elsewhere: --as described:FILE.
     """
     from station.jobs import importing
     from station.jobs.import_request import wish
@@ -134,6 +140,6 @@ def _told(entries: Sequence[str] | None, instructions: Sequence[str] | None) -> 
 def _require_something(summary: Summary) -> None:
     """Say by the exit code where nothing came of the paths, or of some of them. Raises StationError."""
     if summary.refused == summary.total:
-        raise StationError("None of the recordings could be imported; the reasons stand above.")
+        raise StationError("None of the recordings could be imported; see the reasons above.")
     if summary.empty:
         raise StationError(f"Nothing to import at {', '.join(map(str, summary.empty))}; the rest is done.")

@@ -25,12 +25,12 @@ VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
 
 def status(
     session: Annotated[
-        str | None, typer.Argument(metavar="[SESSION]", help="Session folder or name; all without it.")
+        str | None, typer.Argument(metavar="[SESSION]", help="Session folder or name; default: all.")
     ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Counts, rates and evaluations, computed from the session folder."""
+    """Show counts, rates and evaluations, computed from the session folder."""
     if session is None:
         _list(as_json=as_json)
         return
@@ -47,27 +47,27 @@ def label(
         list[str],
         typer.Argument(
             metavar="[EPISODE] VERDICT",
-            help=f"Full name of an episode, e.g. online-000012 (not with --where), and {' | '.join(VERDICTS)}.",
+            help=f"Full name of an episode, e.g. online-000012 (not with --where), then {' | '.join(VERDICTS)}.",
         ),
     ],
     *,
     where: Annotated[
         str | None,
         typer.Option(
-            "--where", help='Many at once, e.g. "demo and pending"; they are counted, and you confirm.'
+            "--where", help='Label many, e.g. "demo and pending"; shows the count and asks to confirm.'
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Label many without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Label many without confirmation.")] = False,
 ) -> None:
-    """Relabel, reopen, void or restore episodes; it reaches the learner at its next update.
+    """Relabel, reopen, void or restore episodes; the learner uses it at its next update.
 
-    One by name: station label mine online-000012 failure. Many by a sentence, as in 'station review':
+    One by name: station label mine online-000012 failure. Many by a filter, as in 'station review':
     station label mine --where "demo and pending" success.
     """
     wanted = 2 if where is None else 1
     if len(words) != wanted:
         form = "EPISODE VERDICT" if where is None else '--where "..." VERDICT'
-        raise UsageError(f"Say: station label {session} {form}. You gave {counted(len(words), 'word')}.")
+        raise UsageError(f"Usage: station label {session} {form}. Got {counted(len(words), 'word')}.")
     if where is None:
         _label_one(session, *words)
     else:

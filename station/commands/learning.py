@@ -25,13 +25,13 @@ def train(
         bool | None,
         typer.Option(
             "--unlabelled/--successes-only",
-            help="Use demonstrations without a verdict too, or not; kept for this session.",
+            help="Also train on demonstrations without a verdict, or not; remembered for this session.",
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Train the base from the session's demonstrations and measure it. Goes on where it was interrupted."""
+    """Train the base on the session's demonstrations and evaluate it. Resumes after an interruption."""
     from station.jobs import training
     from station.session.folder import SessionFolder
 
@@ -48,10 +48,10 @@ def _require_device(name: str) -> None:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"--device {name}: there is no such device. Say cpu or cuda.") from error
+        raise UsageError(f"--device {name}: no such device. Use cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(
-            f"--device {name}: torch finds no CUDA GPU here; 'station doctor' says more. Say cpu."
+            f"--device {name}: torch finds no CUDA GPU here; 'station doctor' says more. Use cpu."
         )
 
 
@@ -59,12 +59,12 @@ def evaluate(
     session: SessionArgument,
     *,
     episodes: Annotated[
-        int | None, typer.Option("--episodes", min=1, help="Episodes; the task's number.")
+        int | None, typer.Option("--episodes", min=1, help="Number of episodes; default: the task's.")
     ] = None,
     cells: CellsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """One evaluation block of the newest policy, without exploration; stored, but never learnt from."""
+    """Run one evaluation block of the newest policy, without exploration; stored, but never learnt from."""
     from datasets.journal.journal import Journal
     from station.jobs.remote import engine, wait_for
     from station.session.core.events import EvaluateNow, EventSource
@@ -80,7 +80,7 @@ def evaluate(
                 _run_block(folder, wanted, cells, report)
         else:
             number = client.send(EvaluateNow(episodes=episodes, source=EventSource.COMMAND))
-            say("The running session evaluates next; whoever operates it resets and labels.", err=True)
+            say("The running session evaluates next; its operator resets and labels.", err=True)
             wait_for(
                 client,
                 folder,

@@ -31,7 +31,7 @@ ValueArgument = Annotated[
     typer.Argument(metavar="[VALUE]", help="Its new value, as in a task file: 0.15, or '[0.5, 0.2, 0.3]'."),
 ]
 LoosenOption = Annotated[
-    bool, typer.Option("--loosen", help="The arms may do more than before, and that is meant.")
+    bool, typer.Option("--loosen", help="Confirm a value that gives the arms more room.")
 ]
 
 
@@ -45,9 +45,9 @@ def limits(
 ) -> None:
     """Show the limits of a session's arms beside those of its task file, or make one stricter.
 
-    A session keeps the limits that its task file had when it was made. `station limits SESSION velocity 0.15` lowers
-    one of them: it is journaled and in force from the next start on. A value that gives the arms more room is refused
-    unless --loosen is said.
+    A session keeps the limits that its task file had when it was created. `station limits SESSION velocity 0.15` lowers
+    one of them: it is journaled and takes effect at the next start. A value that gives the arms more room is refused
+    without --loosen.
     """
     from station.session.folder import SessionFolder
 
@@ -56,13 +56,13 @@ def limits(
         _show(folder, as_json=as_json)
         return
     if value is None:
-        raise UsageError(f"Say the value as well: station limits {session} {name} VALUE")
+        raise UsageError(f"Give the value as well: station limits {session} {name} VALUE")
     from hardware.robot.limits import written
     from station.session.limits import change
 
     before, after = change(folder, name, _parsed(value), loosen=loosen)
     if before.value == after.value:
-        say(f"{after.name} is {written(after.value)} already.")
+        say(f"{after.name} is already {written(after.value)}.")
         return
     say(f"{after.name}: {written(before.value)} -> {written(after.value)}, from the next start on.")
 
@@ -86,7 +86,7 @@ def _show(folder: SessionFolder, *, as_json: bool) -> None:
         say(json.dumps([{**asdict(row), "differs": row.differs} for row in rows]))
         return
     if not rows:
-        say("A simulated cell: nothing real moves, so there is nothing to limit.")
+        say("A simulated cell has no limits: nothing real moves.")
         return
     print_rows(folder, rows)
 
@@ -114,9 +114,5 @@ def print_rows(folder: SessionFolder, rows: list[Row]) -> None:
         shown.add_row(row.name, session, written(row.file) if folder.source else "-", mark)
     console = terminal()
     console.print(shown)
-    where = (
-        f"Task file: {folder.source}."
-        if folder.source
-        else "Which task file this session came from is not known."
-    )
-    console.print(Text(f"{where} What the session says is in force."))
+    where = f"Task file: {folder.source}." if folder.source else "The task file of this session is unknown."
+    console.print(Text(f"{where} The session's values are in force."))

@@ -39,7 +39,7 @@ def demo(
     *,
     session: SessionOption = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of every random stream (0).")
+        int | None, typer.Option("--seed", min=0, help="Seed of every random stream; default: 0.")
     ] = None,
     task: TaskOption = "place-orange",
     headless: HeadlessOption = False,
@@ -48,11 +48,11 @@ def demo(
     episodes: EpisodesOption = None,
     chunks: ChunksOption = None,
     prepare: Annotated[
-        bool, typer.Option("--prepare", help="Record, import and train; stop before the session.")
+        bool, typer.Option("--prepare", help="Record, import and train; do not start the session.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole job from an empty folder: demonstrations, training, a session that learns. Resumes by itself."""
+    """Do it all from an empty folder: demonstrations, training, a session that learns. Repeat it to resume."""
     from station.jobs import demo as pipeline
     from station.jobs.headless import Goal, engine_arguments
 
@@ -93,11 +93,12 @@ def run(
     chunks: ChunksOption = None,
     accept_devices: AcceptDevicesOption = False,
     start_on_enter: Annotated[
-        bool, typer.Option("--start-on-enter", help="Start no engine before Enter is pressed on the screen.")
+        bool,
+        typer.Option("--start-on-enter", help="Start the engine only once Enter is pressed on the screen."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start or resume a session: its engine, and the UI unless --headless."""
+    """Start or resume a session: its engine and, without --headless, the UI."""
     from station.jobs.headless import Goal, engine_arguments
     from station.session.folder import SessionFolder
 
@@ -118,7 +119,9 @@ def run(
             start_engine=not start_on_enter,
         )
     if not autopilot:
-        raise UsageError("Without the UI nobody labels. Add --autopilot, or leave --headless out.")
+        raise UsageError(
+            "--headless needs --autopilot: without the UI there is no one to label. Add it, or drop --headless."
+        )
     with reporter(as_json=as_json) as report:
         _run_headless(folder, goal, mistakes, cells, speed, report)
         report.event("done", session=str(folder.path))
@@ -127,7 +130,7 @@ def run(
 
 
 def attach(session: SessionArgument) -> None:
-    """Open the UI on a session whose engine runs already; closing it again leaves the engine alone."""
+    """Open the UI on a session whose engine is already running; closing the UI does not stop the engine."""
     from datasets.lock import holder
     from station.session.folder import SessionFolder
     from station.tui.app import run as show
@@ -139,9 +142,9 @@ def attach(session: SessionArgument) -> None:
 
 
 def stop(session: SessionArgument) -> None:
-    """Stop the arms of a session at once and keep them stopped, whether or not its engine or a screen answers.
+    """Stop the arms of a session at once and keep them stopped, even if no engine or screen responds.
 
-    Says whether the engine confirms it. Exit code 1 when something runs that does not.
+    Reports whether the engine confirms it. Exit code 1 if something is running that does not.
     """
     from station.jobs.stopping import stop as stop_session
     from station.session.folder import SessionFolder
@@ -165,7 +168,7 @@ def serve(
 
     if host not in LOOPBACK:
         say(
-            f"Warning: what you type and see crosses the network unencrypted, and whoever holds the address printed "
+            f"Warning: what you type and see crosses the network unencrypted, and anyone who has the address printed "
             f"below can move the robot. An SSH tunnel is safer: ssh -L {port}:localhost:{port} THIS_MACHINE, with "
             "'station serve' on its default host.",
             err=True,

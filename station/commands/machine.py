@@ -26,20 +26,20 @@ TaskArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[TASK]",
-        help="Also connect and measure the devices of this task (a name, or a .toml file) or of this session.",
+        help="Also connect and measure the devices of this task (a name or a .toml file) or session.",
         autocompletion=complete_tasks,
     ),
 ]
 SecondsOption = Annotated[
-    float, typer.Option("--seconds", min=0.5, max=600.0, help="How long devices are measured.")
+    float, typer.Option("--seconds", min=0.5, max=600.0, help="Seconds to measure each device.")
 ]
 HoldOption = Annotated[
     bool,
-    typer.Option("--hold/--no-hold", help="Enable the arms and let them hold their pose while measured."),
+    typer.Option("--hold/--no-hold", help="Enable the arms and hold their pose while measuring."),
 ]
 RecoverOption = Annotated[
     bool,
-    typer.Option("--recover", help="Clear the arms' faults first: you have made sure that all is safe."),
+    typer.Option("--recover", help="Clear the arms' faults first; check that it is safe before you use it."),
 ]
 
 _NAME_WIDTH = 35
@@ -53,7 +53,7 @@ def doctor(
     recover: RecoverOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, and the devices of a task: what is missing, how fast they are, what to change."""
+    """Check this machine and a task's devices: what is missing, how fast they are, what to change."""
     console = terminal()
     chosen = _load(task)
     findings = _machine(console, quiet=as_json)
@@ -157,7 +157,7 @@ def _devices(
             Text("The cell is ready.", style="green")
             if ready
             else Text(
-                f"The cell is NOT ready: fix the above, then look again.{_steps(task)}", style="bold red"
+                f"The cell is NOT ready: fix the above, then check again.{_steps(task)}", style="bold red"
             )
         )
     return reports

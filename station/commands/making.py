@@ -19,7 +19,7 @@ def new(
     task: TaskOption = "place-orange",
     seed: SeedOption = 0,
 ) -> None:
-    """Make a session folder with a frozen copy of the task's settings."""
+    """Create a session folder with a frozen copy of the task's settings."""
     from station.session.folder import SessionFolder
     from station.tasks.config import advice, load_task
     from station.tasks.shelf import source_of
@@ -53,9 +53,7 @@ def tasks(
     *,
     every: Annotated[
         bool,
-        typer.Option(
-            "--all", help="With every setting, its meaning and range, also where it is the default."
-        ),
+        typer.Option("--all", help="Include every setting with its meaning and range, defaults too."),
     ] = False,
 ) -> None:
     """List the task library, or print one task as a file to start your own from."""
@@ -77,7 +75,7 @@ def settings(
         str | None, typer.Argument(metavar="[NAME]", help="A driver, e.g. xarm, or a section, e.g. safety.")
     ] = None,
 ) -> None:
-    """What a task file may hold: all sections and drivers, or every setting of one with unit, range and default."""
+    """Explain task files: list all sections and drivers, or every setting of one with unit, range and default."""
     from station.tasks.reference import section, sections
     from station.tasks.settings_text import first_sentence
 
@@ -86,4 +84,4 @@ def settings(
         return
     for known in sections():
         say(f"{known.name:<16} {known.header:<16} {first_sentence(known.model)}")
-    say("\n'station settings NAME' prints one of them as it stands in a task file, every setting explained.")
+    say("\n'station settings NAME' prints one of them as in a task file, every setting explained.")

@@ -39,7 +39,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random stream.")]
 HeadlessOption = Annotated[bool, typer.Option("--headless", help="Without the terminal UI.")]
 AutopilotOption = Annotated[
-    bool, typer.Option("--autopilot", help="Let the simulator's truth press the keys (simulated cells only).")
+    bool, typer.Option("--autopilot", help="Label from simulator ground truth (simulated cells only).")
 ]
 MistakesOption = Annotated[
     float | None,
@@ -49,20 +49,20 @@ SpeedOption = Annotated[
     str | None, typer.Option("--speed", help="Clock of simulated cells: 1x, 4x or max (as fast as it goes).")
 ]
 CellsOption = Annotated[
-    int | None, typer.Option("--cells", min=1, max=64, help="Simulated cells that run at once.")
+    int | None, typer.Option("--cells", min=1, max=64, help="Simulated cells in parallel.")
 ]
 AcceptDevicesOption = Annotated[
     bool,
     typer.Option(
         "--accept-devices",
-        help="The other arm or camera that the last start was refused for is meant: record with it from now on.",
+        help="Accept the replaced arm or camera that the last start was refused for, from now on.",
     ),
 ]
 EpisodesOption = Annotated[
-    int | None, typer.Option("--episodes", min=0, help="Online episodes after which the session is finished.")
+    int | None, typer.Option("--episodes", min=0, help="Finish the session after this many online episodes.")
 ]
 ChunksOption = Annotated[
-    int | None, typer.Option("--chunks", min=0, help="Online chunks after which the session is finished.")
+    int | None, typer.Option("--chunks", min=0, help="Finish the session after this many online chunks.")
 ]
 
 

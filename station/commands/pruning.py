@@ -24,15 +24,17 @@ def prune(
     session: SessionArgument,
     *,
     older_than: Annotated[
-        float, typer.Option("--older-than", min=0.0, help="Only what was voided or left so many days ago.")
+        float, typer.Option("--older-than", min=0.0, help="Only what is older than this many days.")
     ] = 30.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be deleted; delete nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the files of void episodes, what was cut off and old quarantine, once confirmed. Labels and lines stay.
+    """Delete void episodes, cut-off episodes and old quarantine, after confirmation. The journal keeps its lines.
 
-    With --json nothing is deleted unless --yes stands there too.
+    With --json, nothing is deleted without --yes.
     """
     from station.jobs import pruning
     from station.session.folder import SessionFolder
@@ -70,13 +72,13 @@ def _sentences(plan: Plan, days: float) -> Iterator[str]:
     if plan.needed:
         stay = "stays" if len(plan.needed) == 1 else "stay"
         yield (
-            f"{counted(len(plan.needed), 'void episode')} {stay} until the learner has made three more "
-            "update blocks without."
+            f"{counted(len(plan.needed), 'void episode')} {stay} until the learner has finished three more "
+            "update blocks without them."
         )
     if plan.young:
         stay = "stays" if len(plan.young) == 1 else "stay"
         yield (
-            f"{counted(len(plan.young), 'void episode')} {stay}, voided less than {days:g} days ago; "
+            f"{counted(len(plan.young), 'void episode')} {stay}: voided less than {days:g} days ago; "
             "--older-than 0 takes those too."
         )
     elif not plan.pieces:

@@ -31,12 +31,14 @@ def review(
     ] = None,
     rerun: Annotated[
         Path | None,
-        typer.Option("--rerun", help="Write the episode as a .rrd file for the Rerun viewer instead."),
+        typer.Option(
+            "--rerun", help="Write the episode as a .rrd file for the Rerun viewer; do not open the UI."
+        ),
     ] = None,
-    listing: Annotated[bool, typer.Option("--list", help="Print what there is instead.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the recordings; do not open the UI.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Play demonstrations and episodes in the terminal; relabel, void, restore. An engine may run meanwhile."""
+    """Play demonstrations and episodes in the terminal; relabel, void, restore. Works while an engine runs."""
     from datasets.selection import Where
     from station.review.catalogue import Catalogue
     from station.session.folder import SessionFolder
@@ -61,7 +63,7 @@ def _one(items: list[Item], episode: str | None) -> Item:
     """The one that is named, or the newest."""
     found = next((item for item in items if episode in (None, item.id)), None)
     if found is None:
-        named = f"There is no recording {episode}" if episode else "No recording is meant"
+        named = f"There is no recording {episode}" if episode else "No recordings match"
         raise UsageError(f"{named}. List them with 'station review SESSION --list'.")
     return found
 
@@ -83,7 +85,7 @@ def _list(catalogue: Catalogue, items: list[Item], *, meant: str, as_json: bool)
         say(json.dumps(facts))
         return
     if not items:
-        say("No recording is meant." if meant else "Nothing is recorded here yet.", err=True)
+        say("No recordings match." if meant else "Nothing is recorded here yet.", err=True)
     for item in items:
         steps = "" if item.steps is None else item.steps
         moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.entered))

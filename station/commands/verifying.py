@@ -27,14 +27,14 @@ def verify(
     session: SessionArgument,
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Sizes only; neither policy nor checkpoints nor partial/.")
+        bool, typer.Option("--quick", help="Check sizes only; skip policy, checkpoints and partial/.")
     ] = False,
-    look_only: Annotated[bool, typer.Option("--look-only", help="Move nothing, whatever is found.")] = False,
+    look_only: Annotated[bool, typer.Option("--look-only", help="Only report; move nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every episode, checkpoint and journal line; move what is broken to quarantine. Nothing is deleted.
+    """Check every episode, checkpoint and journal line; move broken files to quarantine. Nothing is deleted.
 
-    Exit code 1 when something is damaged. While an engine works on the session, it only looks.
+    Exit code 1 if anything is damaged. While an engine works on the session, it only reports.
     """
     from datasets import verify as verification
     from datasets.lock import LockedError
@@ -139,7 +139,7 @@ def _sentences(report: SessionReport) -> Iterator[str]:
     if journal.torn_bytes:
         yield f"  an unfinished last line of {journal.torn_bytes} bytes; a writer keeps it beside and cuts it off."
     for seq in journal.orphans:
-        yield f"  line {seq} judges an episode that no line before it has entered."
+        yield f"  line {seq} judges an episode that no earlier line has entered."
     for name in report.absent:
         yield f"  {name} is in the journal, but in no store."
     for name in report.unjournaled:
@@ -153,7 +153,7 @@ def _of_partial(folder: SessionFolder, *, full: bool) -> Iterator[str]:
 
     found = leftovers(folder.partial)
     if found:
-        yield f"{folder.partial}: {len(found)} cut off, counted nowhere."
+        yield f"{folder.partial}: {len(found)} cut off, not counted anywhere."
     for left in found if full else ():
         gone = (hole.path.name for hole in read(left)[1] if not hole.path.exists())
         yield from (f"  {left.name} can be reviewed up to {name}, which is missing." for name in gone)
@@ -177,8 +177,8 @@ def _verdict(
     if report.journal.torn_bytes:
         yield "Lost: what the unfinished line said. No command had reported it as done."
     if lost:
-        goes = "The session goes on without them, as void."
-        later = "Verify again when it may write, and the session goes on without them."
+        goes = "The session continues without them, as void."
+        later = "Run 'station verify' again once it can write; the session then continues without them."
         yield f"Lost: {counted(len(lost), 'episode')} ({', '.join(lost)}). {later if why else goes}"
     elif report.ok and not files and not report.journal.torn_bytes:
         yield "Nothing is lost."

@@ -50,7 +50,7 @@ def test_a_signal_ends_every_command_with_its_own_code(
     rest = {"export": ("--format", "lerobot", "--out", "x")}.get(command, ())
     ended = station(command, "somewhere", *rest)
     assert ended.exit_code == 128 + number, ended.output
-    assert "What was done is safe" in sentences(ended)
+    assert "Finished work is safe" in sentences(ended)
     assert (number.name in ended.output) is (number is not signal.SIGINT)
 
 

@@ -220,7 +220,7 @@ def test_an_interrupted_import_says_so_and_goes_on_where_it_was(
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Interrupted. What was done is safe" in said
+    assert process.returncode == 130 and "Interrupted. Finished work is safe" in said
     done = lines(station(*words, "--json").stdout)[-1]
     assert done["imported"] + done["duplicates"] == 40 and done["imported"] >= 1
     assert station("verify", session).exit_code == 0

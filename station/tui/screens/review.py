@@ -190,7 +190,7 @@ class ReviewScreen(StationScreen):
         if chosen is not None:
             self._recall(chosen)
         else:
-            words = "No recording is meant by this filter." if self._where else "Nothing was recorded yet."
+            words = "No recordings match this filter." if self._where else "Nothing was recorded yet."
             self._say(words)
 
     def _show_head(self) -> None:

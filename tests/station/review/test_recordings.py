@@ -122,7 +122,7 @@ def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, fol
     listed = station("review", folder.path, "--list").stdout
     assert "partial" in listed and "Camera third froze." in listed
     none = station("review", folder.path, "--list", "--where", "success and version>=99")
-    assert (none.stdout, none.stderr) == ("", "No recording is meant.\n")
+    assert (none.stdout, none.stderr) == ("", "No recordings match.\n")
     facts = json.loads(station("review", folder.path, "--episode", "online-000007", "--json").stdout)
     assert (facts[0]["steps"], facts[0]["reason"]) == (10, "Camera third froze.")
 
