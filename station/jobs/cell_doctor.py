@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _WIDE = 110
 """Columns that hold a device's numbers and who it is side by side."""
 _RECOVER = (
-    "Faults stay until somebody clears them: make sure that all is safe, then look again with --recover. In a session, "
-    "going on clears them."
+    "Faults stay until they are cleared: check that it is safe, then run this again with --recover. In a session, "
+    "continuing clears them."
 )
 _STEPS = 20
 """Control periods that a simulated cell is timed for."""
@@ -148,8 +148,8 @@ def _stands(report: DeviceReport) -> str:
     joints = ", ".join(f"{angle:.3f}" for angle in report.joints)
     position = ", ".join(f"{metres:.3f}" for metres in report.position)
     return (
-        f"stands at [{joints}] rad now, its tool at [{position}] m. Bring it with the vendor's means to where episodes "
-        "start, and to the corners of its workspace, look again, and copy what you need into the task file."
+        f"stands at [{joints}] rad now, its tool at [{position}] m. Move it with the vendor's tools to where episodes "
+        "start and to the corners of its workspace, run this again, and copy what you need into the task file."
     )
 
 

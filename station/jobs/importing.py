@@ -325,7 +325,7 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
         f"  {entry['name']:<{width}}  {entry['value']}  ({entry['origin']})" for entry in facts["entries"]
     ]
     if facts["depth"]:
-        lines.append(f"  depth, which no camera of a task is: {', '.join(facts['depth'])}")
+        lines.append(f"  depth, which no task camera uses: {', '.join(facts['depth'])}")
     lines += [f"  ? {question['text']}: say {question['flag']}" for question in facts["questions"]]
     if not is_choice and any(not question["optional"] for question in facts["questions"]):
         lines.append(f"  its columns: {columns_in_words(facts)}")

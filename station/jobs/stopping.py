@@ -61,7 +61,7 @@ def stop(folder: SessionFolder) -> Stopped:
 
 
 _SET = (
-    "The stop is set, and the controllers of real arms obey it without the engine; but nobody confirms it. "
+    "The stop is set, and the controllers of real arms obey it without the engine, but nothing confirms it. "
 )
 
 

@@ -116,7 +116,7 @@ def _require(folder: SessionFolder, ledger: Ledger, episode: str, verdict: str) 
 
     status = ledger.episodes.get(episode)
     if any(line.fields["episode"] == episode for line in ledger.lines.get(CUT_OFF, ())):
-        raise UsageError(f"{episode} was cut off: it counts nowhere and cannot be judged.")
+        raise UsageError(f"{episode} was cut off: it is not counted and cannot be labelled.")
     if status is None:
         raise UsageError(
             f"There is no episode {episode} in {folder.path}. Give its full name, e.g. online-000012."

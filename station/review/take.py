@@ -111,7 +111,7 @@ def take_of_partial(folder: Path, *, running: bool = False) -> Take:
         images=cameras,
         time=_elapsed(parts["observation_time"], parts["observation_time"], 1.0),
         groups=_groups(parts, names[1], names[0], 1.0),
-        about=f"{about} · counts nowhere · cannot be judged" + " yet" * running,
+        about=f"{about} · not counted · cannot be labelled" + " yet" * running,
         trouble=f"not readable: {', '.join(bad)}" if bad else "",
     )
 

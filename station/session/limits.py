@@ -97,7 +97,7 @@ def change(folder: SessionFolder, name: str, value: Value, *, loosen: bool) -> t
         if looser and not loosen:
             raise LimitError(
                 f"{before.name} = {written(after.value)} leaves the arms more room than {written(before.value)}, or "
-                "room that nobody can compare. If that is meant, say it again with --loosen."
+                "room that cannot be compared. If that is intended, repeat it with --loosen."
             )
         if before.value != after.value:
             journal = Journal(folder.journal, writable=True)

@@ -84,7 +84,7 @@ def _episode(seen: Seen) -> str:
 def _not_void(seen: Seen) -> str:
     episode = _episode(seen)
     if seen.snapshot.void:
-        raise NotNowError(f"{episode} is void: take it back in before you label it")
+        raise NotNowError(f"{episode} is void: restore it before you label it")
     return episode
 
 
@@ -195,7 +195,7 @@ ACTIONS: tuple[Action, ...] = (
         id="go",
         key="r",
         label="reset done",
-        help="The scene is laid out: start the episode. After a fault that was put right: recover, go home.",
+        help="The scene is set up: start the episode. After a fault is fixed: recover and go home.",
         group=Group.MOTION,
         intent=go,
     ),
@@ -212,7 +212,7 @@ ACTIONS: tuple[Action, ...] = (
         id="undo",
         key="u",
         label="undo",
-        help="Take back the label or the void of the episode on the screen; it has none: of the one judged last.",
+        help="Take back the label or void of the episode on the screen; if it has none, of the last one labelled.",
         group=Group.EPISODE,
         intent=undo,
         hold_off=TOGGLE_HOLD_OFF,
@@ -221,7 +221,7 @@ ACTIONS: tuple[Action, ...] = (
         id="void",
         key="v",
         label="void",
-        help="Take the episode out of every rate and out of learning; again: take it back in.",
+        help="Exclude the episode from every rate and from learning; again: restore it.",
         group=Group.EPISODE,
         intent=void,
         hold_off=TOGGLE_HOLD_OFF,
@@ -264,7 +264,7 @@ ACTIONS: tuple[Action, ...] = (
         id="review",
         key="b",
         label="review",
-        help="Look back: play any episode of the session, relabel, void and restore. The session goes on.",
+        help="Look back: play any episode of the session, relabel, void and restore. The session keeps running.",
         group=Group.SESSION,
     ),
     Action(
@@ -310,7 +310,7 @@ ACTIONS: tuple[Action, ...] = (
         id="leave",
         key="q",
         label="leave",
-        help="Leave this session; asks once whether the engine goes on without you.",
+        help="Leave this session; asks once whether the engine keeps running without you.",
         group=Group.SESSION,
         fixed=True,
     ),

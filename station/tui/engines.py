@@ -127,7 +127,7 @@ class LocalEngines:
         return (
             f"Process {pid} holds {folder} and cannot be reached: it is starting, or its socket was deleted. Try again "
             f"in a minute; if that does not help, end it (kill {pid}) and run the session again. Nothing committed is "
-            "lost, and the stop reaches its arms all the same."
+            "lost, and stop still reaches its arms."
         )
 
     def stop(self, folder: Path) -> str:

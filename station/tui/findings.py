@@ -45,9 +45,9 @@ class ImportPreview:
         """With the key to press; `again`: what is known was looked at too."""
         words = f"Usable: {self.usable} of {counted(self.total, 'recording')}"
         if self.replacing:
-            words += f", {self.replacing} in place of what was imported before"
+            words += f", {self.replacing} replacing earlier imports"
         if self.known:
-            same = "understood just so already" if again else "imported before"
+            same = "unchanged" if again else "imported before"
             words += f", {same}: {self.known}"
         if self.usable:
             return f"{words}. ^o imports; nothing is written before."

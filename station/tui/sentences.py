@@ -35,7 +35,7 @@ def sentence(snapshot: Snapshot, keys: Keymap) -> str:
         if snapshot.simulated or not snapshot.recoverable:
             return (
                 f"The arm will not move. When all is safe: {keys.show('rearm')} re-arms the stop, "
-                f"then {keys.show('go')} goes on."
+                f"then {keys.show('go')} continues."
             )
         return (
             f"Halted. When all is safe: {keys.show('rearm')} re-arms the stop, "
@@ -47,7 +47,7 @@ def sentence(snapshot: Snapshot, keys: Keymap) -> str:
 def _preflight(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.reason:
         then = "" if snapshot.simulated else ": the arm moves home"
-        return f"Not ready to start: put this right, then press {keys.show('go')}{then}."
+        return f"Not ready to start: fix this, then press {keys.show('go')}{then}."
     if snapshot.simulated:
         return "Checking arm, cameras and disk. Nothing to do."
     return "Checking arm, cameras and disk; then the arm moves home by itself. Keep clear."
@@ -70,7 +70,7 @@ def _ready(snapshot: Snapshot, keys: Keymap) -> str:
 
 def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.autopilot:
-        return f"The automatic operator labels. You may watch; {keys.show('autopilot')} takes the keys back."
+        return f"The automatic operator labels; {keys.show('autopilot')} takes the keys back."
     return (
         f"Watch the arm: {keys.show('success')} when it has succeeded, {keys.show('failure')} when it has failed; "
         f"{keys.show('pause')} pauses."
@@ -80,9 +80,9 @@ def _rollout(snapshot: Snapshot, keys: Keymap) -> str:
 def _paused(snapshot: Snapshot, keys: Keymap) -> str:
     if snapshot.disk_full:
         if snapshot.simulated and not snapshot.asked_to_pause:
-            return "The disk is full: free some space; it goes on by itself and nothing is lost."
-        return f"The disk is full: free some space, then {keys.show('pause')} goes on; nothing is lost."
-    goes_on = f"Paused, the arm holds. {keys.show('pause')} goes on"
+            return "The disk is full: free some space; it then continues by itself. Nothing is lost."
+        return f"The disk is full: free some space, then {keys.show('pause')} continues. Nothing is lost."
+    goes_on = f"Paused, the arm holds. {keys.show('pause')} continues"
     if snapshot.held in (Phase.ROLLOUT, Phase.EVALUATE):
         return f"{goes_on} with the episode; {keys.show('void')} drops it."
     if snapshot.held is Phase.READY:
@@ -95,7 +95,7 @@ def _paused(snapshot: Snapshot, keys: Keymap) -> str:
 def _label(snapshot: Snapshot, keys: Keymap) -> str:
     s, f, v = keys.show("success"), keys.show("failure"), keys.show("void")
     if snapshot.void:
-        return f"{snapshot.episode or 'It'} is void and counts nowhere. {v} or {keys.show('undo')} takes it back in."
+        return f"{snapshot.episode or 'It'} is void and not counted. {v} or {keys.show('undo')} restores it."
     if snapshot.label is None:
         return f"Did {snapshot.episode or 'it'} succeed? {s} success, {f} failure, {v} to leave it out."
     left = "" if snapshot.grace_left is None else f" {snapshot.grace_left:.1f} s left to change it:"
@@ -105,11 +105,11 @@ def _label(snapshot: Snapshot, keys: Keymap) -> str:
 def _update(snapshot: Snapshot, keys: Keymap) -> str:
     live = snapshot.steering
     if live.reading:
-        return f"Past episodes are read back before the policy learns, {live.reading} to go. Nothing to do."
+        return f"Loading past episodes before the policy learns, {live.reading} to go. Nothing to do."
     left = (live.planned - live.done) / live.rate if live.rate > 0 and live.planned else None
     if snapshot.simulated:
         return f"The policy learns from this, {about(left)}. The arm is parked."
-    return f"You may lay out the next scene, {about(left)}; the arm waits at home."
+    return f"Set up the next scene, {about(left)}; the arm waits at home."
 
 
 def _evaluate(snapshot: Snapshot, keys: Keymap) -> str:
@@ -125,22 +125,20 @@ def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
 
 def _fault(snapshot: Snapshot, keys: Keymap) -> str:
     if not snapshot.recoverable:
-        return f"This cannot be left: {keys.show('leave')} ends the engine; put it right and start again."
+        return f"No recovery from this: {keys.show('leave')} ends the engine; fix it and start again."
     if snapshot.simulated:
-        return f"Motion is halted. Put right what is said below, then press {keys.show('go')}."
-    return (
-        f"Put right what is said below, then press {keys.show('go')}: it recovers the arm and moves it home."
-    )
+        return f"Motion is halted. Fix the problem below, then press {keys.show('go')}."
+    return f"Fix the problem below, then press {keys.show('go')}: it recovers the arm and moves it home."
 
 
 def _finished(snapshot: Snapshot, keys: Keymap) -> str:
     go = keys.show("go")
     if snapshot.goal_open:
         moves = "" if snapshot.simulated else ": the arm moves home first"
-        return f"Below the goal again. {go} goes on towards it{moves}."
+        return f"Below the goal again. {go} continues towards it{moves}."
     return (
         f"The goal is reached. {keys.show('points')} shows the gain, "
-        f"{go} goes on beyond it, {keys.show('leave')} leaves."
+        f"{go} continues beyond it, {keys.show('leave')} leaves."
     )
 
 

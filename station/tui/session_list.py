@@ -104,7 +104,7 @@ def next_step(one: Card) -> str:
             said = "The base is trained. Enter starts teaching it."
         case SessionStage.ONLINE:
             taught = counted(one.counts.episodes, "episode")
-            said = f"{taught} taught. Enter goes on."
+            said = f"{taught} taught. Enter continues."
         case SessionStage.FINISHED:
             said = "The goal is reached. Enter opens it."
     return said

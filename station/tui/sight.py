@@ -68,7 +68,7 @@ class Pulse:
         self.beat()
         if not self.stood_still or self._clock() - self.steady_since > STALE:
             return ""
-        return f"the screen had stopped for {self.stood_still:.1f} s: look, then press again"
+        return f"the screen was frozen for {self.stood_still:.1f} s: look, then press again"
 
     def _now(self) -> float:
         return self._clock() + slept()

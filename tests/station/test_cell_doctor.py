@@ -96,7 +96,7 @@ def test_a_fault_is_told_with_the_vendors_words_and_the_remedy(station: Station,
     assert done.exit_code == 1
     said = " ".join(done.output.split())
     assert "Collision caused abnormal current (code C31). Free the arm." in said
-    assert "look again with --recover" in said
+    assert "run this again with --recover" in said
     assert Switchboard(tmp_path / "board")[Switch.FAULT]
     done = station("doctor", path, "--seconds", 0.5, "--recover")
     assert done.exit_code == 0, done.output

@@ -46,7 +46,7 @@ def mute(session: SessionFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         (("status", "SESSION"), 0, "silent"),
         (("status",), 0, "silent"),
-        (("stop", "SESSION"), 1, "nobody confirms it"),
+        (("stop", "SESSION"), 1, "nothing confirms it"),
         (("label", "SESSION", "DEMO", "success"), 1, "kill -CONT"),
         (("eval", "SESSION"), 1, "kill -CONT"),
         (("run", "SESSION", "--headless", "--autopilot", "--episodes", "1"), 3, "is being written by"),
@@ -105,7 +105,7 @@ def test_an_engine_that_takes_nothing_more_holds_up_nobody_who_sends(
     end.sendall(b"".join(FROM_ENGINE.encode(Hello(pid=1))))
     told = Client(session, Channel(dialled, says=TO_ENGINE, hears=FROM_ENGINE))
     long = [Note(text="x" * 500_000) for _ in range(20)]  # far more than any socket keeps
-    with pytest.raises(LinkError, match="takes nothing"):
+    with pytest.raises(LinkError, match="accepts no more"):
         list(map(told.send, long))
     told.close()
     end.close()

@@ -92,7 +92,7 @@ def test_a_stop_that_nobody_confirms_is_no_success(
     done = station("stop", folder.path)
     said = sentences(done)
     assert done.exit_code == 1
-    assert "nobody confirms it" in said and "kill -CONT" in said and "emergency stop" in said
+    assert "nothing confirms it" in said and "kill -CONT" in said and "emergency stop" in said
     assert "Stopped." not in said and StopLatch(folder.latch).latched
     listener.close()
 

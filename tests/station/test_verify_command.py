@@ -198,7 +198,7 @@ def test_an_episode_that_vanished_is_lost_and_said_so(station: Station, folder: 
     shutil.rmtree(folder.episodes / "episodes" / "online-000002")
     said = station("verify", folder.path)
     assert said.exit_code == 1
-    assert "Lost: 1 episode (online-000002). The session goes on" in said.stdout
+    assert "Lost: 1 episode (online-000002). The session continues" in said.stdout
     assert station("verify", folder.path).exit_code == 0
 
 

@@ -27,9 +27,9 @@ def judge(state: State, event: Judgement) -> Result:
         return _judge_running(state, event)
     verdict = state.verdicts.get(event.episode)
     if event.episode in state.cut_off:
-        return refuse(state, f"{event.episode} was cut off: it counts nowhere and cannot be judged.")
+        return refuse(state, f"{event.episode} was cut off: it is not counted and cannot be labelled.")
     if verdict is None:
-        return refuse(state, f"There is no episode {event.episode} to judge; nothing was changed.")
+        return refuse(state, f"There is no episode {event.episode}; nothing was changed.")
     return _judge_known(state, event, verdict)
 
 

@@ -197,7 +197,7 @@ def _go(state: State, _: Go) -> Result:
 def _past_the_end(state: State) -> Result:
     """On towards a goal that a void has opened again; else beyond it, until the next start finds it reached."""
     beyond = goal_reached(state)
-    words = "The goal is reached; going on beyond it until the engine is started again."
+    words = "The goal is reached; continuing beyond it until the engine is restarted."
     state, effects = begin(replace(state, beyond_goal=beyond, reason=""))
     return state, (*((Say(text=words),) if beyond else ()), *effects)
 
@@ -221,7 +221,7 @@ def _leave_fault(state: State) -> Result:
     if state.stopped:
         return refuse(state, "The stop is latched: re-arm first.")
     if not state.recoverable:
-        return refuse(state, "This fault cannot be left; end the engine and start it again.")
+        return refuse(state, "There is no recovery from this fault; end the engine and start it again.")
     state, effects = begin(replace(state, reason=""))
     return state, (RecoverDevices(), *effects)
 
@@ -268,7 +268,9 @@ def _judge(state: State, event: Judgement) -> Result:
 def _reopened(state: State, effects: tuple[Effect, ...]) -> Result:
     """Fewer episodes count than the goal wants: simulated cells go on; a real arm waits for who says so."""
     if not state.rules.replayable:
-        return replace(state, reason="Below the goal again: say 'reset done' to go on towards it."), effects
+        return replace(
+            state, reason="Below the goal again: say 'reset done' to continue towards it."
+        ), effects
     state, following = begin(replace(state, reason=""))
     return state, (*effects, *following)
 

@@ -51,7 +51,7 @@ class Autopilot:
         if not state.autopilot or state.phase is not Phase.LABEL:
             return ""
         left = next((name for name in state.pending if name not in self._unjudged), None)
-        return f"{left} waits for a label: somebody has taken its own back." if left else ""
+        return f"{left} needs a label: its own was taken back." if left else ""
 
     def _labels(self, state: State) -> list[Label]:
         labels = []

@@ -15,11 +15,11 @@ from station.session.snapshot import Phase
 def instruction(state: State) -> str:
     """One sentence, naming actions as the table of keys does."""
     if state.stopped:
-        return "STOPPED. Clear the workplace, re-arm the stop, then say 'reset done' to go on."
+        return "STOPPED. Clear the workplace, re-arm the stop, then say 'reset done' to continue."
     if state.disk_full:
         goes_on = state.rules.replayable and not state.asked_to_pause
-        then = "the session goes on by itself" if goes_on else "then end the pause"
-        return f"The disk is full: free some space; {then}, and nothing is lost."
+        then = "the session then continues by itself" if goes_on else "then end the pause"
+        return f"The disk is full: free some space; {then}. Nothing is lost."
     return _BY_PHASE[state.phase](state)
 
 
@@ -42,24 +42,22 @@ def _label(state: State) -> str:
         return f"How did {state.asked} end: success, failure, or void to leave it out{others}?"
     shown = state.verdicts.get(shown_episode(state) or "")
     if shown is not None and shown.void:
-        return "The episode is void and counts nowhere. Undo takes it back in; otherwise wait."
+        return "The episode is void and not counted. Undo restores it; otherwise wait."
     return "Labelled. Success or failure changes it, undo takes it back, void leaves it out; otherwise wait."
 
 
 def _paused(state: State) -> str:
     if state.running:
-        return "Paused, the arm holds. End the pause to go on, or label the episode success or failure to end it."
-    return "Paused. End the pause to go on."
+        return "Paused, the arm holds. End the pause to continue, or label the episode success or failure to end it."
+    return "Paused. End the pause to continue."
 
 
 def _fault(state: State) -> str:
     if not state.recoverable:
-        return "Fault. Leave and end the engine, put right what is said below, and start it again."
+        return "Fault. Leave and end the engine, fix the problem below, and start it again."
     if state.rules.replayable:
-        return "Fault. Put right what is said below, then say 'reset done' to go on."
-    return (
-        "Fault. Put right what is said below, then say 'reset done': it recovers the arm and moves it home."
-    )
+        return "Fault. Fix the problem below, then say 'reset done' to continue."
+    return "Fault. Fix the problem below, then say 'reset done': it recovers the arm and moves it home."
 
 
 def _update(state: State) -> str:
@@ -78,5 +76,5 @@ _BY_PHASE: dict[Phase, Callable[[State], str]] = {
     Phase.UPDATE: _update,
     Phase.CHECKPOINT: lambda _: "Saving the learner; wait.",
     Phase.FAULT: _fault,
-    Phase.FINISHED: lambda _: "Finished. Evaluate, say 'reset done' to go on beyond the goal, or leave.",
+    Phase.FINISHED: lambda _: "Finished. Evaluate, say 'reset done' to continue beyond the goal, or leave.",
 }

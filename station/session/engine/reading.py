@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 EVERY = 2.0
 """s of reading after which it is told for the first time, and again."""
-_TOLD = re.compile(r"Past episodes are read back, (\d+) of (\d+)\.$")
+_TOLD = re.compile(r"Loading past episodes, (\d+) of (\d+)\.$")
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class ReadingLog:
         self._total = max(self._total, count)
         if now - self._told_at >= EVERY if count else self._told:
             self._told_at, self._told = now, True
-            _log.info("Past episodes are read back, %d of %d.", self._total - count, self._total)
+            _log.info("Loading past episodes, %d of %d.", self._total - count, self._total)
         if not count:
             self._total = 0
 

@@ -81,7 +81,7 @@ class Roster:
             name="devices",
             ok=False,
             detail=sentences,
-            remedy="Put back the one that was there, then go on. If the change is meant, leave, and start with: "
+            remedy="Reconnect the previous device, then continue. If the change is intended, leave, and start with: "
             f"station run {quote(str(self._session))} --accept-devices",
         )
 

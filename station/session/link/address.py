@@ -79,9 +79,7 @@ def require_own(end: socket.socket) -> int:
         end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
     if user != os.geteuid():
-        raise LinkError(
-            f"Process {pid} of user {user} answers in place of your own engine. It was not listened to."
-        )
+        raise LinkError(f"Process {pid} of user {user} answers in place of your own engine. It was ignored.")
     return int(pid)
 
 
@@ -91,7 +89,9 @@ def _knock(end: socket.socket, address: Path, until: float) -> None:
         try:
             facts = address.lstat()
             if not stat.S_ISSOCK(facts.st_mode) or facts.st_uid != os.geteuid():
-                raise LinkError(f"{address} is no socket of yours. Remove it, and start the engine again.")
+                raise LinkError(
+                    f"{address} is not a socket of yours. Remove it, then start the engine again."
+                )
             if len(str(address)) > _LONGEST:
                 raise LinkError(f"{address} is too long for the system. {_SHORTER}")
             end.connect(str(address))

@@ -168,8 +168,8 @@ class Client:
         except TimeoutError as error:
             self._alive = False
             raise LinkError(
-                f"The engine of {self._folder.path} takes nothing any more: it is suspended, or hangs. "
-                "Let it go on, or end it and start it again; nothing committed is lost."
+                f"The engine of {self._folder.path} accepts no more messages: it is suspended or hung. "
+                "Resume it, or end it and start it again; nothing committed is lost."
             ) from error
         except BROKEN as error:
             self._alive = False
@@ -249,6 +249,6 @@ def _silence(path: Path, pid: int | None = None) -> str:
     it = pid or "PID"
     return (
         f"The engine of {path}{f' (process {pid})' if pid else ''} does not answer within {DIALLING:g} s: it is "
-        f"suspended, or hangs. Let it go on (kill -CONT {it}), or end it (kill -KILL {it}) and run the session again; "
+        f"suspended or hung. Resume it (kill -CONT {it}), or end it (kill -KILL {it}) and run the session again; "
         "nothing committed is lost."
     )

@@ -34,14 +34,14 @@ from station.tui.widgets.panel import Panel
 from station.tui.widgets.understanding import Understanding
 from station.tui.widgets.work import draw_stages
 
-_LOOK = "Look into it: say what an import would do with each recording. Writes nothing. Enter in the path does it too."
-_AGAIN = "Look into it again, at what was imported before as well: what is understood otherwise now would be replaced."
-_ANSWERS = "Take an answer back and give another, also one that an earlier import saved."
-_TAKE = "Import what is usable. Where something would be replaced, that is asked first."
+_LOOK = "Preview: show what an import would do with each recording. Writes nothing. Enter in the path does the same."
+_AGAIN = "Preview again, earlier imports included: those that are now read differently would be replaced."
+_ANSWERS = "Change an answer, including one saved by an earlier import."
+_TAKE = "Import what is usable. Asks first if anything would be replaced."
 _REMARKS = (
-    "= imported before, ~ would replace what was imported before, ✓ new, ✗ refused: what was found says why.\n"
-    "What is replaced is voided and keeps its files; labels that people gave hold for the new one.\n"
-    "Importing twice adds nothing; interrupted, it goes on where it was. Tab leaves the path, ^p lists all keys."
+    "= imported before, ~ would replace what was imported before, ✓ new, ✗ refused, with the reason.\n"
+    "A replaced demonstration is voided and keeps its files; operator labels carry over to the new one.\n"
+    "Safe to repeat: no duplicates, and an interrupted import resumes. Tab leaves the path, ^p lists all keys."
 )
 SUFFIXES = (".h5", ".hdf5", ".pickle", ".pkl", ".zarr.zip")
 """Of files that an import reads; other formats are folders."""

@@ -298,7 +298,7 @@ class ReviewScreen(StationScreen):
             self._say(f"{item.id} still runs: judge it on the session's screen.", error=True)
             return
         if item.status is None or item.status.pruned:
-            self._say(f"{item.id} is {item.verdict}: it counts nowhere and cannot be judged.", error=True)
+            self._say(f"{item.id} is {item.verdict}: it is not counted and cannot be labelled.", error=True)
             return
         self._say(f"{item.id}: {verdict} …")
         self._judged.add(item.id)
@@ -377,7 +377,7 @@ def _verdict_words(item: Item) -> str:
     if item.running:
         return f"{item.id}: running; it counts once it is over and judged"
     if item.status is None:
-        return f"{item.id}: cut off, counts nowhere and cannot be judged: {item.reason}"
+        return f"{item.id}: cut off, not counted, cannot be labelled: {item.reason}"
     by = f" by {item.status.by}" if item.status.by else ""
     void = f" (label: {item.status.outcome or 'pending'})" if item.status.void else ""
     return f"{item.id}: {item.verdict}{void}{by}"

@@ -259,7 +259,7 @@ class SessionScreen(StationScreen):
         """See StationScreen."""
         show = self._keymap.show
         return (
-            f"The session goes on. {show('stop')} or Ctrl+X stops the arm, {show('pause')} brakes it, "
+            f"The session keeps running. {show('stop')} or Ctrl+X stops the arm, {show('pause')} brakes it, "
             f"{show('leave')} leaves; no other key works."
         )
 

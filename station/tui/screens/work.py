@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 REDRAW_HZ = 2.0
 _INTERRUPT = "End it at its next safe point; everything done so far is kept."
 _REMARKS = (
-    "Interrupted, killed or cut off, it goes on where it was when it is started again.\n"
+    "If interrupted or killed, it resumes when started again.\n"
     "The curve: a line for the training loss, ◆ for the loss on demonstrations that were held out."
 )
 
@@ -49,7 +49,7 @@ class WorkScreen(StationScreen):
     GUIDE = "training"
     app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("i", "interrupt", "interrupt (goes on later from here)", tooltip=_INTERRUPT),
+        Binding("i", "interrupt", "interrupt (resumes here later)", tooltip=_INTERRUPT),
         Binding(
             "c", "go_on", "continue", tooltip="Go on after an interruption, or try again after a failure."
         ),
@@ -126,11 +126,11 @@ class WorkScreen(StationScreen):
 
     def _head(self) -> tuple[str, str, str]:
         if self._leaving:
-            return "ENDING", "$warning", "Waiting for a safe point; it goes on from there next time."
+            return "ENDING", "$warning", "Waiting for a safe point; it resumes from there next time."
         if self.running:
             return "WORKING", "$primary", _doing(self._record.newest)
         if self._code == 0:
-            return "DONE", "$success", "Everything is saved. Enter goes on to the next step."
+            return "DONE", "$success", "Everything is saved. Enter starts the next step."
         if ended_by(self._code):
             return "INTERRUPTED", "$warning", "Nothing is lost. c continues from here, q leaves."
         said = self._record.error or (self._record.words or [f"exit code {self._code}"])[-1]

@@ -102,16 +102,16 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
         said = _without_engine(attachment)
         return Call(badge="NO ENGINE", style=_RED, sentence=said, below=attachment.why, echo=echo, whole=True)
     if line is LineStatus.SEEKING:
-        said = f"Looks for an engine of this session. {leave} leaves."
+        said = f"Looking for an engine of this session. {leave} leaves."
         return Call(badge="LOOKING", style=_BLUE, sentence=said, below="", echo=echo)
     if line is LineStatus.SILENT:
-        said = f"No news from the engine; it may be busy. {keymap.show('stop')} stops the arm all the same."
+        said = f"No news from the engine; it may be busy. {keymap.show('stop')} still stops the arm."
         below = f"silent for {attachment.unheard:.0f} s"
         return Call(badge="SILENT", style=_AMBER, sentence=said, below=below, echo=echo)
-    said = f"The engine starts. A real arm then moves home by itself: keep clear. {leave} ends it."
+    said = f"Starting the engine. A real arm then moves home by itself: keep clear. {leave} ends it."
     if simulated:
-        said = f"The engine starts: it loads the policy and connects the cell. {leave} ends it."
-    below = f"{attachment.waited:.0f} s so far; what it says is in {attachment.folder / 'engine.log'}"
+        said = f"Starting the engine: it loads the policy and connects the cell. {leave} ends it."
+    below = f"{attachment.waited:.0f} s so far; its log: {attachment.folder / 'engine.log'}"
     return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo, whole=True)
 
 

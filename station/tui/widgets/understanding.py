@@ -53,7 +53,7 @@ class Understanding(Horizontal):
 
 
 def _lines(facts: Facts) -> Iterator[Content]:
-    yield Content.assemble((f"{facts['format']} sources are understood so", "bold"))
+    yield Content.assemble((f"{facts['format']} sources are read as follows", "bold"))
     width = max((len(entry["name"]) for entry in facts["entries"]), default=0)
     for entry in facts["entries"]:
         style = _STYLES.get(entry["origin"], "$muted")

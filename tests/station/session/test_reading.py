@@ -62,7 +62,7 @@ def test_an_engine_that_reads_the_past_back_says_how_far_it_is(
 
 
 def test_a_run_without_a_screen_shows_what_its_engine_reads(session: SessionFolder) -> None:
-    said = "2026-01-01 10:00:00,000 Past episodes are read back, 20 of 50."
+    said = "2026-01-01 10:00:00,000 Loading past episodes, 20 of 50."
     session.log.write_text(f"{said.replace('20', '10')}\n")
     child: subprocess.Popen[Any] = subprocess.Popen([sys.executable, "-c", "pass"])
     heard = Heard()

@@ -388,7 +388,7 @@ def test_space_goes_on_only_from_a_pause_that_could_be_read(
     for doubtful in (
         sight(Phase.PAUSED, clock, shown_for=READ - 0.1),
         sight(Phase.PAUSED, clock, shown_for=60.0, age=5.0),
-        sight(Phase.PAUSED, clock, shown_for=60.0).doubted("the screen had stopped for 5.0 s"),
+        sight(Phase.PAUSED, clock, shown_for=60.0).doubted("the screen was frozen for 5.0 s"),
         sight(Phase.ROLLOUT, clock, shown_for=60.0),
     ):
         dispatcher.press("pause", doubtful)

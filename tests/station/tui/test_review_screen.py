@@ -224,7 +224,7 @@ async def test_a_leftover_can_be_looked_at_but_not_judged(
     async with reviewing(folder, engines).run_test(size=(120, 36)) as pilot:
         await reads(pilot, "cut off after 10 steps", "frame 1/10")
         await pilot.press("s")
-        await reads(pilot, "cannot be judged")
+        await reads(pilot, "cannot be labelled")
         await pilot.press("v")
         await pilot.pause(0.2)
     assert folder.journal.read_bytes() == before

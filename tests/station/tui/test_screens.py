@@ -417,13 +417,13 @@ async def test_what_was_imported_with_a_wrong_answer_is_replaced_by_key_once_con
         await reads(pilot, "#head", "imported before: 1. ^n looks at them again")
         assert "press ^n" in said(pilot, "#head")
         await pilot.press("ctrl+n")
-        await reads(pilot, "#head", "understood just so already: 1. Nothing to do")
+        await reads(pilot, "#head", "unchanged: 1. Nothing to do")
         await pilot.press("ctrl+y")
         await shows(pilot, AnswersScreen)
         await pilot.press("enter")
         await reads(pilot, "#head", "Type rgb or bgr, then Enter. So far: bgr")
         await pilot.press(*"rgb", "enter")
-        await reads(pilot, "#head", "1 in place of what was imported before")
+        await reads(pilot, "#head", "1 replacing earlier imports")
         await pilot.press("ctrl+o")
         await shows(pilot, ReplaceScreen)
         await pilot.press("escape")
@@ -516,7 +516,7 @@ async def test_the_keys_of_the_import_are_in_the_footer_in_help_and_in_the_palet
         await pilot.press("f1")
         await shows(pilot, KeysHelp)
         words = "\n".join(str(each.render()) for each in pilot.app.screen.query(Static))
-        assert "Take an answer back" in words and "^n  Look into it again" in words
+        assert "Change an answer" in words and "^n  Preview again" in words
 
 
 def test_the_chooser_offers_what_an_import_reads() -> None:

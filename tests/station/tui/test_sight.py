@@ -59,7 +59,7 @@ def test_a_loop_that_stood_still_is_noticed_and_forgotten_after_a_moment() -> No
         clock.now += 0.3
         assert pulse.complaint == ""
     clock.now += 6.0
-    assert "had stopped for 6.0 s" in pulse.complaint
+    assert "was frozen for 6.0 s" in pulse.complaint
     clock.now += 0.5
     assert pulse.complaint
     clock.now += 0.6
@@ -69,7 +69,7 @@ def test_a_loop_that_stood_still_is_noticed_and_forgotten_after_a_moment() -> No
 def test_a_machine_that_slept_makes_the_screen_one_that_had_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     pulse = Pulse(Clock())
     monkeypatch.setattr("station.tui.sight.slept", lambda: 1e9)
-    assert "had stopped" in pulse.complaint
+    assert "was frozen" in pulse.complaint
 
 
 def test_space_that_was_typed_while_the_screen_had_stopped_brakes_and_does_not_go_on(
@@ -91,7 +91,7 @@ def test_what_was_typed_while_the_screen_had_stopped_starts_and_judges_nothing(
 ) -> None:
     looking.show(phase, 3.0)
     looking.clock.now += 5.0
-    assert "the screen had stopped for 5" in looking.press(action)
+    assert "the screen was frozen for 5" in looking.press(action)
     assert looking.feed.sent == []
     looking.show(phase, 2.0)
     assert looking.press(action) == "" and len(looking.feed.sent) == 1

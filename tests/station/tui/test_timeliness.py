@@ -97,11 +97,11 @@ async def test_enter_that_went_down_before_a_job_was_done_does_not_go_on_to_an_a
 async def test_a_key_out_of_a_screen_that_stood_still_does_nothing_on_any_screen(
     open_app: Open, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    monkeypatch.setattr(Pulse, "complaint", "the screen had stopped for 5.0 s: look, then press again")
+    monkeypatch.setattr(Pulse, "complaint", "the screen was frozen for 5.0 s: look, then press again")
     async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
         home = pilot.app.screen
         await pilot.press("n")
-        assert pilot.app.screen is home and "had stopped for 5.0 s" in " ".join(said)
+        assert pilot.app.screen is home and "was frozen for 5.0 s" in " ".join(said)
 
 
 async def test_enter_on_a_session_that_has_only_just_come_up_in_the_list_opens_nothing(
@@ -143,7 +143,7 @@ async def test_a_standstill_of_the_loop_is_noticed_without_a_screen_of_a_session
         screen = pilot.app.screen
         assert timeliness.doubt(_key("n", 100.0), screen) == ""
         clock.now = 103.0
-        assert "had stopped for 3.0 s" in timeliness.doubt(_key("n", 103.0), screen)
+        assert "was frozen for 3.0 s" in timeliness.doubt(_key("n", 103.0), screen)
         clock.now = 107.0
         timeliness.beat()
 
