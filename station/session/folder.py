@@ -1,6 +1,6 @@
-"""A session on disk: its paths, its frozen task, its schema version and its one writer.
+"""A session on disk: its paths, frozen task, schema version and single writer.
 
-Makes and opens the folder. It reads no episode and no journal line; nothing here starts an engine.
+Creates and opens the folder. Reads no episode and no journal line; starts no engine.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ HEADER_FILE = "session.toml"
 LOG = "engine.log"
 _HEADER = "station"
 _MOST = 2**22
-"""Bytes of a session.toml; ours have some ten thousand."""
+"""Maximum size of a session.toml in bytes; ours have about ten thousand."""
 
 
 class SessionError(StationError):
-    """A folder that is no session, or a session that cannot be made there."""
+    """The folder is not a session, or no session can be created there."""
 
 
 class NewerSchemaError(SessionError):
@@ -59,7 +59,7 @@ class SessionFolder:
     tables: dict[str, Any]
     """The frozen task as plain TOML content; `task` is the same, checked."""
     source: str = ""
-    """The task file that it came from, or its name in the library; empty where that was not written down."""
+    """The task file it came from, or its name in the library; empty if not recorded."""
 
     @classmethod
     def create(
@@ -70,7 +70,7 @@ class SessionFolder:
         `source`: its file, or its name in the library.
 
         Raises:
-            SessionError: there is a session, or something else, at `path`. DiskFullError.
+            SessionError: `path` already exists. DiskFullError.
         """
         from station.tasks.settings_text import to_toml
 
@@ -90,7 +90,7 @@ class SessionFolder:
 
     @classmethod
     def open(cls, path: Path) -> SessionFolder:
-        """Read an existing session's facts; changes nothing.
+        """Read an existing session; changes nothing.
 
         Raises:
             SessionError: no session, or its session.toml is damaged. NewerSchemaError.
@@ -114,10 +114,10 @@ class SessionFolder:
 
     @contextmanager
     def writing(self) -> Iterator[WriterLock]:
-        """Be the session's one writer, after a look that all it consists of lies in it.
+        """Become the session's only writer, after checking that everything in it is really inside it.
 
         Raises:
-            LockedError: somebody else is. NotOursError: a link or something else lies where a file of ours belongs, or
+            LockedError: another process is. NotOursError: a link or something else is where a file of ours belongs, or
                 it belongs to another user.
         """
         self.require_own()
@@ -125,7 +125,7 @@ class SessionFolder:
             yield lock
 
     def require_own(self) -> None:
-        """Raises NotOursError when what would be written or deleted is another user's, or lies behind a link."""
+        """Raise NotOursError if what would be written or deleted is another user's or behind a link."""
         stores = [
             store / name
             for store in (self.demos, self.episodes)
@@ -150,7 +150,7 @@ class SessionFolder:
 
     @property
     def simulated(self) -> bool:
-        """Whether the frozen task is for a simulated cell, which is also what a task that names none is for."""
+        """Whether the frozen task is for a simulated cell, the default."""
         cell = self.tables.get("cell")
         return not isinstance(cell, dict) or cell.get("kind", "simulated") == "simulated"
 
@@ -169,7 +169,7 @@ class SessionFolder:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever writes: engine, import, training."""
+        """Held by the writer: engine, import or training."""
         return self.path / "lock"
 
     @property
@@ -199,7 +199,7 @@ class SessionFolder:
 
     @property
     def partial(self) -> Path:
-        """What was recorded of episodes that were cut off; counts nowhere."""
+        """Recorded steps of cut-off episodes; not counted anywhere."""
         return self.path / "partial"
 
     @property
@@ -219,17 +219,17 @@ class SessionFolder:
 
     @property
     def engine(self) -> Path:
-        """Says which process runs the session, for people (JSON); nobody is called because of it."""
+        """Which process runs the session, for people to read (JSON); never used to connect."""
         return self.path / "engine.json"
 
     @property
     def log(self) -> Path:
-        """What a detached engine printed."""
+        """Output of a detached engine."""
         return self.path / LOG
 
 
 def _quoted(text: str) -> str:
-    """As TOML holds it. Raises SessionError: TOML cannot, as it is the name of a file and no text."""
+    """Quoted for TOML. Raises SessionError for a file name that is not valid text."""
     import tomlkit
 
     try:

@@ -1,7 +1,7 @@
-"""A session's limits: those frozen with its task, what the journal changed of them, and its task file's today.
+"""A session's limits: those frozen with its task, the journal's changes to them, and its task file's today.
 
-The journal is where a change stands; an engine takes it up at its next start. Tightening needs no more than the value;
-what gives the arms more room has to be said to be meant.
+A change is a journal line; an engine applies it at its next start. Tightening needs only the value;
+loosening needs explicit confirmation.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Row:
     name: str
     frozen: Value
     session: Value
-    """In force from the next start on."""
+    """In force from the next start."""
     file: Value
-    """In the task file that the session came from, as it is today; the session's where there is none."""
+    """In the session's task file as it is today; the session's own value if there is no file."""
     looser: bool
     """Whether the session leaves the arms more room than the file."""
 
     @property
     def differs(self) -> bool:
-        """Whether session and file say the same."""
+        """Whether session and file differ."""
         return self.session != self.file
 
     def told(self) -> str:
@@ -56,10 +56,10 @@ def in_force(folder: SessionFolder) -> Task:
 
 
 def table(folder: SessionFolder) -> list[Row]:
-    """Every limit of the session; empty for a simulated cell.
+    """All limits of the session; empty for a simulated cell.
 
     Raises:
-        LimitError: the task file has no such cell any more. TaskError: it is gone, or says something impossible.
+        LimitError: the task file no longer has such a cell. TaskError: it is missing or invalid.
     """
     session = in_force(folder).cell
     if not isinstance(session, RobotCellSettings) or not isinstance(folder.task.cell, RobotCellSettings):
@@ -69,7 +69,7 @@ def table(folder: SessionFolder) -> list[Row]:
 
 
 def remarks(folder: SessionFolder) -> list[str]:
-    """What an operator should know before the session moves: limits that are other ones than in its task file."""
+    """What an operator should know before the session moves: limits that differ from its task file."""
     from station.tasks.shelf import TaskError
 
     try:
@@ -85,10 +85,10 @@ def remarks(folder: SessionFolder) -> list[str]:
 
 
 def change(folder: SessionFolder, name: str, value: Value, *, loosen: bool) -> tuple[Limit, Limit]:
-    """Enter another limit in the journal, from the next start on; the limit before and after.
+    """Journal a new value for a limit, effective at the next start; returns the limit before and after.
 
     Raises:
-        LimitError: there is no such limit, it cannot have this value, or it would be loosened and `loosen` is not said.
+        LimitError: no such limit, an invalid value, or the limit would be loosened and `loosen` is False.
         LockedError: an engine, or another command, works on the session.
     """
     with WriterLock(folder.lock):
@@ -114,7 +114,7 @@ def _proposed(folder: SessionFolder, name: str, value: Value) -> tuple[Limit, Li
 
 
 def _journaled(folder: SessionFolder) -> dict[str, Value]:
-    """Name -> the newest value; none where nothing was ever written."""
+    """Name -> newest value; empty if none was ever written."""
     if not Path(folder.journal).exists():
         return {}
     lines = Journal(folder.journal).ledger().lines.get(LIMIT, [])
@@ -126,7 +126,7 @@ def _value(content: object) -> Value:
 
 
 def _of_file(folder: SessionFolder) -> dict[str, Limit]:
-    """The task file's limits as they are today; none where it is not known which file it was."""
+    """The task file's limits as they are today; none if the file is unknown."""
     from station.tasks.config import load_task
 
     if not folder.source:
@@ -144,5 +144,5 @@ def _row(limit: Limit, frozen: Value, file: Limit | None) -> Row:
 
 
 def rows_that_differ(rows: list[Row]) -> Iterator[Row]:
-    """Those whose file, or whose frozen copy, says something else than what is in force."""
+    """Limits whose file or frozen copy differs from what is in force."""
     return (row for row in rows if row.differs or row.frozen != row.session)

@@ -1,7 +1,7 @@
-"""Whether a session still lies where its engine opened it: somebody may remove, rename or restore it meanwhile.
+"""Whether a session is still where its engine opened it: it may be removed, renamed or restored meanwhile.
 
-Whoever opened a folder by its path would go on writing into what lies there now, or make it again. So an engine looks
-at every turn, and ends.
+An engine that opens files by path would keep writing into whatever is there now, or recreate it. So it checks
+every turn, and ends.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from station.session.folder import SessionError, SessionFolder
 
 
 class SessionGoneError(SessionError):
-    """The session, or what it consists of, is no longer what lay at its path when it was opened."""
+    """The session, or a part of it, is no longer what was at its path when it was opened."""
 
 
 class Place:
-    """What lies at a session's paths now, to be compared with later."""
+    """What is at a session's paths now, for later comparison."""
 
     def __init__(self, folder: SessionFolder) -> None:
-        """Looks once; what is not there yet is not missed."""
+        """Check once; what does not exist yet is not missed."""
         store = folder.episodes / "episodes"
         paths = (folder.path, folder.journal, folder.episodes, store, folder.steering)
         found = {path.absolute(): identity(path) for path in paths}

@@ -1,6 +1,6 @@
-"""What the engine shows: one frozen picture of the session, newest only; a front end may drop frames.
+"""What the engine publishes: a frozen view of the session, newest only; a front end may drop frames.
 
-Counts, rates and curves are computed from store and journal; what is live telemetry says so in its name.
+Counts, rates and curves are computed from store and journal; live telemetry is named as such.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """A success rate that can be believed: k of n with its Wilson 95% interval."""
+    """A success rate: k of n with its Wilson 95 % interval."""
 
     successes: int
     n: int
@@ -53,7 +53,7 @@ class EvaluationPoint:
     wanted: int = 0
     """Episodes of the block."""
     early: bool = False
-    """It was ended before all of them were run: no complete block, and compared with none."""
+    """Ended before all episodes were run; an incomplete block is not compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Counts:
     timeout: int = 0
     void: int = 0
     cut_off: int = 0
-    """Given up while they moved; they are in no other count."""
+    """Aborted in motion; in no other count."""
     pending: int = 0
     chunks: int = 0
     env_steps: int = 0
@@ -111,7 +111,7 @@ class LiveSteering:
     metrics: dict[str, float] = field(default_factory=dict)
     """critic_loss, actor_loss, alpha, q, rms_ratio, ..."""
     reading: int = 0
-    """Past episodes that are still to be read into the replay."""
+    """Past episodes still to be loaded into the replay buffer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,20 +122,20 @@ class LiveHealth:
     wanted_hz: float = 0.0
     frame_age: dict[str, float] = field(default_factory=dict)
     oldest_frame: float = float("inf")
-    """s; a newest frame that is older is out of order."""
+    """s; a newest frame older than this counts as a failure."""
     arms_wrong: dict[str, str] = field(default_factory=dict)
     """arm -> what is wrong with it."""
     motion: dict[str, Motion | None] = field(default_factory=dict)
-    """real arm -> how it moves by its own encoders; None where nothing measures it now."""
+    """real arm -> motion measured by its encoders; None where unmeasured."""
     disk_hours: float = 0.0
-    """Hours of recording that still fit."""
+    """Hours of recording that still fit on disk."""
     memory_mb: float = 0.0
     interventions: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeLedger:
-    """Where the hours went, s; and how long is left."""
+    """Time spent per activity, s, and time left."""
 
     moving: float = 0.0
     waiting: float = 0.0
@@ -147,7 +147,7 @@ class TimeLedger:
 
 @dataclass(frozen=True, kw_only=True)
 class Undo:
-    """What the undo key would take back at this moment."""
+    """What the undo key would take back now."""
 
     episode: str
     void: bool = False
@@ -156,33 +156,33 @@ class Undo:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One picture of the session."""
+    """One view of the session."""
 
     number: int
     session: str
     task: str
     phase: Phase
     question: int = 0
-    """Numbers what the operator is asked now; a press that starts motion or clears something names it."""
+    """Number of the question the operator is asked now; a press that starts motion or clears something names it."""
     made: float = 0.0
-    """time.monotonic() when this picture was made."""
+    """time.monotonic() when this snapshot was made."""
     instruction: str
-    """One sentence: what the operator should do now, in words of actions; a front end with keys names those."""
+    """One sentence: what the operator should do now, naming actions; a front end with keys names its keys."""
     reason: str = ""
-    """Why it is in fault, paused by itself, or refused to start."""
+    """Why it is in fault, paused automatically, or refused to start."""
     evaluating: bool = False
     block_done: int = 0
     block_size: int = 0
     block_ends: bool = False
-    """It ends early, after the episode that is under way."""
+    """The block ends early, after the current episode."""
     queued_evaluation: int = 0
-    """Episodes of an evaluation that was asked for and has not begun; 0: none."""
+    """Episodes of a requested evaluation that has not begun; 0: none."""
     goal_open: bool = False
-    """Finished, and then fewer episodes counted than the goal wants."""
+    """Finished, but the count has since fallen below the goal."""
     episode: str | None = None
-    """The episode that runs, or that was last moved and may be labelled."""
+    """The running episode, or the last one run, which may be labelled."""
     label: str | None = None
-    """Its label so far; it counts for nothing while the episode is void."""
+    """Its label so far; ignored while the episode is void."""
     void: bool = False
     """That episode is void."""
     undo: Undo | None = None
@@ -198,13 +198,13 @@ class Snapshot:
     stopped: bool = False
     """The stop latch is set."""
     recoverable: bool = True
-    """Whether a fault can be left without ending the engine."""
+    """Whether recovery from a fault is possible without restarting the engine."""
     disk_full: bool = False
     """The disk refused a write; the session waits for space."""
     held: Phase | None = None
-    """While paused: what goes on when the pause ends."""
+    """While paused: the phase that resumes."""
     asked_to_pause: bool = False
-    """The pause does not end by itself, also where the disk's would: a simulated cell's."""
+    """The pause does not end by itself, not even one for a full disk on a simulated cell."""
     tiles: dict[str, Image] = field(default_factory=dict)
     """camera -> newest picture"""
     target: dict[str, Image] = field(default_factory=dict)

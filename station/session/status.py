@@ -1,6 +1,6 @@
 """Everything countable about a session, from its folder alone; the engine and ``station status`` count with this.
 
-Reads the journal and nothing else: episodes that were committed but not yet journaled do not exist for it.
+Reads the journal only: committed episodes that are not yet journaled do not exist for it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from station.session.operations import BASE_EVALUATION, CHECKPOINT, CUT_OFF, EVA
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate
 
 _POINTS = 300
-"""Points of a curve, about."""
+"""Approximate number of points in a curve."""
 _STRIP = 60
 """Episodes in the strip of outcomes."""
 _LONGEST = 2**31
-"""Episodes of a rolling window."""
+"""Maximum episodes in a rolling window."""
 _Z95 = 1.959963984540054
 
 Mask = NDArray[np.bool_]
@@ -50,7 +50,7 @@ def count(folder: SessionFolder) -> Counts:
 
 
 def count_in(folder: SessionFolder, ledger: Ledger) -> Counts:
-    """The same for a journal that has been read already. Raises SessionError."""
+    """The same for a journal already read. Raises SessionError."""
     table = folder.tables.get("session", {})
     window = table.get("rolling_window", 50) if isinstance(table, dict) else None
     if not isinstance(window, int) or not 0 < window < _LONGEST:
@@ -61,7 +61,7 @@ def count_in(folder: SessionFolder, ledger: Ledger) -> Counts:
 
 
 def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
-    """The counts that a journal gives."""
+    """The counts of a journal."""
     episodes = ledger.episodes
     rows, online = episodes.rows, episodes.of(EpisodeKind.ONLINE)
     counted = online & ~rows["void"]
@@ -88,7 +88,7 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
 
 
 def resting_state(ledger: Ledger) -> str:
-    """How far a session has come that no engine runs: empty, demonstrations, trained, online or finished."""
+    """The stage of a session without a running engine: empty, demonstrations, trained, online or finished."""
     phases = ledger.lines.get(PHASE, [])
     if phases:
         return "finished" if phases[-1].fields["phase"] == Phase.FINISHED else "online"
@@ -147,7 +147,7 @@ def _base_success(lines: Sequence[Line]) -> Rate | None:
 
 
 def _evaluations(ledger: Ledger) -> tuple[EvaluationPoint, ...]:
-    """Finished blocks; an episode that was voided later leaves its block's rate."""
+    """Finished blocks; an episode voided later drops out of its block's rate."""
     episodes = ledger.episodes
     blocks = episodes.rows["block"]
     judged = ~episodes.rows["void"] & ~episodes.labelled(None)
@@ -183,7 +183,7 @@ def _strip(episodes: Episodes) -> tuple[EpisodeMark, ...]:
 
 
 def _with_curves(counts: Counts, episodes: Episodes, counted: Mask, window: int) -> Counts:
-    """Rates over the last `window` of the episodes that count, in the order of their ordinals."""
+    """Rates over the last `window` counted episodes, in order of ordinal."""
     places = np.flatnonzero(counted)
     if not len(places):
         return counts

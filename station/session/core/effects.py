@@ -1,4 +1,4 @@
-"""What the state machine asks the engine to do: small frozen orders, carried out in the order given."""
+"""What the state machine asks the engine to do: small frozen orders, executed in order."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class RunPreflight(Effect):
-    """Look at everything a start needs; answer with PreflightDone."""
+    """Check everything a start needs; answer with PreflightDone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoverDevices(Effect):
-    """Clear the devices' faults: the operator has read what was wrong and goes on."""
+    """Clear the devices' faults: the operator has read the problem and continues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenRound(Effect):
-    """Write into the journal which episodes come next."""
+    """Journal which episodes come next."""
 
     round: Round
 
@@ -41,14 +41,14 @@ class BeginHoming(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class ShowLayouts(Effect):
-    """Show how the scenes should look."""
+    """Show the target layouts of the scenes."""
 
     slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BeginRollout(Effect):
-    """The scenes are laid out: let the policy move; answer with one MotionEnded for each slot."""
+    """The scenes are set up: run the policy; answer with one MotionEnded per slot."""
 
     slots: tuple[Slot, ...]
     batch: int
@@ -56,12 +56,12 @@ class BeginRollout(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class Brake(Effect):
-    """Decelerate and hold; what was begun can go on."""
+    """Decelerate and hold; motion can resume."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeMotion(Effect):
-    """Drop the rest of the plan, look anew, go on."""
+    """Discard the rest of the plan, observe again, continue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class EndMotion(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class AbortMotion(Effect):
-    """Give up every running episode; answer with one CutOff for each."""
+    """Abort every running episode; answer with one CutOff each."""
 
     reason: str
 
@@ -91,7 +91,7 @@ class JournalLabel(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class JournalVoid(Effect):
-    """Write that an episode does not count."""
+    """Journal that an episode does not count."""
 
     episode: str
     by: EventSource
@@ -99,7 +99,7 @@ class JournalVoid(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class JournalRestore(Effect):
-    """Write that it counts again."""
+    """Journal that it counts again."""
 
     episode: str
     by: EventSource
@@ -115,7 +115,7 @@ class JournalNote(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class JournalSetting(Effect):
-    """Write a setting that an operator changed while the session runs."""
+    """Journal a setting that the operator changed during the session."""
 
     name: str
     value: bool | float | str
@@ -123,21 +123,21 @@ class JournalSetting(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class JournalStop(Effect):
-    """Make sure the latch is set, and write that it was."""
+    """Make sure the latch is set, and journal it."""
 
     by: EventSource
 
 
 @dataclass(frozen=True, kw_only=True)
 class JournalFault(Effect):
-    """Write why motion ended."""
+    """Journal why motion was halted."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class RearmLatch(Effect):
-    """Allow motion again, and write that somebody did."""
+    """Re-arm the latch, and journal it."""
 
     by: EventSource
 
@@ -151,47 +151,47 @@ class ApplySpeed(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class BeginUpdate(Effect):
-    """Begin update block `ordinal`, or go on with it, or redo what a lost checkpoint held; answer with UpdateDone."""
+    """Begin or resume update block `ordinal`, or redo what a lost checkpoint held; answer with UpdateDone."""
 
     ordinal: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaveCheckpoint(Effect):
-    """Put the learner on disk; answer with Checkpointed."""
+    """Checkpoint the learner; answer with Checkpointed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskEvaluation(Effect):
-    """Write that an evaluation block was asked for, so that a kill does not forget it."""
+    """Journal that an evaluation block was requested, so that it survives a kill."""
 
     episodes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenEvaluation(Effect):
-    """Write that an evaluation block begins."""
+    """Journal that an evaluation block begins."""
 
     block: Block
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloseEvaluation(Effect):
-    """Write that it is over."""
+    """Journal that it is over."""
 
     block: Block
     done: int
-    """Episodes that were run; fewer than the block's where it was ended early."""
+    """Episodes run; fewer than the block's if it was ended early."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JournalWithdrawal(Effect):
-    """Write that the block that was asked for is not wanted any more."""
+    """Journal that the requested block was withdrawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JournalEnding(Effect):
-    """Write that no more episodes of the block are wanted, so that a kill does not forget it."""
+    """Journal that the block ends early, so that it survives a kill."""
 
     block: Block
 
@@ -205,7 +205,7 @@ class Say(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class Refuse(Effect):
-    """The event that led here is not obeyed; whoever sent it is told why, and so is the log."""
+    """The event is refused; its sender and the log get the reason."""
 
     text: str
 

@@ -1,6 +1,6 @@
-"""Evaluation blocks on request: asked for, withdrawn, ended early. Pure; a part of `machine`.
+"""Evaluation blocks on request: requested, withdrawn, ended early. Pure; a part of `machine`.
 
-How a block goes on from round to round, and when one is due by itself, stands in `agenda`.
+`scheduler` continues a block from round to round and decides when one is due by itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def ask(state: State, event: EvaluateNow) -> Result:
 
 
 def withdraw(state: State, _: WithdrawEvaluation) -> Result:
-    """The block that was asked for does not come."""
+    """Withdraw the requested block."""
     if state.wanted_block is None:
         words = "is running: end it early instead" if state.block else "was not asked for"
         return refuse(state, f"Nothing to withdraw: an evaluation {words}.")
@@ -38,7 +38,7 @@ def withdraw(state: State, _: WithdrawEvaluation) -> Result:
 
 
 def end_early(state: State, _: EndEvaluation) -> Result:
-    """The block ends with the episodes that are over or move; none begins any more."""
+    """End the block with the episodes that are finished or moving; no more begin."""
     block = state.block
     if block is None:
         return refuse(state, "No evaluation is running.")

@@ -16,7 +16,7 @@ from hardware.cell import ClockSpeed
 from hardware.clock import slept
 
 STALE = 1.0
-"""s after which a press, or the picture that it answers, is too old to start motion or to clear anything."""
+"""s after which a press, or the snapshot it answers, is too old to start motion or clear anything."""
 
 
 class EventSource(StrEnum):
@@ -26,7 +26,7 @@ class EventSource(StrEnum):
     AUTOPILOT = "autopilot"
     COMMAND = "command"
     REVIEW = "review"
-    """A person who looked at the recording again."""
+    """A person reviewing the recording."""
     SYSTEM = "system"
 
 
@@ -44,10 +44,10 @@ class OperatorEvent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer(OperatorEvent):
-    """Base of what starts motion or clears something: it names what the operator saw, and must not be old."""
+    """Base of what starts motion or clears something: it names what the operator saw, and must not be stale."""
 
     answers: int
-    """`Snapshot.question` of what was on the screen: this READY, this fault, this pause, this stop."""
+    """`Snapshot.question` on the screen: this READY, fault, pause or stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Go(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Pause(OperatorEvent):
-    """Brake and wait. Never starts anything, whatever the session does when it arrives."""
+    """Brake and wait. Never starts anything, whatever the session is doing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class Resume(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Stop(OperatorEvent):
-    """The latch was set (by whoever); the engine learns of it afterwards."""
+    """The latch was set, by any process; the engine learns of it afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class EvaluateNow(OperatorEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class WithdrawEvaluation(OperatorEvent):
-    """Withdraw the evaluation block that was asked for and has not begun."""
+    """Withdraw the requested evaluation block that has not begun."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,7 @@ class Tick(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PreflightDone(Event):
-    """Every check was made; `problems` are the sentences of those that failed."""
+    """All checks are done; `problems` are the sentences of those that failed."""
 
     problems: tuple[str, ...] = ()
 
@@ -187,13 +187,13 @@ class MotionEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CutOff(Event):
-    """One episode was given up while it moved; what it recorded lies in ``partial/`` and counts nowhere."""
+    """One episode was aborted in motion; its recording is in ``partial/`` and not counted."""
 
     episode: str
     steps: int
-    """That lie there."""
+    """Steps kept there."""
     lost: int = 0
-    """That could not be written."""
+    """Steps that could not be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +210,7 @@ class Checkpointed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Faulted(Event):
-    """Something made going on unsafe or impossible."""
+    """Something made it unsafe or impossible to continue."""
 
     reason: str
     recoverable: bool = True
@@ -237,9 +237,9 @@ class Envelope:
     pressed: float
     """time.monotonic() of the key press."""
     slept: float = field(default_factory=slept)
-    """s that the machine had slept by then: time.monotonic() does not tell."""
+    """s that the machine had been suspended by then; time.monotonic() does not count them."""
 
     @property
     def age(self) -> float:
-        """s since the key press, those that the machine slept through included."""
+        """s since the key press, including time suspended."""
         return time.monotonic() - self.pressed + slept() - self.slept

@@ -1,7 +1,7 @@
-"""Why a press is not obeyed because of when it was made, whatever it asks for. The machine knows no time but its own.
+"""Refuses presses that are too old, whatever they ask for. The machine knows only its own time.
 
-A press is taken in late when the engine, the screen or the machine stood still, and nobody knows what its presser sees
-by then.
+A press arrives late if the engine, the screen or the computer stalled; what its presser sees
+by then is unknown.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from station.session.core.state import State
 
 
 def objection(envelope: Envelope, state: State) -> str:
-    """Why this is not obeyed now, in a sentence; empty when it may be.
+    """Why this is refused now, in a sentence; empty if it may pass.
 
-    What this process posts itself (number 0) has travelled nowhere and has no age.
+    Events that this process posts itself (number 0) have no age.
     """
     if envelope.number and envelope.age > STALE and starts(state, envelope.event):
         return (

@@ -1,4 +1,4 @@
-"""Labels, undo, void and restore: who is judged, and what is refused. Pure; a part of `machine`."""
+"""Labels, undo, void and restore: which episode is labelled, and what is refused. Pure; a part of `machine`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Judgement = Label | UndoLabel | Void | Restore
 
 
 def judge(state: State, event: Judgement) -> Result:
-    """One press about one episode: at most one line, and none for an episode that is not known."""
+    """One press about one episode: at most one line, none for an unknown episode."""
     if event.episode in state.running:
         return _judge_running(state, event)
     verdict = state.verdicts.get(event.episode)
@@ -34,15 +34,15 @@ def judge(state: State, event: Judgement) -> Result:
 
 
 def enter(state: State, event: MotionEnded) -> Result:
-    """An episode is safe in the store: know it, and give it the verdict that needs nobody to wait for."""
+    """Enter a committed episode, with its verdict if it needs no operator."""
     state = _with(state, event.episode, Verdict(kind=event.kind, chunks=event.chunks))
     return _first_verdict(state, event)
 
 
 def shown_episode(state: State) -> str | None:
-    """The episode that a screen names.
+    """The episode that the screen names.
 
-    What moves; else what waits for a label in this round, or anywhere once labels are asked for; else the last.
+    The one moving; else one awaiting a label in this round, or anywhere once labels are asked for; else the last.
     """
     if state.running:
         return min(state.running)
@@ -52,13 +52,13 @@ def shown_episode(state: State) -> str | None:
 
 
 def undoable(state: State) -> Undo | None:
-    """What undo takes back: the void or the label of the episode that the screen names.
+    """What undo takes back: the void or label of the episode on the screen.
 
-    One that has neither leaves it to the episode of the newest journal line about one, and never to an older one.
+    If it has neither, undo applies to the episode of the newest journal line about one, never to an older one.
     """
     shown = shown_episode(state)
     if shown is not None and shown in state.keyed:
-        return Undo(episode=shown)  # its label is on the way: refused, rather than taken for an older one's
+        return Undo(episode=shown)  # its label is still being written: refuse, rather than undo an older one
     names = (name for name in (shown, state.newest) if name is not None)
     return next((undo for name in names if (undo := _undo_of(state, name))), None)
 
@@ -71,7 +71,7 @@ def _undo_of(state: State, name: str) -> Undo | None:
 
 
 def refuse(state: State, sentence: str) -> Result:
-    """Nothing changes, and whoever asked for it is told why."""
+    """Change nothing, and tell the sender why."""
     return state, (Refuse(text=sentence),)
 
 

@@ -1,7 +1,7 @@
 """The session as a pure state machine: ``step(state, event) -> (state, effects)``.
 
-No I/O, no clock of its own (time comes as Tick), no Textual, no torch. Stop is looked at first, whatever the phase.
-What comes after an activity stands in `agenda`.
+No I/O, no clock (time arrives as Tick), no Textual, no torch. Stop is handled first in every phase.
+`scheduler` decides what follows an activity.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def begin(state: State) -> Result:
 
 
 def step(state: State, event: Event) -> Result:
-    """The state after `event`, and what the engine has to do, in order. Unknown events change nothing."""
+    """The state after `event`, and the engine's orders, in sequence. Unknown events change nothing."""
     if isinstance(event, Answer) and event.answers != state.question and not state.leaving:
         return _answers_something_else(state)
     handler = (_WHILE_LEAVING if state.leaving else _HANDLERS).get(type(event))
@@ -92,21 +92,21 @@ def step(state: State, event: Event) -> Result:
 
 
 def starts(state: State, event: Event) -> bool:
-    """Whether this event, taken in now, may set an arm in motion or clear something: then it must not be old."""
+    """Whether this event, if accepted now, may move an arm or clear something: then it must not be stale."""
     match event:
         case Answer() | SetAutopilot(on=True):
             return True
         case EvaluateNow():
             return state.phase is Phase.FINISHED
         case Label() | Void():
-            # the last verdict that was waited for sends a real arm home
+            # the last pending verdict sends a real arm home
             return state.phase is Phase.LABEL and not state.rules.replayable
         case _:
             return False
 
 
 def _asked(state: State) -> tuple[object, ...]:
-    """Everything that changes what a press would do, or what its presser has to know first."""
+    """Everything that changes what a press would do, or what the operator must know first."""
     pause = (state.held, state.asked_to_pause, state.disk_full)
     return state.phase, state.stopped, state.recoverable, state.reason, *pause
 
@@ -141,7 +141,7 @@ def _faulted(state: State, event: Faulted) -> Result:
 
 
 def _worse(state: State, event: Faulted) -> Result:
-    """The first fault stays on the screen, a newer one is told beside it: no press that answers the first clears it."""
+    """The first fault stays on screen, a newer one is added: a press that answers the first does not clear it."""
     known = event.reason in state.reason and event.recoverable
     if known or not state.recoverable:
         return state, ()
@@ -151,7 +151,7 @@ def _worse(state: State, event: Faulted) -> Result:
 
 def _into_fault(state: State, reason: str, then: str = "") -> Result:
     effects: tuple[Effect, ...] = (AbortMotion(reason=reason),) if state.running else ()
-    # what never began has no name to label; what is on its way to the store gets its own back when it is there
+    # an episode that never began cannot be labelled; one on its way to the store is named again once committed
     last = state.last if state.last in state.verdicts else None
     state = replace(state, phase=Phase.FAULT, held=None, asked_to_pause=False, running=frozenset(), last=last)
     return replace(state, reason=reason + then), effects
@@ -195,7 +195,7 @@ def _go(state: State, _: Go) -> Result:
 
 
 def _past_the_end(state: State) -> Result:
-    """On towards a goal that a void has opened again; else beyond it, until the next start finds it reached."""
+    """Continue to a goal that a void has reopened; else beyond it, until the next start finds it reached."""
     beyond = goal_reached(state)
     words = "The goal is reached; continuing beyond it until the engine is restarted."
     state, effects = begin(replace(state, beyond_goal=beyond, reason=""))
@@ -247,7 +247,7 @@ def _motion_ended(state: State, event: MotionEnded) -> Result:
 
 def _cut_off(state: State, event: CutOff) -> Result:
     cut_off = state.cut_off | {event.episode}
-    # a key that is pressed now is meant for what was cut off, and must not label what came before it
+    # a key pressed now is meant for the cut-off episode, and must not label an earlier one
     last = None if state.last in cut_off else state.last
     state = replace(state, running=state.running - {event.episode}, cut_off=cut_off, last=last, newest=None)
     lost = f"; {event.lost} more could not be written" if event.lost else ""
@@ -266,7 +266,7 @@ def _judge(state: State, event: Judgement) -> Result:
 
 
 def _reopened(state: State, effects: tuple[Effect, ...]) -> Result:
-    """Fewer episodes count than the goal wants: simulated cells go on; a real arm waits for who says so."""
+    """The count fell below the goal: simulated cells continue; a real arm waits for the operator."""
     if not state.rules.replayable:
         return replace(
             state, reason="Below the goal again: say 'reset done' to continue towards it."
@@ -322,7 +322,7 @@ def _go_on(state: State) -> Result:
         return state, (ResumeMotion(),)
     if held is Phase.HOMING:
         return state, (BeginHoming(slots=state.homing_slots),)
-    # READY waits, UPDATE and CHECKPOINT have an activity that goes on where it was
+    # READY waits; UPDATE and CHECKPOINT resume their activity
     if held in (Phase.READY, Phase.UPDATE, Phase.CHECKPOINT):
         return state, ()
     return proceed(state)
@@ -342,7 +342,7 @@ def _space_back(state: State, _: SpaceBack) -> Result:
     state = replace(state, disk_full=False)
     if state.phase is not Phase.PAUSED:
         return state, ()
-    # whoever frees a file does not look at the arm; and a pause that somebody asked for is theirs to end
+    # whoever frees disk space may not be watching the arm; and only the operator ends a pause they asked for
     if state.asked_to_pause or not state.rules.replayable:
         return replace(state, reason="Space is back: end the pause to go on."), ()
     return _go_on(state)
@@ -372,7 +372,7 @@ def _evaluate_now(state: State, event: EvaluateNow) -> Result:
 
 
 def _may_leave_finished(state: State, event: EvaluateNow) -> bool:
-    """A command names nothing: nobody who sent one has looked at the arm that would move."""
+    """A command names no question: its sender has not looked at the arm that would move."""
     return event.answers == state.question or (event.answers is None and state.rules.replayable)
 
 
@@ -411,7 +411,7 @@ def _leave(state: State, _: Leave) -> Result:
     return replace(state, leaving=True), (Brake(), *abort, Quit())
 
 
-# --- leaving: what has ended is written down, and nothing begins --------------------------------------------------
+# --- leaving: ended episodes are journaled, and nothing begins --------------------------------------------------
 
 
 def _too_late(state: State, event: Event) -> Result:
@@ -425,7 +425,7 @@ def _clock_only(state: State, event: Tick) -> Result:
 
 
 def _disk_full_while_leaving(state: State, event: DiskFull) -> Result:
-    """What cannot be written would be lost with the engine: stay, and say why."""
+    """What cannot be written would be lost with the engine: stay, and report why."""
     reason = f"{event.reason} The engine did not end: free some space, then leave."
     return _disk_full(replace(state, leaving=False), DiskFull(reason=reason))
 

@@ -1,4 +1,4 @@
-"""What comes next, computed from the facts of a state. Pure; a fresh and a resumed session ask the same question."""
+"""What comes next, computed from the facts of a state. Pure; the same for a fresh and a resumed session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Result = tuple[State, tuple[Effect, ...]]
 
 
 def proceed(state: State) -> Result:
-    """Enter the next phase. Call it when an activity is over, never while something moves."""
+    """Enter the next phase. Call when an activity is over, never during motion."""
     if state.stopped or state.leaving:
         return state, ()
     if state.disk_full:
@@ -54,19 +54,19 @@ def _after_round(state: State) -> Result:
 
 
 def _would_go_home_later(state: State) -> bool:
-    """A real arm learns at home: nobody who lays the scene out meanwhile is met by one that starts by itself."""
+    """A real arm waits at home while the policy learns, so it never starts while someone sets up the scene."""
     return not state.rules.replayable and not state.home and state.round is not None
 
 
 def _judging(state: State) -> bool:
-    """Whether labels have to be waited for: by an update block that learns from them, or by an evaluation's count."""
+    """Whether an update block or an evaluation count has to wait for labels."""
     if not state.fresh and state.block is None:
         return False
     return bool(state.pending) or (state.settles is not None and state.now < state.settles)
 
 
 def goal_reached(state: State) -> bool:
-    """Whether the online episodes that count are as many as wanted."""
+    """Whether enough online episodes count."""
     rules = state.rules
     if not rules.episodes and not rules.chunks:
         return False
@@ -103,14 +103,14 @@ def _next_round(state: State) -> Result:
 
 
 def _run_of(state: State, block: Block) -> int:
-    """Episodes of a block that are over: what was cut off was run as well, and has had its turn."""
+    """Finished episodes of a block; cut-off ones included."""
     ordinals = range(block.first, min(state.next_evaluation, block.first + block.n))
     names = (episode_id(EpisodeKind.EVALUATION, ordinal) for ordinal in ordinals)
     return sum(name in state.verdicts or name in state.cut_off for name in names)
 
 
 def _wanted_block(state: State) -> int:
-    """Episodes of the evaluation block that is due now; 0 for none."""
+    """Episodes of the evaluation block now due; 0 for none."""
     rules = state.rules
     if state.wanted_block is not None:
         return state.wanted_block
@@ -175,7 +175,7 @@ def _home(state: State) -> Result:
 
 
 def apply_speed(state: State) -> Result:
-    """Take over a clock that was asked for; between episodes only."""
+    """Apply a requested clock speed; between episodes only."""
     wanted = state.wanted_speed
     if wanted is None or wanted is state.speed:
         return replace(state, wanted_speed=None), ()

@@ -1,7 +1,7 @@
-"""What the session is, at one instant: a frozen value that only `machine.step` turns into the next one.
+"""The session at one instant: a frozen value that only `machine.step` turns into the next one.
 
-Holds facts, no plans: what comes next is computed from them in `agenda`, so that a resumed session, whose facts come
-from store and journal, goes on exactly like one that was never interrupted.
+Holds facts, not plans: `scheduler` computes what comes next, so a resumed session, whose facts come
+from store and journal, continues exactly like one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from station.session.snapshot import Phase
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What stays the same while the engine runs."""
+    """What is constant while the engine runs."""
 
     cells: int = 1
     grace: float = 2.0
@@ -40,16 +40,16 @@ def episode_id(kind: EpisodeKind, ordinal: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """One episode of a round, before it has been run."""
+    """One episode of a round, not yet run."""
 
     episode: str
     kind: EpisodeKind
     ordinal: int
     """Numbers the episodes of a kind; part of the id."""
     layout: int
-    """Which start layout of the seeded schedule; also which random stream."""
+    """Index of the start layout in the seeded schedule; also of the random stream."""
     row: int
-    """Its place in the batch; fixed, so that a resumed round computes the same numbers."""
+    """Its row in the batch; fixed, so that a resumed round computes the same numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Round:
 
     slots: tuple[Slot, ...]
     batch: int
-    """Rows of every inference, also when some cells are done."""
+    """Rows of every inference, even when some cells are done."""
 
     @property
     def evaluation(self) -> bool:
@@ -75,12 +75,12 @@ class Block:
     """Ordinal of its first episode."""
     n: int
     at: int
-    """Online episodes that had been begun before it."""
+    """Online episodes begun before it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What is known of an episode whose motion is over."""
+    """What is known about an episode whose motion is over."""
 
     kind: EpisodeKind
     chunks: int
@@ -90,7 +90,7 @@ class Verdict:
 
     @property
     def pending(self) -> bool:
-        """Whether somebody still has to judge it; demonstrations may stay unjudged."""
+        """Whether it still needs a label; demonstrations may stay unlabelled."""
         return self.outcome is None and not self.void and self.kind is not EpisodeKind.DEMO
 
 
@@ -103,7 +103,7 @@ class Counted:
 
 
 class Verdicts(Mapping[str, Verdict]):
-    """Every committed episode; immutable. What is asked at every tick is known without looking at each."""
+    """Every committed episode; immutable. Queries made every tick do not scan them."""
 
     def __init__(
         self,
@@ -115,11 +115,11 @@ class Verdicts(Mapping[str, Verdict]):
         """`pending` and `counted` are those of `past`, counted here when not given."""
         self._past = past or {}
         self._newer: dict[str, Verdict] = {}
-        """Entered or changed since; few beside what a long session holds in its past."""
+        """Entered or changed since; few compared with a long session's past."""
         everything = [] if pending is not None and counted is not None else list(self._past.items())
         waiting = (name for name, verdict in everything if verdict.pending)
         self.pending = tuple(sorted(waiting if pending is None else pending))
-        """Episodes that wait for a label, by name: a restart asks for them in the same order."""
+        """Episodes awaiting a label, by name: a restart asks for them in the same order."""
         online = [verdict for _, verdict in everything if _counts(verdict)]
         self.counted = counted or Counted(episodes=len(online), chunks=sum(v.chunks for v in online))
 
@@ -147,7 +147,7 @@ class Verdicts(Mapping[str, Verdict]):
         return name in self._newer or name in self._past
 
     def __iter__(self) -> Iterator[str]:
-        """Their ids, in the order in which they were entered."""
+        """Their ids, in order of entry."""
         yield from self._past
         yield from (name for name in self._newer if name not in self._past)
 
@@ -162,7 +162,7 @@ def _counts(verdict: Verdict) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Keyed:
-    """A key that ended a motion and waits for the episode to be committed."""
+    """A key that ended a motion, held until the episode is committed."""
 
     outcome: Outcome | None
     """None: void."""
@@ -180,24 +180,24 @@ class State:
     held: Phase | None = None
     """While paused: the phase to return to."""
     asked_to_pause: bool = False
-    """The pause is an operator's, or nobody looks: space on the disk does not end it."""
+    """The operator paused, or no one is watching: free disk space does not end the pause."""
     reason: str = ""
     question: int = 0
     """Numbers what a press answers: this READY, this fault, this pause, this stop. Counted by `machine.step`."""
     verdicts: Verdicts = field(default_factory=Verdicts)
     """Every committed episode."""
     cut_off: frozenset[str] = frozenset()
-    """Episodes that were given up while they moved; nobody judges them and no other gets their names."""
+    """Episodes aborted in motion; they cannot be labelled and their names are never reused."""
     round: Round | None = None
     running: frozenset[str] = frozenset()
     """Episodes in motion."""
     keyed: Mapping[str, Keyed] = field(default_factory=dict)
     last: str | None = None
-    """The episode that was moved last."""
+    """The episode that ran last."""
     newest: str | None = None
     """The episode that the newest journal line about one names; None for one that was cut off."""
     settles: float | None = None
-    """When the grace time of the newest label is over, s."""
+    """When the grace time of the newest label ends, s."""
     next_online: int = 0
     next_evaluation: int = 0
     fresh: bool = False
@@ -205,21 +205,21 @@ class State:
     updates_begun: int = 0
     updates_done: int = 0
     home: bool = False
-    """Real arms have gone home since they moved last."""
+    """Real arms have homed since their last motion."""
     unsaved: bool = False
     """The learner has changed since its last checkpoint."""
     policy_version: int = 0
     block: Block | None = None
     block_ends: bool = False
-    """The block under way was ended early: no episode of it begins any more."""
+    """The current block was ended early: no more of its episodes begin."""
     newest_block: Block | None = None
     """The last one begun, complete or not."""
     wanted_block: int | None = None
-    """Episodes of an evaluation block that was asked for."""
+    """Episodes of a requested evaluation block."""
     beyond_goal: bool = False
-    """The goal is reached and the operator goes on: until the next start, or until a void takes the count below it."""
+    """The goal is reached and the operator continues: until the next start, or a void drops the count below it."""
     only_evaluate: bool = False
-    """End when the evaluation block that was asked for is complete."""
+    """End when the requested evaluation block is complete."""
     autopilot: bool = False
     mistakes: float = 0.0
     speed: ClockSpeed = ClockSpeed.REAL
@@ -231,7 +231,7 @@ class State:
 
     @property
     def open_slots(self) -> tuple[Slot, ...]:
-        """Episodes of the round that have not been run to their end."""
+        """Episodes of the round that are not finished."""
         if self.round is None:
             return ()
         over = self.block_ends and self.round.evaluation
@@ -250,22 +250,22 @@ class State:
 
     @property
     def homing_slots(self) -> tuple[Slot, ...]:
-        """Those whose cells go home: the next ones, or those that are over."""
+        """Those whose cells home: the next ones, or the finished ones."""
         return self.next_slots or (self.round.slots[: self.rules.cells] if self.round else ())
 
     @property
     def learning(self) -> bool:
-        """Whether an update block has begun and is not done."""
+        """Whether an update block is in progress."""
         return self.updates_done < self.updates_begun
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """Episodes that wait for a label."""
+        """Episodes awaiting a label."""
         return self.verdicts.pending
 
     @property
     def asked(self) -> str | None:
-        """The one whose label is asked for first: one of the round, if any of them waits."""
+        """The one to label first: one of the round, if any is pending."""
         slots = self.round.slots if self.round else ()
         in_round = (slot.episode for slot in slots if slot.episode in self.pending)
         return next(in_round, self.pending[0] if self.pending else None)
@@ -277,10 +277,10 @@ class State:
 
     @property
     def has_goal(self) -> bool:
-        """Whether the engine ends by itself some day."""
+        """Whether the engine ends by itself."""
         return bool(self.rules.episodes or self.rules.chunks or self.only_evaluate)
 
     @property
     def evaluating(self) -> bool:
-        """Whether an evaluation block is under way."""
+        """Whether an evaluation block is running."""
         return self.block is not None

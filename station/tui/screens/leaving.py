@@ -37,7 +37,9 @@ class LeaveScreen(Dialog[Leaving]):
 
     def compose(self) -> ComposeResult:
         """Three choices."""
-        alone = "the simulated session keeps running" if self._simulated else "the arm brakes, the session pauses"
+        alone = (
+            "the simulated session keeps running" if self._simulated else "the arm brakes, the session pauses"
+        )
         with Vertical(classes="box") as box:
             box.border_title = "Leave this session?"
             yield Static(choice("k", "Keep the engine running", f"{alone}; 'station attach' comes back"))
