@@ -1,7 +1,7 @@
-"""The automatic operator: presses the keys that a person would, knowing the simulator's truth.
+"""The automatic operator: presses the keys a person would, using the simulator's ground truth.
 
-Sends the same events as a person, through the same machine. Never re-arms, never leaves a fault, and never touches a
-label that somebody has taken back.
+Sends the same events as a person, through the same machine. Never re-arms, never leaves a fault, never changes a
+label that a person has taken back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Truth:
 
 
 class Autopilot:
-    """Answers to states; asked at every turn of the engine's loop."""
+    """Reacts to states; called on every turn of the engine's loop."""
 
     def __init__(self, seed: int) -> None:
         """Mistakes are drawn from `seed`, one stream per episode."""
@@ -34,11 +34,11 @@ class Autopilot:
         self._unjudged: dict[str, Truth] = {}
 
     def saw(self, truth: Truth) -> None:
-        """An episode has ended that nobody has judged yet."""
+        """An episode has ended and has no label yet."""
         self._unjudged[truth.episode] = truth
 
     def answer(self, state: State) -> tuple[OperatorEvent, ...]:
-        """What to press now; nothing while it is switched off."""
+        """What to press now; nothing while switched off."""
         if not state.autopilot or state.stopped:
             return ()
         labels = tuple(self._labels(state))
@@ -47,7 +47,7 @@ class Autopilot:
         return (Go(answers=state.question, source=EventSource.AUTOPILOT),)
 
     def leaves(self, state: State) -> str:
-        """What waits for a person, in words: an episode whose label somebody has taken back; else empty."""
+        """What needs a person, as a sentence: an episode whose label was taken back; else empty."""
         if not state.autopilot or state.phase is not Phase.LABEL:
             return ""
         left = next((name for name in state.pending if name not in self._unjudged), None)

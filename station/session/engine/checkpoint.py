@@ -1,6 +1,6 @@
-"""The learner on disk: newest, previous and best, each one file, each whole or not there.
+"""The learner on disk: newest, previous and best, one file each, whole or absent.
 
-Stores what it is given and knows no method. A file that fails its digest is passed over, never repaired.
+Independent of the method. A file that fails its digest is skipped, never repaired.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CheckpointFacts:
     update: int
     """Update blocks done."""
     policy_version: int
-    """Update blocks done that took a step."""
+    """Update blocks done that took at least one step."""
     steps: int
     """Gradient steps done."""
 
@@ -45,7 +45,7 @@ class Checkpoints:
     """The ``steering/`` folder of a session."""
 
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
-        """Name the folder; made on the first save."""
+        """`folder` is created on the first save."""
         self.folder = folder
         self._disk = disk or Disk()
 

@@ -16,7 +16,7 @@ from station.tasks.session_settings import SessionSettings
 
 @dataclass(frozen=True, kw_only=True)
 class EngineDependencies:
-    """Made for one engine and used up by it."""
+    """Made for one engine and consumed by it."""
 
     cells: Sequence[Cell]
     steering: Steering
@@ -27,7 +27,7 @@ class EngineDependencies:
     n_obs: int
     settings: SessionSettings
     remarks: tuple[str, ...] = ()
-    """What the operator should know before anything moves, a sentence each."""
+    """What the operator should know before anything moves, one sentence each."""
 
     @property
     def spec(self) -> DataSpec:
@@ -42,10 +42,10 @@ class EngineDependencies:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a start of the engine may say; None: as the journal or the task says."""
+    """Options of an engine start; None: as in the journal or the task."""
 
     headless: bool = False
-    """Ends when finished, and when a fault, or a label that only a person can give, finds nobody watching."""
+    """Ends when finished, and on a fault or a label that needs a person while no one is watching."""
     autopilot: bool | None = None
     mistakes: float | None = None
     speed: ClockSpeed | None = None
@@ -54,11 +54,11 @@ class Options:
     chunks: int | None = None
     """Goal: online chunks."""
     evaluate: int | None = None
-    """Run one evaluation block of so many episodes, then end."""
+    """Run one evaluation block of this many episodes, then end."""
     accept_devices: bool = False
-    """The devices that the newest refusal named are meant, though they are other ones than before."""
+    """Accept the changed devices that the newest refusal named."""
     patience: float = 10.0
-    """s that a headless engine waits for somebody to attach."""
+    """s that a headless engine waits for a front end to attach."""
 
 
 def rules(parts: EngineDependencies, options: Options) -> Rules:

@@ -1,4 +1,4 @@
-"""The session engine: one loop that takes in events, carries out the machine's orders, and does a slice of work.
+"""The session engine: one loop that takes events, carries out the machine's orders, and does a slice of work.
 
 A slice is one control period of all cells, or one gradient step, so that keys are answered in between. Owns cells,
 store, journal and learner while it lives; what it is made of comes in as `EngineDependencies`. `launch` runs one
@@ -105,7 +105,7 @@ class Engine:
         """Read the folder and bring the learner up to date; nothing moves before `turn`.
 
         Raises:
-            JournalError, StoreError, LearnerError: the folder cannot be gone on with. DiskFullError.
+            JournalError, StoreError, LearnerError: the session cannot be resumed. DiskFullError.
         """
         self.folder = folder
         self.options = options or Options()
@@ -128,9 +128,9 @@ class Engine:
         self._published = self._retried = float("-inf")
         self._waits_since: float | None = None
         self._opening: tuple[Effect, ...] = ()
-        """What the first phase begins with, as long as it waits for somebody who looks."""
+        """Effects of the first phase, held until someone is watching."""
         self._refused = ""
-        """Why the newest event that could be refused was."""
+        """Why the newest event was refused, if it was."""
         self._motion = self._make_motion()
         self._vigil = Vigil(self._motion.wrong, clock)
         self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
@@ -157,14 +157,14 @@ class Engine:
 
     @property
     def abandoned(self) -> str:
-        """Headless: what only a person can put right, after `Options.patience` seconds in which nobody came."""
+        """Headless: what only a person can fix, after `Options.patience` seconds without one."""
         if not self.options.headless or self._waits_since is None or (self._link and self._link.watchers):
             return ""
         late = self._clock() - self._waits_since >= self.options.patience
         return (self.state.reason or self.memory.autopilot.leaves(self.state)) if late else ""
 
     def post(self, event: OperatorEvent) -> None:
-        """An event from this process; taken in at the next turn. Safe from signal handlers and threads."""
+        """Queue an event from this process for the next turn. Safe from signal handlers and threads."""
         self._inbox.put(Envelope(number=0, event=event, pressed=time.monotonic()))
 
     def run(self) -> None:
@@ -177,7 +177,7 @@ class Engine:
             self.turn()
 
     def turn(self) -> None:
-        """Take in what happened, carry out what follows, and do one slice of work.
+        """Take events, carry out what follows, and do one slice of work.
 
         Raises:
             SessionGoneError: the session's folder is no longer where it was opened.
@@ -194,7 +194,7 @@ class Engine:
         self._publish()
 
     def dispatch(self, event: Event) -> None:
-        """Let the machine take one event, and everything that follows from it at once."""
+        """Step the machine with one event, and with everything that follows immediately."""
         self._events.append(event)
         while self._events:
             event = self._events.popleft()
@@ -219,7 +219,7 @@ class Engine:
             self.dispatch(Tick(now=self._clock()))
 
     def close(self) -> None:
-        """Brake, let go of the devices; everything is on disk already."""
+        """Brake and release the devices; everything is already on disk."""
         self._motion.close()
         self._committer.close()
         self._closing.close()
@@ -231,10 +231,10 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """See `close`; after an orderly end, what was on its way to the store is journaled first."""
+        """See `close`; after an orderly end, pending commits are journaled first."""
         try:
             if kind is None:
-                # whoever closes an engine leaves it: what has ended is written down, and nothing begins
+                # closing an engine is leaving: ended episodes are journaled, and nothing begins
                 self.state = replace(self.state, leaving=True)
                 self.settle()
         finally:
@@ -299,7 +299,7 @@ class Engine:
         self._open()
 
     def _open(self) -> None:
-        """The checks, and what follows by itself: a real arm goes home. So these wait for somebody who looks."""
+        """The checks and what follows automatically: a real arm homes. So these wait until someone is watching."""
         if self._opening and not self._alone:
             effects, self._opening = self._opening, ()
             for effect in effects if self.state.phase is Phase.PREFLIGHT else ():
@@ -307,7 +307,7 @@ class Engine:
 
     @property
     def _alone(self) -> bool:
-        """Whether nobody looks at a real cell; who attached once and has gone does not count, nor does a command."""
+        """Whether no one is watching a real cell; departed front ends and commands do not count."""
         link = self._link
         unseen = link is not None and not link.watchers and not self.options.headless
         return unseen and not self._parts.simulated and not self.state.leaving
@@ -315,13 +315,13 @@ class Engine:
     # --- one turn -------------------------------------------------------------------------------------------------
 
     def _do_work(self) -> bool:
-        """What the automatic operator presses, then a slice; whether there was anything to do."""
+        """The automatic operator's presses, then a slice; returns whether there was work."""
         for event in self.memory.autopilot.answer(self.state):
             self.dispatch(event)
         return self._work()
 
     def _take_in(self, envelope: Envelope) -> None:
-        # keys come before the tick that might end a grace time, and are dated now
+        # keys come before the tick that might end a grace time, and carry the current time
         self.state = replace(self.state, now=self._clock())
         self._refused = ""
         sentence = objection(envelope, self.state)
@@ -338,12 +338,12 @@ class Engine:
 
     def _obey(self, event: Event) -> None:
         if isinstance(event, Go) and self.state.phase is Phase.FAULT:
-            # the episode that the fault has cut off is safe, and known to be over, before anything moves again
+            # the episode cut off by the fault is saved, and entered as over, before anything moves again
             self.settle()
         self.dispatch(event)
 
     def _look_around(self) -> None:
-        """The latch may have been set past the engine, the last front end of a real cell may have gone or hang."""
+        """Check for a latch set from outside and, on a real cell, for a last front end that is gone or hung."""
         if self._latch.latched and not self.state.stopped:
             if not self._latch.in_place:
                 self._say(
@@ -363,9 +363,9 @@ class Engine:
                 self._events.append(SpaceBack())
 
     def _watch_devices(self) -> None:
-        """Whatever the phase; a running episode looks at them itself, at every step.
+        """In every phase; a running episode checks the devices itself, at every step.
 
-        In a fault, what else fails is told beside it: nobody clears what nobody has read.
+        During a fault, further failures are added to it, so that nobody clears one unread.
         """
         phase = self.state.phase
         looks_itself = phase in MOVING and self._motion.advancing
@@ -375,7 +375,7 @@ class Engine:
             self.dispatch(Faulted(reason=reason))
 
     def _work(self) -> bool:
-        """A slice of what the phase is about; whether there was anything to do."""
+        """One slice of the phase's work; returns whether there was any."""
         match self.state.phase:
             case Phase.HOMING:
                 self._motion.homing_slice()
@@ -408,7 +408,7 @@ class Engine:
             self._events.append(Faulted(reason=str(error), recoverable=False))
 
     def _learn_on(self) -> bool:
-        """A device's fault does not keep an update block from its end: nothing moves for it."""
+        """Finish an update block despite a device fault: learning moves nothing."""
         state = self.state
         if not state.learning or state.stopped or state.disk_full or not state.recoverable:
             return False
@@ -446,7 +446,7 @@ class Engine:
 
     def _begin_homing(self, effect: BeginHoming) -> None:
         if self._alone:
-            # nobody would stop it: it waits in a pause, for somebody who looks to end
+            # no one could stop it: pause until someone who is watching ends the pause
             self._events.append(self._pause_unseen())
         else:
             self._motion.begin_homing(effect.slots)
@@ -465,7 +465,7 @@ class Engine:
             self._say(str(error))
 
     def _comment(self, effect: Effect) -> None:
-        """What people want to read in the log."""
+        """Lines of interest to people reading the log."""
         match effect:
             case JournalLabel():
                 verdict = effect.outcome.value if effect.outcome else "label taken back"
@@ -476,7 +476,7 @@ class Engine:
                 self._mark_best()
 
     def _mark_best(self) -> None:
-        """Keep the learner that has just been evaluated if none before it did better."""
+        """Keep the learner just evaluated if none before it did better."""
         points = tally(self.memory.journal.ledger(), rolling_window=1).evaluations
         if not points:
             return

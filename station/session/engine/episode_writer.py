@@ -1,8 +1,8 @@
-"""Commits ended episodes beside the loop, so that a slow disk holds up neither keys nor the cells that still move.
+"""Commits ended episodes outside the loop, so that a slow disk delays neither keys nor moving cells.
 
-One thread writes to the store and nothing else; the loop collects what is done, in the order in which it ended, writes
-the journal line and only then says that the motion has ended. What was cut off goes to ``partial/`` instead. What a
-full disk refuses waits in the keeper.
+One thread writes only to the store; the loop collects finished commits in the order in which episodes ended, writes
+the journal line and only then reports that the motion has ended. Cut-off episodes go to ``partial/`` instead. What a
+full disk refuses waits in `PendingWrites`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from station.session.engine.recorder import EpisodeRecorder
 from station.session.operations import CUT_OFF
 
 _REMEMBERED = 128
-"""Chunk records kept for the learner, which wants them right after the round; at least one for each cell."""
+"""Chunk records cached for the learner, which needs them right after the round; at least one per cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class _Commit:
 
 
 class EpisodeWriter:
-    """The way of an episode from memory to store and journal."""
+    """Moves episodes from memory to store and journal."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class EpisodeWriter:
         emit: Callable[[Event], None],
         partial: PartialLog,
     ) -> None:
-        """`emit` takes the MotionEnded of every episode that is safe, and `partial` forgets it then; or its CutOff."""
+        """`emit` gets MotionEnded once an episode is committed, and `partial` then forgets it; or its CutOff."""
         self._store = store
         self._journal = journal
         self._keeper = keeper
@@ -57,22 +57,22 @@ class EpisodeWriter:
 
     @property
     def busy(self) -> bool:
-        """Whether an episode is on its way."""
+        """Whether an episode is being written."""
         return bool(self._underway)
 
     def submit(self, episode: Episode, event: MotionEnded, block: int | None) -> None:
-        """Put an episode on its way; `event` follows when it is safe."""
+        """Queue an episode for commit; `event` follows when it is committed."""
         written = self._writer.submit(self._store.commit, episode)
         self._underway.append(_Commit(episode=episode, event=event, block=block, written=written))
 
     def cut_off(self, episode: str, recorder: EpisodeRecorder, reason: str) -> None:
-        """Keep what was recorded of an episode that will not be committed; its CutOff follows when that is safe."""
+        """Save the recording of an episode that will not be committed; its CutOff follows when it is on disk."""
         self._keeper.write(lambda: self._put_aside(episode, recorder, reason))
 
     def collect(self, patience: float = 0.0) -> None:
-        """Journal and announce what is in the store, in order; waits up to `patience` s for the first.
+        """Journal and announce committed episodes, in order; waits up to `patience` s for the first.
 
-        Raises StoreError: an episode cannot be stored, for another reason than a full disk.
+        Raises StoreError: an episode cannot be stored, for a reason other than a full disk.
         """
         if self._underway and patience > 0.0:
             wait([self._underway[0].written], timeout=patience)
@@ -80,12 +80,12 @@ class EpisodeWriter:
             self._settle(self._underway.popleft())
 
     def chunks(self, episode: str) -> ChunkRecord:
-        """The chunk record of a committed episode; from memory where it is fresh. Raises StoreError."""
+        """The chunk record of a committed episode; cached if recent. Raises StoreError."""
         record = self._records.pop(episode, None)
         return self._store.chunks(episode) if record is None else record
 
     def close(self) -> None:
-        """Wait for the writer; what it has committed without a line is adopted by the next engine."""
+        """Wait for the writer; the next engine adopts episodes committed without a line."""
         self._writer.shutdown(wait=True)
 
     def _settle(self, commit: _Commit) -> None:

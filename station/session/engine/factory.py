@@ -1,4 +1,4 @@
-"""Puts a session's real parts together from its frozen task: its cells, the trained base, the method, its replay."""
+"""Builds a session's real parts from its frozen task: cells, trained base, method, replay buffer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def compose(
     """The parts of an engine.
 
     Raises:
-        SessionError: no trained base, or it was trained on something else than this cell delivers. TaskError.
+        SessionError: no trained base, or it was trained on other data than this cell delivers. TaskError.
     """
     task = in_force(folder)
     base = load_base(folder)
@@ -46,7 +46,7 @@ def compose(
 
 
 def make_cells(task: Task, count: int, speed: ClockSpeed, latch: StopLatch) -> list[Cell]:
-    """The task's workplaces, nothing opened. Raises SessionError when there cannot be so many."""
+    """The task's cells, unopened. Raises SessionError if there cannot be that many."""
     if not isinstance(task.cell, RobotCellSettings):
         return [SimulatedCell(task.simulation, latch, speed) for _ in range(count)]
     if count != 1:
@@ -55,7 +55,7 @@ def make_cells(task: Task, count: int, speed: ClockSpeed, latch: StopLatch) -> l
 
 
 def load_base(folder: SessionFolder) -> BasePolicy:
-    """The session's frozen base. Raises SessionError when there is none."""
+    """The session's frozen base. Raises SessionError if there is none."""
     try:
         return BasePolicy.load(folder.base)
     except PolicyFileError as error:
@@ -65,7 +65,7 @@ def load_base(folder: SessionFolder) -> BasePolicy:
 
 
 def refuse_other_data(trained: DataSpec, delivered: DataSpec) -> None:
-    """Raises SessionError naming every difference."""
+    """Raise SessionError naming every difference."""
     before, now = trained.to_json(), delivered.to_json()
     differences = [
         f"{name} {before[name]} is now {now[name]}" for name in before if before[name] != now[name]

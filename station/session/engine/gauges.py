@@ -16,20 +16,20 @@ from station.session.folder import SessionFolder
 from station.session.snapshot import LiveHealth, LiveSteering
 
 _EVERY = 1.0
-"""s between two looks at disk and memory."""
+"""s between two readings of disk and memory."""
 _LEAST_HOURS = 1.0
 """Hours of recording that must fit before a real session starts."""
 _COMPRESSED = 0.6
-"""Share of raw pictures that the store needs, about."""
+"""Approximate compressed size of images relative to raw."""
 
 
 class Gauges:
-    """Reads instruments, at most once a second where reading costs something."""
+    """Reads telemetry; expensive readings at most once a second."""
 
     def __init__(
         self, folder: SessionFolder, parts: EngineDependencies, learner: Learner, clock: Callable[[], float]
     ) -> None:
-        """Reads all of them, changes none."""
+        """Read-only."""
         self._folder = folder
         self._parts = parts
         self._learner = learner
@@ -39,7 +39,7 @@ class Gauges:
         self._disk_hours = self._memory = 0.0
 
     def health(self) -> LiveHealth:
-        """The worst of all cells."""
+        """The worst over all cells."""
         if self._clock() - self._read >= _EVERY:
             self._read = self._clock()
             self._memory = self._process.memory_info().rss / 1e6
@@ -63,7 +63,7 @@ class Gauges:
         ahead = max(0, self._parts.steering.warmup_chunks - len(self._learner.replay))
         return LiveSteering(
             method=self._parts.steering.name,
-            # who has learnt is past it, also while past episodes are not read back yet
+            # warm-up is over once a learner has updated, even while past episodes are still loading
             warmup_left=0 if self._learner.steps else ahead,
             done=progress.done,
             planned=progress.planned,
@@ -74,12 +74,12 @@ class Gauges:
 
 
 def hours_left(path: Path, parts: EngineDependencies) -> float:
-    """Hours of recording that still fit onto the disk of `path`, about."""
+    """Approximate hours of recording that still fit on the disk of `path`."""
     return shutil.disk_usage(path).free / (len(parts.cells) * bytes_per_hour(parts.spec))
 
 
 def disk_checks(path: Path, parts: EngineDependencies) -> list[Check]:
-    """Whether there is room to begin; asked of real cells only, whose episodes cannot be run again."""
+    """Whether there is room to begin; for real cells only, whose episodes cannot be rerun."""
     if parts.simulated:
         return []
     hours = hours_left(path, parts)
@@ -94,7 +94,7 @@ def disk_checks(path: Path, parts: EngineDependencies) -> list[Check]:
 
 
 def bytes_per_hour(spec: DataSpec) -> float:
-    """What an hour of recording takes on disk, about."""
+    """Approximate bytes per hour of recording."""
     pictures = sum(camera.height * camera.width * 3 for camera in spec.cameras)
     numbers = 4 * (spec.dq + 2 * spec.da) + 16
     return 3600.0 * spec.control_hz * (_COMPRESSED * pictures + numbers)

@@ -1,6 +1,6 @@
 """What the operator should do now, in one sentence per situation, naming actions and never keys.
 
-Which key an action has is the operator's choice and a front end's knowledge; a pedal or a script has none at all. Pure.
+The operator chooses the keys and only a front end knows them; a pedal or a script has none. Pure.
 """
 
 from __future__ import annotations

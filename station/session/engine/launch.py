@@ -1,6 +1,6 @@
 """Starts a session engine in a process of its own: ``python -m station.session.engine SESSION [options]``.
 
-Takes the lock, composes the parts, listens, runs, and lets everything go in order. It knows no screen.
+Takes the lock, builds the parts, listens, runs, and releases everything in order. Knows no screen.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     _set_threads(given.threads)
     speed = None if given.speed is None else ClockSpeed(given.speed)
 
-    # a person at the keys judges one arm at a time
+    # an operator labels one arm at a time
     cells = given.cells or (None if given.headless else 1)
 
     def real(folder: SessionFolder, latch: StopLatch) -> EngineDependencies:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
 
 
 def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
-    """Run an engine on the session at `path` with parts made by `composer`; returns the exit code."""
+    """Run an engine on the session at `path` with parts built by `composer`; returns the exit code."""
     interruptible()
     place: Place | None = None
     try:
@@ -121,7 +121,7 @@ def _run(folder: SessionFolder, options: Options, composer: Composer) -> ExitCod
 
 
 def _leave_politely(engine: Engine) -> list[signal.Signals]:
-    """A polite signal ends the engine at its next safe instant; the list holds those that came."""
+    """A termination signal ends the engine at its next safe point; the list holds those received."""
     asked: list[signal.Signals] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
@@ -134,7 +134,7 @@ def _leave_politely(engine: Engine) -> list[signal.Signals]:
 
 
 def _result(engine: Engine, asked: Sequence[signal.Signals]) -> ExitCode:
-    """A headless engine was given a goal: who ends it before has not done what the command was asked for."""
+    """A headless engine that ends before its goal has not done what the command asked for."""
     if engine.state.phase is Phase.FINISHED:
         return ExitCode.OK
     if asked:
@@ -157,7 +157,7 @@ def _refuse(sentence: str, code: ExitCode) -> ExitCode:
 
 
 def _set_threads(threads: int) -> None:
-    """The number of threads is part of the promise that a resumed session computes the same numbers."""
+    """A resumed session computes the same numbers only with the same number of threads."""
     import torch
 
     torch.set_num_threads(threads)

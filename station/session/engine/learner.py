@@ -1,7 +1,7 @@
-"""Runs update blocks one gradient step at a time, and can run the recorded ones again, exactly.
+"""Runs update blocks one gradient step at a time, and can rerun recorded ones exactly.
 
 A block is a pure function of the learner before it, the journal up to the block's recorded line, and a random stream
-of its own. What the method does in a block is the method's business.
+of its own. What happens in a block is up to the method.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from station.session.operations import CHECKPOINT, UPDATE
 
 _SMOOTH = 0.95
 _READING = 0.03
-"""s that a slice of reading may take, about."""
+"""Approximate s per slice of loading."""
 
 
 class LearnerError(StationError):
-    """The learner cannot go on as the journal says."""
+    """The learner cannot continue from the journal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningProgress:
-    """Live figures of the running block, or of the last one."""
+    """Live figures of the running or last block."""
 
     done: int = 0
     planned: int = 0
@@ -46,7 +46,7 @@ class LearningProgress:
     """Gradient steps per second."""
     metrics: Metrics | None = None
     reading: int = 0
-    """Past episodes that are still to be read into the replay."""
+    """Past episodes still to be loaded into the replay buffer."""
 
 
 class Learner:
@@ -63,7 +63,7 @@ class Learner:
         base_hash: str,
         seed: int,
     ) -> None:
-        """`steering` and `replay` are fresh; `restore` brings them up to date."""
+        """`steering` and `replay` are empty; `restore` brings them up to date."""
         self.steering = steering
         self.replay = replay
         self.blocks = 0
@@ -74,7 +74,7 @@ class Learner:
         self.progress = LearningProgress()
         self._journal = journal
         self.chunks: Callable[[str], ChunkRecord] = store.chunks
-        """Where the replay gets an episode's chunks; a running engine remembers the newest ones."""
+        """Source of an episode's chunks for the replay buffer; a running engine caches the newest."""
         self._checkpoints = checkpoints
         self._base_hash = base_hash
         self._seed = seed
@@ -86,7 +86,7 @@ class Learner:
 
     @property
     def begun(self) -> int:
-        """Update blocks that the journal says have begun."""
+        """Update blocks begun according to the journal."""
         return len(self._updates)
 
     @property
@@ -94,7 +94,7 @@ class Learner:
         return self._journal.ledger().lines.get(UPDATE, [])
 
     def restore(self) -> list[str]:
-        """Load the newest checkpoint that is whole; returns sentences for the log.
+        """Load the newest intact checkpoint; returns sentences for the log.
 
         Raises:
             LearnerError: it belongs to another method or base.
@@ -119,7 +119,7 @@ class Learner:
         return said
 
     def read_ahead(self) -> bool:
-        """Read some past episodes into the replay, unless a block runs; whether there are more.
+        """Load some past episodes into the replay buffer, unless a block runs; returns whether there are more.
 
         Raises LearnerError: one of them is damaged.
         """
@@ -139,9 +139,9 @@ class Learner:
         return left > 0
 
     def slice(self) -> bool:
-        """Read on, begin the next block, or take one gradient step of it; True when every begun block is done.
+        """Load more, begin the next block, or take one gradient step; True once every begun block is done.
 
-        The first journaled block that the learner lacks is the next one; where none is, a new one is written.
+        The next block is the first journaled one that the learner lacks; if there is none, a new one is journaled.
 
         Raises:
             DiskFullError: the block could not be written; call again later. LearnerError.
@@ -170,7 +170,7 @@ class Learner:
         self.journal_checkpoint()
 
     def journal_checkpoint(self) -> None:
-        """The line of the newest checkpoint, unless it is there already."""
+        """Journal the newest checkpoint, unless already journaled."""
         if self.blocks <= self._journaled:
             return
         self._journal.append(
@@ -217,7 +217,7 @@ class Learner:
         return _Block(planned=planned, steps=steps, began=time.monotonic())
 
     def _fresh(self, ledger: Ledger) -> list[str]:
-        """Online episodes that ended since the block before and can be learnt from, by ordinal."""
+        """Usable online episodes that ended since the previous block, by ordinal."""
         since = int(self._updates[self.blocks - 1].fields["through"]) if self.blocks else 0
         episodes = ledger.episodes
         late = episodes.where(episodes.of(EpisodeKind.ONLINE) & (episodes.rows["seq"] > since))

@@ -1,7 +1,7 @@
-"""Where a session's engine listens, and who may be at the other end: nothing that the session's folder says counts.
+"""Where a session's engine listens, and who may be at the other end; nothing in the session's folder is trusted.
 
-The address is made of this user and the session's path, in a folder that nobody else can enter, and whoever answers
-there must be a process of the same user. So a session that somebody else has made leads nobody to a stranger.
+The address is derived from this user and the session's path, in a folder only this user can enter, and the peer
+must be a process of the same user. So a session made by another user cannot redirect a front end.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from datasets.errors import StationError
 from datasets.own_files import user_name
 
 DIALLING = 5.0
-"""s that whoever listens gets to answer."""
+"""s that a listener has to answer."""
 _RETRY = 0.05  # s
-_WAITING = 32  # front ends that may knock at the same time
-_LONGEST = 107  # letters of an address
+_WAITING = 32  # pending connections
+_LONGEST = 107  # characters of an address
 _SHORTER = "Set TMPDIR to a folder with a shorter path, such as /tmp."
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
@@ -33,11 +33,11 @@ class LinkError(StationError):
 
 
 class NoEngineError(LinkError):
-    """Nobody listens there."""
+    """No process listens there."""
 
 
 class SilentEngineError(LinkError):
-    """Somebody listens and does not answer as an engine does."""
+    """A process listens but does not answer like an engine."""
 
 
 def listen(path: Path) -> tuple[socket.socket, Path]:
@@ -59,7 +59,7 @@ def dial(path: Path) -> tuple[socket.socket, int]:
     """A connection to the engine of the session at `path`, and that process.
 
     Raises:
-        NoEngineError: nobody listens. SilentEngineError: nobody answers the knock. LinkError: a stranger does.
+        NoEngineError: nothing listens. SilentEngineError: no answer. LinkError: another user's process answers.
     """
     address = _room_of_the_user() / _name(path)
     until = time.monotonic() + DIALLING
@@ -98,7 +98,7 @@ def _knock(end: socket.socket, address: Path, until: float) -> None:
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise NoEngineError("nobody listens") from error
         except BlockingIOError as error:
-            # others wait at the door already, and nobody opens
+            # the backlog is full and the engine accepts nothing
             if time.monotonic() > until:
                 raise SilentEngineError("nobody opens") from error
             time.sleep(_RETRY)
@@ -116,7 +116,7 @@ def _room_of_the_user() -> Path:
 
 
 def _room() -> Path:
-    """The folder of all addresses of this user, which nobody else can enter. Raises LinkError."""
+    """The folder of this user's addresses, private to the user. Raises LinkError."""
     room = _room_of_the_user()
     with suppress(FileExistsError):
         room.mkdir(mode=0o700)

@@ -1,6 +1,6 @@
-"""A front end's end of the line to a session engine: sends events, keeps the newest snapshot that has arrived.
+"""A front end's end of the line to a session engine: sends events, keeps the newest snapshot.
 
-Any number of front ends may attach, and go again without a word. `Client.stop` sets the latch by itself, with or
+Any number of front ends may attach, and leave without notice. `Client.stop` sets the latch itself, with or
 without an engine. It knows no screen.
 """
 
@@ -39,7 +39,7 @@ from station.session.snapshot import Snapshot
 _RETRY = 0.05
 """s between two attempts to reach an engine that is starting."""
 _SENDING = 2.0
-"""s that the engine's end gets to take a message."""
+"""s that the engine has to accept a message."""
 
 FrontEndLine = Channel[FromFrontEnd, FromEngine]
 """A front end's end of a line."""
@@ -53,7 +53,7 @@ class Client:
         self._folder = folder
         self._line = line
         self._sending = threading.Lock()
-        # numbers of different front ends never meet
+        # front ends use disjoint numbers
         self._number = secrets.randbits(30) << 24
         self._snapshot: Snapshot | None = None
         self._looked_at: Snapshot | None = None
@@ -68,7 +68,7 @@ class Client:
         """Attach to the engine of the session at `path`, waiting for it up to `timeout` s.
 
         Raises:
-            NoEngineError: no engine of this user runs there. SilentEngineError: one is there and does not answer.
+            NoEngineError: no engine of this user runs there. SilentEngineError: there is one, but it does not answer.
             LinkError: something else answers. SessionError: no session is there.
         """
         folder = SessionFolder.open(path)
@@ -83,7 +83,7 @@ class Client:
 
     @property
     def alive(self) -> bool:
-        """Whether the line still stands."""
+        """Whether the line is still open."""
         return self._alive
 
     @property
@@ -97,7 +97,7 @@ class Client:
         return tuple(self._acks)
 
     def send(self, event: OperatorEvent, pressed: float | None = None) -> int:
-        """Put an event on its way and return its number.
+        """Send an event and return its number.
 
         `pressed`: time.monotonic() when the key went down; None: now. Raises LinkError when the line is broken.
         """
@@ -109,17 +109,17 @@ class Client:
         return number
 
     def take_keys(self) -> None:
-        """Ask for the keys; `holds_keys` tells when they are here. Raises LinkError."""
+        """Request the keys; `holds_keys` becomes true when granted. Raises LinkError."""
         with self._sending:
             self._post(TakeKeys())
 
     @property
     def newest(self) -> Snapshot | None:
-        """The newest snapshot that has arrived, None before the first; for a command, at which nobody looks."""
+        """The newest snapshot, None before the first; for a command, which shows it to no one."""
         return self._snapshot
 
     def latest(self) -> Snapshot | None:
-        """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""
+        """The newest snapshot, None before the first; tells the engine that someone is watching."""
         snapshot = self._snapshot
         if snapshot is not self._looked_at:
             self._looked_at = snapshot
@@ -128,7 +128,7 @@ class Client:
         return snapshot
 
     def unseen(self) -> Snapshot | None:
-        """The newest snapshot for a screen that nobody can see; the engine learns that it counts no longer."""
+        """The newest snapshot for a screen that no one can see; tells the engine that it no longer counts."""
         if self._looked_at is not None:
             self._looked_at = None
             with suppress(LinkError), self._sending:
@@ -136,14 +136,14 @@ class Client:
         return self._snapshot
 
     def wait(self, timeout: float) -> bool:
-        """Wait until something arrives; whether it did."""
+        """Wait for a message; returns whether one arrived."""
         with self._news:
             return self._news.wait(timeout)
 
     def stop(self) -> str:
-        """Set the latch, whether or not the engine listens, then tell the engine.
+        """Set the latch, with or without an engine, then notify the engine.
 
-        Returns why neither could be done, empty where one was.
+        Returns why both failed; empty if either worked.
         """
         trouble = ""
         try:
@@ -158,7 +158,7 @@ class Client:
         return ""
 
     def close(self) -> None:
-        """Hang up; the engine goes on."""
+        """Disconnect; the engine keeps running."""
         self._alive = False
         self._line.hang_up()
 
@@ -207,7 +207,7 @@ def set_latch(folder: SessionFolder, by: EventSource) -> None:
 
 
 def running_pid(folder: SessionFolder) -> int | None:
-    """The pid that the engine of this session has announced, None where none has; it may have died since."""
+    """The pid announced by the session's engine, None if none; it may have died since."""
     try:
         return int(from_json(read_bytes(folder.engine))["pid"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -215,7 +215,7 @@ def running_pid(folder: SessionFolder) -> int | None:
 
 
 def _dial(path: Path) -> FrontEndLine:
-    """A line on which the engine has said its first word. Raises LinkError."""
+    """A line on which the engine has sent its Hello. Raises LinkError."""
     try:
         end, pid = dial(path)
     except NoEngineError as error:

@@ -1,9 +1,9 @@
 """The engine's end of the line to its front ends: a unix socket, events in, newest snapshot out.
 
-An event is answered when the engine has decided on it: obeyed, or refused with a sentence. A slow front end misses
-snapshots and holds nobody up; one that no longer looks at them, because it is suspended or its terminal takes nothing
-more, counts as gone, and a command that waits for the engine never counted. Many may watch; one holds the keys: the
-first at which somebody looks, until another takes them; when it goes, the next one that looks. Stop is the exception to
+An event is answered once the engine has decided on it: obeyed, or refused with a sentence. A slow front end misses
+snapshots and delays no one; one that no longer reads them, because it is suspended or its terminal accepts nothing
+more, counts as gone, and a command that waits for the engine never counts. Many may watch; one holds the keys: the
+first that someone watches, until another takes them; when it leaves, the next watched one. Stop is the exception to
 everything: it is accepted from all.
 The other end is `station.session.link.client`.
 """
@@ -28,12 +28,12 @@ from station.session.link.address import LinkError, listen, require_own
 from station.session.snapshot import Snapshot
 
 UNSEEN = 3.0
-"""s that a snapshot may wait to be looked at before its front end counts as gone."""
+"""s that a snapshot may go unread before its front end counts as gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:
-    """The engine's first word: it lives, and speaks as the front end does."""
+    """The engine's first message: it is alive and uses the front end's protocol."""
 
     pid: int
 
@@ -44,27 +44,27 @@ class Ack:
 
     number: int
     refused: str = ""
-    """Why it was not obeyed; empty when it was."""
+    """Why it was refused; empty if obeyed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TakeKeys:
-    """This front end wants to hold the keys from now on."""
+    """This front end requests the keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeysHeld:
-    """Whether the keys of this front end are accepted: it holds them, or nobody does."""
+    """Whether this front end's keys are accepted: it holds them, or no one does."""
 
     held: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """Somebody has looked at the newest snapshot: the front end's own loop says so, and none of its threads."""
+    """The newest snapshot was shown: reported by the front end's own loop, not by one of its threads."""
 
     anybody: bool = True
-    """False: nobody can see that screen any more, as far as the front end can find out."""
+    """False: as far as the front end can tell, no one can see its screen."""
 
 
 FromFrontEnd = Envelope | TakeKeys | Looked
@@ -81,12 +81,12 @@ class Link:
     """The engine's end. Only its own threads touch sockets; the engine's loop reads `inbox` and calls `publish`."""
 
     def __init__(self, folder: SessionFolder) -> None:
-        """Listen, and say where in the session folder. The caller holds the session's lock."""
+        """Listen, and announce it in the session folder. The caller holds the session's lock."""
         self.inbox: queue.SimpleQueue[Envelope] = queue.SimpleQueue()
         self._folder = folder
         self._front_ends: list[_FrontEnd] = []
         self._asking: dict[int, _FrontEnd] = {}
-        """Who waits for the answer to the event of this number."""
+        """Event number -> the front end awaiting its answer."""
         self._holder: _FrontEnd | None = None
         self._changing = threading.RLock()
         self._closed = threading.Event()
@@ -96,16 +96,16 @@ class Link:
 
     @property
     def attached(self) -> int:
-        """Front ends on the line."""
+        """Number of attached front ends."""
         return len(self._front_ends)
 
     @property
     def watchers(self) -> int:
-        """Those of them that look at what they are shown."""
+        """Number of front ends that someone is watching."""
         return sum(front_end.looks for front_end in tuple(self._front_ends))
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Offer the newest snapshot to everybody; returns at once."""
+        """Offer the newest snapshot to all front ends; returns at once."""
         if not self._front_ends:
             return
         data = b"".join(FROM_ENGINE.encode(snapshot))
@@ -113,13 +113,13 @@ class Link:
             front_end.offer(data)
 
     def answer(self, number: int, refused: str = "") -> None:
-        """Tell the front end that sent this event what became of it; returns at once."""
+        """Tell the sender of this event the outcome; returns at once."""
         front_end = self._asking.pop(number, None)
         if front_end is not None:
             front_end.send(Ack(number=number, refused=refused))
 
     def close(self) -> None:
-        """Hang up and take the announcement back."""
+        """Disconnect and withdraw the announcement."""
         self._closed.set()
         with suppress(OSError):
             self._folder.engine.unlink()
@@ -199,7 +199,7 @@ class Link:
         return "" if self._claim(front_end) else "Another front end holds the keys. Take them over first."
 
     def _claim(self, front_end: _FrontEnd) -> bool:
-        """Give it the keys if nobody holds them; whether it holds them now."""
+        """Give it the keys if no one holds them; returns whether it holds them now."""
         with self._changing:
             free = self._holder is None
             if free:
@@ -233,7 +233,7 @@ class _FrontEnd:
 
     @property
     def looks(self) -> bool:
-        """Whether what it was offered is looked at; a command that waits never does."""
+        """Whether its snapshots are being watched; never for a waiting command."""
         since = self._unseen_since
         return self._has_looked and (since is None or time.monotonic() - since < UNSEEN)
 
@@ -250,7 +250,7 @@ class _FrontEnd:
         threading.Thread(target=self._forward, name="snapshots", daemon=True).start()
 
     def send(self, message: FromEngine) -> None:
-        """Nothing is lost on the way, unlike with `offer`; both return at once, whether or not anybody reads."""
+        """Unlike `offer`, drops nothing; both return at once, read or not."""
         with self._offered:
             self._waiting.append(b"".join(FROM_ENGINE.encode(message)))
             self._offered.notify()
