@@ -1,4 +1,4 @@
-"""What an engine is put together from: cells, a method, its replay. Tests hand in fakes, `compose` the real ones."""
+"""The parts of an engine: cells, method, replay buffer. Tests pass fakes, `factory` builds the real ones."""
 
 from __future__ import annotations
 

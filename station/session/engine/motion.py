@@ -1,6 +1,6 @@
 """Everything that moves: homing, layouts and rollouts of the engine's cells, and what they recorded.
 
-Called between two turns of the engine's loop; every call is short. Decides nothing about the session: it answers with
+Called between turns of the engine's loop; every call is short. Decides nothing about the session: it answers with
 events.
 """
 
@@ -29,7 +29,7 @@ _TRUTH = {
 }
 
 _PATIENCE = 0.02
-"""s that a turn waits for the store when nothing moves any more."""
+"""s that a turn waits for the store when nothing moves."""
 
 PURPOSES = {EpisodeKind.ONLINE: "rollout", EpisodeKind.EVALUATION: "evaluation"}
 """Which seeded schedule of layouts, and which random streams, a kind of episode uses."""
@@ -49,7 +49,7 @@ class Motion:
         latch: StopLatch,
         pool: Executor | None,
     ) -> None:
-        """`emit` takes the events that tell what happened; `partial` is for cells that cannot replay an episode."""
+        """`emit` gets the resulting events; `partial` is for cells that cannot rerun an episode."""
         self.policy_version = 0
         """Stamped on every episode that begins."""
         self.block: int | None = None
@@ -77,7 +77,7 @@ class Motion:
 
     @property
     def advancing(self) -> bool:
-        """Whether an episode runs, whose every step looks at the devices."""
+        """Whether an episode runs; each of its steps checks the devices."""
         return self._rollout is not None and bool(self._rollout.running)
 
     def wrong(self) -> list[Check]:
@@ -85,7 +85,7 @@ class Motion:
         return [check for cell in self._connected for check in cell.watch()]
 
     def pictures(self) -> dict[str, Image]:
-        """Newest pictures of the first cell; the last known ones where a camera is silent."""
+        """Newest images of the first cell; the last known ones where a camera is silent."""
         moving = self._rollout.newest_pictures() if self._rollout else {}
         if moving:
             return moving
@@ -99,7 +99,7 @@ class Motion:
         return self._parts.cells[0].layout_picture(self.targets[0]) if self.targets else {}
 
     def recover(self) -> None:
-        """The operator goes on after a fault: let the devices clear theirs; what stays is told by `preflight`."""
+        """The operator continues after a fault: clear the devices' faults; `preflight` reports what remains."""
         for cell in self._parts.cells:
             try:
                 cell.recover()
@@ -109,9 +109,9 @@ class Motion:
     def preflight(
         self, checks: Sequence[Check] = (), known: Callable[[Sequence[Cell]], Sequence[Check]] | None = None
     ) -> None:
-        """Open the devices and look at everything a start needs; `checks` are those that others made.
+        """Open the devices and check everything a start needs; `checks` are results from elsewhere.
 
-        `known` says whether the devices of connected cells are those that the session knows.
+        `known` checks whether the connected devices are those that the session knows.
         """
         problems, self._unrecovered = [*self._unrecovered, *_problems(checks)], []
         for cell in self._parts.cells:
@@ -134,13 +134,13 @@ class Motion:
             self._trouble(error)
 
     def show_layouts(self, slots: Sequence[Slot]) -> None:
-        """Remember which layouts wait for the operator."""
+        """Remember the layouts that the operator is to set up."""
         self.targets = [
             self._layout(cell, slot) for cell, slot in zip(self._cells(slots), slots, strict=True)
         ]
 
     def begin_rollout(self, slots: Sequence[Slot], batch: int) -> None:
-        """The scenes are laid out: take the first observations."""
+        """The scenes are set up: take the first observations."""
         self.targets = []
         self._slots = {slot.episode: slot for slot in slots}
         explore = slots[0].kind is EpisodeKind.ONLINE
@@ -182,12 +182,12 @@ class Motion:
             self._emit(Faulted(reason=part.fault))
 
     def stop(self) -> Stop:
-        """What the latch stands for, in the name of whom set it."""
+        """Act on the latch, naming who set it."""
         by = self._latch.by
         return Stop(source=next((source for source in EventSource if source == by), EventSource.SYSTEM))
 
     def not_rearmed(self, pressed: float) -> str:
-        """Why the stop stays set although its re-arming was asked for at `pressed`; empty when it may be re-armed."""
+        """Why a re-arm requested at `pressed` is refused; empty if allowed."""
         if self._latch.stopped_after(pressed):
             return "Not re-armed: the stop was pressed once more after that. Re-arm it when all is safe."
         try:
@@ -197,7 +197,7 @@ class Motion:
         return ""
 
     def about_stop(self, *, stopped: bool) -> str:
-        """Once after each stop, when the arms stand: how long they still moved. Empty otherwise."""
+        """Once after each stop, when the arms are at rest: how long they kept moving. Empty otherwise."""
         if self._stop_told or not stopped:
             self._stop_told = stopped
             return ""
@@ -211,7 +211,7 @@ class Motion:
             cell.brake()
 
     def resume(self) -> None:
-        """Drop the plans and look anew."""
+        """Discard the plans and observe again."""
         try:
             if self._rollout is not None:
                 self._rollout.resume()
@@ -232,7 +232,7 @@ class Motion:
             self._committer.cut_off(episode, recorder, reason)
 
     def close(self) -> None:
-        """Brake, hold, let go of the devices; what runs is forgotten."""
+        """Brake, hold and release the devices; running episodes are discarded."""
         self._rollout = self._homing = None
         for cell in self._parts.cells:
             cell.brake()
@@ -255,7 +255,7 @@ class Motion:
         self._emit(self.stop() if isinstance(error, StoppedError) else Faulted(reason=str(error)))
 
     def _commit(self, finished: Finished, key: str | None = None) -> None:
-        """On its way to the store; that the motion has ended is said when it is safe there."""
+        """Send to the store; MotionEnded follows once it is committed."""
         slot = self._slots[finished.start.episode]
         truth = _TRUTH.get(finished.ending) if finished.start.cell.simulated else None
         episode = finished.recorder.build(self._header(finished, slot, truth, key), finished.final)

@@ -1,6 +1,6 @@
-"""What an engine remembers: store, journal and learner of a session, opened and brought up to date.
+"""A session's store, journal and learner, opened and brought up to date.
 
-Everything that a kill may have left undone is finished here, before the first step of the machine.
+Anything that a kill left unfinished is completed here, before the first step of the machine.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class OpenSession:
     learner: Learner
     autopilot: Autopilot
     state: State
-    """Where the machine begins."""
+    """Initial state of the machine."""
     said: tuple[str, ...]
-    """What was found and done; for the log."""
+    """What was found and done, for the log."""
 
 
 def open_folder(
@@ -53,7 +53,7 @@ def open_folder(
     """Open the folder; the caller holds its writer lock.
 
     Raises:
-        JournalError, StoreError, LearnerError: the folder cannot be gone on with. DiskFullError.
+        JournalError, StoreError, LearnerError: the session cannot be resumed. DiskFullError.
     """
     journal = Journal(folder.journal, writable=True)
     store = EpisodeStore(folder.episodes, writable=True)
@@ -97,7 +97,7 @@ def open_folder(
 
 
 def _put_out_of_the_way(journal: Journal, store: EpisodeStore) -> list[str]:
-    """What a crash has damaged; returns sentences for the log."""
+    """Quarantine what a crash has damaged; returns sentences for the log."""
     said = []
     if journal.torn is not None:
         said.append(f"The journal's torn last line was saved as {journal.torn.name} and cut off.")
@@ -129,7 +129,7 @@ def _state(
 
 
 def _evaluating(state: State, episodes: int) -> State:
-    """Ready for one evaluation block; a round of which nothing has been run is opened again another time."""
+    """Prepare for one evaluation block; a round with nothing run yet is reopened later."""
     state = replace(state, wanted_block=episodes, only_evaluate=True)
     untouched = state.round is not None and state.open_slots == state.round.slots
     if not untouched or state.round is None or state.round.evaluation:

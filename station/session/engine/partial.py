@@ -1,8 +1,8 @@
-"""What was recorded of episodes that were cut off: kept in ``partial/<episode>/`` for people to look at.
+"""Recordings of cut-off episodes: kept in ``partial/<episode>/`` for review.
 
-A stop, a fault or an engine that is ended while a real arm moves leaves here what it interrupts. A real cell flushes
-every chunk besides, so that a killed engine leaves it too. Nothing here is counted or learnt from; the journal has one
-line for each, and its episode's number is spent. The copy of an episode that the store has whole goes away.
+A stop, a fault or an engine that ends while a real arm moves leaves the interrupted episode here. A real cell flushes
+every chunk, so a killed engine leaves it too. Nothing here is counted or learnt from; the journal has one
+line for each, and its episode's number is not reused. The copy of a committed episode is deleted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _BROKEN = (
 _ALWAYS = {"proprioception", "observation_time", "action", "sent", "command_time"}
 
 Piece = dict[str, NDArray[Any]]
-"""Consecutive steps and what each led to: name -> [n, ...]."""
+"""Consecutive steps with their next observations: name -> [n, ...]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +60,15 @@ class PartialLog:
         self._flushed: dict[str, int] = {}
 
     def flush(self, episode: str, recorder: EpisodeRecorder) -> None:
-        """Write the steps since the last flush; a disk that refuses them costs the copy, not the episode."""
+        """Write the steps since the last flush; if the disk refuses, the copy is lost, not the episode."""
         with suppress(OSError):
             self._write(episode, recorder)
 
     def keep(self, episode: str, recorder: EpisodeRecorder) -> int:
-        """The episode was cut off: write the rest too, and wait for the disk; returns how many steps lie there.
+        """The episode was cut off: write the rest and wait for the disk; returns the number of steps kept.
 
         Raises:
-            DiskFullError: the rest does not fit; call again when there is room.
+            DiskFullError: the rest does not fit; call again once there is room.
         """
         with suppress(OSError), full_disk_named(f"what was recorded of {episode}", self._root):
             self._write(episode, recorder)
@@ -78,12 +78,12 @@ class PartialLog:
         return self._flushed.get(episode, 0)
 
     def committed(self, episode: str) -> None:
-        """The store has it whole."""
+        """The episode is in the store."""
         if self._flushed.pop(episode, 0):
             discard(self._root / episode)
 
     def _write(self, episode: str, recorder: EpisodeRecorder) -> None:
-        """One more piece, whole or not at all."""
+        """Write one more piece, atomically."""
         first = self._flushed.get(episode, 0)
         if recorder.steps == first:
             return
@@ -101,7 +101,7 @@ class PartialLog:
 
 
 def leftovers(root: Path) -> list[Path]:
-    """One folder for each episode that has something here, by name; what else lies there is a person's."""
+    """One folder per episode with pieces here, by name; anything else there belongs to a person."""
     if root.is_symlink() or not root.is_dir():
         return []
     found = (Path(entry.path) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
@@ -109,7 +109,7 @@ def leftovers(root: Path) -> list[Path]:
 
 
 def discard(folder: Path) -> None:
-    """Remove the pieces of one episode, whole and unfinished ones; what a person put beside them stays."""
+    """Remove an episode's pieces, finished and unfinished; a person's files beside them stay."""
     for pattern in (f"{_PIECE}*.npz", f".{_PIECE}*.npz"):
         for path in folder.glob(pattern):
             with suppress(OSError):
@@ -119,7 +119,7 @@ def discard(folder: Path) -> None:
 
 
 def read(folder: Path) -> tuple[list[Piece], list[Hole]]:
-    """The pieces of one episode up to the first hole, and every hole; what lies behind one does not follow."""
+    """An episode's pieces up to the first hole, and every hole; later pieces are not contiguous."""
     pieces: list[Piece] = []
     holes: list[Hole] = []
     steps = 0

@@ -1,4 +1,4 @@
-"""Writes in order, and keeps what a full disk refuses until there is room: nothing overtakes, nothing is dropped."""
+"""Writes in order, and holds what a full disk refuses until there is room: nothing is reordered or dropped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Write = Callable[[], None]
 
 
 class PendingWrites:
-    """A queue of writes that is empty as long as the disk has room."""
+    """A queue of writes, empty while the disk has room."""
 
     def __init__(self) -> None:
         """Nothing waits."""
         self._waiting: deque[Write] = deque()
         self.reason = ""
-        """What the disk said last."""
+        """The disk's last error."""
 
     @property
     def full(self) -> bool:
@@ -25,12 +25,12 @@ class PendingWrites:
         return bool(self._waiting)
 
     def write(self, action: Write) -> bool:
-        """Do it now, or keep it behind what waits; whether it is on disk."""
+        """Write now, or queue behind pending writes; returns whether it is on disk."""
         self._waiting.append(action)
         return len(self._waiting) == 1 and self.retry()
 
     def retry(self) -> bool:
-        """Try again, in order; whether nothing waits any more."""
+        """Retry in order; returns whether the queue is empty."""
         while self._waiting:
             try:
                 self._waiting[0]()

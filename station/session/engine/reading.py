@@ -1,6 +1,6 @@
-"""Tells the log how far a long reading of past episodes is, and finds in the log what was told.
+"""Logs the progress of loading past episodes, and parses it back from the log.
 
-A run without a screen has no other window into its engine. A short reading is not told at all.
+A headless run has no other view of its engine. A short load is not logged.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 
 EVERY = 2.0
-"""s of reading after which it is told for the first time, and again."""
+"""s between progress lines."""
 _TOLD = re.compile(r"Loading past episodes, (\d+) of (\d+)\.$")
 
 _log = logging.getLogger(__name__)
 
 
 class ReadingLog:
-    """Hears how many past episodes are left, and tells it now and then."""
+    """Gets the number of past episodes left, and logs it now and then."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` counts s."""
@@ -28,7 +28,7 @@ class ReadingLog:
         self._told = False
 
     def left(self, count: int) -> None:
-        """`count` episodes are still to be read; 0 ends the reading."""
+        """`count` episodes are still to be loaded; 0 ends the load."""
         now = self._clock()
         if not self._total:
             self._told_at, self._told = now, False
@@ -41,6 +41,6 @@ class ReadingLog:
 
 
 def told(line: str) -> tuple[int, int] | None:
-    """How many of how many a line of the log says were read; None when it says something else."""
+    """(loaded, total) from a line of the log; None for any other line."""
     found = _TOLD.search(line.rstrip())
     return (int(found[1]), int(found[2])) if found else None

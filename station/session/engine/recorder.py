@@ -18,7 +18,7 @@ class EpisodeRecorder:
     """T steps, T+1 observations, K decisions, growing."""
 
     def __init__(self, spec: DataSpec, first: Observation, n_obs: int) -> None:
-        """`first` is what the policy sees first; windows hold `n_obs` observations."""
+        """`first` is the first observation; windows hold `n_obs` observations."""
         self.spec = spec
         self._observations = [first]
         self._steps: list[Step] = []

@@ -1,4 +1,4 @@
-"""Carries out the machine's journal orders, in order, through the keeper.
+"""Carries out the machine's journal orders, in order, through `PendingWrites`.
 
 A full disk delays lines and never drops them.
 """
@@ -40,7 +40,7 @@ class Records:
     """The session's journal, as the engine writes it."""
 
     def __init__(self, journal: Journal, keeper: PendingWrites, latch: StopLatch, spent: Spent) -> None:
-        """`spent` gives the seconds per kind of time since it was last asked."""
+        """`spent` gives the seconds per kind of time since its last call."""
         self._journal = journal
         self._keeper = keeper
         self._latch = latch
@@ -65,18 +65,18 @@ class Records:
         }
 
     def carry_out(self, effect: Effect) -> bool:
-        """Do it if it is a journal order; whether it was."""
+        """Carry it out if it is a journal order; returns whether it was."""
         order = self._orders.get(type(effect))
         if order is not None:
             order(effect)
         return order is not None
 
     def write(self, op: str, **fields: Any) -> None:
-        """One line, now or when there is room."""
+        """Write one line, now or once there is room."""
         self._keeper.write(lambda: _append(self._journal, op, fields))
 
     def phase(self, phase: str) -> None:
-        """A lasting phase was entered; with the time that was spent before it."""
+        """Journal that a lasting phase was entered, with the time spent before it."""
         self.write(PHASE, phase=phase, spent=self._spent())
 
     def _label(self, effect: JournalLabel) -> None:
@@ -97,7 +97,7 @@ class Records:
         self.write(SETTING, name=effect.name, value=effect.value)
 
     def _stop(self, effect: JournalStop) -> None:
-        if not self._latch.latched:  # otherwise this is the news of a press, and no newer one
+        if not self._latch.latched:  # otherwise this reports an earlier press, not a newer one
             self._latch.stop()
         self.write(STOP, by=effect.by.value)
 
@@ -135,7 +135,7 @@ class Records:
         )
 
     def _facts(self) -> dict[str, int]:
-        """Experience and policy that an evaluation speaks about; both stand still while it runs."""
+        """Experience and policy that an evaluation measures; both are constant while it runs."""
         ledger = self._journal.ledger()
         checkpoints = ledger.lines.get(CHECKPOINT, [])
         rows, online = ledger.episodes.rows, ledger.episodes.of(EpisodeKind.ONLINE)

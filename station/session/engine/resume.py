@@ -1,6 +1,6 @@
-"""The facts of a session from its folder: what a fresh engine must know to go on where the last one was killed.
+"""The facts of a session from its folder: what a new engine needs to resume where the last one was killed.
 
-Adopts episodes that were committed but not yet journaled, and reads the machine's state out of the journal. It does not
+Adopts episodes that were committed but not yet journaled, and reads the machine's state from the journal. It does not
 load the learner and starts nothing.
 """
 
@@ -47,7 +47,7 @@ _KILLED = "The engine was killed while the arm moved."
 
 
 def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
-    """Journal what was committed when the last engine was killed; returns the episodes' ids. Raises DiskFullError."""
+    """Journal episodes committed before the last engine was killed; returns their ids. Raises DiskFullError."""
     adopted = []
     for name in unjournaled(store, journal.ledger()):
         header = store.header(name)
@@ -59,9 +59,9 @@ def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
 
 
 def enter_partials(root: Path, journal: Journal, store: EpisodeStore) -> list[str]:
-    """Journal what a killed engine left in ``partial/``; returns sentences for the log. Raises DiskFullError.
+    """Journal episodes that a killed engine left in ``partial/``; returns sentences for the log. Raises DiskFullError.
 
-    An episode that the store has, but the journal not yet, was not cut off: it is left to be adopted.
+    An episode in the store but not in the journal was not cut off: `adopt` takes it.
     """
     said = []
     ledger = journal.ledger()
@@ -71,7 +71,7 @@ def enter_partials(root: Path, journal: Journal, store: EpisodeStore) -> list[st
             continue
         pieces, holes = read(folder)
         if folder.name in ledger.episodes or not (pieces or holes):
-            # the kill came after the commit, or before the first piece was whole
+            # killed after the commit, or before the first piece was complete
             discard(folder)
             continue
         if folder.name in store:
@@ -85,9 +85,9 @@ def enter_partials(root: Path, journal: Journal, store: EpisodeStore) -> list[st
 
 
 def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) -> list[str]:
-    """Write the verdicts that need nobody and that a kill kept from the journal; returns sentences for the log.
+    """Journal automatic verdicts that a kill prevented; returns sentences for the log.
 
-    A key that ended a motion is its label, and a horizon is a timeout unless the automatic operator judges it. Episodes
+    A key that ended a motion is its label, and the horizon is a timeout unless the autopilot labels it. Episodes
     whose label was taken back are left alone.
     """
     said = []
@@ -109,12 +109,12 @@ def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) 
 
 
 def unjudged(ledger: Ledger) -> list[EpisodeStatus]:
-    """Episodes of the session that nobody has ever judged."""
+    """Episodes of the session that were never labelled."""
     return [status for status in ledger.episodes.where(_pending(ledger.episodes)) if not status.by]
 
 
 def truths(store: EpisodeStore, ledger: Ledger) -> list[Truth]:
-    """What the simulator saw of the episodes that nobody has judged."""
+    """Simulator ground truth of the unlabelled episodes."""
     found = []
     for status in unjudged(ledger):
         truth = store.header(status.id).source.get("truth")
@@ -126,7 +126,7 @@ def truths(store: EpisodeStore, ledger: Ledger) -> list[Truth]:
 
 
 def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: int, now: float) -> State:
-    """The machine's state before its first step; `blocks_done` update blocks are in the restored learner."""
+    """The machine's initial state; `blocks_done` update blocks are in the restored learner."""
     lines = ledger.lines
     current = _round(lines.get(PHASE, []))
     updates = lines.get(UPDATE, [])
@@ -161,7 +161,7 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
 
 
 def settings_in(ledger: Ledger) -> dict[str, Any]:
-    """What the operator changed for the rest of the session: name -> newest value."""
+    """Settings the operator changed for the rest of the session: name -> newest value."""
     return {line.fields["name"]: line.fields["value"] for line in ledger.lines.get(SETTING, [])}
 
 
@@ -178,7 +178,7 @@ def round_fields(current: Round) -> dict[str, Any]:
 
 
 class _Past(Mapping[str, Verdict]):
-    """The verdicts that the journal holds. Pruned episodes are not among them: nobody can judge what nobody can see."""
+    """The journal's verdicts, without pruned episodes: their recordings are gone."""
 
     def __init__(self, episodes: Episodes) -> None:
         self._episodes = episodes
@@ -214,7 +214,7 @@ def _pending(episodes: Episodes) -> NDArray[np.bool_]:
 
 
 def _last(episodes: Episodes, cut_off: Sequence[Line]) -> str | None:
-    """The episode that was moved last; None if that one was cut off."""
+    """The episode run last; None if it was cut off."""
     moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO)).tolist()
     if not moved or (cut_off and cut_off[-1].seq > int(episodes.rows["seq"][moved[-1]])):
         return None
@@ -222,7 +222,7 @@ def _last(episodes: Episodes, cut_off: Sequence[Line]) -> str | None:
 
 
 def _newest(ledger: Ledger) -> str | None:
-    """The episode that the newest line about one names; None for a demonstration, or if that one was cut off."""
+    """The episode named by the newest line about one; None for a demonstration or a cut-off episode."""
     episodes, lines = ledger.episodes, ledger.lines
     moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO)).tolist()
     if not moved:
@@ -259,7 +259,7 @@ def _round(lines: Sequence[Line]) -> Round | None:
 
 
 def _following(episodes: Episodes, current: Round | None, cut_off: frozenset[str], kind: EpisodeKind) -> int:
-    """The first ordinal of a kind that no episode, the opened round and nothing that was cut off has taken."""
+    """The first ordinal of a kind not used by an episode, the open round or a cut-off episode."""
     opened = [slot.ordinal for slot in current.slots if slot.kind is kind] if current else []
     spent = (name.removeprefix(f"{kind.value}-") for name in cut_off)
     taken = [*opened, *(int(ordinal) for ordinal in spent if ordinal.isdecimal())]
@@ -267,20 +267,20 @@ def _following(episodes: Episodes, current: Round | None, cut_off: frozenset[str
 
 
 def _asked(lines: Sequence[Line]) -> int | None:
-    """Episodes of the evaluation block that was asked for last, if none has begun since."""
+    """Episodes of the last requested evaluation block, if none has begun since."""
     asked = ("asked", "withdrawn", "begin")
     newest = next((line.fields for line in reversed(lines) if line.fields["stage"] in asked), None)
     return int(newest["n"]) if newest is not None and newest["stage"] == "asked" else None
 
 
 def _ends(lines: Sequence[Line], block: Block) -> bool:
-    """Whether somebody has ended it early."""
+    """Whether it was ended early."""
     ending = (line.fields for line in lines if line.fields["stage"] == "ending")
     return any(fields["ordinal"] == block.ordinal for fields in ending)
 
 
 def _blocks(lines: Sequence[Line]) -> tuple[Block | None, Block | None]:
-    """The newest evaluation block, and the same again if it is not complete."""
+    """The newest evaluation block, and the same again if it is incomplete."""
     begun = [line.fields for line in lines if line.fields["stage"] == "begin"]
     ended = {line.fields["ordinal"] for line in lines if line.fields["stage"] == "end"}
     if not begun:

@@ -1,6 +1,6 @@
-"""Runs one episode on each of several cells, in step: observe, decide in one batch, act, record.
+"""Runs one episode on each of several cells in lockstep: observe, decide in one batch, act, record.
 
-Neither commits nor labels; the engine (or `evaluate`) does what it likes with the episodes. Every inference has the
+Neither commits nor labels; that is up to the engine (or `evaluate`). Every inference has the
 same number of rows, whether or not some cells are done, so a row's numbers do not depend on its neighbours.
 """
 
@@ -27,12 +27,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """An episode that is about to begin on a cell whose scene is laid out."""
+    """An episode about to begin on a cell whose scene is set up."""
 
     episode: str
     cell: Cell
     row: int
-    """Its place in the batch."""
+    """Its row in the batch."""
     rng: np.random.Generator
     layout: Layout = field(default_factory=dict)
 
@@ -50,11 +50,11 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """What one control period brought."""
+    """Result of one control period."""
 
     finished: tuple[Finished, ...] = ()
     fault: str = ""
-    """Why motion must not go on; the arms have been braked."""
+    """Why motion must end; the arms have been braked."""
     stopped: bool = False
     """The stop latch is set."""
 
@@ -64,7 +64,7 @@ class _Run:
     start: Start
     recorder: EpisodeRecorder
     left: int = 0
-    """Steps of the plan still to be executed."""
+    """Steps of the plan left to execute."""
 
     @property
     def name(self) -> str:
@@ -126,11 +126,11 @@ class Rollout:
         return max((run.recorder.steps for run in self._runs), default=0)
 
     def newest_pictures(self) -> dict[str, Image]:
-        """What the first running episode's cell saw last; empty when nothing runs."""
+        """Newest images of the first running episode's cell; empty when nothing runs."""
         return self._runs[0].recorder.newest.images if self._runs else {}
 
     def advance(self) -> Slice:
-        """One control period for every running episode; decides first where a plan has run out."""
+        """One control period for every running episode; decides first where a plan is used up."""
         try:
             self._decide([run for run in self._runs if not run.left])
             steps = self._step()
@@ -148,11 +148,11 @@ class Rollout:
         return Slice(finished=self._finish(over))
 
     def end(self, episode: str) -> tuple[Finished, ...]:
-        """A key ends this episode; nothing for one that is not running."""
+        """A key ends this episode; does nothing if it is not running."""
         return self._finish([(run, Ending.OPERATOR) for run in self._runs if run.name == episode])
 
     def abort(self) -> dict[str, EpisodeRecorder]:
-        """Give up all that still run; returns what each has recorded."""
+        """Abort all running episodes; returns their recordings."""
         runs, self._runs = self._runs, []
         return {run.name: run.recorder for run in runs}
 
@@ -162,7 +162,7 @@ class Rollout:
             run.start.cell.brake()
 
     def resume(self) -> None:
-        """Drop what is left of the plans and look anew. Raises CellError."""
+        """Discard the rest of the plans and observe again. Raises CellError."""
         for run in self._runs:
             run.left = 0
             run.recorder.looked_anew(run.start.cell.observe())
@@ -214,7 +214,7 @@ class Rollout:
         )
 
     def _window(self, runs: Sequence[_Run]) -> Window:
-        """Rows of `runs` in their places; what stands in the other rows does not matter and is zero."""
+        """Rows of `runs` in their places; the other rows are zero and do not matter."""
         images = {}
         seen = {run.start.row: run.recorder.window for run in runs}
         n_obs = len(runs[0].recorder.window)
@@ -229,7 +229,7 @@ class Rollout:
         return Window(images=images, proprioception=proprioception)
 
     def _rngs(self, runs: Sequence[_Run]) -> list[np.random.Generator]:
-        """Row b draws from its own episode's stream; the other rows from one that nobody uses."""
+        """Row b draws from its own episode's stream; unused rows from a dummy stream."""
         own = {run.start.row: run.start.rng for run in runs}
         return [own.get(row) or stream(0, "padding", row) for row in range(self._batch)]
 
@@ -243,7 +243,7 @@ class _NonFiniteError(Exception):
 
 
 def _at_once(pool: Executor | None, cells: Sequence[Cell], call: Callable[[Cell], Answer]) -> list[Answer]:
-    """What each cell answers, in their order; side by side where there is a pool for it."""
+    """Each cell's answer, in order; in parallel if there is a pool."""
     return [*(pool.map(call, cells) if pool is not None and len(cells) > 1 else map(call, cells))]
 
 
@@ -292,10 +292,10 @@ def evaluate(
     first: int = 0,
     look_at_decisions: bool = False,
 ) -> Iterator[EpisodeResult]:
-    """Run `n` episodes of a seeded schedule on simulated cells and judge them by the simulator's truth.
+    """Run `n` episodes of a seeded schedule on simulated cells and judge them by simulator ground truth.
 
     Layout i and random stream i are those of (seed, layouts_purpose, i), so two policies meet the same starts and the
-    same noise. Results come in order of their ordinals, in groups of as many as there are cells.
+    same noise. Results come in order of ordinal, in groups of one episode per cell.
 
     Raises:
         CellError: a cell failed, or the policy gave actions that are not finite.
@@ -321,7 +321,7 @@ def evaluate(
 
 @contextmanager
 def workers(cells: int) -> Iterator[Executor | None]:
-    """Threads that step several cells at the same time; none for one cell."""
+    """Threads that step several cells in parallel; none for one cell."""
     if cells < 2:
         yield None
         return

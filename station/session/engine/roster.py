@@ -1,7 +1,7 @@
-"""Which devices recorded a session: a journal line for each start, and a refusal when another one answers.
+"""Which devices recorded a session: a journal line for each start, and a refusal when a device has changed.
 
-A start with another device than last time waits until somebody confirms just that: what is accepted is what the newest
-refusal named, so that a flag left in a command line accepts nothing that nobody has read.
+A start with a changed device is refused until that change is confirmed: what is accepted is what the newest
+refusal named, so a flag left in a command line accepts nothing that has not been read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Roster:
         session: Path,
         accept: bool = False,
     ) -> None:
-        """`accept`: somebody has read which devices are other ones, and wants them."""
+        """`accept`: the operator has read which devices changed, and confirms them."""
         self._journal = journal
         self._write = write
         self._say = say
@@ -42,7 +42,7 @@ class Roster:
         self._journaled: Any = None
 
     def checks(self, cells: Sequence[Cell]) -> list[Check]:
-        """Whether those that answer are those that answered last time; asked once the cells are connected."""
+        """Whether the connected devices are those of last time; called once the cells are connected."""
         now = {name: device for cell in cells for name, device in cell.devices().items()}
         if not now:
             return []
@@ -58,17 +58,17 @@ class Roster:
         return []
 
     def _known(self) -> Devices:
-        """Those that were accepted last."""
+        """The devices accepted last."""
         lines = self._journal.ledger().lines.get(DEVICES, [])
         return next((_read(line) for line in reversed(lines) if line.fields["accepted"]), {})
 
     def _refused(self) -> Marks | None:
-        """Those that the newest line refused, before this engine."""
+        """The devices refused by the newest line before this engine."""
         lines = self._journal.ledger().lines.get(DEVICES, [])
         return _marks(_read(lines[-1])) if lines and not lines[-1].fields["accepted"] else None
 
     def _enter(self, now: Devices, found: Sequence[str], *, accepted: bool) -> bool:
-        """One line for each start, and for each change after it; whether one was written."""
+        """Write one line per start and per later change; returns whether one was written."""
         facts = {"devices": _plain(now), "accepted": accepted}
         if facts == self._journaled:
             return False
@@ -95,7 +95,7 @@ def _marks(devices: Devices) -> Marks:
 
 
 def _plain(devices: Devices) -> dict[str, Any]:
-    """As it stands in a journal line."""
+    """As written in a journal line."""
     return {name: device.to_json() for name, device in devices.items()}
 
 

@@ -1,4 +1,4 @@
-"""Where the hours of a session went: sums wall time per kind of phase, across engines, through the journal."""
+"""Where a session's time went: sums wall time per kind of phase, across engines, through the journal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KIND = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Mark:
-    """How far the goal was when this engine began."""
+    """Distance to the goal when this engine started."""
 
     time: float
     chunks: int
@@ -36,7 +36,7 @@ class Stopwatch:
     """Seconds per kind of time."""
 
     def __init__(self, phases: Iterable[Line], clock: Callable[[], float]) -> None:
-        """Goes on from what the journal's phase lines hold."""
+        """Continues from the journal's phase lines."""
         self._clock = clock
         self._last = clock()
         self._kind = "other"
@@ -48,11 +48,11 @@ class Stopwatch:
                 self._total[kind] = self._total.get(kind, 0.0) + float(seconds)
 
     def enter(self, phase: Phase) -> None:
-        """The session is in `phase` from now on."""
+        """The session enters `phase` now."""
         now = self._clock()
         self._since[self._kind] += now - self._last
         self._last = now
-        # a finished session costs nobody's time
+        # a finished session takes no one's time
         self._kind = "idle" if phase is Phase.FINISHED else _KIND.get(phase, "other")
         self._since.setdefault(self._kind, 0.0)
 
@@ -67,7 +67,7 @@ class Stopwatch:
         return spent
 
     def ledger(self, state: State, chunks: int, episodes: int) -> TimeLedger:
-        """All of it, and the time to the goal at this engine's pace so far."""
+        """The totals, and the time to the goal at this engine's pace so far."""
         self._roll()
         sums = {kind: self._total[kind] + self._since[kind] for kind in KINDS}
         return TimeLedger(**sums, eta=self._eta(state, chunks, episodes))

@@ -26,13 +26,13 @@ from station.session.status import tally
 _LOG_KEPT = 200
 _LOG_SHOWN = 30
 _COUNT_SHARE = 20.0
-"""Counting may take at most one part in so many of the engine's time."""
+"""Counting may take at most one part in this many of the engine's time."""
 _TILES_EVERY = 0.2
-"""s between two looks through the cameras of an arm that stands still."""
+"""s between camera reads while the arm is at rest."""
 
 
 class Counter:
-    """The counts of the running session, computed anew only when the journal has grown, and not too often."""
+    """The counts of the running session, recomputed only when the journal has grown, and not too often."""
 
     def __init__(self, journal: Journal, rolling_window: int, clock: Callable[[], float]) -> None:
         """Counts by the same code as ``station status``."""
@@ -55,7 +55,7 @@ class Counter:
 
 @dataclass(kw_only=True)
 class _Pictures:
-    """The last pictures taken for the screen, and what they were taken for."""
+    """The last images taken for the screen, and what they were taken for."""
 
     tiles: dict[str, Image]
     taken: float
@@ -64,7 +64,7 @@ class _Pictures:
 
 
 class View:
-    """Everything a snapshot is made of besides the state."""
+    """Everything in a snapshot besides the state."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class View:
         stopwatch: Stopwatch,
         clock: Callable[[], float],
     ) -> None:
-        """Reads all of them, changes none."""
+        """Read-only."""
         self._folder = folder
         self._parts = parts
         self._motion = motion
@@ -94,7 +94,7 @@ class View:
         self._log.append(f"{datetime.now().astimezone():%H:%M:%S} {sentence}")
 
     def snapshot(self, state: State, *, pictures: bool = True) -> Snapshot:
-        """The session now; without `pictures` no camera is looked at."""
+        """The session now; without `pictures`, no camera is read."""
         self._number += 1
         counts = self._counter.counts()
         shown = shown_episode(state)
@@ -142,7 +142,7 @@ class View:
         )
 
     def _tiles(self, state: State) -> dict[str, Image]:
-        """Pictures of the moving arm come for nothing; looking at one that stands still costs, so less often."""
+        """Images of a moving arm are free; reading cameras at rest costs time, so it is done less often."""
         now = self._clock()
         if state.running or now - self._pictures.taken >= _TILES_EVERY:
             self._pictures.tiles = self._motion.pictures() or self._pictures.tiles

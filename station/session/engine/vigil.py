@@ -1,7 +1,7 @@
-"""Whether the devices are well while nothing moves: looked at several times a second, in every phase of a session.
+"""Device health while nothing moves: checked several times a second, in every phase of a session.
 
-What a device reports counts at once. What is only judged by silence must last, and the engine must have been awake
-meanwhile: a machine that was suspended or held up finds everybody else silent for an instant. Knows no cell.
+A reported problem counts at once. Silence must last, and the engine must have been awake
+meanwhile: after a suspend or a stall, every device looks silent for a moment. Knows no cell.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections.abc import Callable, Sequence
 from hardware.cell import Check, unnamed
 
 LOOK_EVERY = 0.1
-"""s between two looks."""
+"""s between checks."""
 LASTING = 0.4
-"""s that silence has to last."""
+"""s that silence must last."""
 _HELD_UP = 1.0
-"""s between two looks after which what the first one saw counts for nothing."""
+"""s between two checks after which the first is discarded."""
 
 
 class Vigil:
-    """One watch over the devices of an engine."""
+    """Watches the devices of an engine."""
 
     def __init__(self, look: Callable[[], Sequence[Check]], clock: Callable[[], float]) -> None:
-        """`look` gives what is wrong now."""
+        """`look` returns what is wrong now."""
         self._look = look
         self._clock = clock
         self._looked = float("-inf")
         self._since: dict[str, float] = {}
 
     def wrong(self, said: str = "") -> str:
-        """What is wrong and has to be said, in sentences; empty while all is well, and between two looks.
+        """Problems to report, in sentences; empty if there are none, and between checks.
 
-        `said`: what the operator has been told already and is not told again.
+        `said`: what the operator has been told already; it is not repeated.
         """
         now = self._clock()
         if now - self._looked < LOOK_EVERY:
@@ -46,7 +46,7 @@ class Vigil:
         )
 
     def forget(self) -> None:
-        """Somebody else has the word: what was seen so far counts for nothing."""
+        """Something else now watches the devices: discard what was seen so far."""
         self._since = {}
 
     def _counts(self, check: Check, now: float) -> bool:
