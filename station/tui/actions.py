@@ -37,11 +37,11 @@ class NotNowError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the operator had before their eyes when a key went down."""
+    """What the operator saw when a key went down."""
 
     snapshot: Snapshot
     readable: bool = True
-    """Whether it is new enough, and was there long enough, to be answered; a key that is in doubt brakes."""
+    """Whether it is recent enough, and was shown long enough, to be answered; a key in doubt brakes."""
 
 
 class Group(StrEnum):
@@ -70,9 +70,9 @@ class Action:
     intent: Intent | None = None
     """Makes the event; None for what the UI does itself (a dialog, another screen)."""
     hold_off: float = 0.15
-    """s; a further press within this time of the last one is key repeat."""
+    """s; another press within this time of the last one is key repeat."""
     fixed: bool = False
-    """May get another key, but never none."""
+    """May be remapped, but never left without a key."""
 
 
 def _episode(seen: Seen) -> str:
@@ -99,7 +99,7 @@ def failure(seen: Seen) -> OperatorEvent:
 
 
 def void(seen: Seen) -> OperatorEvent:
-    """Take the episode on the screen out of every count, or take it back in if it is out."""
+    """Void the episode on the screen, or restore it if void."""
     episode = _episode(seen)
     if seen.snapshot.void:
         return Restore(episode=episode)
@@ -107,7 +107,7 @@ def void(seen: Seen) -> OperatorEvent:
 
 
 def undo(seen: Seen) -> OperatorEvent:
-    """Take back what the screen's episode was judged last, or else the newest judgement of all."""
+    """Take back the last label or void of the screen's episode, or else the newest of all."""
     found = seen.snapshot.undo
     if found is None:
         raise NotNowError("there is no label to undo")
@@ -118,7 +118,7 @@ _GO = (Phase.READY, Phase.FAULT, Phase.FINISHED)
 
 
 def go(seen: Seen) -> OperatorEvent:
-    """The scene is laid out; also the way out of a fault that has been put right."""
+    """The scene is set up; also recovers from a fault that has been fixed."""
     if seen.snapshot.stopped:
         raise NotNowError("the stop is latched: re-arm first")
     if seen.snapshot.phase not in _GO:
@@ -127,14 +127,14 @@ def go(seen: Seen) -> OperatorEvent:
 
 
 def pause(seen: Seen) -> OperatorEvent:
-    """Brake and wait; go on only where the pause has been on the screen for all to read."""
+    """Brake and wait; resume only if the pause has been on screen long enough to read."""
     if seen.snapshot.phase is Phase.PAUSED and seen.readable:
         return Resume(answers=seen.snapshot.question)
     return Pause()
 
 
 def stop(seen: Seen) -> OperatorEvent:
-    """Latched stop; the latch itself is set by the dispatcher, past the engine."""
+    """Latched stop; the dispatcher sets the latch itself, bypassing the engine."""
     return Stop()
 
 
@@ -146,7 +146,7 @@ def rearm(seen: Seen) -> OperatorEvent:
 
 
 def evaluate(seen: Seen) -> OperatorEvent:
-    """An evaluation block next, as long as the task says; one that was asked for is withdrawn."""
+    """Request an evaluation block of the task's length next, or withdraw a requested one."""
     if seen.snapshot.evaluating:
         ends = "the evaluation ends already, after this episode" if seen.snapshot.block_ends else ""
         raise NotNowError(ends or "an evaluation is running; its screen's key ends it early")
@@ -172,7 +172,7 @@ def autopilot(seen: Seen) -> OperatorEvent:
 
 
 TOGGLE_HOLD_OFF = 0.7
-"""s; longer than the delay before a held key repeats, so that a held toggle does not toggle back."""
+"""s; longer than the delay before a held key repeats, so a held toggle does not toggle back."""
 
 ACTIONS: tuple[Action, ...] = (
     Action(

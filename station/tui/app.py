@@ -1,4 +1,4 @@
-"""The terminal front end: composes the screens, the operator's keys and the engines it can find.
+"""The terminal front end: combines the screens, the operator's keys and the engines it can find.
 
 The session itself runs in another process; closing this one, or losing its terminal, does not touch it.
 """
@@ -55,22 +55,22 @@ from station.tui.theme import STATION_THEME
 from station.tui.timeliness import Timeliness
 
 REFRESH_HZ = 5.0
-"""How often the newest snapshot is looked at."""
+"""Hz at which the newest snapshot is read."""
 BEAT = 0.2
-"""s between two looks at whether the loop that takes keys stands still."""
+"""s between checks that the key-handling loop is not stalled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """What to look at first."""
+    """What to show first."""
 
     where: str = ""
-    """The sentence that chooses recordings."""
+    """The filter that selects recordings."""
     episode: str | None = None
 
 
 class PlainLines(LineFilter):
-    """Takes control characters out of whatever a screen draws."""
+    """Removes control characters from everything a screen draws."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """See LineFilter."""
@@ -90,10 +90,10 @@ class PadPressed(Message):
 
 
 class PadTrouble(Message):
-    """A pedal or hotkey listener has gone, or cannot be opened."""
+    """A pedal or hotkey listener has ended, or cannot be opened."""
 
     def __init__(self, sentence: str) -> None:
-        """`sentence` says which, why, and what to do."""
+        """`sentence`: which one, why, and what to do."""
         super().__init__()
         self.sentence = sentence
 
@@ -133,7 +133,7 @@ class StationApp(App[int]):
         super().__init__()
         self.pads = pads or Pads()
         self.key_time: float | None = None
-        """When the terminal's key that is being answered was read, s, monotonic: a busy loop comes to it later."""
+        """When the key being handled was read from the terminal, s, monotonic: a busy loop handles it later."""
         self._timeliness = Timeliness()
         self._lookout = lookout or Lookout(somebody)
         self._folder = folder
@@ -153,15 +153,15 @@ class StationApp(App[int]):
 
     @property
     def urgent(self) -> frozenset[str]:
-        """Characters that the driver must not lose in a sequence that came in pieces."""
+        """Characters that the driver must not lose in a split escape sequence."""
         return self._keys.urgent
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Colours that every theme must have for the panels, whatever theme the operator chooses."""
+        """Colours that the panels need in every theme."""
         return {"muted": "#8b9aa8", "faint": "#4d5a66"}
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Every line of every screen passes here on its way to the terminal."""
+        """Filters for every line drawn on the terminal."""
         return [*super().get_line_filters(), self._plain]
 
     def notify(
@@ -177,7 +177,7 @@ class StationApp(App[int]):
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     def on_mount(self) -> None:
-        """Dress, take the operator's keys, open the first screen."""
+        """Apply the theme and the operator's keys, open the first screen."""
         self.register_theme(STATION_THEME)
         self.theme = STATION_THEME.name
         self.set_keymap(self._keys.for_textual())
@@ -197,12 +197,12 @@ class StationApp(App[int]):
             self.notify(sentence, title="keys", severity="warning", timeout=12)
 
     def on_unmount(self) -> None:
-        """Let go of pedals and hotkeys, and of the multiplexer."""
+        """Release pedals, hotkeys and the multiplexer watch."""
         self.pads.close()
         self._lookout.close()
 
     def _pad_pressed(self, action: str, press: KeyPress) -> None:
-        """In the device's thread: a stop does not wait for this screen, everything else is this screen's business."""
+        """In the device's thread: a stop does not wait for the screen; everything else goes to the screen."""
         session = self.session
         if session is None:
             return
@@ -213,9 +213,9 @@ class StationApp(App[int]):
         self.post_message(PadPressed(action, press, sight, trouble))
 
     def stop_unasked(self, event: Key) -> None:
-        """In the terminal's thread, before this app's loop sees the key: a stop does not wait for a busy screen.
+        """In the terminal's thread, before the app's loop sees the key: a stop does not wait for a busy screen.
 
-        The loop stops again when it comes to it, and says so. In a text field a letter is a letter.
+        The loop stops again when it handles the key, and reports it. In a text field, a letter is a letter.
         """
         session = self.session
         if session is None or self._meant(event) != "stop":
@@ -225,7 +225,7 @@ class StationApp(App[int]):
         session.attachment.stop_at_once()
 
     def hides(self, session: SessionScreen) -> bool:
-        """Whether another screen lies over the whole session; a dialog leaves its headline to be read."""
+        """Whether another screen covers the whole session; a dialog leaves its headline visible."""
         if session not in self.screen_stack:  # it is being closed
             return True
         above = self.screen_stack[self.screen_stack.index(session) + 1 :]
@@ -235,19 +235,19 @@ class StationApp(App[int]):
         self.post_message(PadTrouble(sentence))
 
     def on_pad_pressed(self, message: PadPressed) -> None:
-        """Do what a key of the terminal would."""
+        """Do what the terminal's key would."""
         if not self._may("press", (message.action,)):
             self._answer(message.origin.key)
         elif self.session is not None:
             self.session.press_from(message.action, message.origin, message.sight, message.trouble)
 
     def on_pad_trouble(self, message: PadTrouble) -> None:
-        """Say it once; the terminal's keys work all the same."""
+        """Report it once; the terminal's keys still work."""
         if message.sentence:
             self.notify(message.sentence, title="pedals and hotkeys", severity="warning", timeout=12)
 
     async def on_event(self, event: Event) -> None:
-        """See App; a key that cannot be meant for this screen is answered, and does nothing."""
+        """See App; a key that cannot be meant for this screen does nothing, and says so."""
         if isinstance(event, Key) and not event.is_forwarded and (why := self._doubt(event)):
             if self._meant(event) == "pause" and self.session is not None:
                 self._brake(self.session, display(event.key))
@@ -262,12 +262,12 @@ class StationApp(App[int]):
         return self._timeliness.doubt(event, self.screen)
 
     def _meant(self, event: Key) -> str | None:
-        """Which of the keys that must be heard this one is, in disguise."""
+        """Which safety key this one is, if it is one in another layout or case."""
         position = event.position if isinstance(event, Stroke) else None
         return self._keys.misheard(event.key, event.character, position)
 
     async def _on_key(self, event: Key) -> None:
-        """A key that no widget took: the tables, in either case of a letter; then a stop in disguise, or an answer."""
+        """A key no widget handled: try the key table, in either case; then a stop in another layout; else reply."""
         event.prevent_default()
         self.key_time = event.time
         try:
@@ -285,7 +285,7 @@ class StationApp(App[int]):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """See App; whichever key, click or command asks, a covered screen takes only what is safe unseen."""
+        """See App; a covered screen accepts only actions that are safe unseen, from key, click or command."""
         _, name, parameters = parse(action) if isinstance(action, str) else action
         return self._may(name, tuple(parameters)) and await super().run_action(
             action, default_namespace, namespaces
@@ -311,21 +311,21 @@ class StationApp(App[int]):
             self._answer(display(event.key))
 
     def _brake(self, session: SessionScreen, key: str) -> None:
-        """Brake what goes on below, and say so where its headline is not to be seen."""
+        """Brake the session below, and report it if its headline is hidden."""
         session.brake()
         if session is not self.screen:
             self.notify(f"{key}: {session.told[0]}", timeout=3)
 
     def on_torn(self, _: Torn) -> None:
-        """Something was pressed, and the line has broken what the terminal sent for it."""
+        """A key was pressed, but its escape sequence arrived broken."""
         self._answer("?", "a key came in pieces and counts as none: press it again")
 
     def on_paste(self, _: Paste) -> None:
-        """Text is no sequence of keys."""
+        """Pasted text is not a sequence of keys."""
         self._answer("paste", "pasted text does nothing here")
 
     def _answer(self, key: str, why: str = "") -> None:
-        """Whoever presses a key that means nothing learns it at once, and with which keys the arm stops."""
+        """Report at once that a key means nothing, and which keys stop the arm."""
         if isinstance(self.screen, StationScreen) and self.screen.covered:
             self.screen.tell_unseen(f"{key}: {why or 'does nothing while the terminal is this small'}")
             return
@@ -371,7 +371,7 @@ class StationApp(App[int]):
         )
 
     def open_review(self, folder: Path, where: str = "", episode: str | None = None) -> None:
-        """Show the recordings of this folder over what is open, which goes on."""
+        """Show the recordings of this folder over what is open, which keeps running."""
         beneath = self.session
 
         def back() -> None:
@@ -397,7 +397,7 @@ class StationApp(App[int]):
         self.push_screen(ReviewScreen(folder, back=back, where=where, episode=episode, beneath=below))
 
     def action_guides(self) -> None:
-        """Show the guides over what is open, which goes on; in place of a help that asked for them."""
+        """Show the guides over what is open, which keeps running; replaces the help screen that opened them."""
         if isinstance(self.screen, GuideScreen):
             return
         if isinstance(self.screen, HelpScreen | KeysHelp):
@@ -420,14 +420,14 @@ class StationApp(App[int]):
         self._open(WorkScreen(title, command, onward=onward, back=self.go_home, hurry=hurry))
 
     def _open(self, screen: Screen[None]) -> None:
-        """Show this screen in place of any other that is not the home screen."""
+        """Show this screen, replacing any other than the home screen."""
         if isinstance(self.screen, HomeScreen) or len(self.screen_stack) == 1:
             self.push_screen(screen)
         else:
             self.switch_screen(screen)
 
     def go_home(self) -> None:
-        """Back to the list of sessions, or out if the station was opened on one session."""
+        """Return to the list of sessions, or exit if the station was opened on one session."""
         if self._folder is not None:
             self.exit(0)
             return
@@ -445,7 +445,7 @@ class StationApp(App[int]):
 
     @property
     def session(self) -> SessionScreen | None:
-        """The session that is open, whatever lies over it."""
+        """The open session, whatever covers it."""
         return next((screen for screen in self.screen_stack if isinstance(screen, SessionScreen)), None)
 
     def action_stop(self) -> None:
@@ -460,11 +460,11 @@ class StationApp(App[int]):
 
     @property
     def reviewed(self) -> Path | None:
-        """The session whose recordings are looked at."""
+        """The session under review."""
         return next((screen.folder for screen in self.screen_stack if isinstance(screen, ReviewScreen)), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Stop means something only while a session is open, or looked at."""
+        """Stop is available only while a session is open or under review."""
         if action == "stop":
             return self.session is not None or self.reviewed is not None
         return super().check_action(action, parameters)
@@ -483,7 +483,7 @@ class StationApp(App[int]):
         self.action_leave()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The action table in the command palette, as far as it means something here."""
+        """The action table in the command palette, where applicable."""
         yield from super().get_system_commands(screen)
         yield SystemCommand("guides (f1)", "How something is done: one page per task.", self.action_guides)
         if isinstance(screen, SessionScreen):
@@ -543,7 +543,7 @@ def run(
 
 
 def _require_terminal() -> None:
-    """Without one the screens would be written into a pipe or a log for ever, and no key could end it."""
+    """Without one, the screens would be written to a pipe or log for ever, and no key could end it."""
     served = "TEXTUAL_DRIVER" in os.environ
     if served or (sys.stdin.isatty() and sys.stderr.isatty()):
         return

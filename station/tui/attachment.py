@@ -1,4 +1,4 @@
-"""The UI's hold on one session: finds its engine, starts it once if asked to, and notices when it is silent or gone.
+"""The UI's connection to one session: finds its engine, starts it once if asked, and notices when it is silent or gone.
 
 Talks to no widget. `seek` may block for a moment and is called from a worker thread; everything else returns at once.
 """
@@ -27,17 +27,17 @@ SILENCE = 6.0
 
 _UNTOLD = "it ended or was killed"
 NO_ANSWER = 2.0
-"""s without an engine after which a screen that may start none says so."""
+"""s without an engine after which a screen that may not start one says so."""
 
 
 class LineStatus(StrEnum):
-    """How the UI stands to the engine."""
+    """State of the connection to the engine."""
 
     SEEKING = "seeking"
     STARTING = "starting"
     LIVE = "live"
     SILENT = "silent"
-    """The engine runs but shows nothing new."""
+    """The engine runs but sends nothing new."""
     LOST = "lost"
 
 
@@ -54,7 +54,7 @@ class Attachment:
         clock: Callable[[], float] = time.monotonic,
         audience: Callable[[], Audience] = somebody,
     ) -> None:
-        """`start`: start an engine if none runs; otherwise only wait for one. `audience`: who can see this screen."""
+        """`start`: start an engine if none runs; else only wait for one. `audience`: who can see this screen."""
         self.folder = folder
         self._engines = engines
         self._keymap = keymap
@@ -67,11 +67,11 @@ class Attachment:
         self._closed = False
         self.dispatcher: KeyDispatcher | None = None
         self.sight: Sight | None = None
-        """What is on the screen, and since when."""
+        """What is on screen, and since when."""
         self._pulse = Pulse(clock)
         self.line = LineStatus.SEEKING
         self.before = LineStatus.SEEKING
-        """How it stood before."""
+        """The previous state."""
         self.why = ""
 
     @property
@@ -81,7 +81,7 @@ class Attachment:
 
     @property
     def waited(self) -> float:
-        """s since the present state of the line began."""
+        """s since the current state of the line began."""
         return self._clock() - self._since
 
     @property
@@ -91,7 +91,7 @@ class Attachment:
 
     @property
     def simulated(self) -> bool | None:
-        """Whether the cell is; None where neither engine nor folder have told."""
+        """Whether the cell is simulated; None if neither engine nor folder has said."""
         return self.shown.simulated if self.shown is not None else self._task_simulated
 
     @cached_property
@@ -102,11 +102,11 @@ class Attachment:
 
     @property
     def unseen(self) -> str:
-        """What is to be said of those who can see this screen of a real cell; empty where somebody surely can."""
+        """A remark on whether anyone can see this screen of a real cell; empty if someone surely can."""
         return "" if self.simulated else self._audience().remark
 
     def seek(self) -> Feed | None:
-        """Look for the engine and start it if that is allowed and was not tried yet."""
+        """Look for the engine, and start it if allowed and not tried yet."""
         feed = self._attach()
         if feed is not None or self.line is LineStatus.LOST:
             return feed
@@ -130,11 +130,11 @@ class Attachment:
         self._turn(LineStatus.LIVE)
 
     def poll(self) -> Snapshot | None:
-        """The newest snapshot if it is another than the one that is shown."""
+        """The newest snapshot if it differs from the one shown."""
         self._pulse.beat()
         if self._feed is None:
             if self.line is LineStatus.LOST and self.why == _UNTOLD:
-                # its line breaks before its process has ended and left its last words
+                # the line breaks before the process has ended and logged its last message
                 self.why = self._engines.obituary(self.folder) or _UNTOLD
             return None
         snapshot = self._feed.latest() if self._audience().anybody else self._feed.unseen()
@@ -154,7 +154,7 @@ class Attachment:
     def press(self, action: str, sight: Sight | None = None, origin: Origin = TERMINAL) -> Echo | None:
         """Hand a press to the dispatcher; a stop works with or without an engine.
 
-        `sight`: what was on the screen when the key went down; None: what is there now.
+        `sight`: what was on screen when the key went down; None: what is there now.
         """
         if self.dispatcher is not None and self._feed is not None:
             seen = sight or self.sight
@@ -164,22 +164,22 @@ class Attachment:
         return None
 
     def uncovered(self) -> None:
-        """The screen can be read again, from now on, that another one had covered."""
+        """This screen is visible again after another one covered it."""
         if self.sight is not None:
             now = self._clock()
             self.sight = replace(self.sight, asked_since=now, named_since=now)
 
     def brake(self) -> Echo | None:
-        """A press of `pause` that is not sure to be one: it brakes, and never ends a pause."""
+        """An uncertain press of `pause`: it brakes, and never ends a pause."""
         return self.press("pause", self.sight and self.sight.doubted("a doubtful key only brakes"))
 
     @property
     def attached(self) -> bool:
-        """Whether presses go to an engine, and their fate is told by its dispatcher."""
+        """Whether presses go to an engine and the dispatcher reports their outcome."""
         return self.dispatcher is not None and self._feed is not None
 
     def stop_at_once(self) -> str:
-        """Set the latch from any thread, past dispatcher and screen, with or without an engine; returns why not."""
+        """Set the latch from any thread, bypassing dispatcher and screen, engine or not; returns why not."""
         feed = self._feed
         return feed.stop() if feed is not None else self._engines.stop(self.folder)
 
@@ -189,7 +189,7 @@ class Attachment:
         return self._feed is not None and self.line is LineStatus.LIVE and not self._feed.holds_keys
 
     def take_keys(self) -> None:
-        """Ask for the keys."""
+        """Request the keys."""
         if self.dispatcher is not None and self._feed is not None:
             self.dispatcher.take_keys()
 
@@ -198,9 +198,9 @@ class Attachment:
         return self.dispatcher.tell(event, action) if self.dispatcher is not None else None
 
     def restart(self) -> str:
-        """Start the engine again after it was lost; returns why not, where it is not.
+        """Restart the engine after it was lost; returns why not, if it fails.
 
-        It homes the arm, so that what has happened must have been read first.
+        It homes the arm, so the operator must have read what happened.
         """
         if self.line is not LineStatus.LOST:
             return ""
@@ -213,7 +213,7 @@ class Attachment:
         return ""
 
     def close(self) -> None:
-        """Hang up; the engine goes on, but not one that was started from here and that nobody has seen yet."""
+        """Disconnect; the engine keeps running, unless it was started from here and never seen."""
         unseen = self.line is LineStatus.STARTING and not self._closed
         self._closed = True
         self._hang_up()
@@ -229,7 +229,7 @@ class Attachment:
         try:
             return self._engines.attach(self.folder)
         except FeedError as error:
-            # one that starts may be too busy to answer yet
+            # a starting engine may be too busy to answer yet
             if self.line is not LineStatus.STARTING:
                 self.why = str(error)
                 self._turn(LineStatus.LOST)

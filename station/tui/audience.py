@@ -1,7 +1,7 @@
-"""Whether anybody can see this terminal: tmux and GNU screen keep one alive that nobody is attached to.
+"""Whether anyone can see this terminal: tmux and GNU screen keep it alive with no client attached.
 
-What can be found out is whether a client shows this window; whether somebody sits in front of that client, nobody can
-tell. Asked in a thread of its own, so that a multiplexer that hangs holds up no key. It knows no screen.
+It can tell whether a client shows this window, not whether a person sits in front of that
+client. Runs in its own thread, so a hung multiplexer delays no key. Knows no screen.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pathlib import Path
 import psutil
 
 EVERY = 0.5
-"""s between two looks."""
+"""s between checks."""
 _PATIENCE = 2.0
-"""s that tmux gets to answer."""
+"""s that tmux has to answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audience:
-    """What is known of those who look."""
+    """What is known about who is watching."""
 
     anybody: bool = True
-    """False where it was found out that nobody can see this terminal."""
+    """False if it is certain that no one can see this terminal."""
     remark: str = ""
-    """What the operator should know: who is missing, or why it cannot be found out."""
+    """What the operator should know: who is missing, or why that is unknown."""
 
 
 Look = Callable[[], Audience]
@@ -44,33 +44,33 @@ _BLIND = {
     "etterminal": "Eternal Terminal",
     "shpool": "shpool",
 }
-"""Process -> what keeps a terminal alive and does not tell whether anybody is attached."""
+"""Process -> program that keeps a terminal alive and does not report whether anyone is attached."""
 
 
 _VARIABLES = {"tmux": "TMUX", "GNU screen": "STY"}
 
 
 def somebody() -> Audience:
-    """A terminal that goes with its window."""
+    """A terminal that closes with its window."""
     return Audience()
 
 
 def unknown(what: str) -> Audience:
-    """Where it cannot be found out."""
+    """Where it cannot be determined."""
     return Audience(remark=f"{what} does not tell whether anybody looks: before you turn away, stop the arm.")
 
 
 def browser() -> Audience:
-    """Behind `station serve`: a tab that is closed ends its screen, one that is hidden does not tell."""
+    """Behind `station serve`: a closed tab ends its screen; a hidden one goes unnoticed."""
     return unknown("A browser's tab")
 
 
 def choose(environment: Mapping[str, str], ancestors: Sequence[str]) -> Look:
-    """How to find it out here; `ancestors` are the names of the processes above this one, the nearest first."""
+    """Choose the check for this terminal; `ancestors` are the names of the parent processes, nearest first."""
     if "TEXTUAL_DRIVER" in environment:
         return browser
     kinds = [*(_kind(name) for name in ancestors), "zellij" if "ZELLIJ" in environment else ""]
-    # behind sudo or in a container the environment alone may tell
+    # behind sudo or in a container, only the environment may show it
     kinds += [kind for kind, variable in _VARIABLES.items() if environment.get(variable)]
     kind = next(filter(None, kinds), "")
     if kind == "tmux":
@@ -81,7 +81,7 @@ def choose(environment: Mapping[str, str], ancestors: Sequence[str]) -> Look:
 
 
 def _kind(process: str) -> str:
-    """What keeps a terminal alive, by the name of its process; empty for every other."""
+    """The program that keeps a terminal alive, by process name; empty for any other."""
     if process.startswith("tmux"):
         return "tmux"
     return "GNU screen" if process.lower() == "screen" else _BLIND.get(process, "")
@@ -157,29 +157,29 @@ def _sockets(session: str, environment: Mapping[str, str]) -> list[Path]:
 
 
 def ancestors() -> list[str]:
-    """The names of the processes above this one, the nearest first."""
+    """The names of the parent processes, nearest first."""
     with suppress(psutil.Error, OSError):
         return [process.name() for process in psutil.Process().parents()]
     return []
 
 
 class Lookout:
-    """Looks now and then, and remembers."""
+    """Checks periodically and caches the answer."""
 
     def __init__(self, look: Look | None = None, *, every: float = EVERY) -> None:
-        """`look`: how; this process's own terminal where none is given. Nothing is asked before `start`."""
+        """`look`: the check; default: for this process's terminal. Nothing runs before `start`."""
         self._look = look or choose(os.environ, ancestors())
         self._every = every
         self._closed = threading.Event()
         self.newest = Audience()
 
     def start(self) -> None:
-        """Look from now on; where there is nothing to ask, no thread is needed."""
+        """Start checking; without anything to ask, no thread is started."""
         if self._look is not somebody:
             threading.Thread(target=self._run, name="audience", daemon=True).start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -1,7 +1,7 @@
-"""The station's end of a terminal and of a browser: keys as they were pressed, and the terminal as it was found.
+"""Drivers for a terminal and a browser: keys as they were pressed, and the terminal restored on exit.
 
-Textual's drivers with another reader of keys, without the reports of a mouse that only moves, and with SIGTERM
-and SIGINT as ways out that leave the terminal usable.
+Textual's drivers with our own key reader, without reports of mouse movement, and with SIGTERM
+and SIGINT as exits that leave the terminal usable.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KITTY_FLAGS = 0b11101
 """Unambiguous codes, the key's place on the keyboard, all keys, and the text that they give."""
 _POLITE = (signal.SIGTERM, signal.SIGINT)
 _TURN = 0.1
-"""s between two looks at the time."""
+"""s between clock checks."""
 
 
 def _keystrokes(driver: Driver) -> Keystrokes:
@@ -42,14 +42,14 @@ class TerminalDriver(LinuxDriver):
         """See Driver."""
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's own
         if not constants.DISABLE_KITTY_KEY:
-            # on top of what Textual has asked for: where a key lies, so that another layout still stops
+            # in addition to Textual's flags: a key's position, so that stop works in another layout
             self.write(f"\x1b[={_KITTY_FLAGS};1u")
             self.flush()
         loop = asyncio.get_running_loop()
         for number in _POLITE:
             loop.add_signal_handler(number, self._leave, number)
         if signal.SIGHUP in heard():
-            # the terminal is gone: there is nothing to leave in order
+            # the terminal is gone: there is nothing to restore
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def stop_application_mode(self) -> None:
@@ -58,7 +58,7 @@ class TerminalDriver(LinuxDriver):
         super().stop_application_mode()
 
     def _leave(self, number: signal.Signals) -> None:
-        # a second one ends the process at once, also where the terminal takes nothing more
+        # a second one ends the process at once, even if the terminal accepts no more output
         self._forget_signals()
         self._app.exit(exit_code(number), message=f"Left because of {number.name}.")
 
@@ -68,16 +68,16 @@ class TerminalDriver(LinuxDriver):
             loop.remove_signal_handler(number)
 
     def _enable_mouse_support(self) -> None:
-        """Clicks and the wheel. Where the mouse is while nothing is pressed, nobody needs to know."""
+        """Clicks and the wheel, but no movement without a pressed button."""
         if self._mouse:
             self.write("\x1b[?1000h\x1b[?1006h")
             self.flush()
 
     def _enable_mouse_pixels(self) -> None:
-        """Not wanted: a click on a character is enough."""
+        """Disabled: character resolution is enough."""
 
     def _query_in_band_window_resize(self) -> None:
-        """Not wanted: the system tells of a new size by SIGWINCH."""
+        """Disabled: SIGWINCH reports a new size."""
 
     def run_input_thread(self) -> None:
         """Read keys until the terminal or the app goes."""
@@ -109,7 +109,7 @@ class BrowserDriver(WebDriver):
         self.write("\x1b[?1000h\x1b[?1006h")
 
     def run_input_thread(self) -> None:
-        """Read packets until the server hangs up; what is typed goes the way of a terminal's keys."""
+        """Read packets until the server disconnects; typed input is handled like a terminal's keys."""
         strokes, stream = _keystrokes(self), ByteStream()
         decode = getincrementaldecoder("utf-8")(errors="replace").decode
         try:

@@ -1,6 +1,6 @@
-"""Engines on this machine: found by their session folder, started as detached processes, spoken to through the link.
+"""Engines on this machine: found by session folder, started as detached processes, reached through the link.
 
-An engine outlives the UI that started it; what it prints goes to the log in its session folder.
+An engine outlives the UI that started it; its output goes to the log in its session folder.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class LocalEngines:
     """See Engines."""
 
     def __init__(self, arguments: Sequence[str] = ()) -> None:
-        """`arguments` are added to the command line of every engine that is started."""
+        """`arguments` are added to the command line of every engine started."""
         self._arguments = tuple(arguments)
         self._started: dict[Path, subprocess.Popen[bytes]] = {}
 
@@ -149,12 +149,12 @@ class LocalEngines:
 
 
 def _absent(folder: Path) -> str:
-    """That there is no session at this path any more; empty where one is."""
+    """A sentence if there is no longer a session at this path; else empty."""
     return "" if os.path.lexists(folder / HEADER_FILE) else gone(str(folder))
 
 
 def told_end(code: int, log: Path) -> str:
-    """How a process ended that left this exit code (negative: a signal) and this log."""
+    """How a process with this exit code (negative: a signal) and this log ended."""
     last = _last_line(log)
     number = ended_by(code)
     if code > 0 and number is not None:

@@ -1,4 +1,4 @@
-"""What the UI needs from a session engine: the newest picture of it, and a way to tell it something.
+"""What the UI needs from a session engine: its newest snapshot, and a way to send it events.
 
 The engine is another process. A feed never blocks the UI: `latest` hands over what has already arrived, `send` puts
 an event on its way, and `stop` sets the latch without asking the engine.
@@ -23,19 +23,19 @@ class Feed(Protocol):
     """One front end's line to a running engine."""
 
     def latest(self) -> Snapshot | None:
-        """The newest snapshot that has arrived, None before the first; the engine learns that somebody looks."""
+        """The newest snapshot, None before the first; tells the engine that someone is watching."""
 
     def unseen(self) -> Snapshot | None:
-        """The same while nobody can see the screen; the engine counts it as gone."""
+        """The same while no one can see the screen; the engine counts it as gone."""
 
     def send(self, event: OperatorEvent, pressed: float) -> int:
-        """Put an event on its way and return its number; `pressed` is when its key went down, s, monotonic.
+        """Send an event and return its number; `pressed` is when its key went down, s, monotonic.
 
         Raises FeedError when the line is broken.
         """
 
     def stop(self) -> str:
-        """Set the stop latch, whether or not the engine listens, then tell it; returns why neither could be done."""
+        """Set the stop latch, with or without an engine, then notify it; returns why both failed."""
 
     def answers(self) -> Mapping[int, str]:
         """Number of a sent event -> why the engine refused it, empty where it was obeyed."""
@@ -49,10 +49,10 @@ class Feed(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether the line still stands."""
+        """Whether the line is still open."""
 
     def close(self) -> None:
-        """Hang up; the engine goes on."""
+        """Disconnect; the engine keeps running."""
 
 
 class Engines(Protocol):
@@ -65,13 +65,13 @@ class Engines(Protocol):
         """Start an engine that outlives the UI. Raises FeedError."""
 
     def end(self, folder: Path) -> None:
-        """Ask the engine that was started here to end, if it still runs."""
+        """Ask the engine started here to end, if it still runs."""
 
     def stop(self, folder: Path) -> str:
-        """Set the stop latch of this session when there is no line to its engine; returns why not, else nothing."""
+        """Set the stop latch of this session without a line to its engine; returns why not, else an empty string."""
 
     def absence(self, folder: Path) -> str:
-        """Why no engine answers, and what to do; whatever lies at the path, it raises nothing."""
+        """Why no engine answers, and what to do; never raises, whatever is at the path."""
 
     def obituary(self, folder: Path) -> str | None:
-        """Why the engine that was started here is not running, or that there is no session any more; else None."""
+        """Why the engine started here is not running, or that the session is gone; else None."""

@@ -1,7 +1,7 @@
-"""Long work (recording, import, training) as a command of the station in a process of its own.
+"""Long jobs (recording, import, training) as station commands in their own processes.
 
-The command prints one JSON object a line; anything else it prints is kept as words. A job is interrupted politely: it
-ends at its next safe point, and the same command goes on from there.
+The command prints one JSON object per line; other output is kept as text. A job is interrupted gracefully: it
+ends at its next safe point, and the same command resumes there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Facts = dict[str, Any]
 
 
 def station_command(*words: str) -> list[str]:
-    """A command line of this very station."""
+    """A command line of this station."""
     return [sys.executable, "-m", "station", *words]
 
 
@@ -35,7 +35,7 @@ class Job:
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self, hear: Callable[[Facts], None]) -> int:
-        """Run to the end, handing over each line as it comes; returns the exit code."""
+        """Run to the end, passing on each line as it arrives; returns the exit code."""
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "TERM": "dumb"}
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -54,7 +54,7 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self._process is not None and self._process.returncode is None
 
     def interrupt(self) -> None:
@@ -94,10 +94,10 @@ class Stage:
 
 @dataclass
 class Record:
-    """What a job has told so far; survives an interruption, so that curves go on."""
+    """What a job has reported so far; kept across interruptions, so curves continue."""
 
     stages: dict[str, Stage] = field(default_factory=dict)
-    """In the order in which they began."""
+    """In order of their start."""
     current: str = ""
     """The stage that was heard of last."""
     losses: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
