@@ -1,4 +1,4 @@
-"""From a press to one event: which episode it names, whether it is a repeat, and what became of it.
+"""Turns a press into one event: which episode it names, whether it is a repeat, and its outcome.
 
 Pure of widgets: the session screen hands in presses and snapshots and shows the echo.
 """
@@ -30,18 +30,18 @@ from station.tui.keymap import Keymap
 from station.tui.sight import Sight
 
 UNANSWERED = 2.0
-"""s without an acknowledgement after which the operator is told."""
+"""s without an acknowledgement after which the operator is warned."""
 
 
 SAME_PRESS = 0.5
-"""s within which the same action from two devices is one press that both have seen."""
+"""s within which the same action from two devices counts as one press."""
 BOUNCE = 0.15
-"""s within which one key that went down twice was pressed once."""
+"""s within which a key that goes down twice counts as one press."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a press came from; the terminal unless it says otherwise."""
+    """Where a press came from; default: the terminal."""
 
     device: str = ""
     key: str = ""
@@ -54,7 +54,7 @@ TERMINAL = Origin()
 
 
 class PressStatus(StrEnum):
-    """What has become of a press so far."""
+    """Status of a press so far."""
 
     TAKEN = "taken"
     """On its way to the engine."""
@@ -75,7 +75,7 @@ SIGNS: dict[PressStatus, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Echo:
-    """What the operator is told about their last press."""
+    """Feedback to the operator on their last press."""
 
     action: str
     key: str
@@ -105,13 +105,13 @@ class KeyDispatcher:
 
     @property
     def echo(self) -> Echo | None:
-        """The newest press and its fate; or an earlier one, when that was refused since."""
+        """The newest press and its status; or an earlier one that has since been refused."""
         return self._echo
 
     def press(self, action: str, sight: Sight | None, origin: Origin = TERMINAL) -> Echo | None:
         """Turn one press into at most one event; `sight` is what was on the screen.
 
-        Returns what to tell the operator, or None for a repeat, which changes nothing.
+        Returns the feedback, or None for a repeat, which changes nothing.
         """
         chosen = BY_ID[action]
         now = self._clock() if origin.time is None else origin.time
@@ -123,17 +123,17 @@ class KeyDispatcher:
         return self._show(self._named(self._send(chosen, sight, now, in_doubt=brakes_again), origin))
 
     def tell_of_stop(self, origin: Origin, trouble: str = "") -> Echo:
-        """A device has set the latch by itself already: say so, or the `trouble` that kept it from that."""
+        """A device has already set the latch itself: report that, or the `trouble` that prevented it."""
         self._echo = self._named(stopped(self._keymap, self._clock(), trouble), origin)
         return self._echo
 
     def answer(self, key: str, why: str) -> Echo:
-        """What was pressed is no key of the table: say so."""
+        """The key is not in the table: say so."""
         self._echo = Echo(action="", key=key, fate=PressStatus.REFUSED, detail=why, pressed=self._clock())
         return self._echo
 
     def take_keys(self) -> Echo:
-        """Ask for the keys that another front end holds."""
+        """Request the keys that another front end holds."""
         try:
             self._feed.take_keys()
         except FeedError as reason:
@@ -153,9 +153,9 @@ class KeyDispatcher:
         return self._show(self._post(event, BY_ID[action], self._clock()))
 
     def absorb(self) -> Echo | None:
-        """Look what the engine has decided; returns the echo as it stands now.
+        """Read the engine's decisions; returns the current echo.
 
-        A refusal takes the place of a newer press that was obeyed: it must be read.
+        A refusal replaces a newer press that was obeyed: it must be read.
         """
         answers = self._feed.answers()
         for number in [number for number in self._undecided if number in answers]:
@@ -176,7 +176,7 @@ class KeyDispatcher:
         return echo
 
     def _brakes_again(self, action: Action, before: Origin, device: str, now: float) -> bool:
-        """Whether this is the second thought of somebody who has just let the arm go on: no repeat, but a brake."""
+        """Whether the operator pressed pause again right after resuming: not a repeat, but a brake."""
         if action.id != "pause" or not isinstance(self._sent, Resume) or before.time is None:
             return False
         return device == before.device and now - before.time > BOUNCE
@@ -231,7 +231,7 @@ def stopped(keymap: Keymap, now: float, trouble: str = "") -> Echo:
 
 
 def _is_repeat(action: Action, before: Origin, device: str, now: float) -> bool:
-    """Whether a press is a held key's repeat, or the same press seen by a second device."""
+    """Whether a press is key repeat, or the same press seen by a second device."""
     hold_off = action.hold_off if device == before.device or not action.hold_off else SAME_PRESS
     return before.time is not None and abs(now - before.time) < max(hold_off, action.hold_off)
 

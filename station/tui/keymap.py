@@ -1,6 +1,6 @@
 """Which keys do what: the table's defaults, changed by the ``[keys]`` table of the operator's config file.
 
-Where that file is: `station.operator_config`. Also what a press means that no binding knows: a stop on a keyboard with
+Where that file is: `station.operator_config`. Also interprets presses without a binding: a stop on a keyboard with
 another layout. Nothing here touches a widget.
 """
 
@@ -30,7 +30,7 @@ RESERVED: Mapping[str, str] = {
 
 
 _SPELT = frozenset("[]<>;:?~$O")
-"""Besides digits, what escape sequences are spelt with."""
+"""Characters of escape sequences, besides digits."""
 _JUDGING = ("success", "failure", "go", "void", "undo")
 
 
@@ -40,14 +40,14 @@ class Keymap:
 
     keys: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
-    """What works, but should be written in another way; one sentence each."""
+    """Entries that work but should be written differently, one sentence each."""
 
     def key(self, action: str) -> str:
         """The first key in Textual's spelling, empty when the action has none."""
         return next(iter(self.keys[action]), "")
 
     def for_textual(self) -> dict[str, str]:
-        """Binding id -> keys; Textual ignores an empty key, so an unmapped action gets one that no keyboard sends."""
+        """Binding id -> keys; Textual ignores an empty key, so an unmapped action gets a key that no keyboard sends."""
         return {
             action: ",".join(map(_named, keys)) or f"unmapped-{action}" for action, keys in self.keys.items()
         }
@@ -83,12 +83,12 @@ class Keymap:
 
 
 def other_case(key: str) -> str:
-    """The same letter with or without Shift or Caps Lock; every other key as it is."""
+    """The same letter in the other case; any other key unchanged."""
     return key.swapcase() if len(key) == 1 else key
 
 
 def _named(key: str) -> str:
-    """A comma would part the list."""
+    """A comma would split the list."""
     return "comma" if key == "," else key
 
 

@@ -1,7 +1,7 @@
-"""Characters from a terminal in, keys out; a sequence that came in pieces is never taken for the keys it is spelt with.
+"""Characters from a terminal in, keys out; a split escape sequence is never read as the characters in it.
 
-Pure: time comes in as a clock, and nothing here knows a screen. Sequences are read as the terminal standards lay them
-down (ECMA-48, SGR mouse reports, the kitty keyboard protocol); what each stands for is looked up in Textual's tables.
+Pure: time comes from a clock argument, and no screen is involved. Sequences follow the terminal standards
+(ECMA-48, SGR mouse reports, the kitty keyboard protocol); their meanings come from Textual's tables.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from textual._xterm_parser import XTermParser
 from textual.message import Message
 
 ESCAPE_WAIT = 0.7
-"""s after which an ESC with nothing behind it is the Escape key; a slow line may tear a sequence apart there."""
+"""s after which a lone ESC is the Escape key; a slow line may split a sequence there."""
 REST_WAIT = 30.0
-"""s in which the rest of a sequence that was torn off right behind its ESC is still known as such."""
+"""s in which the rest of a sequence that was split after its ESC is still recognised."""
 PASTE_WAIT = 5.0
-"""s of silence that end a paste whose end was lost."""
+"""s of silence that end a paste whose end marker was lost."""
 URGENT = frozenset("xX")
-"""Characters that are heard wherever they stand: nobody may have to wait for a stop."""
+"""Characters recognised in any position: a stop must never wait."""
 
 MODIFIERS = frozenset(MODIFIER_FUNCTIONAL_KEYS) | {"caps_lock", "num_lock", "scroll_lock"}
-"""Keys that do nothing by themselves, in any program."""
+"""Keys that do nothing on their own, in any program."""
 
 _ESC, _CANCEL, _LONGEST = "\x1b", "\x18", 256
 _STRINGS = frozenset("]P_^")
-"""Behind ESC: begin a report of free text, such as the terminal's colours."""
+"""After ESC: begin a report of free text, such as the terminal's colours."""
 _END = "\x1b ends"
-"""An ESC within a report: a backslash behind it ends the report."""
+"""An ESC within a report: a following backslash ends the report."""
 _PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
 _KITTY = re.compile(
     r"\x1b\[(?P<code>\d{0,7})(?::(?P<shifted>\d{0,7}))?(?::(?P<base>\d{1,7}))?"
@@ -44,10 +44,10 @@ _RELEASED = "3"
 
 
 class Stroke(events.Key):
-    """A key, with the letter that stands on its cap in the layout of the United States, where the terminal tells."""
+    """A key, with the letter on its cap in the US layout, if the terminal reports it."""
 
     def __init__(self, key: str, character: str | None, position: str | None = None) -> None:
-        """`position`: ``x`` for the key left of ``c``, whatever letter it gives."""
+        """`position`: ``x`` for the key left of ``c``, whatever letter it types."""
         super().__init__(key, character)
         self.position = position
 
@@ -57,16 +57,16 @@ Stroke.handler_name = events.Key.handler_name
 
 
 class Torn(events.InputEvent, bubble=True):
-    """A sequence came to an end that no key has: what was pressed cannot be known."""
+    """A sequence that ended as no key's does: the key is unknown."""
 
 
 class _State(Enum):
     GROUND = auto()
     ESCAPE = auto()
     SEQUENCE = auto()
-    """ESC [ and what follows."""
+    """ESC [ and the rest."""
     SHORT = auto()
-    """ESC O and the one character that follows."""
+    """ESC O and one character."""
     STRING = auto()
     PASTE = auto()
     CLICK = auto()
@@ -77,16 +77,16 @@ class Keystrokes:
     """Reads what a terminal sends."""
 
     def __init__(self, urgent: Collection[str] = URGENT, clock: Callable[[], float] = time.monotonic) -> None:
-        """`urgent`: characters that are keys even inside a sequence that no terminal sends; `clock` in s."""
+        """`urgent`: characters that are keys even inside a malformed sequence; `clock` in s."""
         self._urgent = frozenset(urgent)
         self._clock = clock
         self._tables = XTermParser()
         self._state = _State.GROUND
         self._text = ""
         self._since = float("-inf")
-        """When the last character of an unfinished sequence came."""
+        """When the last character of an unfinished sequence arrived."""
         self._escaped = float("-inf")
-        """When an ESC was taken for the Escape key, as long as nothing came behind it."""
+        """When an ESC was read as the Escape key, while nothing has followed it."""
 
     def feed(self, text: str) -> Iterator[Message]:
         """The events that these characters complete."""
@@ -94,7 +94,7 @@ class Keystrokes:
             yield from self._take(character)
 
     def tick(self) -> Iterator[Message]:
-        """The events that passing time completes; to be called a few times a second."""
+        """The events that passing time completes; call a few times a second."""
         waited = self._clock() - self._since
         if self._state is _State.ESCAPE and waited >= ESCAPE_WAIT:
             self._escaped = self._since
@@ -225,7 +225,7 @@ class Keystrokes:
             yield Torn()
 
     def _meaning(self, sequence: str) -> list[Message] | None:
-        """The events that a whole sequence stands for; None where it stands for nothing."""
+        """The events a complete sequence means; None if it means nothing."""
         if sequence == "\x1b[I":
             return [events.AppFocus()]
         if sequence == "\x1b[O":
@@ -243,7 +243,7 @@ class Keystrokes:
         return [key for key in keys if key.key != "<ignore>"]
 
     def _extended(self, sequence: str) -> list[events.Key] | None:
-        """A key in the form of the kitty protocol; None where it is none."""
+        """A key in kitty protocol form; else None."""
         match = _KITTY.fullmatch(sequence)
         if match is None or (match["end"] in "u~" and not match["code"]):
             return None
@@ -269,5 +269,5 @@ def _printable(pasted: str) -> str:
 
 
 def _is_report(sequence: str) -> bool:
-    """Whether it is what a terminal tells of itself or of the mouse, and no key."""
+    """Whether it is a report about the terminal or the mouse, not a key."""
     return sequence[2:3] in ("?", ">", "=", "<") or sequence[-1] in "RcntyMm"

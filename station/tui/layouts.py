@@ -1,6 +1,6 @@
-"""Which keys of a keyboard a letter may have come from: people forget to switch the layout back before they stop.
+"""Which physical keys a letter may come from: people forget to switch the layout back before they stop.
 
-The names of the keys are the letters that they give in the layout of the United States. Good for a stop or a brake,
+Keys are named by the letters they type in the US layout. Good enough for a stop or a brake,
 where a mistake costs seconds; never for a label or a start. No screen, no key table.
 """
 
@@ -23,7 +23,7 @@ _LAYOUTS = {
     "Georgian": "ქწერტყუიოპ[]ასდფგჰჯკლ;'ზხცვბნმ,.",
     "Armenian": "քոեռտըւիօպխծասդֆգհյկլ;՛զղցվբնմ,.",
 }
-"""What the keys of `_KEYS` give, one character for each, NUL where there is none of its own."""
+"""What the keys of `_KEYS` type, one character each, NUL if none."""
 
 
 def _positions() -> dict[str, frozenset[str]]:
@@ -36,9 +36,9 @@ def _positions() -> dict[str, frozenset[str]]:
 
 
 POSITIONS: Mapping[str, frozenset[str]] = _positions()
-"""Letter in lower case -> the keys that give it in a common layout; more than one where layouts differ."""
+"""Lower-case letter -> the keys that type it in a common layout; more than one where layouts differ."""
 
 
 def keys_of(letter: str) -> frozenset[str]:
-    """The keys that may give this letter, in either case; none for Latin letters."""
+    """The keys that may type this letter, in either case; none for Latin letters."""
     return POSITIONS.get(letter.lower(), frozenset())

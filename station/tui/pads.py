@@ -1,6 +1,6 @@
-"""The operator's pedals and hotkeys, listened to while the UI runs; what a press does is the app's business.
+"""Listens to the operator's pedals and hotkeys while the UI runs; the app handles the presses.
 
-Opens every configured device and knows what is wrong with each. No widget.
+Opens every configured device and tracks its problems. No widget.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pads:
     def __init__(
         self, devices: Sequence[KeyDevice] = (), driver: Callable[[KeyDevice], KeySource] = KeyDevice.source
     ) -> None:
-        """Opens nothing yet; `driver` makes what speaks with a device."""
+        """Opens nothing yet; `driver` creates a device's driver."""
         self._devices = tuple(devices)
         self._driver = driver
         self._listeners: list[KeyListener] = []
@@ -45,13 +45,13 @@ class Pads:
             listener.start()
 
     def close(self) -> None:
-        """Let go of all devices."""
+        """Release all devices."""
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
 
     def lines(self) -> list[PadLine]:
-        """Every device with its keys and its trouble."""
+        """Every device with its keys and any problem."""
         troubles = {listener.source.device: listener.trouble for listener in self._listeners}
         return [
             PadLine(

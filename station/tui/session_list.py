@@ -1,4 +1,4 @@
-"""The sessions in a folder, how far each has come, and what to do with it next. Changes nothing."""
+"""The sessions in a folder, the stage of each, and what to do next. Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from station.session.status import count_in, resting_state
 
 
 class SessionStage(StrEnum):
-    """How far a session has come."""
+    """Stage of a session."""
 
     UNREADABLE = "unreadable"
     EMPTY = "new"
@@ -51,15 +51,15 @@ _STATES: dict[str, SessionStage] = {
 
 
 class Library:
-    """The sessions of a folder; a journal that has not changed since is not read again."""
+    """The sessions of a folder; an unchanged journal is not reread."""
 
     def __init__(self, sessions: Path) -> None:
-        """`sessions` is the folder that is searched."""
+        """`sessions` is the folder to search."""
         self._sessions = sessions
         self._read: dict[Path, tuple[object, Card]] = {}
 
     def cards(self) -> list[Card]:
-        """Every session in the folder, the one that was changed last first."""
+        """Every session in the folder, last changed first."""
         found = [path.parent for path in self._sessions.glob("*/session.toml")]
         return [self._card(path) for path in sorted(found, key=_changed, reverse=True)]
 

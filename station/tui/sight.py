@@ -1,8 +1,8 @@
-"""What was on the screen when a key went down, since when, and what a person can have read of it. No widget.
+"""What was on screen when a key went down, since when, and whether a person can have read it. No widget.
 
-A key answers what its presser saw. One that came out of a terminal or a screen that had stopped, or that went down the
-moment something new was drawn, answers something else; then it starts nothing and judges nothing, and brakes all the
-same.
+A key answers what its presser saw. One that comes from a frozen terminal or screen, or that went down the
+moment something new was drawn, answers something else; it then starts and labels nothing, but still
+brakes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from station.session.core.events import Restore as RestoreEpisode
 from station.session.snapshot import Phase, Snapshot
 
 READ = 0.7
-"""s that a state must have been on the screen before a key may start motion from it or clear it: time to read it."""
+"""s that a state must be on screen before a key may start motion from it or clear it: time to read it."""
 NAMED = 0.4
-"""s that an episode must have been named on the screen before a key may judge it: a hand that was already moving
-meant the one before."""
+"""s that an episode must be named on screen before a key may label it: a hand already moving
+meant the previous one."""
 
 
 def late(pressed: float, now: float) -> str:
-    """Why a key that went down at `pressed` is too old `now`, both s, monotonic; empty when it is not."""
+    """Why a key that went down at `pressed` is too old `now`, both s, monotonic; else empty."""
     return (
         f"the key went down {now - pressed:.1f} s ago: look, then press again"
         if now - pressed > STALE
@@ -33,7 +33,7 @@ def late(pressed: float, now: float) -> str:
 
 
 def unread(since: float, pressed: float | None) -> str:
-    """Why a key that went down at `pressed` (None: now) cannot answer what is shown `since` then; empty when it can.
+    """Why a key that went down at `pressed` (None: now) cannot answer what is shown `since` then; else empty.
 
     Both s, monotonic.
     """
@@ -44,19 +44,19 @@ def unread(since: float, pressed: float | None) -> str:
 
 
 class Pulse:
-    """Notices when the loop that draws and takes keys stood still: keys typed meanwhile carry no time of their own."""
+    """Detects stalls of the loop that draws and handles keys: keys typed meanwhile carry no time of their own."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives monotonic seconds; those that the machine sleeps through are added."""
+        """`clock` gives monotonic seconds; suspended time is added."""
         self._clock = clock
         self._beat = self._now()
         self.stood_still = 0.0
-        """s of the newest standstill that was too long."""
+        """Length of the newest stall, s."""
         self.steady_since = clock()
-        """When the newest standstill was over, s of `clock`."""
+        """When the newest stall ended, s of `clock`."""
 
     def beat(self) -> None:
-        """Call it several times a second from the loop, and before a key is answered."""
+        """Call several times a second from the loop, and before handling a key."""
         now = self._now()
         if now - self._beat > STALE:
             self.stood_still, self.steady_since = now - self._beat, self._clock()
@@ -64,7 +64,7 @@ class Pulse:
 
     @property
     def complaint(self) -> str:
-        """Why a key that is handled now may be an old one, in words; empty when it is not."""
+        """Why a key handled now may be an old one, in words; else empty."""
         self.beat()
         if not self.stood_still or self._clock() - self.steady_since > STALE:
             return ""
@@ -76,15 +76,15 @@ class Pulse:
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """What was on the screen at one moment."""
+    """What was on screen at one moment."""
 
     snapshot: Snapshot
     asked_since: float = float("-inf")
-    """s, monotonic: since when it has shown this state."""
+    """Since when it has shown this state, s, monotonic."""
     named_since: float = float("-inf")
-    """s, monotonic: since when it has named this episode."""
+    """Since when it has named this episode, s, monotonic."""
     complaint: str = ""
-    """Why whatever is pressed now may be meant for something else."""
+    """Why a key pressed now may be meant for something else."""
 
     def following(self, snapshot: Snapshot, now: float) -> Sight:
         """What the screen shows once this snapshot is drawn."""
@@ -97,11 +97,11 @@ class Sight:
         )
 
     def doubted(self, complaint: str) -> Sight:
-        """The same, when nothing that is pressed now is sure to be meant for it."""
+        """The same, with a reason to doubt that a key pressed now is meant for it."""
         return replace(self, complaint=complaint or self.complaint)
 
     def unreadable(self, pressed: float) -> str:
-        """Why a key that went down at `pressed` cannot answer this state; empty when it can."""
+        """Why a key that went down at `pressed` cannot answer this state; else empty."""
         age = pressed - self.snapshot.made
         if self.complaint:
             return self.complaint
@@ -110,7 +110,7 @@ class Sight:
         return unread(self.asked_since, pressed)
 
     def unnamed(self, pressed: float) -> str:
-        """Why a key that went down at `pressed` cannot mean the episode that is named; empty when it can."""
+        """Why a key that went down at `pressed` cannot mean the named episode; else empty."""
         if self.complaint:
             return self.complaint
         named_for = pressed - self.named_since
@@ -120,7 +120,7 @@ class Sight:
         return ""
 
     def doubt(self, event: OperatorEvent, pressed: float, now: float) -> str:
-        """Why this event is not sent, in words; empty when the operator can have meant it."""
+        """Why this event is not sent, in words; empty if the operator can have meant it."""
         starts, judges = (
             _starts(event, self.snapshot),
             isinstance(event, Label | Void | RestoreEpisode | UndoLabel),

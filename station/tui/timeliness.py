@@ -1,8 +1,8 @@
-"""Whether a key can be meant for the screen on which it would act: every screen asks that, whatever its keys do.
+"""Whether a key can be meant for the screen it would act on; checked for every screen and key.
 
-A key that went down before a screen or a dialog came up was meant for the one before; one that came out of a screen
-that had stood still was meant for what was shown then. What stops, brakes, leaves or closes is done all the same, and
-text goes on into its field. The session's screen knows more about what it shows; see `sight`.
+A key that went down before a screen or dialog appeared was meant for the previous one; a key from a screen
+that was frozen was meant for what it showed then. Stop, brake, leave and close still work, and
+text still reaches its field. The session screen knows more about what it shows; see `sight`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAFE = ("stop", "leave", "back", "cancel")
 
 
 class Timeliness:
-    """Watches the loop that takes keys."""
+    """Watches the loop that handles keys."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives monotonic seconds."""
@@ -31,11 +31,11 @@ class Timeliness:
         self._pulse = Pulse(clock)
 
     def beat(self) -> None:
-        """Call it several times a second from the loop that takes keys."""
+        """Call several times a second from the loop that handles keys."""
         self._pulse.beat()
 
     def doubt(self, event: Key, screen: Screen[object]) -> str:
-        """Why this key does nothing on this screen, in words; empty where it may act."""
+        """Why this key does nothing on this screen, in words; empty if it may act."""
         if _is_safe(event, screen):
             return ""
         before = getattr(screen, "came_up", float("-inf")) - event.time
