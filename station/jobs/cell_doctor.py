@@ -1,7 +1,7 @@
-"""Looks at the devices of a task's cell before a session does: who answers, how fast, within which limits.
+"""Checks the devices of a task's cell before a session: which ones answer, how fast, within which limits.
 
-Refuses to touch devices that a running session uses. What is measured, and how, stands in `hardware.robot.examination`;
-the machine itself is `station.jobs.doctor`'s business.
+Refuses to touch devices that a running session uses. `hardware.robot.examination` defines the measurements;
+`station.jobs.doctor` checks the machine itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from station.tasks.config import Task
 
 _WIDE = 110
-"""Columns that hold a device's numbers and who it is side by side."""
+"""Columns needed to show a device's numbers and identity side by side."""
 _RECOVER = (
     "Faults stay until they are cleared: check that it is safe, then run this again with --recover. In a session, "
     "continuing clears them."
@@ -37,9 +37,9 @@ _STEPS = 20
 def examine_cell(
     task: Task, *, seconds: float = 3.0, hold: bool = True, recover: bool = False
 ) -> Sequence[DeviceReport]:
-    """A report for each device of this task's cell.
+    """One report per device of this task's cell.
 
-    Arms hold their pose meanwhile where `hold` says so; their faults are cleared first where `recover` does.
+    With `hold`, arms hold their pose meanwhile; with `recover`, their faults are cleared first.
 
     Raises:
         StationError: a session is using one of these devices now.
@@ -121,7 +121,7 @@ def _table() -> Table:
 
 
 def remedies(reports: Sequence[DeviceReport]) -> list[str]:
-    """What to put right, one sentence each, without saying anything twice."""
+    """What to fix, one sentence each, without repetition."""
     said = []
     for report in reports:
         said += [_sentence(report.device, check.detail, check.remedy) for check in report.problems]
@@ -132,19 +132,19 @@ def remedies(reports: Sequence[DeviceReport]) -> list[str]:
             for limit in report.limits
             if not limit.ok
         ]
-    # drivers know that a device has to be recovered, but not by which command
+    # drivers know that a device needs recovery, but not the command for it
     if any(report.faulty for report in reports) or any("recover" in sentence for sentence in said):
         said.append(_RECOVER)
     return list(dict.fromkeys(said))
 
 
 def notes(reports: Sequence[DeviceReport]) -> list[str]:
-    """What to know of devices that work."""
+    """Remarks on working devices."""
     return [f"{report.device}: {note}" for report in reports for note in report.notes]
 
 
 def _stands(report: DeviceReport) -> str:
-    """Where an arm is, as a task file could say it."""
+    """An arm's pose, as written in a task file."""
     joints = ", ".join(f"{angle:.3f}" for angle in report.joints)
     position = ", ".join(f"{metres:.3f}" for metres in report.position)
     return (

@@ -1,7 +1,7 @@
-"""The whole job from an empty folder: record demonstrations, import them, train the base; then the session.
+"""Everything from an empty folder: record demonstrations, import them, train the base; then the session.
 
-Each stage looks at what is there and does only what is missing, so a demo that was interrupted anywhere goes on when
-it is started again. The stages are the same functions that the commands call one by one.
+Each stage does only what is missing, so a demo that was interrupted anywhere resumes when
+it is started again. The stages are the functions that the individual commands call.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 TASK = "place-orange"
 HEADLESS_CHUNKS = 3000
-"""Goal of a headless demo that names none: the whole job stays below 25 minutes on 2 cores."""
+"""Default goal of a headless demo: keeps it below 25 minutes on 2 cores."""
 
 
 def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
-    """The session at `path`, made if there is none.
+    """The session at `path`, created if missing.
 
     Raises:
         StationError: it was made with another seed.
@@ -47,7 +47,7 @@ def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
 
 
 def prepare(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> None:
-    """Everything before the first online episode; returns at once when it is done already."""
+    """Everything before the first online episode; returns at once if already done."""
     from station.jobs.training import train, trained
 
     if trained(folder):
@@ -58,7 +58,7 @@ def prepare(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -
 
 
 def record(folder: SessionFolder, reporter: Reporter) -> Path:
-    """Let the scripted demonstrator stand in for the person in the headset; returns the folder of recordings."""
+    """Record with the scripted demonstrator instead of a person in VR; returns the folder of recordings."""
     from hardware.simulation.demonstrator import record_demonstrations
 
     wishes = folder.task.demonstrations

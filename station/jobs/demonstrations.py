@@ -1,7 +1,7 @@
-"""Which demonstrations of a session its base is trained from, and what is said of those that it is not.
+"""Which demonstrations of a session its base is trained on, and how the others are reported.
 
-Successes count. Those without a verdict count where the task, or the operator for this session, says so; the choice is
-a line of the journal, so that a training that was interrupted goes on with the same ones.
+Successes are used. Unlabelled ones are used if the task, or the operator for this session, says so; the choice is
+a line of the journal, so an interrupted training resumes with the same ones.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Chosen:
     """What training uses."""
 
     used: tuple[EpisodeStatus, ...]
-    """In the order of their names."""
+    """In order of name."""
     left_out: dict[str, int]
-    """Verdict -> how many are not used for it."""
+    """Verdict -> number left out because of it."""
 
 
 def choose(ledger: Ledger, settings: DemonstrationSettings) -> Chosen:
-    """What the base of this session is to be trained from."""
+    """What to train this session's base on."""
     unlabelled = takes_unlabelled(ledger, settings)
     demos = [status for status in ledger.episodes.values() if status.kind is EpisodeKind.DEMO]
     used = usable(demos, successes_only=settings.successes_only, unlabelled=unlabelled)
@@ -50,7 +50,7 @@ def choose(ledger: Ledger, settings: DemonstrationSettings) -> Chosen:
 def usable(
     demos: Iterable[EpisodeStatus], *, successes_only: bool, unlabelled: bool = False
 ) -> list[EpisodeStatus]:
-    """Those that may be learnt from, in the order of their names: not void, and a success where asked."""
+    """Usable demonstrations in order of name: not void and, if required, a success."""
     chosen = [
         status
         for status in demos
@@ -63,19 +63,19 @@ def usable(
 
 
 def takes_unlabelled(ledger: Ledger, settings: DemonstrationSettings) -> bool:
-    """As the operator said last, else as the task says."""
+    """The operator's last choice, else the task's."""
     said = [line for line in ledger.lines.get(SETTING, ()) if line.fields["name"] == USE_UNLABELLED]
     return bool(said[-1].fields["value"]) if said else settings.use_unlabelled
 
 
 def remember_unlabelled(journal: Journal, settings: DemonstrationSettings, wanted: bool | None) -> None:
-    """Write down what the operator wants of those without a verdict; None: nothing was said."""
+    """Journal the operator's choice on unlabelled demonstrations; None: no choice."""
     if wanted is not None and wanted != takes_unlabelled(journal.ledger(), settings):
         journal.append(SETTING, name=USE_UNLABELLED, value=wanted)
 
 
 def in_words(chosen: Chosen) -> str:
-    """What is used and what is not, one sentence."""
+    """One sentence: what is used and what is not."""
     kinds = Counter(_verdict(status) for status in chosen.used)
     used = f"{counted(len(chosen.used), 'demonstration')} ({_listed(kinds)})"
     return f"{used}; left out: {_listed(chosen.left_out)}" if chosen.left_out else used

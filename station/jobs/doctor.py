@@ -1,7 +1,7 @@
-"""Looks at the machine before the operator loses time to it: what is missing, and the line that puts it right.
+"""Checks the machine before it costs the operator time: what is missing, and the command that fixes it.
 
-Every library is imported in a child process of its own, so that one that dies while it is imported (no system GL, an
-illegal instruction) is a line of the report instead of the end of it. Changes nothing.
+Every library is imported in its own child process, so one that crashes on import (no system GL, an
+illegal instruction) is a line of the report instead of its end. Changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IMPORT_TIMEOUT = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """Something to import, and what to do when it cannot be."""
+    """A library to import, and the remedy if it fails."""
 
     module: str
     purpose: str
@@ -107,7 +107,7 @@ def examine(sessions: Path) -> Iterator[MachineFinding]:
 
 
 def healthy(findings: list[MachineFinding]) -> bool:
-    """Whether everything that is needed is there."""
+    """Whether everything required is present."""
     return all(finding.check.ok or finding.optional for finding in findings)
 
 
@@ -121,7 +121,7 @@ def _python() -> Check:
 
 
 def examine_libraries(libraries: tuple[Library, ...]) -> Iterator[MachineFinding]:
-    """Import each in a child process; two at a time, because they are heavy."""
+    """Import each in a child process, two at a time: they are heavy."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for library, check in zip(libraries, pool.map(_try_import, libraries), strict=True):
             yield MachineFinding(check=check, optional=library.optional)
@@ -156,7 +156,7 @@ def _last_words(module: str, child: subprocess.CompletedProcess[str]) -> str:
 
 
 def examine_keys() -> Iterator[MachineFinding]:
-    """Pedals and hotkeys: those of the operator's file must work, others are only spoken of."""
+    """Pedals and hotkeys: those in the operator's file must work, others are only mentioned."""
     from station.operator_config import KeyConfigError
 
     devices: tuple[KeyDevice, ...] = ()
@@ -169,7 +169,7 @@ def examine_keys() -> Iterator[MachineFinding]:
             yield MachineFinding(check=Check(name="keys", ok=False, detail=sentence), optional=True)
         devices = load_key_devices(keymap.keys)
     except ImportError:
-        # without the terminal UI's library there are no keys to look at; that it is missing was said above
+        # without the terminal UI's library there are no keys to check; its absence was reported above
         return
     except KeyConfigError as error:
         yield MachineFinding(
@@ -184,7 +184,7 @@ def examine_keys() -> Iterator[MachineFinding]:
 
 
 def _pedal(name: str) -> Check:
-    """Looks whether it is there and may be read; does not take it from a station that runs."""
+    """Check that it exists and is readable, without taking it from a running station."""
     from hardware.keys.evdev_keys import DENIED, find, known_keys
     from hardware.keys.interface import KeySourceError
     from station.operator_config import config_path

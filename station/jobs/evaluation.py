@@ -1,7 +1,7 @@
 """Judges a frozen policy on a seeded schedule of start layouts, without exploration and without storing anything.
 
-Two policies that are judged with the same `Judgement` meet the same layouts and draw the same random streams, so
-their outcomes are paired. Evaluation blocks of a running session are the engine's; they are stored and journalled.
+Two policies judged with the same `Judgement` get the same layouts and random streams, so
+their outcomes are paired. Evaluation blocks of a running session belong to the engine; they are stored and journaled.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def judge(
     from station.session.engine.rollout import evaluate
 
     task = folder.task
-    single = task.policy.n_obs == 1  # pictures between two decisions are looked at by nobody
+    single = task.policy.n_obs == 1  # images between two decisions are not used
     cells = [
         SimulatedCell(task.simulation, render="on_observe" if single else "every_step")
         for _ in range(min(task.session.cells, judgement.n))

@@ -1,7 +1,7 @@
-"""Runs a session's engine as a child process and reports on it from the folder, without any UI.
+"""Runs a session's engine as a child process and reports on it from the folder, without a UI.
 
-The engine is the same process that the UI attaches to; what is reported is recomputed from store and journal. An
-interruption is passed on to the engine, which ends at its next safe instant; so does an engine whose command was
+It is the same engine that the UI attaches to; reports are recomputed from store and journal. An
+interruption is passed on to the engine, which ends at its next safe point; so does an engine whose command was
 killed.
 """
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
 REPORT_EVERY = 5.0
-"""s between two looks at the folder."""
+"""s between reports."""
 _POLL = 0.2
 _LINE = 1 << 16
-"""Bytes of an engine's log that are read at once."""
+"""Bytes of an engine's log read at once."""
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")
 PATIENCE = 60.0
-"""s that the engine gets to end by itself after it was asked to."""
+"""s that the engine has to end after being asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a run aims at; None leaves it to the task."""
+    """Goal of a run; None: the task's."""
 
     episodes: int | None = None
     chunks: int | None = None
@@ -58,7 +58,7 @@ def engine_arguments(
     goal: Goal | None = None,
     accept_devices: bool = False,
 ) -> list[str]:
-    """The engine's arguments; what is None is left to the task. A headless clock runs as fast as it goes."""
+    """The engine's arguments; None means the task's value. A headless clock runs at maximum speed."""
     goal = goal or Goal()
     speed = "max" if headless and speed is None else speed
     switches = {"--headless": headless, "--autopilot": autopilot, "--accept-devices": accept_devices}
@@ -85,7 +85,7 @@ def run(
 ) -> None:
     """Run the engine until its goal; raises KeyboardInterrupt after an interruption, once the engine has ended.
 
-    Returns only when the goal was reached: an engine that somebody else ended before is an error.
+    Returns only once the goal is reached: an engine ended earlier by someone else is an error.
 
     Raises:
         LockedError: another process works on the session.
@@ -113,14 +113,14 @@ def run(
             pass_fds=tether.inherited,
             start_new_session=True,
         )
-        # opened now: the folder may be moved away before its last words are read
+        # opened now: the folder may be moved before the last lines are read
         with open_own(folder.log, "rb") as said:
             said.seek(start)
             unread: Exception | None = None
             try:
                 _follow(folder, child, goal, reporter, interrupted, said)
             except (OSError, JournalError) as error:
-                # the engine meets the same, and says what to do about it
+                # the engine hits the same error, and reports the remedy
                 unread = error
             finally:
                 _end(child)
@@ -142,7 +142,7 @@ def _follow(
     interrupted: Callable[[], object],
     log: BinaryIO,
 ) -> None:
-    """Report once in a while until the engine has ended or should; its words are read from `log`."""
+    """Report periodically until the engine has ended or should; reads its output from `log`."""
     journal, began, first = Journal(folder.journal), time.monotonic(), -1
     told = began - REPORT_EVERY
     while child.poll() is None and not interrupted():
@@ -159,7 +159,7 @@ def _follow(
 
 
 def _report_reading(log: BinaryIO, reporter: Reporter) -> None:
-    """Pass on how far the engine is with past episodes: until they are read, nothing else goes on."""
+    """Report the engine's progress in loading past episodes: until then nothing else happens."""
     for line in iter(lambda: log.readline(_LINE), b""):
         found = reading.told(line.decode(errors="replace"))
         if found is not None:
@@ -169,7 +169,7 @@ def _report_reading(log: BinaryIO, reporter: Reporter) -> None:
 def _report(
     folder: SessionFolder, journal: Journal, goal: Goal, reporter: Reporter, began: float, first: int
 ) -> int:
-    """Say how far the session is; returns how far it was when this run began."""
+    """Report the session's progress; returns its progress when this run began."""
     rules = folder.task.session
     counts = tally(journal.ledger(), rolling_window=rules.rolling_window)
     chunks = rules.chunks if goal.chunks is None else goal.chunks
@@ -202,7 +202,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _exit_code(code: int) -> ExitCode:
-    """A command's, after its engine has left this one."""
+    """The command's exit code for the engine's."""
     number = ended_by(code)
     if number is not None:
         return ExitCode(exit_code(number))

@@ -1,4 +1,4 @@
-"""What somebody wants imported, in a command's words: checked before anything is opened."""
+"""A request for an import, as given on a command line: checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from datasets.importers.read.registry import UnknownFormatError, format_named
 
 UNKNOWN = "unknown"
 OUTCOMES = (Outcome.SUCCESS.value, Outcome.FAILURE.value, UNKNOWN)
-"""What may be said of demonstrations whose source says nothing; unknown ones stay without a label."""
+"""Outcomes for demonstrations whose source has none; unknown ones stay unlabelled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """What somebody wants imported, and how it is to be understood."""
+    """What to import, and how to read it."""
 
     paths: Sequence[Path]
     form: str | None = None
-    """A format by name, None: whatever the structure says."""
+    """A format by name; None: detected from the structure."""
     answers: dict[str, str] | None = None
-    """Entries of the mapping given with this command."""
+    """Mapping entries given with this command."""
     again: bool = False
-    """Also what was imported before, which is replaced where it is now understood otherwise."""
+    """Include earlier imports; those now read differently are replaced."""
     follow_links: bool = False
-    """Also through links that lead out of `paths`."""
+    """Follow links out of `paths`."""
     choice: Choice = field(default_factory=Choice)
-    """Which of the episodes in `paths`."""
+    """Which episodes in `paths`."""
     outcome: str | None = None
     """What sources without a verdict are: one of `OUTCOMES`; None: nobody said."""
 
     @property
     def declared(self) -> Outcome | None:
-        """The label that they get; None without one."""
+        """The label they get; None for no label."""
         return None if self.outcome in (None, UNKNOWN) else Outcome(self.outcome)
 
 
@@ -54,7 +54,7 @@ def wish(
     """A command's words, checked before anything is opened.
 
     Raises:
-        UsageError: an unknown format, an entry of no meaning, or an impossible value.
+        UsageError: an unknown format, a meaningless entry, or an invalid value.
     """
     texts = [*entries, *(f"{name}={value}" for name, value in flags.items() if value is not None)]
     try:
@@ -77,12 +77,12 @@ def wish(
 
 
 def require_answer(name: str, value: str) -> None:
-    """Refuse what cannot be an answer to a question. Raises MappingError."""
+    """Refuse an invalid answer. Raises MappingError."""
     _apart([f"{name}={value}"])
 
 
 def _apart(texts: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Answers about the episodes of this import, and entries of the mapping. Raises MappingError."""
+    """Split into answers about this import's episodes and mapping entries. Raises MappingError."""
     told: dict[str, list[str]] = {}
     entries = []
     for text in texts:

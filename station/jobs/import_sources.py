@@ -1,7 +1,7 @@
-"""Which episodes an import is about: found at the paths that were named, and chosen among what was found.
+"""Which episodes to import: found at the given paths, then filtered.
 
-A path that holds nothing is said, each by itself. Where the episodes were told to do several tasks, the question which
-is meant is asked once and its answer kept with the session's other answers.
+Each path without recordings is reported. If the episodes have several instructions, the question which one
+to use is asked once, and its answer is kept with the session's other answers.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Found = Source | Finding
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What an import goes through."""
+    """The sources of an import."""
 
     found: list[Found]
     empty: tuple[Path, ...] = ()
-    """Named, and nothing there is read."""
+    """Paths given that hold nothing readable."""
     passed_over: int = 0
-    """Episodes that are not meant."""
+    """Episodes not selected."""
     task: Outline | None = None
     """Which of several tasks is meant: the question, open or with its answer; None where there is one task."""
 
@@ -51,10 +51,10 @@ class Sources:
 
 
 def find(folder: SessionFolder, wish: ImportRequest, reader: Any, answers: Answers) -> Sources:
-    """Everything at the named paths that is meant, but the session's own episodes.
+    """All selected episodes at the given paths, except the session's own.
 
     Raises:
-        UsageError: there is nothing, or nothing that is meant.
+        UsageError: nothing there, or nothing selected.
     """
     for path in wish.paths:
         if not path.exists():
@@ -103,7 +103,7 @@ def _own_only(path: Path) -> str:
 
 
 def _nothing(path: Path, form: str | None) -> str:
-    """Why nothing at a path is read, and what there is."""
+    """Why nothing at a path is readable, and what is there."""
     if form is not None:
         return (
             f"No recording of the format {form} in {path}{_instead(path)}. "
@@ -117,7 +117,7 @@ def _nothing(path: Path, form: str | None) -> str:
 
 
 def _instead(path: Path) -> str:
-    """What a folder holds, by kinds of files."""
+    """A folder's contents, by kind of file."""
     if not path.is_dir():
         return ""
     kinds = Counter(_kind(name) for name in _names(path))

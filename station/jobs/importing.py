@@ -1,7 +1,7 @@
-"""Takes foreign demonstrations into a session, under its lock, telling a reporter about each.
+"""Imports foreign demonstrations into a session, under its lock, and reports each.
 
-What is read, refused and trimmed is the business of `datasets.importers`; this module only brings session and importers
-together and remembers what people answered.
+`datasets.importers` decides what is read, refused and trimmed; this module only brings session and importers
+together and saves the user's answers.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What became of all sources."""
+    """Outcome for all sources."""
 
     imported: int = 0
     duplicates: int = 0
     refused: int = 0
     empty: tuple[Path, ...] = ()
-    """Paths that hold nothing that is read."""
+    """Paths that hold nothing readable."""
 
     @property
     def total(self) -> int:
-        """Sources that were looked at."""
+        """Sources examined."""
         return self.imported + self.duplicates + self.refused
 
 
 def describe(folder: SessionFolder, path: Path) -> str:
-    """A description of the files at `path`, which no format knows, to be filled in for this session's task.
+    """A description of files of an unknown format at `path`, to fill in for this session's task.
 
     Raises:
         UsageError: no file there holds arrays, or none can be read.
@@ -63,12 +63,12 @@ def describe(folder: SessionFolder, path: Path) -> str:
 
 
 def kinds() -> tuple[str, ...]:
-    """Suffixes of files that an import reads, for people who choose files."""
+    """Suffixes of importable files, for file choosers."""
     return suffixes()
 
 
 def inspect(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summary:
-    """Say what an import would do with each source, down to the last picture; writes nothing.
+    """Report what an import would do with each source, down to the last image; writes nothing.
 
     Raises:
         UsageError: nothing to import. AnswersError, UnknownFormatError.
@@ -100,12 +100,12 @@ def inspect(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> S
 
 
 def run(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summary:
-    """Import source by source; what was told as a result is safe, whatever happens next.
+    """Import source by source; every reported result is on disk.
 
     Raises:
         UsageError: nothing to import. AnswersError, UnknownFormatError.
         LockedError: an engine or another command works on the session.
-        DiskFullError: there is no room; run it again later.
+        DiskFullError: the disk is full; run it again later.
     """
     answers = _answers(folder, wish)
     tally = _Tally(reporter, wish)
@@ -136,7 +136,7 @@ def run(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summa
 
 
 class _Tally:
-    """Counts what happens, and tells each structure of sources once."""
+    """Counts outcomes, and reports each structure of sources once."""
 
     def __init__(self, reporter: Reporter, wish: ImportRequest) -> None:
         self._reporter = reporter
@@ -156,7 +156,7 @@ class _Tally:
         return settled
 
     def outline(self, outline: Outline | None, answers: Answers) -> bool:
-        """Tell how a structure is understood; whether it was new."""
+        """Report how a structure is read; returns whether it was new."""
         if outline is None or outline.structure in self.outlines:
             return False
         self.outlines[outline.structure] = outline
@@ -166,11 +166,11 @@ class _Tally:
         return True
 
     def asked(self, finding: Finding) -> bool:
-        """Whether it is refused for nothing but questions that stand with the mapping already."""
+        """Whether it is refused only for questions already shown with the mapping."""
         return bool(finding.refused) and finding.refused in self._asked
 
     def count(self, finding: Finding, *, duplicate: bool) -> None:
-        """One more source."""
+        """Count one source."""
         kind = "refused" if finding.refused else "duplicates" if duplicate else "imported"
         self._counts[kind] += 1
         self._defects.update({(note.defect.value, note.treatment.value) for note in finding.defects})
@@ -207,7 +207,7 @@ def _remember(folder: SessionFolder, outlines: dict[str, Outline], answers: Answ
 
 
 def _remember_task(folder: SessionFolder, sources: Sources) -> None:
-    """Which of several tasks is meant is kept for these tasks."""
+    """Save which of several tasks to use, for these tasks."""
     task = sources.task
     assert task is not None
     (answer,) = task.settled.values()
@@ -244,7 +244,7 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
 
 
 def _with_outcome(facts: dict[str, Any], outline: Outline, wish: ImportRequest) -> dict[str, Any]:
-    """With the question whether demonstrations succeeded whose source does not say it; it stops no import."""
+    """Add the question whether unlabelled demonstrations succeeded; it does not block the import."""
     if not outline.unlabelled:
         return facts
     question = _SUCCEEDED.to_json()
@@ -262,7 +262,7 @@ _SUCCEEDED = Question(
 
 
 def facts(look: Look) -> dict[str, Any]:
-    """What was found in plain JSON types."""
+    """The findings in plain JSON types."""
     finding = look.finding
     return {
         "file": finding.label,
@@ -314,7 +314,7 @@ def _in_words(finding: Finding) -> str:
 
 
 def mapping_in_words(facts: dict[str, Any]) -> str:
-    """How a structure of sources is understood, a line per entry, and what must still be said."""
+    """How a structure of sources is read, one line per entry, and the open questions."""
     is_choice = facts["structure"].startswith(PREFIX)
     lines = [
         "the episodes' instructions" if is_choice else f"{facts['format']}: how these sources are understood"
@@ -334,7 +334,7 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
 
 
 def columns_in_words(facts: dict[str, Any]) -> str:
-    """A structure's columns, each with how many numbers it has."""
+    """A structure's columns, each with its size."""
     return ", ".join(f"{name} [{count}]" for name, count in facts["columns"].items()) or "none"
 
 

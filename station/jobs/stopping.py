@@ -1,7 +1,7 @@
-"""``station stop``: sets the latch, tells the engine as well, and says what was confirmed and what was not.
+"""``station stop``: sets the latch, notifies the engine, and reports what was confirmed and what was not.
 
-The latch alone stops controllers, whether or not an engine lives; but only who is asked can confirm that it was seen.
-Whether an arm stands is what its own encoders say, as far as something reads them.
+The latch alone stops controllers, with or without an engine; but only the engine can confirm that it was seen.
+Whether an arm is at rest is measured by its own encoders, where they are read.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from station.session.link.client import Client
 
 PATIENCE = 5.0
-"""s within which an engine confirms a stop."""
+"""s that an engine has to confirm a stop."""
 BRAKING = 3.0
-"""s within which arms come to rest."""
+"""s that arms have to come to rest."""
 _AFTERWARDS = "Nothing moves until it is re-armed on the session's screen."
 _WATCH = "Watch the arms, and use the emergency stop if one moves."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """What came of it."""
+    """Outcome of a stop."""
 
     sentence: str
     confirmed: bool
-    """Nothing runs that could move an arm, or the engine has confirmed the stop."""
+    """No process runs that could move an arm, or the engine has confirmed the stop."""
 
 
 def stop(folder: SessionFolder) -> Stopped:
@@ -66,7 +66,7 @@ _SET = (
 
 
 def _told(folder: SessionFolder) -> Stopped | None:
-    """What the engine said to it, None where none runs. Raises LinkError."""
+    """The engine's answer, None if none runs. Raises LinkError."""
     from station.jobs.remote import engine
     from station.session.core.events import EventSource, Stop
 
@@ -83,7 +83,7 @@ def _told(folder: SessionFolder) -> Stopped | None:
 
 
 def _measured(client: Client) -> Stopped:
-    """What the arms' own encoders say of a stop that the engine has confirmed."""
+    """The arms' motion by their own encoders after a stop that the engine has confirmed."""
     until = time.monotonic() + BRAKING
     while True:
         snapshot = client.newest
