@@ -1,7 +1,7 @@
-"""What of a session may be deleted, and deleting it for good: void and cut off episodes, old quarantine. Nothing else.
+"""Plans and performs permanent deletion in a session: void and cut-off episodes, old quarantine. Nothing else.
 
-Planning changes nothing. The journal keeps every line, and gets one more that names what went: it is written before the
-first file goes, so that no crash leaves an episode that is neither whole nor known to be gone.
+Planning changes nothing. The journal keeps every line, and gets one more that names what was deleted: it is written
+before the first file goes, so no crash leaves an episode that is neither whole nor known to be deleted.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from station.session.folder import SessionFolder
 from station.session.operations import UPDATE
 
 _BLOCKS = 3
-"""Newest update blocks that a resumed learner may run again: newest and previous checkpoint, and one that was begun."""
+"""Newest update blocks that a resumed learner may rerun: newest and previous checkpoint, and one in progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A folder or file that would go."""
+    """A folder or file to delete."""
 
     path: Path
     size: int
@@ -41,15 +41,15 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What would go, and what stays although it looks as if it could."""
+    """What would be deleted, and what stays although it looks deletable."""
 
     void: tuple[Piece, ...]
     partial: tuple[Piece, ...]
     quarantined: tuple[Piece, ...]
     needed: tuple[str, ...] = ()
-    """Void episodes that a resumed learner may still ask for: they were voided after its newest update blocks."""
+    """Void episodes that a resumed learner may still need: they were voided after its newest update blocks."""
     young: tuple[str, ...] = ()
-    """Void episodes that were voided too short a time ago."""
+    """Episodes voided too recently."""
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -95,7 +95,7 @@ def plan(folder: SessionFolder, *, before: float) -> Plan:
 
 
 def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
-    """Delete what was confirmed, as far as it may still go; returns what went. The caller holds the session's lock.
+    """Delete what was confirmed and is still deletable; returns what was deleted. The caller holds the session's lock.
 
     Raises:
         JournalError, DiskFullError: nothing was deleted. OSError: some of it is left; prune again.
@@ -110,7 +110,7 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
     if not gone.pieces:
         return gone
     journal = Journal(folder.journal, writable=True)
-    # what a killed engine left gets its line first, so that its number stays spent
+    # what a killed engine left gets its line first, so that its number is not reused
     store = EpisodeStore(folder.episodes, writable=True)
     enter_partials(folder.partial, journal, store)
     journal.append(
@@ -148,7 +148,7 @@ def _void(
 
 
 def _delete(piece: Piece) -> None:
-    """An episode leaves its store in one step; what is left of it in tmp/ is swept by the next opening."""
+    """Remove an episode from its store atomically; the next opening sweeps its remains in tmp/."""
     path = piece.path
     if piece.episode:
         path = piece.path.parent.parent / "tmp" / f"{piece.episode}-pruned"

@@ -1,7 +1,7 @@
-"""How commands speak to the engine of a session, when one runs; what they report is read from the journal.
+"""How commands talk to a session's running engine; what they report is read from the journal.
 
-A front end that nobody looks at: it sends the operator's events. What the engine refuses is said in its own words; that
-an event had its effect is seen in the journal and nowhere else.
+A front end without a viewer: it sends the operator's events. Refusals are reported in the engine's words; an event's
+effect is confirmed only by the journal.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from station.session.link.client import Client
 
 PATIENCE = 5.0
-"""s within which an event that the engine took in shows in the journal."""
+"""s that an accepted event has to appear in the journal."""
 SILENCE = 30.0
-"""s without news after which an engine that is waited for counts as hung; it shows itself ten times a second."""
+"""s without a snapshot after which the engine counts as hung; it sends ten a second."""
 _POLL = 0.05
 
 
 @contextmanager
 def engine(folder: SessionFolder) -> Iterator[Client | None]:
-    """A line to the running engine, None when none runs. Raises LinkError when it does not answer in time."""
+    """A line to the running engine, None if none runs. Raises LinkError if it does not answer in time."""
     from station.session.link.address import NoEngineError
     from station.session.link.client import Client
 
@@ -43,7 +43,7 @@ def engine(folder: SessionFolder) -> Iterator[Client | None]:
 
 
 def live_state(folder: SessionFolder) -> str | None:
-    """The phase that the running engine shows, "silent" when it shows none in time, None when none runs."""
+    """The running engine's phase, "silent" if it sends none in time, None if none runs."""
     from station.session.link.address import SilentEngineError
 
     try:
@@ -72,10 +72,10 @@ def wait_for(
     about: str = "",
     patience: float | None = PATIENCE,
 ) -> None:
-    """Follow the journal until it shows what event `number` asked for; without `patience` while the engine answers.
+    """Follow the journal until it shows the effect of event `number`; without `patience`, while the engine answers.
 
     Raises:
-        StationError: it was refused, or did not happen; the message holds the engine's reason, or what it said last
+        StationError: it was refused or had no effect; the message holds the engine's reason, or its last log line
             (`about` an episode, if named).
     """
     journal, began, said = Journal(folder.journal), time.monotonic(), "nothing"
@@ -97,7 +97,7 @@ def wait_for(
 
 
 class _Hearing:
-    """How long ago the engine showed something new."""
+    """Time since the engine's last new snapshot."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -117,6 +117,6 @@ def _refusal(client: Client, number: int) -> str:
 
 
 def _newest_sentence(client: Client, about: str) -> str:
-    """What the engine's log says last about something; empty when it is silent on it."""
+    """The engine's last log line about something; empty if none."""
     snapshot = client.newest
     return next((line for line in reversed(snapshot.log) if about in line), "") if snapshot else ""

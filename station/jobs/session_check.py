@@ -1,6 +1,6 @@
-"""Can policy, checkpoints and what was cut off of a session still be read? Every file's digest is compared.
+"""Checks that a session's policy, checkpoints and cut-off episodes are readable, by every file's digest.
 
-Episodes and journal are `datasets.verify`'s. What is broken is moved to the session's ``quarantine/``, never deleted.
+`datasets.verify` checks episodes and journal. Broken files move to the session's ``quarantine/``, never deleted.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from station.session.operations import CHECKPOINT, TRAINING
 
 _TEXT = 1 << 24
 _CURVE = 1 << 26
-"""Bytes of what is read whole; nothing of ours comes near."""
+"""Maximum bytes of a file read whole; ours are far smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileFault:
-    """A file that is broken or gone."""
+    """A broken or missing file."""
 
     path: Path
     detail: str
@@ -41,12 +41,12 @@ class FileFault:
 
 
 def inspect(folder: SessionFolder, ledger: Ledger) -> list[FileFault]:
-    """All beside episodes and journal that cannot be used although it should; changes nothing."""
+    """Every broken file besides episodes and journal; changes nothing."""
     return [*_base(folder, ledger), *_accounts(folder), *_steering(folder, ledger), *_partial(folder)]
 
 
 def quarantine(folder: SessionFolder, fault: FileFault) -> Path | None:
-    """Move the file out of the way, with a note why; None when there is no file. The caller holds the lock.
+    """Quarantine the file, with a note why; None if there is no file. The caller holds the lock.
 
     Raises:
         DiskFullError: the note did not fit; the file has been moved.
@@ -79,7 +79,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
         try:
             weights.read(path)
         except weights.WeightsError as error:
-            # training replaces its states; one that went away meanwhile is no damage
+            # training replaces its states; one that disappeared meanwhile is not damage
             if path.exists():
                 state = path in weights.numbered(folder.base)
                 broken |= set() if state else {path}
@@ -89,7 +89,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
                     loss="nothing: training goes on from the state before" if state else loss,
                 )
     policy, named = folder.base / POLICY_FILE, _weights_named(folder.base)
-    # what names its weights is sound without them, and is needed once they are restored
+    # the file that names the weights is sound without them, and is needed once they are restored
     if named is not None and not named.exists():
         yield FileFault(path=named, detail="it is missing", loss=loss)
     elif not broken and (policy.exists() or ledger.lines.get(TRAINING)):
@@ -100,7 +100,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
 
 
 def _weights_named(base: Path) -> Path | None:
-    """The file of weights that the policy's own file names; None where nothing is named."""
+    """The weights file named in the policy file; None if none is named."""
     try:
         return base / str(from_json(read_bytes(base / POLICY_FILE, _TEXT))["weights"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -108,7 +108,7 @@ def _weights_named(base: Path) -> Path | None:
 
 
 def _accounts(folder: SessionFolder) -> Iterator[FileFault]:
-    """What training and imports wrote about themselves."""
+    """The reports of training and imports."""
     again = "'station train' would train the base again: restore it from a copy"
     base = folder.base
     for path, read_account, loss in (
@@ -164,7 +164,7 @@ def _steering(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
 def _partial(folder: SessionFolder) -> Iterator[FileFault]:
     for left in leftovers(folder.partial):
         for hole in read(left)[1]:
-            # one that is gone was moved away before, or its episode has just been committed
+            # a missing one was moved earlier, or its episode has just been committed
             if hole.path.exists():
                 loss = f"nothing that counts: {left.name} was cut off, and can be reviewed up to there"
                 yield FileFault(path=hole.path, detail=hole.detail, loss=loss)

@@ -1,9 +1,9 @@
-"""From a session's demonstrations to a frozen base whose success is known.
+"""From a session's demonstrations to a frozen base with a measured success rate.
 
 Chooses the demonstrations, trains the base and its bottleneck, saves them under ``base/``, judges both paths
-(mean latent, raw embedding) on the evaluation layouts and writes what happened into the journal. Every stage that
-the journal says is done is skipped, and an interrupted one goes on from its checkpoint, so running it again is
-always the right thing to do. The learning itself is `policy.pretrain`.
+(mean latent, raw embedding) on the evaluation layouts and journals the result. Every stage that
+the journal says is done is skipped, and an interrupted one resumes from its checkpoint, so running it again is
+always safe. The learning itself is in `policy.pretrain`.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
 PATHS = ("latent", "raw")
-"""Mean latent through the bottleneck, which steering starts from; and the embedding as it is."""
+"""Mean latent through the bottleneck, where steering starts; and the raw embedding."""
 
 
 class TrainingError(StationError):
-    """There is nothing to train on, or the session has outgrown training."""
+    """There is nothing to train on, or the session already has online episodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingReport:
-    """What came out; also written as ``base/report.json``."""
+    """The result; also written as ``base/report.json``."""
 
     base_hash: str
     demos: int
     stages: list[dict[str, Any]]
     """Per stage: gradient steps, whether it converged, last held-out losses."""
     seconds: float
-    """Training only, without the judgement."""
+    """Training only, without the evaluation."""
     paths: dict[str, Rate]
 
     def to_json(self) -> dict[str, Any]:
@@ -61,9 +61,9 @@ class TrainingReport:
 def train(
     folder: SessionFolder, *, reporter: Reporter, device: str = "cpu", unlabelled: bool | None = None
 ) -> TrainingReport:
-    """Train and judge the base of `folder`; what is already done is not done again.
+    """Train and judge the base of `folder`; skips what is already done.
 
-    `unlabelled`: use also demonstrations without a verdict, or only successes; None: as before.
+    `unlabelled`: also use unlabelled demonstrations, or only successes; None: as before.
 
     Raises:
         TrainingError: no usable demonstrations, or online episodes hold features of an older base.
@@ -98,7 +98,7 @@ def train(
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Torch computes with so many threads meanwhile."""
+    """Set torch's number of threads within the context."""
     import torch
 
     before = torch.get_num_threads()
@@ -110,7 +110,7 @@ def _threads(number: int) -> Iterator[None]:
 
 
 def trained(folder: SessionFolder) -> bool:
-    """Whether the base is trained on the demonstrations that are there now, and its paths judged where they can be."""
+    """Whether the base is trained on the current demonstrations, and its paths are judged where possible."""
     ledger = Journal(folder.journal).ledger()
     demos = demonstrations.choose(ledger, folder.task.demonstrations).used
     judged = all(verdict(ledger, path) is not None for path in _judged_paths(folder))
@@ -118,7 +118,7 @@ def trained(folder: SessionFolder) -> bool:
 
 
 def verdict(ledger: Ledger, path: str) -> Rate | None:
-    """Success of one path of the base that was trained last, None until it is judged."""
+    """Success of one path of the newest base, None until judged."""
     from station.session.status import wilson
 
     training = ledger.lines.get(TRAINING, [])
@@ -138,7 +138,7 @@ def _trained_on(ledger: Ledger, demos: Sequence[EpisodeStatus]) -> bool:
 
 
 def _base_stands(folder: SessionFolder, ledger: Ledger) -> bool:
-    """Whether the policy that the journal speaks of can still be read."""
+    """Whether the policy named in the journal is still readable."""
     from policy.base import BasePolicy, PolicyFileError
 
     try:
@@ -159,7 +159,7 @@ def _refuse_if_online(folder: SessionFolder, ledger: Ledger) -> None:
 def _train_base(
     folder: SessionFolder, journal: Journal, demos: Sequence[EpisodeStatus], reporter: Reporter, device: str
 ) -> None:
-    """Train the base and its bottleneck, from the last checkpoint if these demonstrations left one."""
+    """Train the base and its bottleneck, from the last checkpoint if it used the same demonstrations."""
     from datasets.windows import TrainingWindows
     from policy.base import BasePolicy
     from policy.pretrain import Pretraining
@@ -197,7 +197,7 @@ def _train_base(
 
 
 def _work(pretraining: Pretraining, reporter: Reporter) -> None:
-    """Run the loop; an interruption waits for the end of a gradient step and leaves a checkpoint."""
+    """Run the loop; an interruption takes effect after a gradient step and leaves a checkpoint."""
     for warning in pretraining.warnings:
         reporter.event("finding", usable=True, file=str(pretraining.folder), detail=warning)
     with deferred() as interrupted:
@@ -213,7 +213,7 @@ def _work(pretraining: Pretraining, reporter: Reporter) -> None:
 
 
 def _clear_if_other(path: Path, fingerprint: str) -> None:
-    """Throw away a base that was trained, or half trained, from other demonstrations."""
+    """Discard a base trained, fully or partly, on other demonstrations."""
     mark = path / "demos"
     make_folder(path, parents=False)
     if any(path.iterdir()) and (not mark.exists() or read_bytes(mark) != fingerprint.encode()):
@@ -222,7 +222,7 @@ def _clear_if_other(path: Path, fingerprint: str) -> None:
 
 
 def clear_base(path: Path) -> None:
-    """Throw away what training has put into its folder; what a person put beside it stays."""
+    """Discard what training wrote to its folder; a person's files there stay."""
     from policy.base import POLICY_FILE
     from policy.pretrain import CURVE_FILE, REPORT_FILE
 
@@ -234,7 +234,7 @@ def clear_base(path: Path) -> None:
 
 
 def _judged_paths(folder: SessionFolder) -> tuple[str, ...]:
-    """A real cell has no simulator that could judge: its first evaluation block does."""
+    """The paths judged here; a real cell has no simulator to judge by, so its first evaluation block does."""
     return PATHS if folder.task.cell.kind == "simulated" else ()
 
 

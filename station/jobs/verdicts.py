@@ -1,7 +1,7 @@
-"""One verdict on one episode of the past: through the engine where one runs, else a journal line under the lock.
+"""Labels past episodes: through the engine if one runs, else with a journal line under the lock.
 
-``station label`` and the review screen judge with this, so that a session never has two writers. Keys pressed while an
-episode moves take another way: they are events of the session's screen.
+``station label`` and the review screen use this, so a session never has two writers. Keys pressed while an
+episode moves are events of the session screen instead.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
-"""undo takes the label back, a changed one of a demonstration to what its recorder said; void takes the episode out of
-everything, restore brings it back."""
+"""undo takes the label back, for a demonstration to its recorder's label; void excludes the episode from
+everything, restore includes it again."""
 
 
 def give(folder: SessionFolder, episode: str, verdict: str, *, source: EventSource) -> str:
-    """Judge an episode; when this returns, the journal says so and the learner hears of it at its next update.
+    """Label an episode; on return it is journaled, and the learner uses it at its next update.
 
-    Returns the verdict that was given: that of the recorder, where undo brought it back.
+    Returns the resulting verdict: the recorder's, if undo restored it.
 
     Raises:
         UsageError: no such verdict or episode, one that was pruned, or no label that could be taken back.
@@ -52,7 +52,7 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: EventSour
 
 
 def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, source: EventSource) -> None:
-    """Judge many; when this returns, the journal says so of each.
+    """Label many; on return each is journaled.
 
     Raises:
         StationError: the engine did not do it for all. LockedError, JournalError, LinkError, DiskFullError.
@@ -74,7 +74,7 @@ def _shown(episode: str, verdict: str) -> Callable[[Ledger], bool]:
 
 
 def require_for_many(verdict: str) -> None:
-    """Refuse what cannot be said of many at once. Raises UsageError."""
+    """Refuse verdicts that do not apply to many. Raises UsageError."""
     if verdict not in VERDICTS:
         raise UsageError(f"Unknown verdict '{verdict}'. Choose one of {', '.join(VERDICTS)}.")
     if verdict == "undo":
@@ -82,7 +82,7 @@ def require_for_many(verdict: str) -> None:
 
 
 def changes(status: EpisodeStatus, verdict: str) -> bool:
-    """Whether giving a verdict to many would change anything about this one; void and pruned ones keep their label."""
+    """Whether a verdict on many would change this one; void and pruned ones keep their label."""
     if status.pruned:
         return False
     if verdict == "restore":
@@ -91,7 +91,7 @@ def changes(status: EpisodeStatus, verdict: str) -> bool:
 
 
 def stands(status: EpisodeStatus, verdict: str) -> bool:
-    """Whether the journal says of the episode what `verdict` asked for."""
+    """Whether the journal already has `verdict` for the episode."""
     if verdict in ("void", "restore"):
         return status.void == (verdict == "void")
     return status.outcome == (None if verdict == "undo" else verdict)
@@ -128,7 +128,7 @@ def _require(folder: SessionFolder, ledger: Ledger, episode: str, verdict: str) 
 
 
 def _before(ledger: Ledger, episode: str) -> str:
-    """What undo means: the recorder's label if another stands in its place, else none."""
+    """The label after undo: the recorder's if it was replaced, else none."""
     labels = (line.fields for line in ledger.lines.get(LABEL, ()) if line.fields["episode"] == episode)
     recorded = next((str(fields["outcome"]) for fields in labels if fields["by"] == RECORDER), None)
     present = ledger.episodes[episode].outcome

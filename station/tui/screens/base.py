@@ -1,4 +1,4 @@
-"""What all full screens share: they say so when the terminal is too small, and recover when it grows."""
+"""Base of all full screens: reports a terminal that is too small, and recovers when it grows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 
 class TooSmall(Static):
-    """Covers a screen that does not fit."""
+    """Shown over a screen that does not fit."""
 
     DEFAULT_CSS = """
     TooSmall {
@@ -22,7 +22,7 @@ class TooSmall(Static):
 
 
 class StationScreen(Screen[None]):
-    """A full screen with a smallest size; below it nobody sees what a key would do, and only a few work."""
+    """A full screen with a minimum size; below it the screen is hidden, and only a few keys work."""
 
     DEFAULT_CSS = """
     StationScreen { layers: default cover; overflow: hidden; }
@@ -36,7 +36,7 @@ class StationScreen(Screen[None]):
     """s, monotonic: since when it is the one that takes keys."""
 
     def on_screen_resume(self) -> None:
-        """Keys that went down earlier were meant for another screen."""
+        """Ignore keys that went down earlier: they were meant for another screen."""
         self.came_up = time.monotonic()
 
     @property
@@ -46,7 +46,7 @@ class StationScreen(Screen[None]):
         return self.is_mounted and (self.outer_size.width < columns or self.outer_size.height < rows)
 
     def works_unseen(self, action: str, parameters: tuple[object, ...]) -> bool:
-        """Whether an action is safe for somebody who cannot see this screen: it stops, brakes or leaves."""
+        """Whether an action is safe without seeing this screen: it stops, brakes or leaves."""
         return action in ("stop", "leave", "back", "cancel")
 
     def unseen_keys(self) -> str:
@@ -60,7 +60,7 @@ class StationScreen(Screen[None]):
         self.tell_unseen("")
 
     def tell_unseen(self, answer: str) -> None:
-        """Say on the cover what became of the last key."""
+        """Show the last key's outcome on the cover."""
         columns, rows = self.SMALLEST
         self._lid().update(
             f"This terminal has {self.outer_size.width} x {self.outer_size.height} characters.\n"

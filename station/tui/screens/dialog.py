@@ -33,7 +33,7 @@ class Dialog(ModalScreen[Answer]):
     """s, monotonic: since when it is the one that takes keys."""
 
     def on_screen_resume(self) -> None:
-        """Keys that went down earlier were meant for the screen below."""
+        """Ignore keys that went down earlier: they were meant for the screen below."""
         self.came_up = time.monotonic()
 
     def action_cancel(self) -> None:

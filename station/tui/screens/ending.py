@@ -1,4 +1,4 @@
-"""Asked once before a running evaluation is ended early: what is over stays, what has not begun does not come."""
+"""Confirms ending a running evaluation early: finished episodes stay, the rest are not run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EndEvaluationScreen(Dialog[bool]):
     ]
 
     def __init__(self, *, done: int, size: int) -> None:
-        """`done` of `size` episodes are over."""
+        """`done` of `size` episodes are finished."""
         super().__init__()
         self._done = done
         self._wanted = size

@@ -77,7 +77,7 @@ def _draw_verdict(counts: Counts, columns: int, rows: int) -> Content:
 
 
 def verdict(base: Rate, newest: Rate) -> str:
-    """What the newest point says against the base, in a sentence that does not promise more than the intervals."""
+    """The newest point compared with the base, in a sentence that claims no more than the intervals."""
     gain = 100 * (newest.value - base.value)
     if newest.low > base.high:
         sure = "the intervals are apart: better than its base"

@@ -1,4 +1,4 @@
-"""The guides, to read and to search beside whatever goes on. Moves nothing, sends nothing; stop works from here.
+"""Read and search the guides while a session runs. Moves nothing, sends nothing; stop works from here.
 
 Text and search are `station.guides.pages`.
 """
@@ -21,7 +21,7 @@ from station.tui.widgets.page import Page
 
 
 class GuideScreen(StationScreen):
-    """A list of guides, or of what a search has found, beside the page."""
+    """A list of guides or search hits, beside the page."""
 
     CSS_PATH = "guides.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -79,7 +79,7 @@ class GuideScreen(StationScreen):
         self.query_one(Page).focus()
 
     def on_input_changed(self, message: Input.Changed) -> None:
-        """Find while somebody types."""
+        """Search while typing."""
         if message.value.strip():
             self._list(search(message.value))
         else:

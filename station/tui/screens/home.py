@@ -1,4 +1,4 @@
-"""The sessions that were found, how far each has come, and what to do next."""
+"""The list of sessions, the stage of each, and what to do next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from station.tui.app import StationApp
 
 LOOK_AGAIN = 10.0
-"""s between two looks at the folders."""
+"""s between scans of the folders."""
 _DEMONSTRATOR = "Let a simulated demonstrator record for it, then import and train. Simulated cells only."
 _REMARKS = (
     "Enter does what the chosen session needs next: import, train, teach, or come back to it.\n"
@@ -89,7 +89,7 @@ class HomeScreen(StationScreen):
         self._wanted: Path | None = None
         """To be chosen as soon as it is found."""
         self._changed = float("-inf")
-        """Since when the chosen session is what it is and where it is, s, monotonic; the operator's cursor apart."""
+        """Since when the selected session has its state and position, cursor moves aside, s, monotonic."""
 
     def compose(self) -> ComposeResult:
         """Greeting, table, the chosen session, keys."""
@@ -112,12 +112,12 @@ class HomeScreen(StationScreen):
         self.action_look()
 
     def on_screen_resume(self) -> None:
-        """Things have changed when one comes back."""
+        """Refresh on return."""
         self.action_look()
 
     @work(thread=True, exclusive=True, group="look")
     def action_look(self) -> None:
-        """Count anew."""
+        """Refresh."""
         found = self._library.cards()
         self.app.call_from_thread(self._show, found)
 
@@ -201,7 +201,7 @@ class HomeScreen(StationScreen):
             self._doors.review(self.chosen.path)
 
     def _unread(self) -> bool:
-        """Say so where what a key would do has only just come up."""
+        """Refuse a key whose effect has only just changed, and say so."""
         why_not = unread(self._changed, self.app.key_time)
         if why_not:
             self.notify(f"The list has changed, and {why_not}", severity="warning")
@@ -227,7 +227,7 @@ def _next(card: Card | None) -> tuple[Path, SessionStage, bool] | None:
 
 
 def _row_of(path: Path | None, found: Sequence[Card]) -> int:
-    """Where a session stands now: the one that changed last moves up, and Enter must not mean another for that."""
+    """A session's current row: the last changed moves up, and Enter must not hit another because of that."""
     return next((row for row, card in enumerate(found) if card.path == path), 0)
 
 
@@ -237,7 +237,7 @@ def _newest(counts: Counts) -> Rate | None:
 
 
 def _rates(counts: Counts) -> str:
-    """With their intervals, for which the table has no room."""
+    """Rates with intervals, for which the table has no room."""
     rates = {"base": counts.base_success, "rolling": counts.rolling, "newest evaluation": _newest(counts)}
     return ", ".join(f"{name} {rate_words(rate)}" for name, rate in rates.items())
 

@@ -1,4 +1,4 @@
-"""What the import screen asks in a box: which answer to give anew, and whether demonstrations may be replaced."""
+"""Dialogs of the import screen: which answer to change, and whether demonstrations may be replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from station.tui.screens.dialog import Dialog
 
 
 class AnswersScreen(Dialog[str]):
-    """Gives the name of the answer that is to be given anew; Escape keeps them all."""
+    """Returns the name of the answer to change; Escape keeps them all."""
 
     DEFAULT_CSS = """
     AnswersScreen OptionList { height: auto; max-height: 14; background: $surface; padding: 0; }

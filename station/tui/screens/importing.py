@@ -1,7 +1,7 @@
-"""Choose demonstrations, see how they are understood, answer what they do not say, import them.
+"""Choose demonstrations, preview how they are read, answer open questions, import them.
 
-Each is judged on its own; doing it twice adds nothing. What was imported before is looked at only when asked for, and
-replaced only when confirmed. What is asked, and what an answer means, the import says.
+Each is checked individually; repeating an import adds nothing. Earlier imports are examined only on request, and
+replaced only after confirmation. The import defines the questions and the meaning of the answers.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _REMARKS = (
     "Safe to repeat: no duplicates, and an interrupted import resumes. Tab leaves the path, ^p lists all keys."
 )
 SUFFIXES = (".h5", ".hdf5", ".pickle", ".pkl", ".zarr.zip")
-"""Of files that an import reads; other formats are folders."""
+"""Suffixes of importable files; other formats are folders."""
 
 
 class Step(StrEnum):
-    """Where the import stands."""
+    """Current step of the import."""
 
     CHOOSE = "choose"
     LOOK = "look"
@@ -59,7 +59,7 @@ class Step(StrEnum):
 
 
 class RecordingTree(DirectoryTree):
-    """Folders and recordings only, with signs that every font has."""
+    """Shows folders and recordings only, with symbols that every font has."""
 
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
@@ -114,9 +114,9 @@ class ImportScreen(StationScreen):
         self._answers: dict[str, str] = {}
         """Given on this screen: a question's name -> the answer."""
         self._questions: list[Facts] = []
-        """Still open, in the order in which to ask."""
+        """Open questions, in the order to ask them."""
         self._asked: dict[str, Facts] = {}
-        """Every question about what is chosen, by name; `value` is its answer, where the import knows one."""
+        """Every question about the selection, by name; `value` is its answer, if known."""
         self._structures: set[str] = set()
 
     def compose(self) -> ComposeResult:
@@ -176,7 +176,7 @@ class ImportScreen(StationScreen):
         )
 
     def _found_there(self) -> str:
-        """Whole, what the table may have no room for."""
+        """The full text that the table may truncate."""
         findings, cursor = self._record.findings, self.query_one(DataTable).cursor_row
         looking = self._step in (Step.CHOOSE, Step.READY) and cursor < len(findings)
         return row(findings[cursor], self._root)[-1] if looking else ""
@@ -212,7 +212,7 @@ class ImportScreen(StationScreen):
             self.action_look()
 
     def _answer(self, value: str) -> None:
-        """Take an answer that can be one; after the last everything is looked at again."""
+        """Accept a valid answer; after the last one, preview again."""
         if not self._questions:
             return
         name, choices = str(self._questions[0]["name"]), self._questions[0]["choices"]
@@ -242,7 +242,7 @@ class ImportScreen(StationScreen):
 
     @property
     def _settled(self) -> dict[str, str]:
-        """What was answered, here or in an earlier import: a question's name -> the answer."""
+        """Answers from here or an earlier import: question name -> answer."""
         open_ = {question["name"] for question in self._questions}
         saved = {name: question.get("value") for name, question in self._asked.items()}
         return {name: value for name, value in (saved | self._answers).items() if value and name not in open_}
@@ -253,7 +253,7 @@ class ImportScreen(StationScreen):
             self.app.push_screen(AnswersScreen(self._settled), self._take_back)
 
     def _take_back(self, name: str | None) -> None:
-        """Ask again, before whatever is open."""
+        """Ask this one again, first."""
         if name is not None:
             so_far = {"value": self._settled[name]}
             self._answers.pop(name, None)
@@ -288,15 +288,15 @@ class ImportScreen(StationScreen):
         self.query_one("#path", Input).value = str(message.path)
 
     def action_look(self) -> None:
-        """Say what an import would do with what is new."""
+        """Preview an import of what is new."""
         self._look(again=False)
 
     def action_again(self) -> None:
-        """Say what an import would do, also with what was imported before."""
+        """Preview an import, earlier imports included."""
         self._look(again=True)
 
     def _look(self, *, again: bool | None = None) -> None:
-        """Answers are forgotten only where another path is looked into; `again` None: as before."""
+        """Answers are discarded only for another path; `again` None: as before."""
         if self._step in (Step.LOOK, Step.IMPORT):
             return
         if not self.query_one("#path", Input).value.strip():
@@ -395,7 +395,7 @@ class ImportScreen(StationScreen):
             self._said = f"refused {below(facts['file'], self._root)}: {facts['refused']}"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what means something now is offered."""
+        """Offer only the keys that apply now."""
         is_busy = self._step in (Step.LOOK, Step.IMPORT)
         offered = {
             "look": not is_busy,

@@ -1,4 +1,4 @@
-"""Asked once on the way out: should the engine go on without this operator?"""
+"""Asks once on leaving whether the engine should keep running."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LeaveScreen(Dialog[Leaving]):
     ]
 
     def __init__(self, *, simulated: bool) -> None:
-        """On a real cell the arm is braked when nobody watches; that is said."""
+        """On a real cell, says that the arm brakes when no one watches."""
         super().__init__()
         self._simulated = simulated
 

@@ -1,8 +1,8 @@
-"""Looks at what was recorded, frame by frame, and judges it again: relabel, void, restore. Deletes nothing.
+"""Plays recordings frame by frame and relabels, voids or restores them. Deletes nothing.
 
-Reads the session's folder whether or not an engine works on it. Judgements take the way of ``station label``: through
-the engine where one runs, else as a journal line under the lock. It moves no arm; stop works from here as well.
-The key that plays brakes a real arm while it moves.
+Reads the session's folder, with or without a running engine. Labels work as in ``station label``: through
+the engine if one runs, else as a journal line under the lock. It moves no arm; stop works from here too.
+While a real arm moves, the play key brakes it.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
     from station.tui.app import StationApp
 
 LOOK_AGAIN = 2.0
-"""s between two looks at the journal."""
+"""s between checks of the journal."""
 SETTLE = 0.12
 """s that the cursor rests on a recording before it is loaded."""
 CONFIRMED = 2.0
-"""s that a judgement's confirmation stands before the loading of the same recording may replace it."""
+"""s that a label's confirmation stays before reloading the same recording may replace it."""
 ANSWERED = 0.5
-"""s between two looks at what became of a brake."""
+"""s between checks of a brake's outcome."""
 _PLAY = "Play by the recorded time, or stand still. While a real arm moves: brake it."
 _STEP = "One frame back, one frame on."
 _LEAP = "Ten frames back, ten frames on."
@@ -80,7 +80,7 @@ _TROUBLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Beneath:
-    """The session that goes on below this screen; none unless it says otherwise."""
+    """The session running below this screen; by default none."""
 
     live: Callable[[], str] = str
     """What it does."""
@@ -88,7 +88,7 @@ class Beneath:
     """Whether a real arm moves."""
     brake: Callable[[], None] = lambda: None
     told: Callable[[], tuple[str, bool]] = lambda: ("", True)
-    """What became of the newest press, and whether that is decided."""
+    """The newest press's outcome, and whether it is decided."""
 
 
 class ReviewScreen(StationScreen):
@@ -129,7 +129,7 @@ class ReviewScreen(StationScreen):
         episode: str | None = None,
         beneath: Beneath | None = None,
     ) -> None:
-        """`where` chooses recordings, `episode` is shown first, `beneath` is what goes on meanwhile."""
+        """`where` filters recordings, `episode` is shown first, `beneath` is the session running meanwhile."""
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-middle"), (34, "-tall")]
@@ -141,7 +141,7 @@ class ReviewScreen(StationScreen):
         self._catalogue: Catalogue | None = None
         self._shown = 0
         self._judged: set[str] = set()
-        """They stay in the list until a filter is entered: undo must mean what was judged just now."""
+        """Kept in the list until a filter is entered, so undo applies to what was just labelled."""
         self._confirmed = ("", -CONFIRMED)
         """Whose judgement was confirmed, and when."""
         self._settling: Timer | None = None
@@ -165,7 +165,7 @@ class ReviewScreen(StationScreen):
 
     @work(thread=True, group="look")
     def look(self, *, anew: bool = False) -> None:
-        """Read the journal's news; show the list again if there were any."""
+        """Read new journal lines; redraw the list if there were any."""
         where = self._where
         try:
             if self._catalogue is None:
@@ -247,14 +247,14 @@ class ReviewScreen(StationScreen):
             self._say(_verdict_words(chosen))
 
     def action_play(self) -> None:
-        """Play or stand still; while a real arm moves, what this key does on its own screen: brake."""
+        """Play or pause; while a real arm moves, brake, as on the session screen."""
         if self._beneath.moves():
             self.brake()
         elif not self.covered:
             self._player.play()
 
     def brake(self) -> None:
-        """Brake the arm below, and say what becomes of that."""
+        """Brake the arm below, and show the outcome."""
         self._beneath.brake()
         self._tell_of_brake()
 
@@ -305,7 +305,7 @@ class ReviewScreen(StationScreen):
         self._judge(item.id, verdict)
 
     def action_void(self) -> None:
-        """Take it out of everything, or back in."""
+        """Void it, or restore it."""
         item = self.query_one(EpisodeList).chosen
         void = item is not None and item.status is not None and item.status.void
         self.action_judge("restore" if void else "void")
@@ -335,7 +335,7 @@ class ReviewScreen(StationScreen):
         field.focus()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Enter filters; a slip is said and the field stays open."""
+        """Enter filters; on an error the field stays open."""
         try:
             Where.parse(message.value)
         except SelectionError as error:

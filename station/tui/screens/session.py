@@ -1,4 +1,4 @@
-"""The session screen: what the robot sees and does, what the operator should do, and whether it gets better.
+"""The session screen: what the robot sees and does, what the operator should do, and whether it improves.
 
 Polls the newest snapshot on a timer and redraws what changed. It decides nothing about the session: every key goes
 through the action table to the engine.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from station.tui.app import StationApp
 
 BEAT = 1.2
-"""s that the wanted layout stays blended over the live picture before the live picture returns."""
+"""s that the target layout is blended over the live image, in alternation with the live image alone."""
 
 
 _MOVING = (Phase.HOMING, Phase.ROLLOUT, Phase.EVALUATE)
@@ -84,7 +84,7 @@ class SessionScreen(StationScreen):
         self._ending = False
         self._beat = False
         self._hidden = False
-        """Whether another screen lay over this one at the last look."""
+        """Whether another screen covered this one at the last poll."""
 
     @property
     def attachment(self) -> Attachment:
@@ -121,7 +121,7 @@ class SessionScreen(StationScreen):
         self._attachment.close()
 
     def poll(self) -> None:
-        """Look once; redraw what changed."""
+        """Poll once; redraw what changed."""
         self._look_who_hides()
         if self._attachment.line in (LineStatus.SEEKING, LineStatus.STARTING):
             self._seek_once()
@@ -134,7 +134,7 @@ class SessionScreen(StationScreen):
         self._show_call()
 
     def on_screen_resume(self) -> None:
-        """What came up meanwhile has not been read yet."""
+        """What changed meanwhile has not been read yet."""
         self._look_who_hides()
 
     def _look_who_hides(self) -> None:
@@ -225,7 +225,7 @@ class SessionScreen(StationScreen):
         self._show_call()
 
     def brake(self) -> None:
-        """What the pause key does in doubt: it never ends a pause."""
+        """The pause key in doubt: brakes, and never ends a pause."""
         self._attachment.brake()
         self._show_call()
 
@@ -238,14 +238,14 @@ class SessionScreen(StationScreen):
 
     @property
     def told(self) -> tuple[str, bool]:
-        """What became of the newest press, and whether that is decided."""
+        """The newest press's outcome, and whether it is decided."""
         echo = self._attachment.dispatcher.absorb() if self._attachment.dispatcher is not None else None
         undecided = echo is not None and echo.fate in (PressStatus.TAKEN, PressStatus.UNANSWERED)
         return str(echo or ""), not undecided or self._attachment.line is LineStatus.LOST
 
     @property
     def may_brake(self) -> bool:
-        """Whether `pause` can only brake now: what is paused is not set in motion unseen."""
+        """Whether `pause` can only brake now: a paused arm never resumes unseen."""
         shown = self._attachment.shown
         return shown is not None and shown.phase is not Phase.PAUSED
 
@@ -264,7 +264,7 @@ class SessionScreen(StationScreen):
         )
 
     def answer(self, key: str, why: str) -> None:
-        """Tell of a press that means nothing, where every press is told of."""
+        """Report a press without meaning in the echo."""
         if self._attachment.dispatcher is not None:
             self._attachment.dispatcher.answer(key, why)
         else:
@@ -274,7 +274,7 @@ class SessionScreen(StationScreen):
     def press_from(self, action: str, origin: Origin, sight: Sight | None, trouble: str = "") -> None:
         """One press of a pedal or hotkey; `sight` is what was on the screen when it went down.
 
-        `trouble`: why the stop that it asked for could not be set.
+        `trouble`: why the stop it requested could not be set.
         """
         if BY_ID[action].intent is None:
             if self.app.screen is self:

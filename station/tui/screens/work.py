@@ -1,4 +1,4 @@
-"""Watches a job of the station: stages, loss curve, time left; interrupts and continues it.
+"""Shows a job: stages, loss curve, time left; interrupts and continues it.
 
 Serves training, and everything a demo prepares before its session. The job is a command in another process.
 """
@@ -117,7 +117,7 @@ class WorkScreen(StationScreen):
         return self._code is None
 
     def redraw(self) -> None:
-        """Draw what the job has told."""
+        """Draw the job's progress."""
         stages = tuple(self._record.stages.values())
         self.query_one("#head", Panel).show(self._head())
         self.query_one("#stages", Panel).show(stages)
@@ -175,7 +175,7 @@ class WorkScreen(StationScreen):
             self._back()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what means something now is offered."""
+        """Offer only the keys that apply now."""
         offered = {
             "interrupt": self.running,
             "go_on": not self.running and self._code != 0,
