@@ -1,4 +1,4 @@
-"""The console script, and ``python -m station``: an interruption is no traceback, not even while modules are loaded."""
+"""The console script, and ``python -m station``: an interruption prints no traceback, not even during imports."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def main() -> None:
 
 
 def _import_nothing_from_here() -> None:
-    """`python -m` looks for modules where one stands first: a data set's folder may hold a ``logging.py``.
+    """`python -m` searches the current folder first: a data set's folder may hold a ``logging.py``.
 
-    Every Python that is started from here does without too, workers of foreign files among them.
+    Child interpreters do not search it either, including workers that read foreign files.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
-    # a checkout that is run as it lies is found there, and nowhere else; pathlib would be imported from there already
+    # an uninstalled checkout is importable only from there; pathlib itself would already be imported from there
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
     if not sys.flags.safe_path and sys.path[0] != own:
         del sys.path[0]

@@ -1,9 +1,9 @@
-"""The UI in a browser: Textual's server behind a door that opens only to whoever reads the address in the terminal.
+"""The UI in a browser: Textual's server behind a token printed with the address in the terminal.
 
 A page of any other site can reach a port of this machine and could press `r` there. So the address carries a token that
-works once and leaves a cookie which other sites cannot send, and every request must come from the station's own page
+works once and sets a cookie that other sites cannot send, and every request must come from the station's own page
 under the name by which this machine is called, and from no other user of this machine, who could see that cookie. Each
-tab is a front end in a process of its own: it ends with its tab, and it starts no engine until somebody presses Enter.
+tab is a front end in its own process: it ends with its tab, and starts no engine before Enter is pressed.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from station.tether import Tether
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MOST_TABS = 4
-"""Tabs at one time; each is a process that draws pictures."""
+"""Maximum open tabs; each is a process that draws images."""
 
 _HEARTBEAT = 4.0
-"""s between two signs of life of a tab; one that misses the answer for half as long has gone."""
+"""s between heartbeats of a tab; one that does not answer for half as long is gone."""
 _PATIENCE = 3.0
-"""s that a tab's process gets to leave by itself."""
+"""s that a tab's process has to exit."""
 _GOODBYE = 1.0
-"""s that a browser gets to confirm that its tab was closed."""
+"""s that a browser has to confirm a closed tab."""
 _MOST_BYTES = 1 << 20
-"""Of one message from a browser; a large paste is far smaller."""
+"""Maximum size of a message from a browser; a large paste is far smaller."""
 _POLICIES = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -55,10 +55,10 @@ _log = logging.getLogger(__name__)
 
 
 class Door:
-    """Who may come in. Holds the token of the newest address and the cookies that were given for older ones."""
+    """Access control. Holds the token of the newest address and the cookies issued for older ones."""
 
     def __init__(self, host: str, port: int) -> None:
-        """`host` is the address that is listened on."""
+        """`host` is the address to listen on."""
         self.cookie = f"station-{port}"
         """Cookies know no ports: two servers on one machine must not share a name."""
         self._public = host not in LOOPBACK
@@ -70,11 +70,11 @@ class Door:
 
     @property
     def token(self) -> str:
-        """What the newest address carries."""
+        """The token in the newest address."""
         return self._token
 
     def admit(self, token: str) -> str | None:
-        """The cookie for whoever brings the newest token, which is then replaced; None for any other."""
+        """The cookie for the newest token, which is then replaced; None for any other token."""
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             return None
         self._token = secrets.token_urlsafe(24)
@@ -87,7 +87,7 @@ class Door:
         return request.cookies.get(self.cookie, "") in self._passes
 
     def objection(self, request: web.Request) -> str:
-        """Why a request cannot come from the station's own page; empty when it can."""
+        """Why a request cannot come from the station's own page; else empty."""
         if (user := _stranger(request)) is not None:
             return f"A process of user {user_name(user)} asked for this. The station here is another user's."
         if not self._is_ours(request.host):
@@ -99,7 +99,7 @@ class Door:
         return ""
 
     def _is_ours(self, host: str) -> bool:
-        """A name that another site can point at this machine is no name of ours; a number is."""
+        """Whether a host is ours: a name, which another site could point here, is not; an IP address is."""
         with suppress(ValueError):
             name = (urlsplit(f"//{host}").hostname or "").lower()
             return name in self._names or (self._public and _is_number(name))
@@ -107,7 +107,7 @@ class Door:
 
 
 class Tab(AppService):
-    """One tab: the UI in a process of its own, which ends with the tab and with this server, however these end."""
+    """One tab: the UI in its own process, which ends with the tab or the server, however they end."""
 
     def __init__(self, command: Sequence[str], websocket: web.WebSocketResponse, server: Server) -> None:
         """`command` starts the UI."""
@@ -123,7 +123,7 @@ class Tab(AppService):
         self._tether = Tether()
 
     async def end(self) -> None:
-        """Ask the UI to leave, and end it when it does not: it may be suspended, or wait for a disk."""
+        """Ask the UI to exit, and kill it if it does not: it may be suspended, or waiting for a disk."""
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(_PATIENCE):
                 await self.stop()
@@ -153,12 +153,12 @@ class Tab(AppService):
 
 
 class BrowserServer(Server):
-    """Serves the UI to browsers that `Door` lets in."""
+    """Serves the UI to browsers that `Door` admits."""
 
     def __init__(
         self, command: Sequence[str], *, host: str, port: int, say: Callable[[str], None] = print
     ) -> None:
-        """`command` starts the UI of one tab; `say` tells the person at the terminal."""
+        """`command` starts the UI of one tab; `say` prints to the terminal."""
         super().__init__(command[0], host=host, port=port, title="station")
         self.door = Door(host, port)
         self._words = command
@@ -167,12 +167,12 @@ class BrowserServer(Server):
 
     @property
     def address(self) -> str:
-        """Opens the UI in one browser, once."""
+        """The address that opens the UI in one browser, once."""
         name = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
         return f"http://{f'[{name}]' if ':' in name else name}:{self.port}/?token={self.door.token}"
 
     def serve(self, debug: bool = False) -> None:
-        """Serve until Ctrl-C. Raises UsageError when the port cannot be had."""
+        """Serve until Ctrl-C. Raises UsageError if the port is unavailable."""
         try:
             super().serve(debug)
         except OSError as error:
@@ -186,7 +186,7 @@ class BrowserServer(Server):
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     async def on_startup(self, app: web.Application) -> None:
-        """Say where to look."""
+        """Print the address."""
         self._say(
             f"The station is at {self.address}\n"
             "The address opens it in one browser, once; Ctrl-C ends the server, the engines go on."
@@ -197,12 +197,12 @@ class BrowserServer(Server):
         token = request.query.get("token")
         if token is not None:
             return self._exchange(request, token)
-        # the page must call the server as the browser does, also through an SSH tunnel; read before anybody else's turn
+        # the page must use the browser's name for the server, also through an SSH tunnel; read before other requests
         self.public_url = f"{request.scheme}://{request.host}"
         return await super().handle_index(request)
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """Drive one tab until it closes, falls silent or talks nonsense."""
+        """Drive one tab until it closes, goes silent or sends invalid messages."""
         if self._tabs >= MOST_TABS:
             raise web.HTTPServiceUnavailable(text=f"{MOST_TABS} tabs are open already. Close one of them.")
         self._tabs += 1
@@ -255,7 +255,7 @@ class BrowserServer(Server):
 
 
 def _stranger(request: web.Request) -> int | None:
-    """The other user of this machine whose process asks; None where it is our own, root's, or comes from elsewhere."""
+    """The other local user whose process connects; None if it is ours, root's, or remote."""
     transport = request.transport
     there, here = (transport.get_extra_info(name) if transport else None for name in ("peername", "sockname"))
     if not there or not here:

@@ -1,7 +1,7 @@
 """The ``station`` command: names, arguments, exit codes. Each command's work lives in `station.commands`.
 
-Nothing heavy is imported here: ``station --help`` and shell completion answer at once, and torch, MuJoCo and Textual
-are loaded by the commands that need them.
+Nothing heavy is imported here: ``station --help`` and shell completion are instant, and torch, MuJoCo and Textual
+are imported by the commands that need them.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
 
 
 def main() -> None:
-    """What the console script runs."""
-    # Torch's threads must sleep while they wait: spinning, they starve the cells and the UI beside them, and training
+    """Entry point of the console script."""
+    # Torch's threads must sleep while they wait: spinning, they starve cells and UI, and training
     # on two busy cores becomes several times slower. Read once, when torch is loaded; children inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     leave_with_parent()

@@ -18,7 +18,7 @@ class Refusal:
 
 
 def refusal(error: BaseException) -> Refusal | None:
-    """How to end the command because of `error`; None when it is a defect that deserves its traceback."""
+    """How to end the command because of `error`; None for a bug, which gets its traceback."""
     if isinstance(error, StationError):
         return Refusal(message=str(error), exit_code=error.exit_code)
     if isinstance(error, OSError):

@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP: taken at the next safe point of a job instead of in the middle of a gradient step.
+"""Ctrl-C, SIGTERM and SIGHUP: handled at the next safe point of a job instead of in the middle of a gradient step.
 
-Whatever ends because of one leaves the exit code that a shell reports of a program which the signal killed: 128 and
+A process that ends because of one exits with the code that a shell reports for a killed program: 128 plus
 the signal's number.
 """
 
@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Those that ask a process to end."""
+"""Signals that ask a process to end."""
 
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], signal.Signals | None]]:
-    """Within it a first signal only makes the yielded function return it; a second one interrupts at once.
+    """Within the context, the yielded function returns a first signal; a second one interrupts at once.
 
     Outside the main thread, where Python delivers no signals, nothing is deferred.
     """
@@ -42,7 +42,7 @@ def deferred() -> Iterator[Callable[[], signal.Signals | None]]:
 
 
 def interruptible() -> None:
-    """Let a polite signal end this process: what is safe on disk stays, exit code as `exit_code` says.
+    """Let a termination signal end this process, with the exit code of `exit_code`; finished work stays on disk.
 
     Scripts start background jobs with SIGINT ignored; asked for by name, it is meant all the same. A SIGHUP that
     ``nohup`` has set aside stays set aside.
@@ -59,7 +59,7 @@ def heard() -> tuple[signal.Signals, ...]:
 
 
 def interruption(number: int) -> KeyboardInterrupt:
-    """To be raised because of this signal; `signal_of` tells it again."""
+    """The exception to raise for this signal; `signal_of` recovers it."""
     return KeyboardInterrupt(signal.Signals(number))
 
 
@@ -70,12 +70,12 @@ def signal_of(error: KeyboardInterrupt) -> signal.Signals:
 
 
 def exit_code(number: int) -> int:
-    """What a process leaves that a signal ended, politely or not."""
+    """Exit code of a process ended by a signal."""
     return 128 + number
 
 
 def ended_by(code: int | None) -> signal.Signals | None:
-    """The signal of an exit code, a shell's or (negative) `subprocess`'s; None where none asked to end."""
+    """The signal behind an exit code, a shell's or (negative) `subprocess`'s; None if it was not a request to end."""
     numbers = {form: number for number in SIGNALS for form in (exit_code(number), -number)}
     return numbers.get(code) if code is not None else None
 

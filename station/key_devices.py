@@ -1,4 +1,4 @@
-"""Pedals and hotkeys of the operator's file: which key of which device is which action of the one table.
+"""Pedals and hotkeys of the operator's file: maps device keys to actions of the key table.
 
 Reads and checks the tables ``[pedals]`` and ``[hotkeys]``; opens no device and touches no screen.
 """
@@ -24,7 +24,7 @@ PEDAL_EXAMPLE = (
 HOTKEY_EXAMPLE = '"<ctrl>+<alt>+x" = "stop"'
 
 _TEXTUAL = {"<esc>": "escape", "<page_up>": "pageup", "<page_down>": "pagedown"}
-"""Where a hotkey's name is not the terminal's."""
+"""Hotkeys whose name differs in the terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class KeyDevice:
 
     @property
     def is_hotkeys(self) -> bool:
-        """Whether it listens to the desktop instead of a device."""
+        """Whether it listens to the desktop rather than a device."""
         return self.name == DEVICE
 
     def source(self) -> KeySource:
@@ -77,7 +77,7 @@ def _check_key(key: str, device: str, path: Path) -> None:
     try:
         known = known_keys()
     except KeySourceError:
-        # without the package that knows the names no pedal works, and the listener says so
+        # without the package that knows the names no pedal works, and the listener reports that
         return
     if key in known:
         return
@@ -106,5 +106,5 @@ def _hotkeys(combinations: dict[str, Any], terminal: Mapping[str, tuple[str, ...
 
 
 def _in_the_terminal(keys: tuple[str, ...]) -> str:
-    """How Textual calls the same keys."""
+    """Textual's names for the same keys."""
     return "+".join(_TEXTUAL.get(key, key.strip("<>") or key) for key in keys)

@@ -1,7 +1,7 @@
 """Which user of this machine is at the other end of a TCP connection, as far as the system tells.
 
-Cookies know no ports: a page that another user of this machine serves under the same name gets to see ours. Who the
-caller is can be told on the machine itself, and only there; a connection from elsewhere is nobody's here.
+Cookies ignore ports: a page that another user of this machine serves under the same name can see ours. The
+caller can be identified only on the machine itself; a remote connection has no local user.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operator's own file: which key, pedal or hotkey does what. What its tables mean is said where they are used.
+"""The operator's own file: which key, pedal or hotkey does what. The users of its tables define their meaning.
 
 It is ``~/.config/station/config.toml``, or what STATION_CONFIG names.
 """
@@ -17,11 +17,11 @@ from datasets.wording import did_you_mean
 
 
 class KeyConfigError(UsageError):
-    """A table of the operator's file cannot be obeyed; the message says which line, why, and what to do."""
+    """A table of the operator's file is invalid; the message says which line, why, and what to do."""
 
 
 def config_path() -> Path:
-    """Where the operator's config file is expected; the empty file where this user has no home."""
+    """Path of the operator's config file; the empty file if this user has no home."""
     named = os.environ.get("STATION_CONFIG")
     if named:
         return Path(named)
@@ -32,10 +32,10 @@ def config_path() -> Path:
 
 
 def read_table(name: str, path: Path, *, example: str) -> dict[str, Any]:
-    """One table of the file, empty where there is none; `example` is a line that could stand in it.
+    """One table of the file, empty if absent; `example` is a sample line.
 
     Raises:
-        KeyConfigError: the file is not TOML, or the name stands for something else than a table.
+        KeyConfigError: the file is not TOML, or the name is not a table.
     """
     try:
         table = from_toml(path.read_text(encoding="utf-8")).get(name, {})

@@ -1,4 +1,4 @@
-"""The one way by which text reaches a terminal: without control characters, and never read as markup.
+"""The only way text reaches a terminal: without control characters, and never read as markup.
 
 Names, notes, instructions and the values of files come from other people. Printed as they are, they could move the
 cursor, recolour or hide what stands beside them, or make a terminal answer as if somebody had typed. Commands print
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _CONTROLS = [*range(0x20), 0x7F, *range(0x80, 0xA0)]
 _UNSEEN = [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
-"""Characters that change the order of the text around them, break its lines, or show nothing."""
+"""Characters that reorder text, break lines, or are invisible."""
 _BROKEN = range(0xD800, 0xE000)
-"""Half characters: bytes of a file name that are no text."""
+"""Surrogates: bytes of a file name that are not text."""
 
 _DRAWN: dict[int, str | None] = dict.fromkeys([*_CONTROLS, *_UNSEEN]) | dict.fromkeys(_BROKEN, "�")
 _SHOWN = (
@@ -34,7 +34,7 @@ del _SHOWN[ord("\n")], _SHOWN[ord("\t")], _DRAWN[ord("\n")]
 
 
 class ReaderGoneError(Exception):
-    """Whoever read what a command prints has closed the pipe, as ``head`` does."""
+    """The reader of a command's output has closed the pipe, as ``head`` does."""
 
 
 def visible(text: str) -> str:
@@ -43,7 +43,7 @@ def visible(text: str) -> str:
 
 
 def drawable(text: str) -> str:
-    """The same for text whose width was measured already: control characters had none, and go."""
+    """The same for text of measured width: control characters, which have none, are removed."""
     return text.translate(_DRAWN)
 
 
@@ -85,13 +85,13 @@ class PlainFormatter(logging.Formatter):
 
 
 def _reader_gone(stream: TextIO) -> NoReturn:
-    """What is still in the stream goes nowhere: the interpreter would complain of it at its end."""
+    """Discard what is left in the stream: the interpreter would otherwise complain at exit."""
     with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
     raise ReaderGoneError
 
 
 def _encodable(text: str, stream: TextIO) -> str:
-    """A terminal of another encoding shows a question mark instead of ending the command."""
+    """Replace what the terminal's encoding lacks with question marks instead of failing."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)

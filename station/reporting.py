@@ -1,4 +1,4 @@
-"""How a long job tells what it does: a progress bar for people, one JSON object a line for programs.
+"""How a long job reports: a progress bar for people, one JSON object per line for programs.
 
 Lines are ``{"event": "progress" | "finding" | "result" | "done" | "error", ...}``. A reporter never decides anything
 and keeps nothing; what counts is in the session's journal.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Reporter(ABC):
-    """Told by a job what happens; a context manager around the whole job."""
+    """Receives a job's progress and events; a context manager around the whole job."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -29,7 +29,7 @@ class Reporter(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, whatever happened."""
+        """End, also after an error."""
         return
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Reporter(ABC):
 
     @abstractmethod
     def event(self, kind: str, **facts: Any) -> None:
-        """A finding, a result, or that everything is done."""
+        """A finding, a result, or completion."""
 
 
 class JsonReporter(Reporter):
@@ -72,7 +72,7 @@ class JsonReporter(Reporter):
 
 
 class _Lines:
-    """Progress where no bar can move: a line when a stage begins, one now and then, and one when it ends."""
+    """Progress without a bar: a line when a stage begins, now and then, and when it ends."""
 
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
         self._interval = interval
@@ -87,7 +87,7 @@ class _Lines:
         now, begins = self._clock(), stage != self._stage[0]
         if begins:
             self.flush()
-        # where there is no goal the total grows with what is done, and nothing ends
+        # without a goal the total grows with what is done, and no stage ends
         ends = (stage, total) == self._stage and self._done < total <= done
         self._stage, self._done = (stage, total), done
         self._pending = _line(stage, done, total, figures)
@@ -96,7 +96,7 @@ class _Lines:
             self.flush()
 
     def flush(self) -> None:
-        """Say what was not said yet."""
+        """Print what is pending."""
         line, self._pending = self._pending, ""
         if line and line != self._newest:
             self._newest = line
@@ -144,7 +144,7 @@ class TerminalReporter(Reporter):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was; where there is none, say how far it came."""
+        """Restore the terminal; without one, print the final progress."""
         if self._bars is not None:
             self._bars.stop()
         elif kind is None or not issubclass(kind, ReaderGoneError):
@@ -171,7 +171,7 @@ class TerminalReporter(Reporter):
 
 
 class SilentReporter(Reporter):
-    """Says nothing; for callers that read the journal."""
+    """Reports nothing; for callers that read the journal."""
 
     def progress(self, stage: str, done: int, total: int, **figures: float | None) -> None:
         """See Reporter."""

@@ -30,7 +30,7 @@ def place(name: str) -> Path:
 
 
 def at_home(name: str | Path) -> Path:
-    """A path as it was given, ~ and ~user replaced. Raises UsageError: nobody knows that home."""
+    """The path with ~ and ~user expanded. Raises UsageError: no such home."""
     try:
         return Path(name).expanduser()
     except RuntimeError as error:

@@ -1,8 +1,8 @@
-"""Ties a child process to the life of the one that started it, however that one ends.
+"""Ties a child process to its parent's lifetime, however the parent ends.
 
 The parent holds the only writing end of a pipe and the child watches the other: when the parent is gone, killed or
-not, the system closes the pipe and the child asks itself, with a SIGTERM, to leave at its next safe point. It is for
-work that nobody would miss if its parent died; an engine that a screen started outlives that screen and is not tied.
+not, the system closes the pipe and the child sends itself a SIGTERM, to end at its next safe point. It is for
+work that is useless without its parent; an engine outlives the screen that started it and is not tied.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Tether:
         return {_NAME: str(self._watched)}
 
     def close(self) -> None:
-        """Let go; a child that still runs is asked to leave."""
+        """Release; a child that still runs is asked to end."""
         for end in (self._watched, self._held):
             os.close(end)
 
@@ -51,7 +51,7 @@ class Tether:
 
 
 def leave_with_parent() -> None:
-    """If this process was started on a tether: leave when its other end is let go."""
+    """If this process was started on a tether, end when the other end is released."""
     watched = os.environ.pop(_NAME, None)
     if watched is not None:
         threading.Thread(target=_watch, args=(int(watched),), name="tether", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What is trusted of other people: the code that a task or session file may name, and whose files count as one's own.
+"""What is trusted: the classes that a task or session file may name, and whose files count as the operator's own.
 
 Only what the person at this machine has named as well.
 
@@ -32,7 +32,7 @@ def grant_owners(users: Iterable[str]) -> None:
 
 
 def grant_operators_own() -> None:
-    """What the operator's file lists: classes and owners.
+    """Grant what the operator's file lists: classes and owners.
 
     Raises:
         KeyConfigError: it lists something else, or somebody else may write the file.
@@ -53,7 +53,7 @@ def grant_operators_own() -> None:
 
 
 def _require_operators_own(path: Path) -> None:
-    """Who may write this file could have the station run any code."""
+    """Anyone who can write this file could make the station run any code."""
     found = path.stat()
     if found.st_uid not in (os.geteuid(), 0):
         raise KeyConfigError(

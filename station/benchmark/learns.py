@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from station.session.folder import SessionFolder
 
 TEST = "test"
-"""Purpose of the second set of layouts; no training, no tuning and no session draws from it."""
+"""Purpose of the held-out layouts; no training, tuning or session draws from it."""
 TEST_SEED = 20
 """All seeds of a benchmark meet the same test layouts. Tuned on them? Take another number."""
 
@@ -51,7 +51,7 @@ class Protocol:
 
 
 def pin(protocol: Protocol) -> None:
-    """Write down what all seeds of this folder have in common, or make sure that it is still so.
+    """Record what all seeds of this folder have in common, or check that it is unchanged.
 
     Raises:
         StationError: the folder holds another benchmark; seeds of two protocols must not be averaged.
@@ -87,12 +87,12 @@ def pin(protocol: Protocol) -> None:
 
 
 def result_path(out: Path, seed: int) -> Path:
-    """Where the result of a seed stands once it is finished."""
+    """Path of a finished seed's result."""
     return out / f"seed-{seed:03d}.json"
 
 
 def run_seed(protocol: Protocol, seed: int, reporter: Reporter) -> SeedResult:
-    """The whole protocol for one seed; goes on where it was interrupted.
+    """Run the whole protocol for one seed; resumes after an interruption.
 
     Raises:
         StationError: training or the engine failed, or the goal was not reached.
@@ -164,7 +164,7 @@ def _final_policy(folder: SessionFolder) -> Steering:
 
 
 def machine_facts(threads: int) -> dict[str, Any]:
-    """What figures of speed and of physics depend on."""
+    """What speed and physics results depend on."""
     versions = {name: importlib.metadata.version(name) for name in ("torch", "mujoco-core", "numpy")}
     return {
         "threads": threads,

@@ -1,4 +1,4 @@
-"""What a learning benchmark found: rates per seed, and the mean gain with intervals that can be believed.
+"""Results of a learning benchmark: rates per seed, and the mean gain with confidence intervals.
 
 Base and final policy are judged on the same start layouts with the same random streams, and every seed meets the
 same layouts, so gains are paired and crossed: outcomes are ``[S seeds, L layouts]``. Two bootstrap intervals are

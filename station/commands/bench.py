@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure: does it learn?", no_args_is_help=True, pretty_exceptions_enable=False)
 
 _POLL = 0.5
-"""s between two looks at the seeds that run."""
+"""s between checks of the running seeds."""
 
 OutOption = Annotated[
     Path, typer.Option("--out", help="Folder of the benchmark; the same command resumes there.")
@@ -82,7 +82,7 @@ def one_seed(
     cells: CellsOption = None,
     threads: ThreadsOption = 1,
 ) -> None:
-    """One seed of `learns`, as its supervisor starts it."""
+    """Run one seed of `learns`, as its supervisor starts it."""
     from station.benchmark.learns import Protocol, run_seed
 
     protocol = Protocol(out=out, task=task, chunks=chunks, layouts=layouts, cells=cells, threads=threads)
@@ -94,7 +94,7 @@ def parse_seeds(text: str) -> list[int]:
     """``0,2,5-7`` -> [0, 2, 5, 6, 7].
 
     Raises:
-        UsageError: it is no list of seeds.
+        UsageError: not a list of seeds.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -106,7 +106,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _supervise(protocol: Protocol, seeds: Sequence[int], jobs: int) -> list[int]:
-    """Run the seeds, `jobs` at a time, each in a process of its own; returns those that failed."""
+    """Run the seeds, `jobs` at a time, each in its own process; returns those that failed."""
     waiting, failed = list(seeds), list[int]()
     running: dict[int, subprocess.Popen[bytes]] = {}
     with Tether() as tether:
@@ -129,7 +129,7 @@ def _supervise(protocol: Protocol, seeds: Sequence[int], jobs: int) -> list[int]
 
 
 def _start(protocol: Protocol, seed: int, tether: Tether) -> subprocess.Popen[bytes]:
-    """In a process group of its own: an interruption reaches it once, through the supervisor or its tether."""
+    """Start in its own process group: an interruption reaches it once, through the supervisor or its tether."""
     options = {
         "--out": protocol.out,
         "--task": protocol.task,

@@ -133,12 +133,12 @@ def import_recordings(
 
 
 def _told(entries: Sequence[str] | None, instructions: Sequence[str] | None) -> list[str]:
-    """Answers as ``--map`` takes them."""
+    """Answers in the form of ``--map``."""
     return [*(entries or ()), *(f"instruction={words}" for words in instructions or ())]
 
 
 def _require_something(summary: Summary) -> None:
-    """Say by the exit code where nothing came of the paths, or of some of them. Raises StationError."""
+    """Fail if the paths, or some of them, yielded nothing. Raises StationError."""
     if summary.refused == summary.total:
         raise StationError("None of the recordings could be imported; see the reasons above.")
     if summary.empty:

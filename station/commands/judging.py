@@ -1,4 +1,4 @@
-"""``station status`` and ``station label``: what happened, and changing one's mind about it."""
+"""``station status`` and ``station label``: results, and corrections to labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datasets.journal.journal import EpisodeStatus
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
-"""Of `station.jobs.verdicts`, said here without loading it."""
+"""Those of `station.jobs.verdicts`, repeated here to avoid importing it."""
 
 
 def status(
@@ -100,7 +100,7 @@ def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
 
 
 def _prospect(found: list[EpisodeStatus], chosen: list[EpisodeStatus], verdict: str) -> str:
-    """What would be changed, counted by what it is now."""
+    """What would change, counted by current label."""
     kinds = Counter("void" if one.void else str(one.outcome or "pending") for one in chosen)
     now = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     words = f"{counted(len(found), 'recording')} found; {verdict} would change {len(chosen)}"

@@ -1,4 +1,4 @@
-"""``station demo``, ``run``, ``attach``, ``stop`` and ``serve``: what an operator sits in front of."""
+"""``station demo``, ``run``, ``attach``, ``stop`` and ``serve``: the operator's commands."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def home() -> None:
 
 
 def _warn_of_limits(folder: SessionFolder) -> None:
-    """Before the screen opens; the session's log says it again."""
+    """Warn before the screen opens; the session's log repeats it."""
     if folder.task.cell.kind == "simulated":
         return
     from station.commands.limits import print_rows

@@ -69,7 +69,7 @@ def doctor(
 
 
 def _load(task: str | None) -> Any:
-    """Before anything is looked at, so that a wrong name is answered at once."""
+    """Load before any check, so that a wrong name fails at once."""
     from station.session.limits import in_force
     from station.tasks.config import load_task
 
@@ -80,7 +80,7 @@ def _load(task: str | None) -> Any:
 
 
 def _session(name: str | None) -> SessionFolder | None:
-    """The session that is meant; None where a task is."""
+    """The session of this name; None if it names a task."""
     from station.session.folder import SessionFolder
     from station.tasks.shelf import list_tasks
 
@@ -143,7 +143,7 @@ def _devices(
         held = " Arms whose limits are set are enabled and hold their pose: keep clear." if hold else ""
         simulated = task.cell.kind == "simulated"
         console.print(f"\nConnecting the devices of {task.name} ...{'' if simulated else held}")
-    # the table says it all: what controllers write beside it would be said twice
+    # the table is complete: log lines of the controllers would repeat it
     os.environ.setdefault("STATION_LOG", "CRITICAL")
     reports = cell_doctor.examine_cell(task, seconds=seconds, hold=hold, recover=recover)
     if not quiet:
@@ -164,7 +164,7 @@ def _devices(
 
 
 def _steps(task: Any) -> str:
-    """Which guide has every step for the arms of this cell; of none that drivers of one's own have."""
+    """The guides with every step for this cell's arms; none for custom drivers."""
     from station.guides.pages import guides
 
     known = {guide.name for guide in guides()}

@@ -1,4 +1,4 @@
-"""``station review``: what was recorded, on the screen, as a list, or as a file for the Rerun viewer."""
+"""``station review``: recordings on the screen, as a list, or as a file for the Rerun viewer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def review(
 
 
 def _one(items: list[Item], episode: str | None) -> Item:
-    """The one that is named, or the newest."""
+    """The named recording, or the newest."""
     found = next((item for item in items if episode in (None, item.id)), None)
     if found is None:
         named = f"There is no recording {episode}" if episode else "No recordings match"
@@ -93,7 +93,7 @@ def _list(catalogue: Catalogue, items: list[Item], *, meant: str, as_json: bool)
 
 
 def _judgement(line: Line) -> dict[str, object]:
-    """What was said, when (s since 1970) and by whom; no outcome: a label was taken back."""
+    """The verdict, when (s since 1970) and by whom; no outcome: a label was taken back."""
     told: dict[str, object] = {
         name: line.fields[name] for name in ("outcome", "by", "reason") if name in line.fields
     }

@@ -1,4 +1,4 @@
-"""``station verify``: is everything of a session still what was written?"""
+"""``station verify``: checks that a session's files are unchanged since they were written."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def verify(
 
 
 def stores(folder: SessionFolder) -> list[EpisodeStore]:
-    """Those that are there already."""
+    """The stores that exist."""
     from datasets.store import EpisodeStore
 
     roots = (folder.demos, folder.episodes)
@@ -92,12 +92,12 @@ def _inspect(folder: SessionFolder) -> list[FileFault]:
 
 
 def _is_new(folder: SessionFolder) -> bool:
-    """Nothing was ever written into it."""
+    """Whether nothing was ever written to it."""
     return not folder.journal.exists() and not any(store.ids() for store in stores(folder))
 
 
 def _quarantine(folder: SessionFolder, report: SessionReport, files: list[FileFault]) -> list[str]:
-    """Under the lock: what is broken moves, and the journal says that the session goes on without it."""
+    """Move broken files, under the lock, and journal that the session continues without them."""
     from datasets.journal.journal import Journal
     from datasets.store import EpisodeStore
     from datasets.verify import renounce, set_aside

@@ -1,4 +1,4 @@
-"""Finds guides: the list of them, one by its name, and where some words stand. Text in, text out; prints nothing.
+"""Finds guides: the list, one by name, and sections by search words. Text in, text out; prints nothing.
 
 README.md of this folder is the list: the order, the names, and one line about each.
 """
@@ -32,7 +32,7 @@ class Guide:
 
     @property
     def title(self) -> str:
-        """What stands over the page."""
+        """The page's title."""
         return self.text.split("\n", 1)[0].removeprefix("# ")
 
 
@@ -53,12 +53,12 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A section in which all words of a search stand."""
+    """A section that contains all search words."""
 
     guide: Guide
     heading: str
     line: str
-    """The line of it that holds most of the words."""
+    """Its line with the most search words."""
 
     @property
     def anchor(self) -> str:
@@ -72,7 +72,7 @@ class GuideError(UsageError):
 
 @cache
 def guides() -> tuple[Guide, ...]:
-    """All of them, in the order in which a new operator reads them."""
+    """All guides, in reading order for a new operator."""
     return tuple(
         Guide(name=name, summary=summary, text=_read(f"{name}.md"))
         for name, summary in _LISTED.findall(_read(INDEX))

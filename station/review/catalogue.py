@@ -1,7 +1,7 @@
-"""What of a session can be looked at: demonstrations, online and evaluation episodes, and what is in ``partial/``.
+"""A session's reviewable recordings: demonstrations, online and evaluation episodes, and ``partial/``.
 
-Follows the journal while others write it and reads no array; `station.review.take` loads one recording. Headers are
-read only where a sentence asks for what the journal does not say (a date, a method), and each only once.
+Follows the journal while others write it, and reads no arrays; `station.review.take` loads one recording. Headers are
+read only if a filter needs what the journal lacks (a date, a method), and each only once.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class Item:
 
     id: str
     status: EpisodeStatus | None = None
-    """None: what is left of an episode that was cut off, or what there is of one that runs; nobody can judge it."""
+    """None: a cut-off or running episode; it cannot be labelled."""
     running: bool = False
     """An engine is recording it."""
     steps: int | None = None
-    """None: only its files know."""
+    """None: known only from its files."""
     reason: str = ""
     """Why it was cut off."""
     entered: float = 0.0
-    """s since 1970, when the journal heard of it; when it was written last, if it was cut off unheard."""
+    """s since 1970 of its journal line; of its last write, if it was cut off without one."""
 
     @property
     def verdict(self) -> str:
@@ -67,7 +67,7 @@ class Catalogue:
         self._reading = threading.Lock()
 
     def refresh(self) -> bool:
-        """Take in what others wrote since; whether there was anything. Raises JournalError."""
+        """Read new journal lines; returns whether there were any. Raises JournalError."""
         with self._reading:
             return bool(self._journal.refresh())
 
@@ -103,7 +103,7 @@ class Catalogue:
         return tuple(line for line in said if line.op in _JUDGEMENTS)
 
     def histories(self) -> dict[str, list[Line]]:
-        """The same of every episode, read once through."""
+        """The same for every episode, in one pass."""
         with self._reading:
             lines = self._journal.ledger().lines
             said = [line for op in _JUDGEMENTS for line in lines.get(op, ())]
@@ -127,14 +127,14 @@ class Catalogue:
         return self._folder.demos if status.kind is EpisodeKind.DEMO else self._folder.episodes
 
     def _leftovers(self, lines: Sequence[Line]) -> list[tuple[int, Item]]:
-        """What was cut off, by its place in the journal; what has none yet comes last."""
+        """Cut-off episodes in journal order; unjournaled ones last."""
         told = {line.fields["episode"]: line for line in lines}
         found = leftovers(self._folder.partial)
         recording = any(folder.name not in told for folder in found) and self._is_recorded()
         return [_cut_off(folder, told.get(folder.name), recording=recording) for folder in found]
 
     def _is_recorded(self) -> bool:
-        """Whether an engine works on the session: it holds the lock; a command that does has announced nothing."""
+        """Whether an engine works on the session: it holds the lock and has announced itself; a command has not."""
         pid = lock.holder(self._folder.lock)
         return pid is not None and pid == running_pid(self._folder)
 

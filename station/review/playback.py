@@ -36,7 +36,7 @@ class Playback:
         return float(self._time[self.frame]) if self.frames else 0.0
 
     def advance(self, seconds: float) -> bool:
-        """Time has passed in front of the screen; whether another frame is due. Stands still after the last one."""
+        """Advance by elapsed time; returns whether a new frame is due. Pauses at the last one."""
         if not self.playing or not self.frames:
             return False
         self._now += seconds * self.speed
@@ -46,13 +46,13 @@ class Playback:
         return self.frame != before
 
     def toggle(self) -> None:
-        """Play or stand still; from the last frame, play from the first."""
+        """Play or pause; from the last frame, play from the first."""
         if not self.playing and self.at_end:
             self.jump(0)
         self.playing = not self.playing and self.frames > 1
 
     def step(self, frames: int) -> None:
-        """Stand still, so many frames further or back."""
+        """Pause, and move this many frames on or back."""
         self.playing = False
         self.jump(self.frame + frames)
 
@@ -62,7 +62,7 @@ class Playback:
         self._now = self.elapsed
 
     def last(self) -> None:
-        """Stand still at the last frame: how it ended."""
+        """Pause at the last frame: how it ended."""
         self.step(self.frames)
 
     def change_speed(self, places: int) -> None:

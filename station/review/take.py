@@ -1,4 +1,4 @@
-"""One recording as it is played: pictures and numbers frame by frame, whether committed or cut off."""
+"""One recording for playback: images and numbers frame by frame, committed or cut off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from station.session.engine.partial import read
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Numbers that are drawn together over time."""
+    """Values plotted together over time."""
 
     title: str
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class Take:
     about: str = ""
     """Where it comes from, in one line."""
     trouble: str = ""
-    """What of it cannot be read."""
+    """What is unreadable."""
 
     @property
     def frames(self) -> int:
