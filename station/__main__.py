@@ -26,7 +26,7 @@ def _import_nothing_from_here() -> None:
     Child interpreters do not search it either, including workers that read foreign files.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
-    # an uninstalled checkout is importable only from there; pathlib itself would already be imported from there
+    # an uninstalled checkout is importable only from there; no pathlib: it would already be imported from there
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
     if not sys.flags.safe_path and sys.path[0] != own:
         del sys.path[0]

@@ -128,7 +128,7 @@ def _require(folder: SessionFolder, ledger: Ledger, episode: str, verdict: str) 
 
 
 def _before(ledger: Ledger, episode: str) -> str:
-    """The label after undo: the recorder's if it was replaced, else none."""
+    """What undo means: the recorder's label if it was replaced, else 'undo' for none."""
     labels = (line.fields for line in ledger.lines.get(LABEL, ()) if line.fields["episode"] == episode)
     recorded = next((str(fields["outcome"]) for fields in labels if fields["by"] == RECORDER), None)
     present = ledger.episodes[episode].outcome

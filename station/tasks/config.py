@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 BESIDE_CELL = Beside(("arms", "cameras", "safety", "placements"))
-"""What a cell is made of, as people write it: beside [cell], not in it."""
+"""Tables of a cell that a file writes beside [cell], not in it."""
 _MOST_PROBLEMS = 12
 
 
@@ -132,7 +132,7 @@ def load_task(name: str | Path) -> Task:
     """A task of the library by name, or the operator's own by the path of its TOML file.
 
     Raises:
-        TaskError: no such task, no valid TOML, or settings that cannot be; says file, section, key and remedy.
+        TaskError: no such task, invalid TOML, or invalid settings; says file, section, key and remedy.
     """
     path = find_task(name)
     return parse_task(read_toml(path), source=str(path))
@@ -160,7 +160,7 @@ def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
 
 
 def advice(task: Task) -> list[str]:
-    """What may go wrong with how the devices of a task are named on this machine, a sentence each."""
+    """Problems with how a task's devices are named on this machine, one sentence each."""
     from hardware.robot.settings import RobotCellSettings
 
     if not isinstance(task.cell, RobotCellSettings):

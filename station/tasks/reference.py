@@ -40,17 +40,17 @@ class Section:
     name: str
     """How it is asked for: the driver's or method's name, or the section's where it need not say which."""
     header: str
-    """As it stands in the file, in its brackets."""
+    """Its header in the file, in brackets."""
     model: type[BaseModel]
 
     @property
     def text(self) -> str:
-        """Every setting of it as a file would have it, explained."""
+        """Every setting as written in a file, explained."""
         return section_to_toml(self.model, self.header, BESIDE_CELL.names if self.name == "cell" else ())
 
 
 def sections() -> list[Section]:
-    """Everything that can be asked for: a cell of real devices first, then what every task has."""
+    """All sections: a cell of real devices first, then what every task has."""
     found = [Section(name=_bare(header), header=header, model=model) for header, model in _OF_A_CELL.items()]
     for header, base in _OF_SEVERAL_KINDS.items():
         for kind in base.kinds:

@@ -1,4 +1,4 @@
-"""Settings as people meet them: a commented TOML text, and a sentence for everything that is wrong with one.
+"""Settings for people: a commented TOML text, and one sentence per mistake in it.
 
 Works on any group of `datasets.settings.Settings`, and follows a base of several kinds to the one that is meant; knows
 no task, reads and writes no file.
@@ -33,7 +33,7 @@ _Settings = BaseModel | type[BaseModel]
 
 @dataclass(frozen=True)
 class Beside:
-    """Marks a field: these tables of its section stand beside it in a file, as [arms] and not as [cell.arms]."""
+    """Marks a field: a file writes these tables of its section beside it, as [arms], not [cell.arms]."""
 
     names: tuple[str, ...]
 
@@ -56,10 +56,10 @@ def section_to_toml(model: type[BaseModel], header: str, without: Sequence[str] 
 
 
 def nested(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's content with the tables that stand beside their section moved into it.
+    """A file's content with the tables written beside their section moved into it.
 
     Raises:
-        ValueError: one stands in both places.
+        ValueError: one is in both places.
     """
     moved = dict(content)
     for section, names in _beside(model).items():

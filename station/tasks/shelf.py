@@ -18,11 +18,11 @@ from datasets.wording import did_you_mean
 from station.sessions import at_home
 
 _MOST = 2**22
-"""Bytes of a task file."""
+"""Maximum size of a task file in bytes."""
 
 
 class TaskError(StationError):
-    """A task that does not exist or whose file says something impossible; names file, section and key."""
+    """A task that does not exist or whose file is invalid; names file, section and key."""
 
     exit_code = ExitCode.USAGE
 
@@ -42,7 +42,7 @@ def list_tasks() -> list[str]:
 
 
 def task_summaries() -> list[TaskSummary]:
-    """The task library with what each task is about."""
+    """The task library with each task's description."""
     return [
         TaskSummary(name=name, description=str(read_toml(path).get("description", "")), path=path)
         for name, path in sorted(_files().items())
@@ -70,7 +70,7 @@ def find_task(name: str | Path) -> Path:
 
 
 def source_of(name: str | Path) -> str:
-    """How to find a task again from anywhere: its name in the library, or the absolute path of its file."""
+    """A task's location-independent source: its name in the library, or the absolute path of its file."""
     return str(at_home(name).resolve()) if is_path(name) else str(name)
 
 
@@ -83,7 +83,7 @@ def read_toml(path: Path) -> dict[str, object]:
     """The plain content of a task file.
 
     Raises:
-        TaskError: it cannot be read, or is no TOML; says the line.
+        TaskError: unreadable, or not TOML; says the line.
     """
     try:
         return from_toml(read_bytes(path, _MOST).decode())

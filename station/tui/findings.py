@@ -1,4 +1,4 @@
-"""What a look at recordings told, for people: a row of the table each, and in one sentence what an import would do."""
+"""A preview of recordings, for people: a table row each, and one sentence on what an import would do."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LONGEST = 30
 
 @dataclass(frozen=True, kw_only=True)
 class ImportPreview:
-    """What an import would do with what was found."""
+    """What an import would do with the findings."""
 
     total: int
     known: int
-    """Content that is there already; nothing would be done."""
+    """Already imported; nothing would be done."""
     usable: int
-    """Would be taken in."""
+    """Would be imported."""
     replacing: int
-    """Of these, in place of what was imported before."""
+    """Of these, those that replace earlier imports."""
     replaced: int
-    """What would be voided for them."""
+    """Earlier imports that would be voided."""
 
     @classmethod
     def of(cls, findings: Sequence[Facts]) -> Self:
@@ -42,7 +42,7 @@ class ImportPreview:
         )
 
     def sentence(self, *, again: bool) -> str:
-        """With the key to press; `again`: what is known was looked at too."""
+        """One sentence with the key to press; `again`: earlier imports were examined too."""
         words = f"Usable: {self.usable} of {counted(self.total, 'recording')}"
         if self.replacing:
             words += f", {self.replacing} replacing earlier imports"
@@ -55,7 +55,7 @@ class ImportPreview:
 
 
 def row(facts: Facts, root: Path) -> tuple[str, ...]:
-    """A recording by where it lies below what was chosen."""
+    """A table row, with the recording's path relative to the selection."""
     label = {True: "success", False: "failure", None: "none"}[facts.get("success")]
     return (
         _sign(facts),
@@ -68,7 +68,7 @@ def row(facts: Facts, root: Path) -> tuple[str, ...]:
 
 
 def below(label: str, root: Path) -> str:
-    """A path without what all have in common."""
+    """A path without the common prefix."""
     path = Path(label)
     return str(path.relative_to(root)) if root in path.parents else path.name
 

@@ -182,7 +182,7 @@ class Motion:
             self._emit(Faulted(reason=part.fault))
 
     def stop(self) -> Stop:
-        """Act on the latch, naming who set it."""
+        """The stop event for the latch, naming who set it."""
         by = self._latch.by
         return Stop(source=next((source for source in EventSource if source == by), EventSource.SYSTEM))
 

@@ -67,7 +67,7 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
         return self._items[self._row] if self._row < len(self._items) else None
 
     def show(self, items: Sequence[Item], select: str | None = None) -> None:
-        """Show these; the cursor goes to `select` or stays on the recording it was on, wherever that is now."""
+        """Show these; the cursor goes to `select` or stays on its recording, wherever that is now."""
         wanted = select or (self.chosen.id if self.chosen else None)
         before = self.chosen
         self._items = items
@@ -140,6 +140,6 @@ def _length(item: Item) -> str:
 
 
 def _when(item: Item) -> str:
-    """Of today the time, else the day; the reader's own clock."""
+    """Local time if today, else the day."""
     moment, now = time.localtime(item.entered), time.localtime()
     return time.strftime("%H:%M" if moment[:3] == now[:3] else "%d %b", moment)

@@ -1,6 +1,6 @@
-"""What the panels of the session screen say: pure functions from a piece of a snapshot to text.
+"""Texts of the session screen's panels: pure functions from parts of a snapshot to text.
 
-All are drawn for the columns and rows there are; a sign stands beside every colour.
+All fit the given columns and rows; every colour is paired with a symbol.
 """
 
 from __future__ import annotations
@@ -109,11 +109,11 @@ class Vitals:
 
     live: LiveHealth
     moving: bool
-    """At rest the control rate says nothing; arms and frames are judged all the same."""
+    """At rest the control rate is meaningless; arms and frames are still checked."""
 
 
 def health(vitals: Vitals, columns: int, rows: int) -> Content:
-    """Achieved rate, frame ages, disk and memory; ``!`` marks what is out of order."""
+    """Achieved rate, frame ages, disk and memory; ``!`` marks problems."""
     live = vitals.live
     ages = "  ".join(f"{name} {1000 * age:.0f} ms" for name, age in live.frame_age.items()) or "no frame yet"
     slow = vitals.moving and 0 < live.achieved_hz < 0.9 * live.wanted_hz
@@ -154,7 +154,7 @@ LEDGER: tuple[tuple[str, str, str], ...] = (
 
 
 def time_ledger(ledger: TimeLedger, columns: int, rows: int) -> Content:
-    """Where the time went, as a bar of letters and in words, and how long is left."""
+    """Time spent, as a bar of letters and in words, and time left."""
     spent = [(name, sign, style, getattr(ledger, name)) for name, sign, style in LEDGER]
     total = sum(entry[3] for entry in spent)
     lines = [_stacked(((sign, style, seconds) for _, sign, style, seconds in spent), total, columns)]
@@ -184,7 +184,7 @@ def _stacked(entries: Iterable[tuple[str, str, float]], total: float, columns: i
 
 
 def log(lines: Sequence[str], columns: int, rows: int) -> Content:
-    """The newest lines, newest last, each whole: what does not fit beside its time goes on below it."""
+    """The newest lines, newest last, each in full: what does not fit beside its time wraps below it."""
     if rows <= 0 or columns <= 0:
         return Content("")
     shown: list[str] = []
@@ -202,4 +202,4 @@ def _wrapped(line: str, columns: int) -> list[str]:
 
 
 _TIME = " " * len("12:34:56 ")
-"""As wide as what a line begins with."""
+"""As wide as a line's time stamp."""

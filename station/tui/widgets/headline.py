@@ -1,4 +1,4 @@
-"""The top of the session screen: where the session stands, what to do now, and whether the last key was taken."""
+"""The top of the session screen: the session's state, what to do now, and whether the last key was taken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from station.tui.sentences import badge, sentence
 
 @dataclass(frozen=True, kw_only=True)
 class Bearing:
-    """What the title line says."""
+    """Content of the title line."""
 
     session: str
     task: str
@@ -32,7 +32,7 @@ class Bearing:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """What the headline says."""
+    """Content of the headline."""
 
     badge: str
     style: str
@@ -40,9 +40,9 @@ class Call:
     below: str
     echo: Echo | None
     whole: bool = False
-    """What is below is a reason or a remedy: all of it is read, on more lines if need be."""
+    """The text below is a reason or remedy: show all of it, on more lines if needed."""
     unseen: str = ""
-    """What is to be said of those who can see this screen."""
+    """A remark on who can see this screen."""
 
 
 _GREEN = "$background on $success bold"
@@ -116,7 +116,7 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
 
 
 def _without_engine(attachment: Attachment) -> str:
-    """What has become of the engine: one that this screen has met is gone, one that it started never came."""
+    """What happened to the engine: a connected one is gone, or one started from here never came up."""
     then = "" if attachment.simulated else "; the arm then moves home"
     if attachment.before in (LineStatus.LIVE, LineStatus.SILENT):
         return f"Engine gone, committed episodes are safe. Enter starts it{then}."
@@ -177,16 +177,16 @@ ECHO_STYLES: dict[PressStatus, str] = {
 
 
 _WHOLE = (PressStatus.REFUSED, PressStatus.LOST)
-"""What is said of these is a reason, and is read whole."""
+"""Their detail is a reason, and is shown in full."""
 _INDENT = 14
 _LINES = 4
-"""That a reason may take."""
+"""Maximum lines of a reason."""
 
 
 def draw_call(model: Call, columns: int, rows: int) -> Content:
-    """Badge and sentence; below them the reason, and at the right what became of the last key.
+    """Badge and sentence; below them the reason, and on the right the last key's outcome.
 
-    As many lines as that takes: a reason is wrapped, and the echo takes no room from it. A refusal that is too long for
+    As many lines as needed: a reason is wrapped, and the echo takes no room from it. A refusal too long for
     its corner is shown below in full.
     """
     head = Content.assemble((f" {model.badge:^10} ", model.style), "  ", (model.sentence, "bold"))
@@ -212,7 +212,7 @@ def _with_long_echo(model: Call, echo: Echo, head: Content, room: int) -> list[C
 
 
 def _lines_below(model: Call, room: int, echo: int) -> list[str]:
-    """At least one; the echo, this wide, fits at the right of the last."""
+    """At least one line; the echo, this wide, fits to the right of the last."""
     if not model.whole:
         width = max(0, room - echo - 2)
         return [model.below if len(model.below) <= width else f"{model.below[: width - 1]}…"]

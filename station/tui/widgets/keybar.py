@@ -29,7 +29,7 @@ class KeyChip(Static):
     """
 
     def __init__(self, action: Action, keymap: Keymap) -> None:
-        """An action without a key is shown by its words only."""
+        """An action without a key shows only its label."""
         words = Content.assemble((keymap.show(action.id), "$primary bold"), " ", (action.label, "$muted"))
         super().__init__(words)
         self.tooltip = action.help
@@ -41,7 +41,7 @@ class KeyChip(Static):
 
 
 class KeyBar(Vertical):
-    """All keys: what is about the episode and the arm above, the session below."""
+    """All keys: episode and arm above, session below."""
 
     DEFAULT_CSS = """
     KeyBar { height: 2; dock: bottom; background: $surface; }

@@ -1,4 +1,4 @@
-"""Widgets that are as high as what they say, also on a busy screen."""
+"""Widgets as high as their text, even on a busy screen."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.widgets import Static
 
 
 class Measured(Widget):
-    """Measures its height anew at every layout after a change.
+    """Remeasures its height at every layout after a change.
 
-    Textual remembers a height under the number of a widget's changes, and counts a change only once between two idle
-    moments of the widget. A busy screen that is laid out in between would keep the height of what was said before, and
-    the last lines of what is said now would not be seen.
+    Textual caches a height by the number of a widget's changes, and counts a change only once between two idle
+    moments of the widget. A busy screen laid out in between would keep the height of the old text, and
+    the last lines of the new text would be hidden.
     """
 
     def refresh(

@@ -1,7 +1,7 @@
-"""One guide, drawn from lines that a thread has made of its Markdown.
+"""One guide, drawn from lines that a thread renders from its Markdown.
 
-Textual's own viewer makes a widget of every paragraph and cell. That held up the loop that takes keys by up to 0.3 s
-of processor time a page, seconds on a busy machine, and a stop key waits for that loop. Lines take a tenth of it.
+Textual's own viewer makes a widget of every paragraph and cell. That blocked the key-handling loop for up to 0.3 s
+of processor time per page, seconds on a busy machine, and a stop key waits for that loop. Lines take a tenth of it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _THEME = Theme({"markdown.h1": "bold underline", "markdown.h2": "bold", "markdow
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A page as it is shown in so many columns."""
+    """A page rendered for a given number of columns."""
 
     width: int
     lines: tuple[Strip, ...] = ()
     anchors: Mapping[str, int]
-    """Heading as links name it -> its line."""
+    """Link anchor of a heading -> its line."""
 
 
 def draw(guide: Guide, width: int) -> Drawn:
@@ -65,27 +65,27 @@ class Page(ScrollView, can_focus=True):
         super().__init__()
         self._guide: Guide | None = None
         self._anchor: str | None = ""
-        """Of the heading to scroll to; None once that is done, so that a resize does not scroll."""
+        """Anchor of the heading to scroll to; None once done, so that a resize does not scroll."""
         self._drawn = Drawn(width=0, anchors={})
 
     @property
     def guide(self) -> Guide | None:
-        """Which one."""
+        """The guide shown."""
         return self._guide
 
     @property
     def text(self) -> str:
-        """What can be read, scrolled out of sight included."""
+        """The whole text, including what is scrolled out of sight."""
         return "\n".join(line.text.rstrip() for line in self._drawn.lines)
 
     def show(self, guide: Guide, anchor: str = "") -> None:
-        """Show it from its top, or from a heading on."""
+        """Show it from the top, or from a heading."""
         self._guide, self._anchor = guide, anchor
         self.border_title = Content(guide.name)
         self._draw()
 
     def on_resize(self, event: Resize) -> None:
-        """Lines are as long as there is room."""
+        """Render for the new width."""
         self._draw()
 
     @work(thread=True, exclusive=True)

@@ -1,4 +1,4 @@
-"""A titled panel that draws a model as text, anew only when the model or its size changed."""
+"""A titled panel that draws a model as text, redrawn only when the model or its size changes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Draw = Callable[[Model, int, int], Content]
 
 
 class Panel(Measured, Generic[Model]):
-    """Shows what `draw` makes of the newest model."""
+    """Shows the newest model as drawn by `draw`."""
 
     DEFAULT_CSS = """
     Panel { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, title: str, draw: Draw[Model], *, id: str | None = None) -> None:
-        """`title` stands in the upper border; `id` is the style sheet's name for it."""
+        """`title` is shown in the upper border; `id` is its name in the style sheet."""
         super().__init__(id=id)
         self.border_title = Content(title)
         self._draw = draw
         self._model: Model | None = None
 
     def show(self, model: Model) -> None:
-        """Show this from now on."""
+        """Show this model."""
         if model != self._model:
             self._model = model
             self.refresh(layout=self.styles.is_auto_height)

@@ -1,6 +1,6 @@
-"""One recording as it is played: pictures, a bar with the frame, curves over time, and the numbers of the frame.
+"""Plays one recording: images, a bar with the frame, curves over time, and the frame's values.
 
-It plays what it is shown. Which recording that is, and what a judgement does, is the review screen's business.
+The review screen chooses the recording and handles labels.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from station.tui.widgets.tile import CameraTile
 from station.tui.widgets.trajectory import Trajectory
 
 BEAT = 1 / 20
-"""s between two looks at the clock while a recording plays."""
+"""s between clock checks during playback."""
 _NO_TIME = np.zeros(0)
 
 
 class Player(Vertical):
-    """Stands still at the first frame until it is told to play; speed and choice of curves outlast a recording."""
+    """Paused at the first frame until asked to play; speed and choice of curves persist across recordings."""
 
     def __init__(self, *, id: str | None = None) -> None:
         """Empty."""
@@ -46,39 +46,39 @@ class Player(Vertical):
         yield Panel("", draw_reading, id="values")
 
     def on_mount(self) -> None:
-        """Begin to look at the clock."""
+        """Start the playback timer."""
         self.set_interval(BEAT, self._tick)
 
     def show(self, take: Take | None, verdict: str) -> None:
-        """Another recording, from its first frame; None: one that cannot be read."""
+        """Show another recording, from its first frame; None: unreadable."""
         self._take = take
         self._playback = Playback(take.time if take else _NO_TIME, speed=self._playback.speed)
         self._fit_tiles(set(take.images) if take else set())
         self.judged(verdict, ())
 
     def judged(self, verdict: str, history: tuple[Line, ...]) -> None:
-        """How it was judged in the end, and every judgement before that."""
+        """Show its final verdict, and all earlier ones."""
         self._verdict, self._history = verdict, history
         self._groups = (*self._take.groups, label_over_time(self._take, verdict)) if self._take else ()
         self._draw()
 
     def play(self) -> None:
-        """Play or stand still."""
+        """Play or pause."""
         self._playback.toggle()
         self._draw()
 
     def step(self, frames: int) -> None:
-        """So many frames on or back."""
+        """Move this many frames on or back."""
         self._playback.step(frames)
         self._draw()
 
     def first(self) -> None:
-        """The first frame."""
+        """Go to the first frame."""
         self._playback.step(-self._playback.frames)
         self._draw()
 
     def last(self) -> None:
-        """How it ended."""
+        """Go to the last frame."""
         self._playback.last()
         self._draw()
 
@@ -88,7 +88,7 @@ class Player(Vertical):
         self._draw()
 
     def next_group(self) -> None:
-        """Other curves."""
+        """Show the next group of curves."""
         self._group += 1
         self._draw()
 
@@ -108,7 +108,7 @@ class Player(Vertical):
         tiles.display = bool(cameras)
 
     def _draw(self) -> None:
-        """Everything at the frame that is due."""
+        """Draw everything at the current frame."""
         take, play = self._take, self._playback
         self.query_one("#bar", Panel).show(
             Position(

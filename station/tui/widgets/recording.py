@@ -1,4 +1,4 @@
-"""What the review screen says beside pictures and curves: pure functions from a piece of a recording to text.
+"""Texts of the review screen beside images and curves: pure functions from parts of a recording to text.
 
 All are drawn for the columns and rows there are; a word or letter stands beside every colour.
 """
@@ -22,7 +22,7 @@ from station.tui.widgets.trajectory import COLOURS
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What is looked at."""
+    """The recording under review."""
 
     session: str
     shown: int
@@ -32,7 +32,7 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where the recording stands, and how it was judged in the end."""
+    """The playback position and the final verdict."""
 
     frame: int
     frames: int
@@ -44,7 +44,7 @@ class Position:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The numbers of one frame, where the recording comes from, and who judged it when."""
+    """The values of one frame, the recording's origin, and who labelled it when."""
 
     names: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
@@ -53,7 +53,7 @@ class Reading:
 
 
 def reading(take: Take | None, group: Group | None, now: float, history: tuple[Line, ...]) -> Reading:
-    """What stands below the curves `now` s into the recording."""
+    """The text below the curves `now` s into the recording."""
     if take is None or group is None or not len(group.time):
         return Reading(about=take.about if take else "", history=history)
     row = max(0, int(group.time.searchsorted(now, side="right")) - 1)
@@ -73,7 +73,7 @@ def draw_head(head: Head, columns: int, rows: int) -> Content:
 
 
 def draw_position(at: Position, columns: int, rows: int) -> Content:
-    """The frame on a bar; at its end, where the label belongs, the letter of the verdict."""
+    """The frame on a bar, with the verdict's letter at its end."""
     if not at.frames:
         return Content("")
     share = at.frame / max(1, at.frames - 1)
@@ -85,7 +85,7 @@ def draw_position(at: Position, columns: int, rows: int) -> Content:
 
 
 def draw_reading(model: Reading, columns: int, rows: int) -> Content:
-    """Values, origin and judgements, each wrapped; where rows are short the newest judgements stay."""
+    """Values, origin and verdicts, each wrapped; if rows are short, the newest verdicts stay."""
     values = [
         Content.styled(f"{name} {value:+.3f}", f"${COLOURS[index % len(COLOURS)]}")
         for index, (name, value) in enumerate(zip(model.names, model.values, strict=True))
@@ -110,7 +110,7 @@ def draw_reading(model: Reading, columns: int, rows: int) -> Content:
 
 
 def _told(line: Line) -> Content:
-    """Who said what, and when; or why it was cut off."""
+    """Who gave which verdict, and when; or why it was cut off."""
     if line.op == CUT_OFF:
         return Content.assemble((f"{_moment(line.time)} ", "$muted"), f"cut off: {line.fields['reason']}")
     said = {"restore": "restored", "prune": "pruned"}.get(line.op, line.op)
@@ -121,13 +121,13 @@ def _told(line: Line) -> Content:
 
 
 def _moment(stamp: float) -> str:
-    """The reader's own clock; with the day if it was not today."""
+    """Local time; with the day if not today."""
     moment, now = time.localtime(stamp), time.localtime()
     return time.strftime("%H:%M:%S" if moment[:3] == now[:3] else "%d %b %H:%M", moment)
 
 
 def _flow(parts: Iterable[Content], columns: int, gap: str) -> list[Content]:
-    """As many parts a line as fit."""
+    """As many parts per line as fit."""
     lines: list[Content] = []
     for part in parts:
         if lines and lines[-1].cell_length + len(gap) + part.cell_length <= columns:

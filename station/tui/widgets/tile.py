@@ -1,4 +1,4 @@
-"""A camera picture in half blocks: two pixels a character cell, so that it works over SSH and in tmux.
+"""A camera image in half blocks: two pixels per character cell, so it works over SSH and in tmux.
 
 Colours are quantised to four bits a channel: neighbouring cells become equal, runs of them merge into one segment,
 styles come from a cache, and only rows that changed are redrawn. Not a picture viewer: it knows no zoom.
@@ -73,7 +73,7 @@ def _strip(pairs: NDArray[np.int64]) -> Strip:
 
 
 class CameraTile(Widget):
-    """One camera; in READY the wanted layout is blended over the live picture every other beat."""
+    """One camera; in READY the target layout is blended over the live image every other beat."""
 
     DEFAULT_CSS = """
     CameraTile { height: 1fr; width: 1fr; }
@@ -91,11 +91,11 @@ class CameraTile(Widget):
 
     @property
     def drawn(self) -> bool:
-        """Whether a picture is on the screen."""
+        """Whether an image is shown."""
         return bool(self._strips)
 
     def show(self, live: Image | None, target: Image | None = None, *, blend: bool = False) -> None:
-        """Show the live picture, or the target layout blended over it; None: no picture yet."""
+        """Show the live image, or the target layout blended over it; None: no image yet."""
         picture = live
         if blend and target is not None and live is not None:
             picture = cv2.addWeighted(live, 0.4, target, 0.6, 0.0).astype(np.uint8)
@@ -110,7 +110,7 @@ class CameraTile(Widget):
             self.border_title = self._caption = Content(title)
 
     def _draw(self) -> None:
-        """Rasterise at the present size and refresh the rows that differ."""
+        """Rasterise at the current size and refresh the rows that differ."""
         columns, rows = self.size
         if self._picture is None or columns < 2 or rows < 1:
             return
@@ -134,7 +134,7 @@ class CameraTile(Widget):
         return max(0, (self.size.height - len(self._strips)) // 2)
 
     def on_resize(self, event: Resize) -> None:
-        """Rasterise anew."""
+        """Rasterise again."""
         self._codes = None
         self._draw()
 

@@ -1,6 +1,6 @@
-"""How foreign demonstrations are understood: the mapping as a list, the first picture in both orders of colour.
+"""How foreign demonstrations are read: the mapping as a list, the first image in both channel orders.
 
-Shows what the import command told; asks nothing and decides nothing.
+Shows what the import command reports; asks and decides nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Understanding(Horizontal):
     """
 
     def compose(self) -> ComposeResult:
-        """The list, and one tile per order of colours."""
+        """The list, and one tile per channel order."""
         with VerticalScroll(id="entries"):
             yield Words("", id="mapping")
         yield CameraTile("rgb")
@@ -68,7 +68,7 @@ def _lines(facts: Facts) -> Iterator[Content]:
 
 
 def _first(facts: Facts) -> tuple[str, Image | None]:
-    """The first camera and its picture as the source has it."""
+    """The first camera and its image as stored in the source."""
     for camera, picture in facts["pictures"].items():
         pixels = np.frombuffer(base64.b64decode(picture["pixels"]), np.uint8)
         return camera, np.ascontiguousarray(pixels.reshape(picture["height"], picture["width"], 3))
