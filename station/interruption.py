@@ -44,8 +44,8 @@ def deferred() -> Iterator[Callable[[], signal.Signals | None]]:
 def interruptible() -> None:
     """Let a termination signal end this process, with the exit code of `exit_code`; finished work stays on disk.
 
-    Scripts start background jobs with SIGINT ignored; asked for by name, it is meant all the same. A SIGHUP that
-    ``nohup`` has set aside stays set aside.
+    Scripts start background jobs with SIGINT ignored; it is enabled here anyway. A SIGHUP that
+    ``nohup`` ignores stays ignored.
     """
     if threading.current_thread() is threading.main_thread():
         for number in heard():

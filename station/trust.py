@@ -35,7 +35,7 @@ def grant_operators_own() -> None:
     """Grant what the operator's file lists: classes and owners.
 
     Raises:
-        KeyConfigError: it lists something else, or somebody else may write the file.
+        KeyConfigError: it lists something else, or another user can write the file.
     """
     path, example = config_path(), 'classes = ["my_package.steering:MySettings"]'
     table = read_table("trust", path, example=example)

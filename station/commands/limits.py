@@ -68,7 +68,7 @@ def limits(
 
 
 def _parsed(text: str) -> Value:
-    """A value as it stands in a task file; a word needs no quotes."""
+    """A value as in a task file; a word needs no quotes."""
     try:
         found = from_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

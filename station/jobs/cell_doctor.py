@@ -86,7 +86,7 @@ def _simulated(settings: SimulationSettings) -> DeviceReport:
 
 
 def tables(reports: Sequence[DeviceReport], width: int) -> list[Table]:
-    """One row a device; on a narrow terminal, of `width` columns, who answers stands in a table of its own."""
+    """One row per device; on a narrow terminal (`width` columns), identities go in a separate table."""
     from rich.text import Text
 
     measured = _table()

@@ -33,7 +33,7 @@ class ImportRequest:
     choice: Choice = field(default_factory=Choice)
     """Which episodes in `paths`."""
     outcome: str | None = None
-    """What sources without a verdict are: one of `OUTCOMES`; None: nobody said."""
+    """Outcome of sources without a verdict, one of `OUTCOMES`; None: not given."""
 
     @property
     def declared(self) -> Outcome | None:

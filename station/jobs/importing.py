@@ -148,7 +148,7 @@ class _Tally:
         self.outlines: dict[str, Outline] = {}
 
     def begin(self, sources: Sources, answers: Answers) -> bool:
-        """Remember what is gone through; whether which of several tasks is meant is answered, which is told first."""
+        """Remember the sources; returns whether the choice among several tasks is answered, which is reported first."""
         self._sources = sources
         settled = sources.task is not None and not sources.task.open
         if settled:

@@ -140,7 +140,7 @@ class Catalogue:
 
 
 def _cut_off(folder: Path, line: Line | None, *, recording: bool) -> tuple[int, Item]:
-    """What lies in ``partial/`` of one episode; an engine at work has entered whatever others left there."""
+    """What lies in ``partial/`` of one episode; a running engine has already entered what earlier ones left."""
     if line is None:
         words = (
             "it still runs" if recording else "its engine was killed; the next one enters it in the journal"

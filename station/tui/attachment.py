@@ -23,7 +23,7 @@ from station.tui.keymap import Keymap
 from station.tui.sight import READ, Pulse, Sight
 
 SILENCE = 6.0
-"""s without a new snapshot after which the operator is told."""
+"""s without a new snapshot after which the operator is warned."""
 
 _UNTOLD = "it ended or was killed"
 NO_ANSWER = 2.0

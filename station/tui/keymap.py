@@ -67,7 +67,7 @@ class Keymap:
         return frozenset(spelling for letter in letters for spelling in (letter.lower(), letter.upper()))
 
     def misheard(self, key: str, character: str | None = None, position: str | None = None) -> str | None:
-        """``stop`` or ``pause`` where a key that means nothing lies where theirs lies, or is theirs with others held.
+        """``stop`` or ``pause`` if an unbound key is in the same position, or is theirs with modifiers held.
 
         `position`: the key's cap, where the terminal tells it. Nothing else is guessed: a letter of another layout
         must never label an episode or start one.

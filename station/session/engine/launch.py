@@ -1,4 +1,4 @@
-"""Starts a session engine in a process of its own: ``python -m station.session.engine SESSION [options]``.
+"""Starts a session engine in its own process: ``python -m station.session.engine SESSION [options]``.
 
 Takes the lock, builds the parts, listens, runs, and releases everything in order. Knows no screen.
 """

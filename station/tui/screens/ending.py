@@ -14,7 +14,7 @@ from station.tui.screens.leaving import choice
 
 
 class EndEvaluationScreen(Dialog[bool]):
-    """e ends it, Escape lets it go on."""
+    """e ends it, Escape continues it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "end", "end it", show=False),

@@ -117,7 +117,7 @@ class SessionScreen(StationScreen):
         self.poll()
 
     def on_unmount(self) -> None:
-        """Hang up; the engine goes on."""
+        """Disconnect; the engine keeps running."""
         self._attachment.close()
 
     def poll(self) -> None:
