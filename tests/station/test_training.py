@@ -42,7 +42,7 @@ class Recording(Reporter):
         self._interfere(stage, done)
 
     def event(self, kind: str, **facts: Any) -> None:
-        if kind == "result":
+        if kind in ("result", "finding"):
             self.results.append({"event": kind, **facts})
 
 

@@ -125,7 +125,7 @@ def test_terminated_again_and_again_while_an_episode_is_committed_it_goes_on_exa
             assert engine.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
         engine.send_signal(signal.SIGTERM)
-        assert engine.wait(timeout=120) == 0
+        assert engine.wait(timeout=120) == 128 + signal.SIGTERM
     assert not {"fault", "cut_off"} & {*operations(folder)}
     assert start(folder.path).wait(timeout=120) == 0
     assert_same(outcome(folder), whole)
