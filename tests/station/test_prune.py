@@ -154,10 +154,10 @@ def test_who_just_voided_an_episode_hears_that_it_is_too_young_and_how_to_take_i
     station: Station, folder: SessionFolder
 ) -> None:
     said = " ".join(station("prune", folder.path, "--dry-run").stdout.split())
-    assert "2 void episodes stay, voided less than 30 days ago; --older-than 0 takes those too." in said
+    assert "2 void episodes stay: voided less than 30 days ago; --older-than 0 takes those too." in said
     assert "Nothing was voided" not in said
     give(folder, "demo-b", "restore", source=EventSource.COMMAND)
-    assert "1 void episode stays, " in station("prune", folder.path, "--dry-run").stdout
+    assert "1 void episode stays: " in station("prune", folder.path, "--dry-run").stdout
     old = station("prune", folder.path, "--older-than", 0, "--dry-run").stdout
     assert "1 void episode, " in old and "1 episode cut off, " in old
 

@@ -37,7 +37,7 @@ def test_a_setting_without_a_default_says_that_it_must_be_set(station: Station) 
     shown = station("settings", "xarm").stdout
     assert shown.startswith("[[arms]]\n# An xArm.")
     assert "# Address of the control box, e.g. 192.168.1.185.\n# address = ... must be set\n" in shown
-    assert "# Joint speed on the way home, rad/s. (more than 0 and at most 2)\nhome_speed = 0.35\n" in shown
+    assert "# Joint speed while homing, rad/s. (more than 0 and at most 2)\nhome_speed = 0.35\n" in shown
 
 
 def test_brackets_are_allowed_and_a_misspelt_name_is_answered_with_the_nearest(station: Station) -> None:

@@ -254,7 +254,7 @@ def test_white_balance_and_gain_are_set_and_read_back() -> None:
     assert (device.model, device.serial, device.firmware) == ("D435", SERIAL, "5.15")
     assert device.settings == {"exposure, ms": 8.0, "white_balance, K": 4200.0, "gain": 60.0}
     [said] = device.remarks
-    assert "gain is 60, not 65 as the task file asks" in said
+    assert "gain is 60, not 65 as in the task file" in said
 
 
 def test_what_is_left_to_the_camera_is_recorded_as_automatic() -> None:

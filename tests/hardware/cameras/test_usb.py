@@ -198,7 +198,7 @@ def test_what_was_set_in_a_device_is_read_back_and_what_it_did_not_take_is_said(
         "focus": 30.0,
     }
     [said] = device.remarks
-    assert "gain is 16, not 18 as the task file asks" in said
+    assert "gain is 16, not 18 as in the task file" in said
 
 
 def test_what_the_task_leaves_to_a_device_is_recorded_as_it_is(plug: Plug) -> None:

@@ -464,7 +464,7 @@ def test_a_headless_engine_ends_where_only_a_person_can_give_the_label(tmp_path:
         press(engine, UndoLabel(episode="online-000001"))
     with headless(folder, episodes=4) as again:
         again.run()
-        assert "online-000001 waits for a label" in again.abandoned
+        assert "online-000001 needs a label" in again.abandoned
         press(again, Label(episode="online-000001", outcome=Outcome.FAILURE))
     with headless(folder, episodes=4) as third:
         third.run()
