@@ -253,6 +253,7 @@ def turn_to(arm: FrankaArm, goal: Vector, reached: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_postures_are_followed_from_poses_on_and_the_arm_stops_by_itself_when_they_cease(
     arm: FrankaArm, emulator: FrankaEmulator
 ) -> None:

@@ -70,6 +70,7 @@ def _goes_on(place: XArmWorkplace) -> None:
     _sway(place, 0.5)
 
 
+@pytest.mark.slow
 def test_an_arm_error_in_the_middle_of_a_chunk(place: XArmWorkplace) -> None:
     said = _break(place, ("fail", {"code": 31}))
     assert "Collision Caused Abnormal Current (code C31)" in said
@@ -86,6 +87,7 @@ def test_an_emergency_stop_that_is_pressed_and_released(place: XArmWorkplace) ->
     _goes_on(place)
 
 
+@pytest.mark.slow
 def test_a_cable_that_is_pulled(place: XArmWorkplace) -> None:
     said = _break(place, ("unplug", {}))
     assert "network cable" in said
@@ -93,6 +95,7 @@ def test_a_cable_that_is_pulled(place: XArmWorkplace) -> None:
     _goes_on(place)
 
 
+@pytest.mark.slow
 def test_a_link_that_falls_silent(place: XArmWorkplace) -> None:
     said = _break(place, ("silence", {"on": True}))
     assert "network cable" in said
@@ -102,6 +105,7 @@ def test_a_link_that_falls_silent(place: XArmWorkplace) -> None:
     _goes_on(place)
 
 
+@pytest.mark.slow
 def test_a_gripper_that_is_lost(place: XArmWorkplace) -> None:
     said = _break(place, ("unplug_tool", {}))
     assert "plug" in said
@@ -196,6 +200,7 @@ def _stopped_on_the_way(place: XArmWorkplace, since: float) -> None:
     assert np.linalg.norm(np.array(truth["pose_mm"][:3]) / 1000.0 - place.home) > 0.02
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_killed_on_the_way_home_leaves_the_arm_standing_there(
     place: XArmWorkplace,
 ) -> None:

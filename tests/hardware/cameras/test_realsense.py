@@ -161,6 +161,7 @@ def test_a_frozen_stream_is_reported(tmp_path: Path) -> None:
         process.close()
 
 
+@pytest.mark.slow
 def test_a_stream_that_stops_is_an_error_within_the_time_out(tmp_path: Path) -> None:
     """Two frames with a long pause between them: the pipeline waits, and the driver does not."""
     path = tmp_path / "pause.db3"

@@ -124,6 +124,7 @@ def test_a_lost_gripper_stops_the_arm_and_both_are_recovered(
         emulator.order("reset")
 
 
+@pytest.mark.slow
 def test_a_silent_arm_is_told_from_a_lost_gripper(robotiq: Gripper, emulator: XArmEmulator) -> None:
     emulator.order("silence", on=True)
     try:

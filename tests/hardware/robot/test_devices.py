@@ -55,6 +55,7 @@ def moving(planner: subprocess.Popen[str]) -> psutil.Process:
     return psutil.Process(int(words[1]))
 
 
+@pytest.mark.slow
 def test_a_second_session_is_refused_with_the_device_and_the_holder_and_its_arm_is_not_touched(
     tmp_path: Path,
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_second_session_is_refused_with_the_device_and_the_holder_and_its_arm_
     second.close()
 
 
+@pytest.mark.slow
 def test_the_arm_of_a_killed_session_is_taken_over_as_soon_as_it_stands(
     tmp_path: Path, planner: subprocess.Popen[str]
 ) -> None:
@@ -86,6 +88,7 @@ def test_the_arm_of_a_killed_session_is_taken_over_as_soon_as_it_stands(
     locks.release()
 
 
+@pytest.mark.slow
 def test_an_arm_whose_controller_hangs_stays_taken_when_its_session_is_killed(
     tmp_path: Path, planner: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

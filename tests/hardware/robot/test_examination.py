@@ -41,6 +41,7 @@ def looked_at(folder: Path, *, hold: bool = True, **changes: Any) -> dict[str, D
 
 
 @pytest.mark.usefixtures("board")
+@pytest.mark.slow
 def test_a_whole_cell_is_measured_at_work(tmp_path: Path) -> None:
     found = looked_at(tmp_path, arms=2)
     assert list(found) == [
@@ -102,6 +103,7 @@ def test_an_arm_that_is_not_reached_and_has_no_home_yet_is_told_and_not_looked_f
     assert "home pose of left" in told and not any(report.ready for report in reports[:2])
 
 
+@pytest.mark.slow
 def test_a_vendor_side_limit_that_is_not_set_is_not_ready(tmp_path: Path, board: Switchboard) -> None:
     board[Switch.UNSAFE] = 1
     found = looked_at(tmp_path)
@@ -118,6 +120,7 @@ def test_a_vendor_side_limit_that_is_not_set_is_not_ready(tmp_path: Path, board:
         (Switch.GRIPPER_LINK, "gripper of left", "no answer"),
     ],
 )
+@pytest.mark.slow
 def test_one_broken_device_does_not_hide_the_others(
     tmp_path: Path, board: Switchboard, switch: Switch, device: str, said: str
 ) -> None:
@@ -146,6 +149,7 @@ def test_a_stop_while_the_arms_hold_ends_the_measurement_with_that_reason(
     assert board[Switch.COMMANDS] == 0
 
 
+@pytest.mark.slow
 def test_a_cell_whose_home_lies_outside_its_workspace_is_not_ready_and_starts_nothing(tmp_path: Path) -> None:
     table = cell_table(tmp_path / "board", gripper=False)
     table["safety"]["workspaces"][0]["upper"] = [0.7, 0.3, 0.29]

@@ -81,6 +81,7 @@ def place(tmp_path: Path) -> Iterator[Workplace]:
         yield place
 
 
+@pytest.mark.slow
 def test_when_the_loop_that_makes_plans_is_killed_the_arm_stands_and_its_controller_ends(
     planner: Planner,
 ) -> None:
@@ -92,6 +93,7 @@ def test_when_the_loop_that_makes_plans_is_killed_the_arm_stands_and_its_control
     assert planner.board[Switch.STOPS] >= 1
 
 
+@pytest.mark.slow
 def test_when_the_loop_that_makes_plans_is_suspended_the_arm_stands_and_it_learns_why(
     planner: Planner,
 ) -> None:
@@ -103,6 +105,7 @@ def test_when_the_loop_that_makes_plans_is_suspended_the_arm_stands_and_it_learn
     assert "the arm was braked: the planning loop missed its heartbeat" in planner.line()
 
 
+@pytest.mark.slow
 def test_a_stop_that_is_set_while_that_loop_is_suspended_works_at_once(
     planner: Planner, tmp_path: Path
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_stop_that_is_set_while_that_loop_is_suspended_works_at_once(
     assert "Re-arm the stop" in planner.line()
 
 
+@pytest.mark.slow
 def test_a_killed_controller_is_told_and_started_anew_on_the_operators_word(place: Workplace) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
@@ -136,6 +140,7 @@ def test_a_killed_controller_is_told_and_started_anew_on_the_operators_word(plac
 
 
 @pytest.mark.parametrize("ask", [Ask.HOME, Ask.RECOVER])
+@pytest.mark.slow
 def test_a_controller_gets_as_long_for_its_answer_as_the_question_takes(
     place: Workplace, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +157,7 @@ def test_a_controller_gets_as_long_for_its_answer_as_the_question_takes(
     os.kill(process.pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_suspended_controller_is_told_and_replaced_on_the_operators_word(place: Workplace) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
@@ -179,6 +185,7 @@ def test_what_was_seen_before_the_machine_slept_moves_no_arm(
     place.cell.brake()
 
 
+@pytest.mark.slow
 def test_a_killed_camera_stops_the_motion_and_comes_back(place: Workplace) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
@@ -193,6 +200,7 @@ def test_a_killed_camera_stops_the_motion_and_comes_back(place: Workplace) -> No
     assert all(check.ok for check in cell.preflight())
 
 
+@pytest.mark.slow
 def test_a_fault_that_stands_when_the_cell_is_connected_is_cleared_on_the_operators_word_only(
     tmp_path: Path,
 ) -> None:
@@ -208,6 +216,7 @@ def test_a_fault_that_stands_when_the_cell_is_connected_is_cleared_on_the_operat
     cell.close()
 
 
+@pytest.mark.slow
 def test_an_episode_is_refused_away_from_home_with_old_frames_and_with_an_unset_vendor_limit(
     place: Workplace, tmp_path: Path
 ) -> None:
@@ -250,6 +259,7 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
             assert abs(left[0] - right[0]) < 0.02
 
 
+@pytest.mark.slow
 def test_a_look_that_finds_a_silent_camera_does_not_interrupt_the_way_home(place: Workplace) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
@@ -264,6 +274,7 @@ def test_a_look_that_finds_a_silent_camera_does_not_interrupt_the_way_home(place
     wait_for(cell.advance_homing)
 
 
+@pytest.mark.slow
 def test_a_way_home_that_was_interrupted_is_not_taken_for_an_arrival(place: Workplace) -> None:
     cell = place.cell
     cell.plan(place.plan(10, step=0.02))

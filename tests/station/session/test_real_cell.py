@@ -287,6 +287,7 @@ def test_a_screen_that_has_looked_and_gone_is_nobody_when_the_arm_is_about_to_go
         until_phase(engine, Phase.READY)
 
 
+@pytest.mark.slow
 def test_when_the_last_screen_goes_the_arm_brakes_and_the_session_waits(
     tmp_path: Path, board: Switchboard
 ) -> None:
@@ -313,6 +314,7 @@ def test_a_start_is_refused_while_the_disk_has_no_room_for_an_hour(
         assert "disk: room for 0.0 h of recording. Free some space" in engine.state.reason
 
 
+@pytest.mark.slow
 def test_what_was_sent_and_when_is_recorded(engine: Engine) -> None:
     episode = roll(engine, steps=9)
     press(engine, Label(episode=episode, outcome=Outcome.SUCCESS))
