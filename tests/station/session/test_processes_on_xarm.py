@@ -24,7 +24,7 @@ from datasets.journal.journal import Journal, Line
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.jobs import stopping
-from station.session.core.events import Label, Pause
+from station.session.core.events import Label
 from station.session.folder import SessionFolder
 from station.session.link.client import Client
 from station.session.snapshot import Phase, Snapshot
@@ -33,7 +33,7 @@ from tests.emulators.xarm import XArmEmulator
 from tests.hardware.arms.xarm_bench import needs_sdk, wait_until
 from tests.hardware.arms.xarm_cell import cell_table, stands, tool_at_home, video
 from tests.station.conftest import Station, sentences
-from tests.station.session.answering import go
+from tests.station.session.answering import go, resume
 from tests.station.session.attended import PATIENCE, ROOT, Attended, attended
 from tests.station.session.fakes import make_folder
 from tests.station.session.leftovers import cut_off, kept
@@ -163,7 +163,7 @@ def test_without_a_screen_the_arm_stands_until_somebody_is_back(
                 os.kill(terminal.process.pid, signal.SIGCONT)
                 terminal.wait_for("PAUSED", meanwhile=at.look)
             at.client.take_keys()
-            at.press(Pause())
+            at.press(resume())
             at.until_phase(Phase.ROLLOUT)
             wait_until(place.moves)
             at.press(Label(episode=episode, outcome=Outcome.SUCCESS))
