@@ -180,6 +180,8 @@ def test_two_keys_at_once_label_one_episode_once(place: Place) -> None:
         terminal = attach(place)
         try:
             terminal.wait_for("MOVING", meanwhile=at.look)
+            shown = time.monotonic()
+            wait_until(lambda: bool(at.look()) and time.monotonic() - shown > 1.0)  # time to read the name
             at.client.close()
             terminal.type("sf")
             wait_until(lambda: bool(labels(place)), PATIENCE)
