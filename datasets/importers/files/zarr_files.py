@@ -310,7 +310,7 @@ def _require_harmless_v3(root: zarr.Group, name: str) -> None:
     if not isinstance(dtype, str) or re.fullmatch(r"bool|(u?int|float)\d{1,2}", dtype) is None:
         raise RefusedError(Defect.UNREADABLE, f"'{name}' holds {dtype}, no numbers")
     for codec in _codecs_of_v3(facts):
-        if codec not in _CODECS_OFDESCRIPTION and codec.removeprefix("numcodecs.") not in _CODECS:
+        if codec not in _CODECS_OF_V3 and codec.removeprefix("numcodecs.") not in _CODECS:
             raise RefusedError(Defect.UNREADABLE, f"'{name}' is packed with '{codec}', which is not read")
     if facts.get("storage_transformers"):
         raise RefusedError(Defect.UNREADABLE, f"'{name}' is stored in a way that is not read")
@@ -325,6 +325,3 @@ def _codecs_of_v3(facts: dict[str, Any]) -> Iterator[str]:
             inner = known.get("configuration")
             if isinstance(inner, dict):
                 yield from _codecs_of_v3(inner)
-
-
-_CODECS_OFDESCRIPTION = ("bytes", "blosc", "zstd", "gzip", "crc32c", "transpose", "sharding_indexed")
