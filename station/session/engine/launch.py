@@ -14,15 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from datasets.durable import DiskFullError
 from datasets.errors import ExitCode
-from datasets.journal.journal import JournalError
-from datasets.lock import LockedError
-from datasets.own_files import NotOursError
-from datasets.store import StoreError
-from hardware.cell import CellError, ClockSpeed
+from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
-from hardware.robot.limits import LimitError
 from station.errors import refusal
 from station.interruption import exit_code, heard, interruptible, signal_of
 from station.plain import PlainFormatter
@@ -30,28 +24,13 @@ from station.session.core.events import EventSource, Leave
 from station.session.engine.dependencies import EngineDependencies, Options
 from station.session.engine.engine import Engine
 from station.session.engine.factory import compose
-from station.session.engine.learner import LearnerError
-from station.session.folder import NewerSchemaError, SessionError, SessionFolder
-from station.session.link.address import LinkError
+from station.session.folder import SessionFolder
 from station.session.link.server import Link
 from station.session.place import Place
 from station.session.snapshot import Phase
-from station.tasks.shelf import TaskError
 from station.tether import leave_with_parent
 
 Composer = Callable[[SessionFolder, StopLatch], EngineDependencies]
-
-_FAILURES = (
-    SessionError,
-    LinkError,
-    LearnerError,
-    TaskError,
-    JournalError,
-    StoreError,
-    CellError,
-    LimitError,
-    DiskFullError,
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> ExitCode:
@@ -91,13 +70,11 @@ def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
         place = Place(folder)
         with folder.writing():
             return _run(folder, options, composer)
-    except LockedError as error:
-        return _refuse(str(error), ExitCode.LOCKED)
-    except (NewerSchemaError, NotOursError) as error:
-        return _refuse((place and place.gone) or str(error), ExitCode.REFUSED)
-    except (*_FAILURES, OSError) as error:
+    except Exception as error:
         known = refusal(error)
-        return _refuse((place and place.gone) or (known.message if known else str(error)), ExitCode.FAILED)
+        if known is None:
+            raise
+        return _refuse((place and place.gone) or known.message, known.exit_code)
     except KeyboardInterrupt as error:
         return _ended_by(signal_of(error))
 
