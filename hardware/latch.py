@@ -119,11 +119,15 @@ class StopLatch:
 
 
 def _opened(path: Path, *, obeyed: bool) -> tuple[mmap.mmap, tuple[int, int]]:
-    """The latch's bytes and the file's identity; no other user can write one that is `obeyed`."""
+    """The latch's bytes and the file's identity.
+
+    One that is `obeyed` is closed to other users first, where it is ours and the disk has permission bits. Whoever had
+    it open before can still write it.
+    """
     descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT, 0o600, shared=not obeyed)
     try:
         if obeyed and os.fstat(descriptor).st_mode & _OTHERS:
-            # no effect on a disk without permission bits; elsewhere, no other user can open it from now on
+            # no effect on a disk without permission bits, or on the file of a user who is trusted by name
             with suppress(OSError):
                 os.fchmod(descriptor, 0o600)
         with full_disk_named("the stop latch", path):

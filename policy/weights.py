@@ -84,7 +84,9 @@ def decode(data: bytes, path: Path) -> Loaded:
         struct.error,
     ) as error:
         raise WeightsError(f"{path} cannot be read ({error}).", remedy=_RESTORE) from error
-    if stored not in (digest(tensors, facts), _digest_of_older_checkpoints(tensors, metadata["facts"])):
+    if stored != digest(tensors, facts) and stored != _digest_of_older_checkpoints(
+        tensors, metadata["facts"]
+    ):
         raise WeightsError(f"{path} is damaged: its checksum differs.", remedy=_RESTORE)
     return Loaded(tensors=tensors, facts=facts)
 

@@ -1,9 +1,8 @@
 """What is trusted: the classes that a task or session file may name, and whose files count as the operator's own.
 
-Only what the person at this machine has named as well.
-
-A session or task file that somebody sends is looked at, copied and resumed; a class that it names must not run because
-of that. The flag holds for one command and the processes that it starts, the operator's own file for good.
+The person at this machine names both. A session or task file that somebody sends is looked at, copied and resumed; a
+class that it names must not run because of that. The flag holds for one command and the processes that it starts, the
+operator's own file for good.
 """
 
 from __future__ import annotations

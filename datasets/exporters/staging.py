@@ -80,6 +80,10 @@ class Workplace:
             raise ExportError(
                 f"{self.out} was not written by an export, so --force does not replace it. Choose another name."
             )
+        try:
+            require_owner(self.out)
+        except NotOursError as error:
+            raise ExportError(str(error)) from error
 
     def __enter__(self) -> Self:
         """Resume an interrupted export of the same source, or start from scratch.

@@ -208,7 +208,7 @@ def comparable(entries: dict[str, str]) -> dict[str, str]:
     }
 
 
-_AS_EVER = (("increment_frame", "base"), ("increment_turn", "vector"))
+_AS_EVER = (("increment_frame", "base"), ("increment_turn", "vector"), ("unstored", "fill"))
 
 
 def entry_names(answers: dict[str, str]) -> frozenset[str]:

@@ -20,6 +20,7 @@ from datasets.episode import Episode, EpisodeHeader, Outcome
 from datasets.journal import index as journal_index
 from datasets.journal.index import Index
 from datasets.journal.ledger import EPISODE, FOLDED, LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Ledger
+from datasets.journal.line_forms import NEEDED
 from datasets.journal.lines import (
     LONGEST,
     JournalError,
@@ -50,15 +51,6 @@ __all__ = [
 ]
 
 IMPORT = "import"
-
-_REQUIRED = {
-    EPISODE: {"id", "kind", "ordinal", "steps", "chunks", "ending", "policy_version"},
-    LABEL: {"episode", "outcome", "by"},
-    VOID: {"episode", "by"},
-    RESTORE: {"episode", "by"},
-    PRUNE: {"episodes", "by"},
-}
-"""Fields that the ledger requires of a line; writers define the fields of all other operations."""
 
 LARGEST = 1 << 30
 """Bytes of a journal; 50,000 episodes need some 50 MB."""
@@ -119,6 +111,7 @@ class Journal:
         self._check(op, fields)
         line = checked(Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields))
         data = encode(line)
+        self._require_room(self._offset + len(data))
         with full_disk_named(f"journal line {line.seq} ({op})", self.path):
             self._disk.append(self.path, data)
         # decoded again, so a live ledger and a resumed one hold equal objects
@@ -245,7 +238,7 @@ class Journal:
                 f"{self.path} was removed, renamed or replaced since it was opened. Line {self.last_seq + 1} ({op}) "
                 "was not written: put the file back where it was, then run the command again."
             )
-        missing = _REQUIRED.get(op, set()) - fields.keys()
+        missing = NEEDED.get(op, {}).keys() - fields.keys()
         if missing:
             raise JournalError(f"A line '{op}' needs {', '.join(sorted(missing))}.")
         known = self._ledger.episodes

@@ -48,7 +48,7 @@ class Line:
 
 
 def encode(line: Line) -> bytes:
-    """The line's bytes, with checksum and newline. Raises JournalError: not plain JSON."""
+    """The line's bytes, with checksum and newline. Raises JournalError: not plain JSON, or too long."""
     content = {"seq": line.seq, "time": line.time, "op": line.op, "fields": line.fields}
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -56,7 +56,10 @@ def encode(line: Line) -> bytes:
         raise JournalError(f"A line '{line.op}' must be plain JSON: {error}.") from error
     # lone surrogates, from file names that are not valid text, are kept as JSON escapes
     body = text[:-1].encode(errors="backslashreplace")
-    return body + _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}\n'
+    row = body + _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}\n'
+    if len(row) > LONGEST:
+        raise JournalError(f"A line '{line.op}' would have {len(row)} bytes, and a line at most {LONGEST}.")
+    return row
 
 
 def decode(row: bytes) -> Line:

@@ -24,7 +24,12 @@ def prune(
     session: SessionArgument,
     *,
     older_than: Annotated[
-        float, typer.Option("--older-than", min=0.0, help="Only what is older than this many days.")
+        float,
+        typer.Option(
+            "--older-than",
+            min=0.0,
+            help="Only what was voided, cut off or quarantined more than this many days ago.",
+        ),
     ] = 30.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be deleted; delete nothing.")

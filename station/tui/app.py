@@ -217,12 +217,15 @@ class StationApp(App[int]):
 
         The loop stops again when it handles the key, and reports it. In a text field, a letter is a letter.
         """
-        session = self.session
-        if session is None or self._meant(event) != "stop":
+        session, reviewed = self.session, self.reviewed
+        if (session is None and reviewed is None) or self._meant(event) != "stop":
             return
         if event.is_printable and isinstance(self.focused, Input | TextArea):
             return
-        session.attachment.stop_at_once()
+        if session is not None:
+            session.attachment.stop_at_once()
+        elif reviewed is not None:
+            self._engines.stop(reviewed)
 
     def hides(self, session: SessionScreen) -> bool:
         """Whether another screen covers the whole session; a dialog leaves its headline visible."""

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from datasets.durable import DiskFullError
+from datasets.errors import StationError
 from datasets.lock import holder
 from datasets.own_files import open_own, read_tail
 from station.interruption import ended_by
 from station.session.core.events import EventSource, OperatorEvent
-from station.session.folder import HEADER_FILE, LOG, SessionError, SessionFolder
+from station.session.folder import HEADER_FILE, LOG, SessionFolder
 from station.session.link.address import LinkError, NoEngineError
 from station.session.link.client import Client, set_latch
 from station.session.place import gone
@@ -92,7 +92,7 @@ class LocalEngines:
             return LinkedFeed(Client.connect(folder))
         except NoEngineError:
             return None
-        except (LinkError, SessionError, OSError) as error:
+        except (StationError, OSError) as error:
             raise FeedError(str(error)) from error
 
     def start(self, folder: Path) -> None:
@@ -103,7 +103,7 @@ class LocalEngines:
                 self._started[folder] = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
-        except SessionError as error:
+        except StationError as error:
             raise FeedError(_absent(folder) or str(error)) from error
         except OSError as error:
             raise FeedError(
@@ -120,7 +120,7 @@ class LocalEngines:
         """See Engines."""
         try:
             pid = holder(SessionFolder.open(folder).lock)
-        except (SessionError, OSError) as error:
+        except (StationError, OSError) as error:
             return _absent(folder) or str(error)
         if pid is None:
             return f"No engine runs on {folder}."
@@ -134,14 +134,14 @@ class LocalEngines:
         """See Engines."""
         try:
             set_latch(SessionFolder.open(folder), EventSource.OPERATOR)
-        except (SessionError, OSError, DiskFullError) as error:
+        except (StationError, OSError) as error:
             return f"The stop could not be set: {error} Use the emergency stop if an arm moves."
         return ""
 
     def obituary(self, folder: Path) -> str | None:
         """See Engines."""
-        if absent := _absent(folder):
-            return absent
+        if _absent(folder):
+            return gone(str(folder))
         process = self._started.get(folder)
         if process is None or process.poll() is None:
             return None
@@ -149,8 +149,10 @@ class LocalEngines:
 
 
 def _absent(folder: Path) -> str:
-    """A sentence if there is no longer a session at this path; else empty."""
-    return "" if os.path.lexists(folder / HEADER_FILE) else gone(str(folder))
+    """That there is no session at this path; empty where one is."""
+    if os.path.lexists(folder / HEADER_FILE):
+        return ""
+    return f"There is no session at {folder}: it was removed or renamed. Put it back where it was, then try again."
 
 
 def told_end(code: int, log: Path) -> str:

@@ -72,11 +72,19 @@ class Keymap:
         `position`: the key's cap, where the terminal tells it. Nothing else is guessed: a letter of another layout
         must never label an episode or start one.
         """
+        if {key, other_case(key)} & self._meant_otherwise:
+            return None
         *held, letter = key.split("+")
         places = {letter.lower(), *keys_of(character or letter), *([position.lower()] if position else [])}
         if places & self._places("stop") or ("ctrl" in held and places & {"x", "c"}):
             return "stop"
         return "pause" if not held and places & self._places("pause") else None
+
+    @property
+    def _meant_otherwise(self) -> set[str]:
+        """Keys of their own meaning, wherever they are on this keyboard."""
+        others = (keys for action, keys in self.keys.items() if action not in ("stop", "pause"))
+        return {"ctrl+q", *(key for keys in others for key in keys)}
 
     def _places(self, action: str) -> set[str]:
         return {key.lower() for key in self.keys[action]}

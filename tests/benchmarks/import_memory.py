@@ -1,4 +1,4 @@
-"""OpenSession and speed of importing a large source, through the real reader: many ALOHA files, or one robomimic file.
+"""Memory and speed of importing a large source, through the real reader: many ALOHA files, or one robomimic file.
 
     python -m tests.benchmarks.import_memory --gigabytes 5
     python -m tests.benchmarks.import_memory --gigabytes 100 --packed

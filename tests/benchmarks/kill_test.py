@@ -147,7 +147,7 @@ def haunt(bench: Bench, life: Life, rng: np.random.Generator, tally: Tally) -> N
         number = None if rng.random() < 0.2 else pick(rng, SIGNALS)
         tally.count_screen(number)
         code = life.screen.end(number)
-        allowed = codes(number or signal.SIGHUP) if number else (0, *codes(signal.SIGHUP))
+        allowed = codes(number) if number else (0, *codes(signal.SIGHUP))
         tally.expect(f"screen, {number.name if number else 'terminal closed'}", code, allowed)
         life.screen = None
         if life.command.poll() is not None and not bench.finished():

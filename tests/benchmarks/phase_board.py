@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from station.session.engine.engine import Engine
+from tests.benchmarks.forking import ENGINE
 
 _SIZE = 32
 STARTING, LEAVING, COMMIT = "starting", "leaving", "commit"
@@ -56,7 +57,7 @@ def show(path: Path) -> None:
 def site(slow: float, board: Path) -> str:
     """A ``sitecustomize.py``: engines whose commits take `slow` s in the mean, and that use this board."""
     return f"""import sys
-if "station.session.engine.engine" in sys.orig_argv:
+if "{ENGINE}" in sys.orig_argv:
     from pathlib import Path
     from tests.benchmarks.phase_board import show
     from tests.benchmarks.slow_store import slow_down

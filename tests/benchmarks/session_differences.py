@@ -52,7 +52,7 @@ def wrong(folder: SessionFolder) -> list[str]:
 
 
 def _unequal(one: Episode, other: Episode) -> list[str]:
-    """EngineDependencies of an episode that differ in a bit; the wall clock's date may."""
+    """Parts of an episode that differ in a bit; the wall clock's date may."""
     parts = ["header"] if _facts(one) != _facts(other) else []
     parts += [name for name in ARRAYS if not _same(getattr(one, name), getattr(other, name))]
     for name in ("images", "features", "decisions"):

@@ -212,3 +212,19 @@ def test_a_line_goes_into_the_journal_that_was_opened_or_nowhere(tmp_path: Path,
         journal.append("note", text="two")
     assert (tmp_path / "old").read_bytes() == content
     assert path.exists() is restored and (not restored or path.read_bytes() == content)
+
+
+def test_a_line_or_a_journal_that_could_not_be_read_again_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, writable=True)
+    journal.append("note", text="short")
+    before = path.read_bytes()
+    monkeypatch.setattr("datasets.journal.lines.LONGEST", 200)
+    with pytest.raises(JournalError, match="a line at most 200"):
+        journal.append("note", text="long" * 100)
+    monkeypatch.setattr("datasets.journal.journal.LARGEST", len(before) + 10)
+    with pytest.raises(JournalError, match="a journal at most"):
+        journal.append("note", text="short")
+    assert path.read_bytes() == before

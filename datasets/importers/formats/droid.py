@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from datasets.importers import fingerprints
 from datasets.importers.convert.checks import TAIL_TICKS
-from datasets.importers.convert.timeline import nearest
+from datasets.importers.convert.timeline import nearest, tick
 from datasets.importers.defects import Defect, Note, RefusedError, repaired, warning
 from datasets.importers.files import hdf5
 from datasets.importers.files.video import SAME_RATE, VideoFrames
@@ -210,7 +210,7 @@ class _Table:
     @classmethod
     def of(cls, columns: dict[str, Array], time: Array | None) -> _Table:
         """Derive the rate from the rows' time stamps, otherwise from the recorder's rate."""
-        period = float(np.median(np.diff(time))) if time is not None and len(time) > 1 else 0.0
+        period = tick(time) if time is not None else 0.0
         return cls(
             max((len(values) for values in columns.values()), default=0), 1 / period if period > 0 else _RATE
         )

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datasets.importers.defects import Question
+from datasets.importers.map.columns import METRES
 from datasets.importers.mapping import ActionKind, for_every_arm
 from datasets.importers.recording import Array
 
@@ -75,10 +76,10 @@ def misread(pair: Pair, period: float, turns: Array | None) -> Question:
     fit = fitting(pair.commanded, pair.observed, turns, period)
     if fit is None:
         text += "; another column, unit or frame may be meant"
-        return Question(name="actions", text=text, choices=_choices(ActionKind.ACHIEVED))
+        return Question(name="actions", text=text, choices=choices(ActionKind.ACHIEVED))
     along = "" if turns is None else f", along the axes of the {fit.frame}"
     text += f"; its numbers fit increments (1 means about {fit.scale:.2g} {pair.unit}{along})"
-    return Question(name="actions", text=text, choices=_choices(ActionKind.INCREMENTS, ActionKind.ACHIEVED))
+    return Question(name="actions", text=text, choices=choices(ActionKind.INCREMENTS, ActionKind.ACHIEVED))
 
 
 def in_the_foot(position: Array, name: str) -> Question | None:
@@ -90,10 +91,11 @@ def in_the_foot(position: Array, name: str) -> Question | None:
         f"'{name}' stays within {FOOT:g} m of the origin of the arm's base, where no tool can be; it may hold "
         "increments, or poses of another frame (--frame)"
     )
-    return Question(name="actions", text=text, choices=_choices(ActionKind.INCREMENTS, ActionKind.ACHIEVED))
+    return Question(name="actions", text=text, choices=choices(ActionKind.INCREMENTS, ActionKind.ACHIEVED))
 
 
-def _choices(*first: ActionKind) -> tuple[str, ...]:
+def choices(*first: ActionKind) -> tuple[str, ...]:
+    """All meanings of a column of commands, the likely ones first."""
     return tuple(dict.fromkeys([*first, *ActionKind]))
 
 
@@ -107,7 +109,7 @@ def weight(
     best = max(readings(told, seen, turns, period), key=lambda fit: fit.correlation, default=None)
     if best is not None and best.correlation >= FITS and best.scale > 0:
         along = "" if turns is None else f", along the axes of the {best.frame}"
-        means = "" if unit is None else f", 1 means about {best.scale:.2g} {'m' if unit in METRIC else 'rad'}"
+        means = "" if unit is None else f", 1 means about {best.scale:.2g} {'m' if unit in METRES else 'rad'}"
         return f"for increments: their numbers fit the steps of '{names[1]}' with {best.correlation:.2f}{means}{along}"
     pair = Pair(commanded=told, observed=seen, unit="m", names=names)
     if min(len(told), len(seen)) >= LEAST and _spread(seen) > 0:
@@ -115,9 +117,6 @@ def weight(
             return f"against increments: '{names[1]}' goes where they say, as an arm follows targets"
         return f"against increments: their numbers do not fit the steps of '{names[1]}'"
     return f"'{names[1]}' does not move, so it proves nothing"
-
-
-METRIC = ("m", "cm", "mm")
 
 
 @dataclass(frozen=True, kw_only=True)

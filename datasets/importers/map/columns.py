@@ -23,6 +23,13 @@ RADIANS = {"rad": 1.0, "deg": np.pi / 180}
 _SELECTOR = re.compile(r"(?P<key>.+?)(\[(?P<first>\d*):(?P<end>\d*)\])?")
 
 
+def key_of(selector: str) -> str:
+    """The column that a selector reads."""
+    match = _SELECTOR.fullmatch(selector)
+    assert match is not None
+    return match["key"]
+
+
 def select(columns: Table[str, Array], selector: str) -> Array:
     """[T, n] of ``key`` or ``key[first:end]``.
 

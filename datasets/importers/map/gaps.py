@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from datasets.importers.defects import Defect, Note, Question, RefusedError, warning
 from datasets.importers.interface import RawEpisode, Unstored
+from datasets.importers.map.columns import key_of
 from datasets.importers.mapping import ActionKind, Arm, Mapping
 from datasets.spec import DataSpec
 
@@ -47,9 +48,7 @@ def _in_use(raw: RawEpisode, mapping: Mapping, spec: DataSpec) -> list[Unstored]
     if not raw.unstored:
         return []
     arms = mapping.arms[: spec.action.arms]
-    keys = dict.fromkeys(
-        selector.partition("[")[0] for arm in arms for selector in _selectors(arm, mapping, spec)
-    )
+    keys = dict.fromkeys(key_of(selector) for arm in arms for selector in _selectors(arm, mapping, spec))
     return [raw.unstored[key] for key in keys if key in raw.unstored]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from datasets.importers.defects import Defect, Question, RefusedError
 from datasets.importers.interface import RawEpisode
 from datasets.importers.map import columns
+from datasets.importers.map.agreement import choices
 from datasets.importers.map.gaps import questions_of_gaps
 from datasets.importers.map.proposals import are_increments
 from datasets.importers.map.turns import DIFFERENCE, EULER, VECTOR
@@ -152,7 +153,7 @@ class _ArmQuestions:
             more = ", .." if len(names) > _MOST_NAMED else ""
             called = f"{', '.join(names[:_MOST_NAMED])}{more}"
             text = f"the source's actions are called {called}, as increments are, not targets"
-            return [Question(name="actions", text=text, choices=_proposed(ActionKind.INCREMENTS))]
+            return [Question(name="actions", text=text, choices=choices(ActionKind.INCREMENTS))]
         if self.mapping.actions is None:
             text = "whether the source's actions are absolute targets is not written in it"
             return [Question(name="actions", text=text, choices=tuple(ActionKind))]
@@ -344,10 +345,6 @@ def turn_of(mapping: Mapping, track: Track) -> str | None:
     if mapping.increment_turn is None and track.representation is Representation.ROTATION_VECTOR:
         return VECTOR
     return mapping.increment_turn
-
-
-def _proposed(first: ActionKind) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([first, *ActionKind]))
 
 
 _KINEMATICS = Question(

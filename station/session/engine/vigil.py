@@ -6,6 +6,7 @@ meanwhile: after a suspend or a stall, every device looks silent for a moment. K
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from hardware.cell import Check, unnamed
@@ -54,8 +55,7 @@ class Vigil:
 
 
 def _is_in(said: str, check: Check) -> bool:
-    """Silence grows longer while one looks, so that its device counts; of a report, its words."""
+    """Whether this device was named as failing: of a report its words count too, of silence not, since it grows."""
     device = check.name.rpartition(" ")[2]
-    if check.silent:
-        return device in said
-    return unnamed(device, check.detail).rstrip(".!?") in said
+    words = "" if check.silent else unnamed(device, check.detail).rstrip(".!?")
+    return re.search(rf"(?<![\w-]){re.escape(device)}: {re.escape(words)}", said) is not None

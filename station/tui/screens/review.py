@@ -21,18 +21,14 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Footer, Input
 
-from datasets.durable import DiskFullError
 from datasets.errors import StationError
-from datasets.journal.journal import JournalError, Line
-from datasets.lock import LockedError
+from datasets.journal.journal import Line
 from datasets.selection import SelectionError, Where
-from datasets.store import StoreError
 from station.jobs import verdicts
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
 from station.session.core.events import EventSource
-from station.session.folder import SessionError, SessionFolder
-from station.session.link.address import LinkError
+from station.session.folder import SessionFolder
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
 from station.tui.widgets.episodes import EpisodeList
@@ -65,17 +61,7 @@ _REMARKS = (
     "Filter: names (success failure timeout pending void, online demo evaluation), and or not ( ),\n"
     "and version, steps, date, method compared with a value. Nothing is deleted before 'station prune'."
 )
-_TROUBLE = (
-    DiskFullError,
-    JournalError,
-    LinkError,
-    LockedError,
-    OSError,
-    SelectionError,
-    SessionError,
-    StationError,
-    StoreError,
-)
+_TROUBLE = (StationError, OSError)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ class Press:
     held: bool
     """The UI was suspended."""
     person: bool = False
-    """Somebody read the screen for longer than READ and answered it; otherwise at random."""
+    """Somebody read the screen for for trial.READING and answered it; otherwise at random."""
     phase: str = ""
     """Of the newest snapshot."""
     watched: bool = False

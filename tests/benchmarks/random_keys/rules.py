@@ -133,8 +133,7 @@ def _start(run: Run, before: Run | None, log: Log) -> tuple[str, float | None]:
 
 def _obeyed(press: Press, log: Log) -> bool:
     """Whether a press may be obeyed: neither its screen nor the engine stood still."""
-    who = ("run", "attach")[press.screen]
-    if press.held or any(h.who == who and h.begin <= press.at <= h.end + SLACK for h in log.halts):
+    if not _seen(press, log):
         return False
     hung = (h.end - press.at for h in log.halts if h.who == "engine" and h.begin <= press.at <= h.end)
     return max(hung, default=0.0) <= AGE

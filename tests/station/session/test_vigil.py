@@ -56,6 +56,20 @@ def test_what_was_told_is_not_told_again_and_what_is_new_is() -> None:
     devices.found = [FAULT, replace(FAULT, name="arm right", detail="right: overheated (code C19)")]
     devices.now += STEP
     assert devices.vigil.wrong(told) == "arm right: overheated (code C19). Free the arm."
+    devices.found = [FAULT, replace(FAULT, name="arm right", detail="right: collision (code C31)")]
+    devices.now += STEP
+    assert devices.vigil.wrong(told) == "arm right: collision (code C31). Free the arm.", (
+        "the same of another arm"
+    )
+    silent = replace(SILENCE, name="arm left", detail="nothing heard for 0.5 s")
+    devices.found = [silent]
+    said = ""
+    for _ in range(10):
+        devices.now += STEP
+        said += devices.vigil.wrong(
+            "camera wrist_left: newest frame 0.4 s old. Stopped by the operator. Re-arm."
+        )
+    assert "arm left: nothing heard" in said, "part of another name is no mention"
     devices.found = [SILENCE]
     for _ in range(10):
         devices.now += STEP

@@ -102,3 +102,12 @@ def test_letters_and_function_keys_draw_none(tmp_path: Path) -> None:
 def test_the_stop_key_of_common_layouts_is_known() -> None:
     assert {"ч", "χ", "ס", "ء", "ط"} <= {letter for letter, keys in POSITIONS.items() if "x" in keys}
     assert all(not letter.isascii() for letter in POSITIONS)
+
+
+def test_a_key_with_a_meaning_of_its_own_is_no_stop_wherever_it_is_on_the_keyboard() -> None:
+    keymap = default_keymap()
+    assert keymap.misheard("q", "q", position="x") is None, "leave on a Dvorak keyboard"
+    assert keymap.misheard("Q", "Q", position="x") is None
+    assert keymap.misheard("ctrl+q", None, position="x") is None
+    assert keymap.misheard("k", "k", position="x") == "stop"
+    assert keymap.misheard("cyrillic_che", "\u0447", position="x") == "stop"
