@@ -26,9 +26,9 @@ from hardware.cell import CellError
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from tests.emulators.franka import FrankaEmulator
+from tests.hardware.arms.franka_cells import TOOL, franka_table
 from tests.hardware.arms.xarm_cell import xarm_workplace
 from tests.hardware.fakes import read_cell
-from tests.hardware.franka_cells import TOOL, franka_table
 from tests.hardware.workplaces import Workplace
 
 _STILL = 0.02  # rad/s

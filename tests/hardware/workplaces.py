@@ -23,9 +23,9 @@ from hardware.robot.cell import RobotCell
 from hardware.simulation.cell import SimulatedCell
 from hardware.simulation.settings import CameraSettings, SimulationSettings
 from tests.emulators.franka import FrankaEmulator
+from tests.hardware.arms.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.hardware.arms.xarm_bench import NEEDS_XARM, SDK_IS_HERE
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
-from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 

@@ -16,7 +16,7 @@ from datasets.lock import WriterLock
 from station.cli import app
 from station.session.folder import SessionFolder
 from tests.station.conftest import Station
-from tests.station.tui.recorded import recorded
+from tests.station.recorded import recorded
 
 
 def first_episode(session: SessionFolder) -> str:

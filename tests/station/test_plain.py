@@ -20,7 +20,7 @@ from station.tui.app import StationApp
 from tests.station.conftest import Station
 from tests.station.tui.conftest import Open, engines, feed, open_app  # noqa: F401 - fixtures
 from tests.station.tui.fakes import FakeFeed, snapshot
-from tests.station.tui.test_screens import made
+from tests.station.tui.screens.test_screens import made
 
 STATION = Path(plain.__file__).parent
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f [/red][bold]\udcff"

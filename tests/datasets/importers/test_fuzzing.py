@@ -28,8 +28,8 @@ from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 from datasets.vr_recording import write as write_vr
 from tests.datasets.importers.desk import Desk
+from tests.datasets.importers.formats.test_vr import make_recording
 from tests.datasets.importers.sources import ANSWERS, MAKERS, SPECS
-from tests.datasets.importers.test_vr import make_recording
 
 KINDS = [*MAKERS, "vr"]
 QUICK, MANY = 5, 60

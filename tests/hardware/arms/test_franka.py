@@ -25,7 +25,7 @@ from hardware.grippers.franka_hand import FrankaHandSettings
 from hardware.grippers.interface import GripperError
 from hardware.plan import Command, JointCommand, Vector
 from tests.emulators.franka import READY, FrankaEmulator
-from tests.hardware.franka_cells import NEEDS_FRANKY
+from tests.hardware.arms.franka_cells import NEEDS_FRANKY
 
 pytestmark = pytest.mark.realtime
 

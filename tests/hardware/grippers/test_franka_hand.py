@@ -11,7 +11,7 @@ from hardware.arms.franka import FrankaSettings
 from hardware.grippers.franka_hand import FrankaHand, FrankaHandSettings
 from hardware.grippers.interface import Grasp, GripperError, GripperState
 from tests.emulators.franka import FrankaEmulator
-from tests.hardware.franka_cells import NEEDS_FRANKY
+from tests.hardware.arms.franka_cells import NEEDS_FRANKY
 
 pytestmark = pytest.mark.realtime
 

@@ -23,7 +23,7 @@ from station.review.playback import Playback
 from station.review.take import take_of, take_of_partial
 from station.session.folder import SessionFolder
 from tests.station.conftest import Station
-from tests.station.tui.recorded import episode, leave_partial, recorded
+from tests.station.recorded import episode, leave_partial, recorded
 
 
 @pytest.fixture(scope="module")

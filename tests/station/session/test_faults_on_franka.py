@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.emulators.franka import FrankaEmulator
+from tests.hardware.arms.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.hardware.arms.xarm_cell import video
-from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.station.session.surviving import OF_EVERY_ARM, Fault, Scene, survive
 from tests.station.session.swaying import Sway
 

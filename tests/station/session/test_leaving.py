@@ -32,11 +32,11 @@ from station.session.engine.engine import Engine
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from tests.station.session.answering import go
+from tests.station.session.core.test_machine import FIRST, SECOND, Session, ended, learning, ready, rolling
 from tests.station.session.driving import until
+from tests.station.session.engine.test_resume import EPISODES, MISTAKES, assert_same, outcome, uninterrupted
+from tests.station.session.engine.test_resume import Outcome as Whole
 from tests.station.session.fakes import headless, make_folder
-from tests.station.session.test_machine import FIRST, SECOND, Session, ended, learning, ready, rolling
-from tests.station.session.test_resume import EPISODES, MISTAKES, assert_same, outcome, uninterrupted
-from tests.station.session.test_resume import Outcome as Whole
 
 CELLS = 2
 
@@ -132,7 +132,7 @@ def test_terminated_again_and_again_while_an_episode_is_committed_it_goes_on_exa
 
 
 def start(path: Path, *flags: str) -> subprocess.Popen[bytes]:
-    words = ["-m", "tests.station.session.tiny_engine", str(path), str(EPISODES), *flags]
+    words = ["-m", "tests.station.session.engine.tiny_engine", str(path), str(EPISODES), *flags]
     return subprocess.Popen([sys.executable, *words])
 
 

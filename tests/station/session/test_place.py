@@ -21,8 +21,8 @@ from station.session.engine.launch import serve
 from station.session.folder import SessionFolder
 from station.session.place import SessionGoneError
 from station.session.snapshot import Phase
+from tests.station.session.engine.test_engine import FIRST, attended, press, rolling, until
 from tests.station.session.fakes import cell_of, make_folder, make_parts, never_ending
-from tests.station.session.test_engine import FIRST, attended, press, rolling, until
 
 Happening = Callable[[SessionFolder], Path]
 """Does something to a session; returns the path at which nothing may lie afterwards."""

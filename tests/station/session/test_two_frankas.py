@@ -31,9 +31,9 @@ from station.session.snapshot import Phase
 from station.session.status import count
 from station.tasks.config import Task, load_task
 from tests.emulators.franka import READY, FrankaEmulator
+from tests.hardware.arms.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.hardware.arms.xarm_bench import wait_until
 from tests.hardware.fakes import read_cell
-from tests.hardware.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.station.session.answering import go, rearm
 from tests.station.session.attended import Attended, attended
 from tests.station.session.leftovers import kept

@@ -25,7 +25,7 @@ from station.tui.screens.help import HelpScreen
 from station.tui.screens.noting import NoteScreen
 from station.tui.sight import Sight
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
-from tests.station.tui.test_session_screen import headline, session, settled
+from tests.station.tui.screens.test_session import headline, session, settled
 
 PEDAL = "usb-PCsensor_FootSwitch-event-kbd"
 ACTIONS = {"KEY_A": "failure", "KEY_B": "stop", "KEY_C": "success", "KEY_D": "note"}

@@ -17,7 +17,7 @@ from station.tui.screens.leaving import LeaveScreen
 from station.tui.screens.noting import NoteScreen
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines, FakeFeed
-from tests.station.tui.test_session_screen import headline, settled
+from tests.station.tui.screens.test_session import headline, settled
 
 
 async def send(pilot: Pilot[int], key: str, character: str | None, position: str) -> None:

@@ -26,7 +26,7 @@ from station.tui.widgets.headline import call_without
 from tests.station.session.fakes import make_folder
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
-from tests.station.tui.test_session_screen import headline, settled
+from tests.station.tui.screens.test_session import headline, settled
 
 _DONE = ("python", "-c", "pass")
 

@@ -11,7 +11,7 @@ from station.jobs.demonstrations import choose, in_words, nothing_in_words, reme
 from station.session.folder import SessionFolder
 from station.tasks.config import DemonstrationSettings
 from tests.station.conftest import Station
-from tests.station.tui.recorded import recorded
+from tests.station.recorded import recorded
 
 SETTINGS = DemonstrationSettings()
 

@@ -29,9 +29,9 @@ from station.tui.widgets.episodes import EpisodeList
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.tile import CameraTile
 from station.tui.widgets.trajectory import Trajectory
+from tests.station.recorded import TinyTask, recorded
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
-from tests.station.tui.recorded import TinyTask, recorded
 
 PATIENCE = 60.0
 

@@ -251,7 +251,7 @@ def wait_for_the_engine(folder: SessionFolder, process: subprocess.Popen[bytes])
 
 def start(path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.station.session.tiny_engine", str(path), str(EPISODES)]
+        [sys.executable, "-m", "tests.station.session.engine.tiny_engine", str(path), str(EPISODES)]
     )
 
 

@@ -22,7 +22,7 @@ from station.tasks.shelf import list_tasks
 from station.tui.actions import ACTIONS, Action
 from tests.station.conftest import Station
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README, GUIDES = ROOT / "README.md", ROOT / "station" / "guides"
 PAGES = [
     README,

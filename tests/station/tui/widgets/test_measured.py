@@ -19,7 +19,7 @@ from station.tui.widgets.measured import Words
 from station.tui.widgets.panel import Panel
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeFeed, snapshot
-from tests.station.tui.test_session_screen import session, settled
+from tests.station.tui.screens.test_session import session, settled
 
 _REFUSED = (
     "Not done: the session had changed before the key arrived, and is in ready now. Look, then press again."

@@ -22,7 +22,7 @@ from hardware.safety.filter import (
     Sphere,
     WorkspaceSettings,
 )
-from tests.hardware.safety_runs import (
+from tests.hardware.safety.runs import (
     DOWN,
     Adversary,
     Array,

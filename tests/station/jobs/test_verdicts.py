@@ -15,7 +15,7 @@ from station.jobs.verdicts import give, give_all
 from station.session.core.events import EventSource, Label, OperatorEvent
 from station.session.folder import SessionFolder
 from station.session.link.server import Link
-from tests.station.tui.recorded import recorded
+from tests.station.recorded import recorded
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from station.session.engine.resume import state_of
 from station.session.operations import UPDATE
 from station.session.snapshot import Phase, Snapshot
 from station.tui.actions import BY_ID, NotNowError, Seen
-from tests.station.session.test_machine import ended
+from tests.station.session.core.test_machine import ended
 
 RULES = Rules(grace=1.0)
 KEYS = {"s": "success", "f": "failure", "u": "undo", "v": "void"}

@@ -13,10 +13,10 @@ import tomlkit
 from station.jobs import doctor
 from tests.emulators.franka import FrankaEmulator
 from tests.emulators.xarm import XArmEmulator
+from tests.hardware.arms.franka_cells import NEEDS_FRANKY, franka_table
 from tests.hardware.arms.xarm_bench import needs_sdk
 from tests.hardware.arms.xarm_cell import cell_table, tool_at_home, video
 from tests.hardware.fakes import Switchboard
-from tests.hardware.franka_cells import NEEDS_FRANKY, franka_table
 from tests.station.conftest import Station
 
 pytestmark = [pytest.mark.realtime, pytest.mark.slow, pytest.mark.timeout(300)]

@@ -19,7 +19,7 @@ from station.session.engine.checkpoint import CheckpointFacts, Checkpoints
 from station.session.folder import SessionFolder
 from station.session.status import count
 from tests.station.conftest import Station
-from tests.station.tui.recorded import recorded
+from tests.station.recorded import recorded
 
 Harm = Callable[[Path], None]
 

@@ -158,7 +158,7 @@ def test_a_reader_that_was_taken_over_runs_nothing_in_its_parent_and_swells_it_w
     swelling = HEAD.pack(b"stn1", 10, 2**50)
     another = HEAD.pack(b"stn1", 13, 0) + b'{"Runs": {} }'
     wrong = b"".join(answers_within(2**20).encode(Fingerprinted(text="f" * 16)))
-    monkeypatch.setattr(worker, "_PROCESS", "tests.datasets.importers.taken_over")
+    monkeypatch.setattr(worker, "_PROCESS", "tests.datasets.importers.read.taken_over")
     for said in (len(hostile).to_bytes(4, "big") + hostile, swelling, another, wrong):
         monkeypatch.setenv("TAKEN_OVER_SAYS", said.hex())
         reader = IsolatedReader(patience=30)

@@ -25,8 +25,8 @@ from datasets.importers.mapping import comparable, parse_answers
 from datasets.rotation import action_to_pose
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
+from tests.datasets.importers.formats.test_described import MEANING
 from tests.datasets.importers.sources import ANSWERS, MAKERS, SPECS, TICKS, T
-from tests.datasets.importers.test_described import MEANING
 
 UPRIGHT = np.array([0, 0, 0, 0, 0, 0, 1, 0])
 """What makes a rotation of no numbers a quaternion."""

@@ -17,8 +17,8 @@ from datasets.importers.defects import Defect
 from datasets.importers.files.description import NAME
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
+from tests.datasets.importers.formats.test_described import LAYOUTS, description, end_to_end
 from tests.datasets.importers.sources import ANSWERS, SPECS, TICKS
-from tests.datasets.importers.test_described import LAYOUTS, description, end_to_end
 
 POSITION = "data/robot0_eef_pos"
 STORES: dict[str, tuple[str, Any]] = {

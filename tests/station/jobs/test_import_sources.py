@@ -15,7 +15,7 @@ from station.jobs.import_request import ImportRequest, wish
 from station.jobs.import_sources import Sources, find
 from station.session.folder import SessionFolder
 from tests.datasets.importers import sources
-from tests.station.tui.recorded import recorded
+from tests.station.recorded import recorded
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from datasets.errors import ExitCode, StationError
 from station.jobs import demo
 from station.reporting import SilentReporter
 from station.session.folder import SessionFolder
-from tests.station.test_training import Recording, untrained
+from tests.station.jobs.test_training import Recording, untrained
 
 
 def test_a_prepared_session_is_left_alone(session: SessionFolder) -> None:

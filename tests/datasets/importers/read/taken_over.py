@@ -1,4 +1,6 @@
-"""A reader that foreign bytes have taken over: ``python -m tests.datasets.importers.taken_over DESCRIPTOR MEMORY``.
+"""A reader that foreign bytes have taken over.
+
+``python -m tests.datasets.importers.read.taken_over DESCRIPTOR MEMORY``
 
 Says to its parent what $TAKEN_OVER_SAYS is, in hexadecimal digits before it is asked anything.
 """

@@ -25,7 +25,7 @@ from station.session.engine.resume import adopt, enter_partials, state_of
 from station.session.folder import SessionFolder
 from station.session.status import count
 from tests.station.conftest import Station
-from tests.station.tui.recorded import episode, leave_partial, recorded
+from tests.station.recorded import episode, leave_partial, recorded
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from datasets.importers.files.description import NAME
 from datasets.importers.formats.described import describe
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
+from tests.datasets.importers.formats.test_described import description, end_to_end, trajectory
 from tests.datasets.importers.sources import POSE_SPEC, TICKS
-from tests.datasets.importers.test_described import description, end_to_end, trajectory
 
 Files = list[bytes]
 

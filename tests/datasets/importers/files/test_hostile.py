@@ -27,8 +27,8 @@ from datasets.importers.read.reader import Reader
 from datasets.spec import DataSpec
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
+from tests.datasets.importers.formats.test_vr import make_recording
 from tests.datasets.importers.sources import ANSWERS, MAKERS, SPECS
-from tests.datasets.importers.test_vr import make_recording
 
 SECRET_SHAPE = (sources.TICKS, sources.HEIGHT, sources.WIDTH, 3)
 

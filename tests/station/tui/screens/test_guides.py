@@ -21,8 +21,8 @@ from station.tui.screens.session import SessionScreen
 from station.tui.widgets.page import Page, draw
 from tests.station.tui.conftest import Open
 from tests.station.tui.fakes import FakeFeed
-from tests.station.tui.test_screens import shows, until
-from tests.station.tui.test_session_screen import headline, session, settled
+from tests.station.tui.screens.test_screens import shows, until
+from tests.station.tui.screens.test_session import headline, session, settled
 
 SMALL = (100, 30)
 

@@ -28,9 +28,9 @@ from station.session.operations import EVALUATION
 from station.session.snapshot import Phase
 from station.session.status import count, to_json
 from tests.station.session.answering import go, resume
+from tests.station.session.core.test_machine import FIRST, SECOND, Session, ended, learning, ready, rolling
 from tests.station.session.driving import until
 from tests.station.session.fakes import headless, make_folder
-from tests.station.session.test_machine import FIRST, SECOND, Session, ended, learning, ready, rolling
 
 EVALUATED = "evaluation-000000"
 

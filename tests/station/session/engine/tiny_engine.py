@@ -1,4 +1,6 @@
-"""A session engine of fakes in its own process: ``python -m tests.station.session.tiny_engine SESSION EPISODES``.
+"""A session engine of fakes in its own process.
+
+``python -m tests.station.session.engine.tiny_engine SESSION EPISODES``
 
 With ``--slow-commits`` a file called committing lies in the session while an episode is on its way to the store.
 """
