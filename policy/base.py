@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +33,6 @@ from policy.bottleneck import Bottleneck, BottleneckSettings
 from policy.encoder import CropOffsets, EncoderHead, EncoderKind, ObservationEncoder, ResNet18, SmallEncoder
 from policy.flow import Flow, Prediction
 from policy.normalizer import Normalizer
-from policy.steering.interface import Window
 from policy.unet import GROUPS, Activation, UNet
 
 POLICY_FILE = "policy.json"
@@ -40,6 +40,21 @@ POLICY_FILE = "policy.json"
 
 class PolicyFileError(StationError):
     """A saved policy is unusable; the message names the file, the reason and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The last N observations of B cells; early in an episode, the oldest one is repeated to fill N."""
+
+    images: dict[str, NDArray[np.uint8]]
+    """camera -> uint8 [B, N, height, width, 3]"""
+    proprioception: FloatArray
+    """[B, N, dq]"""
+
+    @property
+    def batch(self) -> int:
+        """B."""
+        return len(self.proprioception)
 
 
 class PolicySettings(Settings):

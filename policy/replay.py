@@ -23,7 +23,6 @@ from torch import Tensor
 from datasets.episode import Episode, EpisodeKind, Outcome
 from datasets.errors import StationError
 from datasets.observation import FloatArray
-from policy.steering.interface import RecordSpec, Steering
 
 if TYPE_CHECKING:
     from datasets.journal.journal import Ledger
@@ -41,6 +40,22 @@ class Timeout(StrEnum):
     """The final state has value 0, as after a failure."""
     BOOTSTRAP = "bootstrap"
     """The task could have continued: bootstrap from the final observation's value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSpec:
+    """Arrays that the session stores for a method: name -> shape of one entry."""
+
+    features: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Computed from every observation at a decision, and from the final one; stored as [K+1, ...]."""
+    decisions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Chosen at every decision; stored as [K, ...]."""
+
+
+class HasRecord(Protocol):
+    """A steering method, as far as the replay knows it."""
+
+    record: RecordSpec
 
 
 @runtime_checkable
@@ -175,7 +190,7 @@ class ReplayBuffer:
     @classmethod
     def for_method(
         cls,
-        method: Steering,
+        method: HasRecord,
         *,
         base_hash: str = "",
         observations: Callable[[str], Episode] | None = None,

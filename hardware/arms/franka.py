@@ -35,7 +35,7 @@ from hardware.arms.franka_link import (
     motion_error,
     realtime_check,
 )
-from hardware.arms.franka_settings import FrankaSettings
+from hardware.arms.franka_settings import FrankaParameters
 from hardware.arms.interface import (
     Arm,
     ArmError,
@@ -48,11 +48,9 @@ from hardware.arms.interface import (
 )
 from hardware.plan import Command, JointCommand
 
-__all__ = ["FrankaArm", "FrankaSettings"]
-
 _LOG = logging.getLogger(__name__)
 
-Law = Callable[[ModuleType, FrankaSettings, Any], Any]
+Law = Callable[[ModuleType, FrankaParameters, Any], Any]
 """Builds a motion that follows a reference."""
 
 _RENEWALS = 4
@@ -65,6 +63,13 @@ _AT_REST = 0.02
 """rad/s"""
 _LOAD_TOLERANCE = 1e-3
 """kg"""
+
+
+class FrankaSettings(FrankaParameters):
+    """A Franka arm on its control box."""
+
+    def build(self) -> FrankaArm:
+        return FrankaArm(self)
 
 
 class FrankaArm(Arm):

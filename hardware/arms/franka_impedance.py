@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hardware.arms.franka_settings import JOINT_ENDS, FrankaSettings
+from hardware.arms.franka_settings import JOINT_ENDS, FrankaParameters
 
 _AT_ONCE = 1e-6
 """s, time constant of gain changes: gains are constant, and a fresh motion must start with them."""
@@ -16,7 +16,7 @@ _STOP_RAMP = 0.1
 """s in which the control law's torques fade to pure damping."""
 
 
-def tracking_motion(franky: ModuleType, settings: FrankaSettings, reference: Any) -> Any:
+def tracking_motion(franky: ModuleType, settings: FrankaParameters, reference: Any) -> Any:
     """Impedance control about `reference`, which its `set_reference` replaces; ends by itself after `stale_stop`.
 
     The law's only state is its gains, which start at their final values: a fresh motion continues the torques of the
@@ -47,7 +47,7 @@ _JOINT_DAMPING = (50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0)
 """Nm s/rad"""
 
 
-def posture_motion(franky: ModuleType, settings: FrankaSettings, reference: Any) -> Any:
+def posture_motion(franky: ModuleType, settings: FrankaParameters, reference: Any) -> Any:
     """The same for joint angles, while homing: a spring at every joint."""
     lower, upper = JOINT_ENDS[settings.model]
     motion = franky.JointImpedanceTrackingMotion(
@@ -65,18 +65,18 @@ def posture_motion(franky: ModuleType, settings: FrankaSettings, reference: Any)
     return motion
 
 
-def _gains(franky: ModuleType, settings: FrankaSettings) -> Any:
+def _gains(franky: ModuleType, settings: FrankaParameters) -> Any:
     stiffness = (settings.translational_stiffness, settings.rotational_stiffness)
     damping = (settings.damping_ratio * 2.0 * math.sqrt(value) for value in stiffness)
     return franky.CartesianImpedanceGains.isotropic(*stiffness, *damping)
 
 
-def _elbow_task(franky: ModuleType, settings: FrankaSettings) -> Any:
+def _elbow_task(franky: ModuleType, settings: FrankaParameters) -> Any:
     if not settings.home or not settings.elbow_stiffness:
         return None
     return franky.PostureTask(np.array(settings.home), stiffness=settings.elbow_stiffness)
 
 
-def stop_motion(franky: ModuleType, settings: FrankaSettings) -> Any:
+def stop_motion(franky: ModuleType, settings: FrankaParameters) -> Any:
     """Damps the arm to rest and ends; the control box holds from there."""
     return franky.TorqueStopMotion(ramp_duration=_STOP_RAMP, max_delta_tau=settings.max_torque_step)

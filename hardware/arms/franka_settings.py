@@ -1,4 +1,4 @@
-"""Task-file settings of a Franka arm, used by `hardware.arms.franka`."""
+"""What a task file says about a Franka arm; `hardware.arms.franka` adds the driver that is built from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from hardware.arms.interface import Arm
 from hardware.settings import ArmSettings, JointEnds, Offset, Pace, numeric
 
 JOINT_ENDS: dict[str, JointEnds] = {
@@ -24,8 +23,8 @@ _FASTEST = Pace(speed=2.1, acceleration=7.5, jerk=3750.0)
 """Limits of the slowest joint of both models, rounded down."""
 
 
-class FrankaSettings(ArmSettings):
-    """A Franka arm on its control box."""
+class FrankaParameters(ArmSettings):
+    """The fields of a Franka arm, without its driver."""
 
     driver: Literal["franka"] = "franka"
     """FR3 and Panda through franky."""
@@ -90,8 +89,3 @@ class FrankaSettings(ArmSettings):
     @property
     def home_within(self) -> float:
         return 0.02  # the joint controller is a spring, and friction holds the wrist back
-
-    def build(self) -> Arm:
-        from hardware.arms.franka import FrankaArm
-
-        return FrankaArm(self)

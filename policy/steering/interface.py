@@ -10,48 +10,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.observation import FloatArray
 from datasets.settings import OneOf
+from policy.base import BasePolicy, Window
+from policy.replay import RecordSpec, ReplayBuffer
 
-if TYPE_CHECKING:
-    from policy.base import BasePolicy
-    from policy.replay import ReplayBuffer
+__all__ = ["Decision", "Metrics", "RecordSpec", "Steering", "SteeringSettings", "Window"]
 
 Metrics = dict[str, float]
 """Live metrics of one gradient step; the method chooses the names (``critic_loss``, ``actor_loss``, ``alpha``, ``q``,
 ``rms_ratio`` where applicable)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """The last N observations of B cells; early in an episode, the oldest one is repeated to fill N."""
-
-    images: dict[str, NDArray[np.uint8]]
-    """camera -> uint8 [B, N, height, width, 3]"""
-    proprioception: FloatArray
-    """[B, N, dq]"""
-
-    @property
-    def batch(self) -> int:
-        """B."""
-        return len(self.proprioception)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordSpec:
-    """Arrays that the session stores for a method: name -> shape of one entry."""
-
-    features: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Computed from every observation at a decision, and from the final one; stored as [K+1, ...]."""
-    decisions: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Chosen at every decision; stored as [K, ...]."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Does it learn? One seed from an empty folder: demonstrations, a base of its own, a session, a judgement.
+"""Does it learn? One seed from an empty folder: demonstrations, a base of its own, a session, an evaluation.
 
 Every seed is an ordinary session under the benchmark's folder, steered by the engine that an operator runs, with the
 automatic operator. Base and final policy are then judged, paired, on layouts whose purpose (``test``) nothing else
@@ -23,7 +23,7 @@ from datasets.plain_text import from_json
 from station.benchmark import report
 from station.benchmark.report import SeedResult
 from station.jobs.demo import open_or_create, prepare
-from station.jobs.evaluation import Judgement, judge, judge_base
+from station.jobs.evaluation import LayoutSchedule, evaluate_base, evaluate_policy
 from station.jobs.headless import Goal, engine_arguments
 from station.jobs.headless import run as run_engine
 from station.reporting import Reporter
@@ -123,9 +123,11 @@ def _judged(
     from station.session.status import count
 
     began = time.monotonic()
-    judgement = Judgement(layouts=TEST, seed=TEST_SEED, n=protocol.layouts)
-    base = judge_base(folder, "latent", judgement, reporter=reporter)
-    final = judge(folder, _final_policy(folder), judgement, stage="evaluate final", reporter=reporter)
+    schedule = LayoutSchedule(layouts=TEST, seed=TEST_SEED, n=protocol.layouts)
+    base = evaluate_base(folder, "latent", schedule, reporter=reporter)
+    final = evaluate_policy(
+        folder, _final_policy(folder), schedule, stage="evaluate final", reporter=reporter
+    )
     counts = count(folder)
     if counts.base_success is None:
         raise StationError(f"{folder.path} has no judgement of its base. Run 'station train' on it.")

@@ -14,7 +14,7 @@ from station.commands.options import JsonOption, SessionArgument, reporter
 from station.plain import say
 
 if TYPE_CHECKING:
-    from station.jobs.importing import Summary
+    from station.jobs.import_run import Summary
 
 PathsArgument = Annotated[
     list[Path], typer.Argument(help="Files or folders with demonstrations, in any known format.")
@@ -113,7 +113,7 @@ def import_recordings(
     station import mine DATA --describe > DATA/import-description.toml; fill it in; station import mine DATA.
     A description kept elsewhere: --as described:FILE.
     """
-    from station.jobs import importing
+    from station.jobs import import_run
     from station.jobs.import_request import wish
     from station.session.folder import SessionFolder
 
@@ -125,10 +125,10 @@ def import_recordings(
     asked = wish(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
     folder = SessionFolder.open(sessions.find(session))
     if describe:
-        say(importing.describe(folder, paths[0]), nl=False)
+        say(import_run.describe(folder, paths[0]), nl=False)
         return
     with reporter(as_json=as_json) as report:
-        summary = (importing.inspect if dry_run else importing.run)(folder, asked, report)
+        summary = (import_run.inspect if dry_run else import_run.run)(folder, asked, report)
     _require_something(summary)
 
 

@@ -80,7 +80,7 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
     if kind in ("mapping", "demonstrations"):
         return _about_the_whole(kind, facts)
     if kind == "done" and "defects" in facts:
-        from station.jobs.importing import report_in_words
+        from station.jobs.import_run import report_in_words
 
         return report_in_words(facts)
     if kind == "result" and facts.get("detail") and (facts["refused"] or facts["duplicate"]):
@@ -96,7 +96,7 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
 def _about_the_whole(kind: str, facts: dict[str, object]) -> str:
     if kind == "demonstrations":
         return f"Training on {facts['words']}."
-    from station.jobs.importing import mapping_in_words
+    from station.jobs.import_run import mapping_in_words
 
     return mapping_in_words(facts)
 

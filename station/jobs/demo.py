@@ -76,7 +76,7 @@ def record(folder: SessionFolder, reporter: Reporter) -> Path:
 
 
 def _import(folder: SessionFolder, recordings: Path, reporter: Reporter) -> None:
-    from station.jobs import importing
+    from station.jobs import import_run
     from station.jobs.import_request import ImportRequest
 
-    importing.run(folder, ImportRequest(paths=[recordings]), reporter)
+    import_run.run(folder, ImportRequest(paths=[recordings]), reporter)

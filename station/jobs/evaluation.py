@@ -1,7 +1,7 @@
-"""Judges a frozen policy on a seeded schedule of start layouts, without exploration and without storing anything.
+"""Evaluates a frozen policy on a seeded schedule of start layouts, without exploration and without storing anything.
 
-Two policies judged with the same `Judgement` get the same layouts and random streams, so
-their outcomes are paired. Evaluation blocks of a running session belong to the engine; they are stored and journaled.
+Two policies evaluated on the same `LayoutSchedule` get the same layouts and random streams, so their
+outcomes are paired. Evaluation blocks of a running session belong to the engine; they are stored and journaled.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """Which layouts, and how many."""
+class LayoutSchedule:
+    """Start layouts, and how many of them."""
 
     layouts: str
-    """Purpose of the layout schedule."""
+    """Purpose of their random stream."""
     seed: int
     n: int
 
 
-def judge(
-    folder: SessionFolder, steering: Steering, judgement: Judgement, *, stage: str, reporter: Reporter
+def evaluate_policy(
+    folder: SessionFolder, steering: Steering, schedule: LayoutSchedule, *, stage: str, reporter: Reporter
 ) -> list[bool]:
     """Success of `steering` on each layout of the schedule, in its order; on as many cells as the task says."""
     from hardware.simulation.cell import SimulatedCell
@@ -37,29 +37,31 @@ def judge(
     single = task.policy.n_obs == 1  # images between two decisions are not used
     cells = [
         SimulatedCell(task.simulation, render="on_observe" if single else "every_step")
-        for _ in range(min(task.session.cells, judgement.n))
+        for _ in range(min(task.session.cells, schedule.n))
     ]
     outcomes: list[bool] = []
-    reporter.progress(stage, 0, judgement.n)
+    reporter.progress(stage, 0, schedule.n)
     for result in evaluate(
         cells,
         steering,
-        judgement.layouts,
-        judgement.seed,
-        judgement.n,
+        schedule.layouts,
+        schedule.seed,
+        schedule.n,
         n_obs=task.policy.n_obs,
         episode_steps=task.session.episode_steps,
         look_at_decisions=single,
     ):
         outcomes.append(result.success)
-        reporter.progress(stage, len(outcomes), judgement.n, success=sum(outcomes) / len(outcomes))
+        reporter.progress(stage, len(outcomes), schedule.n, success=sum(outcomes) / len(outcomes))
     return outcomes
 
 
-def judge_base(folder: SessionFolder, path: str, judgement: Judgement, *, reporter: Reporter) -> list[bool]:
+def evaluate_base(
+    folder: SessionFolder, path: str, schedule: LayoutSchedule, *, reporter: Reporter
+) -> list[bool]:
     """Success of the session's frozen base along one of its paths (``latent`` or ``raw``). Raises SessionError."""
     from policy.steering.unsteered import Path, Unsteered
     from station.session.engine.factory import load_base
 
     steering = Unsteered(load_base(folder), Path(path), execute=folder.task.execute)
-    return judge(folder, steering, judgement, stage=f"evaluate {path}", reporter=reporter)
+    return evaluate_policy(folder, steering, schedule, stage=f"evaluate {path}", reporter=reporter)

@@ -240,15 +240,15 @@ def _judged_paths(folder: SessionFolder) -> tuple[str, ...]:
 
 def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporter) -> None:
     """Success of one path on the evaluation layouts, measured once."""
-    from station.jobs.evaluation import Judgement, judge_base
+    from station.jobs.evaluation import LayoutSchedule, evaluate_base
 
     if verdict(journal.ledger(), path) is None:
-        judgement = Judgement(
+        schedule = LayoutSchedule(
             layouts="evaluation", seed=folder.seed, n=folder.task.session.base_evaluation_episodes
         )
-        outcomes = judge_base(folder, path, judgement, reporter=reporter)
+        outcomes = evaluate_base(folder, path, schedule, reporter=reporter)
         journal.append(
-            BASE_EVALUATION, path=path, layouts=judgement.layouts, n=len(outcomes), outcomes=outcomes
+            BASE_EVALUATION, path=path, layouts=schedule.layouts, n=len(outcomes), outcomes=outcomes
         )
     known = verdict(journal.ledger(), path)
     if known is not None:

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from textual.actions import ActionParseResult, parse
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.dom import DOMNode
@@ -24,7 +24,7 @@ from textual.events import Event, Key, Paste
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.notifications import SeverityLevel
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
 from datasets.errors import UsageError
@@ -41,12 +41,12 @@ from station.tui.key_dispatcher import Origin
 from station.tui.keymap import Keymap, display, load_keymap, other_case
 from station.tui.keystrokes import MODIFIERS, Stroke, Torn
 from station.tui.pads import Pads
-from station.tui.screens.base import StationScreen
+from station.tui.screens.base import ScreenApp, StationScreen
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.guides import GuideScreen
 from station.tui.screens.help import HelpScreen, KeysHelp
 from station.tui.screens.home import Doors, HomeScreen
-from station.tui.screens.importing import ImportScreen
+from station.tui.screens.import_screen import ImportScreen
 from station.tui.screens.review import Beneath, ReviewScreen
 from station.tui.screens.session import SessionScreen
 from station.tui.screens.work import WorkScreen
@@ -98,7 +98,7 @@ class PadTrouble(Message):
         self.sentence = sentence
 
 
-class StationApp(App[int]):
+class StationApp(ScreenApp):
     """The station on a terminal."""
 
     TITLE = "station"
@@ -131,9 +131,7 @@ class StationApp(App[int]):
         see this terminal; somebody where it is not given.
         """
         super().__init__()
-        self.pads = pads or Pads()
-        self.key_time: float | None = None
-        """When the key being handled was read from the terminal, s, monotonic: a busy loop handles it later."""
+        self._pads = pads or Pads()
         self._timeliness = Timeliness()
         self._lookout = lookout or Lookout(somebody)
         self._folder = folder
@@ -192,13 +190,13 @@ class StationApp(App[int]):
 
         self.set_interval(BEAT, self._timeliness.beat)
         self._lookout.start()
-        self.pads.start(self._pad_pressed, self._pad_trouble)
+        self._pads.start(self._pad_pressed, self._pad_trouble)
         for sentence in self._keys.warnings:
             self.notify(sentence, title="keys", severity="warning", timeout=12)
 
     def on_unmount(self) -> None:
         """Release pedals, hotkeys and the multiplexer watch."""
-        self.pads.close()
+        self._pads.close()
         self._lookout.close()
 
     def _pad_pressed(self, action: str, press: KeyPress) -> None:
@@ -208,7 +206,7 @@ class StationApp(App[int]):
             return
         trouble = session.attachment.stop_at_once() if action == "stop" else ""
         sight = session.attachment.sight
-        if sight is not None and self.hides(session):
+        if sight is not None and session.hidden_in(self.screen_stack):
             sight = sight.doubted("the session is not on the screen: go back to it, then press again")
         self.post_message(PadPressed(action, press, sight, trouble))
 
@@ -226,13 +224,6 @@ class StationApp(App[int]):
             session.attachment.stop_at_once()
         elif reviewed is not None:
             self._engines.stop(reviewed)
-
-    def hides(self, session: SessionScreen) -> bool:
-        """Whether another screen covers the whole session; a dialog leaves its headline visible."""
-        if session not in self.screen_stack:  # it is being closed
-            return True
-        above = self.screen_stack[self.screen_stack.index(session) + 1 :]
-        return any(isinstance(screen, HelpScreen) or not isinstance(screen, ModalScreen) for screen in above)
 
     def _pad_trouble(self, sentence: str) -> None:
         self.post_message(PadTrouble(sentence))
@@ -360,7 +351,16 @@ class StationApp(App[int]):
             start=self._start_engine,
             audience=lambda: self._lookout.newest,
         )
-        self._open(SessionScreen(attachment, self._keys, refresh=self._refresh_hz, on_left=self.go_home))
+        self._open(
+            SessionScreen(
+                attachment,
+                self._keys,
+                self._pads,
+                refresh=self._refresh_hz,
+                review=self.open_review,
+                on_left=self.go_home,
+            )
+        )
 
     def open_import(self, folder: Path) -> None:
         """Show the import screen of this folder."""

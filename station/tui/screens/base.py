@@ -1,10 +1,14 @@
-"""Base of all full screens: reports a terminal that is too small, and recovers when it grows."""
+"""Base of all full screens: reports a terminal that is too small, and recovers when it grows.
+
+Also what screens know of the app that shows them.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import ClassVar
 
+from textual.app import App
 from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Static
@@ -21,6 +25,13 @@ class TooSmall(Static):
     """
 
 
+class ScreenApp(App[int]):
+    """The app, as far as its screens know it."""
+
+    key_time: float | None = None
+    """When the key being handled was read from the terminal, s, monotonic: a busy loop handles it later."""
+
+
 class StationScreen(Screen[None]):
     """A full screen with a minimum size; below it the screen is hidden, and only a few keys work."""
 
@@ -32,6 +43,7 @@ class StationScreen(Screen[None]):
     """Columns and rows that the layout needs."""
     GUIDE: ClassVar[str] = "first-session"
     """Which guide opens first from here."""
+    app: ScreenApp
     came_up: float = float("-inf")
     """s, monotonic: since when it is the one that takes keys."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import work
@@ -23,9 +23,6 @@ from station.tui.sight import unread
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.strip import outcome_strip
 from station.tui.wording import rate_words
-
-if TYPE_CHECKING:
-    from station.tui.app import StationApp
 
 LOOK_AGAIN = 10.0
 """s between scans of the folders."""
@@ -65,7 +62,6 @@ class HomeScreen(StationScreen):
     """A table of sessions; Enter does what the chosen one needs next."""
 
     CSS_PATH = "home.tcss"
-    app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "new", tooltip="A new session: a name, a task, a seed."),
         Binding("i", "importing", "import", tooltip="Import recordings into the chosen session."),

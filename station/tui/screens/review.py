@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -36,9 +36,6 @@ from station.tui.widgets.measured import Words
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.player import Player
 from station.tui.widgets.recording import Head, draw_head
-
-if TYPE_CHECKING:
-    from station.tui.app import StationApp
 
 LOOK_AGAIN = 2.0
 """s between checks of the journal."""
@@ -82,7 +79,6 @@ class ReviewScreen(StationScreen):
 
     CSS_PATH = "review.tcss"
     GUIDE = "evaluation"
-    app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "play", "play", id="pause", tooltip=_PLAY),
         Binding("left", "step(-1)", "frame back", show=False, tooltip=_STEP),

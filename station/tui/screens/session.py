@@ -6,15 +6,17 @@ through the action table to the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.screen import ModalScreen, Screen
 from textual.worker import Worker
 
 from station.session.core.events import EndEvaluation, Leave, Note
@@ -23,6 +25,7 @@ from station.tui.actions import ACTIONS, BY_ID
 from station.tui.attachment import Attachment, LineStatus
 from station.tui.key_dispatcher import Echo, Origin, PressStatus
 from station.tui.keymap import Keymap
+from station.tui.pads import Pads
 from station.tui.screens.base import StationScreen
 from station.tui.screens.ending import EndEvaluationScreen
 from station.tui.screens.evaluation import EvaluationScreen
@@ -37,9 +40,6 @@ from station.tui.widgets.keybar import KeyBar, KeyChip
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.strip import legend, outcome_strip
 from station.tui.widgets.tile import CameraTile
-
-if TYPE_CHECKING:
-    from station.tui.app import StationApp
 
 BEAT = 1.2
 """s that the target layout is blended over the live image, in alternation with the live image alone."""
@@ -58,7 +58,6 @@ class SessionScreen(StationScreen):
     CSS_PATH = "session.tcss"
     GUIDE = "day"
     SMALLEST = (100, 30)
-    app: StationApp
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -70,15 +69,24 @@ class SessionScreen(StationScreen):
     ]
 
     def __init__(
-        self, attachment: Attachment, keymap: Keymap, *, refresh: float, on_left: Callable[[], None]
+        self,
+        attachment: Attachment,
+        keymap: Keymap,
+        pads: Pads,
+        *,
+        refresh: float,
+        review: Callable[[Path], None],
+        on_left: Callable[[], None],
     ) -> None:
-        """`refresh` Hz; `on_left` is called once the operator has left."""
+        """`refresh` Hz; `review` opens a session's recordings; `on_left` is called once the operator has left."""
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (40, "-tall")]
         self._attachment = attachment
         self._keymap = keymap
+        self._pads = pads
         self._refresh_hz = refresh
+        self._review = review
         self._on_left = on_left
         self._seeker: Worker[None] | None = None
         self._ending = False
@@ -137,8 +145,15 @@ class SessionScreen(StationScreen):
         """What changed meanwhile has not been read yet."""
         self._look_who_hides()
 
+    def hidden_in(self, stack: Sequence[Screen[object]]) -> bool:
+        """Whether another screen covers the whole session; a dialog leaves its headline visible."""
+        if self not in stack:  # it is being closed
+            return True
+        above = stack[stack.index(self) + 1 :]
+        return any(isinstance(screen, HelpScreen) or not isinstance(screen, ModalScreen) for screen in above)
+
     def _look_who_hides(self) -> None:
-        hidden = self.app.hides(self)
+        hidden = self.hidden_in(self.app.screen_stack)
         if self._hidden and not hidden:
             self._attachment.uncovered()
         self._hidden = hidden
@@ -209,8 +224,8 @@ class SessionScreen(StationScreen):
             "note": self._note,
             "leave": self._leave,
             "keys": self._attachment.take_keys,
-            "help": lambda: self.app.push_screen(HelpScreen(self._keymap, self.app.pads.lines())),
-            "review": lambda: self.app.open_review(self._attachment.folder),
+            "help": lambda: self.app.push_screen(HelpScreen(self._keymap, self._pads.lines())),
+            "review": lambda: self._review(self._attachment.folder),
             "points": lambda: self.app.push_screen(EvaluationScreen(self._attachment)),
         }
         if action == "evaluate" and self._may_end_early():

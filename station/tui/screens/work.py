@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -25,9 +25,6 @@ from station.tui.widgets.figures import log
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.work import LossCurve, draw_stages, losses_of, stage_words
 from station.tui.wording import about
-
-if TYPE_CHECKING:
-    from station.tui.app import StationApp
 
 REDRAW_HZ = 2.0
 _INTERRUPT = "End it at its next safe point; everything done so far is kept."
@@ -47,7 +44,6 @@ class WorkScreen(StationScreen):
 
     CSS_PATH = "work.tcss"
     GUIDE = "training"
-    app: StationApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "interrupt", "interrupt (resumes here later)", tooltip=_INTERRUPT),
         Binding(

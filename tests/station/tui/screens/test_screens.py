@@ -21,12 +21,12 @@ from station.session.folder import SessionFolder
 from station.tui import findings
 from station.tui.app import StationApp
 from station.tui.keymap import default_keymap
-from station.tui.screens import importing
+from station.tui.screens import import_screen
 from station.tui.screens.creation import NewSessionScreen
 from station.tui.screens.help import KeysHelp
 from station.tui.screens.home import HomeScreen
 from station.tui.screens.import_dialogs import AnswersScreen, ReplaceScreen
-from station.tui.screens.importing import ImportScreen
+from station.tui.screens.import_screen import ImportScreen
 from station.tui.screens.review import ReviewScreen
 from station.tui.screens.session import SessionScreen
 from station.tui.session_list import Library, SessionStage, card, next_step
@@ -299,7 +299,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, script: str) -> list[tuple[str, ..
         given.append(words)
         return [sys.executable, "-c", script, *words]
 
-    monkeypatch.setattr(importing, "station_command", command)
+    monkeypatch.setattr(import_screen, "station_command", command)
     return given
 
 
@@ -522,7 +522,7 @@ async def test_the_keys_of_the_import_are_in_the_footer_in_help_and_in_the_palet
 def test_the_chooser_offers_what_an_import_reads() -> None:
     from datasets.importers.read.registry import suffixes
 
-    assert suffixes() == importing.SUFFIXES
+    assert suffixes() == import_screen.SUFFIXES
 
 
 def test_recordings_of_a_folder_are_named_by_where_they_lie_and_known_ones_marked() -> None:

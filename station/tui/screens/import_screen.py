@@ -77,7 +77,7 @@ class RecordingTree(DirectoryTree):
 class ImportScreen(StationScreen):
     """Recordings into one session."""
 
-    CSS_PATH = "importing.tcss"
+    CSS_PATH = "import_screen.tcss"
     GUIDE = "importing"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "look", "look", tooltip=_LOOK),
