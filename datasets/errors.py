@@ -33,9 +33,11 @@ class StationError(Exception):
     exit_code: ExitCode = ExitCode.FAILED
     """Exit code of a command that ends with this error."""
 
-    def __init__(self, message: str = "", *, remedy: str = "", exit_code: ExitCode | None = None) -> None:
-        """`remedy`: a sentence that says what to do now, unless `message` already does."""
-        super().__init__(f"{message} {remedy}".strip())
+    def __init__(self, *lines: str, remedy: str = "", exit_code: ExitCode | None = None) -> None:
+        """`lines` of the message. `remedy`: a sentence that says what to do now, unless they already do."""
+        *first, last = lines or ("",)
+        self.lines = (*first, f"{last} {remedy}".strip())
+        super().__init__("\n".join(self.lines))
         if exit_code is not None:
             self.exit_code = exit_code
 

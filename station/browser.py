@@ -25,6 +25,7 @@ from textual_serve.server import Server, to_int
 from datasets.errors import UsageError
 from datasets.own_files import user_name
 from station.neighbours import user_at
+from station.plain import PlainFormatter
 from station.tether import Tether
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -183,14 +184,14 @@ class BrowserServer(Server):
 
     def initialize_logging(self) -> None:
         """Warnings only: the log of requests would hold the token."""
-        logging.basicConfig(level=logging.WARNING, format="%(message)s")
+        log = logging.StreamHandler()
+        log.setFormatter(PlainFormatter("%(message)s"))
+        logging.basicConfig(level=logging.WARNING, handlers=[log])
 
     async def on_startup(self, app: web.Application) -> None:
         """Print the address."""
-        self._say(
-            f"The station is at {self.address}\n"
-            "The address opens it in one browser, once; Ctrl-C ends the server, the engines go on."
-        )
+        self._say(f"The station is at {self.address}")
+        self._say("The address opens it in one browser, once; Ctrl-C ends the server, the engines go on.")
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
         """The page, or for a token the cookie and then the page."""

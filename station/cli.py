@@ -33,7 +33,7 @@ from station.commands import (
 )
 from station.errors import Refusal, refusal
 from station.interruption import ended_by, exit_code, interruptible, signal_of
-from station.plain import ReaderGoneError, say, terminal
+from station.plain import ReaderGoneError, say, terminal, visible
 from station.tether import leave_with_parent
 from station.trust import grant, grant_owners
 
@@ -75,7 +75,7 @@ class StationGroup(TyperGroup):
 def _interrupted(number: signal.Signals) -> Refusal:
     how = "" if number is signal.SIGINT else f" by {number.name}"
     return Refusal(
-        message=f"Interrupted{how}. Finished work is safe on disk; the same command goes on from there.",
+        lines=(f"Interrupted{how}. Finished work is safe on disk; the same command goes on from there.",),
         exit_code=ExitCode(exit_code(number)),
     )
 
@@ -90,7 +90,12 @@ def _tell(known: Refusal, *, as_json: bool) -> None:
     from rich.text import Text
 
     terminal(stderr=True).print(
-        Panel(Text(known.message), title="station", title_align="left", border_style="red")
+        Panel(
+            Text("\n".join(map(visible, known.lines))),
+            title="station",
+            title_align="left",
+            border_style="red",
+        )
     )
 
 

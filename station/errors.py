@@ -13,18 +13,24 @@ from datasets.errors import ExitCode, StationError
 class Refusal:
     """One sentence for the operator and one number for the script."""
 
-    message: str
+    lines: tuple[str, ...]
+    """Of the sentence; a line end inside of one came with a name."""
     exit_code: ExitCode
+
+    @property
+    def message(self) -> str:
+        """The lines together."""
+        return "\n".join(self.lines)
 
 
 def refusal(error: BaseException) -> Refusal | None:
     """How to end the command because of `error`; None for a bug, which gets its traceback."""
     if isinstance(error, StationError):
-        return Refusal(message=str(error), exit_code=error.exit_code)
+        return Refusal(lines=error.lines, exit_code=error.exit_code)
     if isinstance(error, OSError):
-        return _of_the_system(error)
+        return Refusal(lines=(in_words(error),), exit_code=ExitCode.FAILED)
     if isinstance(error, MemoryError):
-        return Refusal(message=_NO_MEMORY, exit_code=ExitCode.FAILED)
+        return Refusal(lines=(_NO_MEMORY,), exit_code=ExitCode.FAILED)
     return None
 
 
@@ -34,21 +40,30 @@ _NO_MEMORY = (
 )
 
 
-def _of_the_system(error: OSError) -> Refusal:
-    """Errors of the file system and of sockets, in words."""
-    remedies = {
-        errno.ENOSPC: "Free some space and run the command again; nothing that was committed is lost.",
-        errno.EACCES: "Check who owns it, or choose another folder.",
-        errno.EROFS: "Choose a folder on a writable disk.",
-    }
+def in_words(error: StationError | OSError) -> str:
+    """An error of ours, of the file system or of a socket: what, where, what to do now."""
+    if isinstance(error, StationError):
+        return str(error)
     if error.errno == errno.ENOENT and not error.filename and not _stands_somewhere():
-        return Refusal(
-            message="The folder that you stand in was removed. Change into another one and run the command again.",
-            exit_code=ExitCode.FAILED,
-        )
+        return "The folder that you stand in was removed. Change into another one and run the command again."
     where = f" ({error.filename})" if error.filename else ""
-    remedy = remedies.get(error.errno or 0, "Check the path and run the command again.")
-    return Refusal(message=f"{error.strerror or error}{where}. {remedy}", exit_code=ExitCode.FAILED)
+    remedy = _REMEDIES.get(error.errno or 0, "Check the path and run the command again.")
+    return f"{error.strerror or error}{where}. {remedy}"
+
+
+_SPACE = "Free some space and run the command again; nothing that was committed is lost."
+_REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EACCES: "Check who owns it, or choose another folder.",
+    errno.EPERM: "Check who owns it and whether it may be changed (lsattr), or choose another folder.",
+    errno.EROFS: "Choose a folder on a writable disk.",
+    errno.ESTALE: "The file server replaced or removed it. Mount the disk again and run the command again.",
+    errno.EIO: "The disk or its cable may be failing. Copy what is on it, then look into the system's log (dmesg).",
+    errno.EMFILE: "This process may open too few files: raise the limit (ulimit -n) and run the command again.",
+    errno.ELOOP: "Links lead round in a circle there: remove one, or give the path itself.",
+    errno.ENAMETOOLONG: "Give a shorter name or path.",
+}
 
 
 def _stands_somewhere() -> bool:

@@ -1,8 +1,9 @@
-"""The only way text reaches a terminal: without control characters, and never read as markup.
+"""The only way text reaches a terminal: without control characters, line by line, and never read as markup.
 
 Names, notes, instructions and the values of files come from other people. Printed as they are, they could move the
-cursor, recolour or hide what stands beside them, or make a terminal answer as if somebody had typed. Commands print
-with `say` and `terminal`; the UI filters every line it draws with `drawable`.
+cursor, recolour or hide what stands beside them, make a terminal answer as if somebody had typed, or imitate a line of
+ours. Commands print with `say` and `terminal`, which break lines only where the caller does; the UI filters every line
+it draws with `drawable`, and foreign text in what it composes with `visible`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +31,7 @@ _SHOWN = (
     | {code: chr(0x2400 + code) for code in range(0x20)}
     | {0x7F: "␡"}
 )
-del _SHOWN[ord("\n")], _SHOWN[ord("\t")], _DRAWN[ord("\n")]
+del _SHOWN[ord("\t")], _DRAWN[ord("\n")]
 
 
 class ReaderGoneError(Exception):
@@ -38,7 +39,7 @@ class ReaderGoneError(Exception):
 
 
 def visible(text: str) -> str:
-    """The text with a sign in place of every control character; lines and tabs stay."""
+    """The text as one line, with a sign in place of every control character; tabs stay."""
     return text.translate(_SHOWN)
 
 
@@ -47,22 +48,26 @@ def drawable(text: str) -> str:
     return text.translate(_DRAWN)
 
 
-def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print for a person. `err`: to standard error. `nl`: end the line. Raises ReaderGoneError."""
+def say(*lines: str, err: bool = False, nl: bool = True) -> None:
+    """Print lines for a person. `err`: to standard error. `nl`: end the last line. Raises ReaderGoneError."""
     stream = sys.stderr if err else sys.stdout
     try:
-        stream.write(_encodable(visible(text), stream) + "\n" * nl)
+        stream.write(_encodable("\n".join(map(visible, lines)), stream) + "\n" * nl)
         stream.flush()
     except BrokenPipeError:
         _reader_gone(stream)
 
 
 def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
-    """For tables and panels. Strings are text, not markup; colours come from Rich's own `Text` and styles."""
+    """For tables and panels. Strings are lines of text, not markup; colours come from Rich's own `Text` and styles."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+    from rich.text import Text
 
     class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(visible(text), **options)
+
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
         ) -> Iterable[Segment]:
@@ -77,11 +82,15 @@ def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
 
 
 class PlainFormatter(logging.Formatter):
-    """For logs that people read in a terminal."""
+    """For logs that people read in a terminal; the lines of a traceback are indented."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         """See Formatter."""
-        return visible(super().format(record))
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """See Formatter."""
+        return "\n".join(f"  {visible(line)}" for line in super().formatException(ei).split("\n"))
 
 
 def _reader_gone(stream: TextIO) -> NoReturn:

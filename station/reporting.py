@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -108,16 +108,16 @@ class TerminalReporter(Reporter):
 
     def __init__(
         self,
-        describe: Callable[[str, dict[str, Any]], str | None] | None = None,
+        describe: Callable[[str, dict[str, Any]], Sequence[str]] | None = None,
         *,
         interval: float = 20.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`describe` turns a finding or a result into a line, None to keep quiet about it.
+        """`describe` turns a finding or a result into lines, none to keep quiet about it.
 
         `interval` s between two lines of one stage where there is no terminal.
         """
-        self._describe = describe or (lambda _kind, _facts: None)
+        self._describe = describe or (lambda _kind, _facts: ())
         self._lines = _Lines(interval, clock)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -161,13 +161,13 @@ class TerminalReporter(Reporter):
 
     def event(self, kind: str, **facts: Any) -> None:
         """See Reporter."""
-        line = self._describe(kind, facts)
-        if line is None:
+        lines = self._describe(kind, facts)
+        if not lines:
             return
         if self._bars is not None:
-            self._bars.console.print(line)
+            self._bars.console.print(*lines, sep="\n")
         else:
-            say(line)
+            say(*lines)
 
 
 class SilentReporter(Reporter):

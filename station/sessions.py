@@ -17,8 +17,15 @@ def sessions_root() -> Path:
 def names(root: Path | None = None) -> list[str]:
     """Names of the sessions in `root`, newest last."""
     folder = root or sessions_root()
-    found = [path.parent for path in folder.glob("*/session.toml")]
-    return [path.name for path in sorted(found, key=lambda path: (path / "session.toml").stat().st_mtime)]
+    return [path.parent.name for path in sorted(folder.glob("*/session.toml"), key=_changed)]
+
+
+def _changed(file: Path) -> float:
+    """s since 1970; 0 for one that was removed meanwhile."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def place(name: str) -> Path:

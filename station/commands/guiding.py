@@ -55,7 +55,10 @@ def _show_list() -> None:
 
     for known in guides():
         say(f"{known.name:<16} {known.summary}")
-    say("\n'station guide NAME' opens one, 'station guide --search WORDS' finds words in all. In the UI: F1.")
+    say(
+        "",
+        "'station guide NAME' opens one, 'station guide --search WORDS' finds words in all. In the UI: F1.",
+    )
 
 
 def _show_hits(words: str) -> None:
@@ -68,12 +71,12 @@ def _show_hits(words: str) -> None:
         )
         raise typer.Exit(ExitCode.FAILED)
     for hit in hits:
-        say(f"{hit.guide.name}: {hit.heading}\n    {hit.line}")
+        say(f"{hit.guide.name}: {hit.heading}", f"    {hit.line}")
 
 
 def _show_page(text: str) -> None:
     if not _on_a_terminal():
-        say(text, nl=False)
+        say(*text.split("\n"), nl=False)
         return
     from rich.markdown import Markdown
 

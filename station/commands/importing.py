@@ -125,7 +125,7 @@ def import_recordings(
     asked = wish(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
     folder = SessionFolder.open(sessions.find(session))
     if describe:
-        say(import_run.describe(folder, paths[0]), nl=False)
+        say(*import_run.describe(folder, paths[0]).split("\n"), nl=False)
         return
     with reporter(as_json=as_json) as report:
         summary = (import_run.inspect if dry_run else import_run.run)(folder, asked, report)

@@ -115,4 +115,4 @@ def print_rows(folder: SessionFolder, rows: list[Row]) -> None:
     console = terminal()
     console.print(shown)
     where = f"Task file: {folder.source}." if folder.source else "The task file of this session is unknown."
-    console.print(Text(f"{where} The session's values are in force."))
+    console.print(f"{where} The session's values are in force.")

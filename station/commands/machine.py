@@ -13,7 +13,7 @@ import typer
 from datasets.errors import ExitCode
 from station import sessions
 from station.commands.options import JsonOption, complete_tasks
-from station.plain import say, terminal
+from station.plain import say, terminal, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,7 +116,7 @@ def _machine(console: Console, *, quiet: bool) -> list[MachineFinding]:
         row = Table.grid(padding=(0, 2, 0, 0))
         row.add_column(width=4, justify="right")
         row.add_column(width=_NAME_WIDTH)
-        row.add_row(Text(mark, style), Text(check.name, "bold"), check.detail)
+        row.add_row(Text(mark, style), Text(visible(check.name), "bold"), check.detail)
         console.print(row)
         if not check.ok:
             _print_remedy(console, check.remedy, style)
@@ -127,7 +127,7 @@ def _print_remedy(console: Console, remedy: str, style: str) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(Padding(Text(f"-> {remedy}", style=style), (0, 0, 0, 6)))
+    console.print(Padding(Text(visible(f"-> {remedy}"), style=style), (0, 0, 0, 6)))
 
 
 def _devices(
@@ -142,7 +142,7 @@ def _devices(
     if not quiet:
         held = " Arms whose limits are set are enabled and hold their pose: keep clear." if hold else ""
         simulated = task.cell.kind == "simulated"
-        console.print(f"\nConnecting the devices of {task.name} ...{'' if simulated else held}")
+        console.print("", f"Connecting the devices of {task.name} ...{'' if simulated else held}", sep="\n")
     # the table is complete: log lines of the controllers would repeat it
     os.environ.setdefault("STATION_LOG", "CRITICAL")
     reports = cell_doctor.examine_cell(task, seconds=seconds, hold=hold, recover=recover)

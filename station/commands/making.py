@@ -62,7 +62,8 @@ def tasks(
         from station.tasks.shelf import find_task
 
         explained = task_to_toml(load_task(name))
-        say(explained if every else find_task(name).read_text(encoding="utf-8"), nl=every)
+        text = explained if every else find_task(name).read_text(encoding="utf-8")
+        say(*text.split("\n"), nl=every)
         return
     from station.tasks.shelf import task_summaries
 
@@ -80,8 +81,8 @@ def settings(
     from station.tasks.settings_text import first_sentence
 
     if name is not None:
-        say(section(name).text, nl=False)
+        say(*section(name).text.split("\n"), nl=False)
         return
     for known in sections():
         say(f"{known.name:<16} {known.header:<16} {first_sentence(known.model)}")
-    say("\n'station settings NAME' prints one of them as in a task file, every setting explained.")
+    say("", "'station settings NAME' prints one of them as in a task file, every setting explained.")

@@ -72,11 +72,11 @@ def reporter(*, as_json: bool) -> Reporter:
     return JsonReporter() if as_json else TerminalReporter(describe)
 
 
-def describe(kind: str, facts: dict[str, object]) -> str | None:
-    """An event of a job as a line for people; None for what the bars already show."""
+def describe(kind: str, facts: dict[str, object]) -> list[str]:
+    """An event of a job as lines for people; none for what the bars already show."""
     if kind == "finding":
         mark = "ok     " if facts["usable"] else "refused"
-        return f"{mark} {facts['file']}: {_detail(facts)}"
+        return [f"{mark} {facts['file']}: {_detail(facts)}"]
     if kind in ("mapping", "demonstrations"):
         return _about_the_whole(kind, facts)
     if kind == "done" and "defects" in facts:
@@ -84,18 +84,18 @@ def describe(kind: str, facts: dict[str, object]) -> str | None:
 
         return report_in_words(facts)
     if kind == "result" and facts.get("detail") and (facts["refused"] or facts["duplicate"]):
-        return f"{'refused' if facts['refused'] else 'known  '} {facts['file']}: {_detail(facts)}"
+        return [f"{'refused' if facts['refused'] else 'known  '} {facts['file']}: {_detail(facts)}"]
     if kind == "result" and "path" in facts:
-        return (
+        return [
             f"base, {facts['path']} path: {facts['successes']}/{facts['n']} succeed "
             f"[{facts['low']:.2f}, {facts['high']:.2f}]"
-        )
-    return None
+        ]
+    return []
 
 
-def _about_the_whole(kind: str, facts: dict[str, object]) -> str:
+def _about_the_whole(kind: str, facts: dict[str, object]) -> list[str]:
     if kind == "demonstrations":
-        return f"Training on {facts['words']}."
+        return [f"Training on {facts['words']}."]
     from station.jobs.import_run import mapping_in_words
 
     return mapping_in_words(facts)

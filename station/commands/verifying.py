@@ -13,6 +13,7 @@ from datasets.errors import ExitCode
 from datasets.wording import counted
 from station import sessions
 from station.commands.options import JsonOption, SessionArgument
+from station.errors import in_words
 from station.plain import say
 from station.reporting import SilentReporter, TerminalReporter
 
@@ -34,7 +35,7 @@ def verify(
 ) -> None:
     """Check every episode, checkpoint and journal line; move broken files to quarantine. Nothing is deleted.
 
-    Exit code 1 if anything is damaged. While an engine works on the session, it only reports.
+    Exit code 1 if anything is damaged. While an engine works on the session, or on a read-only disk, it only reports.
     """
     from datasets import verify as verification
     from datasets.lock import LockedError
@@ -48,6 +49,8 @@ def verify(
                 held.enter_context(folder.writing())
             except LockedError as error:
                 busy = str(error)
+            except OSError as error:  # a read-only or full disk: looking works all the same
+                busy = in_words(error)
         with SilentReporter() if as_json else TerminalReporter() as bars:
             report = verification.verify(
                 stores(folder), folder.journal, full=not quick, progress=bars.progress

@@ -313,7 +313,7 @@ def _in_words(finding: Finding) -> str:
     return ", ".join(parts)
 
 
-def mapping_in_words(facts: dict[str, Any]) -> str:
+def mapping_in_words(facts: dict[str, Any]) -> list[str]:
     """How a structure of sources is read, one line per entry, and the open questions."""
     is_choice = facts["structure"].startswith(PREFIX)
     lines = [
@@ -330,7 +330,7 @@ def mapping_in_words(facts: dict[str, Any]) -> str:
     if not is_choice and any(not question["optional"] for question in facts["questions"]):
         lines.append(f"  its columns: {columns_in_words(facts)}")
         lines.append("  'station guide importing' shows these flags, format by format")
-    return "\n".join(lines)
+    return lines
 
 
 def columns_in_words(facts: dict[str, Any]) -> str:
@@ -338,8 +338,8 @@ def columns_in_words(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} [{count}]" for name, count in facts["columns"].items()) or "none"
 
 
-def report_in_words(facts: dict[str, Any]) -> str:
-    """The counts at the end, as a table."""
+def report_in_words(facts: dict[str, Any]) -> list[str]:
+    """The counts at the end, as a table, line by line."""
     known = ("repaired", "warning", "refused")
     words = {"imported": "imported", "duplicates": "duplicates", "refused": "refused"}
     if "inspected" in facts:
@@ -352,9 +352,9 @@ def report_in_words(facts: dict[str, Any]) -> str:
     if facts.get("passed_over"):
         head += f", {facts['passed_over']} not chosen"
     if not facts["defects"]:
-        return head
+        return [head]
     width = max(len(defect) for defect in facts["defects"])
     lines = [head, f"{'':<{width}}  " + "  ".join(f"{kind:>8}" for kind in known)]
     for defect, counts in facts["defects"].items():
         lines.append(f"{defect:<{width}}  " + "  ".join(f"{counts.get(kind, 0) or '':>8}" for kind in known))
-    return "\n".join(lines)
+    return lines

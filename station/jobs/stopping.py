@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from datasets.durable import DiskFullError
 from datasets.lock import holder
+from station.errors import in_words
 
 if TYPE_CHECKING:
     from station.session.folder import SessionFolder
@@ -44,7 +45,7 @@ def stop(folder: SessionFolder) -> Stopped:
     try:
         set_latch(folder, EventSource.COMMAND)
     except (OSError, DiskFullError) as error:
-        trouble = f"The stop latch could not be set: {error} "
+        trouble = f"The stop latch could not be set: {in_words(error)} "
     try:
         told = _told(folder)
     except LinkError as error:

@@ -156,7 +156,7 @@ def parse_task(content: Mapping[str, Any], *, source: str) -> Task:
         shown = [f"{source}: {problem}" for problem in found[:_MOST_PROBLEMS]]
         if len(found) > len(shown):
             shown.append(f"{source}: and {len(found) - len(shown)} more.")
-        raise TaskError("\n".join(shown)) from error
+        raise TaskError(*shown) from error
 
 
 def advice(task: Task) -> list[str]:

@@ -74,7 +74,9 @@ class PlainLines(LineFilter):
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """See LineFilter."""
-        return [Segment(drawable(text), style, control) for text, style, control in segments]
+        return [
+            Segment(drawable(text).replace("\n", ""), style, control) for text, style, control in segments
+        ]
 
 
 class PadPressed(Message):

@@ -16,6 +16,7 @@ from pathlib import Path
 from datasets.errors import StationError
 from datasets.lock import holder
 from datasets.own_files import open_own, read_tail
+from station.errors import in_words
 from station.interruption import ended_by
 from station.session.core.events import EventSource, OperatorEvent
 from station.session.folder import HEADER_FILE, LOG, SessionFolder
@@ -93,7 +94,7 @@ class LocalEngines:
         except NoEngineError:
             return None
         except (StationError, OSError) as error:
-            raise FeedError(str(error)) from error
+            raise FeedError(in_words(error)) from error
 
     def start(self, folder: Path) -> None:
         """See Engines."""
@@ -106,9 +107,7 @@ class LocalEngines:
         except StationError as error:
             raise FeedError(_absent(folder) or str(error)) from error
         except OSError as error:
-            raise FeedError(
-                f"The engine of {folder} did not start: {error}. Look at the folder's rights and at the disk."
-            ) from error
+            raise FeedError(f"The engine of {folder} did not start: {in_words(error)}") from error
 
     def end(self, folder: Path) -> None:
         """See Engines."""
@@ -121,7 +120,7 @@ class LocalEngines:
         try:
             pid = holder(SessionFolder.open(folder).lock)
         except (StationError, OSError) as error:
-            return _absent(folder) or str(error)
+            return _absent(folder) or in_words(error)
         if pid is None:
             return f"No engine runs on {folder}."
         return (
@@ -135,7 +134,7 @@ class LocalEngines:
         try:
             set_latch(SessionFolder.open(folder), EventSource.OPERATOR)
         except (StationError, OSError) as error:
-            return f"The stop could not be set: {error} Use the emergency stop if an arm moves."
+            return f"The stop could not be set: {in_words(error)} Use the emergency stop if an arm moves."
         return ""
 
     def obituary(self, folder: Path) -> str | None:

@@ -9,6 +9,7 @@ from typing import Self
 
 from datasets.importers.defects import AGAIN
 from datasets.wording import counted
+from station.plain import visible
 from station.tui.jobs import Facts
 
 LONGEST = 30
@@ -59,11 +60,11 @@ def row(facts: Facts, root: Path) -> tuple[str, ...]:
     label = {True: "success", False: "failure", None: "none"}[facts.get("success")]
     return (
         _sign(facts),
-        _short(below(facts["file"], root)),
+        _short(visible(below(facts["file"], root))),
         str(facts.get("steps", "")),
         f"{facts.get('seconds', 0):.1f}",
         label if facts["usable"] else "",
-        str(facts["detail"]).replace(AGAIN, "press ^n"),
+        visible(str(facts["detail"])).replace(AGAIN, "press ^n"),
     )
 
 

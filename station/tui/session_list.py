@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 import psutil
 
-from datasets.journal.journal import Journal, JournalError
+from datasets.errors import StationError
+from datasets.journal.journal import Journal
 from datasets.wording import counted
-from station.session.folder import SessionError, SessionFolder
+from station.plain import visible
+from station.session.folder import SessionFolder
 from station.session.link.client import running_pid
 from station.session.snapshot import Counts
 from station.session.status import count_in, resting_state
@@ -79,14 +83,19 @@ def card(path: Path) -> Card:
         ledger = Journal(folder.journal).ledger()
         return Card(
             path=path,
-            name=folder.name,
-            task=folder.task_name,
+            name=visible(folder.name),
+            task=visible(folder.task_name),
             progress=_STATES[resting_state(ledger)],
             counts=count_in(folder, ledger),
             running=_running(path),
         )
-    except (SessionError, JournalError, OSError) as error:
-        return Card(path=path, name=path.name, progress=SessionStage.UNREADABLE, trouble=str(error))
+    except (StationError, OSError) as error:
+        return Card(
+            path=path,
+            name=visible(path.name),
+            progress=SessionStage.UNREADABLE,
+            trouble=visible(str(error)),
+        )
 
 
 def next_step(one: Card) -> str:
@@ -111,18 +120,26 @@ def next_step(one: Card) -> str:
 
 
 def _running(path: Path) -> bool:
-    pid = running_pid(SessionFolder.open(path))
+    try:
+        pid = running_pid(SessionFolder.open(path))
+    except (StationError, OSError):
+        return False
     return pid is not None and psutil.pid_exists(pid)
 
 
-def _files(path: Path) -> list[Path]:
-    return [file for file in (path / "journal.jsonl", path / "session.toml") if file.exists()]
+def _stats(path: Path) -> list[os.stat_result]:
+    """Of journal and task; the session may be removed meanwhile."""
+    found = []
+    for name in ("journal.jsonl", "session.toml"):
+        with suppress(OSError):
+            found.append((path / name).stat())
+    return found
 
 
 def _changed(path: Path) -> float:
-    return max((file.stat().st_mtime for file in _files(path)), default=0.0)
+    return max((found.st_mtime for found in _stats(path)), default=0.0)
 
 
 def _stamp(path: Path) -> object:
     """Changes when journal or task do."""
-    return [(found.st_ino, found.st_size, found.st_mtime_ns) for found in map(Path.stat, _files(path))]
+    return [(found.st_ino, found.st_size, found.st_mtime_ns) for found in _stats(path)]

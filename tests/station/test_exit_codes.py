@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from datasets.journal.journal import Journal
@@ -20,6 +21,7 @@ from station.session.core.events import Leave
 from station.session.folder import SessionFolder
 from station.session.link.client import Client, running_pid
 from tests.station.conftest import Station, sentences
+from tests.station.tui.terminal import Terminal
 
 FAR = 100_000
 """A goal that no test reaches."""
@@ -125,6 +127,26 @@ def test_a_headless_run_that_a_signal_ends_has_not_reached_its_goal(
     assert number.name in told["message"] or number is signal.SIGINT
     assert "goes on from there" in told["message"]
     assert "Traceback" not in session.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("screen", [False, True], ids=["headless", "with a screen"])
+def test_a_run_whose_terminal_is_closed_ends_as_by_sighup(session: SessionFolder, screen: bool) -> None:
+    rest = [] if screen else ["--headless", "--autopilot", "--chunks", str(FAR)]
+    terminal = Terminal(["-m", "station", "run", str(session.path), *rest])
+    try:
+        terminal.wait_for("READY" if screen else "chunks")
+        engine = running_pid(session)
+        assert engine is not None
+        terminal.hang_up()
+        assert ended_by(terminal.process.wait(60.0)) is signal.SIGHUP
+        assert "Traceback" not in terminal.text and "Traceback" not in session.log.read_text()
+        # the engine of a screen waits for the next one; a headless command's ends with it
+        assert psutil.pid_exists(engine) is screen
+    finally:
+        terminal.close()
+        if (left := running_pid(session)) is not None:
+            os.kill(left, signal.SIGTERM)
 
 
 @pytest.mark.slow

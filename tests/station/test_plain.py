@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import logging
 import sys
 import unicodedata
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.table import Table
 from textual.pilot import Pilot
 
 from station import plain
-from station.plain import drawable, say, terminal, visible
+from station.plain import PlainFormatter, drawable, say, terminal, visible
 from station.session.snapshot import Phase
 from station.tui.app import StationApp
 from tests.station.conftest import Station
@@ -32,9 +33,9 @@ def controls(text: str) -> set[str]:
     return {char for char in text if char == "\u202e" or unicodedata.category(char) == "Cc"} - {"\n"}
 
 
-def test_control_characters_are_shown_and_text_lines_and_tabs_stay() -> None:
+def test_control_characters_are_shown_and_text_and_tabs_stay() -> None:
     assert visible("\x1b[31mred\x07") == "␛[31mred␇"
-    assert visible("Müller 取って\n\tdone") == "Müller 取って\n\tdone"
+    assert visible("Müller 取って\n\tdone") == "Müller 取って␊\tdone"
     assert not controls(visible(HOSTILE))
 
 
@@ -68,6 +69,71 @@ def test_tables_show_markup_as_it_is_written() -> None:
     shown = console.file.getvalue()
     assert not controls(shown)
     assert shown.count("[/red][bold]") == 4
+
+
+FORGED = "orange\nforged  online"
+"""A name that goes on where a line of ours would begin."""
+
+
+def lines_of(text: str) -> list[str]:
+    """What stands at the beginning of each line, within frames and tables too."""
+    return [line.strip(" \t│┃") for line in text.splitlines()]
+
+
+def forged(text: str) -> list[str]:
+    return [line for line in lines_of(text) if line.startswith("forged")]
+
+
+def test_a_line_end_in_a_name_begins_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("name", title=FORGED, caption=FORGED)
+    table.add_row(FORGED)
+    console = terminal(width=60)
+    console.print(FORGED, table, Panel(FORGED))
+    say("", FORGED)
+    shown = capsys.readouterr().out
+    assert shown.count("orange") == 6
+    assert forged(shown) == []
+
+
+def test_what_a_message_of_a_log_holds_begins_no_line() -> None:
+    try:
+        raise RuntimeError(FORGED)
+    except RuntimeError:
+        record = logging.LogRecord("station", logging.ERROR, "", 0, "about %s", (FORGED,), sys.exc_info())
+    first, *more = PlainFormatter("%(asctime)s %(message)s").format(record).split("\n")
+    assert first.endswith("about orange␊forged  online") and len(more) > 2
+    assert all(line.startswith("  ") for line in more)
+
+
+def test_an_error_has_the_lines_that_it_was_raised_with(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATION_SESSIONS", str(tmp_path))
+    assert forged(station("status", tmp_path / FORGED).output) == []
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('[session]\nhorizon = -1\ngrace = -1\n"x\\nforged" = 1\n')
+    said = station("new", tmp_path / "s", "--task", wrong).output
+    assert forged(said) == []
+    assert len([line for line in lines_of(said) if "wrong.toml" in line]) >= 3
+
+
+def test_a_name_with_a_line_end_is_one_line_of_every_list(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATION_SESSIONS", str(tmp_path))
+    assert station("new", tmp_path / "good").exit_code == 0
+    (tmp_path / "good").rename(tmp_path / FORGED)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / f"{FORGED}.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    for words in (
+        ["status"],
+        ["status", tmp_path / FORGED],
+        ["review", tmp_path / FORGED, "--list"],
+        ["verify", tmp_path / FORGED],
+        ["import", tmp_path / FORGED, tmp_path / "data", "--dry-run"],
+        ["run", tmp_path / FORGED, "--headless", "--autopilot"],
+    ):
+        assert forged(station(*words).output) == [], words
 
 
 def test_no_command_prints_by_another_way() -> None:

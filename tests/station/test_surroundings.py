@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ from datasets.lock import LockedError, WriterLock
 from station.errors import refusal
 from station.operator_config import config_path, read_table
 from station.session.link import address
+from station.session.link.client import running_pid
+from station.sessions import names
 from station.tasks.shelf import TaskError, read_toml
+from station.tui.session_list import Library, card
 from tests.station.conftest import Station, sentences
 from tests.station.session.fakes import make_folder
 
@@ -74,10 +79,13 @@ def test_a_damaged_journal_hides_no_other_session(
     assert "two " in said and "line 1" in said
 
 
-def test_a_task_file_nested_too_deeply_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "deep", ["a = " + "[" * 100_000, "a." * 5_000 + "b = 1", "[x]\n" + '"a" . ' * 5_000 + "b = 1"]
+)
+def test_a_task_file_nested_too_deeply_is_named(tmp_path: Path, deep: str) -> None:
     path = tmp_path / "deep.toml"
-    path.write_text("a = " + "[" * 100_000)
-    with pytest.raises(TaskError, match=r"deep\.toml is not valid TOML"):
+    path.write_text(deep)
+    with pytest.raises(TaskError, match=r"deep\.toml is not valid TOML: it is nested too deeply"):
         read_toml(path)
 
 
@@ -91,6 +99,67 @@ def test_a_disk_without_locks_is_not_called_another_writer(
     with pytest.raises(OSError, match="this disk does not support file locks") as caught:
         WriterLock(tmp_path / "lock").acquire()
     assert not isinstance(caught.value, LockedError)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE])
+def test_a_session_on_a_disk_that_takes_nothing_is_verified_all_the_same(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(lock: WriterLock) -> None:
+        raise OSError(number, os.strerror(number), str(lock.path))
+
+    folder = make_folder(tmp_path / "s")
+    folder.journal.write_bytes(b"torn\ntorn\n")
+    monkeypatch.setattr(WriterLock, "acquire", refuse)
+    done = station("verify", folder.path)
+    assert done.exit_code == 1 and "journal.jsonl: " in sentences(done)
+
+
+def test_a_latch_that_cannot_be_set_is_said_without_numbers_of_the_system(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "stop.latch")
+
+    folder = make_folder(tmp_path / "s")
+    monkeypatch.setattr("station.session.link.client.set_latch", refuse)
+    said = sentences(station("stop", folder.path))
+    assert "Read-only file system (stop.latch). Choose a folder on a writable disk." in said
+
+
+@pytest.mark.parametrize("told", ["Infinity", "1e400", "-1", "0", "1" + "0" * 40, "true", '"12"'])
+def test_a_process_that_there_cannot_be_is_nobodys_engine(tmp_path: Path, told: str) -> None:
+    folder = make_folder(tmp_path / "s")
+    folder.engine.write_text(f'{{"pid": {told}}}')
+    assert running_pid(folder) is None
+    folder.engine.unlink()
+    os.mkfifo(folder.engine)
+    assert running_pid(folder) is None
+    assert card(folder.path).running is False
+
+
+def test_a_session_that_goes_while_sessions_are_listed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, other = make_folder(tmp_path / "s"), make_folder(tmp_path / "t")
+    glob = Path.glob
+
+    def meanwhile(path: Path, pattern: str) -> list[Path]:
+        found = list(glob(path, pattern))
+        shutil.rmtree(folder.path, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(Path, "glob", meanwhile)
+    assert [one.name for one in Library(tmp_path).cards() if not one.trouble] == [other.name]
+    make_folder(tmp_path / "s")
+    assert sorted(names(tmp_path)) == ["s", "t"]
+
+
+def test_a_session_whose_file_is_none_is_listed_with_what_is_wrong(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    (folder.path / "session.toml").unlink()
+    os.mkfifo(folder.path / "session.toml")
+    assert "a pipe" in card(folder.path).trouble
 
 
 def test_a_place_for_sockets_with_too_long_a_path_is_said(

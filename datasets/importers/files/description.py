@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,9 +85,9 @@ def template(path: Path, found: Members, described: Description, questions: Sequ
     lines = [
         f"# How these files are read. Keep it as {NAME} in the folder of the data,",
         "# or anywhere, and say --as described:FILE.",
-        f"# {path.name} holds:",
+        f"# {_escaped(path.name)} holds:",
         *(
-            f"#   {name}  {list(member.shape)} {member.dtype}{_kind(member)}"
+            f"#   {_escaped(name)}  {list(member.shape)} {member.dtype}{_kind(member)}"
             for name, member in found.items()
         ),
         "",
@@ -94,17 +95,25 @@ def template(path: Path, found: Members, described: Description, questions: Sequ
     values = described.model_dump()
     for name, field in Description.model_fields.items():
         if name != "map":
-            lines += [f"# {field.description}", f'{name} = "{values[name]}"']
+            lines += [f"# {field.description}", f'{name} = "{_escaped(values[name])}"']
     lines += [
         "",
         "[map]",
         "# What members mean, as --map says it; NAME[0:3] takes some of a member's numbers, NAME[7] one.",
-        *(f'"{name}" = "{value}"' for name, value in described.map.items()),
+        *(f'"{_escaped(name)}" = "{_escaped(value)}"' for name, value in described.map.items()),
     ]
     for question in questions:
         example = "|".join(question.choices) or question.example or "..."
-        lines += [f"# {question.text}", f'# "{question.name}" = "{example}"']
+        lines += [
+            f"# {' '.join(question.text.split())}",
+            f'# "{_escaped(question.name)}" = "{_escaped(example)}"',
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Inside the quotes of a TOML string; in a comment, on one line."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _kind(member: object) -> str:

@@ -111,7 +111,7 @@ def has_tables(path: Path) -> bool:
 
 @contextmanager
 def parquet(path: Path) -> Iterator[Any]:
-    """Open a parquet file; whatever pyarrow raises becomes a refusal."""
+    """Open a parquet file; whatever pyarrow raises becomes a refusal, except MemoryError."""
     with needed("formats"):
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -121,6 +121,8 @@ def parquet(path: Path) -> Iterator[Any]:
             if rows * max(1, columns) > MOST_NUMBERS * 8:
                 raise RefusedError(Defect.TOO_BIG, f"{path.name} claims {rows} rows")
             yield opened
+    except MemoryError:  # pyarrow's is an ArrowException too, and no damage
+        raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise missing_content(path) or RefusedError(
             Defect.UNREADABLE, f"{path.name} is damaged or cut off; copy it again ({why(error)})"

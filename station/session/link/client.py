@@ -17,7 +17,7 @@ from typing import Self
 from datasets.channel import BROKEN, Channel
 from datasets.durable import DiskFullError
 from datasets.messages import MessageError
-from datasets.own_files import read_bytes
+from datasets.own_files import NotOursError, read_bytes
 from datasets.plain_text import from_json
 from hardware.latch import StopLatch
 from station.session.core.events import Envelope, EventSource, OperatorEvent, Stop
@@ -40,6 +40,9 @@ _RETRY = 0.05
 """s between two attempts to reach an engine that is starting."""
 _SENDING = 2.0
 """s that the engine has to accept a message."""
+
+_MOST_PID = 2**22
+"""Largest number that Linux gives a process."""
 
 FrontEndLine = Channel[FromFrontEnd, FromEngine]
 """A front end's end of a line."""
@@ -209,9 +212,10 @@ def set_latch(folder: SessionFolder, by: EventSource) -> None:
 def running_pid(folder: SessionFolder) -> int | None:
     """The pid announced by the session's engine, None if none; it may have died since."""
     try:
-        return int(from_json(read_bytes(folder.engine))["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
+        pid = from_json(read_bytes(folder.engine))["pid"]
+    except (OSError, NotOursError, ValueError, KeyError, TypeError):
         return None
+    return pid if type(pid) is int and 0 < pid <= _MOST_PID else None
 
 
 def _dial(path: Path) -> FrontEndLine:

@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import DataTable, Footer, Static
 
+from station.plain import visible
 from station.session.snapshot import Counts, Rate
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
@@ -48,7 +49,7 @@ class Doors:
 
 def _draw_card(card: Card, columns: int, rows: int) -> Content:
     lines = [
-        Content.assemble((card.name, "bold"), (f"  {card.path}", "$muted")),
+        Content.assemble((card.name, "bold"), (f"  {visible(str(card.path))}", "$muted")),
         Content.styled(next_step(card), "$primary bold"),
     ]
     if card.counts.base_success is not None:

@@ -24,6 +24,7 @@ from datasets.importers.mapping import MappingError
 from datasets.wording import counted
 from station.interruption import ended_by
 from station.jobs.import_request import require_answer
+from station.plain import visible
 from station.tui.findings import ImportPreview, below, row
 from station.tui.jobs import Facts, Job, Record, station_command
 from station.tui.screens.base import StationScreen
@@ -169,7 +170,7 @@ class ImportScreen(StationScreen):
             Step.DONE: f"Taken in: {counted(taken, 'recording')}{known}. ^t trains, ^g reviews, Escape leaves.",
         }[self._step]
         return Content.assemble(
-            (f" {self._folder.name} ", "$background on $primary bold"),
+            (f" {visible(self._folder.name)} ", "$background on $primary bold"),
             "  ",
             (words, "bold"),
             ("\n" + self._said, "$error") if self._said else ("\n" + self._found_there(), "$muted"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from datasets.wording import counted
+from station.plain import visible
 from station.session.snapshot import Phase, Snapshot
 from station.tui.attachment import Attachment, LineStatus
 from station.tui.key_dispatcher import Echo, PressStatus
@@ -70,8 +71,8 @@ def bearing(snapshot: Snapshot, *, watching: bool = False) -> Bearing:
         ends = ", ends early" if snapshot.block_ends else ""
         progress = f"evaluation {snapshot.block_done} of {snapshot.block_size}{ends}"
     return Bearing(
-        session=snapshot.session,
-        task=snapshot.task,
+        session=visible(snapshot.session),
+        task=visible(snapshot.task),
         episode=progress,
         version=snapshot.counts.policy_version,
         speed=snapshot.speed.value if snapshot.simulated else "real",

@@ -13,6 +13,7 @@ from textual.content import Content
 
 from datasets.journal.journal import LABEL, Line
 from datasets.wording import counted
+from station.plain import visible
 from station.review.take import Group, Take
 from station.session.operations import CUT_OFF
 from station.tui.widgets.figures import bar
@@ -65,7 +66,7 @@ def draw_head(head: Head, columns: int, rows: int) -> Content:
     """One line."""
     return Content.assemble(
         (" REVIEW ", "$background on $secondary bold"),
-        f"  {head.session}  ",
+        f"  {visible(head.session)}  ",
         (counted(head.shown, "recording"), "$muted"),
         (f"  filter: {head.where}" if head.where else "", "$muted"),
         (f"   live: {head.live}" if head.live else "", "$warning"),
@@ -90,7 +91,7 @@ def draw_reading(model: Reading, columns: int, rows: int) -> Content:
         Content.styled(f"{name} {value:+.3f}", f"${COLOURS[index % len(COLOURS)]}")
         for index, (name, value) in enumerate(zip(model.names, model.values, strict=True))
     ]
-    about = [Content.styled(part, "$muted") for part in model.about.split(" · ") if part]
+    about = [Content.styled(visible(part), "$muted") for part in model.about.split(" · ") if part]
     heads = ["label: ", *["→ "] * len(model.history)]
     told = [
         Content.assemble((head, "$muted"), _told(line))
@@ -112,11 +113,13 @@ def draw_reading(model: Reading, columns: int, rows: int) -> Content:
 def _told(line: Line) -> Content:
     """Who gave which verdict, and when; or why it was cut off."""
     if line.op == CUT_OFF:
-        return Content.assemble((f"{_moment(line.time)} ", "$muted"), f"cut off: {line.fields['reason']}")
+        return Content.assemble(
+            (f"{_moment(line.time)} ", "$muted"), visible(f"cut off: {line.fields['reason']}")
+        )
     said = {"restore": "restored", "prune": "pruned"}.get(line.op, line.op)
     words = str(line.fields["outcome"] or "taken back") if line.op == LABEL else said
     style = LETTERS.get(words, ("", "$foreground"))[1]
-    by = f" by {line.fields['by']}"
+    by = visible(f" by {line.fields['by']}")
     return Content.assemble((f"{_moment(line.time)} ", "$muted"), (words, style), (by, "$muted"))
 
 

@@ -15,6 +15,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 
 from datasets.observation import Image
+from station.plain import visible
 from station.tui.widgets.measured import Words
 from station.tui.widgets.tile import CameraTile
 
@@ -58,13 +59,15 @@ def _lines(facts: Facts) -> Iterator[Content]:
     for entry in facts["entries"]:
         style = _STYLES.get(entry["origin"], "$muted")
         yield Content.assemble(
-            (f"{entry['name']:<{width}}  ", "$muted"), entry["value"], (f"  {entry['origin']}", style)
+            (f"{visible(entry['name']):<{width}}  ", "$muted"),
+            visible(entry["value"]),
+            (f"  {entry['origin']}", style),
         )
     for question in facts["questions"]:
-        yield Content.assemble((f"? {question['text']}", "$warning"))
+        yield Content.assemble((visible(f"? {question['text']}"), "$warning"))
     if facts["questions"]:
         columns = ", ".join(f"{name} [{count}]" for name, count in facts["columns"].items())
-        yield Content.assemble(("its columns: ", "$muted"), columns)
+        yield Content.assemble(("its columns: ", "$muted"), visible(columns))
 
 
 def _first(facts: Facts) -> tuple[str, Image | None]:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from datasets.episode import Outcome
+from datasets.errors import ExitCode
 from datasets.journal.journal import Journal, Line
 from datasets.store import EpisodeStore
 from datasets.verify import verify
@@ -193,6 +194,48 @@ def test_two_keys_at_once_label_one_episode_once(place: Place) -> None:
         counts = count(place.folder)
         assert counts.success + counts.failure == 1
         assert {line.fields["episode"] for line in labels(place)} == {first}
+
+
+def _remove(folder: SessionFolder) -> Path | None:
+    shutil.rmtree(folder.path)
+    return None
+
+
+def _rename(folder: SessionFolder) -> Path:
+    return folder.path.rename(folder.path.with_name("moved"))
+
+
+def _replace(folder: SessionFolder) -> Path:
+    moved = _rename(folder)
+    shutil.copytree(moved, folder.path)
+    return moved
+
+
+@pytest.mark.parametrize("happens", [_remove, _rename, _replace])
+def test_an_arm_whose_session_goes_stands_and_its_engine_ends(
+    place: Place, happens: Callable[[SessionFolder], Path | None]
+) -> None:
+    with attended(place.folder.path, place.engine) as at:
+        done = label_one(at)
+        at.roll(steps=9)
+        wait_until(place.moves)
+        gone = time.monotonic()
+        moved = happens(place.folder)
+        wait_until(lambda: stands(place.emulator))
+        assert place.emulator.truth()["came_to_rest"] - gone < 1.0
+        assert at.process.wait(PATIENCE) == ExitCode.FAILED
+    assert place.folder.path.exists() is (happens is _replace)
+    if moved is None:
+        return
+    if happens is _replace:
+        assert (place.folder.journal).read_bytes() == (moved / "journal.jsonl").read_bytes()
+        shutil.rmtree(place.folder.path)
+    moved.rename(place.folder.path)
+    assert "was removed, renamed or replaced" in place.folder.log.read_text()
+    with attended(place.folder.path, place.engine) as at:
+        assert label_one(at) != done
+    assert count(place.folder).success == 2
+    assert place.sound()
 
 
 def labels(place: Place) -> list[Line]:
