@@ -11,19 +11,9 @@ CODE   := station policy hardware datasets tests
 # Tests start many small processes; one torch thread each keeps them from fighting over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 ARGS   ?=
-# How many tests run at once, of those that do not keep real time; and what the others are told besides.
-WORKERS       ?= auto
-REALTIME_ARGS ?=
-
-# Every test that $(1) chooses: first those that share the cores, then one after the other those that keep real time.
-# Both parts run whatever the first one says; 5 is pytest's word for a part of which nothing was chosen, and a fault only
-# where nothing was chosen of the other one either.
-define suite
-@first=0; second=0; \
-$(PYTEST) -n $(WORKERS) --dist worksteal -m "$(1) and not realtime" $(ARGS) || first=$$?; \
-$(PYTEST) -m "$(1) and realtime" $(REALTIME_ARGS) $(ARGS) || second=$$?; \
-[[ $$first$$second == 00 || $$first$$second == 05 || $$first$$second == 50 ]]
-endef
+# Tests that keep real time run one after the other in a worker of their own, before all others in urgency.
+WORKERS ?= auto
+SUITE   := $(PYTEST) -n $(WORKERS) --dist loadgroup
 
 # A stamp per install: a second `make` is instant, a changed pyproject.toml or constraints.txt installs again.
 $(VENV)/bin/python:
@@ -60,10 +50,10 @@ demo: $(VENV)/.core  ## watch a simulated arm being taught: demonstrations, trai
 	@$(BIN)/station demo $(ARGS)
 
 test: $(VENV)/.test  ## the quick tests (ARGS='-k replay' to choose); names at its end what it left out
-	$(call suite,not slow)
+	@$(SUITE) -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.test  ## whole sessions and real training
-	$(call suite,slow)
+	@$(SUITE) -m slow $(ARGS)
 
 test-all: test test-slow  ## every test
 

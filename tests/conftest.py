@@ -1,6 +1,9 @@
 """Says which suites were left out on this machine, and the line that brings them; can insist that none is. Keeps a
 ledger of the tests that needed a second try.
 
+Run by several workers (`-n auto --dist loadgroup`), one of them runs every test that keeps real time, one after the
+other and at the usual priority; the others share what the cores have left.
+
 Generated cases are the same in every run and on every machine, however slow, so that a change is judged by what it
 changed; pytest's `--hypothesis-profile=explore` draws new ones.
 """
@@ -32,8 +35,8 @@ for size in (
 os.environ["STATION_TRUST"] = "tests.hardware.fakes tests.hardware.cameras.fakes"
 """Drivers of our own that cells of tests name, here and in the processes that tests start."""
 
-ORDINARY = os.sched_getscheduler(0), os.sched_getparam(0)
-"""How urgent this process is; libfranka makes the thread that connects to an arm the most urgent of the machine."""
+REALTIME = "realtime"
+"""The mark of tests that keep real time, and the group of tests that one worker runs."""
 
 THIS_KERNEL = "this kernel"
 """How a reason begins that no installation can change; nobody insists on those."""
@@ -51,7 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ledger",
         type=Path,
         metavar="FILE",
-        help="append a line for each test that needed a second try (--reruns), with why",
+        help="append a line for each test that needed a second try, with why",
+    )
+    parser.addoption(
+        "--second-tries",
+        action="store_true",
+        help="try a test that keeps real time once more when it fails",
     )
 
 
@@ -87,11 +95,47 @@ def second_tries(reporter: pytest.TerminalReporter) -> list[str]:
     ]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown() -> None:
-    """No test, and no process that it starts, runs before all others because of the test before it."""
-    if os.sched_getscheduler(0) != ORDINARY[0]:
-        os.sched_setscheduler(0, *ORDINARY)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker per core, and one that mostly waits: the one of the tests that keep real time."""
+    return (os.cpu_count() or 1) + 1
+
+
+class Urgency:
+    """How urgently this process runs: a worker that keeps no real time gives way to the one that does."""
+
+    def __init__(self) -> None:
+        self._ordinary = os.sched_getscheduler(0), os.sched_getparam(0)
+        self._settled = "PYTEST_XDIST_WORKER" not in os.environ
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """The first test decides: those that keep real time are one group, and one worker begins with it."""
+        if not self._settled:
+            self._settled = True
+            if not item.get_closest_marker(REALTIME):
+                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # its children inherit this
+                self._ordinary = os.sched_getscheduler(0), os.sched_getparam(0)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self) -> None:
+        """libfranka makes the thread that connects to an arm the most urgent of the machine; undo it."""
+        if os.sched_getscheduler(0) != self._ordinary[0]:
+            os.sched_setscheduler(0, *self._ordinary)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Urgency())
+
+
+@pytest.hookimpl(tryfirst=True)  # the group becomes part of a test's name, which the workers are dealt by
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker(REALTIME):
+            if config.pluginmanager.hasplugin("xdist"):
+                item.add_marker(pytest.mark.xdist_group(REALTIME))
+            if config.getoption("--second-tries"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(tryfirst=True)

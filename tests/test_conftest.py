@@ -49,9 +49,31 @@ def test_becomes_the_most_urgent_of_the_machine():
 def test_is_as_urgent_as_the_run():
     assert os.sched_getscheduler(0) != os.SCHED_FIFO
 """
+SHARED = """
+import os, time
+from pathlib import Path
+import pytest
+
+def note(kind):
+    with Path(__file__).with_name("noted").open("a") as file:
+        file.write(f"{kind} {os.environ['PYTEST_XDIST_WORKER']} {os.sched_getscheduler(0) == os.SCHED_IDLE}\\n")
+
+@pytest.mark.parametrize("number", range(12))
+def test_keeps_no_time(number):
+    time.sleep(0.05)
+    note("any")
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("number", range(4))
+def test_keeps_time(number):
+    time.sleep(0.2)
+    note("real")
+"""
 SECOND = """
 from pathlib import Path
+import pytest
 
+@pytest.mark.realtime
 def test_comes_late():
     seen = Path(__file__).with_name("seen")
     late, _ = seen.exists(), seen.touch()
@@ -67,7 +89,7 @@ def project(tmp_path: Path) -> Path:
     for folder, name, text in (("devices", "test_keys.py", SUITE), ("formats", "test_tables.py", MODULE)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text(text)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = realtime\n")
     return tmp_path
 
 
@@ -117,11 +139,27 @@ def test_no_test_is_more_urgent_for_what_another_did_to_its_process(project: Pat
     assert run(project, "test_urgent.py").returncode == 0
 
 
+def test_tests_that_keep_real_time_have_a_worker_of_their_own_and_the_others_give_way(project: Path) -> None:
+    (project / "test_shared.py").write_text(SHARED)
+    done = run(project, "-p", "xdist", "-n", "3", "--dist", "loadgroup", "test_shared.py")
+    assert done.returncode == 0, done.stdout
+    noted = [line.split() for line in (project / "noted").read_text().splitlines()]
+    real = {worker for kind, worker, _ in noted if kind == "real"}
+    assert len(real) == 1 and len(noted) == 16
+    assert all((idle == "True") == (worker not in real) for _, worker, idle in noted), noted
+    assert len({worker for _, worker, _ in noted}) == 3
+
+
+def test_a_test_that_keeps_no_real_time_has_no_second_try(project: Path) -> None:
+    (project / "test_second.py").write_text(SECOND.replace("@pytest.mark.realtime", ""))
+    assert run(project, "-p", "pytest_rerunfailures", "--second-tries", "test_second.py").returncode == 1
+
+
 def test_a_second_try_stands_in_the_ledger_with_its_reason(project: Path, tmp_path: Path) -> None:
     (project / "test_second.py").write_text(SECOND)
     ledger = tmp_path / "ledger"
     done = run(
-        project, "-p", "pytest_rerunfailures", "--reruns", "1", "--ledger", str(ledger), "test_second.py"
+        project, "-p", "pytest_rerunfailures", "--second-tries", "--ledger", str(ledger), "test_second.py"
     )
     assert done.returncode == 0, done.stdout
     assert (
