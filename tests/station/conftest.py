@@ -15,6 +15,7 @@ from station.jobs import demo
 from station.reporting import SilentReporter
 from station.session.folder import SessionFolder
 from station.tasks.config import load_task, task_to_toml
+from tests.kept import kept
 
 Station = Callable[..., Result]
 
@@ -37,21 +38,27 @@ def sentences(result: Result) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_task(pytestconfig: pytest.Config) -> Path:
     """A task file with everything as small as it goes."""
-    task = load_task("place-orange-tiny")
-    session = task.session.model_copy(update={"base_evaluation_episodes": 2, "cells": 1, "episode_steps": 8})
-    path = tmp_path_factory.mktemp("task") / "tiny.toml"
-    path.write_text(task_to_toml(task.model_copy(update={"session": session})))
-    return path
+    return kept(pytestconfig, "task", _write_task) / "tiny.toml"
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Path:
+def trained(pytestconfig: pytest.Config, tiny_task: Path) -> Path:
     """A session folder after all stages of the demo, before its first online episode. Not to be changed."""
-    folder = demo.open_or_create(tmp_path_factory.mktemp("sessions") / "tiny", task=str(tiny_task), seed=3)
-    demo.prepare(folder, reporter=SilentReporter())
-    return folder.path
+
+    def train(folder: Path) -> None:
+        session = demo.open_or_create(folder / "tiny", task=str(tiny_task), seed=3)
+        demo.prepare(session, reporter=SilentReporter())
+
+    return kept(pytestconfig, "trained", train) / "tiny"
+
+
+def _write_task(folder: Path) -> None:
+    task = load_task("place-orange-tiny")
+    session = task.session.model_copy(update={"base_evaluation_episodes": 2, "cells": 1, "episode_steps": 8})
+    small = task.model_copy(update={"session": session})
+    (folder / "tiny.toml").write_text(task_to_toml(small))
 
 
 @pytest.fixture
