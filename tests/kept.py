@@ -41,11 +41,15 @@ def kept(config: pytest.Config, name: str, make: Callable[[Path], None]) -> Path
 @cache
 def state() -> str:
     """Digest of the product's code and of what computes with it."""
-    digest = hashlib.sha256(f"{platform.python_version()} {platform.processor()} {torch.__version__}".encode())
-    files = (
-        path for part in PRODUCT for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".toml")
+    digest = hashlib.sha256(
+        f"{platform.python_version()} {platform.processor()} {torch.__version__}".encode()
     )
-    for path in (*sorted(files), ROOT / "constraints.txt", *sorted(Path(__file__).parent.rglob("conftest.py"))):
+    files = (path for part in PRODUCT for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".toml"))
+    for path in (
+        *sorted(files),
+        ROOT / "constraints.txt",
+        *sorted(Path(__file__).parent.rglob("conftest.py")),
+    ):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -39,7 +39,7 @@ def engines(feed: FakeFeed) -> FakeEngines:
 def open_app(engines: FakeEngines, tmp_path: Path) -> Open:
     def opened(keymap: Keymap | None = None, folder: Path | None = tmp_path / "orange-1") -> StationApp:
         return StationApp(
-            folder=folder, sessions=tmp_path, engines=engines, keymap=keymap or default_keymap(), refresh=20.0
+            folder=folder, sessions=tmp_path, engines=engines, keymap=keymap or default_keymap()
         )
 
     return opened
