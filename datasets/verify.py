@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.journal.journal import VOID, Journal, JournalError
+from datasets.journal.journal import Journal, JournalError
+from datasets.journal.records import Voided
 from datasets.store import EpisodeStore, StoreReport, unjournaled
 
 
@@ -132,7 +133,8 @@ def renounce(journal: Journal, lost: Mapping[str, str]) -> list[str]:
     known = journal.ledger().episodes
     names = [name for name in lost if name in known and not known[name].void]
     for name in names:
-        journal.append(VOID, episode=name, by="system", reason=f"damaged and in quarantine: {lost[name]}")
+        reason = f"damaged and in quarantine: {lost[name]}"
+        journal.append(Voided(episode=name, by="system", reason=reason))
     return names
 
 

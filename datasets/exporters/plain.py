@@ -14,7 +14,8 @@ from datasets.durable import Disk
 from datasets.exporters.interface import Exporter, ExportError
 from datasets.exporters.source import Entry, ExportSource
 from datasets.exporters.staging import Workplace, whole
-from datasets.journal.journal import EPISODE, LABEL, Journal, header_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, Labelled
 from datasets.manifest import describe, inspect_folder
 from datasets.own_files import open_own
 
@@ -68,7 +69,8 @@ class _WithoutWaiting(Disk):
 
 def _enter(journal: Journal, entry: Entry) -> None:
     status = entry.status
-    fields = header_fields(entry.header, steps=entry.steps, chunks=status.chunks, block=status.block)
-    journal.append(EPISODE, **fields)
+    journal.append(
+        EpisodeCommitted.of_header(entry.header, steps=entry.steps, chunks=status.chunks, block=status.block)
+    )
     if status.outcome is not None:
-        journal.append(LABEL, episode=status.id, outcome=status.outcome, by=status.by)
+        journal.append(Labelled(episode=status.id, outcome=status.outcome, by=status.by))

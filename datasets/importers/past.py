@@ -16,7 +16,8 @@ from datasets.importers.defects import AGAIN, Defect, Note, warning
 from datasets.importers.findings import Finding, Look
 from datasets.importers.interface import Source
 from datasets.importers.mapping import Mapping, comparable
-from datasets.journal.journal import IMPORT, LABEL, VOID, EpisodeStatus, Journal, Line
+from datasets.journal.journal import EpisodeStatus, Journal
+from datasets.journal.records import Imported, Labelled, Voided
 from datasets.store import EpisodeStore
 
 BY = "recorder"
@@ -55,10 +56,8 @@ class Past:
         self._store = store
         self._journal = journal
         self._ledger = journal.ledger()
-        lines = [line.fields for line in self._ledger.lines.get(IMPORT, ())]
-        self.known = {
-            str(fields["fingerprint"]): str(fields["episode"]) for fields in lines if fields["episode"]
-        }
+        imported = [line.record for line in self._ledger.lines_of(Imported)]
+        self.known = {record.fingerprint: record.episode for record in imported if record.episode}
         """fingerprint -> its current episode"""
 
     def look(self, source: Source, fingerprint: str, given: dict[str, str]) -> Look | None:
@@ -121,24 +120,25 @@ class Past:
             return None
         status = self.status(name)
         if status is not None and not status.void:
-            voided = [line.seq for line in self._journal.about(standing.id) if line.op == VOID]
+            lines = self._journal.about(standing.id)
+            voided = [line.seq for line in lines if isinstance(line.record, Voided)]
             if max(voided, default=0) > status.seq:  # a person saw both and chose
                 return None
         return standing
 
-    def judged(self, fingerprint: str) -> Line | None:
+    def judged(self, fingerprint: str) -> Labelled | None:
         """The last label by a person on any episode of a content whose files are in the store."""
         return self._last_label(fingerprint, lambda by: by not in (BY, DECLARED))
 
     def declared(self, fingerprint: str) -> Outcome | None:
         """The outcome declared for a content when it was imported."""
-        line = self._last_label(fingerprint, lambda by: by == DECLARED)
-        return None if line is None else Outcome(line.fields["outcome"])
+        label = self._last_label(fingerprint, lambda by: by == DECLARED)
+        return None if label is None else label.outcome
 
-    def _last_label(self, fingerprint: str, by: Callable[[str], bool]) -> Line | None:
+    def _last_label(self, fingerprint: str, by: Callable[[str], bool]) -> Labelled | None:
         lines = [line for each in self._entered(fingerprint) for line in self._journal.about(each.id)]
-        given = [line for line in lines if line.op == LABEL and by(line.fields["by"])]
-        return max(given, key=lambda line: line.seq, default=None)
+        said = (line.record for line in sorted(lines, key=lambda line: line.seq, reverse=True))
+        return next((record for record in said if isinstance(record, Labelled) and by(record.by)), None)
 
     def status(self, episode: str) -> EpisodeStatus | None:
         """The episode's status in the journal; None if unknown."""

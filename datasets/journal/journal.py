@@ -1,9 +1,8 @@
 """The append-only journal of a session: one numbered line per event.
 
-Labels, voids and restores of episodes, imports, training runs, update blocks, checkpoints, evaluations, settings,
-notes and faults are lines. Nothing is ever rewritten, and a line is on disk when `append` returns. Counters and curves
-are folds over the lines and live elsewhere, except the `Ledger` of episode statuses, which this layer needs itself.
-Memory holds the ledger and the lines' offsets, not the lines.
+A line is a number, a time and a record (`datasets.journal.records`). Nothing is ever rewritten, and a line is on disk
+when `append` returns. Counters and curves are folds over the lines and live elsewhere, except the `Ledger` of episode
+statuses, which this layer needs itself. Memory holds the ledger and the lines' offsets, not the lines.
 """
 
 from __future__ import annotations
@@ -13,44 +12,27 @@ import os
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets.durable import Disk, full_disk_named
-from datasets.episode import Episode, EpisodeHeader, Outcome
 from datasets.journal import index as journal_index
 from datasets.journal.index import Index
-from datasets.journal.ledger import EPISODE, FOLDED, LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Ledger
-from datasets.journal.line_forms import NEEDED
+from datasets.journal.ledger import FOLDED, EpisodeStatus, Ledger, R
 from datasets.journal.lines import (
     LONGEST,
     JournalError,
     Line,
     Lines,
-    LinesByOp,
     Places,
-    checked,
     decode,
     encode,
+    line_of,
+    unseal,
 )
+from datasets.journal.records import EpisodeCommitted, Labelled, Record, Restored, Voided
 from datasets.own_files import identity, open_own
 
-__all__ = [
-    "EPISODE",
-    "IMPORT",
-    "LABEL",
-    "PRUNE",
-    "RESTORE",
-    "VOID",
-    "EpisodeStatus",
-    "Journal",
-    "JournalError",
-    "Ledger",
-    "Line",
-    "episode_fields",
-    "header_fields",
-]
-
-IMPORT = "import"
+__all__ = ["EpisodeStatus", "Journal", "JournalError", "Ledger", "Line"]
 
 LARGEST = 1 << 30
 """Bytes of a journal; 50,000 episodes need some 50 MB."""
@@ -87,7 +69,7 @@ class Journal:
             self._put_aside()
 
     @property
-    def lines(self) -> Lines:
+    def lines(self) -> Lines[Record]:
         """All lines known so far, read lazily; a reader sees new ones after `refresh`."""
         return Lines(self._places, range(1, self.last_seq + 1))
 
@@ -101,26 +83,25 @@ class Journal:
         """Bytes after the last complete line: one still being written, or torn by a crash."""
         return self.path.stat().st_size - self._offset if self.path.exists() else 0
 
-    def append(self, op: str, **fields: Any) -> Line:
+    def append(self, record: R) -> Line[R]:
         """Number a line, write it durably, and apply it to the ledger.
 
         Raises:
-            JournalError: opened for reading, fields are missing or not plain JSON, the episode is unknown, or the file
-            is no longer the one that was opened. DiskFullError: the line did not fit and is not in the journal.
+            JournalError: opened for reading, the record is not plain JSON, the episode is unknown, or the file is no
+            longer the one that was opened. DiskFullError: the line did not fit and is not in the journal.
         """
-        self._check(op, fields)
-        line = checked(Line(seq=self.last_seq + 1, time=time.time(), op=op, fields=fields))
-        data = encode(line)
+        self._check(record)
+        data = encode(Line(seq=self.last_seq + 1, time=time.time(), record=record))
         self._require_room(self._offset + len(data))
-        with full_disk_named(f"journal line {line.seq} ({op})", self.path):
+        with full_disk_named(f"journal line {self.last_seq + 1} ({record.op})", self.path):
             self._disk.append(self.path, data)
         # decoded again, so a live ledger and a resumed one hold equal objects
         line = decode(data)
         self._take_in(line, data)
         self._put_aside()
-        return line
+        return cast("Line[R]", line)
 
-    def refresh(self) -> list[Line]:
+    def refresh(self) -> list[Line[Record]]:
         """Read and return the lines another process has appended since.
 
         Raises:
@@ -130,10 +111,10 @@ class Journal:
         self._follow()
         return list(self.lines[before:])
 
-    def about(self, episode: str) -> list[Line]:
+    def about(self, episode: str) -> list[Line[Record]]:
         """All lines about an episode, oldest first. Raises JournalError: the file changed in the meantime."""
         name, end = json.dumps(episode).encode(), self._offset
-        found: list[Line] = []
+        found: list[Line[Record]] = []
         if not end:
             return found
         with open_own(self.path, "rb") as file:
@@ -151,11 +132,11 @@ class Journal:
             ledger = self._ledger.copy()
         else:
             ledger = Ledger()
-            numbers = sorted(int(seq) for op in FOLDED for seq in self._places.numbers(op, through))
-            for line in Lines(self._places, numbers):
+            numbers = sorted(int(seq) for kind in FOLDED for seq in self._places.numbers(kind.OP, through))
+            for line in self._places.read(numbers):
                 ledger.add(line)
             ledger.through = through
-        ledger.lines = LinesByOp(self._places, ledger.through)
+        ledger.places = self._places
         return ledger
 
     def _follow(self) -> bytes:
@@ -169,7 +150,7 @@ class Journal:
                 if not row.endswith(b"\n") and len(row) <= LONGEST:
                     return row
                 try:
-                    line = decode(row)
+                    content = unseal(row)
                 except JournalError as error:
                     if len(row) <= LONGEST and not file.read(1):
                         return row
@@ -177,7 +158,7 @@ class Journal:
                         f"{self.path}, line {self.last_seq + 1}: {error}. More lines follow, so this is no torn end: "
                         "restore the file from a copy; `station verify` shows other damage."
                     ) from error
-                self._enter(line, row)
+                self._enter(content, row)
         return b""
 
     def _require_room(self, size: int) -> None:
@@ -187,22 +168,23 @@ class Journal:
                 "read: restore it from a copy."
             )
 
-    def _enter(self, line: Line, row: bytes) -> None:
-        if line.seq != self.last_seq + 1:
+    def _enter(self, content: dict[str, Any], row: bytes) -> None:
+        seq = self.last_seq + 1
+        if content["seq"] != seq:
             raise JournalError(
-                f"{self.path}, line {self.last_seq + 1}: it is numbered {line.seq}. Lines were removed, "
+                f"{self.path}, line {seq}: it is numbered {content['seq']}. Lines were removed, "
                 "doubled or swapped: restore the file from a copy."
             )
         try:
-            self._take_in(checked(line), row)
-        except (JournalError, KeyError, ValueError, TypeError, OverflowError) as error:
+            self._take_in(line_of(content), row)
+        except (JournalError, ValueError, OverflowError) as error:
             said = str(error) if isinstance(error, JournalError) else repr(error)
             raise JournalError(
-                f"{self.path}, line {line.seq} ({str(line.op)[:40]}): {said}. The line is not understood. If a newer "
+                f"{self.path}, line {seq} ({str(content['op'])[:40]}): {said}. The line is not understood. If a newer "
                 "version wrote it, open the session with that one; otherwise restore the file from a copy."
             ) from error
 
-    def _take_in(self, line: Line, row: bytes) -> None:
+    def _take_in(self, line: Line[Record], row: bytes) -> None:
         self._ledger.add(line)
         self._places.add(line, self._offset)
         self._offset += len(row)
@@ -228,50 +210,21 @@ class Journal:
             self._disk.sync(self.path.parent)
         self._opened = identity(self.path)
 
-    def _check(self, op: str, fields: dict[str, Any]) -> None:
+    def _check(self, record: Record) -> None:
         if not self.writable:
             raise JournalError(
                 f"{self.path} was opened for reading; open it writable, under the session's lock."
             )
         if identity(self.path) != self._opened:
             raise JournalError(
-                f"{self.path} was removed, renamed or replaced since it was opened. Line {self.last_seq + 1} ({op}) "
-                "was not written: put the file back where it was, then run the command again."
+                f"{self.path} was removed, renamed or replaced since it was opened. Line {self.last_seq + 1} "
+                f"({record.op}) was not written: put the file back where it was, then run the command again."
             )
-        missing = NEEDED.get(op, {}).keys() - fields.keys()
-        if missing:
-            raise JournalError(f"A line '{op}' needs {', '.join(sorted(missing))}.")
         known = self._ledger.episodes
-        if op == EPISODE and fields["id"] in known:
-            raise JournalError(
-                f"Episode {fields['id']} is in the journal already (line {known[fields['id']].seq})."
-            )
-        if op in (LABEL, VOID, RESTORE) and fields["episode"] not in known:
-            raise JournalError(f"No episode {fields['episode']} in {self.path}; `station status` lists them.")
-        if op == RESTORE and known[fields["episode"]].pruned:
-            raise JournalError(f"Episode {fields['episode']} was pruned: its files are gone, it stays void.")
-        if op == LABEL and fields["outcome"] not in {None, *Outcome}:
-            raise JournalError(
-                f"'{fields['outcome']}' is not an outcome; use one of {', '.join(Outcome)} or null."
-            )
-
-
-def episode_fields(episode: Episode, block: int | None = None) -> dict[str, Any]:
-    """The fields of an ``episode`` line."""
-    return header_fields(episode.header, steps=episode.steps, chunks=episode.chunks, block=block)
-
-
-def header_fields(
-    header: EpisodeHeader, *, steps: int, chunks: int, block: int | None = None
-) -> dict[str, Any]:
-    """The fields of an ``episode`` line, from the header alone, without the arrays."""
-    fields: dict[str, Any] = {
-        "id": header.id,
-        "kind": header.kind.value,
-        "ordinal": header.ordinal,
-        "steps": steps,
-        "chunks": chunks,
-        "ending": header.ending.value,
-        "policy_version": header.policy_version,
-    }
-    return fields if block is None else {**fields, "block": block}
+        match record:
+            case EpisodeCommitted(id=name) if name in known:
+                raise JournalError(f"Episode {name} is in the journal already (line {known[name].seq}).")
+            case Labelled(episode=name) | Voided(episode=name) | Restored(episode=name) if name not in known:
+                raise JournalError(f"No episode {name} in {self.path}; `station status` lists them.")
+            case Restored(episode=name) if known[name].pruned:
+                raise JournalError(f"Episode {name} was pruned: its files are gone, it stays void.")

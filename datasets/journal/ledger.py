@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal.lines import Line
+from datasets.journal.lines import Line, Lines, Places
+from datasets.journal.records import (
+    KINDS,
+    EpisodeCommitted,
+    Labelled,
+    Pruned,
+    Record,
+    Restored,
+    Voided,
+)
 
-EPISODE, LABEL, VOID, RESTORE, PRUNE = "episode", "label", "void", "restore", "prune"
-FOLDED = (EPISODE, LABEL, VOID, RESTORE, PRUNE)
-"""The operations that a ledger follows."""
+FOLDED = (EpisodeCommitted, Labelled, Voided, Restored, Pruned)
+"""The kinds of lines that a ledger follows."""
+R = TypeVar("R", bound=Record)
 
 _KINDS, _OUTCOMES, _ENDINGS = tuple(EpisodeKind), (None, *Outcome), tuple(Ending)
 TABLES = [list(EpisodeKind), list(Outcome), list(Ending)]
@@ -216,44 +225,49 @@ class Ledger:
     through: int = 0
     """seq of the last line applied."""
     episodes: Episodes = field(default_factory=Episodes)
-    lines: Mapping[str, Sequence[Line]] = field(default_factory=dict)
-    """op -> its lines in order, for all operations; read lazily from the journal."""
     orphans: list[int] = field(default_factory=list)
     """seq of labels, voids and restores of episodes that no earlier line had entered."""
+    places: Places | None = field(default=None, compare=False, repr=False)
+    """Where its lines are; None for a ledger without a journal."""
 
-    def add(self, line: Line) -> None:
+    def lines_of(self, kind: type[R]) -> Sequence[Line[R]]:
+        """The lines of a kind, in order, read lazily. Raises JournalError on reading them."""
+        if self.places is None:
+            return ()
+        lines: Lines[R] = Lines(self.places, self.places.numbers(kind.OP, self.through))
+        if kind is KINDS[kind.OP]:
+            return lines
+        return [line for line in lines if isinstance(line.record, kind)]
+
+    def last_of(self, kind: type[R]) -> Line[R] | None:
+        """The newest line of a kind. Raises JournalError."""
+        return next(reversed(self.lines_of(kind)), None)
+
+    def add(self, line: Line[Record]) -> None:
         """Apply the next line."""
         self.through = line.seq
-        if line.op == EPISODE:
-            if line.fields["id"] not in self.episodes:
-                status = _entered(line)
-                self.episodes[status.id] = status
-        elif line.op in (LABEL, VOID, RESTORE):
-            self._change(line)
-        elif line.op == PRUNE:
-            self._prune(line.fields["episodes"])
+        match line.record:
+            case EpisodeCommitted() as record:
+                if record.id not in self.episodes:
+                    self.episodes[record.id] = _entered(line, record)
+            case Labelled() | Voided() | Restored() as record:
+                self._change(line.seq, record)
+            case Pruned() as record:
+                self._prune(record.episodes)
 
     def copy(self) -> Ledger:
         """An independent copy."""
-        return Ledger(
-            through=self.through,
-            episodes=self.episodes.copy(),
-            lines=self.lines,
-            orphans=list(self.orphans),
-        )
+        return replace(self, episodes=self.episodes.copy(), orphans=list(self.orphans))
 
-    def _change(self, line: Line) -> None:
-        status = self.episodes.get(line.fields["episode"])
+    def _change(self, seq: int, record: Labelled | Voided | Restored) -> None:
+        status = self.episodes.get(record.episode)
         if status is None:
-            self.orphans.append(line.seq)
-            return
-        by = str(line.fields["by"])
-        if line.op == LABEL:
-            outcome = line.fields["outcome"]
-            status = replace(status, outcome=None if outcome is None else Outcome(outcome), by=by)
+            self.orphans.append(seq)
+        elif isinstance(record, Labelled):
+            self.episodes[status.id] = replace(status, outcome=record.outcome, by=record.by)
         else:
-            status = replace(status, void=line.op == VOID or status.pruned, by=by)
-        self.episodes[status.id] = status
+            void = isinstance(record, Voided) or status.pruned
+            self.episodes[status.id] = replace(status, void=void, by=record.by)
 
     def _prune(self, names: Iterable[str]) -> None:
         for name in names:
@@ -261,17 +275,16 @@ class Ledger:
                 self.episodes[name] = replace(self.episodes[name], void=True, pruned=True)
 
 
-def _entered(line: Line) -> EpisodeStatus:
-    fields = line.fields
+def _entered(line: Line[Record], record: EpisodeCommitted) -> EpisodeStatus:
     return EpisodeStatus(
-        id=str(fields["id"]),
-        kind=EpisodeKind(fields["kind"]),
-        ordinal=int(fields["ordinal"]),
-        steps=int(fields["steps"]),
-        chunks=int(fields["chunks"]),
-        ending=Ending(fields["ending"]),
-        policy_version=int(fields["policy_version"]),
-        block=fields.get("block"),
+        id=record.id,
+        kind=record.kind,
+        ordinal=record.ordinal,
+        steps=record.steps,
+        chunks=record.chunks,
+        ending=record.ending,
+        policy_version=record.policy_version,
+        block=record.block,
         seq=line.seq,
         time=float(line.time),
     )

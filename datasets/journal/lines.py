@@ -1,7 +1,8 @@
 """Lines of a journal: how they are encoded and checked, and where each is in the file.
 
 A line is JSON whose last member is the CRC-32 of everything before it. Memory holds only the offset of each line, about
-ten bytes; lines are read again on demand, with a cache of recent ones. This module does not know what lines mean.
+ten bytes; lines are read again on demand, with a cache of recent ones. What a line says is its record
+(`datasets.journal.records`).
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import StationError
-from datasets.journal.line_forms import require_form
+from datasets.journal.records import Record, read
 from datasets.own_files import open_own
 from datasets.plain_text import from_json
 
@@ -29,27 +30,37 @@ _REMEMBERED = 1000
 
 LONGEST = 2**26
 """Maximum bytes of a line. The longest lines name every episode of a session."""
+_LATEST = 253_402_214_400.0
+"""s since 1970: the last day of the year 9999, beyond which Python has no dates."""
 
 
 class JournalError(StationError):
     """The journal cannot be trusted, or a line must not be added to it."""
 
 
+R_co = TypeVar("R_co", bound=Record, covariant=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class Line(Generic[R_co]):
     """One event that changed the session."""
 
     seq: int
     """1, 2, 3, ... without gaps."""
     time: float
     """Wall-clock time, s since 1970; only for display and accounting of time."""
-    op: str
-    fields: dict[str, Any]
+    record: R_co
+    """What it says."""
+
+    @property
+    def op(self) -> str:
+        """The kind of line, as it is named on disk."""
+        return self.record.op
 
 
-def encode(line: Line) -> bytes:
+def encode(line: Line[Record]) -> bytes:
     """The line's bytes, with checksum and newline. Raises JournalError: not plain JSON, or too long."""
-    content = {"seq": line.seq, "time": line.time, "op": line.op, "fields": line.fields}
+    content = {"seq": line.seq, "time": line.time, "op": line.op, "fields": line.record.to_fields()}
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
@@ -62,8 +73,13 @@ def encode(line: Line) -> bytes:
     return row
 
 
-def decode(row: bytes) -> Line:
-    """Inverse of `encode`. Raises JournalError: the row is damaged."""
+def decode(row: bytes) -> Line[Record]:
+    """Inverse of `encode`. Raises JournalError: the row is damaged, or makes no sense."""
+    return line_of(unseal(row))
+
+
+def unseal(row: bytes) -> dict[str, Any]:
+    """The JSON of an intact row: seq, time, op and fields, unchecked. Raises JournalError: the row is damaged."""
     if len(row) > LONGEST:
         raise JournalError(f"it is longer than any line that the station writes ({LONGEST} bytes)")
     row = row.removesuffix(b"\n")
@@ -71,19 +87,23 @@ def decode(row: bytes) -> Line:
     if end != _CRC_MARK + b"%08x" % zlib.crc32(body) + b'"}':
         raise JournalError("its checksum is wrong")
     try:
-        content = from_json(body + b"}")
-        return Line(seq=content["seq"], time=content["time"], op=content["op"], fields=content["fields"])
-    except (ValueError, KeyError, TypeError) as error:
+        content: dict[str, Any] = from_json(body + b"}")
+        if missing := {"seq", "time", "op", "fields"} - content.keys():
+            raise KeyError(*sorted(missing))
+    except (ValueError, KeyError, AttributeError) as error:
         raise JournalError(f"it is not a journal line ({error!r})") from error
+    return content
 
 
-def checked(line: Line) -> Line:
-    """Return the line if it fits the schema of `datasets.journal.line_forms`. Raises JournalError."""
+def line_of(content: dict[str, Any]) -> Line[Record]:
+    """The line that a row's JSON describes. Raises JournalError: it makes no sense."""
+    time = content["time"]
+    if type(time) not in (int, float) or not 0 <= time < _LATEST:
+        raise JournalError(f"its time {str(time)[:40]!r} is not a date")
     try:
-        require_form(line.op, line.time, line.fields)
+        return Line(seq=content["seq"], time=time, record=read(content["op"], content["fields"]))
     except ValueError as error:
         raise JournalError(str(error)) from error
-    return line
 
 
 class Places:
@@ -97,13 +117,13 @@ class Places:
         self.offsets = array("q", offsets)
         self.codes = array("h", codes)
         self.ops = list(ops)
-        self._remembered: dict[int, Line] = {}
+        self._remembered: dict[int, Line[Record]] = {}
 
     def __len__(self) -> int:
         """Number of lines."""
         return len(self.offsets)
 
-    def add(self, line: Line, offset: int) -> None:
+    def add(self, line: Line[Record], offset: int) -> None:
         """Add the next line, which begins at `offset`."""
         if line.op not in self.ops:
             self.ops.append(line.op)
@@ -116,7 +136,7 @@ class Places:
         code = self.ops.index(op) if op in self.ops else -1
         return np.flatnonzero(np.array(self.codes[:through]) == code) + 1
 
-    def read(self, numbers: Iterable[int]) -> Iterator[Line]:
+    def read(self, numbers: Iterable[int]) -> Iterator[Line[Record]]:
         """Read the lines with these seq.
 
         Raises:
@@ -128,23 +148,23 @@ class Places:
                 if line is None:
                     try:
                         file.seek(self.offsets[seq - 1])
-                        line = checked(decode(file.readline(LONGEST + 1)))
+                        line = decode(file.readline(LONGEST + 1))
                     except (JournalError, IndexError, ValueError) as error:
                         raise JournalError(f"{self.path}, line {seq}: {error}.") from error
                     self._remember(line)
                 yield line
 
-    def _remember(self, line: Line) -> None:
+    def _remember(self, line: Line[Record]) -> None:
         self._remembered[line.seq] = line
         if len(self._remembered) > _REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
 
 
-class Lines(Sequence[Line]):
+class Lines(Sequence[Line[R_co]]):
     """A sequence of lines that is read lazily."""
 
     def __init__(self, places: Places, numbers: Sequence[int] | NDArray[np.int64]) -> None:
-        """`numbers`: the seq of the lines, ascending."""
+        """`numbers`: the seq of the lines, ascending; they hold records of this kind."""
         self._places = places
         self._numbers = numbers
 
@@ -153,19 +173,19 @@ class Lines(Sequence[Line]):
         return len(self._numbers)
 
     @overload
-    def __getitem__(self, place: int) -> Line: ...
+    def __getitem__(self, place: int) -> Line[R_co]: ...
     @overload
-    def __getitem__(self, place: slice) -> Lines: ...
-    def __getitem__(self, place: int | slice) -> Line | Lines:
+    def __getitem__(self, place: slice) -> Lines[R_co]: ...
+    def __getitem__(self, place: int | slice) -> Line[R_co] | Lines[R_co]:
         """One line, or a slice. Raises IndexError, JournalError."""
         if isinstance(place, slice):
             return Lines(self._places, self._numbers[place])
-        return next(self._places.read([int(self._numbers[place])]))
+        return next(self._read([int(self._numbers[place])]))
 
-    def __iter__(self) -> Iterator[Line]:
+    def __iter__(self) -> Iterator[Line[R_co]]:
         """All lines, in order. Raises JournalError."""
         # without lines, the file need not exist yet
-        return self._places.read(map(int, self._numbers)) if len(self) else iter(())
+        return self._read(map(int, self._numbers)) if len(self) else iter(())
 
     def __eq__(self, other: object) -> bool:
         """Whether both hold equal lines."""
@@ -173,26 +193,5 @@ class Lines(Sequence[Line]):
 
     __hash__ = None  # type: ignore[assignment]
 
-
-class LinesByOp(Mapping[str, Lines]):
-    """op -> its lines in order, up to a given line."""
-
-    def __init__(self, places: Places, through: int) -> None:
-        """Lines after `through` are ignored."""
-        self._places = places
-        self._through = through
-
-    def __getitem__(self, op: str) -> Lines:
-        """The lines of an operation. Raises KeyError: there are none."""
-        numbers = self._places.numbers(op, self._through)
-        if not len(numbers):
-            raise KeyError(op)
-        return Lines(self._places, numbers)
-
-    def __iter__(self) -> Iterator[str]:
-        """Every operation that occurs."""
-        return (op for op in self._places.ops if len(self._places.numbers(op, self._through)))
-
-    def __len__(self) -> int:
-        """Number of operations."""
-        return sum(1 for _ in self)
+    def _read(self, numbers: Iterable[int]) -> Iterator[Line[R_co]]:
+        return cast("Iterator[Line[R_co]]", self._places.read(numbers))

@@ -105,16 +105,16 @@ def evaluate(
 
 def _blocks(ledger: Ledger) -> int:
     """Evaluation blocks that are complete."""
-    from station.session.operations import EVALUATION
+    from datasets.journal.records import EvaluationEnded
 
-    return sum(line.fields.get("stage") == "end" for line in ledger.lines.get(EVALUATION, []))
+    return len(ledger.lines_of(EvaluationEnded))
 
 
 def _withdrawn(ledger: Ledger) -> int:
     """How often a block that was asked for was withdrawn."""
-    from station.session.operations import EVALUATION
+    from datasets.journal.records import EvaluationWithdrawn
 
-    return sum(line.fields.get("stage") == "withdrawn" for line in ledger.lines.get(EVALUATION, []))
+    return len(ledger.lines_of(EvaluationWithdrawn))
 
 
 def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Reporter) -> None:

@@ -17,6 +17,7 @@ from station.plain import say
 
 if TYPE_CHECKING:
     from datasets.journal.journal import Line
+    from datasets.journal.records import Record
     from station.review.catalogue import Catalogue, Item
 
 
@@ -92,11 +93,10 @@ def _list(catalogue: Catalogue, items: list[Item], *, meant: str, as_json: bool)
         say(f"{item.id:<34} {item.verdict:<8} {steps:>5}  {moment}  {item.reason}".rstrip())
 
 
-def _judgement(line: Line) -> dict[str, object]:
+def _judgement(line: Line[Record]) -> dict[str, object]:
     """The verdict, when (s since 1970) and by whom; no outcome: a label was taken back."""
-    told: dict[str, object] = {
-        name: line.fields[name] for name in ("outcome", "by", "reason") if name in line.fields
-    }
+    fields = line.record.to_fields()
+    told: dict[str, object] = {name: fields[name] for name in ("outcome", "by", "reason") if name in fields}
     return {"what": line.op, "time": line.time, **told}
 
 

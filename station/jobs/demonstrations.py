@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from datasets.episode import EpisodeKind, Outcome
 from datasets.journal.journal import EpisodeStatus, Journal, Ledger
+from datasets.journal.records import SettingChanged
 from datasets.selection import PENDING
 from datasets.wording import counted
-from station.session.operations import SETTING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,14 +64,15 @@ def usable(
 
 def takes_unlabelled(ledger: Ledger, settings: DemonstrationSettings) -> bool:
     """The operator's last choice, else the task's."""
-    said = [line for line in ledger.lines.get(SETTING, ()) if line.fields["name"] == USE_UNLABELLED]
-    return bool(said[-1].fields["value"]) if said else settings.use_unlabelled
+    records = (line.record for line in reversed(ledger.lines_of(SettingChanged)))
+    said = next((record for record in records if record.name == USE_UNLABELLED), None)
+    return settings.use_unlabelled if said is None else bool(said.value)
 
 
 def remember_unlabelled(journal: Journal, settings: DemonstrationSettings, wanted: bool | None) -> None:
     """Journal the operator's choice on unlabelled demonstrations; None: no choice."""
     if wanted is not None and wanted != takes_unlabelled(journal.ledger(), settings):
-        journal.append(SETTING, name=USE_UNLABELLED, value=wanted)
+        journal.append(SettingChanged(name=USE_UNLABELLED, value=wanted))
 
 
 def in_words(chosen: Chosen) -> str:

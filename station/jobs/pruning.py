@@ -15,14 +15,14 @@ from typing import Any
 
 from datasets.durable import Disk
 from datasets.episode import EpisodeKind
-from datasets.journal.journal import PRUNE, VOID, Journal, Ledger
+from datasets.journal.journal import Journal, Ledger
+from datasets.journal.records import Pruned, UpdateBegun, Voided
 from datasets.own_files import make_folder, remove, remove_tree
 from datasets.store import EpisodeStore
 from station.session.core.events import EventSource
 from station.session.engine.partial import leftovers
 from station.session.engine.resume import enter_partials
 from station.session.folder import SessionFolder
-from station.session.operations import UPDATE
 
 _BLOCKS = 3
 """Newest update blocks that a resumed learner may rerun: newest and previous checkpoint, and one in progress."""
@@ -114,11 +114,14 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
     store = EpisodeStore(folder.episodes, writable=True)
     enter_partials(folder.partial, journal, store)
     journal.append(
-        PRUNE,
-        episodes=[piece.episode for piece in gone.void],
-        leftovers=[str(piece.path.relative_to(folder.path)) for piece in (*gone.partial, *gone.quarantined)],
-        bytes=gone.size,
-        by=EventSource.COMMAND.value,
+        Pruned(
+            episodes=[piece.episode for piece in gone.void],
+            leftovers=[
+                str(piece.path.relative_to(folder.path)) for piece in (*gone.partial, *gone.quarantined)
+            ],
+            bytes=gone.size,
+            by=EventSource.COMMAND.value,
+        )
     )
     for piece in gone.pieces:
         _delete(piece)
@@ -128,9 +131,9 @@ def carry_out(folder: SessionFolder, wanted: Plan) -> Plan:
 def _void(
     folder: SessionFolder, ledger: Ledger, before: float, needed: list[str], young: list[str]
 ) -> Iterator[Piece]:
-    voided = {line.fields["episode"]: line for line in ledger.lines.get(VOID, ())}
-    updates = ledger.lines.get(UPDATE, [])[-_BLOCKS:]
-    through = int(updates[0].fields["through"]) if updates else math.inf
+    voided = {line.record.episode: line for line in ledger.lines_of(Voided)}
+    updates = ledger.lines_of(UpdateBegun)[-_BLOCKS:]
+    through = updates[0].record.through if updates else math.inf
     for status in ledger.episodes.where(ledger.episodes.rows["void"]):
         line = voided.get(status.id)
         store = folder.demos if status.kind is EpisodeKind.DEMO else folder.episodes

@@ -15,6 +15,7 @@ from datasets.importers.map.answers import NAME as ANSWERS_FILE
 from datasets.importers.map.answers import AnswersError
 from datasets.importers.map.answers import load as load_answers
 from datasets.journal.journal import Ledger
+from datasets.journal.records import BaseTrained, CheckpointSaved
 from datasets.own_files import make_folder, read_bytes
 from datasets.plain_text import from_json
 from policy import weights
@@ -23,7 +24,6 @@ from policy.pretrain import CURVE_FILE, REPORT_FILE
 from station.session.engine.checkpoint import BEST, NEWEST, PREVIOUS, CheckpointError, Checkpoints
 from station.session.engine.partial import leftovers, read
 from station.session.folder import SessionFolder
-from station.session.operations import CHECKPOINT, TRAINING
 
 _TEXT = 1 << 24
 _CURVE = 1 << 26
@@ -92,7 +92,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
     # the file that names the weights is sound without them, and is needed once they are restored
     if named is not None and not named.exists():
         yield FileFault(path=named, detail="it is missing", loss=loss)
-    elif not broken and (policy.exists() or ledger.lines.get(TRAINING)):
+    elif not broken and (policy.exists() or ledger.lines_of(BaseTrained)):
         try:
             BasePolicy.load(folder.base)
         except PolicyFileError as error:
@@ -155,7 +155,7 @@ def _steering(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
         try:
             checkpoints.load(name)
         except FileNotFoundError:
-            if name == NEWEST and ledger.lines.get(CHECKPOINT):
+            if name == NEWEST and ledger.lines_of(CheckpointSaved):
                 yield FileFault(path=checkpoints.path(name), detail="it is missing", loss=loss)
         except CheckpointError as error:
             yield FileFault(path=checkpoints.path(name), detail=str(error), loss=loss)

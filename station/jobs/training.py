@@ -21,12 +21,12 @@ from datasets.durable import Disk
 from datasets.episode import EpisodeKind
 from datasets.errors import ExitCode, StationError
 from datasets.journal.journal import EpisodeStatus, Journal, Ledger
+from datasets.journal.records import BaseEvaluated, BaseTrained
 from datasets.own_files import make_folder, read_bytes, remove, require_folder
 from datasets.store import EpisodeStore
 from station.interruption import deferred, interruption
 from station.jobs import demonstrations
 from station.reporting import Reporter
-from station.session.operations import BASE_EVALUATION, TRAINING
 from station.session.snapshot import Rate
 
 if TYPE_CHECKING:
@@ -121,11 +121,12 @@ def verdict(ledger: Ledger, path: str) -> Rate | None:
     """Success of one path of the newest base, None until judged."""
     from station.session.status import wilson
 
-    training = ledger.lines.get(TRAINING, [])
-    judged = [line for line in ledger.lines.get(BASE_EVALUATION, []) if line.fields["path"] == path]
-    if not training or not judged or judged[-1].seq < training[-1].seq:
+    training = ledger.last_of(BaseTrained)
+    lines = reversed(ledger.lines_of(BaseEvaluated))
+    judged = next((line for line in lines if line.record.path == path), None)
+    if training is None or judged is None or judged.seq < training.seq:
         return None
-    return wilson(sum(judged[-1].fields["outcomes"]), judged[-1].fields["n"])
+    return wilson(sum(judged.record.outcomes), judged.record.n)
 
 
 def _fingerprint(demos: Sequence[EpisodeStatus]) -> str:
@@ -133,16 +134,17 @@ def _fingerprint(demos: Sequence[EpisodeStatus]) -> str:
 
 
 def _trained_on(ledger: Ledger, demos: Sequence[EpisodeStatus]) -> bool:
-    lines = ledger.lines.get(TRAINING, [])
-    return bool(lines) and lines[-1].fields["demos"] == _fingerprint(demos)
+    newest = ledger.last_of(BaseTrained)
+    return newest is not None and newest.record.demos == _fingerprint(demos)
 
 
 def _base_stands(folder: SessionFolder, ledger: Ledger) -> bool:
     """Whether the policy named in the journal is still readable."""
     from policy.base import BasePolicy, PolicyFileError
 
+    newest = ledger.last_of(BaseTrained)
     try:
-        return bool(BasePolicy.load(folder.base).hash == ledger.lines[TRAINING][-1].fields["base_hash"])
+        return newest is not None and bool(BasePolicy.load(folder.base).hash == newest.record.base_hash)
     except PolicyFileError:
         return False
 
@@ -178,21 +180,21 @@ def _train_base(
     pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base)
     _work(pretraining, reporter)
     journal.append(
-        TRAINING,
-        stage="done",
-        demos=_fingerprint(demos),
-        episodes=len(demos),
-        stages=[
-            {
-                "stage": done.stage.value,
-                "iterations": done.iterations,
-                "converged": done.converged,
-                **done.held_out,
-            }
-            for done in pretraining.reports
-        ],
-        base_hash=base.hash,
-        seconds=round(time.monotonic() - began, 1),
+        BaseTrained(
+            demos=_fingerprint(demos),
+            episodes=len(demos),
+            stages=[
+                {
+                    "stage": done.stage.value,
+                    "iterations": done.iterations,
+                    "converged": done.converged,
+                    **done.held_out,
+                }
+                for done in pretraining.reports
+            ],
+            base_hash=base.hash,
+            seconds=round(time.monotonic() - began, 1),
+        )
     )
 
 
@@ -248,7 +250,7 @@ def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporte
         )
         outcomes = evaluate_base(folder, path, schedule, reporter=reporter)
         journal.append(
-            BASE_EVALUATION, path=path, layouts=schedule.layouts, n=len(outcomes), outcomes=outcomes
+            BaseEvaluated(path=path, layouts=schedule.layouts, n=len(outcomes), outcomes=[*outcomes])
         )
     known = verdict(journal.ledger(), path)
     if known is not None:
@@ -258,12 +260,12 @@ def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporte
 
 
 def _write_report(folder: SessionFolder, ledger: Ledger) -> TrainingReport:
-    line = ledger.lines[TRAINING][-1]
+    training = ledger.lines_of(BaseTrained)[-1].record
     report = TrainingReport(
-        base_hash=line.fields["base_hash"],
-        demos=line.fields["episodes"],
-        stages=line.fields["stages"],
-        seconds=line.fields["seconds"],
+        base_hash=training.base_hash,
+        demos=training.episodes,
+        stages=training.stages,
+        seconds=training.seconds,
         paths={path: rate for path in PATHS if (rate := verdict(ledger, path)) is not None},
     )
     Disk().replace(folder.base / "report.json", (json.dumps(report.to_json(), indent=1) + "\n").encode())

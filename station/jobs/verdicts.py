@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from datasets.episode import Outcome
 from datasets.errors import UsageError
 from datasets.importers.past import BY as RECORDER
-from datasets.journal.journal import LABEL, RESTORE, VOID, Journal, Ledger
+from datasets.journal.journal import Journal, Ledger
+from datasets.journal.records import EpisodeCutOff, Labelled
 from station.jobs.remote import engine, wait_for
+from station.session.core.events import EventSource, Label, Restore, UndoLabel, Void
+from station.session.core.verdicts import VerdictEvent, objection, record_of
 
 if TYPE_CHECKING:
     from datasets.journal.journal import EpisodeStatus
-    from station.session.core.events import EventSource, OperatorEvent
     from station.session.folder import SessionFolder
 
 VERDICTS = ("success", "failure", "timeout", "undo", "void", "restore")
@@ -30,29 +33,25 @@ def give(folder: SessionFolder, episode: str, verdict: str, *, source: EventSour
     Returns the resulting verdict: the recorder's, if undo restored it.
 
     Raises:
-        UsageError: no such verdict or episode, one that was pruned, or no label that could be taken back.
+        UsageError: no such verdict or episode, or one that cannot get it; see `station.session.core.verdicts`.
         StationError: the engine did not do it.
         LockedError: something other than an engine writes the session. JournalError, LinkError, DiskFullError.
     """
     if verdict not in VERDICTS:
         raise UsageError(f"Unknown verdict '{verdict}'. Choose one of {', '.join(VERDICTS)}.")
     ledger = Journal(folder.journal).ledger()
-    _require(folder, ledger, episode, verdict)
+    if verdict == "undo":
+        verdict = _recorded(ledger, episode) or verdict
+    if sentence := _objection(ledger, event_of(episode, verdict, source)):
+        raise UsageError(sentence)
     if verdict == "restore":
         _require_files(folder, episode)
-    if verdict == "undo":
-        verdict = _before(ledger, episode)
-    with engine(folder) as client:
-        if client is None:
-            _write(folder, episode, verdict, source)
-            return verdict
-        number = client.send(event_of(episode, verdict, source))
-        wait_for(client, folder, _shown(episode, verdict), number=number, about=episode)
+    give_all(folder, [episode], verdict, source=source)
     return verdict
 
 
 def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, source: EventSource) -> None:
-    """Label many; on return each is journaled.
+    """The same for many, which must be such that they can get it; on return each is journaled.
 
     Raises:
         StationError: the engine did not do it for all. LockedError, JournalError, LinkError, DiskFullError.
@@ -62,7 +61,7 @@ def give_all(folder: SessionFolder, episodes: Sequence[str], verdict: str, *, so
             with folder.writing():
                 journal = Journal(folder.journal, writable=True)
                 for episode in episodes:
-                    _append(journal, episode, verdict, source)
+                    journal.append(record_of(event_of(episode, verdict, source)))
             return
         for episode in episodes:
             number = client.send(event_of(episode, verdict, source))
@@ -82,12 +81,9 @@ def require_for_many(verdict: str) -> None:
 
 
 def changes(status: EpisodeStatus, verdict: str) -> bool:
-    """Whether a verdict on many would change this one; void and pruned ones keep their label."""
-    if status.pruned:
-        return False
-    if verdict == "restore":
-        return status.void
-    return not status.void and not stands(status, verdict)
+    """Whether a verdict on many would change this one; those that cannot get it are passed over."""
+    event = event_of(status.id, verdict, EventSource.SYSTEM)
+    return not objection(event, status, pruned=status.pruned) and not stands(status, verdict)
 
 
 def stands(status: EpisodeStatus, verdict: str) -> bool:
@@ -97,11 +93,8 @@ def stands(status: EpisodeStatus, verdict: str) -> bool:
     return status.outcome == (None if verdict == "undo" else verdict)
 
 
-def event_of(episode: str, verdict: str, source: EventSource) -> OperatorEvent:
+def event_of(episode: str, verdict: str, source: EventSource) -> VerdictEvent:
     """The event that an operator's key would send."""
-    from datasets.episode import Outcome
-    from station.session.core.events import Label, Restore, UndoLabel, Void
-
     if verdict == "void":
         return Void(episode=episode, source=source)
     if verdict == "restore":
@@ -111,32 +104,22 @@ def event_of(episode: str, verdict: str, source: EventSource) -> OperatorEvent:
     return Label(episode=episode, outcome=Outcome(verdict), source=source)
 
 
-def _require(folder: SessionFolder, ledger: Ledger, episode: str, verdict: str) -> None:
-    from station.session.operations import CUT_OFF
+def _objection(ledger: Ledger, event: VerdictEvent) -> str:
+    status = ledger.episodes.get(event.episode)
+    return objection(
+        event,
+        status,
+        cut_off=any(line.record.episode == event.episode for line in ledger.lines_of(EpisodeCutOff)),
+        pruned=status is not None and status.pruned,
+    )
 
+
+def _recorded(ledger: Ledger, episode: str) -> str | None:
+    """The recorder's label if it was replaced: what undo means for a demonstration."""
     status = ledger.episodes.get(episode)
-    if any(line.fields["episode"] == episode for line in ledger.lines.get(CUT_OFF, ())):
-        raise UsageError(f"{episode} was cut off: it is not counted and cannot be labelled.")
-    if status is None:
-        raise UsageError(
-            f"There is no episode {episode} in {folder.path}. Give its full name, e.g. online-000012."
-        )
-    if status.pruned:
-        raise UsageError(f"The files of {episode} were pruned; it stays void.")
-    if status.void and verdict not in ("void", "restore"):
-        raise UsageError(f"{episode} is void; restore it before you label it.")
-
-
-def _before(ledger: Ledger, episode: str) -> str:
-    """What undo means: the recorder's label if it was replaced, else 'undo' for none."""
-    labels = (line.fields for line in ledger.lines.get(LABEL, ()) if line.fields["episode"] == episode)
-    recorded = next((str(fields["outcome"]) for fields in labels if fields["by"] == RECORDER), None)
-    present = ledger.episodes[episode].outcome
-    if recorded not in (None, present):
-        return str(recorded)
-    if present is None:
-        raise UsageError(f"{episode} has no label that could be taken back.")
-    return "undo"
+    labels = (line.record for line in ledger.lines_of(Labelled) if line.record.episode == episode)
+    recorded = next((label.outcome for label in labels if label.by == RECORDER), None)
+    return None if status is None or recorded in (None, status.outcome) else recorded
 
 
 def _require_files(folder: SessionFolder, episode: str) -> None:
@@ -145,19 +128,3 @@ def _require_files(folder: SessionFolder, episode: str) -> None:
         raise UsageError(
             f"The files of {episode} are in no store of {folder.path} (damaged ones lie in quarantine): it stays void."
         )
-
-
-def _write(folder: SessionFolder, episode: str, verdict: str, source: EventSource) -> None:
-    """Without an engine: one line in the journal, under the session's lock."""
-    with folder.writing():
-        _append(Journal(folder.journal, writable=True), episode, verdict, source)
-
-
-def _append(journal: Journal, episode: str, verdict: str, source: EventSource) -> None:
-    if verdict == "void":
-        journal.append(VOID, episode=episode, by=source.value, reason=f"by {source.value}")
-    elif verdict == "restore":
-        journal.append(RESTORE, episode=episode, by=source.value)
-    else:
-        outcome = None if verdict == "undo" else verdict
-        journal.append(LABEL, episode=episode, outcome=outcome, by=source.value)

@@ -15,16 +15,17 @@ from pathlib import Path
 
 from datasets import lock
 from datasets.episode import EpisodeHeader, EpisodeKind
-from datasets.journal.journal import LABEL, PRUNE, RESTORE, VOID, EpisodeStatus, Journal, Line
+from datasets.journal.journal import EpisodeStatus, Journal, Line
+from datasets.journal.records import AboutEpisode, EpisodeCutOff, Labelled, Pruned, Record, Restored, Voided
 from datasets.selection import Facts, Where, facts
 from datasets.store import EpisodeStore, StoreError
 from station.review.take import Take, take_of, take_of_partial
 from station.session.engine.partial import leftovers
 from station.session.folder import SessionFolder
 from station.session.link.client import running_pid
-from station.session.operations import CUT_OFF
 
-_JUDGEMENTS = (LABEL, VOID, RESTORE, PRUNE, CUT_OFF)
+_HISTORY: tuple[type[Record], ...] = (Labelled, Voided, Restored, Pruned, EpisodeCutOff)
+"""What is shown of an episode's past."""
 _OF_THE_HEADER = re.compile(r"\b(date|method)\b")
 
 
@@ -81,7 +82,7 @@ class Catalogue:
                 if where is None or status.id in kept or where(self._facts(status, where))
             ]
             if where is None or not where.text:
-                found += self._leftovers(ledger.lines.get(CUT_OFF, []))
+                found += self._leftovers(ledger.lines_of(EpisodeCutOff))
         return [item for _, item in sorted(found, key=lambda row: row[0], reverse=True)]
 
     def load(self, item: Item) -> Take:
@@ -96,20 +97,20 @@ class Catalogue:
             raise StoreError(f"The files of {item.id} were pruned; the journal keeps its lines.")
         return take_of(EpisodeStore(self._root(item.status)).load(item.id))
 
-    def history(self, episode: str) -> tuple[Line, ...]:
+    def history(self, episode: str) -> tuple[Line[Record], ...]:
         """Every label, void, restore and prune of an episode, or why it was cut off, oldest first."""
         with self._reading:
             said = self._journal.about(episode)
-        return tuple(line for line in said if line.op in _JUDGEMENTS)
+        return tuple(line for line in said if isinstance(line.record, _HISTORY))
 
-    def histories(self) -> dict[str, list[Line]]:
+    def histories(self) -> dict[str, list[Line[Record]]]:
         """The same for every episode, in one pass."""
         with self._reading:
-            lines = self._journal.ledger().lines
-            said = [line for op in _JUDGEMENTS for line in lines.get(op, ())]
-        found: dict[str, list[Line]] = {}
+            ledger = self._journal.ledger()
+            said = [line for kind in _HISTORY for line in ledger.lines_of(kind)]
+        found: dict[str, list[Line[Record]]] = {}
         for line in sorted(said, key=lambda each: each.seq):
-            for episode in line.fields.get("episodes", [line.fields.get("episode")]):
+            for episode in _named(line.record):
                 found.setdefault(episode, []).append(line)
         return found
 
@@ -126,9 +127,9 @@ class Catalogue:
     def _root(self, status: EpisodeStatus) -> Path:
         return self._folder.demos if status.kind is EpisodeKind.DEMO else self._folder.episodes
 
-    def _leftovers(self, lines: Sequence[Line]) -> list[tuple[int, Item]]:
+    def _leftovers(self, lines: Sequence[Line[EpisodeCutOff]]) -> list[tuple[int, Item]]:
         """Cut-off episodes in journal order; unjournaled ones last."""
-        told = {line.fields["episode"]: line for line in lines}
+        told = {line.record.episode: line for line in lines}
         found = leftovers(self._folder.partial)
         recording = any(folder.name not in told for folder in found) and self._is_recorded()
         return [_cut_off(folder, told.get(folder.name), recording=recording) for folder in found]
@@ -139,7 +140,14 @@ class Catalogue:
         return pid is not None and pid == running_pid(self._folder)
 
 
-def _cut_off(folder: Path, line: Line | None, *, recording: bool) -> tuple[int, Item]:
+def _named(record: Record) -> list[str]:
+    """The episodes that a line of their history is about."""
+    if isinstance(record, Pruned):
+        return record.episodes
+    return [record.episode] if isinstance(record, AboutEpisode) else []
+
+
+def _cut_off(folder: Path, line: Line[EpisodeCutOff] | None, *, recording: bool) -> tuple[int, Item]:
     """What lies in ``partial/`` of one episode; a running engine has already entered what earlier ones left."""
     if line is None:
         words = (
@@ -147,5 +155,5 @@ def _cut_off(folder: Path, line: Line | None, *, recording: bool) -> tuple[int, 
         )
         entered = folder.stat().st_mtime
         return sys.maxsize, Item(id=folder.name, running=recording, entered=entered, reason=words)
-    steps, reason = line.fields["steps"], line.fields["reason"]
-    return line.seq, Item(id=folder.name, steps=steps, reason=reason, entered=line.time)
+    record = line.record
+    return line.seq, Item(id=folder.name, steps=record.steps, reason=record.reason, entered=line.time)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import LimitChanged
 from datasets.lock import WriterLock
 from hardware.robot.limits import Limit, LimitError, Value, changed, find, limits_of, written
 from hardware.robot.settings import RobotCellSettings
 from station.session.folder import SessionFolder
-from station.session.operations import LIMIT
 
 if TYPE_CHECKING:
     from station.tasks.config import Task
@@ -101,7 +101,9 @@ def change(folder: SessionFolder, name: str, value: Value, *, loosen: bool) -> t
             )
         if before.value != after.value:
             journal = Journal(folder.journal, writable=True)
-            journal.append(LIMIT, name=before.name, value=after.value, before=before.value, loosened=looser)
+            journal.append(
+                LimitChanged(name=before.name, value=after.value, before=before.value, loosened=looser)
+            )
         return before, after
 
 
@@ -117,8 +119,8 @@ def _journaled(folder: SessionFolder) -> dict[str, Value]:
     """Name -> newest value; empty if none was ever written."""
     if not Path(folder.journal).exists():
         return {}
-    lines = Journal(folder.journal).ledger().lines.get(LIMIT, [])
-    return {line.fields["name"]: _value(line.fields["value"]) for line in lines}
+    lines = Journal(folder.journal).ledger().lines_of(LimitChanged)
+    return {line.record.name: _value(line.record.value) for line in lines}
 
 
 def _value(content: object) -> Value:

@@ -6,7 +6,6 @@ Reads the journal only: committed episodes that are not yet journaled do not exi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.episode import EpisodeKind, Outcome
-from datasets.journal.journal import Journal, Ledger, Line
+from datasets.journal.journal import Journal, Ledger
 from datasets.journal.ledger import Episodes
+from datasets.journal.records import (
+    BaseEvaluated,
+    BaseTrained,
+    CheckpointSaved,
+    EpisodeCutOff,
+    EvaluationEnded,
+    PhaseEntered,
+)
 from station.session.folder import SessionError, SessionFolder
-from station.session.operations import BASE_EVALUATION, CHECKPOINT, CUT_OFF, EVALUATION, PHASE, TRAINING
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate
 
 _POINTS = 300
@@ -65,8 +71,7 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
     episodes = ledger.episodes
     rows, online = episodes.rows, episodes.of(EpisodeKind.ONLINE)
     counted = online & ~rows["void"]
-    checkpoints = ledger.lines.get(CHECKPOINT, [])
-    newest = checkpoints[-1].fields if checkpoints else {}
+    newest = ledger.last_of(CheckpointSaved)
     counts = Counts(
         demos=_number(episodes.of(EpisodeKind.DEMO) & ~rows["void"]),
         episodes=_number(counted),
@@ -74,13 +79,13 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
         failure=_number(counted & episodes.labelled(Outcome.FAILURE)),
         timeout=_number(counted & episodes.labelled(Outcome.TIMEOUT)),
         void=_number(online & rows["void"]),
-        cut_off=len(ledger.lines.get(CUT_OFF, [])),
+        cut_off=len(ledger.lines_of(EpisodeCutOff)),
         pending=_number(counted & episodes.labelled(None)),
         chunks=int(rows["chunks"][counted].sum()),
         env_steps=int(rows["steps"][counted].sum()),
-        updates=int(newest.get("steps", 0)),
-        policy_version=int(newest.get("policy_version", 0)),
-        base_success=_base_success(ledger.lines.get(BASE_EVALUATION, [])),
+        updates=newest.record.steps if newest else 0,
+        policy_version=newest.record.policy_version if newest else 0,
+        base_success=_base_success(ledger),
         evaluations=_evaluations(ledger),
         last=_strip(episodes),
     )
@@ -89,10 +94,10 @@ def tally(ledger: Ledger, *, rolling_window: int) -> Counts:
 
 def resting_state(ledger: Ledger) -> str:
     """The stage of a session without a running engine: empty, demonstrations, trained, online or finished."""
-    phases = ledger.lines.get(PHASE, [])
-    if phases:
-        return "finished" if phases[-1].fields["phase"] == Phase.FINISHED else "online"
-    if ledger.lines.get(TRAINING):
+    newest = ledger.last_of(PhaseEntered)
+    if newest is not None:
+        return "finished" if newest.record.phase == Phase.FINISHED else "online"
+    if ledger.lines_of(BaseTrained):
         return "trained"
     return "demonstrations" if ledger.episodes else "empty"
 
@@ -138,12 +143,10 @@ def _number(mask: Mask) -> int:
     return int(np.count_nonzero(mask))
 
 
-def _base_success(lines: Sequence[Line]) -> Rate | None:
-    latent = [line for line in lines if line.fields.get("path") == "latent"]
-    if not latent:
-        return None
-    outcomes = latent[-1].fields["outcomes"]
-    return wilson(sum(map(bool, outcomes)), len(outcomes))
+def _base_success(ledger: Ledger) -> Rate | None:
+    lines = reversed(ledger.lines_of(BaseEvaluated))
+    outcomes = next((line.record.outcomes for line in lines if line.record.path == "latent"), None)
+    return None if outcomes is None else wilson(sum(map(bool, outcomes)), len(outcomes))
 
 
 def _evaluations(ledger: Ledger) -> tuple[EvaluationPoint, ...]:
@@ -151,20 +154,21 @@ def _evaluations(ledger: Ledger) -> tuple[EvaluationPoint, ...]:
     episodes = ledger.episodes
     blocks = episodes.rows["block"]
     judged = ~episodes.rows["void"] & ~episodes.labelled(None)
-    ended = [line.fields for line in ledger.lines.get(EVALUATION, []) if line.fields.get("stage") == "end"]
+    ended = [line.record for line in ledger.lines_of(EvaluationEnded)]
+    last = max((block.ordinal for block in ended), default=0)
     n, won = (
-        np.bincount(blocks[mask & (blocks >= 0)], minlength=1 + max((f["ordinal"] for f in ended), default=0))
+        np.bincount(blocks[mask & (blocks >= 0)], minlength=1 + last)
         for mask in (judged, judged & episodes.labelled(Outcome.SUCCESS))
     )
     return tuple(
         EvaluationPoint(
-            env_steps=int(fields["env_steps"]),
-            policy_version=int(fields["policy_version"]),
-            rate=wilson(int(won[fields["ordinal"]]), int(n[fields["ordinal"]])),
-            wanted=int(fields["n"]),
-            early=bool(fields.get("early", False)),
+            env_steps=block.env_steps,
+            policy_version=block.policy_version,
+            rate=wilson(int(won[block.ordinal]), int(n[block.ordinal])),
+            wanted=block.n,
+            early=bool(block.early),
         )
-        for fields in ended
+        for block in ended
     )
 
 

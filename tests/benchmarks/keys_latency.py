@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import Noted
 from datasets.randomness import stream
 from station.jobs.headless import Goal, engine_arguments
 from station.session.core.events import Note
@@ -90,7 +91,8 @@ def press(client: Client, presses: int) -> tuple[dict[str, object], dict[str, fl
 
 def effects(folder: SessionFolder, pressed: dict[str, float]) -> dict[str, object]:
     """Wall clock from the press to the journal line that it caused."""
-    lines = {line.fields["text"]: line.time for line in Journal(folder.journal).lines if line.op == "note"}
+    notes = Journal(folder.journal).ledger().lines_of(Noted)
+    lines = {line.record.text: line.time for line in notes}
     delays = [lines[text] - when for text, when in pressed.items() if text in lines]
     return {"on_disk": summary(delays), "lost": len(pressed) - len(delays)}
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Self
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import SessionOpened
 from station.session.folder import SessionFolder
 from station.session.link.client import running_pid
-from station.session.operations import SESSION
 from station.session.status import resting_state
 from tests.benchmarks import forking
 from tests.benchmarks.phase_board import STARTING, Board, show, site
@@ -168,7 +168,7 @@ class Bench:
         """The pid of the engine once it listens and has opened the journal; None when the command ended before."""
         journal, end = Journal(self.folder.journal), time.monotonic() + PATIENCE
         while time.monotonic() < end and life.command.poll() is None:
-            if any(line.op == SESSION for line in journal.refresh()):
+            if any(isinstance(line.record, SessionOpened) for line in journal.refresh()):
                 return running_pid(self.folder)
             time.sleep(_LOOK)
         return None

@@ -30,7 +30,8 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
 from datasets.exporters import exporter
 from datasets.exporters.source import gather
-from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, Labelled
 from datasets.randomness import stream
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore
@@ -122,8 +123,8 @@ def make_store(root: Path, episodes: int, steps: int, size: int) -> EpisodeStore
     for ordinal in range(episodes):
         episode = make_episode(spec, ordinal, steps)
         store.commit(episode)
-        journal.append("episode", **episode_fields(episode))
-        journal.append("label", episode=episode.header.id, outcome=Outcome.SUCCESS, by="operator")
+        journal.append(EpisodeCommitted.of(episode))
+        journal.append(Labelled(episode=episode.header.id, outcome=Outcome.SUCCESS, by="operator"))
     return store
 
 

@@ -9,6 +9,7 @@ import torch
 
 from datasets.episode import Episode
 from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, EpisodeCutOff, FaultRaised
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.session.engine.checkpoint import NEWEST, Checkpoints
@@ -39,12 +40,16 @@ def wrong(folder: SessionFolder) -> list[str]:
     stores = [EpisodeStore(root) for root in (folder.demos, folder.episodes)]
     report = verify(stores, folder.journal)
     lines = Journal(folder.journal).lines
-    entered = [line.fields["id"] for line in lines if line.op == "episode"]
+    entered = [line.record.id for line in lines if isinstance(line.record, EpisodeCommitted)]
     found = [] if report.ok else [json.dumps(report.to_json())]
     found += [
         f"{name} entered twice" for name in sorted({each for each in entered if entered.count(each) > 1})
     ]
-    found += [f"a line {line.op}: {line.fields}" for line in lines if line.op in ("fault", "cut_off")]
+    found += [
+        f"a line {line.op}: {line.record}"
+        for line in lines
+        if isinstance(line.record, FaultRaised | EpisodeCutOff)
+    ]
     for log in (folder.log, folder.path.with_suffix(".log")):
         if log.exists() and "Traceback" in log.read_text(errors="replace"):
             found.append(f"a traceback in {log}")

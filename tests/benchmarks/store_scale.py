@@ -27,7 +27,15 @@ import psutil
 from datasets import zarr_codec
 from datasets.durable import Disk
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
-from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import (
+    CheckpointSaved,
+    EpisodeCommitted,
+    Labelled,
+    Noted,
+    RoundOpened,
+    UpdateBegun,
+)
 from datasets.manifest import MANIFEST, manifest_of
 from datasets.selection import Where
 from datasets.settings import Settings
@@ -125,12 +133,17 @@ def fill(folder: SessionFolder, first: int, end: int) -> None:
             place = folder.episodes / "episodes" / name / path
             place.parent.mkdir(parents=True, exist_ok=True)
             hasty.write(place, data)
-        slots = {"kind": "online", "first": ordinal, "layout": ordinal, "size": 1, "batch": 1}
-        journal.append("phase", phase="rollout", **slots, spent={"moving": 4.1, "labelling": 1.2})
-        journal.append("episode", **episode_fields(replace(model, header=header)))
-        journal.append("label", episode=name, outcome="success" if ordinal % 3 else "failure", by="operator")
-        journal.append("update", ordinal=ordinal, through=journal.last_seq, steps=20)
-        journal.append("checkpoint", update=ordinal + 1, policy_version=ordinal + 1, steps=20 * ordinal)
+        kind, spent = EpisodeKind.ONLINE, {"moving": 4.1, "labelling": 1.2}
+        journal.append(
+            RoundOpened(
+                phase="rollout", kind=kind, first=ordinal, layout=ordinal, size=1, batch=1, spent=spent
+            )
+        )
+        journal.append(EpisodeCommitted.of(replace(model, header=header)))
+        outcome = Outcome.SUCCESS if ordinal % 3 else Outcome.FAILURE
+        journal.append(Labelled(episode=name, outcome=outcome, by="operator"))
+        journal.append(UpdateBegun(ordinal=ordinal, through=journal.last_seq, steps=20))
+        journal.append(CheckpointSaved(update=ordinal + 1, policy_version=ordinal + 1, steps=20 * ordinal))
 
 
 def _renamed(data: bytes, name: str, ordinal: int) -> bytes:
@@ -161,11 +174,11 @@ def measure(folder: SessionFolder, episodes: int) -> None:
     with measured("append an episode and its two lines", APPENDED):
         for one in new:
             store.commit(one)
-            journal.append("episode", **episode_fields(one))
-            journal.append("label", episode=one.header.id, outcome="success", by="operator")
+            journal.append(EpisodeCommitted.of(one))
+            journal.append(Labelled(episode=one.header.id, outcome=Outcome.SUCCESS, by="operator"))
     with measured("append a journal line", APPENDED):
         for _ in range(APPENDED):
-            journal.append("note", text="a remark")
+            journal.append(Noted(text="a remark"))
     with measured("read one episode", APPENDED):
         for one in new:
             store.load(one.header.id)

@@ -15,7 +15,8 @@ import pytest
 
 from datasets.durable import Disk
 from datasets.episode import Episode
-from datasets.journal.journal import Journal, Ledger, episode_fields
+from datasets.journal.journal import Journal, Ledger
+from datasets.journal.records import EpisodeCommitted
 from datasets.manifest import MANIFEST, Damage, manifest_of
 from datasets.store import DiskFullError, EpisodeStore, StoreError, unjournaled
 from tests.datasets.conftest import MakeEpisode
@@ -170,7 +171,7 @@ def test_episodes_whose_journal_line_a_crash_swallowed_are_named(
     journal = Journal(root.parent / "journal.jsonl", writable=True)
     for ordinal in range(2):
         store.commit(make_episode(ordinal))
-    journal.append("episode", **episode_fields(make_episode(0)))
+    journal.append(EpisodeCommitted.of(make_episode(0)))
     assert unjournaled(store, journal.ledger()) == ["online-000001"]
 
 

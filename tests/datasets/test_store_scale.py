@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from datasets.durable import Disk
-from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted
 from datasets.lock import LockedError, WriterLock
 from datasets.manifest import Fault, inspect_folder
 from datasets.store import EpisodeStore, StoreError
@@ -20,7 +21,9 @@ WRITER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from datasets.journal.journal import Journal, episode_fields
+from datasets.episode import Outcome
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, Labelled
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
 
@@ -33,8 +36,8 @@ with WriterLock(root / "lock"):
         header = replace(model.header, id=f"online-{ordinal:06d}", ordinal=ordinal)
         episode = replace(model, header=header)
         store.commit(episode)
-        journal.append("episode", **episode_fields(episode))
-        journal.append("label", episode=header.id, outcome="success", by="operator")
+        journal.append(EpisodeCommitted.of(episode))
+        journal.append(Labelled(episode=header.id, outcome=Outcome.SUCCESS, by="operator"))
     print("written", flush=True)
     sys.stdin.read()
 """
@@ -79,7 +82,7 @@ def test_a_sweep_looks_at_the_newest_only_and_what_is_older_is_found_when_read(
     for ordinal in (3, 0, 5, 4, 1, 2):
         store.commit(make_episode(ordinal))
         if ordinal != 2:
-            journal.append("episode", **episode_fields(make_episode(ordinal)))
+            journal.append(EpisodeCommitted.of(make_episode(ordinal)))
     for ordinal in (0, 2, 4):
         (tmp_path / "episodes" / f"online-{ordinal:06d}" / "features" / "z" / "c.0.0").write_bytes(b"")
     looked: list[str] = []
@@ -104,7 +107,7 @@ def test_a_sweep_looks_at_the_newest_only_and_what_is_older_is_found_when_read(
 def test_a_reader_beside_a_writer_sees_whole_episodes_only(tmp_path: Path, make_episode: MakeEpisode) -> None:
     first = make_episode(0)
     EpisodeStore(tmp_path / "episodes", writable=True).commit(first)
-    Journal(tmp_path / "journal.jsonl", writable=True).append("episode", **episode_fields(first))
+    Journal(tmp_path / "journal.jsonl", writable=True).append(EpisodeCommitted.of(first))
     command = [sys.executable, "-c", WRITER, str(tmp_path), str(COUNT)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         store, journal = EpisodeStore(tmp_path / "episodes"), Journal(tmp_path / "journal.jsonl")

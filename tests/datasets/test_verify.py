@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted
 from datasets.store import EpisodeStore
 from datasets.verify import set_aside, verify
 from tests.datasets.conftest import MakeEpisode
@@ -20,7 +21,7 @@ def store(tmp_path: Path, make_episode: MakeEpisode) -> EpisodeStore:
     journal = Journal(tmp_path / "journal.jsonl", writable=True)
     for ordinal in range(3):
         store.commit(make_episode(ordinal))
-        journal.append("episode", **episode_fields(make_episode(ordinal)))
+        journal.append(EpisodeCommitted.of(make_episode(ordinal)))
     return store
 
 

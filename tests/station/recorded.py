@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind
-from datasets.journal.journal import Journal, episode_fields
+from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, Labelled
 from datasets.settings import Settings
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore
@@ -59,17 +60,17 @@ def recorded(path: Path) -> SessionFolder:
     demos, online = EpisodeStore(folder.demos, writable=True), EpisodeStore(folder.episodes, writable=True)
     journal = Journal(folder.journal, writable=True)
     rows = [
-        (demos, episode("demo-a", EpisodeKind.DEMO, 0), "success"),
+        (demos, episode("demo-a", EpisodeKind.DEMO, 0), Outcome.SUCCESS),
         (demos, episode("demo-b", EpisodeKind.DEMO, 1), None),
-        (online, episode("online-000000", EpisodeKind.ONLINE, 0), "success"),
-        (online, episode("online-000001", EpisodeKind.ONLINE, 1, days_ago=5), "failure"),
-        (online, episode("online-000002", EpisodeKind.ONLINE, 2), "failure"),
+        (online, episode("online-000000", EpisodeKind.ONLINE, 0), Outcome.SUCCESS),
+        (online, episode("online-000001", EpisodeKind.ONLINE, 1, days_ago=5), Outcome.FAILURE),
+        (online, episode("online-000002", EpisodeKind.ONLINE, 2), Outcome.FAILURE),
     ]
     for store, one, outcome in rows:
         store.commit(one)
-        journal.append("episode", **episode_fields(one))
+        journal.append(EpisodeCommitted.of(one))
         if outcome is not None:
-            journal.append("label", episode=one.header.id, outcome=outcome, by="operator")
+            journal.append(Labelled(episode=one.header.id, outcome=outcome, by="operator"))
     leave_partial(folder, "online-000003-20261120T120000", pieces=2)
     return folder
 

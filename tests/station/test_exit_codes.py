@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import PhaseEntered
 from station.interruption import SIGNALS, deferred, ended_by, exit_code, interruptible, interruption
 from station.session.core.events import Leave
 from station.session.folder import SessionFolder
@@ -97,8 +98,8 @@ def running(session: SessionFolder) -> Iterator[subprocess.Popen[str]]:
     ) as command:
         try:
             end = time.monotonic() + 60.0
-            while running_pid(session) is None or not Journal(session.journal).ledger().lines.get(
-                "phase", []
+            while running_pid(session) is None or not Journal(session.journal).ledger().lines_of(
+                PhaseEntered
             ):
                 assert time.monotonic() < end and command.poll() is None
                 time.sleep(0.05)

@@ -9,11 +9,10 @@ its successor has taken over the label given by people. If interrupted, both cou
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from datasets.episode import Episode, EpisodeKind, Outcome
 from datasets.importers.defects import Defect, QuestionError, warning
@@ -21,7 +20,8 @@ from datasets.importers.findings import Answers, Finding, Look, Outline
 from datasets.importers.interface import Source
 from datasets.importers.past import BY, DECLARED, Past
 from datasets.importers.read.reader import refusal
-from datasets.journal.journal import IMPORT, LABEL, RESTORE, VOID, EpisodeStatus, Journal, header_fields
+from datasets.journal.journal import EpisodeStatus, Journal
+from datasets.journal.records import EpisodeCommitted, Imported, Labelled, Restored, Voided
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 
@@ -131,7 +131,7 @@ class Intake:
         self._store = store
         self._journal = journal
         self._past = Past(store, journal)
-        self._told = {_text(line.fields) for line in journal.ledger().lines.get(IMPORT, ())}
+        self._told = {line.record for line in journal.ledger().lines_of(Imported)}
 
     def run(
         self,
@@ -169,17 +169,17 @@ class Intake:
         unjudged = status.outcome is None or status.by == DECLARED
         if declared not in (None, status.outcome) and unjudged and not status.void:
             assert declared is not None
-            self._journal.append(LABEL, episode=name, outcome=declared.value, by=DECLARED)
+            self._journal.append(Labelled(episode=name, outcome=declared, by=DECLARED))
             note = warning(Defect.KNOWN, f"imported before as {name}; now a {declared.value} by --outcome")
             finding = replace(finding, declared=declared, defects=(*finding.defects, note))
         return ImportResult(finding=finding, episode=name, duplicate=True, outline=outline)
 
     def _refuse(self, look: Look) -> ImportResult:
         """Write one journal line per source and reason, no matter how often the import is repeated."""
-        fields = _fields(look.finding, None)
-        if _text(fields) not in self._told:
-            self._journal.append(IMPORT, **fields)
-            self._told.add(_text(fields))
+        record = _imported(look.finding, None)
+        if record not in self._told:
+            self._journal.append(record)
+            self._told.add(record)
         return ImportResult(finding=look.finding, outline=look.outline)
 
     def _take_in(self, look: Look, episode: Episode) -> ImportResult:
@@ -193,8 +193,8 @@ class Intake:
             self._store.commit(replace(episode, header=header))
         self._enter(name, finding, fate.voided)
         for other in fate.replaced:
-            self._journal.append(VOID, episode=other.id, by=BY, reason=f"replaced by {name}")
-        self._journal.append(IMPORT, **_fields(finding, name))
+            self._journal.append(Voided(episode=other.id, by=BY, reason=f"replaced by {name}"))
+        self._journal.append(_imported(finding, name))
         self._past.known[finding.fingerprint] = name
         return ImportResult(finding=finding, episode=name, outline=look.outline)
 
@@ -202,29 +202,27 @@ class Intake:
         """Make it the current episode of its content; it inherits people's labels from those it replaces."""
         if self._past.status(name) is None:
             steps, chunks = self._store.size(name)
-            self._journal.append(
-                "episode", **header_fields(self._store.header(name), steps=steps, chunks=chunks)
-            )
+            header = self._store.header(name)
+            self._journal.append(EpisodeCommitted.of_header(header, steps=steps, chunks=chunks))
         status = self._past.status(name)
         assert status is not None
         if voided is not None and not status.void:
-            self._journal.append(VOID, episode=name, by=voided.by, reason=f"as {voided.id}")
+            self._journal.append(Voided(episode=name, by=voided.by, reason=f"as {voided.id}"))
         judged = self._past.judged(finding.fingerprint)
         if judged is None and status.outcome is None:
             self._label(name, finding)
-        elif judged is not None and judged.fields["episode"] != name:
-            outcome, by = judged.fields["outcome"], judged.fields["by"]
-            self._journal.append(LABEL, episode=name, outcome=outcome, by=by)
+        elif judged is not None and judged.episode != name:
+            self._journal.append(Labelled(episode=name, outcome=judged.outcome, by=judged.by))
         if voided is None and status.void:
-            self._journal.append(RESTORE, episode=name, by=BY)
+            self._journal.append(Restored(episode=name, by=BY))
 
     def _label(self, name: str, finding: Finding) -> None:
         """The source's outcome, otherwise the one declared now, otherwise one declared earlier for the same content."""
         declared = finding.declared or self._past.declared(finding.fingerprint)
         if finding.outcome is not None:
-            self._journal.append(LABEL, episode=name, outcome=finding.outcome.value, by=BY)
+            self._journal.append(Labelled(episode=name, outcome=finding.outcome, by=BY))
         elif declared is not None:
-            self._journal.append(LABEL, episode=name, outcome=declared.value, by=DECLARED)
+            self._journal.append(Labelled(episode=name, outcome=declared, by=DECLARED))
 
     def _ordinal(self, name: str) -> int:
         episodes = self._journal.ledger().episodes
@@ -234,17 +232,13 @@ class Intake:
         return 1 + int(demos.max(initial=-1))
 
 
-def _fields(finding: Finding, episode: str | None) -> dict[str, Any]:
-    fields = {
-        "file": finding.path.name,
-        "fingerprint": finding.fingerprint,
-        "episode": episode,
-        "refused": finding.refused,
-        "kept": finding.kept if episode else 0,
-        "dropped": finding.dropped if episode else finding.ticks,
-    }
-    return {**fields, "key": finding.key} if finding.key else fields
-
-
-def _text(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, sort_keys=True)
+def _imported(finding: Finding, episode: str | None) -> Imported:
+    return Imported(
+        file=finding.path.name,
+        fingerprint=finding.fingerprint,
+        episode=episode,
+        refused=finding.refused,
+        kept=finding.kept if episode else 0,
+        dropped=finding.dropped if episode else finding.ticks,
+        key=finding.key or None,
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from datasets.episode import Outcome
+from datasets.journal.records import Record
 from hardware.cell import ClockSpeed
-from station.session.core.events import EventSource
 from station.session.core.state import Block, Round, Slot
 
 
@@ -27,7 +27,7 @@ class RecoverDevices(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenRound(Effect):
-    """Journal which episodes come next."""
+    """Journal which episodes come next, and where the time went before them: only the engine's stopwatch knows that."""
 
     round: Round
 
@@ -81,65 +81,20 @@ class AbortMotion(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JournalLabel(Effect):
-    """Write a label; None reopens it."""
+class Write(Effect):
+    """Journal this."""
 
-    episode: str
-    outcome: Outcome | None
-    by: EventSource
+    record: Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class JournalVoid(Effect):
-    """Journal that an episode does not count."""
-
-    episode: str
-    by: EventSource
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalRestore(Effect):
-    """Journal that it counts again."""
-
-    episode: str
-    by: EventSource
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalNote(Effect):
-    """Write a remark."""
-
-    text: str
-    episode: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalSetting(Effect):
-    """Journal a setting that the operator changed during the session."""
-
-    name: str
-    value: bool | float | str
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalStop(Effect):
-    """Make sure the latch is set, and journal it."""
-
-    by: EventSource
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalFault(Effect):
-    """Journal why motion was halted."""
-
-    reason: str
+class SetLatch(Effect):
+    """Make sure the stop latch is set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RearmLatch(Effect):
-    """Re-arm the latch, and journal it."""
-
-    by: EventSource
+    """Re-arm the stop latch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,38 +117,19 @@ class SaveCheckpoint(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskEvaluation(Effect):
-    """Journal that an evaluation block was requested, so that it survives a kill."""
-
-    episodes: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class OpenEvaluation(Effect):
-    """Journal that an evaluation block begins."""
+    """Journal that an evaluation block begins, with the experience that it measures: only the journal knows that."""
 
     block: Block
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloseEvaluation(Effect):
-    """Journal that it is over."""
+    """Journal that it is over; see `OpenEvaluation`."""
 
     block: Block
     done: int
     """Episodes run; fewer than the block's if it was ended early."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalWithdrawal(Effect):
-    """Journal that the requested block was withdrawn."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalEnding(Effect):
-    """Journal that the block ends early, so that it survives a kill."""
-
-    block: Block
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from datasets.journal.records import EvaluationAsked, EvaluationEnding, EvaluationWithdrawn
 from datasets.wording import counted
-from station.session.core.effects import AskEvaluation, Effect, JournalEnding, JournalWithdrawal, Say
+from station.session.core.effects import Effect, Say, Write
 from station.session.core.events import EndEvaluation, EvaluateNow, WithdrawEvaluation
 from station.session.core.judging import refuse
 from station.session.core.scheduler import proceed
@@ -23,7 +24,7 @@ def ask(state: State, event: EvaluateNow) -> Result:
     if state.block is not None:
         return refuse(state, "An evaluation is running already.")
     wanted = event.episodes or state.rules.evaluation_episodes
-    asked = AskEvaluation(episodes=wanted)
+    asked = Write(record=EvaluationAsked(n=wanted))
     said = Say(text=f"An evaluation of {counted(wanted, 'episode')} comes next.")
     return replace(state, wanted_block=wanted), (asked, said)
 
@@ -34,7 +35,7 @@ def withdraw(state: State, _: WithdrawEvaluation) -> Result:
         words = "is running: end it early instead" if state.block else "was not asked for"
         return refuse(state, f"Nothing to withdraw: an evaluation {words}.")
     said = Say(text="The evaluation is withdrawn.")
-    return replace(state, wanted_block=None), (JournalWithdrawal(), said)
+    return replace(state, wanted_block=None), (Write(record=EvaluationWithdrawn()), said)
 
 
 def end_early(state: State, _: EndEvaluation) -> Result:
@@ -45,7 +46,7 @@ def end_early(state: State, _: EndEvaluation) -> Result:
     if state.block_ends:
         return refuse(state, "The evaluation ends already, after the episode that is under way.")
     state = replace(state, block_ends=True)
-    asked: tuple[Effect, ...] = (JournalEnding(block=block),)
+    asked: tuple[Effect, ...] = (Write(record=EvaluationEnding(ordinal=block.ordinal)),)
     if state.phase is Phase.READY:
         state, following = proceed(state)
         return state, (*asked, *following)

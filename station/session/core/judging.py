@@ -1,42 +1,41 @@
-"""Labels, undo, void and restore: which episode is labelled, and what is refused. Pure; a part of `machine`."""
+"""Labels, undo, void and restore: which episode is labelled. Pure; a part of `machine`.
+
+`verdicts` decides what is refused.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from datasets.episode import Ending, EpisodeKind, Outcome
-from station.session.core.effects import (
-    Effect,
-    EndMotion,
-    JournalLabel,
-    JournalRestore,
-    JournalVoid,
-    Refuse,
-)
-from station.session.core.events import EventSource, Label, MotionEnded, Restore, UndoLabel, Void
+from datasets.episode import EpisodeKind
+from datasets.journal.records import Labelled, Restored, Voided
+from station.session.core.effects import Effect, EndMotion, Refuse, Write
+from station.session.core.events import Label, MotionEnded, Restore, UndoLabel
 from station.session.core.state import Keyed, State, Verdict
+from station.session.core.verdicts import VerdictEvent, first_verdict, objection, record_of
 from station.session.snapshot import Phase, Undo
 
 Result = tuple[State, tuple[Effect, ...]]
-Judgement = Label | UndoLabel | Void | Restore
 
 
-def judge(state: State, event: Judgement) -> Result:
+def judge(state: State, event: VerdictEvent) -> Result:
     """One press about one episode: at most one line, none for an unknown episode."""
     if event.episode in state.running:
         return _judge_running(state, event)
-    verdict = state.verdicts.get(event.episode)
-    if event.episode in state.cut_off:
-        return refuse(state, f"{event.episode} was cut off: it is not counted and cannot be labelled.")
-    if verdict is None:
-        return refuse(state, f"There is no episode {event.episode}; nothing was changed.")
-    return _judge_known(state, event, verdict)
+    name = event.episode
+    gone = {"cut_off": name in state.cut_off, "pruned": name in state.pruned}
+    if sentence := objection(event, state.verdicts.get(name), **gone):
+        return refuse(state, sentence)
+    return _written(state, record_of(event))
 
 
 def enter(state: State, event: MotionEnded) -> Result:
     """Enter a committed episode, with its verdict if it needs no operator."""
     state = _with(state, event.episode, Verdict(kind=event.kind, chunks=event.chunks))
-    return _first_verdict(state, event)
+    key = state.keyed.get(event.episode)
+    state = replace(state, keyed={name: each for name, each in state.keyed.items() if name != event.episode})
+    record = first_verdict(event.episode, event.ending, key, autopilot=state.autopilot)
+    return (state, ()) if record is None else _written(state, record)
 
 
 def shown_episode(state: State) -> str | None:
@@ -75,19 +74,7 @@ def refuse(state: State, sentence: str) -> Result:
     return state, (Refuse(text=sentence),)
 
 
-def _first_verdict(state: State, event: MotionEnded) -> Result:
-    keyed = state.keyed.get(event.episode)
-    if keyed is not None:
-        state = replace(state, keyed={k: v for k, v in state.keyed.items() if k != event.episode})
-        if keyed.outcome is None:
-            return _void(state, event.episode, keyed.source)
-        return _label(state, event.episode, keyed.outcome, keyed.source)
-    if event.ending is Ending.HORIZON and not state.autopilot:
-        return _label(state, event.episode, Outcome.TIMEOUT, EventSource.SYSTEM)
-    return state, ()
-
-
-def _judge_running(state: State, event: Judgement) -> Result:
+def _judge_running(state: State, event: VerdictEvent) -> Result:
     if isinstance(event, UndoLabel | Restore):
         where = (
             "on its way to the disk: undo it in a moment" if event.episode in state.keyed else "still moving"
@@ -100,50 +87,18 @@ def _judge_running(state: State, event: Judgement) -> Result:
     return state, (EndMotion(episode=event.episode, outcome=outcome),) if first else ()
 
 
-def _judge_known(state: State, event: Judgement, verdict: Verdict) -> Result:
-    name = event.episode
-    problem = _objection(event, verdict)
-    if problem:
-        return refuse(state, f"{name} {problem}")
-    match event:
-        case Label():
-            return _label(state, name, event.outcome, event.source)
-        case Void():
-            return _void(state, name, event.source)
-        case UndoLabel():
-            state = _with(state, name, replace(verdict, outcome=None))
-            return state, (JournalLabel(episode=name, outcome=None, by=event.source),)
-        case Restore():
-            state = _with(state, name, replace(verdict, void=False))
-            return state, (JournalRestore(episode=name, by=event.source),)
-
-
-def _objection(event: Judgement, verdict: Verdict) -> str:
-    match event:
-        case Label() if verdict.void:
-            return "is void; restore it before you label it."
-        case UndoLabel() if verdict.outcome is None:
-            return "has no label to take back."
-        case Void() if verdict.void:
-            return "is void already."
-        case Restore() if not verdict.void:
-            return "is not void."
-        case _:
-            return ""
-
-
-def _label(state: State, name: str, outcome: Outcome, by: EventSource) -> Result:
-    state = _with(state, name, replace(state.verdicts[name], outcome=outcome))
-    grace = 0.0 if state.autopilot else state.rules.grace
-    in_round = state.round is not None and any(slot.episode == name for slot in state.round.slots)
-    if in_round and grace > 0.0:
-        state = replace(state, settles=state.now + grace)
-    return state, (JournalLabel(episode=name, outcome=outcome, by=by),)
-
-
-def _void(state: State, name: str, by: EventSource) -> Result:
-    state = _with(state, name, replace(state.verdicts[name], void=True))
-    return state, (JournalVoid(episode=name, by=by),)
+def _written(state: State, record: Labelled | Voided | Restored) -> Result:
+    """The state in which this line holds, and the order to write it."""
+    name = record.episode
+    if isinstance(record, Labelled):
+        state = _with(state, name, replace(state.verdicts[name], outcome=record.outcome))
+        grace = 0.0 if state.autopilot else state.rules.grace
+        in_round = state.round is not None and any(slot.episode == name for slot in state.round.slots)
+        if record.outcome is not None and in_round and grace > 0.0:
+            state = replace(state, settles=state.now + grace)
+    else:
+        state = _with(state, name, replace(state.verdicts[name], void=isinstance(record, Voided)))
+    return state, (Write(record=record),)
 
 
 def _with(state: State, name: str, verdict: Verdict) -> State:

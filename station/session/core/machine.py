@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from datasets.episode import EpisodeKind
+from datasets.journal.records import FaultRaised, Noted, Rearmed, SettingChanged, Stopped
 from station.session.core import evaluating
 from station.session.core.effects import (
     AbortMotion,
@@ -18,17 +19,15 @@ from station.session.core.effects import (
     BeginRollout,
     Brake,
     Effect,
-    JournalFault,
-    JournalNote,
-    JournalSetting,
-    JournalStop,
     Quit,
     RearmLatch,
     RecoverDevices,
     ResumeMotion,
     RunPreflight,
     Say,
+    SetLatch,
     ShowLayouts,
+    Write,
 )
 from station.session.core.events import (
     Answer,
@@ -62,9 +61,10 @@ from station.session.core.events import (
     Void,
     WithdrawEvaluation,
 )
-from station.session.core.judging import Judgement, enter, judge, refuse
+from station.session.core.judging import enter, judge, refuse
 from station.session.core.scheduler import apply_speed, goal_reached, proceed
 from station.session.core.state import Round, State
+from station.session.core.verdicts import VerdictEvent
 from station.session.snapshot import Phase
 
 Result = tuple[State, tuple[Effect, ...]]
@@ -126,7 +126,12 @@ def _stop(state: State, event: Stop) -> Result:
     if state.stopped:
         return state, ()
     state, effects = _into_fault(state, f"Stopped by the {event.source.value}.", then=" Re-arm, then go on.")
-    return replace(state, stopped=True), (Brake(), JournalStop(by=event.source), *effects)
+    return replace(state, stopped=True), (
+        Brake(),
+        SetLatch(),
+        Write(record=Stopped(by=event.source.value)),
+        *effects,
+    )
 
 
 def _faulted(state: State, event: Faulted) -> Result:
@@ -135,7 +140,7 @@ def _faulted(state: State, event: Faulted) -> Result:
     state, effects = _into_fault(state, event.reason)
     return replace(state, recoverable=event.recoverable), (
         Brake(),
-        JournalFault(reason=event.reason),
+        Write(record=FaultRaised(reason=event.reason)),
         *effects,
     )
 
@@ -146,7 +151,9 @@ def _worse(state: State, event: Faulted) -> Result:
     if known or not state.recoverable:
         return state, ()
     reason = f"{state.reason} {event.reason}".strip()
-    return replace(state, reason=reason, recoverable=event.recoverable), (JournalFault(reason=event.reason),)
+    return replace(state, reason=reason, recoverable=event.recoverable), (
+        Write(record=FaultRaised(reason=event.reason)),
+    )
 
 
 def _into_fault(state: State, reason: str, then: str = "") -> Result:
@@ -161,7 +168,7 @@ def _rearm(state: State, event: Rearm) -> Result:
     if not state.stopped:
         return refuse(state, "Nothing to re-arm: the stop is not latched.")
     state = replace(state, stopped=False, reason="Re-armed. Go on when the workplace is clear.")
-    return state, (RearmLatch(by=event.source),)
+    return state, (RearmLatch(), Write(record=Rearmed(by=event.source.value)))
 
 
 def _preflight_done(state: State, event: PreflightDone) -> Result:
@@ -254,7 +261,7 @@ def _cut_off(state: State, event: CutOff) -> Result:
     return state, (Say(text=f"{event.episode} cut off: {event.steps} steps in partial/{lost}."),)
 
 
-def _judge(state: State, event: Judgement) -> Result:
+def _judge(state: State, event: VerdictEvent) -> Result:
     state, effects = judge(state, event)
     state = replace(state, beyond_goal=state.beyond_goal and goal_reached(state))
     if state.phase is Phase.FINISHED and not goal_reached(state):
@@ -378,8 +385,8 @@ def _may_leave_finished(state: State, event: EvaluateNow) -> bool:
 
 def _note(state: State, event: Note) -> Result:
     if event.episode is not None and event.episode not in state.verdicts:
-        return state, (JournalNote(text=f"{event.episode}: {event.text}", episode=None),)
-    return state, (JournalNote(text=event.text, episode=event.episode),)
+        return state, (Write(record=Noted(text=f"{event.episode}: {event.text}")),)
+    return state, (Write(record=Noted(text=event.text, episode=event.episode)),)
 
 
 def _set_speed(state: State, event: SetSpeed) -> Result:
@@ -396,8 +403,8 @@ def _set_autopilot(state: State, event: SetAutopilot) -> Result:
     settles = None if event.on else state.settles
     state = replace(state, autopilot=event.on, mistakes=event.mistakes, settles=settles)
     effects = (
-        JournalSetting(name="autopilot", value=event.on),
-        JournalSetting(name="mistakes", value=event.mistakes),
+        Write(record=SettingChanged(name="autopilot", value=event.on)),
+        Write(record=SettingChanged(name="mistakes", value=event.mistakes)),
     )
     return state, effects
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from datasets.episode import EpisodeKind
+from datasets.journal.records import SettingChanged
 from station.session.core.effects import (
     ApplySpeed,
     BeginHoming,
     BeginUpdate,
     CloseEvaluation,
     Effect,
-    JournalSetting,
     OpenEvaluation,
     OpenRound,
     Quit,
     SaveCheckpoint,
     ShowLayouts,
+    Write,
 )
 from station.session.core.state import Block, Round, Slot, State, episode_id
 from station.session.snapshot import Phase
@@ -179,5 +180,5 @@ def apply_speed(state: State) -> Result:
     wanted = state.wanted_speed
     if wanted is None or wanted is state.speed:
         return replace(state, wanted_speed=None), ()
-    effects = (ApplySpeed(speed=wanted), JournalSetting(name="speed", value=wanted.value))
+    effects = (ApplySpeed(speed=wanted), Write(record=SettingChanged(name="speed", value=wanted.value)))
     return replace(state, speed=wanted, wanted_speed=None), effects

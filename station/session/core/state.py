@@ -188,6 +188,8 @@ class State:
     """Every committed episode."""
     cut_off: frozenset[str] = frozenset()
     """Episodes aborted in motion; they cannot be labelled and their names are never reused."""
+    pruned: frozenset[str] = frozenset()
+    """Episodes whose files were deleted; they stay void."""
     round: Round | None = None
     running: frozenset[str] = frozenset()
     """Episodes in motion."""

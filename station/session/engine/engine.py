@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from datasets.durable import DiskFullError
+from datasets.journal.records import Labelled, PhaseEntered, Voided
 from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
 from station.session.core.effects import (
@@ -29,14 +30,15 @@ from station.session.core.effects import (
     CloseEvaluation,
     Effect,
     EndMotion,
-    JournalLabel,
-    JournalVoid,
+    RearmLatch,
     RecoverDevices,
     Refuse,
     ResumeMotion,
     RunPreflight,
     Say,
+    SetLatch,
     ShowLayouts,
+    Write,
 )
 from station.session.core.events import (
     Answer,
@@ -76,7 +78,6 @@ from station.session.engine.view import View
 from station.session.engine.vigil import Vigil
 from station.session.folder import SessionFolder
 from station.session.link.server import Link
-from station.session.operations import PHASE
 from station.session.place import Place
 from station.session.snapshot import Phase, Snapshot
 from station.session.status import tally
@@ -133,8 +134,8 @@ class Engine:
         """Why the newest event was refused, if it was."""
         self._motion = self._make_motion()
         self._vigil = Vigil(self._motion.wrong, clock)
-        self._stopwatch = Stopwatch(self.memory.journal.ledger().lines.get(PHASE, []), clock)
-        self._records = Records(self.memory.journal, self._keeper, self._latch, self._stopwatch.spent)
+        self._stopwatch = Stopwatch(self.memory.journal.ledger().lines_of(PhaseEntered), clock)
+        self._records = Records(self.memory.journal, self._keeper, self._stopwatch.spent)
         self._view = self._make_view()
         self._roster = Roster(
             self.memory.journal,
@@ -279,6 +280,8 @@ class Engine:
             EndMotion: lambda effect: motion.end(effect.episode, effect.outcome),
             AbortMotion: lambda effect: motion.abort(effect.reason),
             ApplySpeed: lambda effect: self._set_speed(effect.speed),
+            SetLatch: lambda _: self._set_latch(),
+            RearmLatch: lambda _: self._latch.rearm(),
             Say: lambda effect: self._say(effect.text),
             Refuse: lambda effect: self._refuse(effect.text),
         }
@@ -464,14 +467,18 @@ class Engine:
         except CellError as error:
             self._say(str(error))
 
+    def _set_latch(self) -> None:
+        if not self._latch.latched:  # otherwise this reports an earlier press, not a newer one
+            self._latch.stop()
+
     def _comment(self, effect: Effect) -> None:
         """Lines of interest to people reading the log."""
         match effect:
-            case JournalLabel():
-                verdict = effect.outcome.value if effect.outcome else "label taken back"
-                self._say(f"{effect.episode}: {verdict}, by {effect.by.value}.")
-            case JournalVoid():
-                self._say(f"{effect.episode}: void, by {effect.by.value}.")
+            case Write(record=Labelled() as record):
+                verdict = record.outcome.value if record.outcome else "label taken back"
+                self._say(f"{record.episode}: {verdict}, by {record.by}.")
+            case Write(record=Voided() as record):
+                self._say(f"{record.episode}: void, by {record.by}.")
             case CloseEvaluation():
                 self._mark_best()
 
@@ -509,8 +516,8 @@ class Engine:
 
     def _finish(self) -> None:
         self._say(self.state.reason)
-        phases = self.memory.journal.ledger().lines.get(PHASE, [])
-        if not phases or phases[-1].fields["phase"] != Phase.FINISHED:
+        newest = self.memory.journal.ledger().last_of(PhaseEntered)
+        if newest is None or newest.record.phase != Phase.FINISHED:
             self._records.phase(Phase.FINISHED)
 
     def _refuse(self, sentence: str) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from datasets.durable import DiskFullError
 from datasets.episode import Episode
-from datasets.journal.journal import EPISODE, Journal, episode_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, EpisodeCutOff
 from datasets.store import ChunkRecord, EpisodeStore
 from station.session.core.events import CutOff, Event, MotionEnded
 from station.session.engine.partial import PartialLog
 from station.session.engine.pending_writes import PendingWrites
 from station.session.engine.recorder import EpisodeRecorder
-from station.session.operations import CUT_OFF
 
 _REMEMBERED = 128
 """Chunk records cached for the learner, which needs them right after the round; at least one per cell."""
@@ -98,11 +98,11 @@ class EpisodeWriter:
     def _put_aside(self, episode: str, recorder: EpisodeRecorder, reason: str) -> None:
         kept = self._partial.keep(episode, recorder)
         lost = recorder.steps - kept
-        self._journal.append(CUT_OFF, episode=episode, steps=kept, lost=lost, reason=reason)
+        self._journal.append(EpisodeCutOff(episode=episode, steps=kept, lost=lost, reason=reason))
         self._emit(CutOff(episode=episode, steps=kept, lost=lost))
 
     def _announce(self, commit: _Commit) -> None:
-        self._journal.append(EPISODE, **episode_fields(commit.episode, commit.block))
+        self._journal.append(EpisodeCommitted.of(commit.episode, commit.block))
         self._partial.committed(commit.episode.header.id)
         self._remember(commit.episode)
         self._emit(commit.event)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datasets.episode import EpisodeKind
 from datasets.errors import StationError
 from datasets.journal.journal import Journal, Ledger, Line
+from datasets.journal.records import CheckpointSaved, UpdateBegun
 from datasets.randomness import stream
 from datasets.store import ChunkRecord, EpisodeStore, StoreError
 from policy.replay import ReplayBuffer
@@ -25,7 +26,6 @@ from station.session.engine.checkpoint import (
     Checkpoints,
 )
 from station.session.engine.reading import ReadingLog
-from station.session.operations import CHECKPOINT, UPDATE
 
 _SMOOTH = 0.95
 _READING = 0.03
@@ -81,8 +81,8 @@ class Learner:
         self._block: _Block | None = None
         self._read_through = -1
         self._reading = ReadingLog()
-        checkpoints_written = journal.ledger().lines.get(CHECKPOINT, [])
-        self._journaled = int(checkpoints_written[-1].fields["update"]) if checkpoints_written else 0
+        newest = journal.ledger().last_of(CheckpointSaved)
+        self._journaled = newest.record.update if newest else 0
 
     @property
     def begun(self) -> int:
@@ -90,8 +90,8 @@ class Learner:
         return len(self._updates)
 
     @property
-    def _updates(self) -> Sequence[Line]:
-        return self._journal.ledger().lines.get(UPDATE, [])
+    def _updates(self) -> Sequence[Line[UpdateBegun]]:
+        return self._journal.ledger().lines_of(UpdateBegun)
 
     def restore(self) -> list[str]:
         """Load the newest intact checkpoint; returns sentences for the log.
@@ -174,7 +174,7 @@ class Learner:
         if self.blocks <= self._journaled:
             return
         self._journal.append(
-            CHECKPOINT, update=self.blocks, policy_version=self.policy_version, steps=self.steps
+            CheckpointSaved(update=self.blocks, policy_version=self.policy_version, steps=self.steps)
         )
         self._journaled = self.blocks
 
@@ -194,21 +194,20 @@ class Learner:
 
     def _begin(self) -> _Block:
         updates = self._updates
-        recorded = updates[self.blocks] if self.blocks < len(updates) else None
-        ledger = self._journal.ledger(int(recorded.fields["through"]) if recorded else None)
+        recorded = updates[self.blocks].record if self.blocks < len(updates) else None
+        ledger = self._journal.ledger(recorded.through if recorded else None)
         self.replay.sync(ledger, self.chunks)
         fresh = self._fresh(ledger)
         if recorded is None:
-            recorded = self._journal.append(
-                UPDATE,
+            recorded = UpdateBegun(
                 ordinal=self.blocks,
                 through=ledger.through,
                 steps=self.steering.planned_updates(self.replay, fresh),
             )
-        return self._opened(recorded, fresh)
+            self._journal.append(recorded)
+        return self._opened(recorded.steps, fresh)
 
-    def _opened(self, line: Line, fresh: list[str]) -> _Block:
-        planned = int(line.fields["steps"])
+    def _opened(self, planned: int, fresh: list[str]) -> _Block:
         self.progress = LearningProgress(
             planned=planned, rate=self.progress.rate, metrics=self.progress.metrics
         )
@@ -218,7 +217,7 @@ class Learner:
 
     def _fresh(self, ledger: Ledger) -> list[str]:
         """Usable online episodes that ended since the previous block, by ordinal."""
-        since = int(self._updates[self.blocks - 1].fields["through"]) if self.blocks else 0
+        since = self._updates[self.blocks - 1].record.through if self.blocks else 0
         episodes = ledger.episodes
         late = episodes.where(episodes.of(EpisodeKind.ONLINE) & (episodes.rows["seq"] > since))
         fresh = [status for status in late if status.id in self.replay]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import SessionOpened
 from datasets.manifest import describe
 from datasets.store import EpisodeStore
 from datasets.verify import renounce
@@ -29,7 +30,6 @@ from station.session.engine.resume import (
     truths,
 )
 from station.session.folder import SCHEMA, SessionFolder
-from station.session.operations import SESSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,13 @@ def open_folder(
     store = EpisodeStore(folder.episodes, writable=True)
     said = _put_out_of_the_way(journal, store)
     journal.append(
-        SESSION,
-        schema=SCHEMA,
-        task=folder.task_name,
-        seed=folder.seed,
-        threads=torch.get_num_threads(),
-        torch=torch.__version__,
+        SessionOpened(
+            schema=SCHEMA,
+            task=folder.task_name,
+            seed=folder.seed,
+            threads=torch.get_num_threads(),
+            torch=torch.__version__,
+        )
     )
     said += [f"{name} was adopted: it had been committed without a line." for name in adopt(store, journal)]
     said += enter_partials(folder.partial, journal, store)

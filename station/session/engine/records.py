@@ -1,6 +1,7 @@
-"""Carries out the machine's journal orders, in order, through `PendingWrites`.
+"""Writes the session's journal for the engine, in order, through `PendingWrites`.
 
-A full disk delays lines and never drops them.
+A full disk delays lines and never drops them. The machine builds most records itself; added here is what only the
+journal and the stopwatch know.
 """
 
 from __future__ import annotations
@@ -9,29 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from datasets.episode import EpisodeKind
-from datasets.journal.journal import LABEL, RESTORE, VOID, Journal
-from hardware.latch import StopLatch
-from station.session.core.effects import (
-    AskEvaluation,
-    CloseEvaluation,
-    Effect,
-    JournalEnding,
-    JournalFault,
-    JournalLabel,
-    JournalNote,
-    JournalRestore,
-    JournalSetting,
-    JournalStop,
-    JournalVoid,
-    JournalWithdrawal,
-    OpenEvaluation,
-    OpenRound,
-    RearmLatch,
-)
+from datasets.journal.journal import Journal
+from datasets.journal.records import CheckpointSaved, EvaluationBegun, EvaluationEnded, PhaseEntered, Record
+from station.session.core.effects import CloseEvaluation, Effect, OpenEvaluation, OpenRound, Write
 from station.session.core.state import Block
 from station.session.engine.pending_writes import PendingWrites
-from station.session.engine.resume import round_fields
-from station.session.operations import CHECKPOINT, EVALUATION, FAULT, NOTE, PHASE, REARM, SETTING, STOP
+from station.session.engine.resume import round_opened
 
 Spent = Callable[[], dict[str, float]]
 
@@ -39,111 +23,50 @@ Spent = Callable[[], dict[str, float]]
 class Records:
     """The session's journal, as the engine writes it."""
 
-    def __init__(self, journal: Journal, keeper: PendingWrites, latch: StopLatch, spent: Spent) -> None:
+    def __init__(self, journal: Journal, keeper: PendingWrites, spent: Spent) -> None:
         """`spent` gives the seconds per kind of time since its last call."""
         self._journal = journal
         self._keeper = keeper
-        self._latch = latch
         self._spent = spent
-        self._orders: dict[type[Effect], Callable[[Any], None]] = {
-            JournalLabel: self._label,
-            JournalVoid: self._void,
-            JournalRestore: self._restore,
-            JournalNote: self._note,
-            JournalSetting: self._setting,
-            JournalStop: self._stop,
-            JournalFault: self._fault,
-            RearmLatch: self._rearm,
-            OpenRound: self._round,
-            AskEvaluation: self._ask_evaluation,
-            OpenEvaluation: self._open_evaluation,
-            CloseEvaluation: self._close_evaluation,
-            JournalWithdrawal: lambda _: self.write(EVALUATION, stage="withdrawn"),
-            JournalEnding: lambda effect: self.write(
-                EVALUATION, stage="ending", ordinal=effect.block.ordinal
-            ),
+        self._records: dict[type[Effect], Callable[[Any], Record]] = {
+            Write: lambda effect: effect.record,
+            OpenRound: lambda effect: round_opened(effect.round, self._spent()),
+            OpenEvaluation: lambda effect: EvaluationBegun(**self._facts(effect.block)),
+            CloseEvaluation: self._ended,
         }
 
     def carry_out(self, effect: Effect) -> bool:
         """Carry it out if it is a journal order; returns whether it was."""
-        order = self._orders.get(type(effect))
-        if order is not None:
-            order(effect)
-        return order is not None
+        record = self._records.get(type(effect))
+        if record is not None:
+            self.write(record(effect))
+        return record is not None
 
-    def write(self, op: str, **fields: Any) -> None:
+    def write(self, record: Record) -> None:
         """Write one line, now or once there is room."""
-        self._keeper.write(lambda: _append(self._journal, op, fields))
+        self._keeper.write(lambda: self._append(record))
 
     def phase(self, phase: str) -> None:
         """Journal that a lasting phase was entered, with the time spent before it."""
-        self.write(PHASE, phase=phase, spent=self._spent())
+        self.write(PhaseEntered(phase=phase, spent=self._spent()))
 
-    def _label(self, effect: JournalLabel) -> None:
-        outcome = effect.outcome.value if effect.outcome else None
-        self.write(LABEL, episode=effect.episode, outcome=outcome, by=effect.by.value)
+    def _append(self, record: Record) -> None:
+        self._journal.append(record)
 
-    def _void(self, effect: JournalVoid) -> None:
-        self.write(VOID, episode=effect.episode, by=effect.by.value)
+    def _ended(self, effect: CloseEvaluation) -> EvaluationEnded:
+        early: dict[str, Any] = {"early": True, "done": effect.done} if effect.done < effect.block.n else {}
+        return EvaluationEnded(**self._facts(effect.block), **early)
 
-    def _restore(self, effect: JournalRestore) -> None:
-        self.write(RESTORE, episode=effect.episode, by=effect.by.value)
-
-    def _note(self, effect: JournalNote) -> None:
-        about = {} if effect.episode is None else {"episode": effect.episode}
-        self.write(NOTE, text=effect.text, **about)
-
-    def _setting(self, effect: JournalSetting) -> None:
-        self.write(SETTING, name=effect.name, value=effect.value)
-
-    def _stop(self, effect: JournalStop) -> None:
-        if not self._latch.latched:  # otherwise this reports an earlier press, not a newer one
-            self._latch.stop()
-        self.write(STOP, by=effect.by.value)
-
-    def _fault(self, effect: JournalFault) -> None:
-        self.write(FAULT, reason=effect.reason)
-
-    def _rearm(self, effect: RearmLatch) -> None:
-        self._latch.rearm()
-        self.write(REARM, by=effect.by.value)
-
-    def _round(self, effect: OpenRound) -> None:
-        phase = "evaluate" if effect.round.evaluation else "rollout"
-        self.write(PHASE, phase=phase, **round_fields(effect.round), spent=self._spent())
-
-    def _ask_evaluation(self, effect: AskEvaluation) -> None:
-        self.write(EVALUATION, stage="asked", n=effect.episodes)
-
-    def _open_evaluation(self, effect: OpenEvaluation) -> None:
-        self._evaluation("begin", effect.block)
-
-    def _close_evaluation(self, effect: CloseEvaluation) -> None:
-        early = {"early": True, "done": effect.done} if effect.done < effect.block.n else {}
-        self._evaluation("end", effect.block, **early)
-
-    def _evaluation(self, stage: str, block: Block, **early: int) -> None:
-        facts = self._facts() | early
-        self.write(
-            "evaluation",
-            stage=stage,
-            ordinal=block.ordinal,
-            first=block.first,
-            n=block.n,
-            at=block.at,
-            **facts,
-        )
-
-    def _facts(self) -> dict[str, int]:
-        """Experience and policy that an evaluation measures; both are constant while it runs."""
+    def _facts(self, block: Block) -> dict[str, Any]:
+        """A block, with the experience and policy that it measures; both are constant while it runs."""
         ledger = self._journal.ledger()
-        checkpoints = ledger.lines.get(CHECKPOINT, [])
+        checkpoint = ledger.last_of(CheckpointSaved)
         rows, online = ledger.episodes.rows, ledger.episodes.of(EpisodeKind.ONLINE)
         return {
+            "ordinal": block.ordinal,
+            "first": block.first,
+            "n": block.n,
+            "at": block.at,
             "env_steps": int(rows["steps"][online & ~rows["void"]].sum()),
-            "policy_version": int(checkpoints[-1].fields["policy_version"]) if checkpoints else 0,
+            "policy_version": checkpoint.record.policy_version if checkpoint else 0,
         }
-
-
-def _append(journal: Journal, op: str, fields: dict[str, Any]) -> None:
-    journal.append(op, **fields)

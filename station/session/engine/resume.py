@@ -15,22 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal.journal import (
-    EPISODE,
-    LABEL,
-    RESTORE,
-    VOID,
-    EpisodeStatus,
-    Journal,
-    Ledger,
-    Line,
-    header_fields,
-)
+from datasets.journal.journal import EpisodeStatus, Journal, Ledger, Line
 from datasets.journal.ledger import Episodes
+from datasets.journal.records import (
+    AboutEpisode,
+    EpisodeCommitted,
+    EpisodeCutOff,
+    Evaluation,
+    EvaluationAsked,
+    EvaluationBegun,
+    EvaluationEnded,
+    EvaluationEnding,
+    EvaluationWithdrawn,
+    Labelled,
+    PhaseEntered,
+    Restored,
+    RoundOpened,
+    SettingChanged,
+    UpdateBegun,
+    Voided,
+)
 from datasets.store import EpisodeStore, unjournaled
+from station.session.core.events import EventSource
 from station.session.core.state import (
     Block,
     Counted,
+    Keyed,
     Round,
     Rules,
     Slot,
@@ -39,9 +49,9 @@ from station.session.core.state import (
     Verdicts,
     episode_id,
 )
+from station.session.core.verdicts import first_verdict
 from station.session.engine.autopilot import Truth
 from station.session.engine.partial import discard, leftovers, read
-from station.session.operations import CUT_OFF, EVALUATION, PHASE, SETTING, UPDATE
 
 _KILLED = "The engine was killed while the arm moved."
 
@@ -53,7 +63,7 @@ def adopt(store: EpisodeStore, journal: Journal) -> list[str]:
         header = store.header(name)
         steps, chunks = store.size(name)
         block = header.source.get("block")
-        journal.append(EPISODE, **header_fields(header, steps=steps, chunks=chunks, block=block))
+        journal.append(EpisodeCommitted.of_header(header, steps=steps, chunks=chunks, block=block))
         adopted.append(name)
     return adopted
 
@@ -65,7 +75,7 @@ def enter_partials(root: Path, journal: Journal, store: EpisodeStore) -> list[st
     """
     said = []
     ledger = journal.ledger()
-    known = {line.fields["episode"] for line in ledger.lines.get(CUT_OFF, [])}
+    known = {line.record.episode for line in ledger.lines_of(EpisodeCutOff)}
     for folder in leftovers(root):
         if folder.name in known:
             continue
@@ -77,7 +87,7 @@ def enter_partials(root: Path, journal: Journal, store: EpisodeStore) -> list[st
         if folder.name in store:
             continue
         steps = sum(len(piece["action"]) for piece in pieces)
-        journal.append(CUT_OFF, episode=folder.name, steps=steps, lost=0, reason=_KILLED)
+        journal.append(EpisodeCutOff(episode=folder.name, steps=steps, lost=0, reason=_KILLED))
         said.append(
             f"{folder.name} was cut off when the last engine was killed: {steps} steps are in partial/."
         )
@@ -87,25 +97,25 @@ def enter_partials(root: Path, journal: Journal, store: EpisodeStore) -> list[st
 def opening_verdicts(store: EpisodeStore, journal: Journal, *, autopilot: bool) -> list[str]:
     """Journal automatic verdicts that a kill prevented; returns sentences for the log.
 
-    A key that ended a motion is its label, and the horizon is a timeout unless the autopilot labels it. Episodes
-    whose label was taken back are left alone.
+    Episodes whose label was taken back are left alone.
     """
     said = []
     for status in unjudged(journal.ledger()):
-        if status.ending is Ending.OPERATOR:
-            key = store.header(status.id).source.get("key")
-            if key is None:
-                continue
-            if key == "void":
-                journal.append(VOID, episode=status.id, by="operator")
-            else:
-                journal.append(LABEL, episode=status.id, outcome=key, by="operator")
-        elif status.ending is Ending.HORIZON and not autopilot:
-            journal.append(LABEL, episode=status.id, outcome=Outcome.TIMEOUT.value, by="system")
-        else:
-            continue
-        said.append(f"{status.id}: the verdict that the last engine could not write any more was written.")
+        key = _key_of(store, status.id) if status.ending is Ending.OPERATOR else None
+        record = first_verdict(status.id, status.ending, key, autopilot=autopilot)
+        if record is not None:
+            journal.append(record)
+            said.append(
+                f"{status.id}: the verdict that the last engine could not write any more was written."
+            )
     return said
+
+
+def _key_of(store: EpisodeStore, episode: str) -> Keyed | None:
+    """The key that ended its motion, as the recording holds it."""
+    key = str(store.header(episode).source.get("key"))
+    known = {"void": None, **{outcome.value: outcome for outcome in Outcome}}
+    return Keyed(outcome=known[key], source=EventSource.OPERATOR) if key in known else None
 
 
 def unjudged(ledger: Ledger) -> list[EpisodeStatus]:
@@ -127,34 +137,35 @@ def truths(store: EpisodeStore, ledger: Ledger) -> list[Truth]:
 
 def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: int, now: float) -> State:
     """The machine's initial state; `blocks_done` update blocks are in the restored learner."""
-    lines = ledger.lines
-    current = _round(lines.get(PHASE, []))
-    updates = lines.get(UPDATE, [])
-    through = int(updates[-1].fields["through"]) if updates else 0
+    current = _round(ledger)
+    updates = ledger.lines_of(UpdateBegun)
+    through = updates[-1].record.through if updates else 0
     settings = settings_in(ledger)
-    newest, open_block = _blocks(lines.get(EVALUATION, []))
+    newest, open_block = _blocks(ledger)
     dropped = current is not None and current.evaluation and open_block is None
     episodes = ledger.episodes
-    cut_off = frozenset(line.fields["episode"] for line in lines.get(CUT_OFF, []))
+    cut_off = ledger.lines_of(EpisodeCutOff)
+    gone = frozenset(line.record.episode for line in cut_off)
     late = episodes.rows["seq"] > through
     return State(
         rules=rules,
         now=now,
         verdicts=_verdicts(episodes),
-        cut_off=cut_off,
+        cut_off=gone,
+        pruned=frozenset(status.id for status in episodes.where(episodes.rows["pruned"])),
         round=None if dropped else current,
-        last=_last(episodes, lines.get(CUT_OFF, [])),
+        last=_last(episodes, cut_off),
         newest=_newest(ledger),
-        next_online=_following(episodes, current, cut_off, EpisodeKind.ONLINE),
-        next_evaluation=_following(episodes, current, cut_off, EpisodeKind.EVALUATION),
+        next_online=_following(episodes, current, gone, EpisodeKind.ONLINE),
+        next_evaluation=_following(episodes, current, gone, EpisodeKind.EVALUATION),
         fresh=bool((episodes.of(EpisodeKind.ONLINE) & late).any()),
         updates_begun=len(updates),
         updates_done=blocks_done,
         policy_version=policy_version,
         block=open_block,
-        block_ends=open_block is not None and _ends(lines.get(EVALUATION, []), open_block),
+        block_ends=open_block is not None and _ends(ledger, open_block),
         newest_block=newest,
-        wanted_block=_asked(lines.get(EVALUATION, [])),
+        wanted_block=_asked(ledger),
         autopilot=bool(settings.get("autopilot", False)),
         mistakes=float(settings.get("mistakes", 0.0)),
     )
@@ -162,19 +173,21 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
 
 def settings_in(ledger: Ledger) -> dict[str, Any]:
     """Settings the operator changed for the rest of the session: name -> newest value."""
-    return {line.fields["name"]: line.fields["value"] for line in ledger.lines.get(SETTING, [])}
+    return {line.record.name: line.record.value for line in ledger.lines_of(SettingChanged)}
 
 
-def round_fields(current: Round) -> dict[str, Any]:
-    """A round as its journal line holds it."""
+def round_opened(current: Round, spent: dict[str, float]) -> RoundOpened:
+    """The line that opens a round; `spent` is the time before it, s."""
     first = current.slots[0]
-    return {
-        "kind": first.kind.value,
-        "first": first.ordinal,
-        "layout": first.layout,
-        "size": len(current.slots),
-        "batch": current.batch,
-    }
+    return RoundOpened(
+        phase="evaluate" if current.evaluation else "rollout",
+        kind=first.kind,
+        first=first.ordinal,
+        layout=first.layout,
+        size=len(current.slots),
+        batch=current.batch,
+        spent=spent,
+    )
 
 
 class _Past(Mapping[str, Verdict]):
@@ -213,7 +226,7 @@ def _pending(episodes: Episodes) -> NDArray[np.bool_]:
     )
 
 
-def _last(episodes: Episodes, cut_off: Sequence[Line]) -> str | None:
+def _last(episodes: Episodes, cut_off: Sequence[Line[EpisodeCutOff]]) -> str | None:
     """The episode run last; None if it was cut off."""
     moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO)).tolist()
     if not moved or (cut_off and cut_off[-1].seq > int(episodes.rows["seq"][moved[-1]])):
@@ -223,39 +236,39 @@ def _last(episodes: Episodes, cut_off: Sequence[Line]) -> str | None:
 
 def _newest(ledger: Ledger) -> str | None:
     """The episode named by the newest line about one; None for a demonstration or a cut-off episode."""
-    episodes, lines = ledger.episodes, ledger.lines
+    episodes = ledger.episodes
     moved = np.flatnonzero(~episodes.of(EpisodeKind.DEMO)).tolist()
     if not moved:
         return None
     said = [(int(episodes.rows["seq"][moved[-1]]), str(episodes.names[moved[-1]]))]
-    for op in (LABEL, VOID, RESTORE, CUT_OFF):
-        about = (line for line in reversed(lines.get(op, [])) if _of_the_session(line, episodes))
-        said += [(line.seq, str(line.fields["episode"])) for line in islice(about, 1)]
+    kinds: tuple[type[AboutEpisode], ...] = (Labelled, Voided, Restored, EpisodeCutOff)
+    for kind in kinds:
+        about = ((line.seq, line.record.episode) for line in reversed(ledger.lines_of(kind)))
+        said += islice((each for each in about if _of_the_session(each[1], episodes)), 1)
     name = max(said)[1]
     return name if name in episodes else None
 
 
-def _of_the_session(line: Line, episodes: Episodes) -> bool:
-    name = line.fields["episode"]
+def _of_the_session(name: str, episodes: Episodes) -> bool:
     return name not in episodes or episodes[name].kind is not EpisodeKind.DEMO
 
 
-def _round(lines: Sequence[Line]) -> Round | None:
-    fields = next((line.fields for line in reversed(lines) if "first" in line.fields), None)
-    if fields is None:
+def _round(ledger: Ledger) -> Round | None:
+    lines = reversed(ledger.lines_of(PhaseEntered))
+    opened = next((line.record for line in lines if isinstance(line.record, RoundOpened)), None)
+    if opened is None:
         return None
-    kind, first, layout = EpisodeKind(fields["kind"]), int(fields["first"]), int(fields["layout"])
     slots = tuple(
         Slot(
-            episode=episode_id(kind, first + row),
-            kind=kind,
-            ordinal=first + row,
-            layout=layout + row,
+            episode=episode_id(opened.kind, opened.first + row),
+            kind=opened.kind,
+            ordinal=opened.first + row,
+            layout=opened.layout + row,
             row=row,
         )
-        for row in range(int(fields["size"]))
+        for row in range(opened.size)
     )
-    return Round(slots=slots, batch=int(fields["batch"]))
+    return Round(slots=slots, batch=opened.batch)
 
 
 def _following(episodes: Episodes, current: Round | None, cut_off: frozenset[str], kind: EpisodeKind) -> int:
@@ -266,25 +279,25 @@ def _following(episodes: Episodes, current: Round | None, cut_off: frozenset[str
     return 1 + int(max([*taken, episodes.rows["ordinal"][episodes.of(kind)].max(initial=-1)]))
 
 
-def _asked(lines: Sequence[Line]) -> int | None:
+def _asked(ledger: Ledger) -> int | None:
     """Episodes of the last requested evaluation block, if none has begun since."""
-    asked = ("asked", "withdrawn", "begin")
-    newest = next((line.fields for line in reversed(lines) if line.fields["stage"] in asked), None)
-    return int(newest["n"]) if newest is not None and newest["stage"] == "asked" else None
+    answered = (EvaluationAsked, EvaluationWithdrawn, EvaluationBegun)
+    lines = reversed(ledger.lines_of(Evaluation))
+    newest = next((line.record for line in lines if isinstance(line.record, answered)), None)
+    return newest.n if isinstance(newest, EvaluationAsked) else None
 
 
-def _ends(lines: Sequence[Line], block: Block) -> bool:
+def _ends(ledger: Ledger, block: Block) -> bool:
     """Whether it was ended early."""
-    ending = (line.fields for line in lines if line.fields["stage"] == "ending")
-    return any(fields["ordinal"] == block.ordinal for fields in ending)
+    return any(line.record.ordinal == block.ordinal for line in ledger.lines_of(EvaluationEnding))
 
 
-def _blocks(lines: Sequence[Line]) -> tuple[Block | None, Block | None]:
+def _blocks(ledger: Ledger) -> tuple[Block | None, Block | None]:
     """The newest evaluation block, and the same again if it is incomplete."""
-    begun = [line.fields for line in lines if line.fields["stage"] == "begin"]
-    ended = {line.fields["ordinal"] for line in lines if line.fields["stage"] == "end"}
+    begun = ledger.lines_of(EvaluationBegun)
     if not begun:
         return None, None
-    fields = begun[-1]
-    block = Block(ordinal=fields["ordinal"], first=fields["first"], n=fields["n"], at=fields["at"])
-    return block, None if block.ordinal in ended else block
+    newest = begun[-1].record
+    block = Block(ordinal=newest.ordinal, first=newest.first, n=newest.n, at=newest.at)
+    ended = any(line.record.ordinal == block.ordinal for line in ledger.lines_of(EvaluationEnded))
+    return block, None if ended else block

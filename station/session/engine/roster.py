@@ -11,12 +11,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from datasets.journal.journal import Journal, Line
+from datasets.journal.journal import Journal
+from datasets.journal.records import DevicesConnected
 from hardware.cell import Cell, Check
 from hardware.device import Device, Devices, altered, replaced
-from station.session.operations import DEVICES
 
-Write = Callable[..., object]
+Write = Callable[[DevicesConnected], None]
 Marks = dict[str, tuple[str, str, str]]
 """Name -> model, serial and port."""
 
@@ -39,7 +39,7 @@ class Roster:
         self._say = say
         self._session = session
         self._accepted = self._refused() if accept else None
-        self._journaled: Any = None
+        self._journaled: tuple[object, ...] | None = None
 
     def checks(self, cells: Sequence[Cell]) -> list[Check]:
         """Whether the connected devices are those of last time; called once the cells are connected."""
@@ -59,21 +59,22 @@ class Roster:
 
     def _known(self) -> Devices:
         """The devices accepted last."""
-        lines = self._journal.ledger().lines.get(DEVICES, [])
-        return next((_read(line) for line in reversed(lines) if line.fields["accepted"]), {})
+        lines = self._journal.ledger().lines_of(DevicesConnected)
+        return next((_read(line.record) for line in reversed(lines) if line.record.accepted), {})
 
     def _refused(self) -> Marks | None:
         """The devices refused by the newest line before this engine."""
-        lines = self._journal.ledger().lines.get(DEVICES, [])
-        return _marks(_read(lines[-1])) if lines and not lines[-1].fields["accepted"] else None
+        newest = self._journal.ledger().last_of(DevicesConnected)
+        return None if newest is None or newest.record.accepted else _marks(_read(newest.record))
 
     def _enter(self, now: Devices, found: Sequence[str], *, accepted: bool) -> bool:
         """Write one line per start and per later change; returns whether one was written."""
-        facts = {"devices": _plain(now), "accepted": accepted}
+        record = DevicesConnected(devices=_plain(now), accepted=accepted, replaced=[*found])
+        facts = (record.devices, record.accepted)
         if facts == self._journaled:
             return False
         self._journaled = facts
-        self._write(DEVICES, **facts, replaced=[*found])
+        self._write(record)
         return True
 
     def _refusal(self, sentences: str) -> Check:
@@ -86,8 +87,8 @@ class Roster:
         )
 
 
-def _read(line: Line) -> Devices:
-    return {name: Device.from_json(content) for name, content in line.fields["devices"].items()}
+def _read(record: DevicesConnected) -> Devices:
+    return {name: Device.from_json(content) for name, content in record.devices.items()}
 
 
 def _marks(devices: Devices) -> Marks:

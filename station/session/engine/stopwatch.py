@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from datasets.journal.journal import Line
+from datasets.journal.records import PhaseEntered
 from station.session.core.state import State
 from station.session.snapshot import Phase, TimeLedger
 
@@ -35,7 +36,7 @@ class _Mark:
 class Stopwatch:
     """Seconds per kind of time."""
 
-    def __init__(self, phases: Iterable[Line], clock: Callable[[], float]) -> None:
+    def __init__(self, phases: Iterable[Line[PhaseEntered]], clock: Callable[[], float]) -> None:
         """Continues from the journal's phase lines."""
         self._clock = clock
         self._last = clock()
@@ -44,8 +45,8 @@ class Stopwatch:
         self._since = dict.fromkeys(KINDS, 0.0)
         self._start: _Mark | None = None
         for line in phases:
-            for kind, seconds in line.fields.get("spent", {}).items():
-                self._total[kind] = self._total.get(kind, 0.0) + float(seconds)
+            for kind, seconds in line.record.spent.items():
+                self._total[kind] = self._total.get(kind, 0.0) + seconds
 
     def enter(self, phase: Phase) -> None:
         """The session enters `phase` now."""

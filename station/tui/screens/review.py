@@ -23,6 +23,7 @@ from textual.widgets import Footer, Input
 
 from datasets.errors import StationError
 from datasets.journal.journal import Line
+from datasets.journal.records import Record
 from datasets.selection import SelectionError, Where
 from station.jobs import verdicts
 from station.review.catalogue import Catalogue, Item
@@ -192,7 +193,7 @@ class ReviewScreen(StationScreen):
         else:
             self.app.call_from_thread(self._show_history, item, history)
 
-    def _show_history(self, item: Item, history: tuple[Line, ...]) -> None:
+    def _show_history(self, item: Item, history: tuple[Line[Record], ...]) -> None:
         chosen = self.query_one(EpisodeList).chosen
         if chosen is not None and chosen.id == item.id:
             self._player.judged(item.verdict, history)

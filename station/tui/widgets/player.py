@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from datasets.journal.journal import Line
+from datasets.journal.records import Record
 from station.review.playback import Playback
 from station.review.take import Group, Take, label_over_time
 from station.tui.widgets.panel import Panel
@@ -32,7 +33,7 @@ class Player(Vertical):
         super().__init__(id=id)
         self._take: Take | None = None
         self._verdict = ""
-        self._history: tuple[Line, ...] = ()
+        self._history: tuple[Line[Record], ...] = ()
         self._groups: tuple[Group, ...] = ()
         self._group = 0
         self._playback = Playback(_NO_TIME)
@@ -56,7 +57,7 @@ class Player(Vertical):
         self._fit_tiles(set(take.images) if take else set())
         self.judged(verdict, ())
 
-    def judged(self, verdict: str, history: tuple[Line, ...]) -> None:
+    def judged(self, verdict: str, history: tuple[Line[Record], ...]) -> None:
         """Show its final verdict, and all earlier ones."""
         self._verdict, self._history = verdict, history
         self._groups = (*self._take.groups, label_over_time(self._take, verdict)) if self._take else ()

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from datasets.journal.journal import LABEL, Line
+from datasets.journal.journal import Line
+from datasets.journal.records import EpisodeCutOff, Labelled, Pruned, Record, Restored, Voided
 from datasets.wording import counted
 from station.plain import visible
 from station.review.take import Group, Take
-from station.session.operations import CUT_OFF
 from station.tui.widgets.figures import bar
 from station.tui.widgets.strip import LETTERS
 from station.tui.widgets.trajectory import COLOURS
@@ -50,10 +50,10 @@ class Reading:
     names: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
     about: str = ""
-    history: tuple[Line, ...] = ()
+    history: tuple[Line[Record], ...] = ()
 
 
-def reading(take: Take | None, group: Group | None, now: float, history: tuple[Line, ...]) -> Reading:
+def reading(take: Take | None, group: Group | None, now: float, history: tuple[Line[Record], ...]) -> Reading:
     """The text below the curves `now` s into the recording."""
     if take is None or group is None or not len(group.time):
         return Reading(about=take.about if take else "", history=history)
@@ -110,17 +110,24 @@ def draw_reading(model: Reading, columns: int, rows: int) -> Content:
     return Content("\n").join(shown)
 
 
-def _told(line: Line) -> Content:
+def _told(line: Line[Record]) -> Content:
     """Who gave which verdict, and when; or why it was cut off."""
-    if line.op == CUT_OFF:
-        return Content.assemble(
-            (f"{_moment(line.time)} ", "$muted"), visible(f"cut off: {line.fields['reason']}")
-        )
-    said = {"restore": "restored", "prune": "pruned"}.get(line.op, line.op)
-    words = str(line.fields["outcome"] or "taken back") if line.op == LABEL else said
+    moment = (f"{_moment(line.time)} ", "$muted")
+    match line.record:
+        case EpisodeCutOff(reason=reason):
+            return Content.assemble(moment, visible(f"cut off: {reason}"))
+        case Labelled(outcome=outcome, by=by):
+            words = outcome.value if outcome else "taken back"
+        case Voided(by=by):
+            words = "void"
+        case Restored(by=by):
+            words = "restored"
+        case Pruned(by=by):
+            words = "pruned"
+        case _:
+            return Content.assemble(moment)
     style = LETTERS.get(words, ("", "$foreground"))[1]
-    by = visible(f" by {line.fields['by']}")
-    return Content.assemble((f"{_moment(line.time)} ", "$muted"), (words, style), (by, "$muted"))
+    return Content.assemble(moment, (words, style), (visible(f" by {by}"), "$muted"))
 
 
 def _moment(stamp: float) -> str:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.journal.journal import Journal, Line
+from datasets.journal.records import Record
 from station.session.folder import SessionFolder
 from tests.benchmarks.random_keys import rules
 from tests.benchmarks.random_keys.log import Halt, Log, Press, Shot
@@ -54,7 +55,7 @@ def prepare(out: Path, emulator: XArmEmulator, goal: int) -> Path:
     return out / "session"
 
 
-def judge(log: Log, lines: Sequence[Line]) -> tuple[dict[str, object], bool]:
+def judge(log: Log, lines: Sequence[Line[Record]]) -> tuple[dict[str, object], bool]:
     """The figures, and whether everything is explained."""
     phases = rules.runs(log)
     moved = rules.motions(log, phases)

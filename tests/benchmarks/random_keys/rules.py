@@ -21,7 +21,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from datasets.episode import Outcome
 from datasets.journal.journal import Line
+from datasets.journal.records import EpisodeCommitted, Labelled, Record, Restored, Voided
 from tests.benchmarks.random_keys.log import Log, Press, Shot
 
 MOVES = ("rollout", "evaluate", "homing")
@@ -177,34 +179,38 @@ def causeless(phases: Iterable[Run]) -> list[str]:
     return [f"{run.phase} at {run.begin:.1f}" for run in phases if run.phase in MOVES and not run.cause]
 
 
-_KEYS = {"success": "s", "failure": "f", None: "u"}
+_KEYS = {Outcome.SUCCESS: ("s",), Outcome.FAILURE: ("f",), Outcome.TIMEOUT: (), None: ("u",)}
 
 
-def judgements(lines: Sequence[Line], log: Log) -> tuple[dict[str, int], list[str]]:
+def judgements(lines: Sequence[Line[Record]], log: Log) -> tuple[dict[str, int], list[str]]:
     """How many lines about episodes each key explains, and those that no key explains."""
     counted: dict[str, int] = {}
     odd: list[str] = []
     for index, line in enumerate(lines):
-        if line.op not in ("label", "void", "restore") or line.fields.get("by") not in ("operator", "review"):
+        record, at = line.record, line.time - log.wall
+        if not isinstance(record, Labelled | Voided | Restored) or record.by not in ("operator", "review"):
             continue
-        why = _pressed(line, lines[:index], log)
+        why = _pressed(record, at, lines[:index], log)
         if why:
             counted[why] = counted.get(why, 0) + 1
         else:
-            at = line.time - log.wall
-            odd.append(f"{line.op} {line.fields['episode']} {line.fields.get('outcome', '')} at {at:.1f}")
+            odd.append(f"{record!r} at {at:.1f}")
     return counted, odd
 
 
-def _pressed(line: Line, before: Sequence[Line], log: Log) -> str:
-    at, episode = line.time - log.wall, line.fields["episode"]
-    keys = {"void": ("v",), "restore": ("v", "u")}.get(line.op) or (
-        _KEYS.get(line.fields.get("outcome"), ""),
-    )
+def _pressed(
+    record: Labelled | Voided | Restored, at: float, before: Sequence[Line[Record]], log: Log
+) -> str:
+    """The key that explains the line written at `at`, s; empty if none does."""
+    episode = record.episode
+    if isinstance(record, Labelled):
+        keys: tuple[str, ...] = _KEYS[record.outcome]
+    else:
+        keys = ("v",) if isinstance(record, Voided) else ("v", "u")
     judged = [
-        each.fields.get("episode", each.fields.get("id"))
-        for each in before
-        if each.op in ("episode", "label", "void", "restore")
+        said.id if isinstance(said, EpisodeCommitted) else said.episode
+        for said in (each.record for each in before)
+        if isinstance(said, EpisodeCommitted | Labelled | Voided | Restored)
     ]
     late = JUDGED + sum(
         h.end - h.begin for h in log.halts if h.who == "engine" and at - 15.0 < h.end and h.begin < at

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from datasets.episode import Outcome
 from datasets.journal.journal import Line
+from datasets.journal.records import Labelled, Record
 from tests.benchmarks.random_keys import rules
 from tests.benchmarks.random_keys.log import Halt, Log, Press, Shot
 from tests.benchmarks.random_keys.screens import badge, named, tells_of
@@ -99,12 +101,12 @@ def test_an_engine_that_nobody_started_moves_no_arm() -> None:
     assert rules.causeless(rules.runs(log)) == []
 
 
-def _label(episode: str, at: float, **fields: object) -> Line:
-    return Line(seq=1, time=at, op="label", fields={"episode": episode, "by": "operator", **fields})
+def _label(episode: str, at: float, outcome: Outcome | None = None, by: str = "operator") -> Line[Record]:
+    return Line(seq=1, time=at, record=Labelled(episode=episode, outcome=outcome, by=by))
 
 
 def test_a_label_needs_its_own_key_on_a_screen_that_named_its_episode_just_then() -> None:
-    success = _label("online-000000", 21.0, outcome="success")
+    success = _label("online-000000", 21.0, outcome=Outcome.SUCCESS)
     press = replace(_R, key="s")
     assert rules.judgements([success], Log(presses=[press]))[1] == []
     for wrong in (
@@ -119,7 +121,7 @@ def test_a_label_needs_its_own_key_on_a_screen_that_named_its_episode_just_then(
 
 def test_undo_may_take_back_the_newest_judgement_and_no_older_one() -> None:
     older, newest = (
-        _label("online-000000", 5.0, outcome="success", by="x"),
+        _label("online-000000", 5.0, outcome=Outcome.SUCCESS, by="x"),
         _label("online-000001", 6.0, by="x"),
     )
     undo = replace(_R, key="u", named=[])

@@ -11,7 +11,8 @@ import pytest
 
 from datasets.episode import Episode, Outcome
 from datasets.exporters.source import ExportSource, gather
-from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, Labelled, Voided
 from datasets.selection import Where
 from datasets.store import EpisodeStore
 from tests.datasets.conftest import MakeEpisode
@@ -66,11 +67,11 @@ def make_source(tmp_path: Path, make_episode: MakeEpisode) -> MakeSource:
             episode = change(make_episode(ordinal, steps=steps + ordinal))
             if episode.header.id not in store:
                 store.commit(episode)
-                journal.append("episode", **episode_fields(episode))
+                journal.append(EpisodeCommitted.of(episode))
             if outcome == "void":
-                journal.append("void", episode=episode.header.id, by="operator")
+                journal.append(Voided(episode=episode.header.id, by="operator"))
             elif outcome is not None:
-                journal.append("label", episode=episode.header.id, outcome=outcome, by="operator")
+                journal.append(Labelled(episode=episode.header.id, outcome=Outcome(outcome), by="operator"))
         return gather(
             [store],
             journal.ledger(),

@@ -10,6 +10,7 @@ import pytest
 from datasets.episode import Outcome
 from datasets.importers.enter.intake import ImportResult
 from datasets.journal.journal import EpisodeStatus
+from datasets.journal.records import Labelled, Pruned, Record, Restored, Voided
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 from tests.datasets.importers.sources import ANSWERS, SPECS
@@ -51,7 +52,7 @@ def test_another_mapping_changes_nothing_by_itself_and_says_what_would(desk: Des
 
 def test_an_import_that_is_done_again_replaces_what_is_now_understood_otherwise(desk: Desk) -> None:
     (first,) = counting(desk)
-    desk.journal.append("label", episode=first, outcome="success", by="operator")
+    desk.journal.append(Labelled(episode=first, outcome=Outcome.SUCCESS, by="operator"))
     desk.answers[""] |= {"colour": "bgr"}
     again = only(desk.run(again=True))
     assert not again.duplicate
@@ -83,10 +84,10 @@ def cut_off_before(desk: Desk, before: str, mapping: dict[str, str]) -> None:
     """An import done again, killed before it writes a line."""
     whole = desk.journal.append
 
-    def cut_off(op: str, **fields: object) -> object:
-        if op == before:
+    def cut_off(record: Record) -> object:
+        if record.op == before:
             raise KeyboardInterrupt
-        return whole(op, **fields)
+        return whole(record)
 
     desk.answers[""] |= mapping
     desk.journal.append = cut_off  # type: ignore[method-assign, assignment]
@@ -104,22 +105,22 @@ def test_an_import_done_again_that_was_cut_off_goes_on_and_keeps_what_people_sai
     desk: Desk, before: str, colour: str
 ) -> None:
     (first,) = counting(desk)
-    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    desk.journal.append(Labelled(episode=first, outcome=Outcome.FAILURE, by="operator"))
     cut_off_before(desk, before, {"colour": "bgr"})
     assert counting(desk), "the content counts at every instant"
     desk.answers[""] |= {"colour": colour}
     again = only(desk.run(again=True))
     assert counting(desk) == {str(again.episode): Outcome.FAILURE} and len(desk.store.ids()) == 2
     assert (again.episode == first) == (colour == "rgb")
-    labels = [line for line in desk.journal.about(str(again.episode)) if line.op == "label"]
-    assert {line.fields["by"] for line in labels} == {"operator"}
+    records = [line.record for line in desk.journal.about(str(again.episode))]
+    assert {record.by for record in records if isinstance(record, Labelled)} == {"operator"}
     assert only(desk.run()).finding.notes == ()
 
 
 @pytest.mark.parametrize("before", STEPS)
 def test_a_cut_off_import_tells_a_plain_one_to_say_again(desk: Desk, before: str) -> None:
     (first,) = counting(desk)
-    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    desk.journal.append(Labelled(episode=first, outcome=Outcome.FAILURE, by="operator"))
     cut_off_before(desk, before, {"colour": "bgr"})
     lines = desk.journal.last_seq
     desk.answers[""] = {}
@@ -137,9 +138,9 @@ def test_a_cut_off_import_tells_a_plain_one_to_say_again(desk: Desk, before: str
 
 def test_what_people_say_while_two_of_a_content_count_holds_for_the_one_that_stays(desk: Desk) -> None:
     (first,) = counting(desk)
-    desk.journal.append("label", episode=first, outcome="failure", by="operator")
+    desk.journal.append(Labelled(episode=first, outcome=Outcome.FAILURE, by="operator"))
     cut_off_before(desk, "void", {"colour": "bgr"})
-    desk.journal.append("label", episode=f"{first}-2", outcome="success", by="operator")
+    desk.journal.append(Labelled(episode=f"{first}-2", outcome=Outcome.SUCCESS, by="operator"))
     assert counting(desk) == {first: Outcome.FAILURE, f"{first}-2": Outcome.SUCCESS}
     desk.run(again=True)
     assert counting(desk) == {f"{first}-2": Outcome.SUCCESS}
@@ -148,14 +149,14 @@ def test_what_people_say_while_two_of_a_content_count_holds_for_the_one_that_sta
 def test_of_two_that_count_the_one_that_people_void_goes(desk: Desk) -> None:
     (first,) = counting(desk)
     cut_off_before(desk, "void", {"colour": "bgr"})
-    desk.journal.append("void", episode=first, by="operator")
+    desk.journal.append(Voided(episode=first, by="operator"))
     desk.run(again=True)
     assert list(counting(desk)) == [f"{first}-2"]
 
 
 def test_a_void_that_people_gave_holds_for_a_successor_that_was_cut_off(desk: Desk) -> None:
     (first,) = counting(desk)
-    desk.journal.append("void", episode=first, by="operator")
+    desk.journal.append(Voided(episode=first, by="operator"))
     cut_off_before(desk, "void", {"colour": "bgr"})
     assert list(counting(desk)) == [f"{first}-2"]
     desk.run(again=True)
@@ -164,8 +165,8 @@ def test_a_void_that_people_gave_holds_for_a_successor_that_was_cut_off(desk: De
 
 def test_a_journal_that_voided_first_and_was_cut_off_then_still_yields_its_label(desk: Desk) -> None:
     (first,) = counting(desk)
-    desk.journal.append("label", episode=first, outcome="failure", by="operator")
-    desk.journal.append("void", episode=first, by="recorder", reason=f"replaced by {first}-2")
+    desk.journal.append(Labelled(episode=first, outcome=Outcome.FAILURE, by="operator"))
+    desk.journal.append(Voided(episode=first, by="recorder", reason=f"replaced by {first}-2"))
     assert "say --again" in only(desk.run()).finding.notes[0]
     desk.answers[""] |= {"colour": "bgr"}
     desk.run(again=True)
@@ -174,7 +175,7 @@ def test_a_journal_that_voided_first_and_was_cut_off_then_still_yields_its_label
 
 def test_a_voided_demonstration_is_named_and_stays_void(desk: Desk) -> None:
     (first,) = counting(desk)
-    desk.journal.append("void", episode=first, by="operator")
+    desk.journal.append(Voided(episode=first, by="operator"))
     result = only(desk.run())
     assert result.duplicate and counting(desk) == {}
     assert result.finding.notes == (
@@ -184,8 +185,8 @@ def test_a_voided_demonstration_is_named_and_stays_void(desk: Desk) -> None:
 
 def test_what_was_voided_stays_void_when_it_is_imported_again(desk: Desk) -> None:
     (first,) = counting(desk)
-    desk.journal.append("label", episode=first, outcome="failure", by="operator")
-    desk.journal.append("void", episode=first, by="operator")
+    desk.journal.append(Labelled(episode=first, outcome=Outcome.FAILURE, by="operator"))
+    desk.journal.append(Voided(episode=first, by="operator"))
     same = only(desk.run(again=True))
     assert same.duplicate and same.finding.notes[0].endswith("restore it in the review")
     desk.answers[""] |= {"colour": "bgr"}
@@ -193,14 +194,14 @@ def test_what_was_voided_stays_void_when_it_is_imported_again(desk: Desk) -> Non
     assert counting(desk) == {} and not result.duplicate
     assert status(desk, result).outcome is Outcome.FAILURE
     assert result.finding.notes[0].endswith("restore it in the review")
-    desk.journal.append("restore", episode=str(result.episode), by="operator")
+    desk.journal.append(Restored(episode=str(result.episode), by="operator"))
     assert only(desk.run()).finding.notes == ()
 
 
 def test_a_pruned_demonstration_comes_back_when_it_is_imported_again(desk: Desk) -> None:
     (first,) = counting(desk)
-    desk.journal.append("void", episode=first, by="operator")
-    desk.journal.append("prune", episodes=[first], by="command")
+    desk.journal.append(Voided(episode=first, by="operator"))
+    desk.journal.append(Pruned(episodes=[first], by="command"))
     shutil.rmtree(desk.store.root / "episodes" / first)
     result = only(desk.run())
     assert result.refused is None and not result.duplicate

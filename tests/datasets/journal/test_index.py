@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.episode import EpisodeKind, Outcome
+from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.journal import index as journal_index
-from datasets.journal.journal import Journal, JournalError, Line
-from datasets.journal.lines import decode
+from datasets.journal.journal import Journal, JournalError
+from datasets.journal.lines import unseal
+from datasets.journal.records import EpisodeCommitted, Labelled, UpdateBegun, Voided
 
 COUNT = 40
 
@@ -27,20 +28,21 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for ordinal in range(COUNT):
         name = f"online-{ordinal:06d}"
         writer.append(
-            "episode",
-            id=name,
-            kind="online",
-            ordinal=ordinal,
-            steps=60 + ordinal,
-            chunks=8,
-            ending="horizon",
-            policy_version=3,
-            **({"block": 2} if ordinal % 7 == 0 else {}),
+            EpisodeCommitted(
+                id=name,
+                kind=EpisodeKind.ONLINE,
+                ordinal=ordinal,
+                steps=60 + ordinal,
+                chunks=8,
+                ending=Ending.HORIZON,
+                policy_version=3,
+                block=2 if ordinal % 7 == 0 else None,
+            )
         )
-        writer.append("label", episode=name, outcome="success" if ordinal % 3 else None, by="operator")
-    writer.append("void", episode="online-000004", by="command")
-    writer.append("label", episode="online-000001", outcome="failure", by="review")
-    writer.append("update", ordinal=0, through=writer.last_seq, steps=3)
+        writer.append(Labelled(episode=name, outcome=Outcome.SUCCESS if ordinal % 3 else None, by="operator"))
+    writer.append(Voided(episode="online-000004", by="command"))
+    writer.append(Labelled(episode="online-000001", outcome=Outcome.FAILURE, by="review"))
+    writer.append(UpdateBegun(ordinal=0, through=writer.last_seq, steps=3))
     return path
 
 
@@ -52,12 +54,12 @@ def decoded(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many lines an opening reads."""
     rows: list[bytes] = []
 
-    def counting(row: bytes) -> Line:
+    def counting(row: bytes) -> dict[str, Any]:
         rows.append(row)
-        return decode(row)
+        return unseal(row)
 
     with monkeypatch.context() as watched:
-        watched.setattr("datasets.journal.journal.decode", counting)
+        watched.setattr("datasets.journal.journal.unseal", counting)
         Journal(path)
     return len(rows)
 
@@ -71,7 +73,7 @@ def test_an_opening_reads_the_lines_behind_the_index_and_knows_what_a_whole_read
     assert list(quick.lines) == list(whole.lines)
     status = quick.ledger().episodes["online-000001"]
     assert (status.kind, status.outcome, status.by) == (EpisodeKind.ONLINE, Outcome.FAILURE, "review")
-    assert [line.fields["steps"] for line in quick.ledger().lines["update"]] == [3]
+    assert [line.record.steps for line in quick.ledger().lines_of(UpdateBegun)] == [3]
 
 
 def test_what_was_judged_before_and_behind_a_line_is_told_apart_after_a_quick_opening(path: Path) -> None:
@@ -84,7 +86,7 @@ def test_what_was_judged_before_and_behind_a_line_is_told_apart_after_a_quick_op
 
 def test_a_writer_goes_on_behind_an_index(path: Path) -> None:
     writer = Journal(path, writable=True)
-    number = writer.append("label", episode="online-000039", outcome="timeout", by="operator").seq
+    number = writer.append(Labelled(episode="online-000039", outcome=Outcome.TIMEOUT, by="operator")).seq
     assert number == Journal(path, whole=True).last_seq
     assert Journal(path).ledger() == Journal(path, whole=True).ledger() == writer.ledger()
 
@@ -155,16 +157,17 @@ def test_a_ledger_is_not_touched_by_what_comes_later(path: Path) -> None:
     writer = Journal(path, writable=True)
     before = writer.ledger()
     kept = dict(before.episodes)
-    fields = {
-        "kind": "demo",
-        "ordinal": 0,
-        "steps": 5,
-        "chunks": 0,
-        "ending": "recorded",
-        "policy_version": 0,
-    }
-    writer.append("episode", id="demo-a", **fields)
-    writer.append("label", episode="online-000002", outcome="failure", by="somebody new")
+    demo = EpisodeCommitted(
+        id="demo-a",
+        kind=EpisodeKind.DEMO,
+        ordinal=0,
+        steps=5,
+        chunks=0,
+        ending=Ending.RECORDED,
+        policy_version=0,
+    )
+    writer.append(demo)
+    writer.append(Labelled(episode="online-000002", outcome=Outcome.FAILURE, by="somebody new"))
     assert dict(before.episodes) == kept
     assert "demo-a" not in before.episodes and "demo-a" in writer.ledger().episodes
     before.episodes["other"] = kept["online-000000"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import Voided
 from station.jobs.demonstrations import choose, in_words, nothing_in_words, remember_unlabelled
 from station.session.folder import SessionFolder
 from station.tasks.config import DemonstrationSettings
@@ -28,7 +29,7 @@ def test_what_is_used_and_what_is_left_out_is_said(folder: SessionFolder) -> Non
 
 
 def test_nothing_to_train_on_is_answered_with_what_would_make_it_usable(folder: SessionFolder) -> None:
-    Journal(folder.journal, writable=True).append("void", episode="demo-a", by="review", reason="")
+    Journal(folder.journal, writable=True).append(Voided(episode="demo-a", by="review", reason=""))
     chosen = choose(Journal(folder.journal).ledger(), SETTINGS)
     said = nothing_in_words(folder.path, chosen)
     assert "can use none of them: 1 without a verdict, 1 void" in said

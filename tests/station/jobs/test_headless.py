@@ -14,6 +14,7 @@ import pytest
 
 from datasets.errors import StationError
 from datasets.journal.journal import Journal
+from datasets.journal.records import Labelled
 from station.benchmark import report
 from station.benchmark.learns import Protocol, pin
 from station.jobs.headless import Goal, engine_arguments
@@ -33,7 +34,7 @@ def running(session: SessionFolder) -> Iterator[Client]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as engine:
         try:
             client = Client.connect(session.path, timeout=60.0)
-            while not Journal(session.journal).ledger().lines.get("label", [])[3:]:
+            while not Journal(session.journal).ledger().lines_of(Labelled)[3:]:
                 assert client.wait(30.0)
             yield client
             client.close()

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from datasets.episode import EpisodeKind
 from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCutOff, Pruned, UpdateBegun
 from datasets.lock import WriterLock
 from datasets.store import EpisodeStore
 from station.cli import app
@@ -82,9 +83,9 @@ def test_counts_and_labels_stay_and_the_journal_names_what_went(
     assert count(folder) == replace(before, cut_off=1), "what a killed engine had left"
     assert folder.journal.read_bytes().startswith(lines)
     ledger = Journal(folder.journal).ledger()
-    (line,) = ledger.lines["prune"]
-    assert line.fields["episodes"] == ["demo-b", "online-000001"]
-    assert line.fields["bytes"] == done["bytes"]
+    (line,) = ledger.lines_of(Pruned)
+    assert line.record.episodes == ["demo-b", "online-000001"]
+    assert line.record.bytes == done["bytes"]
     assert ledger.episodes["online-000001"].outcome == "failure"
     assert "2 void episodes pruned; no loss" in station("verify", folder.path).stdout
 
@@ -95,7 +96,7 @@ def test_what_was_pruned_cannot_be_restored_by_command_or_engine(
     station("prune", folder.path, "--older-than", 0, "--yes")
     assert "pruned" in station("label", folder.path, "online-000001", "restore").output
     state = state_of(Journal(folder.journal).ledger(), Rules(), blocks_done=0, policy_version=0, now=0.0)
-    assert "online-000001" not in state.verdicts
+    assert "online-000001" not in state.verdicts and "online-000001" in state.pruned
     assert state.next_online == 3
 
 
@@ -107,8 +108,8 @@ def test_what_a_killed_engine_left_is_said_to_have_been_cut_off_before_it_goes(
     assert "2 episodes cut off, " in said
     assert not any(folder.partial.iterdir())
     ledger = Journal(folder.journal).ledger()
-    (line,) = (line for line in ledger.lines["cut_off"] if line.fields["episode"] == "online-000003")
-    assert line.fields["steps"] == 15
+    cut_off = [line.record for line in ledger.lines_of(EpisodeCutOff)]
+    assert [record.steps for record in cut_off if record.episode == "online-000003"] == [15]
     state = state_of(ledger, Rules(), blocks_done=0, policy_version=0, now=0.0)
     assert "online-000003" in state.cut_off
     assert count(folder).cut_off == 2
@@ -165,10 +166,10 @@ def test_who_just_voided_an_episode_hears_that_it_is_too_young_and_how_to_take_i
 def test_what_a_resumed_learner_may_still_ask_for_stays(station: Station, folder: SessionFolder) -> None:
     journal = Journal(folder.journal, writable=True)
     before_the_void = next(line.seq for line in journal.lines if line.op == "void") - 1
-    journal.append("update", ordinal=0, through=before_the_void, steps=5)
+    journal.append(UpdateBegun(ordinal=0, through=before_the_void, steps=5))
     assert pruning.plan(folder, before=time.time() + 1).needed == ("online-000001",)
     for ordinal in range(1, 4):
-        journal.append("update", ordinal=ordinal, through=journal.last_seq, steps=5)
+        journal.append(UpdateBegun(ordinal=ordinal, through=journal.last_seq, steps=5))
     assert pruning.plan(folder, before=time.time() + 1).needed == ()
 
 

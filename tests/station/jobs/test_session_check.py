@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import CheckpointSaved
 from datasets.lock import WriterLock
 from station.jobs.verdicts import give
 from station.session.core.events import EventSource
@@ -54,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for value in (1.0, 2.0):
         checkpoints.save({"w": torch.full((64,), value)}, FACTS)
     checkpoints.mark_best()
-    Journal(folder.journal, writable=True).append("checkpoint", update=1, policy_version=1, steps=10)
+    Journal(folder.journal, writable=True).append(CheckpointSaved(update=1, policy_version=1, steps=10))
     return folder.path
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.errors import ExitCode
 from datasets.journal.journal import Journal
+from datasets.journal.records import BaseEvaluated, BaseTrained, EpisodeCommitted, Labelled, Voided
 from datasets.lock import LockedError, WriterLock
 from policy.base import BasePolicy
 from station.jobs import training
@@ -97,16 +99,16 @@ def test_interrupted_training_continues_to_the_same_weights(session: SessionFold
     assert not training.trained(session)
     training.train(session, reporter=SilentReporter())
     assert weights(session) == expected
-    lines = Journal(session.journal).ledger().lines
-    assert len(lines["training"]) == 1
-    assert [line.fields["path"] for line in lines["base_evaluation"]] == ["latent", "raw"]
+    ledger = Journal(session.journal).ledger()
+    assert len(ledger.lines_of(BaseTrained)) == 1
+    assert [line.record.path for line in ledger.lines_of(BaseEvaluated)] == ["latent", "raw"]
 
 
 def test_void_and_failed_demonstrations_are_not_learnt_from(session: SessionFolder) -> None:
     journal = Journal(session.journal, writable=True)
     first, second = journal.ledger().episodes
-    journal.append("void", episode=first, by="command", reason="")
-    journal.append("label", episode=second, outcome="failure", by="command")
+    journal.append(Voided(episode=first, by="command", reason=""))
+    journal.append(Labelled(episode=second, outcome=Outcome.FAILURE, by="command"))
     demos = list(journal.ledger().episodes.values())
     assert usable(demos, successes_only=True) == []
     assert [demo.id for demo in usable(demos, successes_only=False)] == [second]
@@ -118,7 +120,7 @@ def test_void_and_failed_demonstrations_are_not_learnt_from(session: SessionFold
 def test_other_demonstrations_give_another_base(session: SessionFolder) -> None:
     before = weights(session)
     journal = Journal(session.journal, writable=True)
-    journal.append("void", episode=next(iter(journal.ledger().episodes)), by="command", reason="")
+    journal.append(Voided(episode=next(iter(journal.ledger().episodes)), by="command", reason=""))
     assert not training.trained(session)
     training.train(session, reporter=SilentReporter())
     assert weights(session) != before
@@ -128,16 +130,17 @@ def test_other_demonstrations_give_another_base(session: SessionFolder) -> None:
 def test_a_base_that_online_episodes_rest_on_is_never_replaced(session: SessionFolder) -> None:
     journal = Journal(session.journal, writable=True)
     journal.append(
-        "episode",
-        id="online-000000",
-        kind="online",
-        ordinal=0,
-        steps=8,
-        chunks=1,
-        ending="horizon",
-        policy_version=0,
+        EpisodeCommitted(
+            id="online-000000",
+            kind=EpisodeKind.ONLINE,
+            ordinal=0,
+            steps=8,
+            chunks=1,
+            ending=Ending.HORIZON,
+            policy_version=0,
+        )
     )
-    journal.append("void", episode=next(iter(journal.ledger().episodes)), by="command", reason="")
+    journal.append(Voided(episode=next(iter(journal.ledger().episodes)), by="command", reason=""))
     before = weights(session)
     with pytest.raises(training.TrainingError) as refused:
         training.train(session, reporter=SilentReporter())

@@ -10,9 +10,14 @@ import pytest
 from datasets.episode import Outcome
 from datasets.errors import StationError, UsageError
 from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCutOff, Labelled, Pruned, Voided
 from datasets.lock import WriterLock
-from station.jobs.verdicts import give, give_all
+from station.jobs.verdicts import event_of, give, give_all
+from station.session.core.effects import Refuse
 from station.session.core.events import EventSource, Label, OperatorEvent
+from station.session.core.machine import step
+from station.session.core.state import Rules
+from station.session.engine.resume import state_of
 from station.session.folder import SessionFolder
 from station.session.link.server import Link
 from tests.station.recorded import recorded
@@ -31,7 +36,7 @@ def test_a_running_engine_writes_the_line_itself(folder: SessionFolder) -> None:
         heard.append(event)
         assert isinstance(event, Label)
         Journal(folder.journal, writable=True).append(
-            "label", episode=event.episode, outcome=event.outcome.value, by=event.source.value
+            Labelled(episode=event.episode, outcome=event.outcome, by=event.source.value)
         )
 
     with WriterLock(folder.lock):
@@ -70,7 +75,9 @@ def test_a_misspelt_verdict_or_episode_changes_nothing(folder: SessionFolder) ->
 def test_undo_gives_a_demonstration_its_recorders_label_back_before_it_takes_that_one(
     folder: SessionFolder,
 ) -> None:
-    Journal(folder.journal, writable=True).append("label", episode="demo-b", outcome="success", by="recorder")
+    Journal(folder.journal, writable=True).append(
+        Labelled(episode="demo-b", outcome=Outcome.SUCCESS, by="recorder")
+    )
     given = [
         give(folder, "demo-b", verdict, source=EventSource.REVIEW)
         for verdict in ("failure", "undo", "undo", "undo")
@@ -104,3 +111,32 @@ def test_a_void_episode_takes_no_label_whoever_gives_it(folder: SessionFolder) -
         with pytest.raises(UsageError, match="is void; restore it"):
             give(folder, "online-000001", verdict, source=EventSource.REVIEW)
     assert folder.journal.read_bytes() == before
+
+
+REFUSED = {
+    "an unknown one": ("online-000009", "success"),
+    "one that was cut off": ("online-000007", "void"),
+    "a pruned one": ("demo-a", "restore"),
+    "a void one": ("online-000001", "success"),
+    "a void one, to undo": ("online-000001", "undo"),
+    "a void one, to void": ("online-000001", "void"),
+    "one that is not void": ("online-000002", "restore"),
+    "one without a label": ("demo-b", "undo"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_command_and_a_key_are_refused_in_the_same_words(folder: SessionFolder, name: str) -> None:
+    episode, verdict = REFUSED[name]
+    journal = Journal(folder.journal, writable=True)
+    for gone in ("demo-a", "online-000001"):
+        journal.append(Voided(episode=gone, by="operator"))
+    journal.append(Pruned(episodes=["demo-a"], by="command"))
+    journal.append(EpisodeCutOff(episode="online-000007", steps=3, reason="The link is lost."))
+    before = folder.journal.read_bytes()
+    with pytest.raises(UsageError) as refused:
+        give(folder, episode, verdict, source=EventSource.COMMAND)
+    assert folder.journal.read_bytes() == before
+    state = state_of(journal.ledger(), Rules(), blocks_done=0, policy_version=0, now=0.0)
+    pressed = event_of(episode, verdict, EventSource.OPERATOR)
+    assert step(state, pressed) == (state, (Refuse(text=str(refused.value)),))

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from datasets.episode import EpisodeKind
-from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.journal import Journal
 from datasets.journal.lines import Line, Places
+from datasets.journal.records import EpisodeCommitted, EpisodeCutOff, Pruned, Record, Voided
 from datasets.selection import Where
 from datasets.store import EpisodeStore, StoreError
 from station.review.catalogue import Catalogue, Item
@@ -57,7 +58,7 @@ def test_the_sentences_of_export_choose_here_too(folder: SessionFolder) -> None:
 def test_what_another_process_writes_is_seen_after_a_refresh(folder: SessionFolder) -> None:
     catalogue = Catalogue(folder)
     assert not catalogue.refresh()
-    Journal(folder.journal, writable=True).append("void", episode="demo-a", by="command")
+    Journal(folder.journal, writable=True).append(Voided(episode="demo-a", by="command"))
     assert catalogue.refresh()
     assert ids(catalogue, "void") == ["demo-a"]
 
@@ -93,12 +94,12 @@ def test_what_was_cut_off_is_read_by_one_thread_at_a_time(
 ) -> None:
     leave_partial(folder, "online-000007", pieces=2)
     journal = Journal(folder.journal, writable=True)
-    journal.append("cut_off", episode="online-000007", steps=10, lost=0, reason="Camera third froze.")
+    journal.append(EpisodeCutOff(episode="online-000007", steps=10, lost=0, reason="Camera third froze."))
     catalogue = Catalogue(folder)
     alone: list[bool] = []
     read = Places.read
 
-    def watched(places: Places, numbers: Iterable[int]) -> Iterator[Line]:
+    def watched(places: Places, numbers: Iterable[int]) -> Iterator[Line[Record]]:
         alone.append(catalogue._reading.locked())
         return read(places, numbers)
 
@@ -110,8 +111,8 @@ def test_what_was_cut_off_is_read_by_one_thread_at_a_time(
 def test_what_was_cut_off_stands_in_its_place_and_says_why(station: Station, folder: SessionFolder) -> None:
     leave_partial(folder, "online-000007", pieces=2)
     journal = Journal(folder.journal, writable=True)
-    journal.append("cut_off", episode="online-000007", steps=10, lost=0, reason="Camera third froze.")
-    journal.append("episode", **episode_fields(episode("online-000008", EpisodeKind.ONLINE, 8)))
+    journal.append(EpisodeCutOff(episode="online-000007", steps=10, lost=0, reason="Camera third froze."))
+    journal.append(EpisodeCommitted.of(episode("online-000008", EpisodeKind.ONLINE, 8)))
     catalogue = Catalogue(folder)
     assert ids(catalogue)[1:3] == ["online-000008", "online-000007"]
     (item,) = (item for item in catalogue.items() if item.id == "online-000007")
@@ -141,7 +142,7 @@ def test_what_an_engine_is_recording_is_running_and_not_cut_off(
         assert Catalogue(folder).load(newest()).about.startswith("running: 10 steps so far")
         assert "running" in station("review", folder.path, "--list").stdout
         Journal(folder.journal, writable=True).append(
-            "cut_off", episode=newest().id, steps=10, lost=0, reason="Camera third froze."
+            EpisodeCutOff(episode=newest().id, steps=10, lost=0, reason="Camera third froze.")
         )
         (item,) = (item for item in Catalogue(folder).items() if item.status is None)
         assert (item.verdict, item.reason) == ("partial", "Camera third froze.")
@@ -163,8 +164,8 @@ def test_a_leftover_is_shown_up_to_its_first_unreadable_piece(folder: SessionFol
 
 def test_pruned_files_are_said_to_be_pruned(folder: SessionFolder) -> None:
     journal = Journal(folder.journal, writable=True)
-    journal.append("void", episode="demo-a", by="command")
-    journal.append("prune", episodes=["demo-a"], by="command", bytes=1)
+    journal.append(Voided(episode="demo-a", by="command"))
+    journal.append(Pruned(episodes=["demo-a"], by="command", bytes=1))
     catalogue = Catalogue(folder)
     item = next(item for item in catalogue.items() if item.id == "demo-a")
     assert item.verdict == "pruned"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCutOff
 from station.review.catalogue import Catalogue
 from station.review.take import Take
 from station.session.folder import SessionFolder
-from station.session.operations import CUT_OFF
 
 
 def cut_off(folder: SessionFolder) -> dict[str, dict[str, Any]]:
     """Episode -> the journal's line: steps, lost, reason."""
-    lines = Journal(folder.journal).ledger().lines.get(CUT_OFF, [])
-    return {line.fields["episode"]: line.fields for line in lines}
+    lines = Journal(folder.journal).ledger().lines_of(EpisodeCutOff)
+    return {line.record.episode: line.record.to_fields() for line in lines}
 
 
 def reviewed(folder: SessionFolder) -> dict[str, Take]:

@@ -11,6 +11,7 @@ import tomlkit
 from typer.testing import CliRunner
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import LimitChanged
 from datasets.lock import LockedError, WriterLock
 from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
@@ -22,7 +23,6 @@ from station.cli import app
 from station.session.engine.factory import make_cells
 from station.session.folder import SessionFolder
 from station.session.limits import change, in_force, remarks, table
-from station.session.operations import LIMIT
 from station.tasks.config import load_task
 from station.tasks.shelf import source_of
 from tests.hardware.fakes import cell_table, read_cell
@@ -46,7 +46,7 @@ def session(tmp_path: Path) -> SessionFolder:
 
 
 def journaled(folder: SessionFolder) -> list[dict[str, Any]]:
-    return [line.fields for line in Journal(folder.journal).ledger().lines.get(LIMIT, [])]
+    return [line.record.to_fields() for line in Journal(folder.journal).ledger().lines_of(LimitChanged)]
 
 
 def velocity(folder: SessionFolder) -> float | None:

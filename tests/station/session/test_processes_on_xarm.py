@@ -21,7 +21,8 @@ import pytest
 
 from datasets.episode import Outcome
 from datasets.errors import ExitCode
-from datasets.journal.journal import Journal, Line
+from datasets.journal.journal import Journal
+from datasets.journal.records import Labelled
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.jobs import stopping
@@ -193,7 +194,7 @@ def test_two_keys_at_once_label_one_episode_once(place: Place) -> None:
             terminal.close()
         counts = count(place.folder)
         assert counts.success + counts.failure == 1
-        assert {line.fields["episode"] for line in labels(place)} == {first}
+        assert {record.episode for record in labels(place)} == {first}
 
 
 def _remove(folder: SessionFolder) -> Path | None:
@@ -238,8 +239,8 @@ def test_an_arm_whose_session_goes_stands_and_its_engine_ends(
     assert place.sound()
 
 
-def labels(place: Place) -> list[Line]:
-    return [line for line in Journal(place.folder.journal).lines if line.op == "label"]
+def labels(place: Place) -> list[Labelled]:
+    return [line.record for line in Journal(place.folder.journal).ledger().lines_of(Labelled)]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from datasets.episode import Outcome
+from datasets.journal.records import DevicesConnected
 from datasets.observation import FloatArray
 from datasets.store import EpisodeStore
 from hardware.latch import StopLatch
@@ -23,7 +24,6 @@ from station.session.core.events import Envelope, Label, Pause
 from station.session.engine.dependencies import EngineDependencies, Options
 from station.session.engine.engine import Engine
 from station.session.folder import SessionFolder
-from station.session.operations import DEVICES
 from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
 from station.tasks.session_settings import SessionSettings
@@ -334,9 +334,9 @@ def test_cameras_that_were_swapped_are_refused_at_the_next_start_and_accepted_by
     board[Switch.ARM_SERIAL] = 7.0
     with make_engine(tmp_path / "s", tmp_path / "board") as engine:
         until_phase(engine, Phase.READY)
-        line = engine.memory.journal.ledger().lines[DEVICES][-1].fields
-        assert line["devices"]["arm left"]["serial"] == "F8"
-        assert line["devices"]["camera scene"] | {"said": ""} == {
+        devices = engine.memory.journal.ledger().lines_of(DevicesConnected)[-1].record.devices
+        assert devices["arm left"]["serial"] == "F8"
+        assert devices["camera scene"] | {"said": ""} == {
             "said": "",
             "model": "fake camera",
             "serial": "A",

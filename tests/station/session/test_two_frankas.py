@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind, Outcome
-from datasets.journal.journal import Journal, header_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, Labelled
 from datasets.rotation import pose_to_action
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
@@ -121,8 +122,8 @@ def take_in(folder: SessionFolder, demos: list[Episode]) -> None:
     store, journal = EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True)
     for demo in demos:
         store.commit(demo)
-        journal.append("episode", **header_fields(demo.header, steps=demo.steps, chunks=0))
-        journal.append("label", episode=demo.header.id, outcome="success", by="import")
+        journal.append(EpisodeCommitted.of_header(demo.header, steps=demo.steps, chunks=0))
+        journal.append(Labelled(episode=demo.header.id, outcome=Outcome.SUCCESS, by="import"))
 
 
 def teach(at: Attended, outcomes: list[Outcome]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.episode import Outcome
+from datasets.journal.records import Labelled, Voided
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
 
@@ -39,7 +40,7 @@ def test_what_was_imported_without_a_verdict_is_labelled_by_importing_it_again_w
 
 def test_what_people_judged_holds_whatever_is_declared(desk: Desk) -> None:
     (result,) = desk.run(declared=FAILURE)
-    desk.journal.append("label", episode=result.episode, outcome="success", by="command")
+    desk.journal.append(Labelled(episode=str(result.episode), outcome=Outcome.SUCCESS, by="command"))
     desk.run(declared=FAILURE)
     assert labels(desk) == [(SUCCESS, "command")]
     desk.answers[""] |= {"colour": "bgr"}
@@ -56,7 +57,7 @@ def test_a_declared_verdict_goes_with_the_demonstration_that_replaces_an_old_one
 
 def test_a_void_demonstration_is_not_labelled_by_what_is_declared(desk: Desk) -> None:
     (result,) = desk.run()
-    desk.journal.append("void", episode=result.episode, by="review", reason="")
+    desk.journal.append(Voided(episode=str(result.episode), by="review", reason=""))
     desk.run(declared=SUCCESS)
     assert [outcome for outcome, _ in labels(desk)] == [None]
 

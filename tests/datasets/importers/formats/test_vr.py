@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation as SciPyRotation
 
 from datasets.episode import EpisodeKind, Outcome
 from datasets.journal.journal import Journal
+from datasets.journal.records import Imported
 from datasets.rotation import REFERENCE_QUATERNION, action_to_pose
 from datasets.spec import DataSpec
 from datasets.vr_recording import VrRecording, write
@@ -277,8 +278,8 @@ def test_a_broken_recording_is_refused_with_its_reason_and_the_rest_goes_on(
     assert broken.refused is not None and reason in broken.refused
     assert broken.episode is None and good.episode is not None
     desk.run()
-    refusals = [line for line in desk.journal.lines if line.op == "import" and line.fields["refused"]]
-    assert [line.fields["file"] for line in refusals] == ["a_broken.h5"], "told once, however often repeated"
+    refusals = [line.record for line in desk.journal.ledger().lines_of(Imported) if line.record.refused]
+    assert [record.file for record in refusals] == ["a_broken.h5"], "told once, however often repeated"
 
 
 def test_files_that_are_no_recordings_are_refused(desk: Desk, recording: VrRecording) -> None:

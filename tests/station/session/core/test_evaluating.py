@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import EvaluationEnded
 from station.session.core.effects import BeginHoming, CloseEvaluation, Effect, Refuse, Say
 from station.session.core.events import (
     Checkpointed,
@@ -24,7 +25,6 @@ from station.session.core.events import (
 )
 from station.session.engine.checkpoint import BEST, Checkpoints
 from station.session.engine.engine import Engine
-from station.session.operations import EVALUATION
 from station.session.snapshot import Phase
 from station.session.status import count, to_json
 from tests.station.session.answering import go, resume
@@ -183,5 +183,5 @@ def test_a_block_that_was_ended_early_is_marked_as_such_and_is_never_the_best(
     assert point.early and point.rate.n < point.wanted == 3
     assert to_json(count(folder), "")["eval"][0]["ended_early"]
     assert not Checkpoints(folder.steering).path(BEST).exists()
-    end = [line.fields for line in Journal(folder.journal).ledger().lines[EVALUATION]][-1]
-    assert end["early"] and end["done"] == point.rate.n
+    (end,) = Journal(folder.journal).ledger().lines_of(EvaluationEnded)
+    assert end.record.early and end.record.done == point.rate.n

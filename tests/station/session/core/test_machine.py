@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.episode import Ending, EpisodeKind, Outcome
+from datasets.journal.records import EvaluationAsked, FaultRaised, Labelled, Rearmed, Record, Restored, Voided
 from hardware.cell import ClockSpeed
 from station.session.core.effects import (
     AbortMotion,
     ApplySpeed,
-    AskEvaluation,
     BeginHoming,
     BeginRollout,
     BeginUpdate,
@@ -23,10 +23,6 @@ from station.session.core.effects import (
     CloseEvaluation,
     Effect,
     EndMotion,
-    JournalFault,
-    JournalLabel,
-    JournalRestore,
-    JournalVoid,
     OpenEvaluation,
     Quit,
     RearmLatch,
@@ -37,6 +33,7 @@ from station.session.core.effects import (
     SaveCheckpoint,
     Say,
     ShowLayouts,
+    Write,
 )
 from station.session.core.events import (
     Checkpointed,
@@ -106,8 +103,13 @@ class Session:
         return self.state.phase
 
 
-def kinds(effects: list[Effect]) -> list[type[Effect]]:
-    return [type(effect) for effect in effects]
+def kinds(effects: list[Effect]) -> list[type[Effect | Record]]:
+    return [type(effect.record) if isinstance(effect, Write) else type(effect) for effect in effects]
+
+
+def labelled(effects: list[Effect]) -> list[Labelled]:
+    records = [effect.record for effect in effects if isinstance(effect, Write)]
+    return [record for record in records if isinstance(record, Labelled)]
 
 
 def ready(**rules: Any) -> Session:
@@ -166,9 +168,7 @@ def test_a_key_ends_the_motion_and_labels_once_the_episode_is_safe() -> None:
     assert kinds(session.send(Label(episode=FIRST, outcome=Outcome.FAILURE))) == [EndMotion]
     assert session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS)) == []
     labels = session.send(ended(FIRST, Ending.OPERATOR))
-    assert [(e.episode, e.outcome) for e in labels if isinstance(e, JournalLabel)] == [
-        (FIRST, Outcome.SUCCESS)
-    ]
+    assert [(record.episode, record.outcome) for record in labelled(labels)] == [(FIRST, Outcome.SUCCESS)]
 
 
 def test_a_label_for_an_unknown_episode_changes_nothing_and_says_so() -> None:
@@ -181,7 +181,7 @@ def test_a_label_for_an_unknown_episode_changes_nothing_and_says_so() -> None:
 def test_a_horizon_is_a_timeout_that_the_grace_time_can_turn_into_a_success() -> None:
     session = rolling()
     labels = session.send(ended(FIRST))
-    assert [e.outcome for e in labels if isinstance(e, JournalLabel)] == [Outcome.TIMEOUT]
+    assert [record.outcome for record in labelled(labels)] == [Outcome.TIMEOUT]
     session.send(Tick(now=1.0), Label(episode=FIRST, outcome=Outcome.SUCCESS))
     assert session.phase is Phase.LABEL
     assert session.send(Tick(now=2.9)) == []
@@ -209,22 +209,22 @@ def test_no_update_begins_while_an_older_label_is_open() -> None:
 def test_a_relabel_is_journaled_in_any_phase() -> None:
     session = learning()
     orders = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
-    assert kinds(orders) == [JournalLabel]
+    assert kinds(orders) == [Labelled]
     assert session.phase is Phase.UPDATE
 
 
 def test_void_and_restore_are_journaled_and_a_void_episode_takes_no_label() -> None:
     session = learning()
-    assert kinds(session.send(Void(episode=FIRST))) == [JournalVoid]
+    assert kinds(session.send(Void(episode=FIRST))) == [Voided]
     assert kinds(session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))) == [Refuse]
-    assert kinds(session.send(Restore(episode=FIRST))) == [JournalRestore]
+    assert kinds(session.send(Restore(episode=FIRST))) == [Restored]
     assert session.state.verdicts[FIRST].outcome is Outcome.TIMEOUT
 
 
 def test_void_while_the_arm_moves_ends_the_motion() -> None:
     session = rolling()
     assert kinds(session.send(Void(episode=FIRST))) == [EndMotion]
-    assert JournalVoid in kinds(session.send(ended(FIRST, Ending.OPERATOR)))
+    assert Voided in kinds(session.send(ended(FIRST, Ending.OPERATOR)))
     assert session.phase is Phase.UPDATE
 
 
@@ -268,7 +268,7 @@ def test_stop_cuts_the_episode_off_and_only_rearm_and_go_lead_back() -> None:
     assert kinds(session.send(CutOff(episode=FIRST, steps=7))) == [Say]
     assert not session.state.running and not session.state.verdicts
     assert kinds(session.send(go())) == [Refuse]
-    assert kinds(session.send(rearm())) == [RearmLatch]
+    assert kinds(session.send(rearm())) == [RearmLatch, Rearmed]
     assert session.phase is Phase.FAULT
     assert kinds(session.send(go())) == [RecoverDevices, RunPreflight]
 
@@ -421,7 +421,7 @@ def test_an_evaluation_comes_every_so_many_episodes_on_the_same_layouts() -> Non
 
 def test_an_evaluation_that_was_asked_for_comes_after_the_round() -> None:
     session = rolling()
-    assert kinds(session.send(EvaluateNow(episodes=1))) == [AskEvaluation, Say]
+    assert kinds(session.send(EvaluateNow(episodes=1))) == [EvaluationAsked, Say]
     session.send(ended(FIRST), Tick(now=3.0), UpdateDone(policy_version=1), Checkpointed())
     assert session.state.block is not None and session.state.block.n == 1
     assert kinds(session.send(EvaluateNow())) == [Refuse]
@@ -667,8 +667,8 @@ class World:
                 aborted, self.running = self.running, set()
                 for name in sorted(aborted):
                     self.turn(CutOff(episode=name, steps=1))
-            case JournalLabel():
-                self.labels[order.episode] = order.outcome
+            case Write(record=Labelled() as record):
+                self.labels[record.episode] = record.outcome
             case _:
                 pass
 
@@ -685,9 +685,10 @@ class World:
         if any(isinstance(order, MOTION) for order in orders):
             assert not state.disk_full
             assert state.updates_done == state.updates_begun and not state.unsaved
-        judged = [order for order in orders if isinstance(order, JournalLabel | JournalVoid | JournalRestore)]
+        records = [order.record for order in orders if isinstance(order, Write)]
+        judged = [record for record in records if isinstance(record, Labelled | Voided | Restored)]
         if isinstance(event, Label | UndoLabel | Void | Restore):
-            assert len(judged) <= 1 and all(order.episode == event.episode for order in judged)
+            assert len(judged) <= 1 and all(record.episode == event.episode for record in judged)
         elif not isinstance(event, MotionEnded):
             assert not judged
 
@@ -742,7 +743,7 @@ def test_a_press_that_answers_a_fault_does_not_clear_a_newer_one() -> None:
     )
     assert session.state.question == read
     newer = session.send(Faulted(reason="The right arm's emergency stop is pressed."))
-    assert kinds(newer) == [JournalFault]
+    assert kinds(newer) == [FaultRaised]
     assert session.state.question == read + 1
     assert "has collided" in session.state.reason and "emergency stop" in session.state.reason
     assert kinds(session.send(Go(answers=read))) == [Refuse]

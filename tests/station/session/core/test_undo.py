@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal.journal import EPISODE, Journal
-from hardware.latch import StopLatch
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, UpdateBegun
 from station.session.core.effects import BeginRollout, BeginUpdate, EndMotion
 from station.session.core.events import (
     Checkpointed,
@@ -30,7 +30,6 @@ from station.session.core.state import Rules, State
 from station.session.engine.pending_writes import PendingWrites
 from station.session.engine.records import Records
 from station.session.engine.resume import state_of
-from station.session.operations import UPDATE
 from station.session.snapshot import Phase, Snapshot
 from station.tui.actions import BY_ID, NotNowError, Seen
 from tests.station.session.core.test_machine import ended
@@ -101,8 +100,8 @@ class Table:
 
     def open(self) -> None:
         self.journal = Journal(self.root / "journal.jsonl", writable=True)
-        self.records = Records(self.journal, PendingWrites(), StopLatch(self.root / "latch"), dict)
-        updates = len(self.journal.ledger().lines.get(UPDATE, []))
+        self.records = Records(self.journal, PendingWrites(), dict)
+        updates = len(self.journal.ledger().lines_of(UpdateBegun))
         state = state_of(self.journal.ledger(), RULES, blocks_done=updates, policy_version=0, now=self.now)
         self.state: State = begin(state)[0]
         self.running, self.ending = None, False
@@ -119,7 +118,7 @@ class Table:
                 self.ending = True
             elif isinstance(order, BeginUpdate):
                 through = self.journal.last_seq
-                self.journal.append(UPDATE, ordinal=order.ordinal, through=through, steps=0)
+                self.journal.append(UpdateBegun(ordinal=order.ordinal, through=through, steps=0))
 
     def seen(self) -> Snapshot:
         name = shown_episode(self.state)
@@ -177,8 +176,17 @@ class Table:
         name, self.running = self.running, None
         ending = Ending.OPERATOR if self.ending else Ending.HORIZON
         self.ending = False
-        fields = {"id": name, "kind": EpisodeKind.ONLINE.value, "ordinal": int(name[-6:]), "steps": 8}
-        self.journal.append(EPISODE, **fields, chunks=2, ending=ending.value, policy_version=0)
+        self.journal.append(
+            EpisodeCommitted(
+                id=name,
+                kind=EpisodeKind.ONLINE,
+                ordinal=int(name[-6:]),
+                steps=8,
+                chunks=2,
+                ending=ending,
+                policy_version=0,
+            )
+        )
         self.send(ended(name, ending))
         self.model.ended(name)
 

@@ -14,6 +14,7 @@ import pytest
 from datasets.durable import Disk
 from datasets.episode import Ending, Episode, EpisodeKind, Outcome
 from datasets.journal.journal import Journal
+from datasets.journal.records import Noted
 from datasets.store import EpisodeStore
 from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
@@ -475,7 +476,7 @@ def test_a_headless_engine_ends_where_only_a_person_can_give_the_label(tmp_path:
 def test_a_note_is_kept(tmp_path: Path) -> None:
     with attended(tmp_path / "s") as engine:
         press(engine, Note(text="the juicer has moved"))
-        assert engine.memory.journal.lines[-1].fields["text"] == "the juicer has moved"
+        assert engine.memory.journal.lines[-1].record == Noted(text="the juicer has moved")
 
 
 def test_a_real_cell_keeps_what_it_has_recorded_when_the_engine_is_ended(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCutOff, Record
 from datasets.randomness import stream
 from datasets.store import EpisodeStore
 from datasets.verify import verify
@@ -123,11 +124,11 @@ def test_cut_off_before_any_journal_line_it_goes_on_exactly(
     rng = stream(cells, "lines")
     append, left = Journal.append, [0]
 
-    def dying(journal: Journal, op: str, **fields: Any) -> object:
+    def dying(journal: Journal, record: Record) -> object:
         left[0] -= 1
         if left[0] < 0:
             raise Killed
-        return append(journal, op, **fields)
+        return append(journal, record)
 
     monkeypatch.setattr(Journal, "append", dying)
     over = False
@@ -149,11 +150,11 @@ def test_stopped_again_and_again_and_killed_before_any_line_no_name_is_used_twic
     rng = stream(0, "stops")
     append, left = Journal.append, [0]
 
-    def dying(journal: Journal, op: str, **fields: Any) -> object:
+    def dying(journal: Journal, record: Record) -> object:
         left[0] -= 1
         if left[0] < 0:
             raise Killed
-        return append(journal, op, **fields)
+        return append(journal, record)
 
     monkeypatch.setattr(Journal, "append", dying)
     for _ in range(30):
@@ -172,10 +173,10 @@ def test_stopped_again_and_again_and_killed_before_any_line_no_name_is_used_twic
     with headless(folder, cells=2):
         pass
     ledger, store = Journal(folder.journal).ledger(), EpisodeStore(folder.episodes)
-    cut = [line.fields for line in ledger.lines["cut_off"]]
-    names = [fields["episode"] for fields in cut]
+    cut = [line.record for line in ledger.lines_of(EpisodeCutOff)]
+    names = [record.episode for record in cut]
     assert len(names) > 10 and len({*names, *store.ids()}) == len(names) + len(store.ids())
-    assert kept(folder) == {fields["episode"]: fields["steps"] for fields in cut if fields["steps"]}
+    assert kept(folder) == {record.episode: record.steps for record in cut if record.steps}
     assert verify([store], folder.journal).ok
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets.journal.journal import Journal
+from datasets.journal.records import DevicesConnected
 from hardware.cell import Cell
 from hardware.device import Device, Devices
 from station.session.engine.roster import Roster
-from station.session.operations import DEVICES
 from tests.station.session.fakes import PointCell
 
 SCENE = Device(model="C920", serial="A1", firmware="0012", settings={"gain": 4.0})
@@ -36,11 +36,17 @@ class Start:
     def __init__(self, folder: Path, devices: Devices, *, accept: bool = False) -> None:
         self.said: list[str] = []
         journal = Journal(folder / "journal.jsonl", writable=True)
-        roster = Roster(journal, journal.append, self.said.append, session=Path("pour tea"), accept=accept)
+
+        def write(record: DevicesConnected) -> None:
+            journal.append(record)
+
+        roster = Roster(journal, write, self.said.append, session=Path("pour tea"), accept=accept)
         cells: list[Cell] = [Populated(devices)]
         self.problems = [check.told() for check in roster.checks(cells)]
         self.problems_again = [check.told() for check in roster.checks(cells)]
-        self.lines: list[dict[str, Any]] = [line.fields for line in journal.ledger().lines.get(DEVICES, [])]
+        self.lines: list[dict[str, Any]] = [
+            line.record.to_fields() for line in journal.ledger().lines_of(DevicesConnected)
+        ]
 
 
 def test_who_answered_stands_in_the_journal_of_every_start(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from datasets.episode import Outcome
 from datasets.errors import ExitCode
+from datasets.journal.records import Noted
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
 from station.jobs.remote import wait_for
@@ -376,7 +377,7 @@ def test_a_note_from_the_line_is_in_the_journal(folder: SessionFolder, link: Lin
     with Engine(folder, make_parts(folder), link=link) as engine:
         client = Client.connect(folder.path)
         client.send(Note(text="light is low"))
-        turn_until(engine, lambda: engine.memory.journal.lines[-1].fields.get("text") == "light is low")
+        turn_until(engine, lambda: engine.memory.journal.lines[-1].record == Noted(text="light is low"))
         client.close()
 
 

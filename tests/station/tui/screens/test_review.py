@@ -12,7 +12,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from textual.widgets._footer import FooterKey
 
+from datasets.episode import Outcome
 from datasets.journal.journal import EpisodeStatus, Journal
+from datasets.journal.records import EpisodeCommitted, Labelled
 from datasets.lock import WriterLock
 from station.review.catalogue import Catalogue, Item
 from station.review.take import Take
@@ -237,8 +239,8 @@ async def test_what_an_engine_adds_meanwhile_appears_and_the_cursor_stays(
     async with app.run_test(size=(120, 36)) as pilot:
         await reads(pilot, "online-000000: success")
         journal = Journal(folder.journal, writable=True)
-        fields = {**journal.ledger().lines["episode"][-1].fields, "id": "online-000007", "ordinal": 7}
-        journal.append("episode", **fields)
+        newest = journal.ledger().lines_of(EpisodeCommitted)[-1].record
+        journal.append(newest.model_copy(update={"id": "online-000007", "ordinal": 7}))
         await reads(pilot, "7 recordings")
         assert chosen(pilot) == "online-000000"
 
@@ -382,7 +384,9 @@ async def test_who_judged_an_episode_and_when_is_shown_in_order(
 async def test_undo_gives_a_demonstration_its_recorders_label_back(
     folder: SessionFolder, engines: FakeEngines
 ) -> None:
-    Journal(folder.journal, writable=True).append("label", episode="demo-b", outcome="success", by="recorder")
+    Journal(folder.journal, writable=True).append(
+        Labelled(episode="demo-b", outcome=Outcome.SUCCESS, by="recorder")
+    )
     app = reviewing(folder, engines, Review(episode="demo-b"))
     async with app.run_test(size=(120, 36)) as pilot:
         await reads(pilot, "demo-b: success by recorder")

@@ -14,8 +14,9 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
-from datasets.episode import EpisodeKind
+from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.journal.journal import Journal
+from datasets.journal.records import BaseEvaluated, BaseTrained, EpisodeCommitted, Labelled, Voided
 from datasets.settings import Settings
 from station.session.folder import SessionFolder
 from station.tui import findings
@@ -86,16 +87,17 @@ def demonstrated(sessions: Path, name: str) -> SessionFolder:
     folder = made(sessions, name)
     journal = Journal(folder.journal, writable=True)
     journal.append(
-        "episode",
-        id="demo-1",
-        kind=EpisodeKind.DEMO.value,
-        ordinal=0,
-        steps=10,
-        chunks=0,
-        ending="recorded",
-        policy_version=0,
+        EpisodeCommitted(
+            id="demo-1",
+            kind=EpisodeKind.DEMO,
+            ordinal=0,
+            steps=10,
+            chunks=0,
+            ending=Ending.RECORDED,
+            policy_version=0,
+        )
     )
-    journal.append("label", episode="demo-1", outcome="success", by="import")
+    journal.append(Labelled(episode="demo-1", outcome=Outcome.SUCCESS, by="import"))
     return folder
 
 
@@ -103,10 +105,10 @@ def trained(sessions: Path, name: str) -> SessionFolder:
     folder = demonstrated(sessions, name)
     journal = Journal(folder.journal, writable=True)
     journal.append(
-        "training", stage="done", demos="demo-1", base_hash="abc", episodes=1, stages=[], seconds=1.0
+        BaseTrained(stage="done", demos="demo-1", base_hash="abc", episodes=1, stages=[], seconds=1.0)
     )
     journal.append(
-        "base_evaluation", path="latent", layouts="evaluation", n=4, outcomes=[True, False, True, False]
+        BaseEvaluated(path="latent", layouts="evaluation", n=4, outcomes=[True, False, True, False])
     )
     return folder
 
@@ -161,7 +163,7 @@ def test_a_journal_is_read_again_only_once_it_has_changed(
     with monkeypatch.context() as blind:
         blind.setattr("station.tui.session_list.Journal", None)
         assert library.cards()[0].counts.demos == 1
-    Journal(folder.journal, writable=True).append("void", episode="demo-1", by="command")
+    Journal(folder.journal, writable=True).append(Voided(episode="demo-1", by="command"))
     assert library.cards()[0].counts.demos == 0
 
 

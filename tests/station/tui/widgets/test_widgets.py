@@ -8,6 +8,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from datasets.journal.journal import Line
+from datasets.journal.records import EpisodeCutOff, Record, read
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger
@@ -150,9 +151,8 @@ def test_what_was_cut_off_is_told_beside_the_tally_and_in_review_with_its_reason
     tally = figures.success(Counts(episodes=3, success=3, cut_off=2), 50, 4).plain.splitlines()[-1]
     assert tally.startswith("3 online") and tally.endswith("cut 2")
     assert "cut" not in figures.success(Counts(episodes=3), 50, 4).plain
-    line = Line(
-        seq=1, time=0.0, op="cut_off", fields={"episode": "online-000003", "reason": "The link is lost."}
-    )
+    record = EpisodeCutOff(episode="online-000003", steps=3, reason="The link is lost.")
+    line = Line(seq=1, time=0.0, record=record)
     assert "cut off: The link is lost." in draw_reading(Reading(history=(line,)), 80, 4).plain
 
 
@@ -207,9 +207,11 @@ def test_ticks_say_thousands_shortly_and_decimals_as_they_are() -> None:
     assert Short().get_labels_for_ticks([-0.65, -2e-16, 1.33, 12_400.0]) == ["-0.65", "0", "1.33", "12.4k"]
 
 
-def lines(told: list[tuple[str, str | None, str]]) -> tuple[Line, ...]:
+def lines(told: list[tuple[str, str | None, str]]) -> tuple[Line[Record], ...]:
     return tuple(
-        Line(seq=number, time=0.0, op=op, fields={"outcome": outcome, "by": by})
+        Line(
+            seq=number, time=0.0, record=read(op, {"episode": "online-000000", "outcome": outcome, "by": by})
+        )
         for number, (op, outcome, by) in enumerate(told)
     )
 
