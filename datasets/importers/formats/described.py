@@ -256,8 +256,8 @@ def _numbers(member: Any, name: str) -> Array:
 
 
 def _truth(found: Members, name: str) -> bool | None:
-    """Whether a member signals success at any tick."""
-    if not name or name not in found:
+    """Whether a member signals success at any tick; unknown if some of its ticks were never written."""
+    if not name or name not in found or hdf5.first_unwritten(found[name]) is not None:
         return None
     member = found[name]
     values = np.asarray(member[()] if not member.shape else member[:])

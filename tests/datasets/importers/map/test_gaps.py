@@ -225,6 +225,17 @@ def test_rows_end_to_end_cost_the_episode_that_they_are_of(tmp_path: Path) -> No
     assert "of 'rgb' were never written" in str(desk.run(again=True)[0].refused)
 
 
+def test_a_success_of_which_ticks_were_never_written_is_no_failure(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, sources.POSE_SPEC)
+    end_to_end(desk.inbox)
+    (desk.inbox / NAME).write_text(description(LAYOUTS["end to end"][1]))
+    assert [look.finding.success for look in desk.run()] == [True, False]
+    _never_written(desk.inbox / "all.hdf5", "ok", TICKS)
+    assert [look.finding.success for look in desk.run(again=True)] == [True, None]
+    _never_written(desk.inbox / "all.hdf5", "ok", 0)
+    assert [look.finding.success for look in desk.run(again=True)] == [None, None]
+
+
 def test_pictures_of_hdf5_that_were_never_written_are_no_black_pictures(tmp_path: Path) -> None:
     desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
     path = sources.aloha(desk.inbox / "episode_0.hdf5")
