@@ -88,7 +88,7 @@ class Codec(Generic[Message]):
         """The message from its header and the memory of its arrays. Raises MessageError."""
         try:
             plain = from_json(bytes(header))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise MessageError(f"its header is not JSON ({error})") from error
         message: Message = self._form.unpack(plain, arrays)
         return message

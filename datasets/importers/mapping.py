@@ -150,7 +150,7 @@ class Mapping(Settings):
         """Flat name -> value of all entries that are set."""
         found = {f"camera.{name}": key for name, key in self.cameras.items()}
         for number, arm in enumerate(self.arms, start=1):
-            prefix = "" if number == 1 else f"arm{number}."
+            prefix = arm_prefix(number)
             for track, part in (("", arm.observed), ("action.", arm.commanded)):
                 for name, value in part.model_dump(mode="json", exclude_none=True).items():
                     found[f"{prefix}{track}{name}"] = str(value)
@@ -310,11 +310,9 @@ def _enter(tables: dict[str, Any], name: str, value: str) -> None:
         if rest.removeprefix("action.") not in _WRITTEN:
             raise MappingError(f"{name}: of every arm only these can be said: {', '.join(_OF_EVERY_ARM)}")
         for number in range(len(tables["arms"])):
-            _enter(tables, f"arm{number + 1}.{rest}", value)
+            _enter(tables, f"{arm_prefix(number + 1)}{rest}", value)
         return
-    rest, number = name, 1
-    if name.startswith("arm") and name[3:4].isdigit() and name[4:5] == ".":
-        rest, number = name[5:], int(name[3])
+    number, rest = _arm_of(name)
     side = "commanded" if rest.startswith("action.") else "observed"
     field = rest.removeprefix("action.")
     if field in Track.model_fields:
@@ -338,8 +336,20 @@ _OF_EVERY_ARM = tuple(
 
 def for_every_arm(name: str) -> str:
     """The corresponding entry for all arms: ``arms.action.open`` for ``arm2.action.open``."""
-    rest = name[5:] if name.startswith("arm") and name[3:4].isdigit() and name[4:5] == "." else name
+    _, rest = _arm_of(name)
     return f"{EVERY}{rest}"
+
+
+def arm_prefix(number: int) -> str:
+    """How the entries of an arm begin, which is counted from 1: ``arm2.``; those of the first have no prefix."""
+    return "" if number == 1 else f"arm{number}."
+
+
+def _arm_of(name: str) -> tuple[int, str]:
+    """The number of the arm that an entry is about, and the entry without the arm's prefix."""
+    if name.startswith("arm") and name[3:4].isdigit() and name[4:5] == ".":
+        return int(name[3]), name[5:]
+    return 1, name
 
 
 _MATRICES = ("frame", "tool")
@@ -385,9 +395,8 @@ def _name_of(place: tuple[int | str, ...]) -> str:
     """The entry name for a path in the tables."""
     if place[0] != "arms" or len(place) < 3:
         return ".".join(map(str, place))
-    arm = "" if place[1] == 0 else f"arm{int(place[1]) + 1}."
     side = "action." if place[2] == "commanded" else ""
-    return f"{arm}{side}{place[-1]}"
+    return f"{arm_prefix(int(place[1]) + 1)}{side}{place[-1]}"
 
 
 def _unknown(name: str) -> str:

@@ -73,7 +73,7 @@ def info_of(path: Path) -> dict[str, Any]:
     try:
         info = from_json((path / _INFO).read_text(encoding="utf-8"))
         features, rate = info["features"], float(info["fps"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise missing_content(path / _INFO) or RefusedError(Defect.UNREADABLE, _ill(_INFO, error)) from error
     if not isinstance(features, dict) or not 0 < rate <= FASTEST:
         raise RefusedError(Defect.UNREADABLE, f"{_INFO} is invalid (fps {rate})")
@@ -391,7 +391,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             row = from_json(line)
-        except (ValueError, RecursionError):
+        except ValueError:
             continue
         if isinstance(row, dict):
             yield row

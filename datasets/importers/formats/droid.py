@@ -193,7 +193,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     for file in sorted(path.glob("metadata_*.json")):
         try:
             facts = from_json(file.read_text(encoding="utf-8", errors="replace"))
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError):
             continue
         if isinstance(facts, dict):
             return facts
@@ -259,6 +259,6 @@ def _stamps(path: Path) -> Array | None:
     """Time stamps of a video's images, ms, as listed by its recorder."""
     try:
         stamps = np.asarray(from_json(path.read_text(encoding="utf-8")), np.float64)
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return None
     return stamps if stamps.ndim == 1 and np.isfinite(stamps).all() else None

@@ -328,6 +328,6 @@ def _station(path: Path) -> dict[str, Any]:
         return {}
     try:
         facts = from_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}

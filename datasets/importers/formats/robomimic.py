@@ -163,7 +163,7 @@ def _instruction(data: h5py.Group, key: str) -> str:
 def _in_json(text: str, name: str) -> str:
     try:
         facts = from_json(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return ""
     words = facts.get(name) if isinstance(facts, dict) else None
     return " ".join(words) if isinstance(words, list) else words if isinstance(words, str) else ""

@@ -19,7 +19,7 @@ from datasets.importers.map import agreement, columns
 from datasets.importers.map.agreement import Pair, is_told
 from datasets.importers.map.questions import questions, turn_of
 from datasets.importers.map.turns import WORDS, TurnReading, told_apart, turn_readings
-from datasets.importers.mapping import ActionKind, Arm, EulerOrder, Mapping, Representation, Track
+from datasets.importers.mapping import ActionKind, Arm, EulerOrder, Mapping, Representation, Track, arm_prefix
 from datasets.importers.recording import Array
 from datasets.spec import DataSpec
 
@@ -63,7 +63,7 @@ def _weighed(
 def _doubts(raw: RawEpisode, mapping: Mapping, spec: DataSpec, told: Collection[str]) -> list[Question]:
     found: list[Question] = []
     for number, arm in enumerate(mapping.arms[: spec.action.arms], start=1):
-        doubts = _Doubts(raw, mapping, arm, spec, "" if number == 1 else f"arm{number}.", told)
+        doubts = _Doubts(raw, mapping, arm, spec, arm_prefix(number), told)
         # numbers beyond anything measurable are another defect with its own message
         with np.errstate(over="ignore", invalid="ignore"):
             found += [*doubts.actions(), *doubts.turns(), *doubts.grippers(), *doubts.units()]

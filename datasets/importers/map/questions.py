@@ -18,7 +18,7 @@ from datasets.importers.map.agreement import choices
 from datasets.importers.map.gaps import questions_of_gaps
 from datasets.importers.map.proposals import are_increments
 from datasets.importers.map.turns import DIFFERENCE, EULER, VECTOR
-from datasets.importers.mapping import EVERY, ActionKind, Arm, Mapping, Representation, Track
+from datasets.importers.mapping import EVERY, ActionKind, Arm, Mapping, Representation, Track, arm_prefix
 from datasets.spec import DataSpec
 
 
@@ -52,8 +52,7 @@ def questions(
             )
         )
     for number, arm in enumerate(mapping.arms[: spec.action.arms], start=1):
-        prefix = "" if number == 1 else f"arm{number}."
-        asked += _ArmQuestions(raw, mapping, arm, spec, prefix, told).all()
+        asked += _ArmQuestions(raw, mapping, arm, spec, arm_prefix(number), told).all()
     return _of_both_arms(raw, mapping, list({question.name: question for question in asked}.values()))
 
 
