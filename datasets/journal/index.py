@@ -18,8 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.episode import Ending, EpisodeKind, Outcome
-from datasets.journal.ledger import ROW, TABLES, Episodes, Ledger
+from datasets.journal.ledger import INDEXED, ROW, Episodes, Ledger
 from datasets.journal.lines import Places
 from datasets.own_files import open_own
 from datasets.plain_text import from_json
@@ -28,9 +27,8 @@ _FORMAT = 1
 _PIECE = 1 << 20
 _ROOM = 1 << 20
 """Bytes by which an unpacked index may exceed twice the size of its journal."""
-_TABLED = ("kind", "outcome", "ending")
-_SIZES = (len(EpisodeKind), 1 + len(Outcome), len(Ending))
-"""Sizes of the tables that a row's fields index; index 0 of the outcomes means none."""
+_TABLES = [[word for word in words if word is not None] for words in INDEXED.values()]
+"""The words behind a row's numbers, as the index names them."""
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -64,7 +62,7 @@ def save(index: Index) -> None:
     journal, ledger, places = index.places.path, index.ledger, index.places
     facts = {
         "format": _FORMAT,
-        "tables": TABLES,
+        "tables": _TABLES,
         "end": index.end,
         "crc": index.crc,
         "through": ledger.through,
@@ -99,7 +97,7 @@ def load(journal: Path) -> Index | None:
             _require_small(data, journal)
             facts = from_json(file["facts"].tobytes())
             rows, offsets, codes = file["rows"], file["offsets"], file["codes"]
-        if facts["format"] != _FORMAT or facts["tables"] != TABLES:
+        if facts["format"] != _FORMAT or facts["tables"] != _TABLES:
             return None
         if rows.dtype != ROW or len(offsets) != facts["through"]:
             return None
@@ -142,7 +140,7 @@ def _require_sense(facts: Any, rows: NDArray[Any], offsets: NDArray[Any], codes:
         and _within(offsets, facts["end"])
         and _within(codes, len(facts["ops"]))
         and _within(rows["by"], len(words))
-        and all(_within(rows[name], size) for name, size in zip(_TABLED, _SIZES, strict=True))
+        and all(_within(rows[name], len(words)) for name, words in INDEXED.items())
     )
     if not sensible:
         raise ValueError("it refers to something missing")

@@ -30,8 +30,8 @@ FOLDED = (EpisodeCommitted, Labelled, Voided, Restored, Pruned)
 R = TypeVar("R", bound=Record)
 
 _KINDS, _OUTCOMES, _ENDINGS = tuple(EpisodeKind), (None, *Outcome), tuple(Ending)
-TABLES = [list(EpisodeKind), list(Outcome), list(Ending)]
-"""Decode the indices in a ROW."""
+INDEXED: dict[str, tuple[str | None, ...]] = {"kind": _KINDS, "outcome": _OUTCOMES, "ending": _ENDINGS}
+"""Field of a ROW -> what its numbers stand for."""
 _NO_BLOCK = -1
 ROW = np.dtype(
     [

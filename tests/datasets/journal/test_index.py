@@ -121,7 +121,7 @@ def test_no_flipped_bit_of_an_index_is_believed_or_raised(path: Path) -> None:
 
 
 def test_an_index_of_other_words_is_not_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.journal.index.TABLES", [["evaluation", "online", "demo"]])
+    monkeypatch.setattr("datasets.journal.index._TABLES", [["evaluation", "online", "demo"]])
     assert journal_index.load(path) is None
 
 
