@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,11 +22,11 @@ from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
 from datasets.errors import StationError
-from datasets.own_files import make_folder, read_bytes
+from datasets.own_files import make_folder, open_own
 from datasets.plain_text import from_json
 
-_MOST = 2**36
-"""Maximum bytes of a tensor file; memory is the real limit."""
+_LIST = 2**24
+"""Maximum bytes of the list of tensors at the beginning of a file."""
 _RESTORE = "Restore it from a copy or train again."
 
 KEPT = 2
@@ -109,10 +110,33 @@ def read(path: Path) -> Loaded:
         WeightsError: the file is missing, truncated or damaged.
     """
     try:
-        data = read_bytes(path, _MOST)
+        data = read_whole(path)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error}).", remedy=_RESTORE) from error
     return decode(data, path)
+
+
+def read_whole(path: Path) -> bytes:
+    """A tensor file's bytes, if there are as many as its list of tensors says: `decode` verifies them.
+
+    Raises:
+        WeightsError: it is shorter or longer. OSError.
+    """
+    with open_own(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            begin = file.read(8)
+            length = struct.unpack("<Q", begin)[0]
+            if length > _LIST:
+                raise ValueError(f"its list of tensors would have {length} bytes")
+            listed = file.read(length)
+            tensors = [facts for name, facts in from_json(listed).items() if name != "__metadata__"]
+            end = 8 + length + max((int(facts["data_offsets"][1]) for facts in tensors), default=0)
+            if end != size:
+                raise ValueError(f"{size} bytes instead of {end}")
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error) as error:
+            raise WeightsError(f"{path} is damaged ({error}).", remedy=_RESTORE) from error
+        return begin + listed + file.read()
 
 
 def _digest_of_older_checkpoints(tensors: Mapping[str, Tensor], facts: str) -> str:

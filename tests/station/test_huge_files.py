@@ -52,6 +52,7 @@ FILES: dict[str, Callable[[SessionFolder], Path]] = {
     "curve": lambda session: session.base / "curve.jsonl",
     "mark": lambda session: session.base / "demos",
     "policy": lambda session: session.base / "policy.json",
+    "weights": lambda session: next(session.base.glob("weights-*.safetensors")),
     "manifest": lambda session: next(session.demos.glob(f"episodes/*/{MANIFEST}")),
     "answers": lambda session: session.path / "import.toml",
     "checkpoint": lambda session: session.steering / "newest.safetensors",

@@ -6,7 +6,6 @@ Independent of the method. A file that fails its digest is skipped, never repair
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,11 +14,9 @@ from torch import Tensor
 
 from datasets.durable import Disk, full_disk_named
 from datasets.errors import StationError
-from datasets.own_files import make_folder, open_own
-from datasets.plain_text import from_json
+from datasets.own_files import make_folder
 from policy import weights
 
-_LIST = 1 << 24
 NEWEST, PREVIOUS, BEST = "newest", "previous", "best"
 
 
@@ -77,9 +74,8 @@ class Checkpoints:
     def load(self, name: str) -> tuple[dict[str, Tensor], CheckpointFacts]:
         """One checkpoint. Raises CheckpointError, FileNotFoundError."""
         path = self.path(name)
-        data = _read(path)
         try:
-            loaded = weights.decode(data, path)
+            loaded = weights.decode(weights.read_whole(path), path)
             known = {field.name for field in fields(CheckpointFacts)}
             facts = CheckpointFacts(**{name: value for name, value in loaded.facts.items() if name in known})
         except (weights.WeightsError, TypeError, AttributeError) as error:
@@ -91,22 +87,3 @@ class Checkpoints:
         link.unlink(missing_ok=True)
         os.link(path, link)
         link.replace(self.path(name))
-
-
-def _read(path: Path) -> bytes:
-    """The whole file, if it is as long as its first bytes say. Raises CheckpointError, FileNotFoundError."""
-    with open_own(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        try:
-            begin = file.read(8)
-            length = struct.unpack("<Q", begin)[0]
-            if length > _LIST:
-                raise ValueError(f"its list of tensors would have {length} bytes")
-            listed = file.read(length)
-            tensors = [facts for name, facts in from_json(listed).items() if name != "__metadata__"]
-            end = 8 + length + max((int(facts["data_offsets"][1]) for facts in tensors), default=0)
-            if end != size:
-                raise ValueError(f"{size} bytes instead of {end}")
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error) as error:
-            raise CheckpointError(f"{path} is damaged ({error}).") from error
-        return begin + listed + file.read()
