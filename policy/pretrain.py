@@ -82,6 +82,15 @@ class TrainingProgress:
     """Whether the policy is trained and saved."""
 
 
+def read_report(path: Path) -> tuple[str, list[StageReport]]:
+    """The fingerprint and the stages of a finished training. Raises ValueError: damaged. OSError."""
+    try:
+        facts = from_json(read_bytes(path))
+        return str(facts["fingerprint"]), [_report_from(item) for item in facts["stages"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
 class Pretraining:
     """Trains `base` in place; iterate over it to train, stop iterating to interrupt.
 
@@ -269,19 +278,19 @@ class Pretraining:
         report_path = self.folder / REPORT_FILE
         if report_path.exists():
             try:
-                facts = from_json(read_bytes(report_path))
-                self._check_same(facts)
-                self.reports = [_report_from(item) for item in facts["stages"]]
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                fingerprint, self.reports = read_report(report_path)
+            except (OSError, ValueError) as error:
                 raise PretrainingError(
-                    f"{report_path} is damaged ({error}). 'station verify' moves it away; then train again."
+                    f"{report_path} is damaged ({error}). Restore it from a copy; or let 'station verify' move it "
+                    "away, and 'station train' trains the base again."
                 ) from error
+            self._check_same(fingerprint)
             self.base.load_state_dict(BasePolicy.load(self.folder).state_dict())
             self.base.freeze()
             return True
         loaded = weights.read_newest(self.folder)
         if loaded is not None:
-            self._check_same(loaded.facts)
+            self._check_same(loaded.facts["fingerprint"])
             self._restore(loaded)
         elif weights.numbered(self.folder):
             self.warnings = (
@@ -332,8 +341,8 @@ class Pretraining:
             f"{index}.{name}": value for index, moments in state.items() for name, value in moments.items()
         }
 
-    def _check_same(self, facts: dict[str, Any]) -> None:
-        if facts["fingerprint"] != self._fingerprint:
+    def _check_same(self, fingerprint: str) -> None:
+        if fingerprint != self._fingerprint:
             raise PretrainingError(
                 f"{self.folder} holds a policy trained with other settings, another seed or other demonstrations. "
                 "Train into a new folder, or delete this one to start over."

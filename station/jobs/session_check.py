@@ -20,7 +20,7 @@ from datasets.own_files import make_folder, read_bytes
 from datasets.plain_text import from_json
 from policy import weights
 from policy.base import POLICY_FILE, BasePolicy, PolicyFileError
-from policy.pretrain import CURVE_FILE, REPORT_FILE
+from policy.pretrain import CURVE_FILE, REPORT_FILE, read_report
 from station.session.engine.checkpoint import BEST, NEWEST, PREVIOUS, CheckpointError, Checkpoints
 from station.session.engine.partial import leftovers, read
 from station.session.folder import SessionFolder
@@ -112,7 +112,7 @@ def _accounts(folder: SessionFolder) -> Iterator[FileFault]:
     again = "'station train' would train the base again: restore it from a copy"
     base = folder.base
     for path, read_account, loss in (
-        (base / REPORT_FILE, _read_json, f"what training holds of itself; without it {again}"),
+        (base / REPORT_FILE, read_report, f"the report of a finished training; without it {again}"),
         (base / CURVE_FILE, _read_json_lines, "the training curve, which is only looked at"),
         (base / "report.json", _read_json, "nothing: 'station train' writes it again from the journal"),
         (base / "demos", _read_mark, f"which demonstrations the base was trained on; without it {again}"),

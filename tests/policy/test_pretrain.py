@@ -94,6 +94,13 @@ def test_when_it_is_over_the_folder_holds_the_policy_and_no_half_work(tmp_path: 
     assert again.base.hash == training.base.hash
 
 
+def test_a_damaged_report_is_named_with_what_brings_training_back(tmp_path: Path) -> None:
+    complete(pretraining(tmp_path))
+    (tmp_path / "training.json").write_text("{}")
+    with pytest.raises(PretrainingError, match=r"training\.json is damaged .*'station verify' move it away"):
+        pretraining(tmp_path)
+
+
 def test_a_folder_of_another_training_is_refused_untouched(tmp_path: Path) -> None:
     killed_after(tmp_path, 5)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

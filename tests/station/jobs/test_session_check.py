@@ -227,3 +227,13 @@ def test_what_training_and_imports_wrote_of_themselves_is_looked_at_too(
     code, report = looked(station, session, "--look-only")
     assert code == 1
     assert [fault["file"] for fault in report["files"]] == [str(path)]
+
+
+def test_a_report_with_which_training_cannot_go_on_is_moved_away(
+    station: Station, session: SessionFolder
+) -> None:
+    path = session.base / "training.json"
+    path.write_text("{}")
+    code, report = looked(station, session)
+    assert (code, [fault["file"] for fault in report["files"]]) == (1, [str(path)])
+    assert not path.exists()
