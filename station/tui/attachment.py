@@ -163,6 +163,12 @@ class Attachment:
             return stopped(self._keymap, self._clock(), self._engines.stop(self.folder))
         return None
 
+    def tell_of_stop(self, origin: Origin, trouble: str = "") -> Echo:
+        """A device has already set the latch, with or without an engine; `trouble`: why it could not."""
+        if self.dispatcher is not None:
+            return self.dispatcher.tell_of_stop(origin, trouble)
+        return stopped(self._keymap, self._clock(), trouble, origin)
+
     def uncovered(self) -> None:
         """This screen is visible again after another one covered it."""
         if self.sight is not None:

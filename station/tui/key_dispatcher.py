@@ -124,7 +124,7 @@ class KeyDispatcher:
 
     def tell_of_stop(self, origin: Origin, trouble: str = "") -> Echo:
         """A device has already set the latch itself: report that, or the `trouble` that prevented it."""
-        self._echo = self._named(stopped(self._keymap, self._clock(), trouble), origin)
+        self._echo = stopped(self._keymap, self._clock(), trouble, origin)
         return self._echo
 
     def answer(self, key: str, why: str) -> Echo:
@@ -219,11 +219,11 @@ class KeyDispatcher:
         return Echo(action=action.id, key=key, fate=PressStatus.REFUSED, detail=why, pressed=now)
 
 
-def stopped(keymap: Keymap, now: float, trouble: str = "") -> Echo:
+def stopped(keymap: Keymap, now: float, trouble: str = "", origin: Origin = TERMINAL) -> Echo:
     """The echo of a stop; `trouble`: why it could not be set."""
     return Echo(
         action="stop",
-        key=keymap.show("stop"),
+        key=origin.key or keymap.show("stop"),
         fate=PressStatus.LOST if trouble else PressStatus.DONE,
         detail=trouble or "stop latched",
         pressed=now,

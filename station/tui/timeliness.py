@@ -15,11 +15,9 @@ from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Input
 
-from station.tui.screens.base import StationScreen
+from station.tui.screens.base import SAFE_UNSEEN, StationScreen, TakesKeys
 from station.tui.screens.session import SessionScreen
 from station.tui.sight import Pulse, late
-
-_SAFE = ("stop", "leave", "back", "cancel")
 
 
 class Timeliness:
@@ -38,8 +36,7 @@ class Timeliness:
         """Why this key does nothing on this screen, in words; empty if it may act."""
         if _is_safe(event, screen):
             return ""
-        before = getattr(screen, "came_up", float("-inf")) - event.time
-        if before > 0.0:
+        if isinstance(screen, TakesKeys) and (before := screen.came_up - event.time) > 0.0:
             return f"this screen came up {before:.1f} s after the key went down: look, then press again"
         if isinstance(screen, SessionScreen) or (isinstance(screen.focused, Input) and event.key != "enter"):
             return ""
@@ -51,6 +48,6 @@ def _is_safe(event: Key, screen: Screen[object]) -> bool:
     if active is None:
         return False
     _, name, parameters = parse(active.binding.action)
-    if name in _SAFE:
-        return True
-    return isinstance(screen, StationScreen) and screen.works_unseen(name, tuple(parameters))
+    if isinstance(screen, StationScreen):
+        return screen.works_unseen(name, tuple(parameters))
+    return name in SAFE_UNSEEN

@@ -25,6 +25,21 @@ class TooSmall(Static):
     """
 
 
+SAFE_UNSEEN = ("stop", "leave", "back", "cancel")
+"""Actions that are safe without seeing the screen: they stop, brake or leave."""
+
+
+class TakesKeys:
+    """What screens and dialogs share: they know since when they take keys."""
+
+    came_up: float = float("-inf")
+    """s, monotonic: since when it is the one that takes keys."""
+
+    def on_screen_resume(self) -> None:
+        """Ignore keys that went down earlier: they were meant for another screen."""
+        self.came_up = time.monotonic()
+
+
 class ScreenApp(App[int]):
     """The app, as far as its screens know it."""
 
@@ -32,7 +47,7 @@ class ScreenApp(App[int]):
     """When the key being handled was read from the terminal, s, monotonic: a busy loop handles it later."""
 
 
-class StationScreen(Screen[None]):
+class StationScreen(TakesKeys, Screen[None]):
     """A full screen with a minimum size; below it the screen is hidden, and only a few keys work."""
 
     DEFAULT_CSS = """
@@ -44,12 +59,6 @@ class StationScreen(Screen[None]):
     GUIDE: ClassVar[str] = "first-session"
     """Which guide opens first from here."""
     app: ScreenApp
-    came_up: float = float("-inf")
-    """s, monotonic: since when it is the one that takes keys."""
-
-    def on_screen_resume(self) -> None:
-        """Ignore keys that went down earlier: they were meant for another screen."""
-        self.came_up = time.monotonic()
 
     @property
     def covered(self) -> bool:
@@ -59,7 +68,7 @@ class StationScreen(Screen[None]):
 
     def works_unseen(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Whether an action is safe without seeing this screen: it stops, brakes or leaves."""
-        return action in ("stop", "leave", "back", "cancel")
+        return action in SAFE_UNSEEN
 
     def unseen_keys(self) -> str:
         """What can be pressed while this screen is covered."""

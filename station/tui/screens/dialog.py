@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
+from station.tui.screens.base import TakesKeys
+
 Answer = TypeVar("Answer")
 
 
-class Dialog(ModalScreen[Answer]):
+class Dialog(TakesKeys, ModalScreen[Answer]):
     """A box over the screen below; the letters of the session screen do nothing while it is open, except stop."""
 
     DEFAULT_CSS = """
@@ -28,13 +29,6 @@ class Dialog(ModalScreen[Answer]):
         Binding("x", "app.stop", "STOP", show=False, id="stop"),
         Binding("f1", "app.guides", "guides", show=False),
     ]
-
-    came_up: float = float("-inf")
-    """s, monotonic: since when it is the one that takes keys."""
-
-    def on_screen_resume(self) -> None:
-        """Ignore keys that went down earlier: they were meant for the screen below."""
-        self.came_up = time.monotonic()
 
     def action_cancel(self) -> None:
         """Close without an answer."""

@@ -233,7 +233,10 @@ class SessionScreen(StationScreen):
         if action in dialogs:
             dialogs[action]()
             return
-        echo = self._attachment.press(action, origin=Origin(time=self.app.key_time))
+        self._report(self._attachment.press(action, origin=Origin(time=self.app.key_time)))
+
+    def _report(self, echo: Echo | None) -> None:
+        """Show what a press did: in the headline, or where no engine is attached as a notification."""
         if echo is not None and not self._attachment.attached:
             lost = echo.fate is PressStatus.LOST
             self.notify(str(echo), severity="error" if lost else "warning", timeout=12)
@@ -296,13 +299,9 @@ class SessionScreen(StationScreen):
                 self.action_press(action)
             return
         if action == "stop":
-            if self._attachment.dispatcher is not None:
-                self._attachment.dispatcher.tell_of_stop(origin, trouble)
-            elif trouble:
-                self.notify(trouble, severity="error", timeout=12)
+            self._report(self._attachment.tell_of_stop(origin, trouble))
         else:
-            self._attachment.press(action, sight, origin)
-        self._show_call()
+            self._report(self._attachment.press(action, sight, origin))
 
     def on_key_chip_pressed(self, message: KeyChip.Pressed) -> None:
         """A click on a key is a press of it."""

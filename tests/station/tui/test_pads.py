@@ -23,6 +23,7 @@ from station.tui.keymap import default_keymap
 from station.tui.pads import Pads
 from station.tui.screens.help import HelpScreen
 from station.tui.screens.noting import NoteScreen
+from station.tui.screens.session import SessionScreen
 from station.tui.sight import Sight
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 from tests.station.tui.screens.test_session import headline, session, settled
@@ -120,6 +121,20 @@ async def test_a_stop_by_pedal_is_latched_while_the_screen_is_busy(
         assert feed.stops == 1
         assert await reached(pilot, lambda: "stop latched" in headline(pilot))
         assert (feed.stops, feed.sent) == (1, [])
+
+
+@pytest.mark.parametrize("trouble", ["", "the latch is a link"])
+async def test_a_stop_by_pedal_without_an_engine_is_reported(tmp_path: Path, trouble: str) -> None:
+    pedal, engines = FakePedal(), FakeEngines(None)
+    engines.trouble = trouble
+    async with app_with(pedal, engines, tmp_path).run_test(size=(100, 30)) as pilot:
+        assert await reached(pilot, lambda: isinstance(pilot.app.screen, SessionScreen))
+        pedal.press("KEY_B")
+        assert await reached(pilot, lambda: bool(pilot.app._notifications))
+        [told] = pilot.app._notifications
+        assert told.message.startswith("KEY_B") and (trouble or "stop latched") in told.message
+        assert told.severity == ("error" if trouble else "warning")
+        assert engines.latched == [tmp_path / "orange-1"]
 
 
 @pytest.mark.parametrize(("key", "character"), [("x", "x"), ("X", "X"), ("ctrl+x", None), ("ctrl+c", None)])
