@@ -8,6 +8,9 @@ from pathlib import Path
 from datasets.errors import UsageError
 from datasets.wording import did_you_mean
 
+HEADER_FILE = "session.toml"
+"""What makes a folder a session."""
+
 
 def sessions_root() -> Path:
     """Where sessions live unless a path says otherwise: $STATION_SESSIONS, else ./sessions."""
@@ -17,7 +20,7 @@ def sessions_root() -> Path:
 def names(root: Path | None = None) -> list[str]:
     """Names of the sessions in `root`, newest last."""
     folder = root or sessions_root()
-    return [path.parent.name for path in sorted(folder.glob("*/session.toml"), key=_changed)]
+    return [path.parent.name for path in sorted(folder.glob(f"*/{HEADER_FILE}"), key=_changed)]
 
 
 def _changed(file: Path) -> float:
@@ -31,7 +34,7 @@ def _changed(file: Path) -> float:
 def place(name: str) -> Path:
     """The folder that `name` means: a path if it looks like one or exists, else a name under the sessions folder."""
     path = at_home(name)
-    if path.is_absolute() or len(path.parts) > 1 or name.startswith(".") or (path / "session.toml").exists():
+    if path.is_absolute() or len(path.parts) > 1 or name.startswith(".") or (path / HEADER_FILE).exists():
         return path
     return sessions_root() / name
 
@@ -51,7 +54,7 @@ def find(name: str) -> Path:
         UsageError: there is none; names the nearest.
     """
     path = place(name)
-    if (path / "session.toml").is_file():
+    if (path / HEADER_FILE).is_file():
         return path
     list_them = "List them with 'station status', or make one with 'station new'."
     raise UsageError(f"There is no session at {path}.", remedy=did_you_mean(name, names(), list_them))

@@ -84,7 +84,7 @@ def _session(name: str | None) -> SessionFolder | None:
     from station.session.folder import SessionFolder
     from station.tasks.shelf import list_tasks
 
-    if name is None or name in list_tasks() or not (sessions.place(name) / "session.toml").is_file():
+    if name is None or name in list_tasks() or not (sessions.place(name) / sessions.HEADER_FILE).is_file():
         return None
     return SessionFolder.open(sessions.place(name))
 

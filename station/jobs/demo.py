@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from datasets.errors import ExitCode, StationError
 from datasets.own_files import make_folder
 from station.reporting import Reporter
+from station.sessions import HEADER_FILE
 
 if TYPE_CHECKING:
     from station.session.folder import SessionFolder
@@ -31,7 +32,7 @@ def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
     from station.tasks.config import load_task
     from station.tasks.shelf import source_of
 
-    if not (path / "session.toml").exists():
+    if not (path / HEADER_FILE).exists():
         settings = load_task(task)
         return SessionFolder.create(
             path, settings, task_name=settings.name, seed=seed or 0, source=source_of(task)

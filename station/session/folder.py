@@ -18,6 +18,7 @@ from datasets.errors import ExitCode, StationError
 from datasets.lock import WriterLock
 from datasets.own_files import read_bytes, require_file, require_folder, require_owner
 from datasets.plain_text import from_toml
+from station.sessions import HEADER_FILE
 from station.tasks.shelf import in_words
 from station.trust import grant_operators_own
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the folder's layout and of the journal's operations that this station writes."""
 
-HEADER_FILE = "session.toml"
-"""What makes a folder a session."""
 LOG = "engine.log"
 _HEADER = "station"
 _MOST = 2**22
@@ -84,7 +83,7 @@ class SessionFolder:
         )
         for folder in (path, path / "base", path / "steering", path / "partial"):
             folder.mkdir(parents=True, exist_ok=True)
-        with full_disk_named("session.toml", path):
+        with full_disk_named(HEADER_FILE, path):
             Disk().replace(path / HEADER_FILE, (to_toml(task).rstrip() + "\n" + header).encode())
         return cls.open(path)
 
@@ -138,7 +137,7 @@ class SessionFolder:
             require_folder(folder)
         for file in files:
             require_file(file)
-        for each in (self.path.resolve(), self.path / "session.toml", *folders, *files):
+        for each in (self.path.resolve(), self.path / HEADER_FILE, *folders, *files):
             require_owner(each)
 
     @cached_property

@@ -25,6 +25,7 @@ from datasets.journal.records import (
 )
 from station.session.folder import SessionError, SessionFolder
 from station.session.snapshot import Counts, EpisodeMark, EvaluationPoint, Phase, Rate
+from station.sessions import HEADER_FILE
 
 _POINTS = 300
 """Approximate number of points in a curve."""
@@ -61,7 +62,7 @@ def count_in(folder: SessionFolder, ledger: Ledger) -> Counts:
     window = table.get("rolling_window", 50) if isinstance(table, dict) else None
     if not isinstance(window, int) or not 0 < window < _LONGEST:
         raise SessionError(
-            f"{folder.path / 'session.toml'}: [session] rolling_window is no number of episodes. Restore it."
+            f"{folder.path / HEADER_FILE}: [session] rolling_window is no number of episodes. Restore it."
         )
     return tally(ledger, rolling_window=window)
 

@@ -19,11 +19,12 @@ from datasets.own_files import open_own, read_tail
 from station.errors import in_words
 from station.interruption import ended_by
 from station.session.core.events import EventSource, OperatorEvent
-from station.session.folder import HEADER_FILE, LOG, SessionFolder
+from station.session.folder import LOG, SessionFolder
 from station.session.link.address import LinkError, NoEngineError
 from station.session.link.client import Client, set_latch
 from station.session.place import gone
 from station.session.snapshot import Snapshot
+from station.sessions import HEADER_FILE
 from station.tui.feed import Feed, FeedError
 
 

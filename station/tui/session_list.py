@@ -18,6 +18,7 @@ from station.session.folder import SessionFolder
 from station.session.link.client import running_pid
 from station.session.snapshot import Counts
 from station.session.status import count_in, resting_state
+from station.sessions import HEADER_FILE
 
 
 class SessionStage(StrEnum):
@@ -64,7 +65,7 @@ class Library:
 
     def cards(self) -> list[Card]:
         """Every session in the folder, last changed first."""
-        found = [path.parent for path in self._sessions.glob("*/session.toml")]
+        found = [path.parent for path in self._sessions.glob(f"*/{HEADER_FILE}")]
         return [self._card(path) for path in sorted(found, key=_changed, reverse=True)]
 
     def _card(self, path: Path) -> Card:
@@ -130,7 +131,7 @@ def _running(path: Path) -> bool:
 def _stats(path: Path) -> list[os.stat_result]:
     """Of journal and task; the session may be removed meanwhile."""
     found = []
-    for name in ("journal.jsonl", "session.toml"):
+    for name in ("journal.jsonl", HEADER_FILE):
         with suppress(OSError):
             found.append((path / name).stat())
     return found

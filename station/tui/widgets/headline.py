@@ -9,6 +9,7 @@ from textual.content import Content
 
 from datasets.wording import counted
 from station.plain import visible
+from station.session.folder import LOG
 from station.session.snapshot import Phase, Snapshot
 from station.tui.attachment import Attachment, LineStatus
 from station.tui.key_dispatcher import Echo, PressStatus
@@ -112,7 +113,7 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
     said = f"Starting the engine. A real arm then moves home by itself: keep clear. {leave} ends it."
     if simulated:
         said = f"Starting the engine: it loads the policy and connects the cell. {leave} ends it."
-    below = f"{attachment.waited:.0f} s so far; its log: {attachment.folder / 'engine.log'}"
+    below = f"{attachment.waited:.0f} s so far; its log: {attachment.folder / LOG}"
     return Call(badge="STARTING", style=_BLUE, sentence=said, below=below, echo=echo, whole=True)
 
 
