@@ -134,6 +134,7 @@ def test_a_latch_that_is_set_on_the_way_home_stops_that_too(place: Workplace) ->
         any(place.cell.advance_homing() for _ in range(100))
 
 
+@pytest.mark.slow
 def test_homing_can_be_braked_and_begun_again(place: Workplace) -> None:
     at_home = place.cell.observe().proprioception
     place.cell.plan(place.plan(8, step=0.02))

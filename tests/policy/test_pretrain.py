@@ -50,7 +50,9 @@ def killed_after(folder: Path, reports: int) -> None:
         next(steps)
 
 
-@pytest.mark.parametrize("reports", [3, 6, 8, 12])
+@pytest.mark.parametrize(
+    "reports", [3, *(pytest.param(count, marks=pytest.mark.slow) for count in (6, 8, 12))]
+)
 def test_killed_and_continued_training_gives_the_same_weights_and_curve(tmp_path: Path, reports: int) -> None:
     whole = pretraining(tmp_path / "whole")
     complete(whole)
@@ -72,6 +74,7 @@ def test_saving_before_leaving_loses_no_iteration(tmp_path: Path) -> None:
     assert next(iter(pretraining(tmp_path))).iteration == left.iteration + SHORT.report_every
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path: Path) -> None:
     complete(whole := pretraining(tmp_path / "whole"))
     killed_after(tmp_path / "killed", 5)
@@ -117,6 +120,7 @@ def test_the_curve_tells_stage_iteration_and_every_term(tmp_path: Path) -> None:
     assert sum("held_out" in line for line in lines) == 6
 
 
+@pytest.mark.slow
 def test_the_bottlenecks_own_stage_leaves_encoder_and_flow_as_they_were(tmp_path: Path) -> None:
     alone = SHORT.model_copy(update={"bottleneck_iterations": 0})
     complete(first := pretraining(tmp_path / "first", alone))

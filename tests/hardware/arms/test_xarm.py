@@ -310,6 +310,7 @@ def test_a_pulled_cable_is_noticed_at_once_and_mended_by_recovering(
     stream(arm, 0.1)
 
 
+@pytest.mark.slow
 def test_a_silent_link_is_noticed_though_the_connection_looks_alive(
     arm: XArm, emulator: XArmEmulator
 ) -> None:
@@ -379,6 +380,7 @@ def test_a_box_that_accepts_and_stays_silent_is_given_up_in_time(monkeypatch: py
         assert time.monotonic() - since < 20.0
 
 
+@pytest.mark.slow
 def test_two_arms_at_once_do_not_mix() -> None:
     with XArmEmulator(axes=6) as first, XArmEmulator(axes=7) as second:
         left, right = settings(first).build(), settings(second, name="right").build()

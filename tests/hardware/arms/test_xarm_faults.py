@@ -78,6 +78,7 @@ def test_an_arm_error_in_the_middle_of_a_chunk(place: XArmWorkplace) -> None:
     _goes_on(place)
 
 
+@pytest.mark.slow
 def test_an_emergency_stop_that_is_pressed_and_released(place: XArmWorkplace) -> None:
     said = _break(place, ("press_estop", {}))
     assert "Emergency Stop Button" in said and "C1" in said
@@ -125,6 +126,7 @@ def test_the_stop_latch_brakes_within_the_limits_and_without_the_engine(place: X
         place.cell.advance()
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_killed_leaves_the_arm_standing_at_its_last_target(place: XArmWorkplace) -> None:
     _sway(place, 0.5)
     place.cell.plan(place.plan(8, step=0.02))
@@ -141,6 +143,7 @@ def test_a_controller_that_is_killed_leaves_the_arm_standing_at_its_last_target(
     _goes_on(place)
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_suspended_leaves_the_arm_standing_and_does_not_leap_when_it_wakes(
     place: XArmWorkplace,
 ) -> None:
@@ -211,6 +214,7 @@ def test_a_controller_that_is_killed_on_the_way_home_leaves_the_arm_standing_the
     place.go_home()
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_suspended_on_the_way_home_does_not_go_on_when_it_wakes(
     place: XArmWorkplace,
 ) -> None:
@@ -227,6 +231,7 @@ def test_a_controller_that_is_suspended_on_the_way_home_does_not_go_on_when_it_w
     place.go_home()
 
 
+@pytest.mark.slow
 def test_the_stop_latch_brakes_on_the_way_home_within_the_limits(place: XArmWorkplace) -> None:
     _lose_on_the_way_home(place, signal.SIGCONT)
     place.latch.stop()

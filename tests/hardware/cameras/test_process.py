@@ -138,6 +138,7 @@ def test_a_camera_that_is_not_there_is_refused_with_the_drivers_sentence() -> No
     camera.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
@@ -195,6 +196,7 @@ def test_a_drivers_own_mistake_ends_its_process_only_and_is_named(start: Start) 
     assert until(lambda: camera.status().pictures > status.pictures)
 
 
+@pytest.mark.slow
 def test_a_suspended_camera_process_is_seen_and_can_be_restarted(start: Start) -> None:
     camera = start(timeout=0.1)
     pid = pid_of(camera)
@@ -206,6 +208,7 @@ def test_a_suspended_camera_process_is_seen_and_can_be_restarted(start: Start) -
     assert camera.status().error == ""
 
 
+@pytest.mark.slow
 def test_the_camera_process_ends_when_its_parent_is_killed() -> None:
     code = (
         "import time\n"

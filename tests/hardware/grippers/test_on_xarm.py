@@ -136,6 +136,7 @@ def test_a_silent_arm_is_told_from_a_lost_gripper(robotiq: Gripper, emulator: XA
     assert robotiq.state().fault == ""
 
 
+@pytest.mark.slow
 def test_a_slow_gripper_does_not_hold_up_the_servo_stream(robotiq: Gripper, emulator: XArmEmulator) -> None:
     arm = settings(emulator).build()
     arm.connect()

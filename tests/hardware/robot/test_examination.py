@@ -130,6 +130,7 @@ def test_one_broken_device_does_not_hide_the_others(
     assert found["camera scene"].ready
 
 
+@pytest.mark.slow
 def test_a_silent_camera_is_named_and_the_arm_is_measured_all_the_same(
     tmp_path: Path, board: Switchboard
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_silent_camera_is_named_and_the_arm_is_measured_all_the_same(
     assert found["arm left"].rate is not None
 
 
+@pytest.mark.slow
 def test_a_stop_while_the_arms_hold_ends_the_measurement_with_that_reason(
     tmp_path: Path, board: Switchboard
 ) -> None:

@@ -240,6 +240,7 @@ def test_an_episode_is_refused_away_from_home_with_old_frames_and_with_an_unset_
     assert failed.name == "left collision sensitivity" and "collision_sensitivity" in failed.remedy
 
 
+@pytest.mark.slow
 def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
     from tests.hardware.workplaces import two_arms
 
@@ -286,6 +287,7 @@ def test_a_way_home_that_was_interrupted_is_not_taken_for_an_arrival(place: Work
         cell.advance_homing()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wish", "told"), [("keep", -1.0), (0.25, 0.02)])
 def test_on_the_way_home_a_gripper_opens_as_far_as_its_task_says_or_keeps_what_it_holds(
     tmp_path: Path, wish: str | float, told: float

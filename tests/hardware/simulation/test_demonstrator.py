@@ -43,6 +43,7 @@ def test_a_flawless_script_always_succeeds(cell: SimulatedCell) -> None:
     assert success(cell, FLAWLESS, 10) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", [FLAWLESS, CAREFUL, HASTY])
 def test_without_the_wrist_turn_nobody_succeeds(cell: SimulatedCell, style: Style) -> None:
     assert success(cell, replace(style, turn=0.0), 6) == 0.0

@@ -58,6 +58,7 @@ def test_a_cell_that_is_well_is_called_ready(station: Station, tmp_path: Path) -
     assert "1 of 1 set" in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_holds_every_number_whole_however_narrow_the_terminal(
     station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
@@ -75,6 +76,7 @@ def test_the_table_holds_every_number_whole_however_narrow_the_terminal(
     assert any("fake, serial F1, firmware 1.0" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_cell_without_limits_is_refused_with_the_names_of_what_to_set(
     station: Station, tmp_path: Path
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_cell_without_limits_is_refused_with_the_names_of_what_to_set(
     assert [device["ready"] for device in found["devices"]] == [False, True, True, True]
 
 
+@pytest.mark.slow
 def test_a_fault_is_told_with_the_vendors_words_and_the_remedy(station: Station, tmp_path: Path) -> None:
     path = task_file(tmp_path)
     Switchboard(tmp_path / "board")[Switch.FAULT] = 1

@@ -179,6 +179,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("switch", "said"), BROKEN.values(), ids=BROKEN)
 def test_a_device_that_fails_while_the_session_waits_ends_the_waiting(
     engine: Engine, board: Switchboard, switch: Switch, said: str
@@ -195,6 +196,7 @@ def test_a_device_that_fails_while_the_session_waits_ends_the_waiting(
     until_phase(engine, Phase.READY)
 
 
+@pytest.mark.slow
 def test_what_fails_during_a_fault_is_told_beside_it_and_the_old_answer_clears_nothing(
     engine: Engine, board: Switchboard
 ) -> None:

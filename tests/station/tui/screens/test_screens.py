@@ -408,6 +408,7 @@ else:
 """
 
 
+@pytest.mark.slow
 async def test_what_was_imported_with_a_wrong_answer_is_replaced_by_key_once_confirmed(
     open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,6 +473,7 @@ async def test_the_screen_asks_whether_unlabelled_demonstrations_succeeded_and_t
         assert given[1][3:5] == ("--map", "outcome=unknown")
 
 
+@pytest.mark.slow
 async def test_any_answer_can_be_taken_back_before_the_import(
     open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
