@@ -20,7 +20,9 @@ from datasets.spec import DataSpec, Proprioception, Rotation
 if TYPE_CHECKING:
     from datasets.kinematics import Array
     from hardware.arms.interface import Arm
+    from hardware.cell import Cell
     from hardware.grippers.interface import Gripper
+    from hardware.latch import StopLatch
 
 Vector3 = tuple[float, float, float]
 
@@ -89,6 +91,14 @@ class CellSettings(OneOf):
     @abstractmethod
     def spec(self) -> DataSpec:
         """The data format of one step of this cell."""
+
+    def build(self, latch: StopLatch) -> Cell:
+        """The unconnected cell, obeying `latch`, for a kind named as module:Class; opens nothing.
+
+        Raises:
+            NotImplementedError: the station's own kinds, which it builds itself.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no build")
 
 
 class DeviceSettings(OneOf):

@@ -11,9 +11,11 @@ from datasets.exporters.interface import Exporter, ExportError
 from datasets.exporters.lerobot import LeRobotExporter
 from datasets.exporters.plain import PlainExporter
 from datasets.exporters.robomimic import RobomimicExporter
+from datasets.installed import EXPORTERS as INSTALLED
+from datasets.installed import added
 from datasets.wording import did_you_mean
 
-__all__ = ["EXPORTERS", "ExportError", "Exporter", "exporter"]
+__all__ = ["EXPORTERS", "ExportError", "Exporter", "exporter", "exporters"]
 
 EXPORTERS: Mapping[str, type[Exporter]] = MappingProxyType(
     {
@@ -21,16 +23,29 @@ EXPORTERS: Mapping[str, type[Exporter]] = MappingProxyType(
         for exporter in (LeRobotExporter, RobomimicExporter, DiffusionPolicyExporter, PlainExporter)
     }
 )
-"""name -> exporter; a new format is one module and one entry."""
+"""name -> the station's own exporter; a new format is one module and one entry."""
+
+
+def exporters() -> dict[str, type[Exporter]]:
+    """name -> exporter, those of installed packages included.
+
+    Raises:
+        PackageError: an installed package offers one that cannot be used.
+    """
+    own = dict(EXPORTERS)
+    return own | added(INSTALLED, Exporter, own)  # type: ignore[type-abstract]  # a base to compare with
 
 
 def exporter(name: str) -> Exporter:
     """The exporter of that name.
 
     Raises:
-        UnknownExportFormatError: there is none; the message suggests the closest.
+        UnknownExportFormatError: there is none; the message suggests the closest. PackageError: as `exporters`.
     """
     if name in EXPORTERS:
         return EXPORTERS[name]()
-    hint = did_you_mean(name, EXPORTERS, f"Known formats: {', '.join(EXPORTERS)}.")
+    known = exporters()
+    if name in known:
+        return known[name]()
+    hint = did_you_mean(name, known, f"Known formats: {', '.join(known)}.")
     raise UnknownExportFormatError(f"Unknown export format '{name}'.", remedy=hint)

@@ -25,11 +25,11 @@ import numpy as np
 from hardware.cell import CellError
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
+from station.testing import Workplace
 from tests.emulators.franka import FrankaEmulator
 from tests.hardware.arms.franka_cells import TOOL, franka_table
 from tests.hardware.arms.xarm_cell import xarm_workplace
 from tests.hardware.fakes import read_cell
-from tests.hardware.workplaces import Workplace
 
 _STILL = 0.02  # rad/s
 _PATIENCE = 20.0

@@ -123,15 +123,17 @@ class FakeArm(Arm):
         self._joints = np.array(HOME)
         self._joints[0] += 0.05
         self._servo = False
+        self._connected = False
 
     def connect(self) -> ArmIdentity:
+        self._connected = True
         self._require()
         return ArmIdentity(
             model="fake", serial=f"F{1 + self._board[Switch.ARM_SERIAL]:.0f}", firmware="1.0", joints=6
         )
 
     def close(self) -> None:
-        self._servo = False
+        self._servo = self._connected = False
 
     def limits(self) -> list[LimitCheck]:
         unsafe = bool(self._board[Switch.UNSAFE])
@@ -145,8 +147,7 @@ class FakeArm(Arm):
         ]
 
     def state(self) -> ArmState:
-        if self._board[Switch.LINK]:
-            raise ArmLinkError(f"{self.name}: nothing heard for 0.3 s. Check its cable.")
+        self._require_link()
         return ArmState(
             time=time.monotonic(),
             position=self._joints[:3].copy(),
@@ -192,9 +193,12 @@ class FakeArm(Arm):
             raise ArmFaultError(self._fault())
         self._board[Switch.FAULT] = 0.0
 
-    def _require(self) -> None:
-        if self._board[Switch.LINK]:
+    def _require_link(self) -> None:
+        if self._board[Switch.LINK] or not self._connected:
             raise ArmLinkError(f"{self.name}: nothing heard for 0.3 s. Check its cable.")
+
+    def _require(self) -> None:
+        self._require_link()
         if self._board[Switch.FAULT]:
             raise ArmFaultError(self._fault())
 
@@ -225,17 +229,19 @@ class FakeGripper(Gripper):
         """Whether it is being asked and takes its time."""
         self._board = Switchboard(board)
         self._width = width
+        self._connected = False
 
     def connect(self) -> str:
+        self._connected = True
         self._speak()
         return "fake gripper"
 
     def close(self) -> None:
-        pass
+        self._connected = False
 
     def move(self, width: float) -> None:
         self._speak()
-        self._width = self._board[Switch.OPENING] = width
+        self._width = self._board[Switch.OPENING] = min(max(width, 0.0), self.max_width)
 
     def state(self) -> GripperState:
         self._speak()
@@ -250,7 +256,7 @@ class FakeGripper(Gripper):
             self.busy = True
             time.sleep(0.005)
         self.busy = False
-        if self._board[Switch.GRIPPER_LINK]:
+        if self._board[Switch.GRIPPER_LINK] or not self._connected:
             raise GripperError(f"{self.name}: no answer. Check its cable.")
 
 

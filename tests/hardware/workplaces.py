@@ -1,69 +1,25 @@
-"""Cells of every kind, made ready for the suite that each of them must pass (`test_cell_contract`).
+"""Cells of every kind, connected, for the rules that each of them must keep (`test_cell_contract`).
 
-A workplace is a connected cell with the switches that the suite needs: how a camera is made to fall silent, and which
-actions move it a little. Another kind of cell is one more function here and its line in `WORKPLACES`.
+Another kind of cell is one more function here and its line in `WORKPLACES`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from datasets.observation import FloatArray
-from datasets.rotation import pose_to_action
-from hardware.cell import Cell
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from hardware.simulation.cell import SimulatedCell
 from hardware.simulation.settings import CameraSettings, SimulationSettings
+from station.testing import Workplace
 from tests.emulators.franka import FrankaEmulator
 from tests.hardware.arms.franka_cells import NEEDS_FRANKY, TOOL, franka_table
 from tests.hardware.arms.xarm_bench import NEEDS_XARM, SDK_IS_HERE
 from tests.hardware.fakes import HOME, Switch, Switchboard, cell_table, read_cell
-
-DOWN = np.array([1.0, 0.0, 0.0, 0.0])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workplace:
-    """A connected cell at home."""
-
-    cell: Cell
-    latch: StopLatch
-    home: tuple[float, float, float]
-    """Where the tool is at home, m."""
-    silence_cameras: Callable[[], None]
-    wake_cameras: Callable[[], None]
-
-    def plan(self, n: int = 3, step: float = 0.01) -> FloatArray:
-        """n poses that lead away from home by `step` m each, every arm's tool pointing down."""
-        spec = self.cell.spec
-        poses = np.array([[self.home[0] + step * (k + 1), *self.home[1:]] for k in range(n)])
-        one = pose_to_action(poses, np.broadcast_to(DOWN, (n, 4)), np.ones(n), spec.action)
-        return np.tile(one, (1, spec.action.arms))
-
-    def go_home(self) -> None:
-        """Wherever the test before has left it."""
-        self.wake_cameras()
-        self.latch.rearm()
-        self.cell.recover()
-        self.cell.begin_homing()
-        while not self.cell.advance_homing():
-            pass
-        self._wait_for_cameras()
-
-    def _wait_for_cameras(self) -> None:
-        """One that was silent is opened anew by its own process, and that takes its time on a busy machine."""
-        deadline = time.monotonic() + 20.0
-        while failed := [check for check in self.cell.preflight() if not check.ok]:
-            assert time.monotonic() < deadline, failed
-            time.sleep(0.05)
 
 
 @contextmanager

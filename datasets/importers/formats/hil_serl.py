@@ -49,8 +49,8 @@ class HilSerlFormat(Format):
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
         transitions = self._load(path)
         bounds = _bounds(transitions)
-        if int(key) >= len(bounds):
-            raise RefusedError(Defect.MISSING_MEMBER, f"there are only {len(bounds)} episodes")
+        if not key.isdecimal() or int(key) >= len(bounds):
+            raise RefusedError(Defect.MISSING_MEMBER, f"it has no episode '{key}', only {len(bounds)}")
         first, end = bounds[int(key)]
         episode = transitions[first:end]
         columns, frames = _collected(episode)

@@ -112,7 +112,7 @@ class LeRobotFormat(Format):
         )
 
     def _place(self, path: Path, key: str) -> Place:
-        place = self._layout(path).places.get(int(key))
+        place = self._layout(path).places.get(int(key)) if key.isdecimal() else None
         if place is None:
             raise RefusedError(Defect.MISSING_MEMBER, f"episode {key} is not in its list of episodes")
         return place

@@ -21,6 +21,7 @@ from datasets.importers.findings import Answers, Finding, Look
 from datasets.importers.interface import Source
 from datasets.importers.read.reader import Reader
 from datasets.importers.read.registry import UnknownFormatError
+from datasets.installed import PackageError
 from datasets.messages import Codec, Limits
 from datasets.spec import DataSpec
 
@@ -135,7 +136,7 @@ class Refused(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Unknown(Answer):
-    """No format has that name."""
+    """No format has that name, or one of an installed package cannot be used."""
 
     text: str
 
@@ -189,7 +190,7 @@ def _answer(reader: Reader, request: Request) -> Answer:
 def _answered(line: ReaderLine, reader: Reader, request: Request) -> None:
     try:
         line.send(_answer(reader, request))
-    except UnknownFormatError as error:
+    except (UnknownFormatError, PackageError) as error:
         line.send(Unknown(text=str(error)))
     except RefusedError as error:
         line.send(Refused(defect=error.defect, text=str(error)))

@@ -1,6 +1,7 @@
 """Registry of formats, and search for episodes in files and folders.
 
-A format is any subclass of `Format` in a module of `datasets.importers.formats`; there is no other list.
+A format is any subclass of `Format` in a module of `datasets.importers.formats`, or one that an installed package adds
+(`datasets.installed`); there is no other list.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from datasets.importers.files.pointers import missing_content
 from datasets.importers.formats.described import DescribedFormat
 from datasets.importers.interface import Format
 from datasets.importers.read import unknown
+from datasets.installed import FORMATS, added
 from datasets.vr_recording import RecordingError
 from datasets.wording import did_you_mean
 
@@ -42,13 +44,18 @@ class Found:
 
 @cache
 def all_formats() -> dict[str, Format]:
-    """name -> format, sorted by name."""
-    found = {}
+    """name -> format, sorted by name; the station's own before those of installed packages.
+
+    Raises:
+        PackageError: an installed package offers a format that cannot be used.
+    """
+    found: dict[str, type[Format]] = {}
     for module in pkgutil.iter_modules(formats.__path__):
         for kind in vars(importlib.import_module(f"{formats.__name__}.{module.name}")).values():
             if isinstance(kind, type) and issubclass(kind, Format) and "name" in vars(kind):
-                found[kind.name] = kind()
-    return dict(sorted(found.items()))
+                found[kind.name] = kind
+    others = added(FORMATS, Format, found)  # type: ignore[type-abstract]  # a base to compare with
+    return {name: kind() for name, kind in [*sorted(found.items()), *others.items()]}
 
 
 def format_named(name: str) -> Format:

@@ -9,6 +9,7 @@ from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from hardware.robot.settings import RobotCellSettings
 from hardware.simulation.cell import SimulatedCell
+from hardware.simulation.settings import SimulationSettings
 from policy.base import BasePolicy, PolicyFileError
 from policy.replay import ReplayBuffer
 from station.session.engine.dependencies import EngineDependencies
@@ -47,11 +48,13 @@ def compose(
 
 def make_cells(task: Task, count: int, speed: ClockSpeed, latch: StopLatch) -> list[Cell]:
     """The task's cells, unopened. Raises SessionError if there cannot be that many."""
-    if not isinstance(task.cell, RobotCellSettings):
-        return [SimulatedCell(task.simulation, latch, speed) for _ in range(count)]
+    if isinstance(task.cell, SimulationSettings):
+        return [SimulatedCell(task.cell, latch, speed) for _ in range(count)]
     if count != 1:
         raise SessionError(f"{count} cells were asked for; of real devices there is one. Leave --cells out.")
-    return [RobotCell(task.cell, latch)]
+    if isinstance(task.cell, RobotCellSettings):
+        return [RobotCell(task.cell, latch)]
+    return [task.cell.build(latch)]
 
 
 def load_base(folder: SessionFolder) -> BasePolicy:

@@ -17,14 +17,15 @@ from datasets.observation import FloatArray
 from datasets.rotation import pose_to_action
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
+from station.testing import Workplace
 from tests.emulators.xarm import XArmEmulator
 from tests.emulators.xarm.body import Body, from_rpy
 from tests.hardware.arms.xarm_bench import HOME
 from tests.hardware.cameras.fakes import pid_of
 from tests.hardware.fakes import read_cell
-from tests.hardware.workplaces import DOWN, Workplace
 
 TOOL_LENGTH = 0.17
+DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 HOME_DOWN = {6: (0.0, -0.3, -0.8, 0.0, 1.1, 0.0), 7: HOME[7]}
 
 

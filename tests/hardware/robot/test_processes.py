@@ -18,10 +18,11 @@ from hardware.clock import slept
 from hardware.controller.requests import Ask
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
+from station.testing import Workplace
 from tests.hardware.cameras.fakes import pid_of
 from tests.hardware.fakes import Switch, Switchboard, cell_table, read_cell
 from tests.hardware.robot.planner import HEARTBEAT
-from tests.hardware.workplaces import Workplace, one_arm
+from tests.hardware.workplaces import one_arm
 
 pytestmark = pytest.mark.realtime
 
