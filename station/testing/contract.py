@@ -119,4 +119,4 @@ def require_settings(contract: Contract, settings: OneOf) -> None:
 
 def _remedied(message: str) -> bool:
     """Whether at least one sentence follows the first: what is wrong, then what to do."""
-    return re.search(r"[.;!?)] +[A-Z`'\"].{3,}", message, re.DOTALL) is not None
+    return re.search(r"[.;!?)]\s+[A-Z`'\"].{3,}", message, re.DOTALL) is not None

@@ -54,7 +54,15 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return run
 
 
-BEGUN = time.monotonic()
+def standing() -> Callable[[Any], float]:
+    """The stamp of the first report, for ever."""
+    first: list[float] = []
+
+    def stamp(true: Any) -> float:
+        first.append(true.time)
+        return first[0]
+
+    return stamp
 
 
 def altered(**changes: Callable[[ArmState], Any]) -> Callable[[FakeArm], ArmState]:
@@ -125,7 +133,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         "its position is float32",
     ),
     "the wall clock": ({"state": altered(time=lambda _: time.time() + 1e9)}, "seconds on that clock"),
-    "one stamp for ever": ({"state": altered(time=lambda _: BEGUN)}, "all have one time stamp"),
+    "one stamp for ever": ({"state": altered(time=standing())}, "all have one time stamp"),
     "a limit without a remedy": (
         {"limits": lambda _: [LimitCheck(name="payload", ok=False, detail="0 kg")]},
         "'payload' is not ok, without remedy",

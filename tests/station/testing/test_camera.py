@@ -17,7 +17,16 @@ from hardware.device import Device
 from station.testing import check_camera
 from tests.hardware.fakes import FakeCamera, FakeCameraSettings, Switch, Switchboard
 
-BEGUN = time.monotonic()
+
+def standing() -> Callable[[Any], float]:
+    """The stamp of the first report, for ever."""
+    first: list[float] = []
+
+    def stamp(true: Any) -> float:
+        first.append(true.time)
+        return first[0]
+
+    return stamp
 
 
 class TestedCameraSettings(FakeCameraSettings):
@@ -95,7 +104,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "another size": ({"read": altered(image=growing)}, "images change their size"),
     "one buffer": ({"read": altered(image=lambda _: SHARED)}, "share their memory"),
     "the wall clock": ({"read": altered(time=lambda _: time.time() + 1e9)}, "seconds on that clock"),
-    "one stamp for ever": ({"read": altered(time=lambda _: BEGUN)}, "before the last one or equal"),
+    "one stamp for ever": ({"read": altered(time=standing())}, "before the last one or equal"),
     "no counting": ({"read": altered(number=lambda _: 7)}, "numbers count upwards"),
     "closing once only": ({"close": only_once}, "close twice raises RuntimeError"),
 }

@@ -20,8 +20,8 @@ from datasets.importers.recording import ArrayFrames, Frames
 from datasets.spec import DataSpec
 from station.testing import check_format
 from tests.datasets.importers import sources
+from tests.datasets.importers.formats.test_vr import make_recording
 from tests.datasets.importers.sources import ANSWERS, MAKERS, POSE_SPEC, SPECS, TICKS
-from tests.datasets.importers.test_vr import make_recording
 
 COUNTS = {"aloha": 1, "aloha-jpeg": 1, "droid": 1}
 

@@ -16,7 +16,16 @@ from hardware.settings import ArmSettings
 from station.testing import check_gripper
 from tests.hardware.fakes import FakeArmSettings, FakeGripper, FakeGripperSettings, Switch, Switchboard
 
-BEGUN = time.monotonic()
+
+def standing() -> Callable[[Any], float]:
+    """The stamp of the first report, for ever."""
+    first: list[float] = []
+
+    def stamp(true: Any) -> float:
+        first.append(true.time)
+        return first[0]
+
+    return stamp
 
 
 class TestedGripperSettings(FakeGripperSettings):
@@ -85,7 +94,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a word for a grasp": ({"state": altered(grasp="nothing")}, "no Grasp"),
     "a fault in health": ({"state": altered(fault="G11")}, "reports the fault 'G11'"),
     "the wall clock": ({"state": altered(time=lambda _: time.time() + 1e9)}, "seconds on that clock"),
-    "one stamp for ever": ({"state": altered(time=BEGUN)}, "the time stamp of its state stands still"),
+    "one stamp for ever": ({"state": altered(time=standing())}, "the time stamp of its state stands still"),
     "fingers that stand": ({"move": lambda *_: None}, "its width never was"),
     "fingers that never rest": ({"state": altered(grasp=Grasp.MOVING)}, "its width never was"),
     "no clipping": ({"move": unclipped}, "which is clipped to 0.* it must not raise"),

@@ -13,7 +13,7 @@ import station.testing
 from station.extending import surface
 from station.extending.surface import MODULES, RECORD, digest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INTERFACES = {
     "methods": ("Steering",),
     "devices": ("Cell", "Arm", "Gripper", "Camera"),
