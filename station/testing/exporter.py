@@ -16,7 +16,8 @@ from datasets.exporters.error import ExportError
 from datasets.exporters.interface import Exporter, ExportReport, Progress
 from datasets.exporters.source import ExportSource, gather
 from datasets.exporters.staging import CARD, Workplace
-from datasets.journal.journal import Journal, episode_fields
+from datasets.journal.journal import Journal
+from datasets.journal.records import EpisodeCommitted, Labelled
 from datasets.observation import FloatArray
 from datasets.randomness import stream
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
@@ -266,9 +267,9 @@ def _source(
         spec = replace(_SPEC, control_hz=_SPEC.control_hz + ordinal * faster)
         episode = _episode(ordinal, spec)
         store.commit(episode)
-        journal.append("episode", **episode_fields(episode))
+        journal.append(EpisodeCommitted.of(episode))
         if outcome is not None:
-            journal.append("label", episode=episode.header.id, outcome=outcome, by="operator")
+            journal.append(Labelled(episode=episode.header.id, outcome=outcome, by="operator"))
     return gather(
         [store], journal.ledger(), session=folder.name, instruction="Place the orange on the juicer"
     )
