@@ -191,7 +191,9 @@ class BrowserServer(Server):
     async def on_startup(self, app: web.Application) -> None:
         """Print the address."""
         self._say(f"The station is at {self.address}")
-        self._say("The address opens it in one browser, once; Ctrl-C ends the server, the engines go on.")
+        self._say(
+            "The address opens it in one browser, once; Ctrl-C ends the server, the engines keep running."
+        )
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
         """The page, or for a token the cookie and then the page."""

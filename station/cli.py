@@ -75,7 +75,7 @@ class StationGroup(TyperGroup):
 def _interrupted(number: signal.Signals) -> Refusal:
     how = "" if number is signal.SIGINT else f" by {number.name}"
     return Refusal(
-        lines=(f"Interrupted{how}. Finished work is safe on disk; the same command goes on from there.",),
+        lines=(f"Interrupted{how}. Finished work is safe on disk; the same command continues from there.",),
         exit_code=ExitCode(exit_code(number)),
     )
 

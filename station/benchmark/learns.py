@@ -2,7 +2,7 @@
 
 Every seed is an ordinary session under the benchmark's folder, steered by the engine that an operator runs, with the
 automatic operator. Base and final policy are then judged, paired, on layouts whose purpose (``test``) nothing else
-ever draws from. What is done is never done again, so a killed benchmark goes on when its command is repeated.
+ever draws from. What is done is never done again, so a killed benchmark continues when its command is repeated.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
     folder = SessionFolder.open(path)
     if seed is not None and seed != folder.seed:
         raise StationError(
-            f"{path} belongs to seed {folder.seed}, not {seed}. Leave --seed out to go on with it, "
+            f"{path} belongs to seed {folder.seed}, not {seed}. Leave --seed out to continue it, "
             "or name another folder with --session.",
             exit_code=ExitCode.REFUSED,
         )

@@ -86,7 +86,7 @@ def wait_for(
         if hearing.silence > SILENCE:
             raise StationError(
                 f"The engine of {folder.path} has shown nothing for {SILENCE:g} s: it is suspended, or hangs. What was "
-                "asked of it may still happen. Let it go on, or end it and run the session again; then ask once more."
+                "asked of it may still happen. Let it continue, or end it and run the session again; then ask once more."
             )
         said = _newest_sentence(client, about) or said
         late = patience is not None and time.monotonic() - began > patience

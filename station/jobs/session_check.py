@@ -86,7 +86,7 @@ def _base(folder: SessionFolder, ledger: Ledger) -> Iterator[FileFault]:
                 yield FileFault(
                     path=path,
                     detail=str(error),
-                    loss="nothing: training goes on from the state before" if state else loss,
+                    loss="nothing: training continues from the state before" if state else loss,
                 )
     policy, named = folder.base / POLICY_FILE, _weights_named(folder.base)
     # the file that names the weights is sound without them, and is needed once they are restored

@@ -238,7 +238,7 @@ def _is_repeat(action: Action, before: Origin, device: str, now: float) -> bool:
 
 _WORDS: dict[type[OperatorEvent], str] = {
     Pause: "brake and wait",
-    Resume: "go on",
+    Resume: "continue",
     WithdrawEvaluation: "evaluation withdrawn",
     EndEvaluation: "evaluation ends early",
 }

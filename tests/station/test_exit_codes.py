@@ -126,7 +126,7 @@ def test_a_headless_run_that_a_signal_ends_has_not_reached_its_goal(
         "interrupted",
     )
     assert number.name in told["message"] or number is signal.SIGINT
-    assert "goes on from there" in told["message"]
+    assert "continues from there" in told["message"]
     assert "Traceback" not in session.log.read_text()
 
 

@@ -125,7 +125,9 @@ def _answers_something_else(state: State) -> Result:
 def _stop(state: State, event: Stop) -> Result:
     if state.stopped:
         return state, ()
-    state, effects = _into_fault(state, f"Stopped by the {event.source.value}.", then=" Re-arm, then go on.")
+    state, effects = _into_fault(
+        state, f"Stopped by the {event.source.value}.", then=" Re-arm, then continue."
+    )
     return replace(state, stopped=True), (
         Brake(),
         SetLatch(),
@@ -304,7 +306,8 @@ def _pause(state: State, event: Pause) -> Result:
         return replace(state, asked_to_pause=True), (Say(text="The pause now lasts until you end it."),)
     if state.phase is Phase.PAUSED:
         return refuse(
-            state, "Paused already: the arm holds, nothing was started. Look, then press again to go on."
+            state,
+            "Paused already: the arm holds, nothing was started. Check that it is safe, then press again to continue.",
         )
     if state.phase not in _PAUSABLE:
         return refuse(state, f"Nothing to pause: the session is in {state.phase.value}.")
@@ -351,7 +354,7 @@ def _space_back(state: State, _: SpaceBack) -> Result:
         return state, ()
     # whoever frees disk space may not be watching the arm; and only the operator ends a pause they asked for
     if state.asked_to_pause or not state.rules.replayable:
-        return replace(state, reason="Space is back: end the pause to go on."), ()
+        return replace(state, reason="Space is back: end the pause to continue."), ()
     return _go_on(state)
 
 

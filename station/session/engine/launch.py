@@ -121,7 +121,7 @@ def _result(engine: Engine, asked: Sequence[signal.Signals]) -> ExitCode:
     return ExitCode.OK
 
 
-_AGAIN = "Nothing is lost: the same command goes on from there."
+_AGAIN = "Nothing is lost: the same command continues from there."
 
 
 def _ended_by(number: signal.Signals) -> ExitCode:

@@ -192,7 +192,7 @@ class Rollout:
         found = _at_once(self._pool, cells, lambda cell: cell.advance())
         steps = [step for step in found if step is not None]
         if len(steps) < len(cells):
-            raise CellError("A plan ended before its last step. Look at the arm's controller, then go on.")
+            raise CellError("A plan ended before its last step. Check the arm's controller, then continue.")
         return steps
 
     def _take(self, run: _Run, step: Step) -> Ending | None:

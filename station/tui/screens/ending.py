@@ -18,7 +18,7 @@ class EndEvaluationScreen(Dialog[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "end", "end it", show=False),
-        Binding("q", "cancel", "go on", show=False),
+        Binding("q", "cancel", "continue", show=False),
     ]
 
     def __init__(self, *, done: int, size: int) -> None:

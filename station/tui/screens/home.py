@@ -67,13 +67,13 @@ class HomeScreen(StationScreen):
         Binding("n", "new", "new", tooltip="A new session: a name, a task, a seed."),
         Binding("i", "importing", "import", tooltip="Import recordings into the chosen session."),
         Binding(
-            "t", "training", "train", tooltip="Train its base policy, or go on where that was interrupted."
+            "t", "training", "train", tooltip="Train its base policy, or continue where that was interrupted."
         ),
         Binding("d", "demonstrating", "demonstrator", tooltip=_DEMONSTRATOR),
         Binding("b", "review", "review", tooltip="Play its recordings; relabel, void and restore them."),
         Binding("r", "look", "look again", show=False, tooltip="Look at the folders again; else every 10 s."),
         Binding("question_mark", "help", "help", key_display="?", tooltip="These keys."),
-        Binding("q", "app.leave", "quit", tooltip="Leave the station; engines that run go on."),
+        Binding("q", "app.leave", "quit", tooltip="Leave the station; engines that run keep running."),
     ]
 
     def __init__(self, sessions: Path, doors: Doors) -> None:

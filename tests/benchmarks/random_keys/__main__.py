@@ -101,7 +101,6 @@ def read_log(path: Path) -> Log:
         presses=[Press(**each) for each in table["presses"]],
         poses=[(at, pose) for at, pose in table["poses"]],
         shots=[Shot(**each) for each in table["shots"]],
-        badges=[(at, index, word) for at, index, word in table["badges"]],
         halts=[Halt(**each) for each in table["halts"]],
         starts=table["starts"],
         wall=table["wall"],

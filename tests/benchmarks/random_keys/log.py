@@ -61,8 +61,6 @@ class Log:
     poses: list[tuple[float, list[float]]] = field(default_factory=list)
     """rad, of the emulated arm's joints as they really are."""
     shots: list[Shot] = field(default_factory=list)
-    badges: list[tuple[float, int, str]] = field(default_factory=list)
-    """When, which screen, what its headline began with."""
     halts: list[Halt] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     """A UI was opened that starts an engine where none runs."""

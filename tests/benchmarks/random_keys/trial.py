@@ -219,7 +219,6 @@ class Trial:
                 word, at = badge(screen.text()), time.monotonic()
                 if word != self._read[index][0]:
                     self._read[index] = word, at
-                self.log.badges.append((at, index, word))
 
     def _watch_session(self) -> None:
         """Every snapshot, as a command sees them: at which nobody looks."""

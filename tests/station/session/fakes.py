@@ -66,7 +66,7 @@ class PointCell(Cell):
 
     def observe(self) -> Observation:
         if self.frozen:
-            raise StaleFrameError("Camera third has no new frame since 1 s. Look at its cable, then go on.")
+            raise StaleFrameError("Camera third has no new frame since 1 s. Check its cable, then continue.")
         level = int(np.clip(128 + 60 * self._x, 0, 255))
         return Observation(
             images={"third": np.full((4, 4, 3), level, np.uint8)},

@@ -89,7 +89,7 @@ OF_EVERY_ARM: dict[str, Fault[Scene]] = {
     ),
     "somebody stops": Fault(
         strike=lambda it: it.engine._latch.stop(),
-        said="Re-arm, then go on",
+        said="Re-arm, then continue",
         mend=lambda it: press(it.engine, rearm()),
     ),
 }
