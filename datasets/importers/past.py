@@ -27,7 +27,7 @@ DECLARED = "import"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fate:
+class ImportDecision:
     """What an import does with an episode it has read, whether or not its content is known."""
 
     name: str
@@ -84,7 +84,7 @@ class Past:
         status = self.status(episode) if fingerprint and episode else None
         return None if status is None or status.pruned or status.id not in self._store else status
 
-    def fate(self, episode: Episode, fingerprint: str) -> Fate:
+    def decide(self, episode: Episode, fingerprint: str) -> ImportDecision:
         """What the import does with an episode, new or known."""
         name, standing = self._name_for(episode), self.standing(fingerprint)
         voided = self._taken_out(standing, name)
@@ -94,7 +94,7 @@ class Past:
             and standing.id == name
             and (voided is not None or not (standing.void or replaced))
         )
-        return Fate(name=name, is_done=is_done, voided=voided, replaced=replaced)
+        return ImportDecision(name=name, is_done=is_done, voided=voided, replaced=replaced)
 
     def _name_for(self, episode: Episode) -> str:
         """The existing episode of the same content and mapping, otherwise a free name."""

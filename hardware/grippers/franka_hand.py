@@ -67,7 +67,7 @@ class FrankaHand(Gripper):
         self._running: Any = None
         self._hand: Any = None
         self._goal: float | None = None
-        self._wish: float | None = None
+        self._target: float | None = None
         self._fault = ""
         self._abandoned: list[tuple[Any, Any]] = []
 
@@ -83,7 +83,7 @@ class FrankaHand(Gripper):
 
     def _open(self, franky: ModuleType) -> None:
         self._hand = connected(franky, self.name, self._address, lambda: franky.Gripper(self._address))
-        self._running, self._goal, self._wish, self._fault = None, None, None, ""
+        self._running, self._goal, self._target, self._fault = None, None, None, ""
         if self._report().max_width < _LEAST_WIDTH and self._settings.find_ends:
             self._find_ends()
 
@@ -107,7 +107,7 @@ class FrankaHand(Gripper):
         self._let_go()
 
     def move(self, width: float) -> None:
-        self._wish = min(max(width, 0.0), self.max_width)
+        self._target = min(max(width, 0.0), self.max_width)
         self._go_on(self._report().width)
 
     def state(self) -> GripperState:
@@ -142,40 +142,40 @@ class FrankaHand(Gripper):
         """Finish the running command, and send the newest goal to the hand as soon as that is useful."""
         if self._running is not None and self._running.wait(0.0):
             self._finish()
-        wish = self._wish
-        if wish is None or self._fault or self._is_under_way(wish):
+        target = self._target
+        if target is None or self._fault or self._is_under_way(target):
             return
         if self._running is not None:
-            if not self._overshoots(width, wish):
+            if not self._overshoots(width, target):
                 return
             self._stop()
-        if self._holds(width) and wish < width + _TOLERANCE:
+        if self._holds(width) and target < width + _TOLERANCE:
             return
-        self._start(width, wish)
+        self._start(width, target)
 
-    def _is_under_way(self, wish: float) -> bool:
-        return self._goal is not None and abs(wish - self._goal) < _TOLERANCE
+    def _is_under_way(self, target: float) -> bool:
+        return self._goal is not None and abs(target - self._goal) < _TOLERANCE
 
-    def _overshoots(self, width: float, wish: float) -> bool:
+    def _overshoots(self, width: float, target: float) -> bool:
         """Whether the running command leads past the requested width, or away from it."""
         goal = width if self._goal is None else self._goal
         if goal < width:
-            return wish > goal + _TOLERANCE
-        return wish < goal - _TOLERANCE
+            return target > goal + _TOLERANCE
+        return target < goal - _TOLERANCE
 
-    def _start(self, width: float, wish: float) -> None:
+    def _start(self, width: float, target: float) -> None:
         settings = self._settings
-        if wish < width - _TOLERANCE:
+        if target < width - _TOLERANCE:
             self._running = self._hand.grasp_async(
-                wish,
+                target,
                 settings.speed,
                 settings.force,
                 epsilon_inner=settings.max_width,
                 epsilon_outer=settings.max_width,
             )
         else:
-            self._running = self._hand.move_async(wish, settings.speed)
-        self._goal = wish
+            self._running = self._hand.move_async(target, settings.speed)
+        self._goal = target
 
     def _stop(self) -> None:
         try:

@@ -61,7 +61,7 @@ class RobotCell(Cell):
         self.cameras: dict[str, CameraProcess] = {}
         """By name; empty while nothing is connected."""
         self._latch = latch
-        self._team: ArmGroup | None = None
+        self._arm_group: ArmGroup | None = None
         self._due: deque[tuple[float, FloatArray]] = deque()
         self._planned: Sequence[TimedPlan | None] = ()
         self._recovering = False
@@ -78,10 +78,10 @@ class RobotCell(Cell):
             CellError: a device does not answer; all devices have been released.
         """
         try:
-            self._team = ArmGroup(self.settings, self._latch.path)
-            self._team.start()
+            self._arm_group = ArmGroup(self.settings, self._latch.path)
+            self._arm_group.start()
             self._launch_cameras()
-            self._team.connect(Ask.RECOVER if self._recovering else Ask.CONNECT)
+            self._arm_group.connect(Ask.RECOVER if self._recovering else Ask.CONNECT)
             for camera in self.cameras.values():
                 camera.wait_ready()
         except CellError:
@@ -92,10 +92,10 @@ class RobotCell(Cell):
     def close(self) -> None:
         """Brake, release the devices, end the processes; safe to call twice."""
         self._due.clear()
-        team, self._team = self._team, None
+        arm_group, self._arm_group = self._arm_group, None
         cameras, self.cameras = self.cameras, {}
-        if team is not None:
-            team.close()
+        if arm_group is not None:
+            arm_group.close()
         for camera in cameras.values():
             camera.close()
 
@@ -106,44 +106,44 @@ class RobotCell(Cell):
             CellError: a fault persists.
         """
         self._due.clear()
-        if self._team is None:
+        if self._arm_group is None:
             self._recovering = True
             return
-        self._team.recover()
+        self._arm_group.recover()
         for camera in self.cameras.values():
             if camera.status().needs_restart:
                 camera.restart()
 
     @property
-    def team(self) -> ArmGroup:
+    def arm_group(self) -> ArmGroup:
         """The arms. Raises CellError while nothing is connected."""
-        if self._team is None:
+        if self._arm_group is None:
             raise CellError("The cell is not connected. Continue, or restart the session.")
-        return self._team
+        return self._arm_group
 
     def devices(self) -> Devices:
         """Arms, grippers and cameras, by kind and name."""
         cameras = {f"camera {name}": camera.device() for name, camera in self.cameras.items()}
-        return {**(self._team.devices if self._team else {}), **cameras}
+        return {**(self._arm_group.devices if self._arm_group else {}), **cameras}
 
     def preflight(self) -> list[Check]:
         """Limits, stop latch, controllers, home poses, vendor-side limits and cameras."""
         checks = [*interlocks.limits_set(self.settings), self._armed()]
-        checks += interlocks.controllers_well(self.team.processes)
-        checks += interlocks.home_inside(self.settings, self.team.processes)
-        for name, limits in self.team.limits().items():
+        checks += interlocks.controllers_well(self.arm_group.processes)
+        checks += interlocks.home_inside(self.settings, self.arm_group.processes)
+        for name, limits in self.arm_group.limits().items():
             checks += interlocks.vendor_limits(name, limits)
         return [*checks, *self._frames_fresh()]
 
     def watch(self) -> list[Check]:
         """Arms in fault, controllers that are silent, and cameras whose newest frame is too old."""
-        return [] if self._team is None else [*self._arms_wrong(), *self._frames_old()]
+        return [] if self._arm_group is None else [*self._arms_wrong(), *self._frames_old()]
 
     # --- one control period ---------------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
         """The newest frames, joint angles or poses. Raises StaleFrameError; CellError if an arm's state is unknown."""
-        self.team.beat()
+        self.arm_group.beat()
         self._require_fresh_frames()
         return self._observation()
 
@@ -155,16 +155,16 @@ class RobotCell(Cell):
             StoppedError: the stop latch is set. CellError: wrong shape, made from images that are too old, or an arm
                 cannot follow.
         """
-        self.team.beat()
+        self.arm_group.beat()
         self._require_armed()
         actions = self._checked(actions)
         self._require_recent_look()
         plans = self._plans(actions)
-        self.team.get_ready()
+        self.arm_group.get_ready()
         start = time.monotonic()
         times = start + self.spec.dt * np.arange(1, len(actions) + 1, dtype=np.float64)
         dated = [replace(plan, time=times) for plan in plans]
-        self.team.follow(self._smoothed(dated))
+        self.arm_group.follow(self._smoothed(dated))
         self._due = deque(zip(times.tolist(), actions, strict=True))
         self._stepped_at = start
 
@@ -174,7 +174,7 @@ class RobotCell(Cell):
         Raises:
             StoppedError, StaleFrameError, CellError: the arms have been braked.
         """
-        self.team.beat()
+        self.arm_group.beat()
         self._require_going_on()
         if not self._due:
             return None
@@ -192,27 +192,27 @@ class RobotCell(Cell):
         """Drop the plan; the controllers decelerate to a hold on their own."""
         self._due.clear()
         self._planned = ()
-        if self._team is not None:
-            self._team.brake()
+        if self._arm_group is not None:
+            self._arm_group.brake()
 
     # --- homing and scene -----------------------------------------------------------------------------------------
 
     def begin_homing(self) -> None:
         """Send the arms home. Raises StoppedError, and CellError when an arm cannot go."""
-        self.team.beat()
+        self.arm_group.beat()
         self._require_armed()
         self._require(interlocks.limits_set(self.settings), "")
         self._due.clear()
         self._planned = ()
-        self.team.begin_homing()
+        self.arm_group.begin_homing()
 
     def advance_homing(self) -> bool:
         """Wait for about one control period; True once all arms are home. Raises StoppedError, CellError."""
         until = time.monotonic() + self.spec.dt
         while True:
-            self.team.beat()
+            self.arm_group.beat()
             self._require_armed()
-            if self.team.at_home():
+            if self.arm_group.at_home():
                 return True
             if time.monotonic() >= until:
                 return False
@@ -235,12 +235,12 @@ class RobotCell(Cell):
         Raises:
             CellError: an arm is not at home, a frame is too old, a device is in fault, or a limit is unset.
         """
-        self.team.beat()
+        self.arm_group.beat()
         self._require(self._interlocks(), "Not started. ")
 
     def health(self) -> CellHealth:
         """Live telemetry."""
-        reports = self._team.reports if self._team else []
+        reports = self._arm_group.reports if self._arm_group else []
         now = time.monotonic()
         ages = {name: now - taken for name, camera in self.cameras.items() if (taken := camera.taken())}
         return CellHealth(
@@ -306,7 +306,7 @@ class RobotCell(Cell):
 
     def _require_going_on(self) -> None:
         self._require_armed()
-        self.team.require_going_on(planned=bool(self._due))
+        self.arm_group.require_going_on(planned=bool(self._due))
 
     def _require_in_time(self, due: float) -> None:
         """Refuse to continue after a stall: a short plan may end before an arm notices the missing heartbeat."""
@@ -339,7 +339,7 @@ class RobotCell(Cell):
     def _wait_until(self, due: float) -> None:
         while time.monotonic() < due:
             _pause(due)
-            self.team.beat()
+            self.arm_group.beat()
             self._require_going_on()
 
     # --- what was seen and sent -----------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ class RobotCell(Cell):
         )
 
     def _measured(self, arm: ArmSettings) -> FloatArray:
-        report = self.team.processes[arm.name].report()
+        report = self.arm_group.processes[arm.name].report()
         if report is None or len(report.joints) != arm.joints:
             raise CellError(f"{arm.name}: its position is unknown. Check the arm, then continue.")
         gripper = [report.measured_gripper] if arm.gripper is not None else []
@@ -371,7 +371,7 @@ class RobotCell(Cell):
     def _sent(self, due: float, action: FloatArray) -> tuple[FloatArray, float]:
         """The action [da] that the controllers actually commanded at `due`, and the time for which that is known."""
         size, parts, times = self.spec.action.arm_size, [], []
-        for number, process in enumerate(self.team.processes.values()):
+        for number, process in enumerate(self.arm_group.processes.values()):
             before, after = self._around(process, due)
             position, quaternion, gripper, instant = commanded(before, after, due)
             if not np.isfinite(position).all():
@@ -414,9 +414,9 @@ class RobotCell(Cell):
     def _interlocks(self) -> Iterator[Check]:
         yield self._armed()
         yield from interlocks.limits_set(self.settings)
-        yield from interlocks.controllers_well(self.team.processes)
-        yield from interlocks.at_home(self.settings, self.team.processes)
-        yield from interlocks.home_inside(self.settings, self.team.processes)
+        yield from interlocks.controllers_well(self.arm_group.processes)
+        yield from interlocks.at_home(self.settings, self.arm_group.processes)
+        yield from interlocks.home_inside(self.settings, self.arm_group.processes)
         yield from self._frames_fresh()
 
     def _frames_fresh(self) -> Iterator[Check]:
@@ -427,18 +427,18 @@ class RobotCell(Cell):
 
     def _motion(self, now: float) -> dict[str, Motion | None]:
         """The motion of every arm in the task file, connected or not."""
-        running = self._team.processes if self._team is not None else {}
+        running = self._arm_group.processes if self._arm_group is not None else {}
         recent = {name: process.reports_of(now - _WATCHED) for name, process in running.items()}
         return {arm.name: measured_motion(recent.get(arm.name, []), now) for arm in self.settings.arms}
 
     def _why_not_ready(self) -> dict[str, str]:
-        if self._team is None:
+        if self._arm_group is None:
             return {arm.name: "not connected" for arm in self.settings.arms}
         named = {check.name.removeprefix("arm "): check.detail for check in self._arms_wrong()}
         return {arm: unnamed(arm, why) for arm, why in named.items()}
 
     def _arms_wrong(self) -> list[Check]:
-        processes = self._team.processes if self._team is not None else {}
+        processes = self._arm_group.processes if self._arm_group is not None else {}
         return [check for check in interlocks.controllers_well(processes) if not check.ok]
 
     def _frames_old(self) -> list[Check]:

@@ -110,7 +110,7 @@ class Examination:
         self._settings = settings
         self._hold = hold
         self._recover = recover
-        self._team = ArmGroup(settings, latch)
+        self._arm_group = ArmGroup(settings, latch)
         self._cameras = {camera.name: CameraProcess(camera) for camera in settings.cameras}
         self._arms = {arm.name: _Seen() for arm in settings.arms}
         self._views = {camera.name: _Seen() for camera in settings.cameras}
@@ -130,7 +130,7 @@ class Examination:
 
     def close(self) -> None:
         """Release all devices."""
-        self._team.close()
+        self._arm_group.close()
         for camera in self._cameras.values():
             camera.close()
 
@@ -140,7 +140,7 @@ class Examination:
         started = time.monotonic()
         ordered = 0.0
         while (now := time.monotonic()) < started + _WARMING_UP + seconds:
-            self._team.beat()
+            self._arm_group.beat()
             if now - ordered >= _ORDER_EVERY:
                 ordered = now
                 self._order_to_stay(now)
@@ -151,7 +151,7 @@ class Examination:
         for name, seen in self._arms.items():
             if seen.following:
                 self._end(name, seen)
-        self._team.brake()
+        self._arm_group.brake()
 
     def reports(self) -> Iterator[DeviceReport]:
         """Reports on the task file's limits, then on every device."""
@@ -171,15 +171,15 @@ class Examination:
     # --- connecting -----------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._team.start()
+        self._arm_group.start()
         for camera in self._cameras.values():
             camera.launch()
-        for name, process in self._team.processes.items():
+        for name, process in self._arm_group.processes.items():
             try:
                 process.ask(Ask.CONNECT)
             except CellError as error:
                 self._arms[name].blame(name, error)
-        for name, process in self._team.processes.items():
+        for name, process in self._arm_group.processes.items():
             if not self._arms[name].problems:
                 self._meet(name, process, self._arms[name])
         for name, camera in self._cameras.items():
@@ -227,15 +227,15 @@ class Examination:
             if not (self._hold and limits_set and fit and seen.identity):
                 continue
             try:
-                self._team.beat()
-                self._team.processes[name].request(Ask.FOLLOW)
+                self._arm_group.beat()
+                self._arm_group.processes[name].request(Ask.FOLLOW)
                 seen.following = True
             except CellError as error:
                 seen.blame(name, error)
 
     def _order_to_stay(self, now: float) -> None:
         for name, seen in self._arms.items():
-            process = self._team.processes[name]
+            process = self._arm_group.processes[name]
             report = process.report() if seen.following else None
             if report is not None and report.mode is Mode.SERVO and np.isfinite(report.position).all():
                 process.post(
@@ -249,7 +249,7 @@ class Examination:
 
     def _look_at_arms(self, *, counts: bool) -> None:
         for name, seen in self._arms.items():
-            report = self._team.processes[name].report() if seen.following else None
+            report = self._arm_group.processes[name].report() if seen.following else None
             if report is None or report.time <= seen.newest or report.mode is not Mode.SERVO:
                 continue
             seen.newest = report.time
@@ -271,7 +271,7 @@ class Examination:
                 seen.values += [now - frame.time] if fresh else []
 
     def _end(self, name: str, seen: _Seen) -> None:
-        report = self._team.processes[name].report()
+        report = self._arm_group.processes[name].report()
         if report is None or report.mode is Mode.SERVO:
             return
         detail = report.text or f"{name}: it stopped holding its pose ({report.cause.name.lower()})"
@@ -295,10 +295,10 @@ class Examination:
                     remedy="End other programs, or lower [cell] controller_hz.",
                 )
             )
-        report = self._team.processes[arm.name].report() if seen.identity else None
+        report = self._arm_group.processes[arm.name].report() if seen.identity else None
         problems += [
             check
-            for check in interlocks.home_inside(self._settings, self._team.processes)
+            for check in interlocks.home_inside(self._settings, self._arm_group.processes)
             if check.name == f"home of {arm.name}" and not check.ok
         ]
         return DeviceReport(

@@ -114,7 +114,7 @@ def import_recordings(
     A description kept elsewhere: --as described:FILE.
     """
     from station.jobs import import_run
-    from station.jobs.import_request import wish
+    from station.jobs.import_request import read_request
     from station.session.folder import SessionFolder
 
     flags = {
@@ -122,7 +122,7 @@ def import_recordings(
         "frame": frame, "actions": actions, "kinematics": kinematics, "outcome": outcome,
     }  # fmt: skip
     told = _told(entries, instruction)
-    asked = wish(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
+    asked = read_request(paths, form, told, flags, again=again, follow_links=follow_links, episodes=episodes)
     folder = SessionFolder.open(sessions.find(session))
     if describe:
         say(*import_run.describe(folder, paths[0]).split("\n"), nl=False)

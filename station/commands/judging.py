@@ -90,7 +90,7 @@ def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
             f"No recording matches --where '{where}'; 'station review {session} --list' shows all."
         )
     chosen = [status for status in statuses if verdicts.changes(status, verdict)]
-    say(_prospect(statuses, chosen, verdict))
+    say(_preview(statuses, chosen, verdict))
     if not chosen:
         return
     if not yes:
@@ -99,7 +99,7 @@ def _label_many(session: str, where: str, verdict: str, *, yes: bool) -> None:
     say(f"{counted(len(chosen), 'recording')}: {verdict}.")
 
 
-def _prospect(found: list[EpisodeStatus], chosen: list[EpisodeStatus], verdict: str) -> str:
+def _preview(found: list[EpisodeStatus], chosen: list[EpisodeStatus], verdict: str) -> str:
     """What would change, counted by current label."""
     kinds = Counter("void" if one.void else str(one.outcome or "pending") for one in chosen)
     now = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))

@@ -62,15 +62,15 @@ def record(folder: SessionFolder, reporter: Reporter) -> Path:
     """Record with the scripted demonstrator instead of a person in VR; returns the folder of recordings."""
     from hardware.simulation.demonstrator import record_demonstrations
 
-    wishes = folder.task.demonstrations
+    settings = folder.task.demonstrations
     target = folder.recordings
     make_folder(target)
     record_demonstrations(
         folder.task.simulation,
         target,
-        wishes.count,
-        folder.seed if wishes.seed is None else wishes.seed,
-        successes_only=wishes.successes_only,
+        settings.count,
+        folder.seed if settings.seed is None else settings.seed,
+        successes_only=settings.successes_only,
         progress=lambda now: reporter.progress("record", now.done, now.total),
     )
     return target

@@ -41,7 +41,7 @@ class ImportRequest:
         return None if self.outcome in (None, UNKNOWN) else Outcome(self.outcome)
 
 
-def wish(
+def read_request(
     paths: Sequence[Path],
     form: str | None,
     entries: Sequence[str],

@@ -67,18 +67,18 @@ def kinds() -> tuple[str, ...]:
     return suffixes()
 
 
-def inspect(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summary:
+def inspect(folder: SessionFolder, request: ImportRequest, reporter: Reporter) -> Summary:
     """Report what an import would do with each source, down to the last image; writes nothing.
 
     Raises:
         UsageError: nothing to import. AnswersError, UnknownFormatError.
     """
-    answers = _answers(folder, wish)
-    tally = _Tally(reporter, wish)
+    answers = _answers(folder, request)
+    tally = _Tally(reporter, request)
     is_new = not folder.demos.is_dir()
     past = None if is_new else Past(EpisodeStore(folder.demos), Journal(folder.journal))
     with isolated_reader() as reader:
-        sources = find(folder, wish, reader, answers)
+        sources = find(folder, request, reader, answers)
         tally.begin(sources, answers)
         looks = inspect_all(
             sources.found,
@@ -86,8 +86,8 @@ def inspect(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> S
             answers,
             reader,
             past,
-            again=wish.again,
-            declared=wish.declared,
+            again=request.again,
+            declared=request.declared,
             unanswered=sources.unanswered,
         )
         for done, look in enumerate(looks, start=1):
@@ -99,7 +99,7 @@ def inspect(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> S
     return tally.summary
 
 
-def run(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summary:
+def run(folder: SessionFolder, request: ImportRequest, reporter: Reporter) -> Summary:
     """Import source by source; every reported result is on disk.
 
     Raises:
@@ -107,13 +107,13 @@ def run(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summa
         LockedError: an engine or another command works on the session.
         DiskFullError: the disk is full; run it again later.
     """
-    answers = _answers(folder, wish)
-    tally = _Tally(reporter, wish)
+    answers = _answers(folder, request)
+    tally = _Tally(reporter, request)
     with folder.writing(), isolated_reader() as reader:
         store, journal = EpisodeStore(folder.demos, writable=True), Journal(folder.journal, writable=True)
         store.sweep(journal.ledger())
         intake = Intake(store, journal)
-        sources = find(folder, wish, reader, answers)
+        sources = find(folder, request, reader, answers)
         if tally.begin(sources, answers):
             _remember_task(folder, sources)
         results = intake.run(
@@ -121,8 +121,8 @@ def run(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summa
             folder.task.cell.spec,
             answers,
             reader,
-            again=wish.again,
-            declared=wish.declared,
+            again=request.again,
+            declared=request.declared,
             unanswered=sources.unanswered,
         )
         for done, result in enumerate(results, start=1):
@@ -138,9 +138,9 @@ def run(folder: SessionFolder, wish: ImportRequest, reporter: Reporter) -> Summa
 class _Tally:
     """Counts outcomes, and reports each structure of sources once."""
 
-    def __init__(self, reporter: Reporter, wish: ImportRequest) -> None:
+    def __init__(self, reporter: Reporter, request: ImportRequest) -> None:
         self._reporter = reporter
-        self._wish = wish
+        self._request = request
         self._counts: Counter[str] = Counter()
         self._defects: Counter[tuple[str, str]] = Counter()
         self._asked: set[str] = set()
@@ -162,7 +162,9 @@ class _Tally:
         self.outlines[outline.structure] = outline
         self._asked.add("; ".join(question.sentence for question in outline.open))
         saved = answers.get(outline.structure, {})
-        self._reporter.event("mapping", **_with_outcome(outline_facts(outline, saved), outline, self._wish))
+        self._reporter.event(
+            "mapping", **_with_outcome(outline_facts(outline, saved), outline, self._request)
+        )
         return True
 
     def asked(self, finding: Finding) -> bool:
@@ -194,8 +196,8 @@ class _Tally:
         }
 
 
-def _answers(folder: SessionFolder, wish: ImportRequest) -> Answers:
-    return {**answer_file.load(folder.path / answer_file.NAME), "": dict(wish.answers or {})}
+def _answers(folder: SessionFolder, request: ImportRequest) -> Answers:
+    return {**answer_file.load(folder.path / answer_file.NAME), "": dict(request.answers or {})}
 
 
 def _remember(folder: SessionFolder, outlines: dict[str, Outline], answers: Answers) -> None:
@@ -243,14 +245,14 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _with_outcome(facts: dict[str, Any], outline: Outline, wish: ImportRequest) -> dict[str, Any]:
+def _with_outcome(facts: dict[str, Any], outline: Outline, request: ImportRequest) -> dict[str, Any]:
     """Add the question whether unlabelled demonstrations succeeded; it does not block the import."""
     if not outline.unlabelled:
         return facts
     question = _SUCCEEDED.to_json()
-    if wish.outcome is None:
+    if request.outcome is None:
         return {**facts, "questions": [*facts["questions"], question]}
-    return {**facts, "settled": [*facts["settled"], question | {"value": wish.outcome}]}
+    return {**facts, "settled": [*facts["settled"], question | {"value": request.outcome}]}
 
 
 _SUCCEEDED = Question(

@@ -50,38 +50,38 @@ class Sources:
         return self.task if self.task is not None and self.task.open else None
 
 
-def find(folder: SessionFolder, wish: ImportRequest, reader: Any, answers: Answers) -> Sources:
+def find(folder: SessionFolder, request: ImportRequest, reader: Any, answers: Answers) -> Sources:
     """All selected episodes at the given paths, except the session's own.
 
     Raises:
         UsageError: nothing there, or nothing selected.
     """
-    for path in wish.paths:
+    for path in request.paths:
         if not path.exists():
             raise UsageError(f"There is nothing at {path}. Give a file or a folder with demonstrations.")
     own = {folder.demos.resolve(), folder.episodes.resolve()}
     found: list[Found] = []
     empty: dict[Path, str] = {}
-    for path in wish.paths:
-        here: list[Found] = reader.find([path], wish.form, follow=wish.follow_links)
+    for path in request.paths:
+        here: list[Found] = reader.find([path], request.form, follow=request.follow_links)
         others = [source for source in here if source.path.resolve() not in own]
         found += others
         if not others:
-            empty[path] = _own_only(path) if here else _nothing(path, wish.form)
+            empty[path] = _own_only(path) if here else _nothing(path, request.form)
     if not found:
         raise UsageError(" ".join(empty.values()))
     refused = [_refused(path, said) for path, said in empty.items()]
     try:
-        sources = _chosen(found, wish, reader, answers)
+        sources = _chosen(found, request, reader, answers)
     except choice.ChoiceError as error:
         raise UsageError(str(error)) from error
     return replace(sources, found=[*sources.found, *refused], empty=tuple(empty))
 
 
-def _chosen(found: list[Found], wish: ImportRequest, reader: Any, answers: Answers) -> Sources:
-    chosen = choice.by_episodes(found, wish.choice.episodes, reader.success)
+def _chosen(found: list[Found], request: ImportRequest, reader: Any, answers: Answers) -> Sources:
+    chosen = choice.by_episodes(found, request.choice.episodes, reader.success)
     question = choice.mixed(chosen)
-    wanted = wish.choice.instructions
+    wanted = request.choice.instructions
     if question is None:
         chosen = choice.by_instruction(chosen, wanted) if wanted else chosen
         return Sources(found=chosen, passed_over=len(found) - len(chosen))

@@ -85,8 +85,9 @@ def wait_for(
             raise StationError(refused)
         if hearing.silence > SILENCE:
             raise StationError(
-                f"The engine of {folder.path} has shown nothing for {SILENCE:g} s: it is suspended, or hangs. What was "
-                "asked of it may still happen. Let it continue, or end it and run the session again; then ask once more."
+                f"The engine of {folder.path} has shown nothing for {SILENCE:g} s: it is suspended, or hangs. What "
+                "was asked of it may still happen. Let it continue, or end it and run the session again; then ask once "
+                "more."
             )
         said = _newest_sentence(client, about) or said
         late = patience is not None and time.monotonic() - began > patience

@@ -79,14 +79,14 @@ class Echo:
 
     action: str
     key: str
-    fate: PressStatus
+    status: PressStatus
     detail: str = ""
     number: int | None = None
     pressed: float = 0.0
 
     def __str__(self) -> str:
         """``s taken … success for online-000012``."""
-        return f"{self.key} {self.fate.value} {SIGNS[self.fate]} {self.detail}".rstrip()
+        return f"{self.key} {self.status.value} {SIGNS[self.status]} {self.detail}".rstrip()
 
 
 class KeyDispatcher:
@@ -129,7 +129,7 @@ class KeyDispatcher:
 
     def answer(self, key: str, why: str) -> Echo:
         """The key is not in the table: say so."""
-        self._echo = Echo(action="", key=key, fate=PressStatus.REFUSED, detail=why, pressed=self._clock())
+        self._echo = Echo(action="", key=key, status=PressStatus.REFUSED, detail=why, pressed=self._clock())
         return self._echo
 
     def take_keys(self) -> Echo:
@@ -142,7 +142,7 @@ class KeyDispatcher:
         self._echo = Echo(
             action="keys",
             key=self._keymap.show("keys"),
-            fate=PressStatus.DONE,
+            status=PressStatus.DONE,
             detail="the keys are asked for",
             pressed=self._clock(),
         )
@@ -161,12 +161,16 @@ class KeyDispatcher:
         for number in [number for number in self._undecided if number in answers]:
             decided = self._undecided.pop(number)
             if answers[number]:
-                self._echo = replace(decided, fate=PressStatus.REFUSED, detail=answers[number])
+                self._echo = replace(decided, status=PressStatus.REFUSED, detail=answers[number])
             elif self._echo is not None and self._echo.number == number:
-                self._echo = replace(decided, fate=PressStatus.DONE)
+                self._echo = replace(decided, status=PressStatus.DONE)
         echo = self._echo
-        if echo is not None and echo.fate is PressStatus.TAKEN and self._clock() - echo.pressed > UNANSWERED:
-            self._echo = replace(echo, fate=PressStatus.UNANSWERED)
+        if (
+            echo is not None
+            and echo.status is PressStatus.TAKEN
+            and self._clock() - echo.pressed > UNANSWERED
+        ):
+            self._echo = replace(echo, status=PressStatus.UNANSWERED)
         return self._echo
 
     def _show(self, echo: Echo) -> Echo:
@@ -203,12 +207,12 @@ class KeyDispatcher:
         try:
             number = self._feed.send(event, now)
         except FeedError as reason:
-            return Echo(action=action.id, key=key, fate=PressStatus.LOST, detail=str(reason), pressed=now)
+            return Echo(action=action.id, key=key, status=PressStatus.LOST, detail=str(reason), pressed=now)
         self._sent = event
         return Echo(
             action=action.id,
             key=key,
-            fate=PressStatus.TAKEN,
+            status=PressStatus.TAKEN,
             detail=_words(event, action),
             number=number,
             pressed=now,
@@ -216,7 +220,7 @@ class KeyDispatcher:
 
     def _refused(self, action: Action, why: str, now: float) -> Echo:
         key = self._keymap.show(action.id)
-        return Echo(action=action.id, key=key, fate=PressStatus.REFUSED, detail=why, pressed=now)
+        return Echo(action=action.id, key=key, status=PressStatus.REFUSED, detail=why, pressed=now)
 
 
 def stopped(keymap: Keymap, now: float, trouble: str = "", origin: Origin = TERMINAL) -> Echo:
@@ -224,7 +228,7 @@ def stopped(keymap: Keymap, now: float, trouble: str = "", origin: Origin = TERM
     return Echo(
         action="stop",
         key=origin.key or keymap.show("stop"),
-        fate=PressStatus.LOST if trouble else PressStatus.DONE,
+        status=PressStatus.LOST if trouble else PressStatus.DONE,
         detail=trouble or "stop latched",
         pressed=now,
     )

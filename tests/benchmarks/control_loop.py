@@ -66,7 +66,7 @@ class Swinger(Pusher):
 
     def begin(self) -> None:
         """The arms are at home."""
-        self._starts = [(r.measured_position, r.measured_quaternion) for r in self._cell.team.reports]
+        self._starts = [(r.measured_position, r.measured_quaternion) for r in self._cell.arm_group.reports]
         self._phase = 0.0
 
     def features(
@@ -142,7 +142,7 @@ class Operator:
         self._post(go())
 
     def _collect(self, cell: RobotCell) -> None:
-        for name, process in cell.team.processes.items():
+        for name, process in cell.arm_group.processes.items():
             self._number[name], reports = process.reports_since(self._number.get(name, 0))
             self._note_reaction(reports)
             following = [report for report in reports if report.mode is Mode.SERVO]
@@ -196,9 +196,9 @@ def run_session(task: Task, settings: RobotCellSettings, path: Path, seconds: fl
         done.set()
         finger.join()
         figures = operator.figures
-        figures.late = sum(report.late for report in cell.team.reports)
+        figures.late = sum(report.late for report in cell.arm_group.reports)
         figures.waypoints = len(figures.delays) * CHUNK
-        figures.overruns = sum(report.overruns for report in cell.team.reports)
+        figures.overruns = sum(report.overruns for report in cell.arm_group.reports)
     link.close()
     return figures
 

@@ -115,7 +115,7 @@ def lose(
     subject.place.go_home()
     subject.cell.observe()
     move(subject)
-    pid = subject.cell.team.processes[subject.arm].pid
+    pid = subject.cell.arm_group.processes[subject.arm].pid
     assert pid is not None
     began, start, _ = subject.look()
     os.kill(pid, how)

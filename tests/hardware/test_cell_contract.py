@@ -54,7 +54,7 @@ def test_real_arms_may_be_observed_by_their_poses(tmp_path: Path) -> None:
     cell.connect()
     try:
         seen = cell.observe().proprioception
-        report = cell.team.processes["left"].report()
+        report = cell.arm_group.processes["left"].report()
     finally:
         cell.close()
     assert report is not None

@@ -94,10 +94,12 @@ def _foretold(look: Look, past: Past | None) -> Look:
     """What would happen to content that was read although it may be known."""
     if past is None or look.episode is None:
         return look
-    fate = past.fate(look.episode, look.finding.fingerprint)
-    finding = replace(look.finding, defects=(*fate.notes, *look.finding.defects))
-    replaced = tuple(other.id for other in fate.replaced)
-    return replace(look, finding=finding, known=fate.name if fate.is_done else None, replaces=replaced)
+    decision = past.decide(look.episode, look.finding.fingerprint)
+    finding = replace(look.finding, defects=(*decision.notes, *look.finding.defects))
+    replaced = tuple(other.id for other in decision.replaced)
+    return replace(
+        look, finding=finding, known=decision.name if decision.is_done else None, replaces=replaced
+    )
 
 
 def _looks(
@@ -183,16 +185,16 @@ class Intake:
         return ImportResult(finding=look.finding, outline=look.outline)
 
     def _take_in(self, look: Look, episode: Episode) -> ImportResult:
-        fate = self._past.fate(episode, look.finding.fingerprint)
-        name = fate.name
-        finding = replace(look.finding, defects=(*fate.notes, *look.finding.defects))
-        if fate.is_done:
+        decision = self._past.decide(episode, look.finding.fingerprint)
+        name = decision.name
+        finding = replace(look.finding, defects=(*decision.notes, *look.finding.defects))
+        if decision.is_done:
             return self._known(name, finding, finding.declared, look.outline)
         if name not in self._store:
             header = replace(episode.header, id=name, ordinal=self._ordinal(name))
             self._store.commit(replace(episode, header=header))
-        self._enter(name, finding, fate.voided)
-        for other in fate.replaced:
+        self._enter(name, finding, decision.voided)
+        for other in decision.replaced:
             self._journal.append(Voided(episode=other.id, by=BY, reason=f"replaced by {name}"))
         self._journal.append(_imported(finding, name))
         self._past.known[finding.fingerprint] = name

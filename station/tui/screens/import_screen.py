@@ -165,7 +165,7 @@ class ImportScreen(StationScreen):
             Step.CHOOSE: "Choose demonstrations: type a path or pick a file or folder, then Enter looks into it.",
             Step.LOOK: f"Looking into the recordings: {len(self._record.findings)} seen. Escape interrupts.",
             Step.ASK: self._question(),
-            Step.READY: self._prospect.sentence(again=self._again),
+            Step.READY: self._preview.sentence(again=self._again),
             Step.IMPORT: f"Importing: {taken} taken in. Escape interrupts; what is in stays in.",
             Step.DONE: f"Taken in: {counted(taken, 'recording')}{known}. ^t trains, ^g reviews, Escape leaves.",
         }[self._step]
@@ -187,7 +187,7 @@ class ImportScreen(StationScreen):
         self.redraw()
 
     @property
-    def _prospect(self) -> ImportPreview:
+    def _preview(self) -> ImportPreview:
         return ImportPreview.of(self._record.findings)
 
     def _question(self) -> str:
@@ -315,10 +315,10 @@ class ImportScreen(StationScreen):
 
     def action_take(self) -> None:
         """Import what is usable; first ask whether something may be replaced."""
-        prospect = self._prospect
-        if prospect.replaced:
-            added = prospect.usable - prospect.replacing
-            self.app.push_screen(ReplaceScreen(prospect.replaced, added), self._import)
+        preview = self._preview
+        if preview.replaced:
+            added = preview.usable - preview.replacing
+            self.app.push_screen(ReplaceScreen(preview.replaced, added), self._import)
         else:
             self._import(True)
 
@@ -402,7 +402,7 @@ class ImportScreen(StationScreen):
             "look": not is_busy,
             "again": not is_busy,
             "answers": not is_busy and bool(self._settled),
-            "take": self._step is Step.READY and self._prospect.usable > 0,
+            "take": self._step is Step.READY and self._preview.usable > 0,
             "onward": self._step is Step.DONE,
             "review": self._step is Step.DONE,
         }

@@ -199,7 +199,7 @@ class SessionScreen(StationScreen):
 
     def _show_call(self) -> None:
         echo = self._attachment.dispatcher.absorb() if self._attachment.dispatcher else None
-        if echo is not None and echo.action == "leave" and echo.fate is PressStatus.REFUSED:
+        if echo is not None and echo.action == "leave" and echo.status is PressStatus.REFUSED:
             self._ending = False
         self.query_one("#call", Panel).show(self._call(echo))
 
@@ -238,7 +238,7 @@ class SessionScreen(StationScreen):
     def _report(self, echo: Echo | None) -> None:
         """Show what a press did: in the headline, or where no engine is attached as a notification."""
         if echo is not None and not self._attachment.attached:
-            lost = echo.fate is PressStatus.LOST
+            lost = echo.status is PressStatus.LOST
             self.notify(str(echo), severity="error" if lost else "warning", timeout=12)
         self._show_call()
 
@@ -258,7 +258,7 @@ class SessionScreen(StationScreen):
     def told(self) -> tuple[str, bool]:
         """The newest press's outcome, and whether it is decided."""
         echo = self._attachment.dispatcher.absorb() if self._attachment.dispatcher is not None else None
-        undecided = echo is not None and echo.fate in (PressStatus.TAKEN, PressStatus.UNANSWERED)
+        undecided = echo is not None and echo.status in (PressStatus.TAKEN, PressStatus.UNANSWERED)
         return str(echo or ""), not undecided or self._attachment.line is LineStatus.LOST
 
     @property

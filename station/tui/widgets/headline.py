@@ -196,9 +196,9 @@ def draw_call(model: Call, columns: int, rows: int) -> Content:
     unseen = [
         Content.styled(" " * _INDENT + line, "$warning bold") for line in textwrap.wrap(model.unseen, room)
     ]
-    if model.echo is not None and model.echo.fate in _WHOLE and len(str(model.echo)) > room // 2:
+    if model.echo is not None and model.echo.status in _WHOLE and len(str(model.echo)) > room // 2:
         return Content("\n").join([*_with_long_echo(model, model.echo, head, room), *unseen])
-    echo = Content.styled(str(model.echo), ECHO_STYLES[model.echo.fate]) if model.echo else Content("")
+    echo = Content.styled(str(model.echo), ECHO_STYLES[model.echo.status]) if model.echo else Content("")
     *above, last = _lines_below(model, room, echo.cell_length)
     lines = [head, *(Content.assemble(" " * _INDENT, (line, "$muted")) for line in above)]
     gap = max(2, room - len(last) - echo.cell_length)
@@ -209,7 +209,7 @@ def draw_call(model: Call, columns: int, rows: int) -> Content:
 def _with_long_echo(model: Call, echo: Echo, head: Content, room: int) -> list[Content]:
     below = [line for line in _lines_below(model, room, 0) if line]
     lines = [(line, "$muted") for line in below]
-    lines += [(line, ECHO_STYLES[echo.fate]) for line in textwrap.wrap(str(echo), room)]
+    lines += [(line, ECHO_STYLES[echo.status]) for line in textwrap.wrap(str(echo), room)]
     return [head, *(Content.assemble(" " * _INDENT, line) for line in lines)]
 
 

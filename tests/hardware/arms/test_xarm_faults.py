@@ -132,7 +132,7 @@ def test_a_controller_that_is_killed_leaves_the_arm_standing_at_its_last_target(
     place.cell.plan(place.plan(8, step=0.02))
     place.cell.advance()
     place.cell.advance()
-    pid = place.cell.team.processes["arm"].pid
+    pid = place.cell.arm_group.processes["arm"].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
@@ -151,7 +151,7 @@ def test_a_controller_that_is_suspended_leaves_the_arm_standing_and_does_not_lea
     place.cell.plan(place.plan(8, step=0.02))
     place.cell.advance()
     place.cell.advance()
-    pid = place.cell.team.processes["arm"].pid
+    pid = place.cell.arm_group.processes["arm"].pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -189,7 +189,7 @@ def _lose_on_the_way_home(place: XArmWorkplace, how: signal.Signals) -> int:
         return place.cell.advance_homing() or bool(np.linalg.norm(tool - away) > 10.0)
 
     wait_until(gone)
-    pid = place.cell.team.processes["arm"].pid
+    pid = place.cell.arm_group.processes["arm"].pid
     assert pid is not None
     os.kill(pid, how)
     return pid

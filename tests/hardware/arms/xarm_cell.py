@@ -100,7 +100,7 @@ def attached_table(address: str, port: int, film: Path, axes: int = 6) -> dict[s
 
 def plan_from(cell: RobotCell, n: int, step: float) -> FloatArray:
     """n poses that lead forward from where the arm is, `step` m each, the tool pointing down."""
-    report = cell.team.processes["arm"].report()
+    report = cell.arm_group.processes["arm"].report()
     assert report is not None
     forward = np.arange(1, n + 1)[:, None] * np.array([step, 0.0, 0.0])
     down = np.broadcast_to(DOWN, (n, 4))

@@ -35,7 +35,7 @@ def main() -> None:
             while cell.advance() is not None:
                 steps += 1
                 if steps == 6:
-                    pids = [process.pid for process in cell.team.processes.values()]
+                    pids = [process.pid for process in cell.arm_group.processes.values()]
                     sys.stdout.write(f"moving {pids[0]}\n")
                     sys.stdout.flush()
     except CellError as error:

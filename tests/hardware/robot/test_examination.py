@@ -67,7 +67,7 @@ def test_looking_moves_no_arm(tmp_path: Path, board: Switchboard) -> None:
     settings = RobotCellSettings.model_validate(cell_table(tmp_path / "board"))
     with Examination(settings, tmp_path / "latch") as examination:
         examination.measure(0.5)
-        (arm,) = examination._team.reports
+        (arm,) = examination._arm_group.reports
     assert board[Switch.COMMANDS] > 20
     assert arm.last_motion == 0.0
     assert math.isclose(board[Switch.OPENING], 0.08)

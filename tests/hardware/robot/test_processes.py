@@ -123,7 +123,7 @@ def test_a_stop_that_is_set_while_that_loop_is_suspended_works_at_once(
 def test_a_killed_controller_is_told_and_started_anew_on_the_operators_word(place: Workplace) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
-    process = cell.team.processes["left"]
+    process = cell.arm_group.processes["left"]
     cell.plan(place.plan(20))
     cell.advance()
     pid = process.pid
@@ -147,7 +147,7 @@ def test_a_controller_gets_as_long_for_its_answer_as_the_question_takes(
 ) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
-    process = cell.team.processes["left"]
+    process = cell.arm_group.processes["left"]
     monkeypatch.setattr(Ask, "patience", 0.7)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGSTOP)
@@ -162,7 +162,7 @@ def test_a_controller_gets_as_long_for_its_answer_as_the_question_takes(
 def test_a_suspended_controller_is_told_and_replaced_on_the_operators_word(place: Workplace) -> None:
     cell = place.cell
     assert isinstance(cell, RobotCell)
-    process = cell.team.processes["left"]
+    process = cell.arm_group.processes["left"]
     cell.plan(place.plan(20))
     cell.advance()
     pid = process.pid
@@ -253,11 +253,11 @@ def test_two_arms_begin_a_chunk_at_the_same_instant(tmp_path: Path) -> None:
             cell.plan(place.plan(3))
             while cell.advance() is not None:
                 pass
-            delays = [report.order_delay for report in cell.team.reports]
+            delays = [report.order_delay for report in cell.arm_group.reports]
             assert max(delays) < cell.spec.dt, (
                 "an arm that misses its start is a whole period behind the other"
             )
-            left, right = (report.position for report in cell.team.reports)
+            left, right = (report.position for report in cell.arm_group.reports)
             assert abs(left[0] - right[0]) < 0.02
 
 
@@ -289,11 +289,11 @@ def test_a_way_home_that_was_interrupted_is_not_taken_for_an_arrival(place: Work
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("wish", "told"), [("keep", -1.0), (0.25, 0.02)])
+@pytest.mark.parametrize(("opening", "told"), [("keep", -1.0), (0.25, 0.02)])
 def test_on_the_way_home_a_gripper_opens_as_far_as_its_task_says_or_keeps_what_it_holds(
-    tmp_path: Path, wish: str | float, told: float
+    tmp_path: Path, opening: str | float, told: float
 ) -> None:
-    settings = read_cell(cell_table(tmp_path / "board", home_opening=wish))
+    settings = read_cell(cell_table(tmp_path / "board", home_opening=opening))
     cell = RobotCell(settings, StopLatch(tmp_path / "stop.latch"))
     cell.connect()
     try:

@@ -89,8 +89,8 @@ def test_two_arms_go_home_at_the_same_time(tmp_path: Path) -> None:
         deadline = time.monotonic() + 60.0
         while not cell.advance_homing():
             assert time.monotonic() < deadline
-            modes.append({report.mode for report in cell.team.reports})
+            modes.append({report.mode for report in cell.arm_group.reports})
         assert {Mode.HOMING} in modes, "both were on the way together"
-        assert all(cell.team.reports[k].homings == 1 for k in (0, 1))
+        assert all(cell.arm_group.reports[k].homings == 1 for k in (0, 1))
     finally:
         cell.close()

@@ -55,7 +55,7 @@ class Scene(ABC):
         return cell
 
     def signal_controller(self, number: signal.Signals) -> None:
-        pid = self.cell.team.processes["arm"].pid
+        pid = self.cell.arm_group.processes["arm"].pid
         assert pid is not None
         os.kill(pid, number)
 

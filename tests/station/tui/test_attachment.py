@@ -192,7 +192,7 @@ def test_a_stop_that_could_not_be_set_is_not_called_one(engines: FakeEngines, cl
     engines.trouble = "stop.latch is a link."
     attachment = attached(engines, clock)
     echo = attachment.press("stop")
-    assert echo is not None and echo.fate is PressStatus.LOST and "is a link" in str(echo)
+    assert echo is not None and echo.status is PressStatus.LOST and "is a link" in str(echo)
     assert attachment.stop_at_once() == "stop.latch is a link."
 
 
@@ -201,7 +201,7 @@ def test_a_stop_that_neither_latch_nor_engine_took_is_not_called_one(
 ) -> None:
     feed.trouble = "The engine is gone."
     echo = attached(engines, clock).press("stop")
-    assert echo is not None and echo.fate is PressStatus.LOST and "The engine is gone" in str(echo)
+    assert echo is not None and echo.status is PressStatus.LOST and "The engine is gone" in str(echo)
 
 
 def test_the_last_words_of_an_engine_are_shown_though_its_line_broke_before(

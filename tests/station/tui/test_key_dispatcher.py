@@ -170,13 +170,13 @@ def test_an_unanswered_key_is_said_to_be_unanswered(dispatcher: Reading, clock: 
     dispatcher.press("success", snapshot())
     clock.now += 2.5
     echo = dispatcher.absorb()
-    assert echo is not None and echo.fate is PressStatus.UNANSWERED
+    assert echo is not None and echo.status is PressStatus.UNANSWERED
 
 
 def test_a_key_that_could_not_be_sent_is_not_said_to_be_taken(dispatcher: Reading, feed: FakeFeed) -> None:
     feed.broken = True
     echo = dispatcher.press("success", snapshot())
-    assert echo is not None and echo.fate is PressStatus.LOST and "broken" in echo.detail
+    assert echo is not None and echo.status is PressStatus.LOST and "broken" in echo.detail
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_label_keys_before_the_first_episode_say_why_they_do_nothing(
     dispatcher: Reading, feed: FakeFeed, action: str, why: str
 ) -> None:
     echo = dispatcher.press(action, snapshot(episode=None, counts=Counts()))
-    assert echo is not None and echo.fate is PressStatus.REFUSED and why in echo.detail
+    assert echo is not None and echo.status is PressStatus.REFUSED and why in echo.detail
     assert feed.sent == []
 
 
@@ -195,7 +195,7 @@ def test_go_is_only_taken_when_the_screen_shows_that_something_waits(
     dispatcher: Reading, feed: FakeFeed
 ) -> None:
     refused = dispatcher.press("go", snapshot(Phase.HOMING))
-    assert refused is not None and refused.fate is PressStatus.REFUSED
+    assert refused is not None and refused.status is PressStatus.REFUSED
     assert feed.sent == []
 
 
@@ -230,7 +230,7 @@ def test_undo_takes_back_what_the_screen_says_that_it_would(
 
 def test_undo_without_anything_to_take_back_says_so(dispatcher: Reading, feed: FakeFeed) -> None:
     echo = dispatcher.press("undo", snapshot(episode="online-000010"))
-    assert feed.sent == [] and echo is not None and echo.fate is PressStatus.REFUSED
+    assert feed.sent == [] and echo is not None and echo.status is PressStatus.REFUSED
 
 
 def test_undo_after_a_void_and_a_newer_timeout_leaves_the_void_alone(
@@ -275,7 +275,7 @@ def test_a_real_cell_has_neither_another_clock_nor_an_automatic_operator(
     dispatcher: Reading, feed: FakeFeed, action: str
 ) -> None:
     echo = dispatcher.press(action, snapshot(simulated=False))
-    assert echo is not None and echo.fate is PressStatus.REFUSED
+    assert echo is not None and echo.status is PressStatus.REFUSED
     assert feed.sent == []
 
 
@@ -303,7 +303,7 @@ def test_an_older_echo_is_not_confused_with_a_newer_press(
     feed.acknowledge(1)
     echo = dispatcher.absorb()
     assert first is not None and echo is not None
-    assert (echo.action, echo.fate) == ("evaluate", PressStatus.TAKEN)
+    assert (echo.action, echo.status) == ("evaluate", PressStatus.TAKEN)
 
 
 def test_every_engine_action_makes_exactly_one_event(feed: FakeFeed, clock: Clock) -> None:
@@ -348,7 +348,7 @@ def test_what_came_up_a_moment_ago_is_neither_started_nor_cleared(
     echo = dispatcher.press(action, sight(phase, clock, shown_for=READ - 0.1, **changes))
     assert feed.sent == []
     assert (
-        echo is not None and echo.fate is PressStatus.REFUSED and "read it, then press again" in echo.detail
+        echo is not None and echo.status is PressStatus.REFUSED and "read it, then press again" in echo.detail
     )
     clock.now += 1.0
     dispatcher.press(action, sight(phase, clock, shown_for=READ + 0.1, **changes))

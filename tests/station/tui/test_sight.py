@@ -44,7 +44,7 @@ class Looking:
     def press(self, action: str) -> str:
         echo = self.attachment.press(action)
         assert echo is not None
-        return echo.detail if echo.fate is PressStatus.REFUSED else ""
+        return echo.detail if echo.status is PressStatus.REFUSED else ""
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ async def test_a_long_refusal_is_seen_whole_on_a_busy_screen(open_app: Open, fee
 
 
 def test_a_long_refusal_leaves_what_is_said_of_those_who_look() -> None:
-    echo = Echo(action="go", key="r", fate=PressStatus.REFUSED, detail=_REFUSED)
+    echo = Echo(action="go", key="r", status=PressStatus.REFUSED, detail=_REFUSED)
     model = replace(call(snapshot(Phase.READY), echo, default_keymap()), unseen="Nobody is attached.")
     drawn = " ".join(draw_call(model, 100, 3).plain.split())
     assert "Nobody is attached." in drawn and "Look, then press again." in drawn
