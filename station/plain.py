@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from datasets.log_lines import STAMP
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -83,6 +85,10 @@ def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
 
 class PlainFormatter(logging.Formatter):
     """For logs that people read in a terminal; the lines of a traceback are indented."""
+
+    def __init__(self, form: str = f"{STAMP}%(message)s") -> None:
+        """`form`: of a line; in a terminal, what is said now needs no stamp."""
+        super().__init__(form)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         """See Formatter."""

@@ -84,8 +84,8 @@ def test_the_session_engine_runs_without_the_terminal_ui() -> None:
     assert not {"textual", "textual_plot", "station.tui"} & loaded
 
 
-def test_the_session_link_reaches_a_front_end_without_torch() -> None:
-    loaded = loaded_after("station.session.link.client")
+def test_a_front_end_starts_and_reaches_an_engine_without_torch() -> None:
+    loaded = loaded_after("station.session.link.client", "station.session.engine.spawn")
     assert not {"textual", "torch", "mujoco"} & loaded
 
 

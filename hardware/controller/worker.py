@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from datasets.channel import BROKEN, Channel
+from datasets.log_lines import STAMP
 from datasets.messages import MessageError
 from hardware.arms.interface import ArmFaultError, ArmIdentity
 from hardware.cell import CellError, StoppedError
@@ -187,9 +188,7 @@ def build(setup: Setup) -> Controller:
 def main() -> int:
     """Run one controller until its parent asks it to leave, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine handles a Ctrl-C at the terminal
-    logging.basicConfig(
-        level=os.environ.get("STATION_LOG", "INFO"), format="%(asctime)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=os.environ.get("STATION_LOG", "INFO"), format=f"{STAMP}%(name)s: %(message)s")
     # the loop's thread does not wait long for a driver's thread
     sys.setswitchinterval(0.001)
     line: ControllerLine = Channel(

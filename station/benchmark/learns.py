@@ -24,9 +24,9 @@ from station.benchmark import report
 from station.benchmark.report import SeedResult
 from station.jobs.demo import open_or_create, prepare
 from station.jobs.evaluation import LayoutSchedule, evaluate_base, evaluate_policy
-from station.jobs.headless import Goal, engine_arguments
 from station.jobs.headless import run as run_engine
 from station.reporting import Reporter
+from station.session.engine.options import EngineOptions
 
 if TYPE_CHECKING:
     from policy.steering.interface import Steering
@@ -105,9 +105,14 @@ def run_seed(protocol: Protocol, seed: int, reporter: Reporter) -> SeedResult:
     began = time.monotonic()
     prepare(folder, reporter=reporter)
     prepared = time.monotonic()
-    goal = Goal(chunks=protocol.chunks)
-    arguments = engine_arguments(headless=True, autopilot=True, cells=protocol.cells, goal=goal)
-    run_engine(folder, arguments, goal=goal, reporter=reporter, threads=protocol.threads)
+    options = EngineOptions(
+        headless=True,
+        autopilot=True,
+        cells=protocol.cells,
+        chunks=protocol.chunks,
+        threads=protocol.threads,
+    )
+    run_engine(folder, options, reporter=reporter)
     steered = time.monotonic()
     seconds = {"prepare": prepared - began, "session": steered - prepared}
     result = _judged(folder, protocol, seed, seconds, reporter)

@@ -120,10 +120,10 @@ def _withdrawn(ledger: Ledger) -> int:
 def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Reporter) -> None:
     """With an engine of its own, which ends when the block is complete."""
     from station.jobs import headless
+    from station.session.engine.options import EngineOptions
 
-    goal = headless.Goal()
-    arguments = headless.engine_arguments(headless=True, autopilot=True, cells=cells, goal=goal)
-    headless.run(folder, [*arguments, "--evaluate", str(wanted)], goal=goal, reporter=report)
+    options = EngineOptions.checked(headless=True, autopilot=True, cells=cells, evaluate=wanted)
+    headless.run(folder, options, reporter=report)
 
 
 def _newest_point(folder: SessionFolder, before: int, withdrawn: int) -> dict[str, Any]:

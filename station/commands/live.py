@@ -26,10 +26,9 @@ from station.commands.options import (
     reporter,
 )
 from station.plain import say
-from station.reporting import Reporter
 
 if TYPE_CHECKING:
-    from station.jobs.headless import Goal
+    from station.session.engine.options import EngineOptions
     from station.session.folder import SessionFolder
 
 DEMO_SESSION = "demo"
@@ -54,12 +53,20 @@ def demo(
 ) -> None:
     """Do it all from an empty folder: demonstrations, training, a session that learns. Repeat it to resume."""
     from station.jobs import demo as pipeline
-    from station.jobs.headless import Goal, engine_arguments
+    from station.jobs import headless as without_ui
+    from station.session.engine.options import EngineOptions
 
     folder = pipeline.open_or_create(sessions.place(session or DEMO_SESSION), task=task, seed=seed)
-    goal = Goal(episodes=episodes, chunks=chunks)
-    if headless and goal == Goal():
-        goal = Goal(chunks=pipeline.HEADLESS_CHUNKS)
+    if headless and episodes is None and chunks is None:
+        chunks = pipeline.HEADLESS_CHUNKS
+    options = EngineOptions.checked(
+        headless=headless,
+        autopilot=headless or None,
+        mistakes=mistakes,
+        cells=cells,
+        episodes=episodes,
+        chunks=chunks,
+    )
     if not headless and not prepare:
         words = [
             sys.executable,
@@ -71,11 +78,11 @@ def demo(
             "--prepare",
             "--json",
         ]
-        _show(folder, engine_arguments(mistakes=mistakes, cells=cells, goal=goal), preparation=words)
+        _show(folder, options, preparation=words)
     with reporter(as_json=as_json) as report:
         pipeline.prepare(folder, reporter=report)
         if headless:
-            _run_headless(folder, goal, mistakes, cells, None, report)
+            without_ui.run(folder, options, reporter=report)
         report.event("done", session=str(folder.path))
     if headless and not as_json:
         show_status(folder.path)
@@ -99,31 +106,30 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Start or resume a session: its engine and, without --headless, the UI."""
-    from station.jobs.headless import Goal, engine_arguments
+    from station.jobs import headless as without_ui
+    from station.session.engine.options import EngineOptions
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
-    goal = Goal(episodes=episodes, chunks=chunks)
+    options = EngineOptions.checked(
+        headless=headless,
+        autopilot=autopilot or None,
+        mistakes=mistakes,
+        cells=cells,
+        speed=speed,
+        episodes=episodes,
+        chunks=chunks,
+        accept_devices=accept_devices,
+    )
     if not headless:
         _warn_of_limits(folder)
-        _show(
-            folder,
-            engine_arguments(
-                autopilot=autopilot,
-                mistakes=mistakes,
-                cells=cells,
-                speed=speed,
-                goal=goal,
-                accept_devices=accept_devices,
-            ),
-            start_engine=not start_on_enter,
-        )
+        _show(folder, options, start_engine=not start_on_enter)
     if not autopilot:
         raise UsageError(
             "--headless needs --autopilot: without the UI there is no one to label. Add it, or drop --headless."
         )
     with reporter(as_json=as_json) as report:
-        _run_headless(folder, goal, mistakes, cells, speed, report)
+        without_ui.run(folder, options, reporter=report)
         report.event("done", session=str(folder.path))
     if not as_json:
         show_status(folder.path)
@@ -198,7 +204,7 @@ def _warn_of_limits(folder: SessionFolder) -> None:
 
 def _show(
     folder: SessionFolder,
-    arguments: list[str],
+    options: EngineOptions,
     preparation: list[str] | None = None,
     *,
     start_engine: bool = True,
@@ -211,24 +217,8 @@ def _show(
         show(
             folder.path,
             sessions_folder,
-            engine_arguments=arguments,
+            engine_options=options,
             start_engine=start_engine,
             preparation=preparation,
         )
     )
-
-
-def _run_headless(
-    folder: SessionFolder,
-    goal: Goal,
-    mistakes: float | None,
-    cells: int | None,
-    speed: str | None,
-    report: Reporter,
-) -> None:
-    from station.jobs import headless
-
-    arguments = headless.engine_arguments(
-        headless=True, autopilot=True, mistakes=mistakes, cells=cells, speed=speed, goal=goal
-    )
-    headless.run(folder, arguments, goal=goal, reporter=report)

@@ -1,4 +1,4 @@
-"""Runs a session's engine as a child process and reports on it from the folder, without a UI.
+"""Runs a session's engine as a child process and reports on it, without a UI.
 
 It is the same engine that the UI attaches to; reports are recomputed from store and journal. An
 interruption is passed on to the engine, which ends at its next safe point; so does an engine whose command was
@@ -8,81 +8,39 @@ killed.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from datasets.errors import ExitCode, StationError
 from datasets.journal.journal import Journal, JournalError
+from datasets.log_lines import without_stamp
 from datasets.own_files import open_own
 from station.interruption import deferred, ended_by, exit_code, interruption
+from station.jobs.remote import live_snapshot
 from station.reporting import Reporter
-from station.session.engine import reading
+from station.session.engine.spawn import spawn
 from station.session.status import tally
 from station.tether import Tether
 
 if TYPE_CHECKING:
+    from station.session.engine.options import EngineOptions
     from station.session.folder import SessionFolder
 
 REPORT_EVERY = 5.0
 """s between reports."""
 _POLL = 0.2
+_ANSWER = 0.5
+"""s that a busy engine has to send a snapshot for a report."""
 _LINE = 1 << 16
-"""Bytes of an engine's log read at once."""
-_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")
+"""Most bytes of an engine's last words."""
 PATIENCE = 60.0
 """s that the engine has to end after being asked."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """Goal of a run; None: the task's."""
-
-    episodes: int | None = None
-    chunks: int | None = None
-
-
-def engine_arguments(
-    *,
-    headless: bool = False,
-    autopilot: bool = False,
-    mistakes: float | None = None,
-    cells: int | None = None,
-    speed: str | None = None,
-    goal: Goal | None = None,
-    accept_devices: bool = False,
-) -> list[str]:
-    """The engine's arguments; None means the task's value. A headless clock runs at maximum speed."""
-    goal = goal or Goal()
-    speed = "max" if headless and speed is None else speed
-    switches = {"--headless": headless, "--autopilot": autopilot, "--accept-devices": accept_devices}
-    flags = [name for name, wanted in switches.items() if wanted]
-    values = {
-        "--mistakes": mistakes,
-        "--cells": cells,
-        "--speed": speed,
-        "--episodes": goal.episodes,
-        "--chunks": goal.chunks,
-    }
-    return flags + [
-        part for name, value in values.items() if value is not None for part in (name, str(value))
-    ]
-
-
-def run(
-    folder: SessionFolder,
-    arguments: Sequence[str],
-    *,
-    goal: Goal,
-    reporter: Reporter,
-    threads: int | None = None,
-) -> None:
+def run(folder: SessionFolder, options: EngineOptions, *, reporter: Reporter) -> None:
     """Run the engine until its goal; raises KeyboardInterrupt after an interruption, once the engine has ended.
 
     Returns only once the goal is reached: an engine ended earlier by someone else is an error.
@@ -98,95 +56,84 @@ def run(
         )
     with folder.writing():
         open_own(folder.log, "ab").close()
-    environment = dict(os.environ)
-    if threads is not None:
-        environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    command = [sys.executable, "-m", "station.session.engine", str(folder.path), *arguments]
-    with deferred() as interrupted, Tether() as tether, open_own(folder.log, "ab") as log:
-        start = log.tell()
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment | tether.environment,
-            pass_fds=tether.inherited,
-            start_new_session=True,
-        )
-        # opened now: the folder may be moved before the last lines are read
-        with open_own(folder.log, "rb") as said:
+    # opened now: the folder may be moved before the last lines are read
+    with deferred() as interrupted, Tether() as tether, open_own(folder.log, "rb") as said:
+        start = said.seek(0, os.SEEK_END)
+        child = spawn(folder, options, tether)
+        unread: Exception | None = None
+        try:
+            progress = _Progress(folder, options, reporter)
+            while child.poll() is None and not interrupted():
+                progress.report()
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(_POLL)
+            progress.report(last=True)
+        except (OSError, JournalError) as error:
+            # the engine hits the same error, and reports the remedy
+            unread = error
+        finally:
+            _end(child)
+        if (number := interrupted()) is not None:
+            raise interruption(number)
+        if child.returncode != 0:
             said.seek(start)
-            unread: Exception | None = None
-            try:
-                _follow(folder, child, goal, reporter, interrupted, said)
-            except (OSError, JournalError) as error:
-                # the engine hits the same error, and reports the remedy
-                unread = error
-            finally:
-                _end(child)
-            if (number := interrupted()) is not None:
-                raise interruption(number)
-            if child.returncode != 0:
-                said.seek(start)
-                words = _last_words(folder, said, child.returncode)
-                raise StationError(words, exit_code=_exit_code(child.returncode))
-            if unread is not None:
-                raise unread
+            words = _last_words(folder, said, child.returncode)
+            raise StationError(words, exit_code=_exit_code(child.returncode))
+        if unread is not None:
+            raise unread
 
 
-def _follow(
-    folder: SessionFolder,
-    child: subprocess.Popen[bytes],
-    goal: Goal,
-    reporter: Reporter,
-    interrupted: Callable[[], object],
-    log: BinaryIO,
-) -> None:
-    """Report periodically until the engine has ended or should; reads its output from `log`."""
-    journal, began, first = Journal(folder.journal), time.monotonic(), -1
-    told = began - REPORT_EVERY
-    while child.poll() is None and not interrupted():
-        if time.monotonic() - told >= REPORT_EVERY:
-            journal.refresh()
-            first = _report(folder, journal, goal, reporter, began, first)
-            told = time.monotonic()
-        _report_reading(log, reporter)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(_POLL)
-    journal.refresh()
-    _report_reading(log, reporter)
-    _report(folder, journal, goal, reporter, began, first)
+class _Progress:
+    """A session's progress since a run began: chunks or episodes, from its journal; first, past episodes loaded."""
 
+    def __init__(self, folder: SessionFolder, options: EngineOptions, reporter: Reporter) -> None:
+        self._folder = folder
+        self._reporter = reporter
+        rules = folder.task.session
+        self._window = rules.rolling_window
+        self._chunks = rules.chunks if options.chunks is None else options.chunks
+        self._episodes = rules.episodes if options.episodes is None else options.episodes
+        self._journal = Journal(folder.journal)
+        self._began = time.monotonic()
+        self._next = self._began
+        self._first: int | None = None
+        self._past = 0
+        """Past episodes to load, as far as the engine has said; 0 once they are loaded."""
 
-def _report_reading(log: BinaryIO, reporter: Reporter) -> None:
-    """Report the engine's progress in loading past episodes: until then nothing else happens."""
-    for line in iter(lambda: log.readline(_LINE), b""):
-        found = reading.told(line.decode(errors="replace"))
-        if found is not None:
-            reporter.progress("past episodes", *found)
+    def report(self, *, last: bool = False) -> None:
+        """Report if it is time, or for the `last` time. Raises JournalError, OSError."""
+        if time.monotonic() < self._next and not last:
+            return
+        if last or not self._report_loading():
+            self._report_counts()
+        self._next = time.monotonic() + REPORT_EVERY
 
+    def _report_loading(self) -> bool:
+        """Whether past episodes are being loaded: until then nothing else happens. No, if the engine does not say."""
+        snapshot = None
+        with suppress(StationError):
+            snapshot = live_snapshot(self._folder, _ANSWER)
+        left = snapshot.steering.reading if snapshot else 0
+        self._past = max(self._past, left)
+        if self._past:
+            self._reporter.progress("past episodes", self._past - left, self._past)
+        self._past = self._past if left else 0
+        return left > 0
 
-def _report(
-    folder: SessionFolder, journal: Journal, goal: Goal, reporter: Reporter, began: float, first: int
-) -> int:
-    """Report the session's progress; returns its progress when this run began."""
-    rules = folder.task.session
-    counts = tally(journal.ledger(), rolling_window=rules.rolling_window)
-    chunks = rules.chunks if goal.chunks is None else goal.chunks
-    episodes = rules.episodes if goal.episodes is None else goal.episodes
-    done, total = (counts.chunks, chunks) if chunks else (counts.episodes, episodes)
-    first = done if first < 0 else first
-    spent = time.monotonic() - began
-    eta = spent * (total - done) / (done - first) if total and done > first else None
-    reporter.progress(
-        "chunks" if chunks else "episodes",
-        done,
-        total or done,
-        eta=eta,
-        success=counts.rolling.value if counts.rolling else None,
-        updates=counts.updates,
-    )
-    return first
+    def _report_counts(self) -> None:
+        self._journal.refresh()
+        counts = tally(self._journal.ledger(), rolling_window=self._window)
+        done, total = (counts.chunks, self._chunks) if self._chunks else (counts.episodes, self._episodes)
+        first = self._first = done if self._first is None else self._first
+        spent = time.monotonic() - self._began
+        self._reporter.progress(
+            "chunks" if self._chunks else "episodes",
+            done,
+            total or done,
+            eta=spent * (total - done) / (done - first) if total and done > first else None,
+            success=counts.rolling.value if counts.rolling else None,
+            updates=counts.updates,
+        )
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -213,7 +160,7 @@ def _last_words(folder: SessionFolder, log: BinaryIO, code: int) -> str:
     """The engine's own sentence, without the time it was said at."""
     log.seek(max(log.tell(), log.seek(0, os.SEEK_END) - _LINE))
     lines = log.read(_LINE).decode(errors="replace").strip().splitlines()
-    said = _TIME.sub("", lines[-1]) if lines else "It said nothing."
+    said = without_stamp(lines[-1]) if lines else "It said nothing."
     if code in set(ExitCode):
         return said
     return f"The engine of {folder.path} died (code {code}). Its last words: {said} Its log is {folder.log}."

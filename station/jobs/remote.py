@@ -17,6 +17,7 @@ from datasets.journal.journal import Journal, Ledger
 if TYPE_CHECKING:
     from station.session.folder import SessionFolder
     from station.session.link.client import Client
+    from station.session.snapshot import Snapshot
 
 PATIENCE = 5.0
 """s that an accepted event has to appear in the journal."""
@@ -47,20 +48,25 @@ def live_state(folder: SessionFolder) -> str | None:
     from station.session.link.address import SilentEngineError
 
     try:
-        with engine(folder) as client:
-            return None if client is None else _phase(client)
+        snapshot = live_snapshot(folder)
     except SilentEngineError:
         return "silent"
+    return None if snapshot is None else snapshot.phase.value
 
 
-def _phase(client: Client) -> str:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and client.alive:
-        snapshot = client.newest
-        if snapshot is not None:
-            return snapshot.phase.value
-        time.sleep(_POLL)
-    return "silent"
+def live_snapshot(folder: SessionFolder, patience: float = PATIENCE) -> Snapshot | None:
+    """A view of the running engine, None if none runs. Raises LinkError: it sends none within `patience` s."""
+    from station.session.link.address import SilentEngineError
+
+    with engine(folder) as client:
+        if client is None:
+            return None
+        end = time.monotonic() + patience
+        while client.newest is None:
+            if time.monotonic() >= end or not client.alive:
+                raise SilentEngineError(f"The engine of {folder.path} shows nothing.")
+            client.wait(_POLL)
+        return client.newest
 
 
 def wait_for(

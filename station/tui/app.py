@@ -31,6 +31,7 @@ from datasets.errors import UsageError
 from hardware.keys.interface import KeyPress
 from station.key_devices import load_key_devices
 from station.plain import drawable
+from station.session.engine.options import EngineOptions
 from station.tui.actions import ACTIONS
 from station.tui.attachment import Attachment
 from station.tui.audience import Lookout, somebody
@@ -514,7 +515,7 @@ def run(
     folder: Path | None,
     sessions: Path,
     *,
-    engine_arguments: Sequence[str] = (),
+    engine_options: EngineOptions | None = None,
     start_engine: bool = True,
     preparation: Sequence[str] | None = None,
     review: Review | None = None,
@@ -522,7 +523,7 @@ def run(
     """Show the station until the operator leaves; returns an exit code.
 
     `folder`: open this session, None: the list of those in `sessions`. `preparation`: a command to watch first, one
-    that prints JSON lines. `engine_arguments`: for an engine that is started from here. `review`: look at recordings,
+    that prints JSON lines. `engine_options`: of an engine that is started from here. `review`: look at recordings,
     start no engine.
 
     Raises:
@@ -536,7 +537,7 @@ def run(
     app = StationApp(
         folder=folder,
         sessions=sessions,
-        engines=LocalEngines(engine_arguments),
+        engines=LocalEngines(engine_options),
         keymap=keymap,
         start_engine=start_engine,
         preparation=preparation,

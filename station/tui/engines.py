@@ -6,19 +6,20 @@ An engine outlives the UI that started it; its output goes to the log in its ses
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from datasets.errors import StationError
 from datasets.lock import holder
-from datasets.own_files import open_own, read_tail
+from datasets.log_lines import without_stamp
+from datasets.own_files import read_tail
 from station.errors import in_words
 from station.interruption import ended_by
 from station.session.core.events import EventSource, OperatorEvent
+from station.session.engine.options import EngineOptions
+from station.session.engine.spawn import spawn
 from station.session.folder import LOG, SessionFolder
 from station.session.link.address import LinkError, NoEngineError
 from station.session.link.client import Client, set_latch
@@ -83,9 +84,9 @@ class LinkedFeed:
 class LocalEngines:
     """See Engines."""
 
-    def __init__(self, arguments: Sequence[str] = ()) -> None:
-        """`arguments` are added to the command line of every engine started."""
-        self._arguments = tuple(arguments)
+    def __init__(self, options: EngineOptions | None = None) -> None:
+        """`options`: of every engine that is started from here."""
+        self._options = options or EngineOptions()
         self._started: dict[Path, subprocess.Popen[bytes]] = {}
 
     def attach(self, folder: Path) -> Feed | None:
@@ -99,12 +100,8 @@ class LocalEngines:
 
     def start(self, folder: Path) -> None:
         """See Engines."""
-        command = [sys.executable, "-m", "station.session.engine", str(folder), *self._arguments]
         try:
-            with open_own(SessionFolder.open(folder).log, "ab") as log:
-                self._started[folder] = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
+            self._started[folder] = spawn(SessionFolder.open(folder), self._options)
         except StationError as error:
             raise FeedError(_absent(folder) or str(error)) from error
         except OSError as error:
@@ -161,15 +158,12 @@ def told_end(code: int, log: Path) -> str:
     number = ended_by(code)
     if code > 0 and number is not None:
         return f"ended in order, asked by signal {number} ({signal.strsignal(number)})"
-    happened_earlier = _LOGGED.match(last) is not None
+    said = without_stamp(last)
     if code > 0:
-        return f"exit code {code}: {_LOGGED.sub('', last)}"
+        return f"exit code {code}: {said}"
     how = f"killed by signal {-code} ({signal.strsignal(-code)})" if code else "it ended in order"
-    return how if happened_earlier or not last else f"{how}: {last}"
-
-
-_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ")
-"""Begins what an engine says while it runs; what ends a process in disorder is printed without."""
+    # what an engine logs while it runs has a stamp; what ends a process in disorder is printed without one
+    return how if said != last or not last else f"{how}: {last}"
 
 
 def _last_line(path: Path) -> str:

@@ -41,8 +41,9 @@ from hardware.wire import Mode, Report
 from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Window
 from station.session.core.events import Label, OperatorEvent
-from station.session.engine.dependencies import EngineDependencies, Options
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.engine import Engine
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.session.link.server import Link
 from station.session.snapshot import Phase
@@ -181,7 +182,7 @@ def run_session(task: Task, settings: RobotCellSettings, path: Path, seconds: fl
     link = Link(folder)
     with (
         WriterLock(folder.lock),
-        Engine(folder, parts, Options(), link=link, latch=latch) as engine,
+        Engine(folder, parts, EngineOptions(), link=link, latch=latch) as engine,
         _screen(path),
     ):
         operator = Operator(engine, swinger, latch)

@@ -109,15 +109,13 @@ def command(words: Sequence[str], said: Path, prepare: Callable[[], None]) -> Fo
 
     def work() -> None:
         from station.__main__ import main
-        from station.jobs import headless
+        from station.session.engine import spawn
 
         _redirect(said)
         starter = SimpleNamespace(
-            Popen=lambda line, **given: _engine(line, prepare, **given),
-            DEVNULL=subprocess.DEVNULL,
-            TimeoutExpired=subprocess.TimeoutExpired,
+            Popen=lambda line, **given: _engine(line, prepare, **given), DEVNULL=subprocess.DEVNULL
         )
-        setattr(headless, "subprocess", starter)  # noqa: B010 - mypy will not have a module replaced
+        setattr(spawn, "subprocess", starter)  # noqa: B010 - mypy will not have a module replaced
         sys.argv = ["station", *words]
         main()
 

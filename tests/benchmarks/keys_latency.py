@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -22,8 +20,9 @@ import numpy as np
 from datasets.journal.journal import Journal
 from datasets.journal.records import Noted
 from datasets.randomness import stream
-from station.jobs.headless import Goal, engine_arguments
 from station.session.core.events import Note
+from station.session.engine.options import EngineOptions
+from station.session.engine.spawn import spawn
 from station.session.folder import SessionFolder
 from station.session.link.client import Client
 
@@ -42,14 +41,8 @@ def main() -> int:
     parser.add_argument("--after-chunks", type=int, default=0, help="wait until so many chunks are there")
     given = parser.parse_args()
     folder = SessionFolder.open(given.session)
-    words = [
-        *engine_arguments(headless=True, autopilot=True, goal=Goal(chunks=GOAL)),
-        "--threads",
-        str(given.threads),
-    ]
-    engine = subprocess.Popen(
-        [sys.executable, "-m", "station.session.engine", str(folder.path), *words], stderr=subprocess.DEVNULL
-    )
+    options = EngineOptions(headless=True, autopilot=True, chunks=GOAL, threads=given.threads)
+    engine = spawn(folder, options)
     try:
         client = Client.connect(folder.path, timeout=60.0)
         wait_for_chunks(client, given.after_chunks)

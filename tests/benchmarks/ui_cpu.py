@@ -20,7 +20,9 @@ from pathlib import Path
 
 import psutil
 
-from station.jobs.headless import Goal, engine_arguments
+from station.session.engine.options import EngineOptions
+from station.session.engine.spawn import spawn
+from station.session.folder import SessionFolder
 from station.session.link.client import Client
 
 GOAL = 1_000_000
@@ -53,11 +55,8 @@ def main() -> int:
     parser.add_argument("--columns", type=int, default=140)
     parser.add_argument("--lines", type=int, default=45)
     given = parser.parse_args()
-    words = engine_arguments(headless=True, autopilot=True, goal=Goal(chunks=GOAL))
-    engine = subprocess.Popen(
-        [sys.executable, "-m", "station.session.engine", str(given.session), *words],
-        stderr=subprocess.DEVNULL,
-    )
+    options = EngineOptions(headless=True, autopilot=True, chunks=GOAL)
+    engine = spawn(SessionFolder.open(given.session), options)
     try:
         Client.connect(given.session, timeout=60.0).close()
         print(json.dumps(measure(given), indent=1))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
-from hardware.cell import Cell, ClockSpeed
+from hardware.cell import Cell
 from policy.replay import ReplayBuffer
 from policy.steering.interface import Steering
 from station.session.core.state import Rules
+from station.session.engine.options import EngineOptions
 from station.tasks.session_settings import SessionSettings
 
 
@@ -40,28 +41,7 @@ class EngineDependencies:
         return all(cell.simulated for cell in self.cells)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Options of an engine start; None: as in the journal or the task."""
-
-    headless: bool = False
-    """Ends when finished, and on a fault or a label that needs a person while no one is watching."""
-    autopilot: bool | None = None
-    mistakes: float | None = None
-    speed: ClockSpeed | None = None
-    episodes: int | None = None
-    """Goal: online episodes."""
-    chunks: int | None = None
-    """Goal: online chunks."""
-    evaluate: int | None = None
-    """Run one evaluation block of this many episodes, then end."""
-    accept_devices: bool = False
-    """Accept the changed devices that the newest refusal named."""
-    patience: float = 10.0
-    """s that a headless engine waits for a front end to attach."""
-
-
-def rules(parts: EngineDependencies, options: Options) -> Rules:
+def rules(parts: EngineDependencies, options: EngineOptions) -> Rules:
     """What stays the same while this engine runs."""
     settings = parts.settings
     return Rules(

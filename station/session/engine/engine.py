@@ -62,12 +62,13 @@ from station.session.core.intake import objection
 from station.session.core.machine import MOVING, begin, step
 from station.session.core.state import State
 from station.session.engine.autopilot import Truth
-from station.session.engine.dependencies import EngineDependencies, Options
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.episode_writer import EpisodeWriter
 from station.session.engine.gauges import disk_checks
 from station.session.engine.learner import LearnerError
 from station.session.engine.motion import Motion
 from station.session.engine.open_session import open_folder
+from station.session.engine.options import EngineOptions
 from station.session.engine.partial import PartialLog
 from station.session.engine.pending_writes import PendingWrites
 from station.session.engine.records import Records
@@ -97,7 +98,7 @@ class Engine:
         self,
         folder: SessionFolder,
         parts: EngineDependencies,
-        options: Options | None = None,
+        options: EngineOptions | None = None,
         *,
         link: Link | None = None,
         latch: StopLatch | None = None,
@@ -109,7 +110,7 @@ class Engine:
             JournalError, StoreError, LearnerError: the session cannot be resumed. DiskFullError.
         """
         self.folder = folder
-        self.options = options or Options()
+        self.options = options or EngineOptions()
         self.memory = open_folder(folder, parts, self.options, clock)
         self._place = Place(folder)
         self.state: State = self.memory.state
@@ -158,7 +159,7 @@ class Engine:
 
     @property
     def abandoned(self) -> str:
-        """Headless: what only a person can fix, after `Options.patience` seconds without one."""
+        """Headless: what only a person can fix, after `EngineOptions.patience` seconds without one."""
         if not self.options.headless or self._waits_since is None or (self._link and self._link.watchers):
             return ""
         late = self._clock() - self._waits_since >= self.options.patience

@@ -13,14 +13,13 @@ from hardware.simulation.settings import SimulationSettings
 from policy.base import BasePolicy, PolicyFileError
 from policy.replay import ReplayBuffer
 from station.session.engine.dependencies import EngineDependencies
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionError, SessionFolder
 from station.session.limits import in_force, remarks
 from station.tasks.config import Task
 
 
-def compose(
-    folder: SessionFolder, *, cells: int | None, speed: ClockSpeed, latch: StopLatch
-) -> EngineDependencies:
+def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> EngineDependencies:
     """The parts of an engine.
 
     Raises:
@@ -28,7 +27,9 @@ def compose(
     """
     task = in_force(folder)
     base = load_base(folder)
-    made = make_cells(task, task.session.cells if cells is None else cells, speed, latch)
+    # an operator labels one arm at a time
+    usual = task.session.cells if options.headless else 1
+    made = make_cells(task, options.cells or usual, ClockSpeed.REAL, latch)
     refuse_other_data(base.spec, made[0].spec)
     steering = task.steering.build(base, folder.seed, execute=task.execute)
 

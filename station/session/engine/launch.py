@@ -1,11 +1,11 @@
-"""Starts a session engine in its own process: ``python -m station.session.engine SESSION [options]``.
+"""Runs a session engine in its own process: ``python -m station.session.engine SESSION [OPTIONS]``.
 
-Takes the lock, builds the parts, listens, runs, and releases everything in order. Knows no screen.
+OPTIONS are `EngineOptions` in JSON; `spawn` starts such a process. Takes the lock, builds the parts, listens, runs, and
+releases everything in order. Knows no screen.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import shlex
 import signal
@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from datasets.errors import ExitCode
-from hardware.cell import ClockSpeed
+from datasets.errors import ExitCode, UsageError
 from hardware.latch import StopLatch
 from station.errors import refusal
 from station.interruption import exit_code, heard, interruptible, signal_of
 from station.plain import PlainFormatter
 from station.session.core.events import EventSource, Leave
-from station.session.engine.dependencies import EngineDependencies, Options
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.engine import Engine
 from station.session.engine.factory import compose
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.session.link.server import Link
 from station.session.place import Place
@@ -33,35 +33,21 @@ from station.tether import leave_with_parent
 Composer = Callable[[SessionFolder, StopLatch], EngineDependencies]
 
 
-def main(arguments: Sequence[str] | None = None) -> ExitCode:
-    """Run one engine to its end; returns the exit code."""
-    given = _parser().parse_args(arguments)
+def main(arguments: Sequence[str]) -> ExitCode:
+    """Run one engine on the session at `arguments[0]`, with its options as JSON; returns the exit code."""
     log = logging.StreamHandler(sys.stderr)
-    log.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    log.setFormatter(PlainFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[log])
-    _set_threads(given.threads)
-    speed = None if given.speed is None else ClockSpeed(given.speed)
-
-    # an operator labels one arm at a time
-    cells = given.cells or (None if given.headless else 1)
-
-    def real(folder: SessionFolder, latch: StopLatch) -> EngineDependencies:
-        return compose(folder, cells=cells, speed=speed or ClockSpeed.REAL, latch=latch)
-
-    options = Options(
-        headless=given.headless,
-        autopilot=given.autopilot,
-        mistakes=given.mistakes,
-        speed=speed,
-        episodes=given.episodes,
-        chunks=given.chunks,
-        evaluate=given.evaluate,
-        accept_devices=given.accept_devices,
-    )
-    return serve(given.session, options, real)
+    path, *given = arguments
+    try:
+        options = EngineOptions.from_json(*given)
+    except UsageError as error:
+        return _refuse(str(error), error.exit_code)
+    _set_threads(options.threads)
+    return serve(Path(path), options, lambda folder, latch: compose(folder, options, latch))
 
 
-def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
+def serve(path: Path, options: EngineOptions, composer: Composer) -> ExitCode:
     """Run an engine on the session at `path` with parts built by `composer`; returns the exit code."""
     interruptible()
     place: Place | None = None
@@ -79,7 +65,7 @@ def serve(path: Path, options: Options, composer: Composer) -> ExitCode:
         return _ended_by(signal_of(error))
 
 
-def _run(folder: SessionFolder, options: Options, composer: Composer) -> ExitCode:
+def _run(folder: SessionFolder, options: EngineOptions, composer: Composer) -> ExitCode:
     latch = StopLatch(folder.latch)
     parts = composer(folder, latch)
     link = Link(folder)
@@ -139,24 +125,3 @@ def _set_threads(threads: int) -> None:
 
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="station.session.engine", description="Run a session engine.")
-    parser.add_argument("session", type=Path, help="session folder")
-    parser.add_argument("--headless", action="store_true", help="end when the goal is reached")
-    parser.add_argument("--autopilot", action=argparse.BooleanOptionalAction, default=None)
-    parser.add_argument("--mistakes", type=float, default=None, help="share of wrong labels, 0 to 1")
-    parser.add_argument("--speed", choices=[speed.value for speed in ClockSpeed], default=None)
-    parser.add_argument(
-        "--cells",
-        type=int,
-        default=None,
-        help="simulated cells at once; the task's, or 1",
-    )
-    parser.add_argument("--episodes", type=int, default=None, help="goal: online episodes")
-    parser.add_argument("--chunks", type=int, default=None, help="goal: executed chunks")
-    parser.add_argument("--evaluate", type=int, default=None, help="run one evaluation block, then end")
-    parser.add_argument("--accept-devices", action="store_true", help="the devices refused last are meant")
-    parser.add_argument("--threads", type=int, default=1, help="threads of one computation")
-    return parser

@@ -25,7 +25,6 @@ from station.session.engine.checkpoint import (
     CheckpointFacts,
     Checkpoints,
 )
-from station.session.engine.reading import ReadingLog
 
 _SMOOTH = 0.95
 _READING = 0.03
@@ -80,7 +79,6 @@ class Learner:
         self._seed = seed
         self._block: _Block | None = None
         self._read_through = -1
-        self._reading = ReadingLog()
         newest = journal.ledger().last_of(CheckpointSaved)
         self._journaled = newest.record.update if newest else 0
 
@@ -131,7 +129,6 @@ class Learner:
         except StoreError as error:
             raise LearnerError(str(error)) from error
         self.progress = replace(self.progress, reading=left)
-        self._reading.left(left)
         if not left:
             self._read_through = ledger.through
             if self.blocks >= self.begun:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -19,8 +20,9 @@ from hardware.cell import ClockSpeed
 from station.session.core.state import State
 from station.session.engine.autopilot import Autopilot
 from station.session.engine.checkpoint import Checkpoints
-from station.session.engine.dependencies import EngineDependencies, Options, rules
+from station.session.engine.dependencies import EngineDependencies, rules
 from station.session.engine.learner import Learner
+from station.session.engine.options import EngineOptions
 from station.session.engine.resume import (
     adopt,
     enter_partials,
@@ -48,7 +50,7 @@ class OpenSession:
 
 
 def open_folder(
-    folder: SessionFolder, parts: EngineDependencies, options: Options, clock: Callable[[], float]
+    folder: SessionFolder, parts: EngineDependencies, options: EngineOptions, clock: Callable[[], float]
 ) -> OpenSession:
     """Open the folder; the caller holds its writer lock.
 
@@ -107,14 +109,14 @@ def _put_out_of_the_way(journal: Journal, store: EpisodeStore) -> list[str]:
     return said + [f"Quarantined: {fault}" for fault in swept]
 
 
-def _autopilot_on(journal: Journal, options: Options) -> bool:
+def _autopilot_on(journal: Journal, options: EngineOptions) -> bool:
     if options.autopilot is not None:
         return options.autopilot
     return bool(settings_in(journal.ledger()).get("autopilot", False))
 
 
 def _state(
-    journal: Journal, learner: Learner, parts: EngineDependencies, options: Options, now: float
+    journal: Journal, learner: Learner, parts: EngineDependencies, options: EngineOptions, now: float
 ) -> State:
     state = state_of(
         journal.ledger(),
@@ -123,9 +125,14 @@ def _state(
         policy_version=learner.policy_version,
         now=now,
     )
-    usual = ClockSpeed.VIRTUAL if options.headless else ClockSpeed.REAL
-    speed = options.speed or ClockSpeed(settings_in(journal.ledger()).get("speed", usual))
-    state = replace(state, speed=speed if parts.simulated else ClockSpeed.REAL)
+    usual: dict[str, Any] = {"speed": ClockSpeed.REAL, "mistakes": parts.settings.mistakes}
+    settings = usual | settings_in(journal.ledger())
+    speed = options.speed or (ClockSpeed.VIRTUAL if options.headless else ClockSpeed(settings["speed"]))
+    state = replace(
+        state,
+        speed=speed if parts.simulated else ClockSpeed.REAL,
+        mistakes=float(settings["mistakes"]),
+    )
     return state if options.evaluate is None else _evaluating(state, options.evaluate)
 
 

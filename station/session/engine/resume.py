@@ -167,7 +167,6 @@ def state_of(ledger: Ledger, rules: Rules, *, blocks_done: int, policy_version: 
         newest_block=newest,
         wanted_block=_asked(ledger),
         autopilot=bool(settings.get("autopilot", False)),
-        mistakes=float(settings.get("mistakes", 0.0)),
     )
 
 

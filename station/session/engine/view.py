@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from datasets.journal.journal import Journal
+from datasets.log_lines import clocked
 from datasets.observation import Image
 from hardware.cell import Layout
 from station.session.core.judging import shown_episode, undoable
@@ -91,7 +91,7 @@ class View:
 
     def say(self, sentence: str) -> None:
         """A line for the log."""
-        self._log.append(f"{datetime.now().astimezone():%H:%M:%S} {sentence}")
+        self._log.append(clocked(sentence))
 
     def snapshot(self, state: State, *, pictures: bool = True) -> Snapshot:
         """The session now; without `pictures`, no camera is read."""

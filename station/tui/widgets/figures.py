@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from datasets.log_lines import CLOCK_WIDTH
 from datasets.wording import counted
 from station.session.snapshot import Counts, LiveHealth, LiveSteering, TimeLedger
 from station.tui.widgets.intervals import rate_line
@@ -197,9 +198,5 @@ def log(lines: Sequence[str], columns: int, rows: int) -> Content:
 
 
 def _wrapped(line: str, columns: int) -> list[str]:
-    hanging = _TIME if columns > 3 * len(_TIME) else ""
+    hanging = " " * CLOCK_WIDTH if columns > 3 * CLOCK_WIDTH else ""
     return textwrap.wrap(line, columns, subsequent_indent=hanging) or [""]
-
-
-_TIME = " " * len("12:34:56 ")
-"""As wide as a line's time stamp."""

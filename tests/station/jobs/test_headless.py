@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,9 +13,11 @@ import pytest
 from datasets.errors import StationError
 from datasets.journal.journal import Journal
 from datasets.journal.records import Labelled
+from hardware.cell import ClockSpeed
 from station.benchmark import report
 from station.benchmark.learns import Protocol, pin
-from station.jobs.headless import Goal, engine_arguments
+from station.session.engine.options import EngineOptions
+from station.session.engine.spawn import spawn
 from station.session.folder import SessionFolder
 from station.session.link.client import Client
 from tests.station.conftest import Station
@@ -29,9 +29,7 @@ FAR = 100_000
 @contextmanager
 def running(session: SessionFolder) -> Iterator[Client]:
     """An engine that works on the session until the block ends."""
-    arguments = engine_arguments(headless=True, autopilot=True, goal=Goal(chunks=FAR))
-    command = [sys.executable, "-m", "station.session.engine", str(session.path), *arguments]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as engine:
+    with spawn(session, EngineOptions(headless=True, autopilot=True, chunks=FAR)) as engine:
         try:
             client = Client.connect(session.path, timeout=60.0)
             while not Journal(session.journal).ledger().lines_of(Labelled)[3:]:
@@ -60,10 +58,10 @@ def test_a_headless_demo_runs_to_its_goal(station: Station, session: SessionFold
 def test_a_headless_run_takes_the_speed_it_was_given(
     station: Station, session: SessionFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[list[str]] = []
-    monkeypatch.setattr("station.jobs.headless.run", lambda _folder, arguments, **_: given.append(arguments))
+    given: list[EngineOptions] = []
+    monkeypatch.setattr("station.jobs.headless.run", lambda _folder, options, **_: given.append(options))
     assert station("run", session.path, "--headless", "--autopilot", "--speed", "4x").exit_code == 0
-    assert given[0][given[0].index("--speed") + 1] == "4x"
+    assert given == [EngineOptions(headless=True, autopilot=True, speed=ClockSpeed.FAST)]
 
 
 @pytest.mark.slow

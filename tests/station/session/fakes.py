@@ -20,8 +20,9 @@ from hardware.cell import Cell, CellHealth, Check, ClockSpeed, Layout, StaleFram
 from hardware.latch import StopLatch
 from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
-from station.session.engine.dependencies import EngineDependencies, Options
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.engine import Engine
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.tasks.session_settings import SessionSettings
 
@@ -234,7 +235,7 @@ def make_parts(
 
 def headless(folder: SessionFolder, *, cells: int = 1, episodes: int = 6, mistakes: float = 0.0) -> Engine:
     """An engine that labels by itself and ends at its goal."""
-    options = Options(headless=True, autopilot=True, mistakes=mistakes, episodes=episodes, patience=0.0)
+    options = EngineOptions(headless=True, autopilot=True, mistakes=mistakes, episodes=episodes, patience=0.0)
     return Engine(folder, make_parts(folder, cells), options)
 
 

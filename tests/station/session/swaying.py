@@ -24,9 +24,10 @@ from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Window
-from station.session.engine.dependencies import EngineDependencies, Options
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.engine import Engine
 from station.session.engine.launch import serve
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.tasks.session_settings import SessionSettings
 from tests.hardware.fakes import read_cell
@@ -106,13 +107,13 @@ class Sway:
         """One in this process, of a session that is made if it is not there."""
         folder = SessionFolder.open(path) if path.exists() else make_folder(path, SETTINGS)
         latch = StopLatch(folder.latch)
-        return Engine(folder, self.parts(latch), Options(), latch=latch)
+        return Engine(folder, self.parts(latch), EngineOptions(), latch=latch)
 
 
 def main(session: Path, cell: Path) -> int:
     torch.set_num_threads(1)
     sway = Sway(**json.loads(cell.read_text()))
-    return serve(session, Options(), lambda _, latch: sway.parts(latch))
+    return serve(session, EngineOptions(), lambda _, latch: sway.parts(latch))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from datasets.errors import ExitCode
 from station.interruption import SIGNALS
 from station.session.core.events import Label, Pause
 from station.session.engine.checkpoint import CheckpointFacts, Checkpoints
-from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
 from station.session.engine.launch import serve
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.session.place import SessionGoneError
 from station.session.snapshot import Phase
@@ -144,7 +144,7 @@ def test_the_engine_says_what_is_gone_and_what_to_do_and_fails(
         turn(engine)
 
     monkeypatch.setattr(Engine, "turn", until_then)
-    options = Options(headless=True, autopilot=True, episodes=1000)
+    options = EngineOptions(headless=True, autopilot=True, episodes=1000)
     code = serve(folder.path, options, lambda found, latch: make_parts(found, 2, latch=latch))
     assert code is ExitCode.FAILED
     said = caplog.messages[-1]

@@ -21,8 +21,9 @@ from hardware.robot.cell import RobotCell
 from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Window
 from station.session.core.events import Envelope, Label, Pause
-from station.session.engine.dependencies import EngineDependencies, Options
+from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.engine import Engine
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase, Snapshot
 from station.session.status import count
@@ -69,7 +70,7 @@ class Wanderer(Pusher):
         return Decision(actions=actions, chosen={"dz": np.zeros((window.batch, 1), np.float32)})
 
 
-def make_engine(path: Path, board: Path, link: object = None, options: Options | None = None) -> Engine:
+def make_engine(path: Path, board: Path, link: object = None, options: EngineOptions | None = None) -> Engine:
     """An engine with one arm, and a person at the keys."""
     folder = SessionFolder.open(path) if path.exists() else make_folder(path, SETTINGS)
     latch = StopLatch(folder.latch)
@@ -89,7 +90,7 @@ def make_engine(path: Path, board: Path, link: object = None, options: Options |
         n_obs=1,
         settings=SETTINGS,
     )
-    return Engine(folder, parts, options or Options(), link=link, latch=latch)  # type: ignore[arg-type]
+    return Engine(folder, parts, options or EngineOptions(), link=link, latch=latch)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -351,5 +352,7 @@ def test_cameras_that_were_swapped_are_refused_at_the_next_start_and_accepted_by
         assert "--accept-devices" in engine.state.reason
         press(engine, go())
         until_phase(engine, Phase.FAULT)
-    with make_engine(tmp_path / "s", tmp_path / "board", options=Options(accept_devices=True)) as engine:
+    with make_engine(
+        tmp_path / "s", tmp_path / "board", options=EngineOptions(accept_devices=True)
+    ) as engine:
         until_phase(engine, Phase.READY)

@@ -33,8 +33,8 @@ from station.session.core.events import (
     Void,
 )
 from station.session.core.state import State
-from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.session.snapshot import Phase
 from station.session.status import count
@@ -72,7 +72,7 @@ def attended(
 ) -> Engine:
     """An engine with one cell and a person at the keys."""
     folder = SessionFolder.open(path) if path.exists() else make_folder(path, settings)
-    return Engine(folder, make_parts(folder, simulated=simulated), Options(), clock=clock or Clock())
+    return Engine(folder, make_parts(folder, simulated=simulated), EngineOptions(), clock=clock or Clock())
 
 
 def until(engine: Engine, phase: Phase) -> None:
@@ -380,6 +380,18 @@ def test_mistakes_are_made_at_their_rate_and_never_in_evaluations(tmp_path: Path
     }
 
 
+def test_the_tasks_rate_of_mistakes_holds_until_another_is_given(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s", SESSION.model_copy(update={"mistakes": 0.5}))
+
+    def rate(options: EngineOptions) -> float:
+        with Engine(folder, make_parts(folder), options) as engine:
+            return engine.state.mistakes
+
+    assert rate(EngineOptions()) == 0.5
+    assert rate(EngineOptions(mistakes=0.0)) == 0.0
+    assert rate(EngineOptions()) == 0.0
+
+
 def test_evaluations_are_stored_but_neither_learnt_from_nor_counted_as_steps(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s", SESSION.model_copy(update={"evaluation_every": 0}))
     with headless(folder, cells=2, episodes=4) as engine:
@@ -414,7 +426,7 @@ def test_an_evaluation_that_was_asked_for_is_not_forgotten_by_a_kill(tmp_path: P
 
 def test_one_evaluation_block_and_out_runs_no_online_episode(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s")
-    options = Options(headless=True, autopilot=True, evaluate=2)
+    options = EngineOptions(headless=True, autopilot=True, evaluate=2)
     with Engine(folder, make_parts(folder), options) as engine:
         engine.run()
     assert [mark.evaluation for mark in count(folder).last] == [True, True]

@@ -22,8 +22,8 @@ from datasets.randomness import stream
 from datasets.store import EpisodeStore
 from datasets.verify import verify
 from station.session.engine.checkpoint import NEWEST, PREVIOUS, Checkpoints
-from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
+from station.session.engine.options import EngineOptions
 from station.session.folder import SessionFolder
 from station.session.snapshot import Counts, Phase
 from station.session.status import count
@@ -261,7 +261,7 @@ def test_an_engine_at_rest_reads_the_past_back_before_it_has_to_learn(tmp_path: 
     with headless(folder, cells=2, episodes=EPISODES) as engine:
         engine.run()
         before = engine.memory.learner.replay.fingerprint()
-    with Engine(folder, make_parts(folder), Options(autopilot=False)) as again:
+    with Engine(folder, make_parts(folder), EngineOptions(autopilot=False)) as again:
         replay = again.memory.learner.replay
         assert not len(replay)
         until(again, lambda: len(replay) > 0)
@@ -279,7 +279,7 @@ def test_a_damaged_past_is_told_on_the_screen_of_an_engine_at_rest(tmp_path: Pat
     for file in (folder.episodes / "episodes" / name).rglob("c.0*"):
         data = file.read_bytes()
         file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with Engine(folder, make_parts(folder), Options(autopilot=False)) as again:
+    with Engine(folder, make_parts(folder), EngineOptions(autopilot=False)) as again:
         until(again, lambda: again.state.phase is Phase.FAULT)
         assert name in again.state.reason and "station verify" in again.state.reason
         assert not again.state.recoverable
@@ -293,7 +293,7 @@ def test_an_episode_that_a_crash_has_torn_is_put_aside_and_the_session_goes_on(t
         engine.run()
     name = EpisodeStore(folder.episodes).ids()[-1]
     (folder.episodes / "episodes" / name / "zarr.json").write_bytes(b"")
-    with Engine(folder, make_parts(folder), Options(autopilot=False)) as again:
+    with Engine(folder, make_parts(folder), EngineOptions(autopilot=False)) as again:
         assert any(name in said and "zarr.json" in said for said in again.memory.said)
         assert again.memory.journal.ledger().episodes[name].void
         until(again, lambda: again.state.phase is Phase.READY)

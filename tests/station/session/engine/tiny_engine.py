@@ -15,14 +15,14 @@ import torch
 
 from datasets.episode import Episode
 from datasets.store import EpisodeStore
-from station.session.engine.dependencies import Options
 from station.session.engine.launch import serve
+from station.session.engine.options import EngineOptions
 from tests.station.session.fakes import make_parts
 
 
 def main(path: Path, episodes: int, *, headless: bool = True) -> int:
     torch.set_num_threads(1)
-    options = Options(headless=headless, autopilot=headless, mistakes=0.2, episodes=episodes)
+    options = EngineOptions(headless=headless, autopilot=headless, mistakes=0.2, episodes=episodes)
     return serve(path, options, lambda folder, latch: make_parts(folder, 2, latch=latch))
 
 

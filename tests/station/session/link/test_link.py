@@ -18,9 +18,9 @@ from datasets.lock import WriterLock
 from hardware.latch import StopLatch
 from station.jobs.remote import wait_for
 from station.session.core.events import Envelope, EventSource, Go, Label, Note, Pause
-from station.session.engine.dependencies import Options
 from station.session.engine.engine import Engine
 from station.session.engine.launch import serve
+from station.session.engine.options import EngineOptions
 from station.session.folder import SCHEMA, NewerSchemaError, SessionError, SessionFolder
 from station.session.link import server as link_module
 from station.session.link.address import LinkError
@@ -235,7 +235,9 @@ def test_a_second_engine_is_refused_with_the_pid_of_the_first(
     folder: SessionFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     with WriterLock(folder.lock), caplog.at_level(logging.ERROR):
-        code = serve(folder.path, Options(headless=True), lambda made, latch: make_parts(made, latch=latch))
+        code = serve(
+            folder.path, EngineOptions(headless=True), lambda made, latch: make_parts(made, latch=latch)
+        )
     assert code == ExitCode.LOCKED
     assert str(os.getpid()) in caplog.text
 
@@ -246,7 +248,7 @@ def test_a_session_of_a_newer_station_is_refused_and_not_touched(folder: Session
     before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
     with pytest.raises(NewerSchemaError, match="newer"):
         SessionFolder.open(folder.path)
-    code = serve(folder.path, Options(headless=True), lambda made, latch: make_parts(made, latch=latch))
+    code = serve(folder.path, EngineOptions(headless=True), lambda made, latch: make_parts(made, latch=latch))
     assert code == ExitCode.REFUSED
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
 
