@@ -40,7 +40,7 @@ def show(path: Path) -> None:
     def doing(engine: Engine) -> str:
         if engine.state.leaving:
             return LEAVING
-        return COMMIT if engine._committer.busy else engine.state.phase.value
+        return COMMIT if engine._writer.busy else engine.state.phase.value
 
     def dispatched(engine: Engine, event: object) -> None:
         dispatch(engine, event)  # type: ignore[arg-type]

@@ -111,21 +111,21 @@ class Engine:
         """
         self.folder = folder
         self.options = options or EngineOptions()
-        self.memory = open_folder(folder, parts, self.options, clock)
+        self.session = open_folder(folder, parts, self.options, clock)
         self._place = Place(folder)
-        self.state: State = self.memory.state
+        self.state: State = self.session.state
         self._parts = parts
         self._link = link
         self._clock = clock
         self._latch = latch or StopLatch(folder.latch)
         self._inbox: queue.SimpleQueue[Envelope] = link.inbox if link else queue.SimpleQueue()
         self._events: deque[Event] = deque()
-        self._keeper = PendingWrites()
+        self._pending = PendingWrites()
         self._partial = PartialLog(folder.partial)
-        self._committer = EpisodeWriter(
-            self.memory.store, self.memory.journal, self._keeper, self._events.append, self._partial
+        self._writer = EpisodeWriter(
+            self.session.store, self.session.journal, self._pending, self._events.append, self._partial
         )
-        self.memory.learner.chunks = self._committer.chunks
+        self.session.learner.chunks = self._writer.chunks
         self._closing = ExitStack()
         self._published = self._retried = float("-inf")
         self._waits_since: float | None = None
@@ -135,11 +135,11 @@ class Engine:
         """Why the newest event was refused, if it was."""
         self._motion = self._make_motion()
         self._vigil = Vigil(self._motion.wrong, clock)
-        self._stopwatch = Stopwatch(self.memory.journal.ledger().lines_of(PhaseEntered), clock)
-        self._records = Records(self.memory.journal, self._keeper, self._stopwatch.spent)
+        self._stopwatch = Stopwatch(self.session.journal.ledger().lines_of(PhaseEntered), clock)
+        self._records = Records(self.session.journal, self._pending, self._stopwatch.spent)
         self._view = self._make_view()
         self._roster = Roster(
-            self.memory.journal,
+            self.session.journal,
             self._records.write,
             self._say,
             session=folder.path,
@@ -152,10 +152,10 @@ class Engine:
     def over(self) -> bool:
         """Whether there is nothing more to do in this process."""
         if self.state.leaving:
-            return not self._committer.busy and not self._events
+            return not self._writer.busy and not self._events
         if not self.options.headless:
             return False
-        return bool(self.abandoned) or (self.state.phase is Phase.FINISHED and not self._keeper.full)
+        return bool(self.abandoned) or (self.state.phase is Phase.FINISHED and not self._pending.full)
 
     @property
     def abandoned(self) -> str:
@@ -163,7 +163,7 @@ class Engine:
         if not self.options.headless or self._waits_since is None or (self._link and self._link.watchers):
             return ""
         late = self._clock() - self._waits_since >= self.options.patience
-        return (self.state.reason or self.memory.autopilot.leaves(self.state)) if late else ""
+        return (self.state.reason or self.session.autopilot.leaves(self.state)) if late else ""
 
     def post(self, event: OperatorEvent) -> None:
         """Queue an event from this process for the next turn. Safe from signal handlers and threads."""
@@ -207,8 +207,8 @@ class Engine:
             self._entered(before)
             for effect in effects:
                 self._carry_out(effect)
-            if self._keeper.full and not self.state.disk_full:
-                self._events.append(DiskFull(reason=self._keeper.reason))
+            if self._pending.full and not self.state.disk_full:
+                self._events.append(DiskFull(reason=self._pending.reason))
 
     def snapshot(self, *, pictures: bool = True) -> Snapshot:
         """The session now."""
@@ -216,14 +216,14 @@ class Engine:
 
     def settle(self) -> None:
         """Wait until every ended episode is in store and journal; nothing moves meanwhile."""
-        while self._committer.busy:
-            self._committer.collect(_IDLE)
+        while self._writer.busy:
+            self._writer.collect(_IDLE)
             self.dispatch(Tick(now=self._clock()))
 
     def close(self) -> None:
         """Brake and release the devices; everything is already on disk."""
         self._motion.close()
-        self._committer.close()
+        self._writer.close()
         self._closing.close()
 
     def __enter__(self) -> Self:
@@ -248,7 +248,7 @@ class Engine:
         return Motion(
             self._parts,
             seed=self.folder.seed,
-            committer=self._committer,
+            writer=self._writer,
             partial=None if self._parts.simulated else self._partial,
             emit=self._events.append,
             latch=self._latch,
@@ -260,8 +260,8 @@ class Engine:
             self.folder,
             self._parts,
             motion=self._motion,
-            learner=self.memory.learner,
-            journal=self.memory.journal,
+            learner=self.session.learner,
+            journal=self.session.journal,
             stopwatch=self._stopwatch,
             clock=self._clock,
         )
@@ -288,7 +288,7 @@ class Engine:
         }
 
     def _begin(self) -> None:
-        for sentence in (*self.memory.said, *self._parts.remarks):
+        for sentence in (*self.session.said, *self._parts.remarks):
             self._say(sentence)
         if self._parts.simulated:
             self._set_speed(self.state.speed)
@@ -320,7 +320,7 @@ class Engine:
 
     def _do_work(self) -> bool:
         """The automatic operator's presses, then a slice; returns whether there was work."""
-        for event in self.memory.autopilot.answer(self.state):
+        for event in self.session.autopilot.answer(self.state):
             self.dispatch(event)
         return self._work()
 
@@ -360,10 +360,10 @@ class Engine:
             self.dispatch(self._pause_unseen())
         if sentence := self._motion.about_stop(stopped=self.state.stopped):
             self._say(sentence)
-        self._committer.collect()
+        self._writer.collect()
         if self.state.disk_full and self._clock() - self._retried >= _RETRY_EVERY:
             self._retried = self._clock()
-            if self._keeper.retry():
+            if self._pending.retry():
                 self._events.append(SpaceBack())
 
     def _watch_devices(self) -> None:
@@ -397,15 +397,15 @@ class Engine:
 
     def _read_ahead(self) -> bool:
         try:
-            return self.memory.learner.read_ahead()
+            return self.session.learner.read_ahead()
         except LearnerError as error:
             self.dispatch(Faulted(reason=str(error), recoverable=False))
             return False
 
     def _learn(self) -> None:
         try:
-            if self.memory.learner.slice():
-                self._events.append(UpdateDone(policy_version=self.memory.learner.policy_version))
+            if self.session.learner.slice():
+                self._events.append(UpdateDone(policy_version=self.session.learner.policy_version))
         except DiskFullError as error:
             self._events.append(DiskFull(reason=str(error)))
         except LearnerError as error:
@@ -421,7 +421,7 @@ class Engine:
 
     def _save(self) -> None:
         try:
-            self.memory.learner.save()
+            self.session.learner.save()
             self._events.append(Checkpointed())
         except DiskFullError as error:
             self._events.append(DiskFull(reason=str(error)))
@@ -444,7 +444,7 @@ class Engine:
             order(effect)
 
     def _begin_rollout(self, effect: BeginRollout) -> None:
-        self._motion.policy_version = self.memory.learner.policy_version
+        self._motion.policy_version = self.session.learner.policy_version
         self._motion.block = self.state.block.ordinal if self.state.block else None
         self._motion.begin_rollout(effect.slots, effect.batch)
 
@@ -485,14 +485,14 @@ class Engine:
 
     def _mark_best(self) -> None:
         """Keep the learner just evaluated if none before it did better."""
-        points = tally(self.memory.journal.ledger(), rolling_window=1).evaluations
+        points = tally(self.session.journal.ledger(), rolling_window=1).evaluations
         if not points:
             return
         newest, rates = points[-1], [point.rate for point in points if not point.early]
         early = f", ended early after {newest.rate.n} of {newest.wanted}" if newest.early else ""
         self._say(f"Evaluation: {newest.rate.successes} of {newest.rate.n} succeed{early}.")
         if not newest.early and newest.rate.value >= max(rate.value for rate in rates):
-            self.memory.checkpoints.mark_best()
+            self.session.checkpoints.mark_best()
 
     # --- what is remembered ---------------------------------------------------------------------------------------
 
@@ -500,7 +500,7 @@ class Engine:
         if event.truth is None:
             return
         ordinal = int(event.episode.rpartition("-")[2])
-        self.memory.autopilot.saw(
+        self.session.autopilot.saw(
             Truth(episode=event.episode, kind=event.kind, ordinal=ordinal, outcome=event.truth)
         )
 
@@ -517,7 +517,7 @@ class Engine:
 
     def _finish(self) -> None:
         self._say(self.state.reason)
-        newest = self.memory.journal.ledger().last_of(PhaseEntered)
+        newest = self.session.journal.ledger().last_of(PhaseEntered)
         if newest is None or newest.record.phase != Phase.FINISHED:
             self._records.phase(Phase.FINISHED)
 

@@ -41,14 +41,14 @@ class EpisodeWriter:
         self,
         store: EpisodeStore,
         journal: Journal,
-        keeper: PendingWrites,
+        pending: PendingWrites,
         emit: Callable[[Event], None],
         partial: PartialLog,
     ) -> None:
         """`emit` gets MotionEnded once an episode is committed, and `partial` then forgets it; or its CutOff."""
         self._store = store
         self._journal = journal
-        self._keeper = keeper
+        self._pending = pending
         self._emit = emit
         self._partial = partial
         self._underway: deque[_Commit] = deque()
@@ -67,7 +67,7 @@ class EpisodeWriter:
 
     def cut_off(self, episode: str, recorder: EpisodeRecorder, reason: str) -> None:
         """Save the recording of an episode that will not be committed; its CutOff follows when it is on disk."""
-        self._keeper.write(lambda: self._put_aside(episode, recorder, reason))
+        self._pending.write(lambda: self._put_aside(episode, recorder, reason))
 
     def collect(self, patience: float = 0.0) -> None:
         """Journal and announce committed episodes, in order; waits up to `patience` s for the first.
@@ -92,8 +92,8 @@ class EpisodeWriter:
         try:
             commit.written.result()
         except DiskFullError:
-            self._keeper.write(lambda: self._store.commit(commit.episode))
-        self._keeper.write(lambda: self._announce(commit))
+            self._pending.write(lambda: self._store.commit(commit.episode))
+        self._pending.write(lambda: self._announce(commit))
 
     def _put_aside(self, episode: str, recorder: EpisodeRecorder, reason: str) -> None:
         kept = self._partial.keep(episode, recorder)

@@ -43,7 +43,7 @@ class Motion:
         parts: EngineDependencies,
         *,
         seed: int,
-        committer: EpisodeWriter,
+        writer: EpisodeWriter,
         partial: PartialLog | None,
         emit: Callable[[Event], None],
         latch: StopLatch,
@@ -58,7 +58,7 @@ class Motion:
         """Layouts that wait for the operator."""
         self._parts = parts
         self._seed = seed
-        self._committer = committer
+        self._writer = writer
         self._partial = partial
         self._emit = emit
         self._latch = latch
@@ -171,7 +171,7 @@ class Motion:
     def rollout_slice(self) -> None:
         """One control period of every running episode."""
         if self._rollout is None or not self._rollout.running:
-            self._committer.collect(_PATIENCE)
+            self._writer.collect(_PATIENCE)
             return
         part = self._rollout.advance()
         for finished in part.finished:
@@ -229,7 +229,7 @@ class Motion:
         """Cut off everything that runs."""
         rollout, self._rollout, self._homing = self._rollout, None, None
         for episode, recorder in rollout.abort().items() if rollout else ():
-            self._committer.cut_off(episode, recorder, reason)
+            self._writer.cut_off(episode, recorder, reason)
 
     def close(self) -> None:
         """Brake, hold and release the devices; running episodes are discarded."""
@@ -267,7 +267,7 @@ class Motion:
             chunks=episode.chunks,
             truth=truth,
         )
-        self._committer.submit(episode, event, self.block)
+        self._writer.submit(episode, event, self.block)
 
     def _header(
         self, finished: Finished, slot: Slot, truth: Outcome | None, key: str | None

@@ -23,10 +23,10 @@ Spent = Callable[[], dict[str, float]]
 class Records:
     """The session's journal, as the engine writes it."""
 
-    def __init__(self, journal: Journal, keeper: PendingWrites, spent: Spent) -> None:
+    def __init__(self, journal: Journal, pending: PendingWrites, spent: Spent) -> None:
         """`spent` gives the seconds per kind of time since its last call."""
         self._journal = journal
-        self._keeper = keeper
+        self._pending = pending
         self._spent = spent
         self._records: dict[type[Effect], Callable[[Any], Record]] = {
             Write: lambda effect: effect.record,
@@ -44,7 +44,7 @@ class Records:
 
     def write(self, record: Record) -> None:
         """Write one line, now or once there is room."""
-        self._keeper.write(lambda: self._append(record))
+        self._pending.write(lambda: self._append(record))
 
     def phase(self, phase: str) -> None:
         """Journal that a lasting phase was entered, with the time spent before it."""

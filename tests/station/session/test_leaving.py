@@ -65,7 +65,7 @@ class Gate:
     def wait(self, engine: Engine) -> None:
         """Turn the engine until one episode is on its way to the store while another moves."""
         self.engine = engine
-        until(engine, lambda: engine._committer.busy and moving(engine))
+        until(engine, lambda: engine._writer.busy and moving(engine))
 
 
 def moving(engine: Engine) -> bool:

@@ -129,7 +129,7 @@ def test_an_arms_fault_ends_the_episode_and_is_cleared_when_the_operator_goes_on
     line = cut_off(engine.folder)[second]
     assert line["steps"] >= 6 and line["lost"] == 0 and "C31" in line["reason"]
     assert kept(engine.folder) == {second: line["steps"]}
-    assert engine.memory.store.ids() == [first, third]
+    assert engine.session.store.ids() == [first, third]
     counts = count(engine.folder)
     assert (counts.success, counts.failure, counts.void, counts.cut_off) == (1, 1, 0, 1)
 
@@ -322,7 +322,7 @@ def test_what_was_sent_and_when_is_recorded(engine: Engine) -> None:
     episode = roll(engine, steps=9)
     press(engine, Label(episode=episode, outcome=Outcome.SUCCESS))
     until_phase(engine, Phase.READY)
-    recorded = engine.memory.store.load(episode)
+    recorded = engine.session.store.load(episode)
     assert recorded.steps >= 9 and np.isfinite(recorded.sent).all()
     away = np.abs(recorded.sent[:, 0] - recorded.action[:, 0])
     assert np.median(away) < 0.005 and away.max() < 0.03
@@ -337,7 +337,7 @@ def test_cameras_that_were_swapped_are_refused_at_the_next_start_and_accepted_by
     board[Switch.ARM_SERIAL] = 7.0
     with make_engine(tmp_path / "s", tmp_path / "board") as engine:
         until_phase(engine, Phase.READY)
-        devices = engine.memory.journal.ledger().lines_of(DevicesConnected)[-1].record.devices
+        devices = engine.session.journal.ledger().lines_of(DevicesConnected)[-1].record.devices
         assert devices["arm left"]["serial"] == "F8"
         assert devices["camera scene"] | {"said": ""} == {
             "said": "",

@@ -118,11 +118,11 @@ def test_a_key_ends_the_motion_at_once_and_the_reward_falls_on_the_last_step(tmp
         rolling(engine, steps=3)
         press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
         until(engine, Phase.READY)
-        episode = engine.memory.store.load(FIRST)
+        episode = engine.session.store.load(FIRST)
         assert (episode.header.ending, episode.steps) == (Ending.OPERATOR, 3)
         assert episode.chunk_length.tolist() == [EXECUTE, 1]
         assert len(episode.features["c"]) == episode.chunks + 1
-        assert engine.memory.learner.replay.episode(FIRST).reward[-1] == 1.0
+        assert engine.session.learner.replay.episode(FIRST).reward[-1] == 1.0
 
 
 def test_a_pause_shortens_the_chunk_and_a_new_look_begins_the_next(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_pause_shortens_the_chunk_and_a_new_look_begins_the_next(tmp_path: Pat
         press(engine, resume())
         press(engine, Label(episode=FIRST, outcome=Outcome.FAILURE))
         engine.settle()
-        episode = engine.memory.store.load(FIRST)
+        episode = engine.session.store.load(FIRST)
         assert episode.chunk_length.tolist() == [EXECUTE, 1, episode.steps - 3]
         assert episode.chunk_start.tolist() == [0, 2, 3]
 
@@ -146,10 +146,10 @@ def test_a_relabel_reaches_the_learner_at_the_next_block(tmp_path: Path) -> None
         until(engine, Phase.READY)
         press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS), go())
         until(engine, Phase.READY)
-        assert engine.memory.learner.replay.episode(FIRST).outcome is Outcome.SUCCESS
+        assert engine.session.learner.replay.episode(FIRST).outcome is Outcome.SUCCESS
         press(engine, Void(episode=FIRST), go())
         until(engine, Phase.READY)
-        assert FIRST not in engine.memory.learner.replay
+        assert FIRST not in engine.session.learner.replay
 
 
 def test_an_undone_label_survives_a_restart_and_is_not_guessed(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:
         until(engine, Phase.FAULT)
         assert "Camera third" in engine.state.reason
         assert cut_off(engine.folder)[FIRST]["reason"] == engine.state.reason
-        assert engine.memory.store.ids() == []
+        assert engine.session.store.ids() == []
         press(engine, go())
         until(engine, Phase.FAULT)
         cell_of(engine).frozen = False
@@ -323,15 +323,15 @@ def test_a_full_disk_keeps_the_episode_and_goes_on_when_there_is_room(
         monkeypatch.setattr(Disk, "append", refusing(append))
         until(engine, Phase.PAUSED)
         assert "full" in engine.state.reason
-        assert engine.memory.store.ids() == []
+        assert engine.session.store.ids() == []
         press(engine, Leave(), Label(episode=FIRST, outcome=Outcome.SUCCESS))
         assert not engine.over
         full[0] = False
         clock.now += 1.0
         until(engine, Phase.READY)
-        assert engine.memory.store.ids() == [FIRST]
+        assert engine.session.store.ids() == [FIRST]
         # the key that was pressed while the disk was full ended the motion, in order, behind the episode
-        assert [line.op for line in engine.memory.journal.lines if line.op in ("episode", "label")] == [
+        assert [line.op for line in engine.session.journal.lines if line.op in ("episode", "label")] == [
             "episode",
             "label",
         ]
@@ -369,7 +369,7 @@ def test_mistakes_are_made_at_their_rate_and_never_in_evaluations(tmp_path: Path
     folder = make_folder(tmp_path / "s")
     with headless(folder, cells=4, episodes=16, mistakes=1.0) as engine:
         engine.run()
-        ledger, store = engine.memory.journal.ledger(), engine.memory.store
+        ledger, store = engine.session.journal.ledger(), engine.session.store
         wrong = {
             status.id: (status.outcome is Outcome.SUCCESS)
             != (store.header(status.id).source["truth"] == "success")
@@ -398,10 +398,10 @@ def test_evaluations_are_stored_but_neither_learnt_from_nor_counted_as_steps(tmp
         engine.post(EvaluateNow(episodes=3))
         engine.run()
         evaluated = [
-            s for s in engine.memory.journal.ledger().episodes.values() if s.kind is EpisodeKind.EVALUATION
+            s for s in engine.session.journal.ledger().episodes.values() if s.kind is EpisodeKind.EVALUATION
         ]
         assert len(evaluated) == 3
-        assert all(name.startswith("online") for name in engine.memory.learner.replay.entries)
+        assert all(name.startswith("online") for name in engine.session.learner.replay.entries)
     counts = count(folder)
     online = [s for s in Journal(folder.journal).ledger().episodes.values() if s.kind is EpisodeKind.ONLINE]
     assert counts.env_steps == sum(status.steps for status in online)
@@ -446,9 +446,9 @@ def test_a_running_replay_equals_one_that_is_built_from_the_folder(tmp_path: Pat
     folder = make_folder(tmp_path / "s")
     with headless(folder, cells=3, episodes=7) as engine:
         engine.run()
-        rebuilt = make_parts(folder).replay(engine.memory.store)
-        rebuilt.sync(engine.memory.journal.ledger(), engine.memory.store.chunks)
-        assert rebuilt.fingerprint() == engine.memory.learner.replay.fingerprint()
+        rebuilt = make_parts(folder).replay(engine.session.store)
+        rebuilt.sync(engine.session.journal.ledger(), engine.session.store.chunks)
+        assert rebuilt.fingerprint() == engine.session.learner.replay.fingerprint()
 
 
 def test_who_has_learnt_is_past_the_warm_up_also_before_past_episodes_are_read_back(tmp_path: Path) -> None:
@@ -456,9 +456,9 @@ def test_who_has_learnt_is_past_the_warm_up_also_before_past_episodes_are_read_b
     with headless(folder, episodes=8) as engine:
         assert engine.snapshot().steering.warmup_left > 0
         engine.run()
-        assert engine.memory.learner.steps > 0
+        assert engine.session.learner.steps > 0
     with attended(folder.path) as again:
-        assert not len(again.memory.learner.replay)
+        assert not len(again.session.learner.replay)
         assert again.snapshot().steering.warmup_left == 0
 
 
@@ -488,7 +488,7 @@ def test_a_headless_engine_ends_where_only_a_person_can_give_the_label(tmp_path:
 def test_a_note_is_kept(tmp_path: Path) -> None:
     with attended(tmp_path / "s") as engine:
         press(engine, Note(text="the juicer has moved"))
-        assert engine.memory.journal.lines[-1].record == Noted(text="the juicer has moved")
+        assert engine.session.journal.lines[-1].record == Noted(text="the juicer has moved")
 
 
 def test_a_real_cell_keeps_what_it_has_recorded_when_the_engine_is_ended(tmp_path: Path) -> None:
@@ -539,7 +539,7 @@ def test_a_copy_that_a_kill_left_beside_its_committed_episode_goes_away(tmp_path
         until(engine, Phase.READY)
     shutil.copytree(flushed, engine.folder.partial / FIRST)
     with attended(tmp_path / "s", simulated=False) as again:
-        assert kept(again.folder) == {} and again.memory.store.ids() == [FIRST]
+        assert kept(again.folder) == {} and again.session.store.ids() == [FIRST]
     assert count(again.folder).cut_off == 0
 
 

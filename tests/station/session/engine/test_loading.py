@@ -43,7 +43,7 @@ def test_an_engine_that_loads_past_episodes_shows_how_many_are_left(
 
         def loaded() -> bool:
             left.append(again.snapshot(pictures=False).steering.reading)
-            return len(again.memory.learner.replay) > 0
+            return len(again.session.learner.replay) > 0
 
         until(again, loaded)
     assert [count for count, _ in groupby(left)] == [0, 3, 2, 1, 0]

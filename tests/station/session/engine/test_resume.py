@@ -260,9 +260,9 @@ def test_an_engine_at_rest_reads_the_past_back_before_it_has_to_learn(tmp_path: 
     folder = make_folder(tmp_path / "s")
     with headless(folder, cells=2, episodes=EPISODES) as engine:
         engine.run()
-        before = engine.memory.learner.replay.fingerprint()
+        before = engine.session.learner.replay.fingerprint()
     with Engine(folder, make_parts(folder), EngineOptions(autopilot=False)) as again:
-        replay = again.memory.learner.replay
+        replay = again.session.learner.replay
         assert not len(replay)
         until(again, lambda: len(replay) > 0)
         assert again.state.phase is Phase.READY
@@ -294,7 +294,7 @@ def test_an_episode_that_a_crash_has_torn_is_put_aside_and_the_session_goes_on(t
     name = EpisodeStore(folder.episodes).ids()[-1]
     (folder.episodes / "episodes" / name / "zarr.json").write_bytes(b"")
     with Engine(folder, make_parts(folder), EngineOptions(autopilot=False)) as again:
-        assert any(name in said and "zarr.json" in said for said in again.memory.said)
-        assert again.memory.journal.ledger().episodes[name].void
+        assert any(name in said and "zarr.json" in said for said in again.session.said)
+        assert again.session.journal.ledger().episodes[name].void
         until(again, lambda: again.state.phase is Phase.READY)
     assert (folder.episodes / "quarantine" / f"{name}-0").is_dir()

@@ -379,7 +379,7 @@ def test_a_note_from_the_line_is_in_the_journal(folder: SessionFolder, link: Lin
     with Engine(folder, make_parts(folder), link=link) as engine:
         client = Client.connect(folder.path)
         client.send(Note(text="light is low"))
-        turn_until(engine, lambda: engine.memory.journal.lines[-1].record == Noted(text="light is low"))
+        turn_until(engine, lambda: engine.session.journal.lines[-1].record == Noted(text="light is low"))
         client.close()
 
 
