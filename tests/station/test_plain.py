@@ -51,6 +51,11 @@ def test_what_a_command_says_moves_no_cursor(capsys: pytest.CaptureFixture[str])
     assert not controls(shown.err)
 
 
+def test_a_line_of_a_log_moves_no_cursor() -> None:
+    record = logging.makeLogRecord({"msg": HOSTILE})
+    assert not controls(PlainFormatter("%(asctime)s %(message)s").format(record))
+
+
 def test_a_terminal_of_another_encoding_does_not_end_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
@@ -60,8 +65,8 @@ def test_a_terminal_of_another_encoding_does_not_end_a_command(monkeypatch: pyte
 
 
 def test_tables_show_markup_as_it_is_written() -> None:
-    table = Table("name", title=HOSTILE)
-    table.add_row(HOSTILE)
+    table = Table("name", "mark", title=HOSTILE)
+    table.add_row(HOSTILE, ":skull:")
     console = terminal(width=200)
     console.file = io.StringIO()
     console.print(table)
@@ -69,6 +74,7 @@ def test_tables_show_markup_as_it_is_written() -> None:
     shown = console.file.getvalue()
     assert not controls(shown)
     assert shown.count("[/red][bold]") == 4
+    assert ":skull:" in shown
 
 
 FORGED = "orange\nforged  online"
@@ -142,7 +148,15 @@ def test_no_command_prints_by_another_way() -> None:
     for path in STATION.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if called in ("print", "typer.echo", "typer.secho", "click.echo", "Console", "sys.stderr.write"):
+            if called in (
+                "print",
+                "typer.echo",
+                "typer.secho",
+                "click.echo",
+                "Console",
+                "sys.stderr.write",
+                "logging.Formatter",
+            ):
                 found.append(f"{path.relative_to(STATION)}: {called}")
     assert sorted(found) == [
         "__main__.py: sys.stderr.write",  # one sentence of our own, before anything is imported

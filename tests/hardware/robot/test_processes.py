@@ -82,6 +82,21 @@ def place(tmp_path: Path) -> Iterator[Workplace]:
         yield place
 
 
+def test_a_module_that_lies_where_one_stands_is_run_by_no_controller_and_no_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    board = tmp_path / "board"
+    Switchboard(board)
+    cell = RobotCell(read_cell(cell_table(board)), StopLatch(tmp_path / "stop.latch"))
+    try:
+        cell.connect()
+    finally:
+        cell.close()
+
+
 @pytest.mark.slow
 def test_when_the_loop_that_makes_plans_is_killed_the_arm_stands_and_its_controller_ends(
     planner: Planner,

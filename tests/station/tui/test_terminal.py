@@ -76,6 +76,8 @@ def test_keys_travel_through_a_real_terminal(terminal: Terminal) -> None:
     terminal.wait_for("MOVING")
     # a key that goes down before the episode could be read, or while a busy screen stands still, is refused
     terminal.wait_for("s taken", meanwhile=now_and_then(lambda: terminal.type("s")))
+    (flags,) = re.findall(r"\x1b\[=(\d+);1u", terminal.raw)
+    assert int(flags) & 0b100, "the terminal was not asked where on the keyboard a key lies"
     terminal.type("\x18")
     terminal.wait_for("stop latched")
     terminal.type("q")

@@ -52,6 +52,17 @@ def test_another_process_reads_what_this_one_would(tmp_path: Path, reader: Isola
     np.testing.assert_array_equal(mine.action, theirs.action)
 
 
+def test_a_module_that_lies_where_one_stands_is_not_run_by_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    started = _Child(2**30, 30)
+    assert started.ask(Find(path=tmp_path, forced=None, follow=False, within=tmp_path)) == Found(sources=[])
+    started.end()
+
+
 def test_ctrl_c_does_not_touch_a_reader_not_even_while_it_starts(tmp_path: Path) -> None:
     started = _Child(2**30, 30)
     os.kill(started._process.pid or 0, signal.SIGINT)

@@ -328,6 +328,22 @@ def test_a_screen_that_nobody_can_see_counts_as_gone_at_once_and_comes_back_when
     client.close()
 
 
+def test_a_key_from_a_screen_that_nobody_can_see_starts_no_real_arm(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    link = Link(folder)
+    with Engine(folder, make_parts(folder, simulated=False), link=link) as engine:
+        client = Client.connect(folder.path)
+        shown(engine, client, lambda snapshot: snapshot.phase is Phase.READY)
+        client.unseen()
+        turn_until(engine, lambda: not link.watchers)
+        number = client.send(answering(go(), engine.state))
+        turn_until(engine, lambda: acked(client, number))
+        assert "nobody is looking at a screen" in client.acks[-1].refused
+        assert engine.state.phase is Phase.READY
+        client.close()
+    link.close()
+
+
 def test_a_command_that_waits_for_the_engine_is_no_screen_that_somebody_looks_at(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s", SessionSettings(episode_steps=100_000))
     link, over = Link(folder), threading.Event()
