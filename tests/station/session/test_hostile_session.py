@@ -6,6 +6,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from datasets.journal.journal import Journal, JournalError
 from datasets.journal.lines import LONGEST
 from datasets.journal.records import Noted, read
+from datasets.own_files import NotOursError
 from policy import weights
 from policy.base import BasePolicy, PolicyFileError
 from station.review.catalogue import Catalogue
@@ -198,3 +200,30 @@ def test_a_name_that_is_no_text_comes_back_from_the_journal(folder: SessionFolde
     text = os.fsdecode(b"\xff.h5") + "\x1b\n"
     Journal(folder.journal, writable=True).append(Noted(text=text))
     assert Journal(folder.journal).lines[0].record == Noted(text=text)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["demos", "demos/tmp", "episodes/tmp", "base", "steering", "partial", "recordings", "quarantine"],
+)
+def test_a_session_with_a_folder_behind_a_link_has_no_writer(
+    folder: SessionFolder, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    there = folder.path / place
+    shutil.rmtree(there, ignore_errors=True)
+    there.parent.mkdir(exist_ok=True)
+    there.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotOursError, match=f"{place} is a link to"), folder.writing():
+        pytest.fail("somebody may write")
+
+
+@pytest.mark.parametrize("name", ["lock", "journal.jsonl", "stop.latch", "engine.log"])
+def test_a_session_with_a_file_behind_a_link_has_no_writer(
+    folder: SessionFolder, tmp_path: Path, name: str
+) -> None:
+    (folder.path / name).unlink(missing_ok=True)
+    (folder.path / name).symlink_to(tmp_path / "thesis")
+    with pytest.raises(NotOursError, match=f"{name} is a link to"), folder.writing():
+        pytest.fail("somebody may write")
+    assert not (tmp_path / "thesis").exists()
