@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 import datasets
+from datasets import hdf5_writing
+from datasets.durable import DiskFullError, write_all
 from datasets.hdf5_writing import writing
 
 ROOT = Path(datasets.__file__).parents[1]
@@ -45,6 +48,32 @@ def test_a_full_disk_is_an_error_in_words_and_no_segmentation_fault() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("The disk is full")
     assert done.stderr == ""
+
+
+def test_whichever_write_the_disk_refuses_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the last one, of which HDF5 itself notices nothing."""
+
+    def written(writes: int) -> bytes:
+        left = iter(range(writes))
+
+        def on_a_disk(descriptor: int, data: bytes) -> None:
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write_all(descriptor, data)
+
+        monkeypatch.setattr(hdf5_writing, "write_all", on_a_disk)
+        with writing(tmp_path / "file.h5") as file:
+            file.create_dataset("numbers", data=np.arange(1000), chunks=(100,))
+        return (tmp_path / "file.h5").read_bytes()
+
+    whole = written(10_000)
+    for writes in range(10_000):
+        try:
+            assert written(writes) == whole
+        except DiskFullError:
+            continue
+        break
+    assert writes > 10
 
 
 def test_a_mistake_of_the_writer_is_its_own(tmp_path: Path) -> None:

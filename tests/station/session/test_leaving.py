@@ -14,7 +14,7 @@ import pytest
 from datasets.episode import Episode, Outcome
 from datasets.journal.journal import Journal
 from datasets.store import EpisodeStore
-from station.session.core.effects import AbortMotion, Brake, Effect, Refuse, Say
+from station.session.core.effects import AbortMotion, Brake, Effect, JournalLabel, Refuse, Say
 from station.session.core.events import (
     DiskFull,
     EvaluateNow,
@@ -164,6 +164,16 @@ def test_a_label_that_was_pressed_before_leaving_is_written_and_one_pressed_afte
     assert not orders(session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS)))
     assert orders(session.send(ended(SECOND)))
     assert session.state.verdicts[SECOND].outcome is Outcome.SUCCESS
+
+
+def test_an_episode_that_ends_after_leaving_is_entered_and_nothing_follows_it() -> None:
+    session = rolling(grace=0.0)
+    session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
+    left(session)
+    assert session.send(ended(FIRST)) == [
+        JournalLabel(episode=FIRST, outcome=Outcome.SUCCESS, by=EventSource.OPERATOR)
+    ]
+    assert session.state.updates_begun == 0
 
 
 def test_no_fault_and_no_end_of_an_update_is_heard_after_leaving() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.station.tui.terminal import Terminal
+from tests.station.tui.terminal import ROOT, Terminal
 
 pytestmark = pytest.mark.realtime
 
@@ -123,6 +126,31 @@ def test_a_terminal_is_not_asked_where_the_mouse_is(terminal: Terminal) -> None:
     terminal.wait_for("MOVING")
     assert "\x1b[?1000h" in terminal.raw
     assert not {"\x1b[?1002h", "\x1b[?1003h", "\x1b[?1015h"} & set(re.findall(r"\x1b\[\?\d+h", terminal.raw))
+
+
+@pytest.mark.slow
+def test_a_browsers_tab_is_not_asked_where_the_mouse_is() -> None:
+    size = {"COLUMNS": "120", "ROWS": "36"}
+    tab = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={
+            **os.environ,
+            **size,
+            "PYTHONPATH": str(ROOT),
+            "TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver",
+        },
+    )
+    drawn = b""
+    with tab:
+        assert tab.stdout is not None
+        while b"MOVING" not in drawn:
+            drawn += (data := os.read(tab.stdout.fileno(), 1 << 16))
+            assert data, "it ended before it had drawn anything"
+        tab.kill()
+    assert b"\x1b[?1000h" in drawn
+    assert not {b"\x1b[?1002h", b"\x1b[?1003h"} & set(re.findall(rb"\x1b\[\?\d+h", drawn))
 
 
 @pytest.mark.slow

@@ -250,6 +250,16 @@ def test_undo_while_the_next_episode_moves_means_the_newest_line_about_one(tmp_p
     assert table.state.verdicts["online-000000"].void, "nothing older is touched"
 
 
+def test_undo_of_a_label_on_its_way_to_the_disk_takes_no_older_one_back(tmp_path: Path) -> None:
+    table = at_the_label(tmp_path)
+    table.press("s")
+    while table.state.phase is not Phase.ROLLOUT:
+        table.work()
+    table.press("s")
+    table.press("u")
+    assert table.state.verdicts["online-000001"].outcome is Outcome.SUCCESS
+
+
 def test_undo_after_a_restart_means_the_newest_line_about_one(tmp_path: Path) -> None:
     table = at_the_label(tmp_path)
     table.press("f")

@@ -31,6 +31,7 @@ from station.session.core.events import (
     SetSpeed,
     UndoLabel,
     Void,
+    WithdrawEvaluation,
 )
 from station.session.core.state import State
 from station.session.engine.engine import Engine
@@ -422,6 +423,16 @@ def test_an_evaluation_that_was_asked_for_is_not_forgotten_by_a_kill(tmp_path: P
         assert again.state.block is not None and again.state.block.n == 3
     with attended(tmp_path / "s") as third:
         assert third.state.wanted_block is None
+
+
+def test_an_evaluation_that_was_withdrawn_does_not_come_back_after_a_kill(tmp_path: Path) -> None:
+    killed = never_ending(attended(tmp_path / "s"))
+    rolling(killed)
+    killed.dispatch(EvaluateNow(episodes=3))
+    killed.dispatch(WithdrawEvaluation())
+    killed.close()
+    with attended(tmp_path / "s") as again:
+        assert again.state.wanted_block is None
 
 
 def test_one_evaluation_block_and_out_runs_no_online_episode(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from station.tui.screens.help import HelpScreen
 from station.tui.screens.leaving import LeaveScreen
 from station.tui.screens.noting import NoteScreen
 from station.tui.screens.session import SessionScreen
+from station.tui.sight import Sight
 from station.tui.widgets.keybar import KeyBar
 from station.tui.widgets.panel import Panel
 from station.tui.widgets.tile import CameraTile
@@ -275,6 +276,19 @@ async def test_after_a_leave_that_was_refused_q_asks_again(open_app: Open, feed:
         await settled(pilot)
         assert isinstance(pilot.app.screen, LeaveScreen)
         assert not feed.closed
+
+
+async def test_a_pause_is_not_ended_on_a_terminal_that_is_too_small_to_show_it(
+    open_app: Open, feed: FakeFeed
+) -> None:
+    feed.snapshot = snapshot(Phase.PAUSED)
+    async with open_app().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        attachment = session(pilot).attachment
+        assert attachment.shown is not None
+        attachment.sight = Sight(snapshot=replace(attachment.shown, made=time.monotonic()))
+        await pilot.press("space")
+        assert [type(event) for event in feed.sent] == [Pause]
 
 
 @pytest.mark.slow

@@ -12,8 +12,10 @@ from datasets.journal.records import EpisodeCutOff, Record, read
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
 from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger
+from station.tui.key_dispatcher import Echo, PressStatus
 from station.tui.widgets import figures
 from station.tui.widgets.curves import LengthCurve, Short
+from station.tui.widgets.headline import Call, draw_call
 from station.tui.widgets.intervals import interval_bar, rate_line
 from station.tui.widgets.recording import Reading, draw_reading
 from station.tui.widgets.strip import outcome_strip
@@ -260,3 +262,13 @@ def test_the_log_wraps_its_newest_lines_and_cuts_none() -> None:
     assert all(len(line) <= 40 for line in shown)
     assert figures.log(lines, 40, 3).plain.splitlines() == shown[1:], "the oldest gives way, whole"
     assert figures.log(lines, 40, 1).plain == "12:00:03 the newest"
+
+
+def test_a_refusal_is_wrapped_and_none_of_it_is_cut() -> None:
+    why = "the session had changed before the key arrived, and is in fault now: look at the screen, then press again"
+    echo = Echo(action="go", key="r", fate=PressStatus.REFUSED, detail=why)
+    _, *below = draw_call(
+        Call(badge="FAULT", style="", sentence="Halted.", below="", echo=echo), 80, 6
+    ).plain.splitlines()
+    assert " ".join(word for line in below for word in line.split()) == str(echo)
+    assert max(map(len, below)) <= 80
