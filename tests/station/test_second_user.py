@@ -22,6 +22,7 @@ from station.session.core.events import EventSource
 from station.session.folder import SessionFolder
 from station.session.link import address
 from station.session.link.client import set_latch
+from station.session.link.server import Link
 from station.session.status import count
 from station.trust import grant_operators_own
 from tests.station.session.fakes import make_folder
@@ -178,6 +179,25 @@ def test_engine_and_client_of_two_users_do_not_listen_to_each_other(tmp_path: Pa
             end, _ = listener.accept()
             with end, pytest.raises(address.LinkError, match=rf"Process {pid} of user {ANOTHER}"):
                 address.require_own(end)
+
+
+def test_an_engine_hangs_up_on_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    link = Link(make_folder(tmp_path / "mine"))
+    room = tmp_path / f"station-{os.geteuid()}"
+    (meeting,) = room.iterdir()
+    hand_over(tmp_path, 0)
+    for path in (tmp_path, room, meeting):
+        path.chmod(0o777)
+
+    def first_byte() -> bytes:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(str(meeting))
+            return end.recv(1)
+
+    assert first_byte() == b"s"
+    assert as_user(ANOTHER, first_byte) == "b''"
+    link.close()
 
 
 def test_a_room_that_another_user_made_beforehand_is_not_entered(

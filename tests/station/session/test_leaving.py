@@ -36,7 +36,7 @@ from tests.station.session.core.test_machine import FIRST, SECOND, Session, ende
 from tests.station.session.driving import until
 from tests.station.session.engine.test_resume import EPISODES, MISTAKES, assert_same, outcome, uninterrupted
 from tests.station.session.engine.test_resume import Outcome as Whole
-from tests.station.session.fakes import headless, make_folder
+from tests.station.session.fakes import PointCell, headless, make_folder
 
 CELLS = 2
 
@@ -72,6 +72,11 @@ def moving(engine: Engine) -> bool:
     return bool(engine._motion._rollout and engine._motion._rollout.running)
 
 
+def moves(engine: Engine) -> list[int]:
+    """Control steps of each cell."""
+    return [cell.moves for cell in engine._parts.cells if isinstance(cell, PointCell)]
+
+
 def operations(folder: SessionFolder) -> list[str]:
     return [line.op for line in Journal(folder.journal).lines]
 
@@ -87,10 +92,12 @@ def test_an_engine_that_leaves_while_an_episode_is_committed_changes_nothing_of_
         engine.post(Leave(source=EventSource.SYSTEM))
         if also is not None:
             engine.post(also)
+        steps = moves(engine)
         engine.turn()
         assert not engine.over, "the episode is not in the journal yet"
         gate.open.set()
         engine.run()
+        assert moves(engine) == steps, "the other episode stands still"
     assert not {"fault", "cut_off", "stop"} & {*operations(folder)}
     with headless(folder, cells=CELLS, episodes=EPISODES, mistakes=MISTAKES) as again:
         again.run()
