@@ -223,6 +223,22 @@ def test_a_session_is_served_without_starting_its_engine(
     assert "--start-on-enter" in shown[0]
 
 
+@pytest.mark.parametrize(("flags", "starts"), [((), True), (("--start-on-enter",), False)])
+def test_a_screen_that_starts_its_engine_on_enter_opens_without_one(
+    station: Station, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: tuple[str, ...], starts: bool
+) -> None:
+    opened: list[bool] = []
+
+    def show(*_: object, start_engine: bool, **__: object) -> int:
+        opened.append(start_engine)
+        return 0
+
+    monkeypatch.setattr("station.tui.app.run", show)
+    assert station("new", str(tmp_path / "mine")).exit_code == 0
+    assert station("run", str(tmp_path / "mine"), *flags).exit_code == 0
+    assert opened == [starts]
+
+
 def test_serving_beyond_this_machine_is_warned_about(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,13 @@ def test_a_task_file_that_was_changed_is_told_with_the_difference(session: Sessi
     assert {row.name for row in table(session) if row.looser} == {"safety.velocity"}
 
 
+def test_a_run_says_so_before_its_screen_opens(session: SessionFolder) -> None:
+    task_file(session.path.parent, velocity=0.2)
+    done = CliRunner().invoke(app, ["run", str(session.path)])
+    assert "Warning: This session's limits are not those of" in done.output
+    assert "needs a terminal" in done.output
+
+
 def test_a_task_file_that_is_gone_is_said_and_keeps_nobody_from_working(session: SessionFolder) -> None:
     (session.path.parent / "two-arms.toml").unlink()
     [said] = remarks(session)

@@ -113,6 +113,15 @@ def test_another_users_process_is_not_listened_to(
         address.require_own(one)
 
 
+def test_what_is_no_socket_of_ours_is_not_called(folder: SessionFolder) -> None:
+    listener, place = address.listen(folder.path)
+    listener.close()
+    place.unlink()
+    place.touch()
+    with pytest.raises(LinkError, match="is not a socket of yours. Remove it"):
+        Client.connect(folder.path)
+
+
 def test_the_room_of_all_addresses_belongs_to_the_user_alone(folder: SessionFolder, tmp_path: Path) -> None:
     room = tmp_path / f"station-{os.geteuid()}"
     elsewhere = tmp_path / "elsewhere"
