@@ -32,7 +32,9 @@ def test_help_loads_nothing_heavy() -> None:
     assert child.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("words", [("review", "SESSION", "--list"), ("tasks",), ("verify", "SESSION")])
+@pytest.mark.parametrize(
+    "words", [("review", "SESSION", "--list"), ("tasks",), ("verify", "SESSION"), ("status", "SESSION")]
+)
 def test_a_command_whose_reader_has_closed_the_pipe_ends_quietly(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:

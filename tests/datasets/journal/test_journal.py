@@ -12,6 +12,7 @@ import pytest
 from datasets.durable import Disk, DiskFullError
 from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.journal.journal import Journal, JournalError
+from datasets.journal.lines import Line
 from datasets.journal.records import (
     EpisodeCommitted,
     Labelled,
@@ -59,6 +60,18 @@ def test_relabel_undo_void_and_restore_are_followed_and_none_erases_the_others(p
     journal.append(Labelled(episode=name, outcome=None, by="operator"))
     assert journal.ledger().episodes[name].outcome is None
     assert [line.seq for line in Journal(path).lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_was_pruned_stays_void_whatever_is_written_afterwards(path: Path) -> None:
+    journal = Journal(path, writable=True)
+    name = _episode(journal)
+    journal.append(Voided(episode=name, by="operator", reason="bumped the table"))
+    journal.append(Pruned(episodes=[name], by="operator"))
+    with pytest.raises(JournalError, match="it stays void"):
+        journal.append(Restored(episode=name, by="operator"))
+    ledger = journal.ledger().copy()
+    ledger.add(Line(seq=4, time=1.7e9, record=Restored(episode=name, by="somebody")))
+    assert ledger.episodes[name].pruned and ledger.episodes[name].void
 
 
 def test_a_reopened_journal_folds_to_the_same_ledger(path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from datasets.lock import WriterLock
 from hardware.latch import StopLatch
 from station.jobs import stopping
+from station.session.core.events import EventSource, Stop
 from station.session.engine.engine import Engine
 from station.session.folder import SessionFolder
 from station.session.link import address, client
@@ -104,6 +105,7 @@ def test_an_engine_that_answers_and_never_shows_the_stop_has_not_confirmed_it(
     link = Link(folder)  # no loop behind it turns
     done = station("stop", folder.path)
     assert done.exit_code == 1 and "did not answer within" in sentences(done)
+    assert link.inbox.get_nowait().event == Stop(source=EventSource.COMMAND), "it was told"
     link.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from datasets.episode import Episode, Outcome
 from datasets.journal.journal import Journal
-from datasets.store import EpisodeStore
+from datasets.store import EpisodeStore, unjournaled
 from station.session.core.effects import AbortMotion, Brake, Effect, JournalLabel, Refuse, Say
 from station.session.core.events import (
     DiskFull,
@@ -113,6 +113,7 @@ def test_an_engine_that_is_closed_while_an_episode_is_committed_changes_nothing_
         gate.wait(engine)
         engine._events.append(Faulted(reason="A plan ended before its last step."))
         gate.open.set()
+    assert not unjournaled(EpisodeStore(folder.episodes), Journal(folder.journal).ledger())
     assert not {"fault", "cut_off"} & {*operations(folder)}
     with headless(folder, cells=CELLS, episodes=EPISODES, mistakes=MISTAKES) as again:
         again.run()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from station.tui.actions import ACTIONS
-from station.tui.keymap import KeyConfigError, config_path, default_keymap, display, load_keymap
+from station.tui.keymap import KeyConfigError, Keymap, config_path, default_keymap, display, load_keymap
 from station.tui.layouts import POSITIONS
 
 
@@ -111,3 +111,10 @@ def test_a_key_with_a_meaning_of_its_own_is_no_stop_wherever_it_is_on_the_keyboa
     assert keymap.misheard("ctrl+q", None, position="x") is None
     assert keymap.misheard("k", "k", position="x") == "stop"
     assert keymap.misheard("cyrillic_che", "\u0447", position="x") == "stop"
+
+
+def test_ctrl_x_and_ctrl_c_of_another_layout_stop_whatever_the_stop_key_is() -> None:
+    for stop in ("x", "j"):
+        keymap = Keymap({**default_keymap().keys, "stop": (stop,)})
+        assert {keymap.misheard(key) for key in ("ctrl+ч", "ctrl+с", "ctrl+shift+x", "ctrl+C")} == {"stop"}
+        assert keymap.misheard("ctrl+ы") is None

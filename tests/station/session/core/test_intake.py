@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datasets.episode import Outcome
-from station.session.core.events import STALE, Envelope, Go, Label, OperatorEvent, Pause, Rearm, Resume
+from station.session.core.events import Envelope, Go, Label, OperatorEvent, Pause, Rearm, Resume
 from station.session.core.intake import objection
 from station.session.core.state import Rules, State
 from station.session.engine.engine import Engine
@@ -36,7 +36,7 @@ def test_an_old_key_starts_and_clears_nothing_and_says_how_old_it_was(
     event: OperatorEvent,
 ) -> None:
     assert "pressed 23." in objection(pressed(event, 23.0), WAITING)
-    assert "press again" in objection(pressed(event, STALE + 0.1), WAITING)
+    assert "press again" in objection(pressed(event, 1.5), WAITING)
     assert objection(pressed(event, -3600.0), WAITING) == ""
 
 

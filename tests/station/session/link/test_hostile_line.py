@@ -118,7 +118,7 @@ def test_what_is_no_socket_of_ours_is_not_called(folder: SessionFolder) -> None:
     listener.close()
     place.unlink()
     place.touch()
-    with pytest.raises(LinkError, match="is not a socket of yours. Remove it"):
+    with pytest.raises(LinkError, match=r"is not a socket of yours\. Remove it"):
         Client.connect(folder.path)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -287,6 +288,22 @@ def test_losing_the_last_screen_pauses_a_real_arm_and_not_a_simulated_one(
         engine.turn()
         assert engine.state.phase is phase
     link.close()
+
+
+def test_a_picture_that_nobody_takes_for_three_seconds_tells_that_nobody_looks(
+    folder: SessionFolder, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(link_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    client = Client.connect(folder.path)
+    link.publish(picture(0))
+    eventually(lambda: client.latest() is not None and link.watchers == 1, client)
+    link.publish(picture(1))
+    now[0] += 2.9
+    assert link.watchers == 1
+    now[0] += 0.2
+    assert link.watchers == 0
+    client.close()
 
 
 def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(

@@ -11,11 +11,12 @@ from datasets.journal.journal import Line
 from datasets.journal.records import EpisodeCutOff, Record, read
 from hardware.latch import StopLatch
 from hardware.robot.cell import RobotCell
-from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, TimeLedger
+from station.session.snapshot import Counts, EpisodeMark, LiveHealth, LiveSteering, Phase, TimeLedger
 from station.tui.key_dispatcher import Echo, PressStatus
+from station.tui.keymap import default_keymap
 from station.tui.widgets import figures
 from station.tui.widgets.curves import LengthCurve, Short
-from station.tui.widgets.headline import Call, draw_call
+from station.tui.widgets.headline import Call, call, draw_call
 from station.tui.widgets.intervals import interval_bar, rate_line
 from station.tui.widgets.recording import Reading, draw_reading
 from station.tui.widgets.strip import outcome_strip
@@ -23,7 +24,7 @@ from station.tui.widgets.tile import UPPER_HALF, fit, half_blocks, quantise
 from station.tui.widgets.trajectory import thinned
 from station.tui.wording import about, count, duration, figure, rate_words
 from tests.hardware.fakes import cell_table, read_cell
-from tests.station.tui.fakes import counts, marks, picture, rate
+from tests.station.tui.fakes import counts, marks, picture, rate, snapshot
 
 
 def test_a_half_block_holds_two_pixels() -> None:
@@ -272,3 +273,10 @@ def test_a_refusal_is_wrapped_and_none_of_it_is_cut() -> None:
     ).plain.splitlines()
     assert " ".join(word for line in below for word in line.split()) == str(echo)
     assert max(map(len, below)) <= 80
+
+
+def test_a_void_episode_is_not_called_labelled_or_pending() -> None:
+    for label in ("success", None):
+        below = call(snapshot(Phase.READY, void=True, label=label), None, default_keymap()).below
+        assert "online-000120 is void" in below
+        assert "success" not in below and "pending" not in below
