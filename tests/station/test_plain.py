@@ -207,6 +207,7 @@ async def test_a_hostile_snapshot_draws_text(open_app: Open, feed: FakeFeed) -> 
 
 async def test_a_hostile_session_is_listed_as_text(open_app: Open, tmp_path: Path) -> None:  # noqa: F811
     made(tmp_path, "good").path.rename(tmp_path / "[bold]\x1b[2J[=evil")
-    async with open_app(folder=None).run_test(size=(140, 45)) as pilot:
+    async with open_app(folder=None).run_test(size=(140, 45), notifications=True) as pilot:
         pilot.app.notify(f"Made {HOSTILE}.", title=HOSTILE)
-        assert not controls(await shown(pilot, "evil"))
+        text = await shown(pilot, "Made")
+        assert "[/red]" in text and not controls(text)

@@ -14,7 +14,7 @@ from datasets.exporters.error import ExportError
 from datasets.exporters.staging import Workplace
 from datasets.journal.journal import Journal
 from datasets.lock import LockedError, WriterLock, holder
-from datasets.own_files import OWNERS, NotOursError
+from datasets.own_files import OWNERS, NotOursError, open_own
 from datasets.verify import verify
 from hardware.latch import StopLatch
 from station.operator_config import KeyConfigError
@@ -65,6 +65,16 @@ def test_a_colleagues_session_is_not_written_although_its_files_would_allow_it(f
     said = as_user(ANOTHER, write)
     assert said.startswith("NotOursError") and f"belongs to user {SOMEBODY}" in said and "cp -r" in said
     assert as_user(SOMEBODY, write) == "None"
+
+
+def test_a_file_of_another_user_is_not_written_although_everybody_may(tmp_path: Path) -> None:
+    file = tmp_path / "theirs"
+    file.write_text("thesis")
+    file.chmod(0o666)
+    os.chown(file, ANOTHER, ANOTHER)
+    with pytest.raises(NotOursError, match="belongs to user"):
+        open_own(file, "wb")
+    assert file.read_text() == "thesis"
 
 
 def test_root_leaves_no_files_of_its_own_in_somebodys_session_unless_told(

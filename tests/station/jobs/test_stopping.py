@@ -84,6 +84,16 @@ def test_the_engine_is_told_also_where_the_latch_cannot_be_set(
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_stop_that_could_not_be_set_is_not_called_one_where_no_engine_runs(
+    station: Station, folder: SessionFolder, tmp_path: Path
+) -> None:
+    folder.latch.symlink_to(tmp_path / "elsewhere")
+    done = station("stop", folder.path)
+    said = sentences(done)
+    assert done.exit_code == 1
+    assert "could not be set" in said and "is a link to" in said and "Stopped." not in said
+
+
 def test_a_stop_that_nobody_confirms_is_no_success(
     station: Station, folder: SessionFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,23 @@ def test_leaving_while_the_engine_starts_ends_the_one_that_was_started_here(
     assert engines.ended == [FOLDER]
 
 
+def test_leaving_while_an_engine_is_being_started_ends_it_once_it_is_there(
+    engines: FakeEngines, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines.feed = None
+    attachment = Attachment(FOLDER, engines, default_keymap(), clock=clock)
+    start = engines.start
+
+    def slowly(folder: Path) -> None:
+        attachment.close()
+        engines.ended.clear()  # there was none yet
+        start(folder)
+
+    monkeypatch.setattr(engines, "start", slowly)
+    attachment.seek()
+    assert engines.started == engines.ended == [FOLDER]
+
+
 def test_leaving_an_engine_that_was_seen_or_that_another_started_leaves_it_alone(
     engines: FakeEngines, feed: FakeFeed, clock: Clock
 ) -> None:

@@ -108,3 +108,8 @@ def test_no_sentence_names_a_default_key_once_all_keys_are_others(
     said = sentence(snapshot(phase, **changes), REMAPPED)
     defaults = {display(key) for keys in KEYS.keys.values() for key in keys} - {"a", "space"}  # also words
     assert not defaults & set(re.findall(r"[^\s,.;:]+", said)), said
+
+
+def test_a_void_episode_is_not_said_to_be_labelled() -> None:
+    said = sentence(snapshot(Phase.LABEL, void=True, label="success"), default_keymap())
+    assert said == "online-000120 is void and not counted. v or u restores it."

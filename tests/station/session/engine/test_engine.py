@@ -648,8 +648,9 @@ def test_after_a_cut_off_no_key_means_the_episode_before_it_now_or_after_a_resta
         engine._latch.stop()
         engine.turn()
         assert cut_off(engine.folder).keys() == {SECOND} and engine.snapshot().episode is None
+        assert engine.snapshot().undo is None
     with never_ending(attended(tmp_path / "s")) as again:
-        assert again.snapshot().episode is None
+        assert again.snapshot().episode is None and again.snapshot().undo is None
         until(again, Phase.FAULT)
         press(again, rearm(), go())
         turns(again, lambda state: state.phase is Phase.READY)

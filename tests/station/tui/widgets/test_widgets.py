@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +281,10 @@ def test_a_void_episode_is_not_called_labelled_or_pending() -> None:
         below = call(snapshot(Phase.READY, void=True, label=label), None, default_keymap()).below
         assert "online-000120 is void" in below
         assert "success" not in below and "pending" not in below
+
+
+def test_an_evaluation_that_was_ended_early_is_drawn_as_a_part_of_one() -> None:
+    whole = counts().evaluations[-1]
+    both = replace(counts(), evaluations=(whole, replace(whole, early=True)))
+    heads = [line.split()[0] for line in figures.success(both, 60, 8).plain.splitlines() if line.strip()]
+    assert {"eval", "part"} <= {*heads}
