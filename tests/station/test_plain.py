@@ -209,5 +209,6 @@ async def test_a_hostile_session_is_listed_as_text(open_app: Open, tmp_path: Pat
     made(tmp_path, "good").path.rename(tmp_path / "[bold]\x1b[2J[=evil")
     async with open_app(folder=None).run_test(size=(140, 45), notifications=True) as pilot:
         pilot.app.notify(f"Made {HOSTILE}.", title=HOSTILE)
-        text = await shown(pilot, "Made")
-        assert "[/red]" in text and not controls(text)
+        assert not controls(await shown(pilot, "Made"))
+        pilot.app.notify("Well [red]done[/red].")
+        await shown(pilot, "[red]done[/red]")

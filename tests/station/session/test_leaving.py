@@ -13,8 +13,9 @@ import pytest
 
 from datasets.episode import Episode, Outcome
 from datasets.journal.journal import Journal
+from datasets.journal.records import Labelled
 from datasets.store import EpisodeStore, unjournaled
-from station.session.core.effects import AbortMotion, Brake, Effect, JournalLabel, Refuse, Say
+from station.session.core.effects import AbortMotion, Brake, Effect, Refuse, Say, Write
 from station.session.core.events import (
     DiskFull,
     EvaluateNow,
@@ -178,9 +179,8 @@ def test_an_episode_that_ends_after_leaving_is_entered_and_nothing_follows_it() 
     session = rolling(grace=0.0)
     session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS))
     left(session)
-    assert session.send(ended(FIRST)) == [
-        JournalLabel(episode=FIRST, outcome=Outcome.SUCCESS, by=EventSource.OPERATOR)
-    ]
+    label = Labelled(episode=FIRST, outcome=Outcome.SUCCESS, by=EventSource.OPERATOR.value)
+    assert session.send(ended(FIRST)) == [Write(record=label)]
     assert session.state.updates_begun == 0
 
 

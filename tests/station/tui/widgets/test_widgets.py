@@ -268,7 +268,7 @@ def test_the_log_wraps_its_newest_lines_and_cuts_none() -> None:
 
 def test_a_refusal_is_wrapped_and_none_of_it_is_cut() -> None:
     why = "the session had changed before the key arrived, and is in fault now: look at the screen, then press again"
-    echo = Echo(action="go", key="r", fate=PressStatus.REFUSED, detail=why)
+    echo = Echo(action="go", key="r", status=PressStatus.REFUSED, detail=why)
     _, *below = draw_call(
         Call(badge="FAULT", style="", sentence="Halted.", below="", echo=echo), 80, 6
     ).plain.splitlines()
