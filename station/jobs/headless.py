@@ -130,7 +130,7 @@ class _Progress:
             "chunks" if self._chunks else "episodes",
             done,
             total or done,
-            eta=spent * (total - done) / (done - first) if total and done > first else None,
+            eta=spent * (total - done) / (done - first) if total > done > first else None,
             success=counts.rolling.value if counts.rolling else None,
             updates=counts.updates,
         )
