@@ -52,6 +52,13 @@ _POLICIES = {
     "Cache-Control": "no-store",
 }
 
+_LARGEST = 1000
+"""Columns or rows of a tab; a browser could claim a screen that no memory holds."""
+_NONSENSE = (
+    ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError,
+)  # fmt: skip
+"""What messages raise that no page of the station sends."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -135,6 +142,10 @@ class Tab(AppService):
             await process.wait()
         self._tether.close()
 
+    async def set_terminal_size(self, width: int, height: int) -> None:
+        """See AppService."""
+        await super().set_terminal_size(_bounded(width), _bounded(height))
+
     async def _close(self) -> None:
         await self._websocket.close()
 
@@ -216,7 +227,7 @@ class BrowserServer(Server):
             tab = Tab(self._words, websocket, self)
             await tab.start(_size(request, "width", 80), _size(request, "height", 24))
             await self._process_messages(websocket, tab)
-        except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
+        except _NONSENSE:
             _log.warning("A tab sent what no page of the station sends, and was closed.")
             await websocket.close()
         finally:
@@ -279,7 +290,11 @@ def _is_number(name: str) -> bool:
 
 
 def _size(request: web.Request, side: str, default: int) -> int:
-    return min(max(to_int(request.query.get(side, ""), default), 1), 1000)
+    return _bounded(to_int(request.query.get(side, ""), default))
+
+
+def _bounded(length: float) -> int:
+    return min(max(int(length), 1), _LARGEST)
 
 
 async def _add_policies(_: web.Request, response: web.StreamResponse) -> None:

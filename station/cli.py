@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 from typing import Annotated, Any
@@ -168,4 +169,20 @@ def main() -> None:
     # on two busy cores becomes several times slower. Read once, when torch is loaded; children inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     leave_with_parent()
+    _warn_of_little_room()
     app()
+
+
+def _warn_of_little_room() -> None:
+    """Libraries crash, hang or fail to load in a small address space; `stop` must work all the same."""
+    room, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if room != resource.RLIM_INFINITY and room < _ROOM:
+        say(
+            f"Warning: this shell allows a program {room / 1e6:.0f} MB of address space, and libraries crash with less "
+            f"than {_ROOM / 1e6:.0f} MB. Lift the limit: ulimit -v unlimited",
+            err=True,
+        )
+
+
+_ROOM = 2_000_000_000
+"""Bytes."""

@@ -29,14 +29,16 @@ def refusal(error: BaseException) -> Refusal | None:
         return Refusal(lines=error.lines, exit_code=error.exit_code)
     if isinstance(error, OSError):
         return Refusal(lines=(in_words(error),), exit_code=ExitCode.FAILED)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _NO_ROOM in str(error)):
         return Refusal(lines=(_NO_MEMORY,), exit_code=ExitCode.FAILED)
     return None
 
 
+_NO_ROOM = "failed to map segment"
+"""What the loader says of a library for which there is no address space."""
 _NO_MEMORY = (
-    "There is not enough memory for this. Close other programs; if there should be enough, a file claims to hold far "
-    "more than it does: 'station verify' looks at a session's."
+    "There is not enough memory for this. Close other programs, or lift the limit (ulimit -v); if there should be "
+    "enough, a file claims to hold far more than it does: 'station verify' looks at a session's."
 )
 
 

@@ -8,8 +8,10 @@ it draws with `drawable`, and foreign text in what it composes with `visible`.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -58,6 +60,8 @@ def say(*lines: str, err: bool = False, nl: bool = True) -> None:
         stream.flush()
     except BrokenPipeError:
         _reader_gone(stream)
+    except OSError as error:
+        _require_closed_terminal(error, stream)
 
 
 def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
@@ -80,6 +84,13 @@ def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
             self.quiet = True
             _reader_gone(sys.stderr if stderr else sys.stdout)
 
+        def _check_buffer(self) -> None:
+            try:
+                super()._check_buffer()
+            except OSError as error:
+                self.quiet = True
+                _require_closed_terminal(error, sys.stderr if stderr else sys.stdout)
+
     return Plain(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
@@ -100,10 +111,29 @@ class PlainFormatter(logging.Formatter):
 
 
 def _reader_gone(stream: TextIO) -> NoReturn:
+    _discard(stream)
+    raise ReaderGoneError
+
+
+def _require_closed_terminal(error: OSError, stream: TextIO) -> None:
+    """Print no more on a terminal that was closed: its SIGHUP says how the command ends. Raises any other error."""
+    if error.errno != errno.EIO or not _is_terminal(stream):
+        raise error
+    _discard(stream)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """Also a closed one, for which isatty says no."""
+    try:
+        return stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _discard(stream: TextIO) -> None:
     """Discard what is left in the stream: the interpreter would otherwise complain at exit."""
     with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
-    raise ReaderGoneError
 
 
 def _encodable(text: str, stream: TextIO) -> str:

@@ -77,7 +77,7 @@ def describe(kind: str, facts: dict[str, object]) -> list[str]:
     if kind == "finding":
         mark = "ok     " if facts["usable"] else "refused"
         return [f"{mark} {facts['file']}: {_detail(facts)}"]
-    if kind in ("mapping", "demonstrations"):
+    if kind in ("mapping", "demonstrations", "waits"):
         return _about_the_whole(kind, facts)
     if kind == "done" and "defects" in facts:
         from station.jobs.import_run import report_in_words
@@ -94,6 +94,8 @@ def describe(kind: str, facts: dict[str, object]) -> list[str]:
 
 
 def _about_the_whole(kind: str, facts: dict[str, object]) -> list[str]:
+    if kind == "waits":
+        return [str(facts["words"])]
     if kind == "demonstrations":
         return [f"Training on {facts['words']}."]
     from station.jobs.import_run import mapping_in_words

@@ -28,6 +28,7 @@ from station.tether import Tether
 if TYPE_CHECKING:
     from station.session.engine.options import EngineOptions
     from station.session.folder import SessionFolder
+    from station.session.snapshot import Snapshot
 
 REPORT_EVERY = 5.0
 """s between reports."""
@@ -97,6 +98,7 @@ class _Progress:
         self._began = time.monotonic()
         self._next = self._began
         self._first: int | None = None
+        self._full = False
         self._past = 0
         """Past episodes to load, as far as the engine has said; 0 once they are loaded."""
 
@@ -113,12 +115,20 @@ class _Progress:
         snapshot = None
         with suppress(StationError):
             snapshot = live_snapshot(self._folder, _ANSWER)
+        self._report_full_disk(snapshot)
         left = snapshot.steering.reading if snapshot else 0
         self._past = max(self._past, left)
         if self._past:
             self._reporter.progress("past episodes", self._past - left, self._past)
         self._past = self._past if left else 0
         return left > 0
+
+    def _report_full_disk(self, snapshot: Snapshot | None) -> None:
+        """Say once each time why the engine waits: its log is on the same disk."""
+        full = snapshot is not None and snapshot.disk_full
+        if snapshot is not None and full and not self._full:
+            self._reporter.event("waits", words=snapshot.reason)
+        self._full = full
 
     def _report_counts(self) -> None:
         self._journal.refresh()

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from aiohttp import ClientResponse, ClientSession, CookieJar, WSMsgType, WSServerHandshakeError, web
+from textual_serve.app_service import AppService
 
 from station import browser
 from station.browser import BrowserServer
@@ -198,13 +199,43 @@ async def test_so_many_tabs_and_no_more(visitor: ClientSession, monkeypatch: pyt
         await (await visitor.ws_connect(f"{base}/ws", headers=own(base))).close()
 
 
+INFINITE = '["resize", {"width": 1e400, "height": 24}]'
+
+
+async def test_a_tab_is_no_larger_than_any_screen(
+    words: list[str], visitor: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    async def note(_tab: AppService, width: int, height: int) -> None:
+        sizes.append((width, height))
+
+    monkeypatch.setattr(AppService, "set_terminal_size", note)
+    async with served(words) as (server, base, _):
+        await let_in(visitor, server)
+        tab = await visitor.ws_connect(f"{base}/ws?width=99999999&height=0", headers=own(base))
+        await tab.send_str('["resize", {"width": 99999999, "height": -5}]')
+        await until(lambda: bool(sizes))
+        await tab.close()
+    assert sizes == [(1000, 1)]
+
+
 async def test_a_tab_that_sends_nonsense_is_closed_and_the_server_goes_on(
     visitor: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(browser, "_PATIENCE", 0.1)
     async with served([sys.executable, "-c", "input()"]) as (server, base, _):
         await let_in(visitor, server)
-        for nonsense in ("no json", '"x"', "[]", '["stdin"]', '["stdin", 3]', '["resize", {}]'):
+        for nonsense in (
+            "no json",
+            '"x"',
+            "[]",
+            '["stdin"]',
+            '["stdin", 3]',
+            '["resize", {}]',
+            "[" * 100_000,
+            INFINITE,
+        ):
             tab = await visitor.ws_connect(f"{base}/ws", headers=own(base))
             await tab.send_str(nonsense)
             assert (await tab.receive()).type is WSMsgType.CLOSE

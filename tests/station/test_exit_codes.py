@@ -137,8 +137,10 @@ def test_a_run_whose_terminal_is_closed_ends_as_by_sighup(session: SessionFolder
     terminal = Terminal(["-m", "station", "run", str(session.path), *rest])
     try:
         terminal.wait_for("READY" if screen else "chunks")
-        engine = running_pid(session)
-        assert engine is not None
+        end = time.monotonic() + 60.0
+        while (engine := running_pid(session)) is None:
+            assert time.monotonic() < end and terminal.process.poll() is None
+            time.sleep(0.05)
         terminal.hang_up()
         assert ended_by(terminal.process.wait(60.0)) is signal.SIGHUP
         assert "Traceback" not in terminal.text and "Traceback" not in session.log.read_text()

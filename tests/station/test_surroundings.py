@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,25 @@ def test_a_folder_that_was_removed_under_a_command_is_said(
 def test_too_little_memory_ends_in_a_sentence() -> None:
     found = refusal(MemoryError())
     assert found is not None and "not enough memory" in found.message
+
+
+def test_a_library_for_which_there_is_no_room_is_too_little_memory() -> None:
+    found = refusal(ImportError("libtorch_cpu.so: failed to map segment from shared object"))
+    assert found is not None and "ulimit -v" in found.message
+    assert refusal(ImportError("No module named 'datasets.gone'")) is None
+
+
+def test_a_small_address_space_is_warned_of_and_ends_no_stop(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    done = subprocess.run(
+        ["prlimit", f"--as={400 * 2**20}", sys.executable, "-m", "station", "stop", folder.path],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0 and "Stopped." in done.stdout
+    assert "Warning: this shell allows a program 419 MB" in done.stderr
 
 
 def test_a_damaged_journal_hides_no_other_session(

@@ -7,6 +7,7 @@ Links are therefore followed only inside the given folder, each folder at most o
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,14 +62,14 @@ class Bounds:
             )
 
     def require_all(self, folder: Path) -> None:
-        """As `require`, for everything in a dataset's folder.
+        """As `require`, for everything in a dataset's folder; and nothing in it may be a pipe, socket or device.
 
         Raises:
-            RefusedError: names the first such link.
+            RefusedError: names the first such link or file.
         """
-        if not self._roots:
-            return
-        for link in _links(folder):
+        for link in _links_and_specials(folder):
+            if is_special(link):
+                raise RefusedError(Defect.UNREADABLE, f"its '{link.relative_to(folder)}' is {SPECIAL}")
             target = self._elsewhere(link)
             if target is not None:
                 raise RefusedError(
@@ -96,8 +97,20 @@ def _roots(named: Path) -> tuple[Path, ...]:
     return (root, *stores)
 
 
-def _links(folder: Path) -> Iterator[Path]:
-    """Every link below a folder, including behind links to folders, each entered once."""
+SPECIAL = "a pipe, socket or device, neither file nor folder"
+
+
+def is_special(path: Path) -> bool:
+    """Whether it exists but is neither file nor folder; opening it might block forever."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _links_and_specials(folder: Path) -> Iterator[Path]:
+    """Every link and special file below a folder, including behind links to folders, each entered once."""
     entered: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -111,7 +124,7 @@ def _links(folder: Path) -> Iterator[Path]:
             continue
         entered.add((known.st_dev, known.st_ino))
         for entry in entries:
-            if entry.is_symlink():
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
                 yield Path(entry.path)
             if entry.is_dir():
                 waiting.append(Path(entry.path))

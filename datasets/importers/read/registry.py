@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from pathlib import Path
 from datasets.errors import ExitCode, StationError
 from datasets.importers import formats
 from datasets.importers.defects import Defect, RefusedError, why
-from datasets.importers.files.places import Bounds
+from datasets.importers.files.places import SPECIAL, Bounds, is_special
 from datasets.importers.files.pointers import missing_content
 from datasets.importers.formats.described import DescribedFormat
 from datasets.importers.interface import Format
@@ -136,8 +135,8 @@ class _Search:
         Raises:
             RecordingError: it looks like one but is damaged.
         """
-        if _is_special(path):
-            raise RefusedError(Defect.UNREADABLE, "a pipe, socket or device, neither file nor folder")
+        if is_special(path):
+            raise RefusedError(Defect.UNREADABLE, SPECIAL)
         damaged: RecordingError | None = None
         for candidate in self._wanted:
             try:
@@ -166,15 +165,6 @@ class _Search:
                 self._links.append(entry)
             elif self._bounds.first_time(entry) or not entry.is_dir():
                 yield from self._at(entry, named=False)
-
-
-def _is_special(path: Path) -> bool:
-    """Whether it exists but is neither file nor folder; opening it might block forever."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def suffixes(wanted: Iterable[Format] | None = None) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from datasets.channel import Channel
 from datasets.importers.defects import Defect, RefusedError, why
 from datasets.importers.findings import Answers, Finding, Look
@@ -168,8 +170,9 @@ class IsolatedReader:
             self._child = None
 
     def _extra(self, source: Source) -> int:
+        """Bytes beyond the common limit; a file that only claims to be large gets no more than is free."""
         try:
-            return format_named(source.format).memory(source.path)
+            return min(format_named(source.format).memory(source.path), psutil.virtual_memory().available)
         except OSError as error:
             raise RefusedError(Defect.UNREADABLE, f"unreadable ({why(error)})") from error
 

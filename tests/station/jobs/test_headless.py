@@ -16,11 +16,15 @@ from datasets.journal.records import Labelled
 from hardware.cell import ClockSpeed
 from station.benchmark import report
 from station.benchmark.learns import Protocol, pin
+from station.commands.options import describe
+from station.jobs import headless
+from station.reporting import SilentReporter
 from station.session.engine.options import EngineOptions
 from station.session.engine.spawn import spawn
 from station.session.folder import SessionFolder
 from station.session.link.client import Client
 from tests.station.conftest import Station
+from tests.station.tui.fakes import snapshot
 
 FAR = 100_000
 """A goal that no test reaches."""
@@ -62,6 +66,25 @@ def test_a_headless_run_takes_the_speed_it_was_given(
     monkeypatch.setattr("station.jobs.headless.run", lambda _folder, options, **_: given.append(options))
     assert station("run", session.path, "--headless", "--autopilot", "--speed", "4x").exit_code == 0
     assert given == [EngineOptions(headless=True, autopilot=True, speed=ClockSpeed.FAST)]
+
+
+def test_a_run_on_a_full_disk_says_once_what_it_waits_for(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Listening(SilentReporter):
+        def event(self, kind: str, **facts: object) -> None:
+            said.extend(describe(kind, facts))
+
+    assert station("new", tmp_path / "s").exit_code == 0
+    monkeypatch.setattr(headless, "REPORT_EVERY", 0.0)
+    progress = headless._Progress(SessionFolder.open(tmp_path / "s"), EngineOptions(), Listening())
+    for full in (True, True, False, True):
+        shown = snapshot(disk_full=full, reason="The disk is full.")
+        monkeypatch.setattr(headless, "live_snapshot", lambda *_, shown=shown: shown)
+        progress.report()
+    assert said == ["The disk is full.", "The disk is full."]
 
 
 @pytest.mark.slow

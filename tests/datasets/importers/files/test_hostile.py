@@ -240,6 +240,25 @@ def test_a_folder_behind_a_link_inside_is_looked_through_for_links_that_lead_out
     assert "leads out of the named folder" in str(result.refused)
 
 
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "inner"),
+    [
+        ("lerobot-v2.1", "meta/episodes.jsonl"),
+        ("lerobot-v2.1", "data/chunk-000/episode_000001.parquet"),
+        ("umi", "data/robot0_eef_pos/0.0"),
+    ],
+)
+def test_a_data_set_that_holds_a_pipe_is_refused_before_anything_waits_for_it(
+    tmp_path: Path, kind: str, inner: str, follow: bool
+) -> None:
+    root = MAKERS[kind][1](tmp_path)
+    (root / inner).unlink()
+    os.mkfifo(root / inner)
+    (found,) = Reader().find([tmp_path], follow=follow)
+    assert f"its '{inner}' is a pipe" in str(getattr(found, "refused", ""))
+
+
 def test_a_snapshot_in_a_hugging_face_cache_may_link_into_the_store_beside_it(tmp_path: Path) -> None:
     cache = tmp_path / "datasets--somebody--lift"
     snapshot = cache / "snapshots" / "0123abcd"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -200,6 +201,17 @@ def test_a_pickle_that_needs_more_memory_than_others_may_have_gets_it(tmp_path: 
     (source,) = reader.find([path])
     assert getattr(source, "refused", None) is None
     reader.close()
+
+
+def test_a_file_that_only_claims_to_be_large_gets_no_more_memory_than_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "holes.npz").open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "import-description.toml").write_text("")
+    free = SimpleNamespace(available=1 << 30)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    assert IsolatedReader()._extra(Source(path=tmp_path, format="described")) == free.available
 
 
 class Evil:
