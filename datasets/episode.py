@@ -98,7 +98,7 @@ class Episode:
     images: dict[str, Image]
     """camera -> uint8 [T+1, height, width, 3]"""
     proprioception: FloatArray
-    """[T+1, dq]"""
+    """[T+1, proprioception_dim]"""
     observation_time: TimeArray
     """[T+1]"""
     action: FloatArray

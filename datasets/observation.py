@@ -21,7 +21,7 @@ class Observation:
 
     images: dict[str, Image]
     proprioception: FloatArray
-    """[dq]"""
+    """[proprioception_dim]"""
     time: float
     """When the proprioception was measured, s, monotonic."""
     image_times: dict[str, float] = field(default_factory=dict)

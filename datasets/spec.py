@@ -2,7 +2,7 @@
 
 Positions m, angles rad, time s (monotonic), images uint8 RGB HWC, quaternions xyzw, gripper 0 closed .. 1 open.
 Shape letters used in all folders: B batch, N observations in a window, T steps, K chunks, H horizon,
-dq proprioception, da action, dc embedding, dz bottleneck latent.
+da action, dc embedding, dz bottleneck latent; proprioception_dim in full, because dq is a joint velocity elsewhere.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class DataSpec:
     control_hz: float
 
     @property
-    def dq(self) -> int:
+    def proprioception_dim(self) -> int:
         """Size of the proprioceptive vector."""
         return len(self.proprioception)
 

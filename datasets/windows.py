@@ -36,7 +36,7 @@ class WindowBatch:
     images: dict[str, Image]
     """camera -> uint8 [B, N, height, width, 3]"""
     proprioception: FloatArray
-    """[B, N, dq]"""
+    """[B, N, proprioception_dim]"""
     actions: FloatArray
     """[B, H, da] in the task's units."""
 
@@ -49,7 +49,7 @@ class TrainingWindows:
     images: dict[str, Image]
     """camera -> uint8 [F, height, width, 3]"""
     proprioception: FloatArray
-    """[F, dq]"""
+    """[F, proprioception_dim]"""
     actions: FloatArray
     """[F, da]"""
     observed: NDArray[np.int64]
@@ -116,7 +116,7 @@ class TrainingWindows:
         windows = cls(
             spec=spec,
             images=make_room(shapes, folder, limit),
-            proprioception=np.empty((count, spec.dq), np.float32),
+            proprioception=np.empty((count, spec.proprioception_dim), np.float32),
             actions=np.empty((count, spec.da), np.float32),
             observed=np.maximum(frame[:, None] + past, first),
             followed=np.minimum(frame[:, None] + ahead, last),

@@ -49,7 +49,7 @@ class Window:
     images: dict[str, NDArray[np.uint8]]
     """camera -> uint8 [B, N, height, width, 3]"""
     proprioception: FloatArray
-    """[B, N, dq]"""
+    """[B, N, proprioception_dim]"""
 
     @property
     def batch(self) -> int:
@@ -139,7 +139,7 @@ class BasePolicy(nn.Module):
         self.spec = spec
         self.settings = settings
         crops = _crop_sizes(spec, settings)
-        self.dc = settings.n_obs * (len(spec.cameras) * settings.embedding + spec.dq)
+        self.dc = settings.n_obs * (len(spec.cameras) * settings.embedding + spec.proprioception_dim)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(stream(seed, "policy-weights").integers(2**63)))
             self.encoder = ObservationEncoder(
@@ -147,7 +147,7 @@ class BasePolicy(nn.Module):
             )
             self.flow = Flow(_unet(spec.da, self.dc, settings), settings.prediction)
             self.bottleneck = Bottleneck(self.dc, bottleneck)
-        self.proprioception_normalizer = Normalizer(spec.dq)
+        self.proprioception_normalizer = Normalizer(spec.proprioception_dim)
         self.action_normalizer = Normalizer(spec.da)
         self._frozen_hash: str | None = None
 
@@ -212,7 +212,7 @@ class BasePolicy(nn.Module):
         proprioception: FloatArray,
         crop: CropOffsets | None = None,
     ) -> Tensor:
-        """`embed` for images camera -> [B, N, H, W, 3] and proprioception [B, N, dq]."""
+        """`embed` for images camera -> [B, N, H, W, 3] and proprioception [B, N, proprioception_dim]."""
         seen = self.encoder(images, crop, self.device)
         state = torch.from_numpy(np.ascontiguousarray(proprioception, np.float32)).to(self.device)
         return torch.cat([seen, self.proprioception_normalizer.normalize(state).flatten(1)], dim=1)

@@ -39,7 +39,7 @@ class Normalizer(nn.Module):
         return (value - self.offset) / self.scale
 
     def fit_proprioception(self, values: FloatArray) -> None:
-        """Map the minimum and maximum of [F, dq] to -1 and 1."""
+        """Map the minimum and maximum of [F, proprioception_dim] to -1 and 1."""
         self._set(*_min_max(values))
 
     def fit_action(self, values: FloatArray, spec: ActionSpec) -> None:

@@ -93,7 +93,7 @@ def _shapes(spec: DataSpec) -> str:
             "| what | type and shape | numbers |",
             "|---|---|---|",
             *cameras,
-            f"| proprioception | float32 [{spec.dq}] | {observed} |",
+            f"| proprioception | float32 [{spec.proprioception_dim}] | {observed} |",
             f"| action | float32 [{spec.da}] | {', '.join(action_names(spec))} |",
             "",
             "An action is an absolute end-effector pose in the arm's base frame: position in m, rotation as",

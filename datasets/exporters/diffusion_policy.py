@@ -94,7 +94,7 @@ def _layout(spec: DataSpec) -> dict[str, tuple[tuple[int, ...], DTypeLike, bool]
         "action": ((spec.da,), np.float32, False),
         "sent": ((spec.da,), np.float32, False),
         "command_time": ((), np.float64, False),
-        "proprioception": ((spec.dq,), np.float32, True),
+        "proprioception": ((spec.proprioception_dim,), np.float32, True),
         "observation_time": ((), np.float64, True),
         **cameras,
     }

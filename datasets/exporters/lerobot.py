@@ -1,7 +1,7 @@
 """A LeRobotDataset v3.0: numbers as parquet, images as H.264 video, many episodes per file.
 
-Columns: observation.state [dq], action [da], sent [da], next.reward, next.done, next.success and the five standard
-ones. ``timestamp`` is frame_index / fps, because readers look up images by it; the true times are in
+Columns: observation.state [proprioception_dim], action [da], sent [da], next.reward, next.done, next.success and the
+five standard ones. ``timestamp`` is frame_index / fps, because readers look up images by it; the true times are in
 ``time.observation`` and ``time.command``. ``meta/final.parquet`` holds the observation after each last action,
 ``meta/station.json`` the metadata this project needs. Video compression is slightly lossy; latents and features are not
 exported. Needs pyarrow and PyAV.

@@ -1,10 +1,10 @@
 """One HDF5 file, readable by robomimic's SequenceDataset.
 
 Per episode ``data/demo_N``: actions [T, da], rewards [T] (1 on the last step of a success), dones [T] (1 on the last
-step), obs/* and next_obs/* with ``<camera>_image`` uint8 [T, height, width, 3] and ``proprioception`` [T, dq]; true
-times and sent actions under ``station/``, which readers ignore by default. Filter keys ``mask/train``, ``mask/valid``
-(every tenth) and ``mask/success``. Actions are absolute poses in the task's units, not scaled to -1..1, so enable
-robomimic's own action normalisation. Latents and features are not exported.
+step), obs/* and next_obs/* with ``<camera>_image`` uint8 [T, height, width, 3] and ``proprioception``
+[T, proprioception_dim]; true times and sent actions under ``station/``, which readers ignore by default. Filter keys
+``mask/train``, ``mask/valid`` (every tenth) and ``mask/success``. Actions are absolute poses in the task's units, not
+scaled to -1..1, so enable robomimic's own action normalisation. Latents and features are not exported.
 """
 
 from __future__ import annotations

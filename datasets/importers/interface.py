@@ -70,7 +70,7 @@ class OwnEpisode:
 
     spec: DataSpec
     proprioception: Array
-    """[T+1, dq]"""
+    """[T+1, proprioception_dim]"""
     observation_time: TimeArray
     """[T+1]"""
     action: Array

@@ -385,7 +385,7 @@ class SimulatedCell(Cell):
                 self._picture_ticks[name] = self._ticks
 
     def _observation(self) -> Observation:
-        proprioception = np.empty(self.spec.dq, np.float32)
+        proprioception = np.empty(self.spec.proprioception_dim, np.float32)
         if self.spec.observes_pose:
             proprioception[:] = pose_to_action(*self.tool_pose, replace(self.spec.action, gripper=True))
         else:

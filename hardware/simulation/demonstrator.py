@@ -50,7 +50,7 @@ class Demonstration:
     image_time: dict[str, TimeArray]
     """camera -> s [T+1]"""
     proprioception: FloatArray
-    """[T+1, dq]"""
+    """[T+1, proprioception_dim]"""
     observation_time: TimeArray
     """s [T+1]"""
     tool_pose: Array

@@ -119,10 +119,10 @@ def check_cell(workplace: Workplace, *, rules: Sequence[Rule] | None = None) -> 
 def observations_are_as_the_spec_says(place: Workplace) -> None:
     """Sizes and units of an observation; its frames are not from the future."""
     contract, spec, seen = place.contract, place.cell.spec, place.cell.observe()
-    values = seen.proprioception
+    values, dim = seen.proprioception, spec.proprioception_dim
     contract.require(
-        values.shape == (spec.dq,) and values.dtype == np.float32 and np.isfinite(values).all(),
-        f"proprioception is {values.dtype} {list(values.shape)}; its spec says finite float32 [{spec.dq}]",
+        values.shape == (dim,) and values.dtype == np.float32 and np.isfinite(values).all(),
+        f"proprioception is {values.dtype} {list(values.shape)}; its spec says finite float32 [{dim}]",
         "observe",
     )
     cameras = {camera.name: camera for camera in spec.cameras}

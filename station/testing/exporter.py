@@ -294,7 +294,7 @@ def _episode(ordinal: int, spec: DataSpec) -> Episode:
             camera.name: rng.integers(0, 255, (steps + 1, camera.height, camera.width, 3), dtype=np.uint8)
             for camera in spec.cameras
         },
-        proprioception=numbers(steps + 1, spec.dq),
+        proprioception=numbers(steps + 1, spec.proprioception_dim),
         observation_time=spec.dt * np.arange(steps + 1.0),
         action=numbers(steps, spec.da),
         sent=numbers(steps, spec.da),

@@ -110,7 +110,7 @@ class Rehearsal:
         }
         return Window(
             images=pictures,
-            proprioception=rng.standard_normal((1, _POLICY.n_obs, SPEC.dq), dtype=np.float32),
+            proprioception=rng.standard_normal((1, _POLICY.n_obs, SPEC.proprioception_dim), dtype=np.float32),
         )
 
     def _episode(self, ordinal: int) -> Episode:

@@ -151,7 +151,7 @@ def make_episode(spec: DataSpec, ordinal: int, steps: int) -> Episode:
             created="2026-11-20T12:00:00+00:00",
         ),
         images=images,
-        proprioception=rng.normal(size=(steps + 1, spec.dq)).astype(np.float32),
+        proprioception=rng.normal(size=(steps + 1, spec.proprioception_dim)).astype(np.float32),
         observation_time=np.asarray(time_line, np.float64),
         action=rng.normal(size=(steps, spec.da)).astype(np.float32),
         sent=rng.normal(size=(steps, spec.da)).astype(np.float32),

@@ -47,7 +47,7 @@ def make_episode(spec: DataSpec) -> MakeEpisode:
                 camera.name: rng.integers(0, 255, (steps + 1, camera.height, camera.width, 3), dtype=np.uint8)
                 for camera in spec.cameras
             },
-            proprioception=numbers(steps + 1, spec.dq),
+            proprioception=numbers(steps + 1, spec.proprioception_dim),
             observation_time=np.arange(steps + 1, dtype=np.float64) * spec.dt,
             action=numbers(steps, spec.da),
             sent=numbers(steps, spec.da),

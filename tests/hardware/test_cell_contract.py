@@ -61,7 +61,7 @@ def test_real_arms_may_be_observed_by_their_poses(tmp_path: Path) -> None:
     position, quaternion, _ = action_to_pose(seen, cell.spec.action)
     np.testing.assert_allclose(position, report.measured_position, atol=1e-4)
     assert abs(float(quaternion @ report.measured_quaternion)) > 1 - 1e-6
-    assert seen.shape == (cell.spec.dq,) == (7,) and 0.0 <= seen[6] <= 1.0
+    assert seen.shape == (cell.spec.proprioception_dim,) == (7,) and 0.0 <= seen[6] <= 1.0
 
 
 def test_a_cell_that_was_never_connected_can_be_braked_and_closed(tmp_path: Path) -> None:

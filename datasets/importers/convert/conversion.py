@@ -179,7 +179,7 @@ def _resized(frames: Frames, indices: Indices, camera: CameraSpec, beat: Beat) -
 
 
 def _proprioception(recording: Recording, line: Timeline, spec: DataSpec) -> FloatArray:
-    """[T+1, dq] in the order of the spec's names: joints (or pose) and gripper, arm by arm."""
+    """[T+1, proprioception_dim] in the order of the spec's names: joints (or pose) and gripper, arm by arm."""
     time = line.step_time
     measured = [_measured(arm, line, spec).T for arm in recording.arms]
     numbers = iter(np.concatenate(measured) if measured else ())

@@ -41,7 +41,7 @@ def as_recording(own: OwnEpisode, raw: RawEpisode) -> Recording:
     ticks = len(own.proprioception)
     if len(own.action) != ticks - 1 or not len(own.action) or own.action.shape[1] != own.spec.da:
         raise RefusedError(Defect.UNEQUAL_LENGTHS, f"{len(own.action)} actions for {ticks} observations")
-    if not (np.isfinite(own.action).all() and own.proprioception.shape[1] == own.spec.dq):
+    if not (np.isfinite(own.action).all() and own.proprioception.shape[1] == own.spec.proprioception_dim):
         raise RefusedError(Defect.NOT_FINITE, "'action' holds NaN or infinity")
     numbers, grippers = _split(own.proprioception, own.spec)
     size, arms = own.spec.action.arm_size, []

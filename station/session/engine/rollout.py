@@ -223,7 +223,7 @@ class Rollout:
             images[camera.name] = np.zeros(shape, np.uint8)
             for row, window in seen.items():
                 images[camera.name][row] = [look.images[camera.name] for look in window]
-        proprioception = np.zeros((self._batch, n_obs, runs[0].recorder.spec.dq), np.float32)
+        proprioception = np.zeros((self._batch, n_obs, runs[0].recorder.spec.proprioception_dim), np.float32)
         for row, window in seen.items():
             proprioception[row] = [look.proprioception for look in window]
         return Window(images=images, proprioception=proprioception)

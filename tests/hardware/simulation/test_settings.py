@@ -20,5 +20,5 @@ def test_two_cameras_of_one_name_are_refused() -> None:
 
 def test_the_spec_says_what_the_cell_records() -> None:
     spec = SimulationSettings(control_hz=30).spec
-    assert spec.dq == 7 and spec.da == 7 and spec.control_hz == 30.0
+    assert spec.proprioception_dim == 7 and spec.da == 7 and spec.control_hz == 30.0
     assert [camera.name for camera in spec.cameras] == ["third", "wrist"]

@@ -84,7 +84,7 @@ def test_the_papers_task_has_the_papers_hyperparameters() -> None:
     assert (task.bottleneck.dz, steering.lam, steering.warmup_chunks) == (32, 0.2, 300)
     assert (steering.n_critics, steering.utd, steering.batch, steering.tau) == (5, 2, 256, 0.005)
     assert (steering.actor_lr, steering.critic_lr, steering.gamma) == (1e-4, 3e-4, 0.99)
-    assert task.cell.spec.dq == 7
+    assert task.cell.spec.proprioception_dim == 7
     assert task.cell.spec.action.rotation is Rotation.ROTATION_VECTOR
     assert task.cell.spec.da == 7
 
