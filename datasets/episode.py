@@ -40,7 +40,7 @@ class Ending(StrEnum):
     """A simulated cell detected success."""
     IRRECOVERABLE = "irrecoverable"
     """A simulated cell detected a state from which success is impossible."""
-    HORIZON = "horizon"
+    EPISODE_LIMIT = "horizon"
     STOPPED = "stopped"
     """Older recordings only: cut off by a stop or fault, and void. Today such episodes are never committed."""
     RECORDED = "recorded"

@@ -24,10 +24,23 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    _former_names: ClassVar[Mapping[str, str]] = {}
+    """What files of earlier versions call a setting -> its name now."""
+
     @classmethod
     def reader(cls, content: Mapping[str, Any]) -> type[Settings]:
         """The class that reads `content`. Raises ValueError if there is none."""
         return cls
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.keys().isdisjoint(cls._former_names):
+            return value
+        for former, name in cls._former_names.items():
+            if former in value and name in value:
+                raise ValueError(f"{former} is the former name of {name}; keep only {name}")
+        return {cls._former_names.get(key, key): content for key, content in value.items()}
 
 
 class OneOf(Settings):

@@ -1,7 +1,7 @@
 """Shapes and units of all observed, commanded and stored data.
 
 Positions m, angles rad, time s (monotonic), images uint8 RGB HWC, quaternions xyzw, gripper 0 closed .. 1 open.
-Shape letters used in all folders: B batch, N observations in a window, T steps, K chunks, H horizon,
+Shape letters used in all folders: B batch, N observations in a window, T steps, K chunks, H prediction horizon,
 da action, dc embedding, dz bottleneck latent; proprioception_dim in full, because dq is a joint velocity elsewhere.
 """
 

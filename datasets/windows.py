@@ -60,7 +60,9 @@ class TrainingWindows:
     """[F] index of the episode each window belongs to."""
 
     @classmethod
-    def from_episodes(cls, episodes: Sequence[Episode], n_obs: int, horizon: int) -> TrainingWindows:
+    def from_episodes(
+        cls, episodes: Sequence[Episode], n_obs: int, prediction_horizon: int
+    ) -> TrainingWindows:
         """Concatenate episodes; windows follow their order.
 
         Raises:
@@ -68,7 +70,9 @@ class TrainingWindows:
         """
         kept = [episode for episode in episodes if episode.steps > 0]
         spec = _common_spec([episode.header for episode in kept])
-        return cls._laid_out(spec, [episode.steps for episode in kept], kept, n_obs, horizon, None, None)
+        return cls._laid_out(
+            spec, [episode.steps for episode in kept], kept, n_obs, prediction_horizon, None, None
+        )
 
     @classmethod
     def from_store(
@@ -76,7 +80,7 @@ class TrainingWindows:
         store: EpisodeStore,
         names: Sequence[str],
         n_obs: int,
-        horizon: int,
+        prediction_horizon: int,
         *,
         folder: Path | None = None,
         limit: int | None = None,
@@ -92,7 +96,9 @@ class TrainingWindows:
         kept = [name for name in names if sizes[name] > 0]
         spec = _common_spec([store.header(name) for name in kept])
         loaded = (store.load(name) for name in kept)
-        return cls._laid_out(spec, [sizes[name] for name in kept], loaded, n_obs, horizon, folder, limit)
+        return cls._laid_out(
+            spec, [sizes[name] for name in kept], loaded, n_obs, prediction_horizon, folder, limit
+        )
 
     @classmethod
     def _laid_out(
@@ -101,7 +107,7 @@ class TrainingWindows:
         steps: Sequence[int],
         episodes: Iterable[Episode],
         n_obs: int,
-        horizon: int,
+        prediction_horizon: int,
         folder: Path | None,
         limit: int | None,
     ) -> TrainingWindows:
@@ -111,7 +117,7 @@ class TrainingWindows:
         first = np.repeat(np.cumsum(lengths) - lengths, lengths)[:, None]
         last = np.repeat(np.cumsum(lengths) - 1, lengths)[:, None]
         past = np.arange(1 - n_obs, 1, dtype=np.int64)
-        ahead = np.arange(horizon, dtype=np.int64)
+        ahead = np.arange(prediction_horizon, dtype=np.int64)
         shapes = {camera.name: (count, camera.height, camera.width, 3) for camera in spec.cameras}
         windows = cls(
             spec=spec,
@@ -142,7 +148,7 @@ class TrainingWindows:
         return int(self.observed.shape[1])
 
     @property
-    def horizon(self) -> int:
+    def prediction_horizon(self) -> int:
         """H."""
         return int(self.followed.shape[1])
 

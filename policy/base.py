@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -60,10 +60,12 @@ class Window:
 class PolicySettings(Settings):
     """The base policy of a task."""
 
+    _former_names: ClassVar[Mapping[str, str]] = {"horizon": "prediction_horizon"}
+
     n_obs: int = Field(default=1, ge=1, le=3)
     """Observations it conditions on."""
-    horizon: int = Field(default=16, ge=1, le=128)
-    """Steps it predicts; a multiple of 2 to the number of U-Net levels less one."""
+    prediction_horizon: int = Field(default=16, ge=1, le=128, serialization_alias="horizon")
+    """Steps it predicts (formerly horizon); a multiple of 2 to the number of U-Net levels less one."""
     encoder: EncoderKind = EncoderKind.RESNET18
     """Network that encodes each camera's images."""
     head: EncoderHead = EncoderHead.SPATIAL_EMBEDDING
@@ -109,9 +111,10 @@ class PolicySettings(Settings):
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         multiple = 2 ** (len(self.widths) - 1)
-        if self.horizon % multiple:
+        if self.prediction_horizon % multiple:
             raise ValueError(
-                f"horizon {self.horizon} must be a multiple of {multiple} for {len(self.widths)} U-Net levels"
+                f"prediction_horizon {self.prediction_horizon} must be a multiple of {multiple} for "
+                f"{len(self.widths)} U-Net levels"
             )
         if self.kernel % 2 == 0 or self.time_embedding % 2:
             raise ValueError("kernel must be odd and time_embedding even")
@@ -157,9 +160,9 @@ class BasePolicy(nn.Module):
         return self.bottleneck.settings.dz
 
     @property
-    def horizon(self) -> int:
+    def prediction_horizon(self) -> int:
         """H."""
-        return self.settings.horizon
+        return self.settings.prediction_horizon
 
     @property
     def device(self) -> torch.device:
@@ -198,7 +201,7 @@ class BasePolicy(nn.Module):
 
     def draw_noise(self, rngs: Sequence[np.random.Generator]) -> Tensor:
         """w [B, H, da] on the policy's device; row b draws only from rngs[b]."""
-        shape = (self.horizon, self.spec.da)
+        shape = (self.prediction_horizon, self.spec.da)
         rows = np.stack([rng.standard_normal(shape, np.float32) for rng in rngs])
         return torch.from_numpy(rows).to(self.device)
 
@@ -270,7 +273,8 @@ class BasePolicy(nn.Module):
     def _facts(self) -> dict[str, Any]:
         return {
             "spec": from_json(json.dumps(self.spec.to_json())),
-            "policy": self.settings.model_dump(mode="json"),
+            # by alias, i.e. by the names that the hash of every saved policy covers
+            "policy": self.settings.model_dump(mode="json", by_alias=True),
             "bottleneck": self.bottleneck.settings.model_dump(mode="json"),
         }
 

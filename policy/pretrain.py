@@ -366,10 +366,10 @@ class Pretraining:
 def _check_fit(base: BasePolicy, windows: TrainingWindows) -> None:
     if windows.spec != base.spec:
         raise PretrainingError("The demonstrations were recorded under another spec than the policy's task.")
-    if (windows.n_obs, windows.horizon) != (base.settings.n_obs, base.horizon):
+    if (windows.n_obs, windows.prediction_horizon) != (base.settings.n_obs, base.prediction_horizon):
         raise PretrainingError(
-            f"Windows of {windows.n_obs} observations and {windows.horizon} steps do not fit a policy of "
-            f"{base.settings.n_obs} and {base.horizon}. Build them from the policy's settings."
+            f"Windows of {windows.n_obs} observations and {windows.prediction_horizon} steps do not fit a policy of "
+            f"{base.settings.n_obs} and {base.prediction_horizon}. Build them from the policy's settings."
         )
 
 

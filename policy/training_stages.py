@@ -153,7 +153,7 @@ class StageTraining(ABC):
     def _draw(self, rng: np.random.Generator, batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """w [B, H, da], k [B] and the noise of z [B, dz]."""
         device = self.model.device
-        w = rng.standard_normal((batch, self.windows.horizon, self.model.spec.da), np.float32)
+        w = rng.standard_normal((batch, self.windows.prediction_horizon, self.model.spec.da), np.float32)
         eps = rng.standard_normal((batch, self.model.dz), np.float32)
         return (
             torch.from_numpy(w).to(device),

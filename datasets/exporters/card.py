@@ -17,7 +17,7 @@ from datasets.wording import counted
 _LABELS = {
     Outcome.SUCCESS.value: "the operator saw the task done",
     Outcome.FAILURE.value: "the operator saw it fail",
-    Outcome.TIMEOUT.value: "the horizon was reached; does not count as a success",
+    Outcome.TIMEOUT.value: "the episode limit was reached; does not count as a success",
     PENDING: "not labelled yet",
 }
 _KINDS = {

@@ -261,7 +261,7 @@ class RobotCell(Cell):
         if plan.ndim != 2 or plan.shape[1] != self.spec.da or not 0 < len(plan) <= MOST_WAYPOINTS:
             raise CellError(
                 f"A plan has the shape {plan.shape}, this cell takes [1 .. {MOST_WAYPOINTS}, {self.spec.da}]. "
-                "Check the task's rotation, gripper and execute settings."
+                "Check the task's rotation, gripper and n_action_steps settings."
             )
         if not np.isfinite(plan).all():
             self.brake()

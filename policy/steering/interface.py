@@ -33,7 +33,7 @@ class Decision:
     """A method's decision for B cells."""
 
     actions: FloatArray
-    """[B, execute, da] in the task's units."""
+    """[B, n_action_steps, da] in the task's units."""
     chosen: dict[str, FloatArray]
     """One array per entry of `RecordSpec.decisions`, each [B, ...]."""
 
@@ -43,7 +43,7 @@ class Steering(ABC):
 
     name: ClassVar[str]
     record: RecordSpec
-    execute: int
+    n_action_steps: int
     """Number of steps of each chunk to execute."""
     warmup_chunks: int = 0
     """Chunks collected before the first gradient step; for display only, the method itself decides when to learn."""
@@ -99,5 +99,5 @@ class SteeringSettings(OneOf):
     """Name of the online method; for a custom one, module:Class of its settings."""
 
     @abstractmethod
-    def build(self, base: BasePolicy, seed: int, *, execute: int) -> Steering:
-        """The method on this base, with networks initialised from `seed`, executing `execute` steps of each chunk."""
+    def build(self, base: BasePolicy, seed: int, *, n_action_steps: int) -> Steering:
+        """The method on this base, with networks initialised from `seed`, executing `n_action_steps` of each chunk."""

@@ -39,11 +39,13 @@ class Unsteered(Steering):
 
     name: ClassVar[str] = "base"
 
-    def __init__(self, base: BasePolicy, path: Path = Path.LATENT, *, execute: int | None = None) -> None:
-        """Act with `base` along `path`, executing `execute` steps of each chunk (None: all)."""
+    def __init__(
+        self, base: BasePolicy, path: Path = Path.LATENT, *, n_action_steps: int | None = None
+    ) -> None:
+        """Act with `base` along `path`, executing `n_action_steps` of each chunk (None: all)."""
         self.base = base
         self.path = path
-        self.execute = execute or base.horizon
+        self.n_action_steps = n_action_steps or base.prediction_horizon
         self.record = RecordSpec(features={"condition": (base.dc,)})
 
     def features(
@@ -71,7 +73,7 @@ class Unsteered(Steering):
         w = self.base.draw_noise(rngs)  # [B, H, da]
         condition = torch.from_numpy(features["condition"]).to(w.device)
         with torch.inference_mode():
-            actions = self.base.decode(condition, w)[:, : self.execute]
+            actions = self.base.decode(condition, w)[:, : self.n_action_steps]
         return Decision(actions=as_array(actions), chosen={})
 
     def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:

@@ -88,8 +88,8 @@ class ZPRLSettings(SACSettings, SteeringSettings):
     normalise: bool = True
     """Normalise c and z to zero mean and unit variance with statistics of the warm-up chunks."""
 
-    def build(self, base: BasePolicy, seed: int, *, execute: int) -> ZPRL:
-        return ZPRL(base, self, seed, execute=execute)
+    def build(self, base: BasePolicy, seed: int, *, n_action_steps: int) -> ZPRL:
+        return ZPRL(base, self, seed, n_action_steps=n_action_steps)
 
 
 class ZPRL(Steering):
@@ -98,18 +98,18 @@ class ZPRL(Steering):
     name: ClassVar[str] = "zprl"
 
     def __init__(
-        self, base: BasePolicy, settings: ZPRLSettings, seed: int, *, execute: int | None = None
+        self, base: BasePolicy, settings: ZPRLSettings, seed: int, *, n_action_steps: int | None = None
     ) -> None:
         """Steer `base`, which is never changed; networks are initialised from `seed`.
 
-        `execute`: number of steps of each chunk to execute; None: the whole predicted chunk.
+        `n_action_steps`: number of steps of each chunk to execute; None: the whole predicted chunk.
         """
         self.base = base
         self.settings = settings
         self.gamma = settings.gamma
         self.timeout = settings.timeout
         self.warmup_chunks = settings.warmup_chunks
-        self.execute = execute or base.horizon
+        self.n_action_steps = n_action_steps or base.prediction_horizon
         dc, dz = base.dc, base.dz
         self.record = RecordSpec(
             features={"c": (dc,), "mu": (dz,), "logvar": (dz,), "z": (dz,)}, decisions={"dz": (dz,)}
@@ -159,7 +159,7 @@ class ZPRL(Steering):
         with torch.inference_mode():
             z_tilde = z + self._lam * dz
             c_tilde = self.base.bottleneck.decode(z_tilde.to(w.device))
-            actions = self.base.decode(c_tilde, w)[:, : self.execute]
+            actions = self.base.decode(c_tilde, w)[:, : self.n_action_steps]
         return Decision(actions=as_array(actions), chosen={"dz": as_array(dz)})
 
     def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:

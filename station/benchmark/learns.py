@@ -162,7 +162,7 @@ def _final_policy(folder: SessionFolder) -> Steering:
 
     task = folder.task
     base = load_base(folder)
-    steering = task.steering.build(base, folder.seed, execute=task.execute)
+    steering = task.steering.build(base, folder.seed, n_action_steps=task.n_action_steps)
     state, facts = Checkpoints(folder.steering).load(NEWEST)
     if facts.base_hash != base.hash:
         raise StationError(f"The checkpoint in {folder.steering} belongs to another base than {folder.base}.")

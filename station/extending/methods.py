@@ -44,7 +44,7 @@ PUBLIC_OF_BASE = (
     "dz",
     "embed",
     "hash",
-    "horizon",
+    "prediction_horizon",
     "spec",
 )
 """``bottleneck.encode(c)`` gives mean and log-variance of z, ``bottleneck.decode(z)`` c_hat."""

@@ -63,5 +63,5 @@ def evaluate_base(
     from policy.steering.unsteered import Path, Unsteered
     from station.session.engine.factory import load_base
 
-    steering = Unsteered(load_base(folder), Path(path), execute=folder.task.execute)
+    steering = Unsteered(load_base(folder), Path(path), n_action_steps=folder.task.n_action_steps)
     return evaluate_policy(folder, steering, schedule, stage=f"evaluate {path}", reporter=reporter)

@@ -172,7 +172,7 @@ def _train_base(
         store,
         [status.id for status in demos],
         n_obs=task.policy.n_obs,
-        horizon=task.policy.horizon,
+        prediction_horizon=task.policy.prediction_horizon,
         folder=folder.path,
     )
     base = BasePolicy(windows.spec, task.policy, task.bottleneck, seed=folder.seed).to(device)

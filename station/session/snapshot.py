@@ -187,7 +187,7 @@ class Snapshot:
     """That episode is void."""
     undo: Undo | None = None
     step: int = 0
-    horizon: int = 0
+    episode_steps: int = 0
     grace_left: float | None = None
     episodes_goal: int = 0
     """0: no goal."""

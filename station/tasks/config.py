@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -70,14 +70,16 @@ class DemonstrationSettings(Settings):
 class Task(Settings):
     """One task, as its file and each session's frozen copy hold it."""
 
+    _former_names: ClassVar[Mapping[str, str]] = {"execute": "n_action_steps"}
+
     name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Lower-case letters, digits, hyphens and underscores; sessions are named after it."""
     description: str = ""
     """One sentence for the list of tasks."""
     instruction: str = ""
     """The task in words, as policies that read read it in exports; empty: the description, up to its colon."""
-    execute: int = Field(default=8, ge=1, le=128)
-    """Steps executed of each predicted chunk before the policy looks again; at most the policy's horizon."""
+    n_action_steps: int = Field(default=8, ge=1, le=128)
+    """Steps of each predicted chunk that are executed (formerly execute); at most [policy] prediction_horizon."""
     cell: Annotated[CellSettings, BESIDE_CELL] = Field(default_factory=SimulationSettings)
     """The workplace: its scene, cameras, control rate and action representation."""
     demonstrations: DemonstrationSettings = Field(default_factory=DemonstrationSettings)
@@ -105,10 +107,10 @@ class Task(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.execute > self.policy.horizon:
+        if self.n_action_steps > self.policy.prediction_horizon:
             raise ValueError(
-                f"execute = {self.execute} exceeds the chunk that is predicted, [policy] horizon = "
-                f"{self.policy.horizon}; lower the one or raise the other"
+                f"n_action_steps = {self.n_action_steps} exceeds the predicted chunk, [policy] prediction_horizon = "
+                f"{self.policy.prediction_horizon}; lower the first or raise the second"
             )
         if self.session.cells > 1 and self.cell.kind != "simulated":
             raise ValueError(

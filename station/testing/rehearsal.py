@@ -32,7 +32,7 @@ SPEC = DataSpec(
 )
 _POLICY = PolicySettings(
     n_obs=2,
-    horizon=8,
+    prediction_horizon=8,
     encoder=EncoderKind.SMALL,
     embedding=16,
     crops={"third": (20, 24)},
@@ -115,7 +115,7 @@ class Rehearsal:
 
     def _episode(self, ordinal: int) -> Episode:
         rng = [stream(self._seed, "rehearsal rollout", ordinal)]
-        execute, features, decisions, actions, seen = self.method.execute, [], [], [], []
+        n_action_steps, features, decisions, actions, seen = self.method.n_action_steps, [], [], [], []
         for chunk in range(_CHUNKS + 1):
             window = self._look(ordinal, step=chunk)
             seen.append(window)
@@ -124,7 +124,7 @@ class Rehearsal:
                 decision = self.method.act(window, features[-1], rng, explore=True)
                 decisions.append(decision.chosen)
                 actions.append(decision.actions[0])
-        steps = _CHUNKS * execute
+        steps = _CHUNKS * n_action_steps
         return Episode(
             header=EpisodeHeader(
                 id=f"online-{ordinal:06d}",
@@ -137,18 +137,18 @@ class Rehearsal:
                 base_hash=self.base.hash,
             ),
             images={
-                name: np.repeat(_last(pictures for pictures in (w.images[name] for w in seen)), execute, 0)[
-                    : steps + 1
-                ]
+                name: np.repeat(
+                    _last(pictures for pictures in (w.images[name] for w in seen)), n_action_steps, 0
+                )[: steps + 1]
                 for name in seen[0].images
             },
-            proprioception=np.repeat(_last(w.proprioception for w in seen), execute, 0)[: steps + 1],
+            proprioception=np.repeat(_last(w.proprioception for w in seen), n_action_steps, 0)[: steps + 1],
             observation_time=SPEC.dt * np.arange(steps + 1.0),
             action=np.concatenate(actions),
             sent=np.concatenate(actions),
             command_time=SPEC.dt * np.arange(steps + 0.0),
-            chunk_start=np.arange(_CHUNKS) * execute,
-            chunk_length=np.full(_CHUNKS, execute),
+            chunk_start=np.arange(_CHUNKS) * n_action_steps,
+            chunk_length=np.full(_CHUNKS, n_action_steps),
             features=_stacked(features, self.method.record.features),
             decisions=_stacked(decisions, self.method.record.decisions),
         )

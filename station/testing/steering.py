@@ -37,7 +37,7 @@ def check_steering(settings: SteeringSettings) -> None:
 
     contract = Contract(subject=type(settings).__name__, interface="policy.steering.interface.Steering")
     require_settings(contract, settings)
-    rehearsal = Rehearsal(lambda base, seed: settings.build(base, seed, execute=_EXECUTE), _SEED)
+    rehearsal = Rehearsal(lambda base, seed: settings.build(base, seed, n_action_steps=_EXECUTE), _SEED)
     check = _Check(contract, rehearsal)
     check.deciding()
     check.rows()
@@ -57,8 +57,8 @@ class _Check:
         contract, method = self.contract, self.method
         contract.require(isinstance(method.name, str) and method.name, "it has no name", "name")
         contract.require(
-            method.execute == _EXECUTE,
-            f"built to execute {_EXECUTE} steps of a chunk, it says {method.execute}",
+            method.n_action_steps == _EXECUTE,
+            f"built to execute {_EXECUTE} steps of a chunk, it says {method.n_action_steps}",
         )
         for explore in (True, False):
             window = self.rehearsal.window(_ROWS)

@@ -94,7 +94,7 @@ def episode(ordinal: int) -> Episode:
             kind=EpisodeKind.ONLINE,
             ordinal=ordinal,
             spec=spec,
-            ending=Ending.HORIZON,
+            ending=Ending.EPISODE_LIMIT,
             created=_BIRTH,
             base_hash="base",
         ),

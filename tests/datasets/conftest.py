@@ -38,7 +38,7 @@ def make_episode(spec: DataSpec) -> MakeEpisode:
                 kind=EpisodeKind.ONLINE,
                 ordinal=ordinal,
                 spec=spec,
-                ending=Ending.HORIZON,
+                ending=Ending.EPISODE_LIMIT,
                 created="2026-11-20T12:00:00+00:00",
                 layout={"orange": [0.1, 0.2]},
                 source={"truth": "success"},

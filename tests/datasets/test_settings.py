@@ -34,6 +34,13 @@ class Dog(Animal):
     kind: str = ""
 
 
+class Cage(Settings):
+    _former_names: ClassVar[Mapping[str, str]] = {"size": "area"}
+
+    area: float = 1.0
+    """m2"""
+
+
 class Zoo(Settings):
     animals: tuple[Animal, ...] = ()
 
@@ -82,3 +89,15 @@ def test_a_class_that_nobody_trusts_is_refused_and_not_imported(monkeypatch: pyt
 def test_made_in_code_or_read_from_a_file_it_is_the_same() -> None:
     assert Zoo(animals=(Cat(lives=3),)) == read({"kind": "cat", "lives": 3})
     assert pickle.loads(pickle.dumps(read({"lives": 3}))) == read({"lives": 3})
+
+
+def test_a_former_name_is_read_and_the_new_one_is_written() -> None:
+    assert Cage.model_validate({"size": 3.0}) == Cage(area=3.0)
+    assert Cage.model_validate({"size": 3.0}).model_dump() == {"area": 3.0}
+
+
+def test_a_setting_under_both_names_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Cage.model_validate({"size": 3.0, "area": 3.0})
+    [details] = caught.value.errors()
+    assert details["msg"] == "Value error, size is the former name of area; keep only area"

@@ -45,7 +45,7 @@ def numbered(first: int, steps: int) -> Episode:
 
 
 def test_a_window_pairs_past_observations_with_the_actions_that_followed() -> None:
-    windows = TrainingWindows.from_episodes([numbered(0, 6)], n_obs=2, horizon=3)
+    windows = TrainingWindows.from_episodes([numbered(0, 6)], n_obs=2, prediction_horizon=3)
     batch = windows.batch(np.array([2]))
     assert batch.proprioception[0, :, 0].tolist() == [1, 2]
     assert batch.images["top"][0, :, 0, 0, 0].tolist() == [1, 2]
@@ -53,7 +53,7 @@ def test_a_window_pairs_past_observations_with_the_actions_that_followed() -> No
 
 
 def test_edges_repeat_the_first_and_the_last_step_of_their_own_episode() -> None:
-    windows = TrainingWindows.from_episodes([numbered(0, 3), numbered(10, 4)], n_obs=3, horizon=4)
+    windows = TrainingWindows.from_episodes([numbered(0, 3), numbered(10, 4)], n_obs=3, prediction_horizon=4)
     batch = windows.batch(np.array([2, 3]))
     assert batch.actions[0, :, 0].tolist() == [2, 2, 2, 2]
     assert batch.proprioception[1, :, 0].tolist() == [10, 10, 10]
@@ -61,7 +61,7 @@ def test_edges_repeat_the_first_and_the_last_step_of_their_own_episode() -> None
 
 
 def test_every_recorded_step_opens_one_window_and_the_final_observation_none() -> None:
-    windows = TrainingWindows.from_episodes([numbered(0, 3), numbered(10, 4)], n_obs=1, horizon=2)
+    windows = TrainingWindows.from_episodes([numbered(0, 3), numbered(10, 4)], n_obs=1, prediction_horizon=2)
     assert len(windows) == 7
     assert windows.episode.tolist() == [0, 0, 0, 1, 1, 1, 1]
 
@@ -86,7 +86,7 @@ def test_windows_of_a_store_equal_those_of_its_episodes_wherever_the_pictures_li
     episodes = [numbered(40, 5), numbered(0, 0), numbered(10, 4)]
     store = committed(tmp_path, *episodes)
     (tmp_path / "room").mkdir()
-    expected = TrainingWindows.from_episodes(episodes, n_obs=2, horizon=3)
+    expected = TrainingWindows.from_episodes(episodes, n_obs=2, prediction_horizon=3)
     names = [episode.header.id for episode in episodes]
     windows = TrainingWindows.from_store(store, names, 2, 3, folder=tmp_path / "room", limit=limit)
     assert len(windows) == len(expected) == 9

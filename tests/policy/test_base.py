@@ -20,7 +20,7 @@ def policy(seed: int = 1, **changes: object) -> BasePolicy:
     settings = PolicySettings.model_validate({**TINY.model_dump(), **changes})
     base = BasePolicy(SPEC, settings, BottleneckSettings(dz=4, hidden=32), seed=seed)
     episodes = [episode(i) for i in range(4)]
-    base.fit_normalizers(TrainingWindows.from_episodes(episodes, settings.n_obs, settings.horizon))
+    base.fit_normalizers(TrainingWindows.from_episodes(episodes, settings.n_obs, settings.prediction_horizon))
     return base
 
 
@@ -124,7 +124,7 @@ def test_the_papers_encoder_reads_pictures_of_odd_sizes(head: EncoderHead) -> No
 @pytest.mark.parametrize(
     ("changes", "remedy"),
     [
-        ({"horizon": 7}, "multiple of 2"),
+        ({"prediction_horizon": 7}, "multiple of 2"),
         ({"widths": (20, 32)}, "multiple of 8"),
         ({"schedule": (1.0, 0.5)}, "fall from 1 to 0"),
         ({"n_obs": 4}, "less than or equal to 3"),

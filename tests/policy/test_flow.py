@@ -25,13 +25,13 @@ class KnownField(nn.Module):
         return (a_k - self.chunk) * GRID / time[:, None, None]
 
 
-def unet(horizon_levels: int = 2, dc: int = 1) -> UNet:
+def unet(levels: int = 2, dc: int = 1) -> UNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return UNet(
             action=2,
             condition=dc,
-            widths=(32,) * horizon_levels,
+            widths=(32,) * levels,
             kernel=3,
             blocks=1,
             time_size=16,

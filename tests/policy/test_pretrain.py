@@ -31,7 +31,9 @@ SHORT = TrainingSettings(
 
 
 def windows(count: int = 6) -> TrainingWindows:
-    return TrainingWindows.from_episodes([episode(i) for i in range(count)], TINY.n_obs, TINY.horizon)
+    return TrainingWindows.from_episodes(
+        [episode(i) for i in range(count)], TINY.n_obs, TINY.prediction_horizon
+    )
 
 
 def pretraining(folder: Path, settings: TrainingSettings = SHORT, seed: int = 3) -> Pretraining:
@@ -168,7 +170,9 @@ def test_a_policy_learns_to_look_and_reach_on_both_paths(tmp_path: Path, predict
             "joint_bottleneck": False,
         }
     )
-    data = TrainingWindows.from_episodes([episode(i, steps=2) for i in range(150)], 1, settings.horizon)
+    data = TrainingWindows.from_episodes(
+        [episode(i, steps=2) for i in range(150)], 1, settings.prediction_horizon
+    )
     complete(Pretraining(base, data, training, 0, tmp_path))
     dots = [(x, y) for x in (0.15, 0.35, 0.65, 0.85) for y in (0.2, 0.5, 0.8)]
     c = base.embed(window(dots))

@@ -20,7 +20,7 @@ SPEC = DataSpec(
 TINY = PolicySettings.model_validate(
     {
         "n_obs": 1,
-        "horizon": 4,
+        "prediction_horizon": 4,
         "encoder": "small",
         "embedding": 16,
         "crops": {"top": (22, 22)},

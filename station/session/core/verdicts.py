@@ -75,12 +75,12 @@ def first_verdict(
 ) -> Labelled | Voided | None:
     """The verdict on an episode that has just ended, if it needs no operator.
 
-    A key that ended the motion is its label, and the horizon is a timeout unless the autopilot labels it.
+    A key that ended the motion is its label, and the episode limit is a timeout unless the autopilot labels it.
     """
     if key is not None and key.outcome is None:
         return Voided(episode=episode, by=key.source.value)
     if key is not None:
         return Labelled(episode=episode, outcome=key.outcome, by=key.source.value)
-    if ending is Ending.HORIZON and not autopilot:
+    if ending is Ending.EPISODE_LIMIT and not autopilot:
         return Labelled(episode=episode, outcome=Outcome.TIMEOUT, by=EventSource.SYSTEM.value)
     return None

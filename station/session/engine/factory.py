@@ -31,7 +31,7 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
     usual = task.session.cells if options.headless else 1
     made = make_cells(task, options.cells or usual, ClockSpeed.REAL, latch)
     refuse_other_data(base.spec, made[0].spec)
-    steering = task.steering.build(base, folder.seed, execute=task.execute)
+    steering = task.steering.build(base, folder.seed, n_action_steps=task.n_action_steps)
 
     def replay(store: EpisodeStore) -> ReplayBuffer:
         return ReplayBuffer.for_method(steering, base_hash=base.hash, observations=store.load)

@@ -25,7 +25,7 @@ from station.session.engine.rollout import Finished, Homing, Rollout, Start
 _TRUTH = {
     Ending.SUCCESS: Outcome.SUCCESS,
     Ending.IRRECOVERABLE: Outcome.FAILURE,
-    Ending.HORIZON: Outcome.TIMEOUT,
+    Ending.EPISODE_LIMIT: Outcome.TIMEOUT,
 }
 
 _PATIENCE = 0.02

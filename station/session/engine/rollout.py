@@ -94,7 +94,7 @@ class Rollout:
             steering: decides.
             batch: rows of every inference.
             n_obs: observations per window.
-            episode_steps: the horizon.
+            episode_steps: the episode limit.
             explore: the method's exploration, or its evaluation behaviour.
             pool: steps several cells at the same time.
             look_at_decisions: for cells that take no pictures while they move.
@@ -105,7 +105,7 @@ class Rollout:
         """
         self._steering = steering
         self._batch = batch
-        self._horizon = episode_steps
+        self._episode_steps = episode_steps
         self._explore = explore
         self._pool = pool
         self._look_at_decisions = look_at_decisions
@@ -198,7 +198,7 @@ class Rollout:
     def _take(self, run: _Run, step: Step) -> Ending | None:
         run.recorder.stepped(step)
         run.left -= 1
-        return step.ending or (Ending.HORIZON if run.recorder.steps >= self._horizon else None)
+        return step.ending or (Ending.EPISODE_LIMIT if run.recorder.steps >= self._episode_steps else None)
 
     def _finish(self, over: Sequence[tuple[_Run, Ending]]) -> tuple[Finished, ...]:
         if not over:

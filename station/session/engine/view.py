@@ -120,7 +120,7 @@ class View:
             void=verdict is not None and verdict.void,
             undo=undoable(state),
             step=self._motion.step,
-            horizon=self._parts.settings.episode_steps,
+            episode_steps=self._parts.settings.episode_steps,
             grace_left=_grace_left(state, self._clock()),
             episodes_goal=state.rules.episodes,
             speed=state.wanted_speed or state.speed,

@@ -133,8 +133,8 @@ def _below(snapshot: Snapshot) -> str:
         return f"{snapshot.reason} {goes_to}".strip()
     if snapshot.episode is None:
         return ""
-    if snapshot.phase in (Phase.ROLLOUT, Phase.EVALUATE) and snapshot.horizon:
-        return f"{snapshot.episode}  step {snapshot.step} of {snapshot.horizon}"
+    if snapshot.phase in (Phase.ROLLOUT, Phase.EVALUATE) and snapshot.episode_steps:
+        return f"{snapshot.episode}  step {snapshot.step} of {snapshot.episode_steps}"
     if snapshot.phase in (Phase.LABEL, Phase.FINISHED):
         return snapshot.episode
     return goes_to

@@ -34,7 +34,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 ordinal=ordinal,
                 steps=60 + ordinal,
                 chunks=8,
-                ending=Ending.HORIZON,
+                ending=Ending.EPISODE_LIMIT,
                 policy_version=3,
                 block=2 if ordinal % 7 == 0 else None,
             )

@@ -34,7 +34,7 @@ def _episode(journal: Journal, ordinal: int = 0) -> str:
             ordinal=ordinal,
             steps=60,
             chunks=8,
-            ending=Ending.HORIZON,
+            ending=Ending.EPISODE_LIMIT,
             policy_version=3,
         )
     )

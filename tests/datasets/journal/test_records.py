@@ -53,7 +53,7 @@ RECORDS: list[Record] = [
         ordinal=12,
         steps=60,
         chunks=8,
-        ending=Ending.HORIZON,
+        ending=Ending.EPISODE_LIMIT,
         policy_version=3,
     ),
     EpisodeCommitted(

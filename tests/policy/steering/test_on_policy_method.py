@@ -28,7 +28,7 @@ class FineTuner(Steering):
     name: ClassVar[str] = "toy fine-tuner"
 
     def __init__(self, base: BasePolicy) -> None:
-        self.execute = CHUNK
+        self.n_action_steps = CHUNK
         self.record = RecordSpec(features={}, decisions={"shift": (2,)})
         self.copy = copy.deepcopy(base)
         self.weights = [weight.requires_grad_() for weight in self.copy.parameters()]

@@ -27,7 +27,7 @@ def test_the_mean_latent_path_is_what_an_unlearnt_zprl_does_in_evaluation() -> N
 
 @pytest.mark.parametrize("path", list(Path))
 def test_every_path_acts_and_only_the_sampled_one_draws_a_latent(path: Path) -> None:
-    method = Unsteered(toy_base(), path, execute=3)
+    method = Unsteered(toy_base(), path, n_action_steps=3)
     conditions = [method.features(SEEN, [stream(1, "cell", i)], explore=False)["condition"] for i in range(2)]
     assert np.array_equal(conditions[0], conditions[1]) == (path is not Path.SAMPLED)
     decision = method.act(SEEN, {"condition": conditions[0]}, [stream(1, "cell")], explore=False)

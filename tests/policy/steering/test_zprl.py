@@ -220,7 +220,7 @@ def real_base() -> BasePolicy:
     )
     settings = PolicySettings(
         n_obs=2,
-        horizon=8,
+        prediction_horizon=8,
         encoder=EncoderKind.SMALL,
         embedding=16,
         crops={"third": (20, 24)},
@@ -232,7 +232,7 @@ def real_base() -> BasePolicy:
 
 
 def test_a_real_base_is_steered_from_pictures(real_base: BasePolicy) -> None:
-    method = ZPRL(real_base, QUICK.model_copy(update={"warmup": WarmUp.ACTOR}), 0, execute=4)
+    method = ZPRL(real_base, QUICK.model_copy(update={"warmup": WarmUp.ACTOR}), 0, n_action_steps=4)
     pictures = stream(0, "pictures").integers(0, 255, (2, 2, 24, 28, 3), np.uint8)
     seen = Window(images={"third": pictures}, proprioception=np.zeros((2, 2, 2), np.float32))
     features = method.features(seen, rngs(1, 2), explore=True)
@@ -251,4 +251,4 @@ def test_rollouts_may_embed_the_centre_crop(real_base: BasePolicy) -> None:
     seen = Window(images={"third": pictures}, proprioception=np.zeros((1, 2, 2), np.float32))
     exploring, evaluating = (method.features(seen, rngs(1), explore=explore) for explore in (True, False))
     assert np.array_equal(exploring["c"], evaluating["c"])
-    assert method.execute == real_base.horizon
+    assert method.n_action_steps == real_base.prediction_horizon

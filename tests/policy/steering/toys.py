@@ -48,7 +48,7 @@ class ToyBottleneck(nn.Module):
 class ToyBase(nn.Module):
     """embed: the biased offset and a constant; decode: equal moves of a quarter of what c_hat says."""
 
-    dc, dz, da, horizon, hash = 3, 3, 2, CHUNK, "toy"
+    dc, dz, da, prediction_horizon, hash = 3, 3, 2, CHUNK, "toy"
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,14 +62,14 @@ class ToyBase(nn.Module):
             rng.integers(2)
 
     def draw_noise(self, rngs: Sequence[np.random.Generator]) -> Tensor:
-        return normal(rngs, (self.horizon, self.da))
+        return normal(rngs, (self.prediction_horizon, self.da))
 
     def embed(self, window: Window, crop: object) -> Tensor:
         offset = torch.from_numpy(window.proprioception[:, -1] + BIAS)
         return torch.cat([offset, torch.ones(len(offset), 1)], dim=-1)
 
     def decode(self, c_hat: Tensor, w: Tensor) -> Tensor:
-        move: Tensor = self.head(c_hat) / self.horizon
+        move: Tensor = self.head(c_hat) / self.prediction_horizon
         return move[:, None, :] + 0.002 * w
 
 

@@ -37,7 +37,13 @@ def task_file(folder: Path, **safety: Any) -> Path:
     table["safety"] = {
         key: value for key, value in {**table["safety"], **safety}.items() if value is not None
     }
-    task = {"name": "fakes", "execute": 4, "cell": table, "policy": {"horizon": 8}, "session": {"cells": 1}}
+    task = {
+        "name": "fakes",
+        "n_action_steps": 4,
+        "cell": table,
+        "policy": {"prediction_horizon": 8},
+        "session": {"cells": 1},
+    }
     path = folder / "fakes.toml"
     path.write_text(tomlkit.dumps(task))
     Switchboard(folder / "board")

@@ -40,7 +40,13 @@ def task_file(folder: Path, cell: dict[str, Any]) -> Path:
     """As people write it: what the cell is made of stands beside it."""
     beside = {name: cell.pop(name) for name in ("arms", "cameras", "safety")}
     path = folder / "task.toml"
-    task = {"name": "emulated", "execute": 4, "cell": cell, **beside, "policy": {"horizon": 8}}
+    task = {
+        "name": "emulated",
+        "n_action_steps": 4,
+        "cell": cell,
+        **beside,
+        "policy": {"prediction_horizon": 8},
+    }
     path.write_text(tomlkit.dumps(task))
     return path
 

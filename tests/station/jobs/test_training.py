@@ -136,7 +136,7 @@ def test_a_base_that_online_episodes_rest_on_is_never_replaced(session: SessionF
             ordinal=0,
             steps=8,
             chunks=1,
-            ending=Ending.HORIZON,
+            ending=Ending.EPISODE_LIMIT,
             policy_version=0,
         )
     )

@@ -138,7 +138,7 @@ class Pusher(Steering):
 
     def __init__(self, warmup_chunks: int = 6) -> None:
         self.record = RecordSpec(features={"c": (3,)}, decisions={"dz": (1,)})
-        self.execute = EXECUTE
+        self.n_action_steps = EXECUTE
         self.gamma = 0.99
         self.warmup_chunks = warmup_chunks
         self.w = torch.zeros(3)
@@ -240,7 +240,7 @@ def headless(folder: SessionFolder, *, cells: int = 1, episodes: int = 6, mistak
 
 
 def never_ending(engine: Engine) -> Engine:
-    """No start is near its goal and none is beyond help: only keys and the horizon end an episode."""
+    """No start is near its goal and none is beyond help: only keys and the episode limit end an episode."""
     cell = cell_of(engine)
     cell.limit = 99.0
     cell.sample_layout = lambda *_: {"goal": 9.0}  # type: ignore[method-assign]

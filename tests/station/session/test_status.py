@@ -37,7 +37,7 @@ def episode(
             ordinal=int(ordinal),
             steps=steps,
             chunks=2,
-            ending=Ending.HORIZON,
+            ending=Ending.EPISODE_LIMIT,
             policy_version=1,
             block=block,
         )

@@ -24,7 +24,7 @@ class PusherSettings(SteeringSettings):
     warmup: int = 3
     """Chunks before it learns."""
 
-    def build(self, base: BasePolicy, seed: int, *, execute: int) -> Pusher:
+    def build(self, base: BasePolicy, seed: int, *, n_action_steps: int) -> Pusher:
         return Pusher(self.warmup)
 
 
@@ -77,7 +77,7 @@ def test_the_papers_task_has_the_papers_hyperparameters() -> None:
     assert (camera.height, camera.width, task.cell.control_hz) == (110, 280, 30)
     assert task.policy.crops == {"third": (106, 276)}
     assert task.policy.encoder is EncoderKind.RESNET18
-    assert (task.policy.n_obs, task.execute, task.policy.widths) == (1, 16, (256, 384, 512))
+    assert (task.policy.n_obs, task.n_action_steps, task.policy.widths) == (1, 16, (256, 384, 512))
     assert task.policy.schedule == (1.0, 0.01, 0.0)
     steering = task.steering
     assert isinstance(steering, ZPRLSettings)
@@ -106,8 +106,11 @@ def test_broken_toml_is_named_with_its_line(task_file: Path) -> None:
 
 
 def test_a_misspelt_setting_is_named_with_file_section_and_nearest_name(task_file: Path) -> None:
-    said = complaint(task_file, "\nhorizon = ", "\nhorizn = ")
-    assert said == f"{task_file}: [policy] horizn: there is no such setting. Did you mean 'horizon'?"
+    said = complaint(task_file, "\nprediction_horizon = ", "\nprediction_horizn = ")
+    assert (
+        said
+        == f"{task_file}: [policy] prediction_horizn: there is no such setting. Did you mean 'prediction_horizon'?"
+    )
 
 
 def test_a_misspelt_section_is_named_with_the_nearest(task_file: Path) -> None:
@@ -127,8 +130,26 @@ def test_every_mistake_is_named_at_once(task_file: Path) -> None:
     assert len(complaint(task_file, "\ndz = 16", "\ndz = 0").splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("former", "name", "place"),
+    [("execute", "n_action_steps", "the settings together"), ("horizon", "prediction_horizon", "[policy]")],
+)
+def test_a_task_file_of_an_earlier_version_is_read_and_both_names_are_refused(
+    task_file: Path, former: str, name: str, place: str
+) -> None:
+    task, text = load_task(task_file), task_file.read_text()
+    [line] = [line for line in text.splitlines() if line.startswith(f"{name} = ")]
+    assert f"{place}: {former} is the former name of {name}; keep only {name}." in complaint(
+        task_file, line, f"{line}\n{former} = 8"
+    )
+    task_file.write_text(text.replace(line, line.replace(name, former)))
+    assert load_task(task_file) == task
+
+
 def test_executing_more_than_is_predicted_is_refused(task_file: Path) -> None:
-    assert "execute = 17 exceeds" in complaint(task_file, "\nexecute = 8", "\nexecute = 17")
+    assert "n_action_steps = 17 exceeds" in complaint(
+        task_file, "\nn_action_steps = 8", "\nn_action_steps = 17"
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,4 +190,4 @@ def test_an_unknown_demonstrator_is_answered_with_the_nearest() -> None:
 def test_a_task_cannot_be_changed_after_it_was_checked() -> None:
     task = Task(name="mine")
     with pytest.raises(ValueError, match="frozen"):
-        task.execute = 3  # type: ignore[misc]
+        task.n_action_steps = 3  # type: ignore[misc]

@@ -15,7 +15,7 @@ def test_the_papers_task_runs_at_30_hz_with_its_picture_size_and_resnet() -> Non
     assert (cell.spec.control_hz, camera.height, camera.width) == (30.0, 110, 280)
 
     base = BasePolicy(cell.spec, task.policy, task.bottleneck).freeze()
-    steering = task.steering.build(base, 0, execute=task.execute)
+    steering = task.steering.build(base, 0, n_action_steps=task.n_action_steps)
     (result,) = evaluate([cell], steering, "smoke", 0, 1, n_obs=task.policy.n_obs, episode_steps=32)
 
     assert (base.dz, result.steps, result.chunks) == (32, 32, 2)

@@ -52,7 +52,7 @@ def test_the_learner_has_the_papers_numbers(name: str, lam: float, warmup: int) 
     task = load_task(name)
     assert isinstance(task.steering, ZPRLSettings)
     assert (task.steering.lam, task.steering.warmup_chunks, task.steering.utd) == (lam, warmup, 2.0)
-    assert (task.bottleneck.dz, task.execute, task.policy.horizon) == (32, 16, 16)
+    assert (task.bottleneck.dz, task.n_action_steps, task.policy.prediction_horizon) == (32, 16, 16)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -25,8 +25,8 @@ class Nudge(Steering):
 
     name: ClassVar[str] = "nudge"
 
-    def __init__(self, base: BasePolicy, execute: int) -> None:
-        self.base, self.execute = base, execute
+    def __init__(self, base: BasePolicy, n_action_steps: int) -> None:
+        self.base, self.n_action_steps = base, n_action_steps
         self.record = RecordSpec(features={"c": (base.dc,)}, decisions={"shift": (base.spec.da,)})
         self.value, self.momentum = torch.zeros(base.spec.da), torch.zeros(base.spec.da)
 
@@ -47,7 +47,7 @@ class Nudge(Steering):
         w = self.base.draw_noise(rngs)
         shift = self.value + 0.1 * float(explore) * normal(rngs, self.value.shape)
         with torch.inference_mode():
-            actions = self.base.decode(torch.from_numpy(features["c"]), w)[:, : self.execute]
+            actions = self.base.decode(torch.from_numpy(features["c"]), w)[:, : self.n_action_steps]
         return Decision(actions=as_array(actions + shift[:, None]), chosen={"shift": as_array(shift)})
 
     def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:
@@ -80,8 +80,8 @@ class TestedSettings(SteeringSettings):
     built: ClassVar[type[Nudge]] = Nudge
     method: str = f"{__name__}:TestedSettings"
 
-    def build(self, base: BasePolicy, seed: int, *, execute: int) -> Steering:
-        return self.built(base, execute)
+    def build(self, base: BasePolicy, seed: int, *, n_action_steps: int) -> Steering:
+        return self.built(base, n_action_steps)
 
 
 class PlainSettings(SteeringSettings):
@@ -90,8 +90,8 @@ class PlainSettings(SteeringSettings):
     method: str = f"{__name__}:PlainSettings"
     path: Path = Path.LATENT
 
-    def build(self, base: BasePolicy, seed: int, *, execute: int) -> Steering:
-        return Unsteered(base, self.path, execute=execute)
+    def build(self, base: BasePolicy, seed: int, *, n_action_steps: int) -> Steering:
+        return Unsteered(base, self.path, n_action_steps=n_action_steps)
 
 
 def deciding(change: Callable[[Nudge, Decision, Any], Decision]) -> Callable[..., Decision]:

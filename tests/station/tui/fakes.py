@@ -202,7 +202,7 @@ def snapshot(phase: Phase = Phase.ROLLOUT, **changes: Any) -> Snapshot:
         instruction="Watch the arm.",
         episode="online-000120",
         step=31,
-        horizon=90,
+        episode_steps=90,
         episodes_goal=300,
         speed=ClockSpeed.FAST,
         tiles={"third": picture(), "wrist": picture(shift=0.2)},

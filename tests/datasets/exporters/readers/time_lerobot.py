@@ -19,13 +19,13 @@ def lerobot_dataset() -> types.ModuleType:
     return importlib.import_module("lerobot.datasets.lerobot_dataset")
 
 
-def main(root: str, seconds: float, workers: int, n_obs: int, horizon: int, size: int) -> None:
+def main(root: str, seconds: float, workers: int, n_obs: int, prediction_horizon: int, size: int) -> None:
     module = lerobot_dataset()
     torch = importlib.import_module("torch")
     plain = module.LeRobotDataset("local/export", root=root)
     past = [(index - n_obs + 1) / plain.fps for index in range(n_obs)]
     deltas = dict.fromkeys((*plain.meta.camera_keys, "observation.state"), past)
-    deltas["action"] = [index / plain.fps for index in range(horizon)]
+    deltas["action"] = [index / plain.fps for index in range(prediction_horizon)]
     dataset = module.LeRobotDataset("local/export", root=root, delta_timestamps=deltas)
     batches = iter(
         torch.utils.data.DataLoader(

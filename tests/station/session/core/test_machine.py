@@ -124,7 +124,7 @@ def rolling(**rules: Any) -> Session:
     return session
 
 
-def ended(episode: str, ending: Ending = Ending.HORIZON, **facts: Any) -> MotionEnded:
+def ended(episode: str, ending: Ending = Ending.EPISODE_LIMIT, **facts: Any) -> MotionEnded:
     kind = EpisodeKind.EVALUATION if episode.startswith("eval") else EpisodeKind.ONLINE
     return MotionEnded(episode=episode, kind=kind, ending=ending, steps=8, chunks=2, **facts)
 
@@ -178,7 +178,7 @@ def test_a_label_for_an_unknown_episode_changes_nothing_and_says_so() -> None:
     assert session.state == before
 
 
-def test_a_horizon_is_a_timeout_that_the_grace_time_can_turn_into_a_success() -> None:
+def test_the_episode_limit_is_a_timeout_that_the_grace_time_can_turn_into_a_success() -> None:
     session = rolling()
     labels = session.send(ended(FIRST))
     assert [record.outcome for record in labelled(labels)] == [Outcome.TIMEOUT]

@@ -174,7 +174,7 @@ class Table:
     def end(self) -> None:
         assert self.running is not None
         name, self.running = self.running, None
-        ending = Ending.OPERATOR if self.ending else Ending.HORIZON
+        ending = Ending.OPERATOR if self.ending else Ending.EPISODE_LIMIT
         self.ending = False
         self.journal.append(
             EpisodeCommitted(
