@@ -79,6 +79,14 @@ def test_what_was_named_with_the_flag_runs(
     assert sprung.exists()
 
 
+def test_a_flag_that_names_another_class_lets_nothing_run(
+    station: Station, task: Path, sprung: Path, tmp_path: Path
+) -> None:
+    refused = station("--trust", "my_package:Mine", "new", tmp_path / "mine", "--task", task)
+    assert refused.exit_code == 2
+    assert not sprung.exists()
+
+
 def test_what_the_operators_own_file_lists_needs_no_flag(
     station: Station, task: Path, sprung: Path, tmp_path: Path
 ) -> None:

@@ -118,3 +118,7 @@ def test_ctrl_x_and_ctrl_c_of_another_layout_stop_whatever_the_stop_key_is() -> 
         keymap = Keymap({**default_keymap().keys, "stop": (stop,)})
         assert {keymap.misheard(key) for key in ("ctrl+ч", "ctrl+с", "ctrl+shift+x", "ctrl+C")} == {"stop"}
         assert keymap.misheard("ctrl+ы") is None
+
+
+def test_the_stop_is_read_from_a_torn_sequence_in_either_case() -> None:
+    assert default_keymap().urgent == {"x", "X"}

@@ -51,6 +51,11 @@ def test_a_mouse_report_that_is_cut_anywhere_gives_no_key(pause: float) -> None:
         assert set(line.keys) <= {"escape"}, f"cut after {MOUSE[:cut]!r}"
 
 
+def test_a_mouse_report_of_an_old_terminal_gives_no_key_whatever_its_numbers_spell() -> None:
+    """Button, column and row follow as one character each."""
+    assert Line().send("\x1b[M sx").keys == []
+
+
 @pytest.mark.parametrize("rest", ["114;5", "<35;12;", "11", ""])
 def test_what_is_never_completed_gives_no_key_and_loses_no_stop(rest: str) -> None:
     for stop in ("x", "X", "\x18"):
