@@ -201,7 +201,7 @@ class Snapshot:
     """Whether recovery from a fault is possible without restarting the engine."""
     disk_full: bool = False
     """The disk refused a write; the session waits for space."""
-    held: Phase | None = None
+    resume_phase: Phase | None = None
     """While paused: the phase that resumes."""
     asked_to_pause: bool = False
     """The pause does not end by itself, not even one for a full disk on a simulated cell."""

@@ -83,11 +83,11 @@ def _paused(snapshot: Snapshot, keys: Keymap) -> str:
             return "The disk is full: free some space; it then continues by itself. Nothing is lost."
         return f"The disk is full: free some space, then {keys.show('pause')} continues. Nothing is lost."
     goes_on = f"Paused, the arm holds. {keys.show('pause')} continues"
-    if snapshot.held in (Phase.ROLLOUT, Phase.EVALUATE):
+    if snapshot.resume_phase in (Phase.ROLLOUT, Phase.EVALUATE):
         return f"{goes_on} with the episode; {keys.show('void')} drops it."
-    if snapshot.held is Phase.READY:
+    if snapshot.resume_phase is Phase.READY:
         return f"{goes_on} to READY; nothing moves before {keys.show('go')}."
-    if snapshot.held is Phase.HOMING and not snapshot.simulated:
+    if snapshot.resume_phase is Phase.HOMING and not snapshot.simulated:
         return f"{goes_on}: the arm moves home. Keep clear."
     return f"{goes_on}." if snapshot.simulated else f"{goes_on}; the arm may then move home. Keep clear."
 

@@ -50,6 +50,6 @@ def end_early(state: State, _: EndEvaluation) -> Result:
     if state.phase is Phase.READY:
         state, following = proceed(state)
         return state, (*asked, *following)
-    if state.held is Phase.READY:
-        state = replace(state, held=Phase.PREFLIGHT)
+    if state.resume_phase is Phase.READY:
+        state = replace(state, resume_phase=Phase.PREFLIGHT)
     return state, asked

@@ -46,7 +46,9 @@ def shown_episode(state: State) -> str | None:
     if state.running:
         return min(state.running)
     slots = state.round.slots if state.round else ()
-    asking = Phase.LABEL in (state.phase, state.held) or any(slot.episode == state.asked for slot in slots)
+    asking = Phase.LABEL in (state.phase, state.resume_phase) or any(
+        slot.episode == state.asked for slot in slots
+    )
     return state.asked if asking and state.asked else state.last
 
 
@@ -95,7 +97,7 @@ def _written(state: State, record: Labelled | Voided | Restored) -> Result:
         grace = 0.0 if state.autopilot else state.rules.grace
         in_round = state.round is not None and any(slot.episode == name for slot in state.round.slots)
         if record.outcome is not None and in_round and grace > 0.0:
-            state = replace(state, settles=state.now + grace)
+            state = replace(state, grace_ends=state.now + grace)
     else:
         state = _with(state, name, replace(state.verdicts[name], void=isinstance(record, Voided)))
     return state, (Write(record=record),)

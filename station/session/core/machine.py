@@ -100,14 +100,14 @@ def starts(state: State, event: Event) -> bool:
             return state.phase is Phase.FINISHED
         case Label() | Void():
             # the last pending verdict sends a real arm home
-            return state.phase is Phase.LABEL and not state.rules.replayable
+            return state.phase is Phase.LABEL and not state.rules.simulated
         case _:
             return False
 
 
 def _asked(state: State) -> tuple[object, ...]:
     """Everything that changes what a press would do, or what the operator must know first."""
-    pause = (state.held, state.asked_to_pause, state.disk_full)
+    pause = (state.resume_phase, state.asked_to_pause, state.disk_full)
     return state.phase, state.stopped, state.recoverable, state.reason, *pause
 
 
@@ -162,7 +162,9 @@ def _into_fault(state: State, reason: str, then: str = "") -> Result:
     effects: tuple[Effect, ...] = (AbortMotion(reason=reason),) if state.running else ()
     # an episode that never began cannot be labelled; one on its way to the store is named again once committed
     last = state.last if state.last in state.verdicts else None
-    state = replace(state, phase=Phase.FAULT, held=None, asked_to_pause=False, running=frozenset(), last=last)
+    state = replace(
+        state, phase=Phase.FAULT, resume_phase=None, asked_to_pause=False, running=frozenset(), last=last
+    )
     return replace(state, reason=reason + then), effects
 
 
@@ -187,7 +189,7 @@ def _preflight_done(state: State, event: PreflightDone) -> Result:
 def _homed(state: State, _: Homed) -> Result:
     if state.phase is not Phase.HOMING:
         return state, ()
-    state = replace(state, home=not state.rules.replayable)
+    state = replace(state, home=not state.rules.simulated)
     if state.learning or not state.open_slots:
         return proceed(state)
     return replace(state, phase=Phase.READY), (ShowLayouts(slots=state.next_slots),)
@@ -248,8 +250,8 @@ def _motion_ended(state: State, event: MotionEnded) -> Result:
     if state.running or state.phase is Phase.FAULT:
         return state, effects
     if state.phase is Phase.PAUSED:
-        held = state.held if state.disk_full else Phase.LABEL
-        return replace(state, held=held), effects
+        resume_phase = state.resume_phase if state.disk_full else Phase.LABEL
+        return replace(state, resume_phase=resume_phase), effects
     state, following = proceed(state)
     return state, (*effects, *following)
 
@@ -276,7 +278,7 @@ def _judge(state: State, event: VerdictEvent) -> Result:
 
 def _reopened(state: State, effects: tuple[Effect, ...]) -> Result:
     """The count fell below the goal: simulated cells continue; a real arm waits for the operator."""
-    if not state.rules.replayable:
+    if not state.rules.simulated:
         return replace(
             state, reason="Below the goal again: say 'reset done' to continue towards it."
         ), effects
@@ -313,7 +315,7 @@ def _pause(state: State, event: Pause) -> Result:
         return refuse(state, f"Nothing to pause: the session is in {state.phase.value}.")
     moves = state.phase in MOVING or state.phase is Phase.HOMING
     reason = "Paused because nobody was looking at a screen." if event.source is EventSource.SYSTEM else ""
-    state = replace(state, phase=Phase.PAUSED, held=state.phase, reason=reason, asked_to_pause=True)
+    state = replace(state, phase=Phase.PAUSED, resume_phase=state.phase, reason=reason, asked_to_pause=True)
     return state, (Brake(),) if moves else ()
 
 
@@ -326,14 +328,14 @@ def _resume(state: State, _: Resume) -> Result:
 
 
 def _go_on(state: State) -> Result:
-    held = state.held or Phase.PREFLIGHT
-    state = replace(state, phase=held, held=None, reason="", asked_to_pause=False)
-    if held in MOVING and state.running:
+    phase = state.resume_phase or Phase.PREFLIGHT
+    state = replace(state, phase=phase, resume_phase=None, reason="", asked_to_pause=False)
+    if phase in MOVING and state.running:
         return state, (ResumeMotion(),)
-    if held is Phase.HOMING:
+    if phase is Phase.HOMING:
         return state, (BeginHoming(slots=state.homing_slots),)
     # READY waits; UPDATE and CHECKPOINT resume their activity
-    if held in (Phase.READY, Phase.UPDATE, Phase.CHECKPOINT):
+    if phase in (Phase.READY, Phase.UPDATE, Phase.CHECKPOINT):
         return state, ()
     return proceed(state)
 
@@ -345,7 +347,7 @@ def _disk_full(state: State, event: DiskFull) -> Result:
     if state.phase is Phase.PAUSED:
         return replace(state, reason=event.reason), ()
     brake: tuple[Effect, ...] = (Brake(),) if state.phase in MOVING or state.phase is Phase.HOMING else ()
-    return replace(state, phase=Phase.PAUSED, held=state.phase, reason=event.reason), brake
+    return replace(state, phase=Phase.PAUSED, resume_phase=state.phase, reason=event.reason), brake
 
 
 def _space_back(state: State, _: SpaceBack) -> Result:
@@ -353,7 +355,7 @@ def _space_back(state: State, _: SpaceBack) -> Result:
     if state.phase is not Phase.PAUSED:
         return state, ()
     # whoever frees disk space may not be watching the arm; and only the operator ends a pause they asked for
-    if state.asked_to_pause or not state.rules.replayable:
+    if state.asked_to_pause or not state.rules.simulated:
         return replace(state, reason="Space is back: end the pause to continue."), ()
     return _go_on(state)
 
@@ -383,7 +385,7 @@ def _evaluate_now(state: State, event: EvaluateNow) -> Result:
 
 def _may_leave_finished(state: State, event: EvaluateNow) -> bool:
     """A command names no question: its sender has not looked at the arm that would move."""
-    return event.answers == state.question or (event.answers is None and state.rules.replayable)
+    return event.answers == state.question or (event.answers is None and state.rules.simulated)
 
 
 def _note(state: State, event: Note) -> Result:
@@ -393,18 +395,18 @@ def _note(state: State, event: Note) -> Result:
 
 
 def _set_speed(state: State, event: SetSpeed) -> Result:
-    if not state.rules.replayable:
+    if not state.rules.simulated:
         return refuse(state, "A real cell has no other clock than the real one.")
     state = replace(state, wanted_speed=event.speed)
-    busy = state.running or Phase.HOMING in (state.phase, state.held)
+    busy = state.running or Phase.HOMING in (state.phase, state.resume_phase)
     return (state, ()) if busy else apply_speed(state)
 
 
 def _set_autopilot(state: State, event: SetAutopilot) -> Result:
-    if event.on and not state.rules.replayable:
+    if event.on and not state.rules.simulated:
         return refuse(state, "The automatic operator labels from a simulator's truth; this cell has none.")
-    settles = None if event.on else state.settles
-    state = replace(state, autopilot=event.on, mistakes=event.mistakes, settles=settles)
+    grace_ends = None if event.on else state.grace_ends
+    state = replace(state, autopilot=event.on, mistakes=event.mistakes, grace_ends=grace_ends)
     effects = (
         Write(record=SettingChanged(name="autopilot", value=event.on)),
         Write(record=SettingChanged(name="mistakes", value=event.mistakes)),
@@ -416,7 +418,7 @@ def _leave(state: State, _: Leave) -> Result:
     if state.disk_full:
         return refuse(state, "The disk is full and an episode waits in memory: free some space, then leave.")
     abort: tuple[Effect, ...] = ()
-    if state.running and not state.rules.replayable:
+    if state.running and not state.rules.simulated:
         abort = (AbortMotion(reason="The engine was ended while the arm moved."),)
     return replace(state, leaving=True), (Brake(), *abort, Quit())
 

@@ -30,7 +30,7 @@ def proceed(state: State) -> Result:
     if state.stopped or state.leaving:
         return state, ()
     if state.disk_full:
-        return replace(state, phase=Phase.PAUSED, held=Phase.PREFLIGHT), ()
+        return replace(state, phase=Phase.PAUSED, resume_phase=Phase.PREFLIGHT), ()
     if state.learning:
         home_first = _would_go_home_later(state)
         return _home(state) if home_first else _update(state, state.updates_begun - 1)
@@ -45,7 +45,7 @@ def _after_round(state: State) -> Result:
     """Every motion of the round is over: labels, learning, then the next round."""
     if _judging(state):
         return replace(state, phase=Phase.LABEL, reason=""), ()
-    state = replace(state, settles=None)
+    state = replace(state, grace_ends=None)
     if state.fresh:
         if _would_go_home_later(state):
             return _home(state)
@@ -56,14 +56,14 @@ def _after_round(state: State) -> Result:
 
 def _would_go_home_later(state: State) -> bool:
     """A real arm waits at home while the policy learns, so it never starts while someone sets up the scene."""
-    return not state.rules.replayable and not state.home and state.round is not None
+    return not state.rules.simulated and not state.home and state.round is not None
 
 
 def _judging(state: State) -> bool:
     """Whether an update block or an evaluation count has to wait for labels."""
     if not state.fresh and state.block is None:
         return False
-    return bool(state.pending) or (state.settles is not None and state.now < state.settles)
+    return bool(state.pending) or (state.grace_ends is not None and state.now < state.grace_ends)
 
 
 def goal_reached(state: State) -> bool:

@@ -29,8 +29,8 @@ class Rules:
     evaluation_every: int = 0
     evaluation_episodes: int = 20
     final_evaluation_episodes: int = 0
-    replayable: bool = True
-    """All cells are simulated: an episode that was cut off can be run again, exactly."""
+    simulated: bool = True
+    """Whether all cells are simulated, so that an episode that was cut off can be rerun exactly."""
 
 
 def episode_id(kind: EpisodeKind, ordinal: int) -> str:
@@ -177,8 +177,8 @@ class State:
     phase: Phase = Phase.PREFLIGHT
     now: float = 0.0
     """s, monotonic, of the last tick."""
-    held: Phase | None = None
-    """While paused: the phase to return to."""
+    resume_phase: Phase | None = None
+    """The phase that a pause returns to; None while not paused."""
     asked_to_pause: bool = False
     """The operator paused, or no one is watching: free disk space does not end the pause."""
     reason: str = ""
@@ -198,7 +198,7 @@ class State:
     """The episode that ran last."""
     newest: str | None = None
     """The episode that the newest journal line about one names; None for one that was cut off."""
-    settles: float | None = None
+    grace_ends: float | None = None
     """When the grace time of the newest label ends, s."""
     next_online: int = 0
     next_evaluation: int = 0

@@ -52,5 +52,5 @@ def rules(parts: EngineDependencies, options: EngineOptions) -> Rules:
         evaluation_every=settings.evaluation_every,
         evaluation_episodes=settings.evaluation_episodes,
         final_evaluation_episodes=settings.final_evaluation_episodes,
-        replayable=parts.simulated,
+        simulated=parts.simulated,
     )

@@ -17,7 +17,7 @@ def instruction(state: State) -> str:
     if state.stopped:
         return "STOPPED. Clear the workplace, re-arm the stop, then say 'reset done' to continue."
     if state.disk_full:
-        goes_on = state.rules.replayable and not state.asked_to_pause
+        goes_on = state.rules.simulated and not state.asked_to_pause
         then = "the session then continues by itself" if goes_on else "then end the pause"
         return f"The disk is full: free some space; {then}. Nothing is lost."
     return _BY_PHASE[state.phase](state)
@@ -55,13 +55,13 @@ def _paused(state: State) -> str:
 def _fault(state: State) -> str:
     if not state.recoverable:
         return "Fault. Leave and end the engine, fix the problem below, and start it again."
-    if state.rules.replayable:
+    if state.rules.simulated:
         return "Fault. Fix the problem below, then say 'reset done' to continue."
     return "Fault. Fix the problem below, then say 'reset done': it recovers the arm and moves it home."
 
 
 def _update(state: State) -> str:
-    where = "" if state.rules.replayable else " The arm waits at home until you say 'reset done'."
+    where = "" if state.rules.simulated else " The arm waits at home until you say 'reset done'."
     return f"Learning from the last episodes; wait, or undo to take a label back.{where}"
 
 

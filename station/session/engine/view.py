@@ -130,7 +130,7 @@ class View:
             stopped=state.stopped,
             recoverable=state.recoverable,
             disk_full=state.disk_full,
-            held=state.held,
+            resume_phase=state.resume_phase,
             asked_to_pause=state.asked_to_pause,
             tiles=self._tiles(state) if pictures else {},
             target=self._target(state) if pictures else {},
@@ -167,6 +167,6 @@ def _done_of_block(state: State) -> int:
 
 
 def _grace_left(state: State, now: float) -> float | None:
-    if state.phase is not Phase.LABEL or state.settles is None:
+    if state.phase is not Phase.LABEL or state.grace_ends is None:
         return None
-    return max(0.0, state.settles - now)
+    return max(0.0, state.grace_ends - now)

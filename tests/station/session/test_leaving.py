@@ -198,7 +198,7 @@ def test_a_stop_after_leaving_brakes_and_cuts_nothing_off() -> None:
 
 
 def test_a_real_arm_that_moved_when_its_engine_left_is_cut_off_once() -> None:
-    session = rolling(replayable=False)
+    session = rolling(simulated=False)
     cuts = [effect for effect in session.send(Leave(), Stop()) if isinstance(effect, AbortMotion)]
     assert len(cuts) == 1
 

@@ -95,7 +95,7 @@ def test_a_block_that_is_ended_while_paused_ends_when_the_pause_does() -> None:
 
 
 def test_a_real_arm_still_arrives_at_home_when_its_evaluation_ends_on_the_way() -> None:
-    session = rolling(replayable=False, evaluation_episodes=3)
+    session = rolling(simulated=False, evaluation_episodes=3)
     session.send(EvaluateNow(), ended(FIRST), Tick(now=10.0), Homed(), UpdateDone(policy_version=1))
     session.send(Checkpointed(), go(), ended(EVALUATED), Tick(now=20.0))
     assert session.phase is Phase.HOMING
@@ -129,7 +129,7 @@ def test_a_void_after_the_goal_was_reached_opens_it_again() -> None:
 
 
 def test_a_void_of_a_real_session_moves_nothing_by_itself_and_go_keeps_the_goal() -> None:
-    session = finished(replayable=False)
+    session = finished(simulated=False)
     assert not any(isinstance(order, BeginHoming) for order in session.send(Void(episode=FIRST)))
     assert session.phase is Phase.FINISHED and "Below the goal" in session.state.reason
     session.send(go(), PreflightDone(), Homed(), go())

@@ -28,7 +28,7 @@ def pressed(event: OperatorEvent, seconds: float) -> Envelope:
     return Envelope(number=1, event=event, pressed=time.monotonic() - seconds)
 
 
-WAITING = State(phase=Phase.READY, rules=Rules(replayable=False))
+WAITING = State(phase=Phase.READY, rules=Rules(simulated=False))
 
 
 @pytest.mark.parametrize("event", [Go(answers=0), Resume(answers=0), Rearm(answers=0)])

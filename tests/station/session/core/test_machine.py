@@ -323,25 +323,25 @@ def test_a_full_disk_pauses_and_space_goes_on_by_itself() -> None:
     assert session.phase is Phase.UPDATE
 
 
-@pytest.mark.parametrize("replayable", [True, False])
+@pytest.mark.parametrize("simulated", [True, False])
 @pytest.mark.parametrize("homing", [True, False])
 @pytest.mark.parametrize("source", [EventSource.OPERATOR, EventSource.SYSTEM])
 def test_space_on_the_disk_does_not_end_a_pause_that_somebody_asked_for(
-    source: EventSource, homing: bool, replayable: bool
+    source: EventSource, homing: bool, simulated: bool
 ) -> None:
-    session = Session.fresh(replayable=replayable) if homing else rolling(replayable=replayable)
+    session = Session.fresh(simulated=simulated) if homing else rolling(simulated=simulated)
     session.send(PreflightDone())
     session.send(Pause(source=source), DiskFull(reason="The disk is full."))
     assert session.send(SpaceBack(), Tick(now=9.0)) == []
     assert session.phase is Phase.PAUSED and "Space is back" in session.state.reason
     assert kinds(session.send(resume())) == [BeginHoming if homing else ResumeMotion]
     session.send(DiskFull(reason="The disk is full."))
-    assert bool(session.send(SpaceBack())) == replayable, "the pause before is over"
+    assert bool(session.send(SpaceBack())) == simulated, "the pause before is over"
 
 
 @pytest.mark.parametrize("held", [Phase.HOMING, Phase.ROLLOUT, Phase.UPDATE])
 def test_space_on_the_disk_never_moves_a_real_arm(held: Phase) -> None:
-    session = Session.fresh(replayable=False) if held is Phase.HOMING else rolling(replayable=False)
+    session = Session.fresh(simulated=False) if held is Phase.HOMING else rolling(simulated=False)
     session.send(PreflightDone())
     if held is Phase.UPDATE:
         session.send(ended(FIRST), Tick(now=3.0), Homed())
@@ -354,7 +354,7 @@ def test_space_on_the_disk_never_moves_a_real_arm(held: Phase) -> None:
 
 
 def test_a_real_arm_goes_home_before_it_learns_and_not_by_itself_afterwards() -> None:
-    session = rolling(replayable=False)
+    session = rolling(simulated=False)
     assert kinds(session.send(ended(FIRST, Ending.SUCCESS))) == []
     home = session.send(Label(episode=FIRST, outcome=Outcome.SUCCESS), Tick(now=2.5))
     assert [order.slots[0].episode for order in home if isinstance(order, BeginHoming)] == [FIRST]
@@ -368,7 +368,7 @@ def test_a_real_arm_goes_home_before_it_learns_and_not_by_itself_afterwards() ->
 
 
 def test_a_real_arm_whose_engine_was_killed_while_it_learnt_goes_home_first() -> None:
-    session = rolling(replayable=False)
+    session = rolling(simulated=False)
     session.send(ended(FIRST), Tick(now=3.0), Homed())
     assert session.phase is Phase.UPDATE
     session.state, _ = begin(replace(session.state, home=True))
@@ -378,7 +378,7 @@ def test_a_real_arm_whose_engine_was_killed_while_it_learnt_goes_home_first() ->
 
 @pytest.mark.parametrize("phase", [Phase.READY, Phase.UPDATE])
 def test_a_real_arm_goes_home_after_a_fault_wherever_it_stood_before(phase: Phase) -> None:
-    session = rolling(replayable=False)
+    session = rolling(simulated=False)
     session.send(ended(FIRST), Tick(now=3.0), Homed())
     if phase is Phase.READY:
         session.send(UpdateDone(policy_version=1), Checkpointed())
@@ -476,7 +476,7 @@ def test_the_automatic_operator_gets_no_grace_and_no_real_robot() -> None:
     assert session.state.pending == (FIRST,)
     session.send(Label(episode=FIRST, outcome=Outcome.TIMEOUT))
     assert session.phase is Phase.UPDATE
-    real = ready(replayable=False)
+    real = ready(simulated=False)
     assert kinds(real.send(SetAutopilot(on=True))) == [Refuse]
     assert not real.state.autopilot
 
@@ -485,25 +485,25 @@ def test_the_automatic_operator_gets_no_grace_and_no_real_robot() -> None:
 
 
 def paused() -> Session:
-    session = rolling(replayable=False)
+    session = rolling(simulated=False)
     session.send(Pause())
     return session
 
 
 def faulty() -> Session:
-    session = ready(replayable=False)
+    session = ready(simulated=False)
     session.send(Faulted(reason="Collision (C31)."))
     return session
 
 
 def stopped() -> Session:
-    session = ready(replayable=False)
+    session = ready(simulated=False)
     session.send(Stop())
     return session
 
 
 ANSWERS: dict[str, tuple[Callable[[], Session], Callable[..., OperatorEvent]]] = {
-    "READY": (lambda: ready(replayable=False), Go),
+    "READY": (lambda: ready(simulated=False), Go),
     "a fault": (faulty, Go),
     "a pause": (paused, Resume),
     "a stop": (stopped, Rearm),
@@ -524,7 +524,7 @@ def test_a_key_that_answers_another_screen_starts_and_clears_nothing(what: str) 
 
 
 def test_the_key_that_began_an_episode_does_not_clear_the_fault_that_came_up_instead() -> None:
-    session = ready(replayable=False)
+    session = ready(simulated=False)
     question = session.state.question
     session.send(Go(answers=question), Faulted(reason="Collision (C31)."), CutOff(episode=FIRST, steps=0))
     assert kinds(session.send(Go(answers=question))) == [Refuse]
@@ -532,7 +532,7 @@ def test_the_key_that_began_an_episode_does_not_clear_the_fault_that_came_up_ins
 
 
 def test_a_brake_that_arrives_after_the_session_paused_by_itself_starts_nothing() -> None:
-    session = rolling(replayable=False)
+    session = rolling(simulated=False)
     session.send(Pause(source=EventSource.SYSTEM))
     before = session.state
     (refusal,) = session.send(Pause())
@@ -573,25 +573,25 @@ def test_saving_can_be_paused_too_since_motion_may_follow() -> None:
     assert session.phase is Phase.CHECKPOINT
 
 
-@pytest.mark.parametrize("replayable", [True, False])
-def test_a_finished_session_whose_arm_is_real_is_set_in_motion_only_by_who_sees_it(replayable: bool) -> None:
-    session = ready(replayable=replayable)
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_finished_session_whose_arm_is_real_is_set_in_motion_only_by_who_sees_it(simulated: bool) -> None:
+    session = ready(simulated=simulated)
     session.state = replace(session.state, phase=Phase.FINISHED, reason="The goal is reached.")
     command = EvaluateNow(episodes=1, source=EventSource.COMMAND)
     orders, finished = kinds(Session(session.state).send(command)), session.state
-    assert (RunPreflight in orders) == replayable and (Refuse in orders) != replayable
+    assert (RunPreflight in orders) == simulated and (Refuse in orders) != simulated
     assert kinds(Session(finished).send(EvaluateNow(answers=finished.question + 1))) == [Refuse]
     assert RunPreflight in kinds(session.send(EvaluateNow(answers=finished.question)))
 
 
 def test_what_may_start_an_arm_or_clear_something_must_be_young() -> None:
     label = Label(episode=FIRST, outcome=Outcome.SUCCESS)
-    judging = replace(ready(replayable=False).state, phase=Phase.LABEL)
+    judging = replace(ready(simulated=False).state, phase=Phase.LABEL)
     for event in (Go(answers=0), Resume(answers=0), Rearm(answers=0), label, Void(episode=FIRST)):
         assert starts(judging, event)
     for braking in (Pause(), Stop(), Leave(), Note(text="hm"), UndoLabel(episode=FIRST)):
         assert not starts(judging, braking)
-    assert not starts(rolling(replayable=False).state, label), "it ends the motion"
+    assert not starts(rolling(simulated=False).state, label), "it ends the motion"
     assert not starts(replace(judging, rules=Rules()), label), "nobody is near a simulated arm"
     assert starts(replace(judging, phase=Phase.FINISHED), EvaluateNow()) and not starts(
         judging, EvaluateNow()
