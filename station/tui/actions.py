@@ -122,7 +122,7 @@ def go(seen: Seen) -> OperatorEvent:
     if seen.snapshot.stopped:
         raise NotNowError("the stop is latched: re-arm first")
     if seen.snapshot.phase not in _GO:
-        raise NotNowError(f"nothing waits for a reset while the session is in {seen.snapshot.phase.value}")
+        raise NotNowError(f"there is nothing to start while the session is in {seen.snapshot.phase.value}")
     return Go(answers=seen.snapshot.question)
 
 
@@ -194,7 +194,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="go",
         key="r",
-        label="reset done",
+        label="start",
         help="The scene is set up: start the episode. After a fault is fixed: recover and go home.",
         group=Group.MOTION,
         intent=go,

@@ -202,7 +202,7 @@ def _go(state: State, _: Go) -> Result:
         return _leave_fault(state)
     if state.phase is Phase.FINISHED:
         return _past_the_end(state)
-    return refuse(state, f"Nothing waits for a reset in {state.phase.value}.")
+    return refuse(state, f"There is nothing to start in {state.phase.value}.")
 
 
 def _past_the_end(state: State) -> Result:
@@ -279,9 +279,7 @@ def _judge(state: State, event: VerdictEvent) -> Result:
 def _reopened(state: State, effects: tuple[Effect, ...]) -> Result:
     """The count fell below the goal: simulated cells continue; a real arm waits for the operator."""
     if not state.rules.simulated:
-        return replace(
-            state, reason="Below the goal again: say 'reset done' to continue towards it."
-        ), effects
+        return replace(state, reason="Below the goal again: press 'start' to continue towards it."), effects
     state, following = begin(replace(state, reason=""))
     return state, (*effects, *following)
 
