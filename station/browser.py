@@ -2,29 +2,31 @@
 
 A page of any other site can reach a port of this machine and could press `r` there. So the address carries a token that
 works once and sets a cookie that other sites cannot send, and every request must come from the station's own page
-under the name by which this machine is called, and from no other user of this machine, who could see that cookie. Each
-tab is a front end in its own process: it ends with its tab, and starts no engine before Enter is pressed.
+under the name by which this machine is called. Another user of this machine could see that cookie: `listening` closes
+its connections. Each tab is a front end in its own process: it ends with its tab, and starts no engine before Enter is
+pressed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
-import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from textual_serve.app_service import AppService
 from textual_serve.server import Server, to_int
 
 from datasets.errors import UsageError
-from datasets.own_files import user_name
-from station.neighbours import user_at
+from station.listening import Listener, listeners
 from station.plain import PlainFormatter
 from station.tether import Tether
 
@@ -96,8 +98,6 @@ class Door:
 
     def objection(self, request: web.Request) -> str:
         """Why a request cannot come from the station's own page; else empty."""
-        if (user := _stranger(request)) is not None:
-            return f"A process of user {user_name(user)} asked for this. The station here is another user's."
         if not self._is_ours(request.host):
             return f"This station is not called {request.host[:80]!r}. Use the address that 'station serve' printed."
         origin = request.headers.get("Origin")
@@ -176,6 +176,9 @@ class BrowserServer(Server):
         self._words = command
         self._say = say
         self._tabs = 0
+        self._full = False
+        self.listeners: list[Listener] = []
+        """Where it listens."""
 
     @property
     def address(self) -> str:
@@ -185,22 +188,28 @@ class BrowserServer(Server):
 
     def serve(self, debug: bool = False) -> None:
         """Serve until Ctrl-C. Raises UsageError if the port is unavailable."""
+        self.initialize_logging()
         try:
-            super().serve(debug)
+            self.listeners = listeners(self.host, self.port)
         except OSError as error:
             raise UsageError(
-                f"{self.host}:{self.port} cannot be listened on ({os.strerror(error.errno or 0)}). "
-                "Choose another with --port."
+                f"{self.host}:{self.port} cannot be listened on ({error.strerror}). "
+                "Choose another with --host or --port."
             ) from error
+        web.run_app(self._make_app(), sock=self.listeners, print=None)
 
     def initialize_logging(self) -> None:
-        """Warnings only: the log of requests would hold the token."""
+        """Warnings only: the log of requests would hold the token; what is no HTTP is answered, and not logged."""
         log = logging.StreamHandler()
+        log.addFilter(
+            lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+        )
         log.setFormatter(PlainFormatter("%(message)s"))
         logging.basicConfig(level=logging.WARNING, handlers=[log])
 
     async def on_startup(self, app: web.Application) -> None:
         """Print the address."""
+        asyncio.get_running_loop().set_exception_handler(self._report)
         self._say(f"The station is at {self.address}")
         self._say(
             "The address opens it in one browser, once; Ctrl-C ends the server, the engines keep running."
@@ -236,6 +245,17 @@ class BrowserServer(Server):
                 await asyncio.shield(tab.end())
         return websocket
 
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Say once, in a sentence, that no more connections can be opened; asyncio tries again each second."""
+        if getattr(context.get("exception"), "errno", None) not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif not self._full:
+            self._full = True
+            _log.warning(
+                "No more connections can be opened: the limit of open files is reached. Open tabs go on. "
+                "Close programs that connect here, or raise the limit (ulimit -n) and start 'station serve' again."
+            )
+
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
         app.middlewares.append(self._guard)
@@ -248,8 +268,10 @@ class BrowserServer(Server):
     ) -> web.StreamResponse:
         if objection := self.door.objection(request):
             raise web.HTTPForbidden(text=objection)
-        knocks = request.path == "/" and "token" in request.query
-        if not knocks and not self.door.knows(request):
+        if self.door.knows(request):
+            for listener in self.listeners:
+                listener.heard(request)
+        elif request.path != "/" or "token" not in request.query:
             raise web.HTTPForbidden(
                 text="This browser has not been let in. Open the newest address that 'station serve' printed."
             )
@@ -266,16 +288,6 @@ class BrowserServer(Server):
             response.set_cookie(self.door.cookie, given, httponly=True, samesite="Strict", path="/")
             self._say(f"A browser was let in. The address for another one: {self.address}")
         return response
-
-
-def _stranger(request: web.Request) -> int | None:
-    """The other local user whose process connects; None if it is ours, root's, or remote."""
-    transport = request.transport
-    there, here = (transport.get_extra_info(name) if transport else None for name in ("peername", "sockname"))
-    if not there or not here:
-        return None
-    user = user_at(there[:2], here[:2])
-    return None if user in (None, 0, os.geteuid()) else user
 
 
 def _upgrades(request: web.Request) -> bool:

@@ -12,24 +12,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _TABLES = Path("/proc/net/tcp"), Path("/proc/net/tcp6")
-_LOCAL, _REMOTE, _USER = 1, 2, 7
+_LOCAL, _REMOTE, _USER, _INODE = 1, 2, 7, 9
 """Columns of these tables."""
+NOBODY = -1
+"""Stands for the user of an end that no process of this machine holds. The tables give it to root once it is closed."""
 _WORD = 4
 _STEP = -1 if sys.byteorder == "little" else 1
 
 
 def user_at(there: tuple[str, int], here: tuple[str, int]) -> int | None:
-    """The user whose process has the end at address and port `there` of a connection to `here`; None: not known."""
-    ends = [*zip(_written(*there), _written(*here), strict=True)]
+    """The user whose process has the end at address and port `there` of a connection to `here`; None: not known.
+
+    NOBODY if no process has it any more; a remote end never had one.
+    """
+    ends = [f" {this} {that} " for this, that in zip(_written(*there), _written(*here), strict=True)]
+    user = None
     for table in _TABLES:
         try:
-            rows = table.read_text().splitlines()[1:]
+            rows = table.read_text()
         except OSError:
             continue
-        for row in map(str.split, rows):
-            if (row[_LOCAL], row[_REMOTE]) in ends:
-                return int(row[_USER])
-    return None
+        user = NOBODY
+        for end in ends:
+            if (at := rows.find(end)) >= 0:
+                row = rows[rows.rfind("\n", 0, at) + 1 : rows.find("\n", at)].split()
+                return int(row[_USER]) if int(row[_INODE]) else NOBODY
+    return user
 
 
 def _written(address: str, port: int) -> Iterator[str]:
