@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from datasets.durable import DiskFullError
 
-Write = Callable[[], None]
+Write = Callable[[], object]
 
 
 class PendingWrites:

@@ -44,14 +44,11 @@ class Records:
 
     def write(self, record: Record) -> None:
         """Write one line, now or once there is room."""
-        self._pending.write(lambda: self._append(record))
+        self._pending.write(lambda: self._journal.append(record))
 
     def phase(self, phase: str) -> None:
         """Journal that a lasting phase was entered, with the time spent before it."""
         self.write(PhaseEntered(phase=phase, spent=self._spent()))
-
-    def _append(self, record: Record) -> None:
-        self._journal.append(record)
 
     def _ended(self, effect: CloseEvaluation) -> EvaluationEnded:
         early: dict[str, Any] = {"early": True, "done": effect.done} if effect.done < effect.block.n else {}

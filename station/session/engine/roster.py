@@ -16,7 +16,7 @@ from datasets.journal.records import DevicesConnected
 from hardware.cell import Cell, Check
 from hardware.device import Device, Devices, altered, replaced
 
-Write = Callable[[DevicesConnected], None]
+Write = Callable[[DevicesConnected], object]
 Marks = dict[str, tuple[str, str, str]]
 """Name -> model, serial and port."""
 

@@ -36,11 +36,7 @@ class Start:
     def __init__(self, folder: Path, devices: Devices, *, accept: bool = False) -> None:
         self.said: list[str] = []
         journal = Journal(folder / "journal.jsonl", writable=True)
-
-        def write(record: DevicesConnected) -> None:
-            journal.append(record)
-
-        roster = Roster(journal, write, self.said.append, session=Path("pour tea"), accept=accept)
+        roster = Roster(journal, journal.append, self.said.append, session=Path("pour tea"), accept=accept)
         cells: list[Cell] = [Populated(devices)]
         self.problems = [check.told() for check in roster.checks(cells)]
         self.problems_again = [check.told() for check in roster.checks(cells)]
