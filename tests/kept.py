@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,9 +22,11 @@ _STATES = 3
 
 
 def kept(config: pytest.Config, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder that `make` filled. Not to be changed; made again once any code or the machine's software changes."""
-    assert config.cache is not None
-    place = config.cache.mkdir(f"kept-{name}")
+    """The folder that `make` filled. Not to be changed; made again once any code or the machine's software changes.
+
+    A run without pytest's cache makes it for itself.
+    """
+    place = _place(config, name)
     folder = place / state()
     finished = folder / "finished"
     with _alone(place / "lock"):
@@ -52,6 +55,12 @@ def state() -> str:
     ):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _place(config: pytest.Config, name: str) -> Path:
+    if config.pluginmanager.hasplugin("cacheprovider") and config.cache is not None:
+        return config.cache.mkdir(f"kept-{name}")
+    return Path(tempfile.mkdtemp(prefix=f"kept-{name}-"))
 
 
 @contextmanager
