@@ -25,7 +25,6 @@ MOST_SILENT = 64
 PATIENCE = 10.0
 """s that a connection has for its first admitted request."""
 
-_BACKLOG = 1024
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ class Listener(socket.socket):
 
     def __init__(self, family: int, address: tuple[Any, ...]) -> None:
         """Raises OSError if the address is unavailable."""
-        super().__init__(fileno=socket.create_server(address, family=family, backlog=_BACKLOG).detach())
+        super().__init__(fileno=socket.create_server(address, family=family).detach())
         self._silent: dict[tuple[str, int], socket.socket] = {}
         self._refused: set[int] = set()
 
