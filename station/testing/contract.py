@@ -13,7 +13,7 @@ from datasets.errors import StationError
 from datasets.settings import OneOf
 from datasets.vr_recording import RecordingError
 
-Errors = type[Exception] | tuple[type[Exception], ...]
+Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Contract:
             where = f"{self.interface}.{method}" if method else self.interface
             raise AssertionError(f"{self.subject}: {rule}. See {where}, and 'station guide extending'.")
 
-    def refuses(self, errors: Errors, call: Callable[[], object], when: str, method: str) -> Exception:
+    def refuses(self, errors: Errors, call: Callable[[], object], when: str, method: str) -> BaseException:
         """The error that `call` must raise, one of `errors`, with a message that also says what to do now.
 
         Raises:

@@ -36,8 +36,8 @@ _STEPS = 6
 ReadBack = Callable[[Path], Sequence[int]]
 
 
-class _CutOffError(Exception):
-    """The process was killed here."""
+class _CutOffError(KeyboardInterrupt):
+    """Ctrl+C here; a kill leaves the same behind."""
 
 
 def check_exporter(kind: type[Exporter], *, read: ReadBack | None = None, repeatable: bool = True) -> None:
@@ -141,6 +141,8 @@ class _Check:
             )
 
     def _require_alone(self, out: Path) -> None:
+        """The export is there, and nothing else."""
+        self.contract.require(out.exists(), f"nothing is at {out.name} after an export", "finish")
         left = sorted(path.name for path in out.parent.iterdir() if path != out)
         card = [f"{out.stem}.{CARD}"] if self.kind.single else []
         self.contract.require(

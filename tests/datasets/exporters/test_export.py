@@ -1,4 +1,4 @@
-"""What every format promises: complete or not there, nothing replaced unasked, resumed where it was, described."""
+"""What `check_exporter` does not see: what an export says, its card, a full disk, a power cut, another export."""
 
 from __future__ import annotations
 
@@ -28,75 +28,20 @@ def format_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def _cut_off(format_name: str, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """As a kill would: in the middle of the episode behind `after` others, with a part of it on the disk."""
-    whole = EXPORTERS[format_name].add
-
-    def add(self: Exporter, work: Workplace, source: ExportSource, index: int) -> None:
-        whole(self, work, source, index)
-        if index == after:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(EXPORTERS[format_name], "add", add)
-
-
 def _hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
-
-
-def test_an_interrupted_export_goes_on_where_it_was_and_equals_one_that_never_stopped(
-    tmp_path: Path, make_source: MakeSource, format_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, out = make_source(THREE), tmp_path / "interrupted"
-    with monkeypatch.context() as patched:
-        _cut_off(format_name, patched, after=1)
-        with pytest.raises(KeyboardInterrupt):
-            exporter(format_name).export(source, out)
-    assert not out.exists()
-    seen: list[tuple[int, int]] = []
-    report = exporter(format_name).export(source, out, progress=lambda *done: seen.append(done))
-    assert report.resumed == 1
-    assert seen == [(2, 3), (3, 3)]
-    exporter(format_name).export(source, tmp_path / "straight")
-    if format_name != "robomimic":  # HDF5 holds the time at which it was written
-        assert content(out) == content(tmp_path / "straight")
-    assert _hidden(tmp_path) == []
-
-
-def test_an_export_cut_off_while_it_was_put_together_is_put_together_again(
-    tmp_path: Path, make_source: MakeSource, format_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, out = make_source(THREE), tmp_path / "out"
-
-    def cut(_work: Workplace, _card: str) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Workplace, "publish", cut)
-        with pytest.raises(KeyboardInterrupt):
-            exporter(format_name).export(source, out)
-    assert exporter(format_name).export(source, out).resumed == 3
-    assert out.exists() and _hidden(tmp_path) == []
-
-
-def test_what_another_selection_left_is_not_taken_up(
-    tmp_path: Path, make_source: MakeSource, format_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    with monkeypatch.context() as patched:
-        _cut_off(format_name, patched, after=1)
-        with pytest.raises(KeyboardInterrupt):
-            exporter(format_name).export(make_source(THREE), out)
-    relabelled = make_source([Outcome.FAILURE, Outcome.FAILURE, Outcome.FAILURE])
-    assert exporter(format_name).export(relabelled, out).resumed == 0
 
 
 def test_what_was_written_before_a_power_cut_is_not_taken_up(
     tmp_path: Path, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = make_source(THREE), tmp_path / "out"
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
-        _cut_off("zarr", patched, after=1)
+        patched.setattr(Workplace, "publish", cut_off)
         with pytest.raises(KeyboardInterrupt):
             exporter("zarr").export(source, out)
     state = tmp_path / ".out.partial" / "state.json"

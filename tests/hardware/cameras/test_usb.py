@@ -6,17 +6,12 @@ loopback network. What only hardware shows: MJPG over a shared USB bus, and how 
 
 from __future__ import annotations
 
-import http.server
 import re
-import shutil
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -25,46 +20,18 @@ from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.process import CameraProcess, CameraStatus
 from hardware.cameras.usb import UsbCameraSettings
 from hardware.cameras.worker import CameraState
+from tests.emulators.network_camera import PICTURES, SILENT, streaming
+from tests.emulators.v4l2_camera import compiled, plugged_in
 
 pytestmark = pytest.mark.realtime
-
-PICTURES = 20
-SILENT = 20.0  # s
-EMULATOR = Path(__file__).parents[2] / "emulators" / "v4l2_camera.c"
 
 Plug = Callable[..., CameraProcess]
 
 
-class Streamer(http.server.BaseHTTPRequestHandler):
-    """A network camera: JPEGs one after the other, then silence."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-        self.end_headers()
-        for _ in range(PICTURES):
-            data = cv2.imencode(".jpg", np.full((48, 64, 3), (0, 0, 200), np.uint8))[1].tobytes()
-            self.wfile.write(
-                b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-                + data
-                + b"\r\n"
-            )
-            time.sleep(0.01)
-        self.server.silent.wait(SILENT)  # type: ignore[attr-defined]
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Streamer)
-    server.silent = threading.Event()  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
-    yield f"http://127.0.0.1:{server.server_port}/scene.mjpg"
-    server.silent.set()  # type: ignore[attr-defined]
-    server.shutdown()
-    server.server_close()
+    with streaming() as address:
+        yield address
 
 
 def camera(device: str, **settings: Any) -> Camera:
@@ -128,21 +95,15 @@ def test_a_device_that_is_no_camera_is_named_with_those_that_are_there(device: s
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The emulated device, compiled."""
-    if shutil.which("gcc") is None:
-        pytest.skip("needs: apt-get install gcc libc6-dev linux-libc-dev")
-    library = tmp_path_factory.mktemp("v4l2") / "camera.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, EMULATOR], check=True)
-    return library
+    return compiled(tmp_path_factory.mktemp("v4l2"))
 
 
 @pytest.fixture
 def video0(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A camera's node; it is unplugged by removing it."""
     node = tmp_path / "video0"
-    node.touch()
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("EMULATED_CAMERA", str(node))
+    for name, value in plugged_in(library, node).items():
+        monkeypatch.setenv(name, value)
     return node
 
 

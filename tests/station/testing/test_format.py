@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 from datasets import vr_recording
+from datasets.importers.files.description import NAME
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.read.registry import all_formats
 from datasets.importers.recording import ArrayFrames, Frames
 from datasets.spec import DataSpec
+from datasets.store import EpisodeStore
+from station.session.folder import SessionFolder
 from station.testing import check_format
 from tests.datasets.importers import sources
+from tests.datasets.importers.formats import test_described as described
 from tests.datasets.importers.formats.test_vr import make_recording
 from tests.datasets.importers.sources import ANSWERS, MAKERS, POSE_SPEC, SPECS, TICKS
 
@@ -38,6 +42,21 @@ def test_every_foreign_format_keeps_the_contract(tmp_path: Path, kind: str) -> N
         spec=SPECS[name],
         answers=ANSWERS[name],
     )
+
+
+@pytest.mark.parametrize("layout", described.LAYOUTS)
+def test_files_with_a_description_keep_the_contract(tmp_path: Path, layout: str) -> None:
+    make, said = described.LAYOUTS[layout]
+    make(tmp_path)
+    (tmp_path / NAME).write_text(described.description(said))
+    check_format(type(all_formats()["described"]), tmp_path, episodes=2, spec=POSE_SPEC)
+
+
+def test_the_stations_own_episodes_keep_the_contract(session: SessionFolder) -> None:
+    """A session's demonstrations, labelled in its journal: as they are, and for a task of another rate."""
+    spec, demos = session.task.cell.spec, session.path / "demos"
+    for wanted in (spec, replace(spec, control_hz=spec.control_hz / 2)):
+        check_format(type(all_formats()["zarr"]), demos, episodes=len(EpisodeStore(demos).ids()), spec=wanted)
 
 
 def test_vr_recordings_keep_the_contract(tmp_path: Path, spec: DataSpec) -> None:
