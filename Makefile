@@ -57,11 +57,12 @@ test-slow: $(VENV)/.test  ## whole sessions and real training
 
 test-all: test test-slow  ## every test
 
-check: $(VENV)/.test  ## format, lint, types, import contracts
+check: $(VENV)/.test  ## format, lint, types, import contracts, the record of the extension API
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy $(CODE)
 	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q -k recorded tests/station/extending/test_extending.py
 
 format: $(VENV)/.test  ## put the code into the project's format
 	@$(BIN)/ruff format .

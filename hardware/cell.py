@@ -141,6 +141,8 @@ class Cell(ABC):
 
     spec: DataSpec
     simulated: bool = False
+    """Whether an episode depends on nothing but its layout and commands, so that it can be rerun exactly, at any speed,
+    and `Step.ending` is the truth. A session may then run while no one watches."""
 
     @abstractmethod
     def connect(self) -> None:

@@ -140,9 +140,10 @@ def _devices(
     from station.jobs import cell_doctor
 
     if not quiet:
-        held = " Arms whose limits are set are enabled and hold their pose: keep clear." if hold else ""
-        simulated = task.cell.kind == "simulated"
-        console.print("", f"Connecting the devices of {task.name} ...{'' if simulated else held}", sep="\n")
+        held = "Arms whose limits are set are enabled and hold their pose: keep clear." if hold else ""
+        own = f"{task.cell.kind} may enable its arms: keep clear."
+        warning = {"simulated": "", "robot": held}.get(task.cell.kind, own)
+        console.print("", f"Connecting the devices of {task.name} ... {warning}".rstrip(), sep="\n")
     # the table is complete: log lines of the controllers would repeat it
     os.environ.setdefault("STATION_LOG", "CRITICAL")
     reports = cell_doctor.examine_cell(task, seconds=seconds, hold=hold, recover=recover)

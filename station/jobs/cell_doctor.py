@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 from datasets.errors import ExitCode, StationError
 from hardware.cell import Check
+from hardware.latch import StopLatch
 from hardware.robot.devices import DeviceInUseError
 from hardware.robot.examination import DeviceReport, examine
 from hardware.robot.settings import RobotCellSettings
+from hardware.simulation.settings import SimulationSettings
+from station.jobs import custom_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hardware.simulation.settings import SimulationSettings
     from station.tasks.config import Task
 
 _WIDE = 110
@@ -44,14 +46,16 @@ def examine_cell(
     Raises:
         StationError: a session is using one of these devices now.
     """
-    if isinstance(task.cell, RobotCellSettings):
-        with tempfile.TemporaryDirectory(prefix="station-doctor-") as folder:
-            latch = Path(folder) / "stop.latch"
-            try:
+    if isinstance(task.cell, SimulationSettings):
+        return [_simulated(task.cell)]
+    with tempfile.TemporaryDirectory(prefix="station-doctor-") as folder:
+        latch = Path(folder) / "stop.latch"
+        try:
+            if isinstance(task.cell, RobotCellSettings):
                 return examine(task.cell, latch, seconds=seconds, hold=hold, recover=recover)
-            except DeviceInUseError as error:
-                raise StationError(str(error), exit_code=ExitCode.LOCKED) from error
-    return [_simulated(task.simulation)]
+            return custom_cell.examine(task.cell, StopLatch(latch), seconds=seconds, recover=recover)
+        except DeviceInUseError as error:
+            raise StationError(str(error), exit_code=ExitCode.LOCKED) from error
 
 
 def _simulated(settings: SimulationSettings) -> DeviceReport:
