@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from policy.base import BasePolicy
 
 
-class Path(StrEnum):
+class BasePath(StrEnum):
     """How the embedding reaches the flow."""
 
     LATENT = "latent"
@@ -40,7 +40,7 @@ class Unsteered(Steering):
     name: ClassVar[str] = "base"
 
     def __init__(
-        self, base: BasePolicy, path: Path = Path.LATENT, *, n_action_steps: int | None = None
+        self, base: BasePolicy, path: BasePath = BasePath.LATENT, *, n_action_steps: int | None = None
     ) -> None:
         """Act with `base` along `path`, executing `n_action_steps` of each chunk (None: all)."""
         self.base = base
@@ -54,9 +54,9 @@ class Unsteered(Steering):
         """The flow's condition, from the centre crop."""
         with torch.inference_mode():
             condition = self.base.embed(window, None)  # [B, dc]
-            if self.path is not Path.RAW:
+            if self.path is not BasePath.RAW:
                 z, logvar = self.base.bottleneck.encode(condition)
-                if self.path is Path.SAMPLED:
+                if self.path is BasePath.SAMPLED:
                     z = z + torch.exp(0.5 * logvar) * normal(rngs, z.shape[1:]).to(z.device)
                 condition = self.base.bottleneck.decode(z)
         return {"condition": as_array(condition)}

@@ -60,8 +60,8 @@ def evaluate_base(
     folder: SessionFolder, path: str, schedule: LayoutSchedule, *, reporter: Reporter
 ) -> list[bool]:
     """Success of the session's frozen base along one of its paths (``latent`` or ``raw``). Raises SessionError."""
-    from policy.steering.unsteered import Path, Unsteered
+    from policy.steering.unsteered import BasePath, Unsteered
     from station.session.engine.factory import load_base
 
-    steering = Unsteered(load_base(folder), Path(path), n_action_steps=folder.task.n_action_steps)
+    steering = Unsteered(load_base(folder), BasePath(path), n_action_steps=folder.task.n_action_steps)
     return evaluate_policy(folder, steering, schedule, stage=f"evaluate {path}", reporter=reporter)

@@ -16,9 +16,9 @@ from datasets.errors import UsageError
 from datasets.importers.defects import Question, RefusedError
 from datasets.importers.enter.intake import ImportResult, Intake, inspect_all
 from datasets.importers.findings import Answers, Finding, Look, Outline
+from datasets.importers.import_history import ImportHistory
 from datasets.importers.map import answers as answer_file
 from datasets.importers.mapping import for_every_arm
-from datasets.importers.past import Past
 from datasets.importers.read.choice import PREFIX
 from datasets.importers.read.registry import suffixes
 from datasets.importers.read.worker import isolated_reader
@@ -76,7 +76,7 @@ def inspect(folder: SessionFolder, request: ImportRequest, reporter: Reporter) -
     answers = _answers(folder, request)
     tally = _Tally(reporter, request)
     is_new = not folder.demos.is_dir()
-    past = None if is_new else Past(EpisodeStore(folder.demos), Journal(folder.journal))
+    history = None if is_new else ImportHistory(EpisodeStore(folder.demos), Journal(folder.journal))
     with isolated_reader() as reader:
         sources = find(folder, request, reader, answers)
         tally.begin(sources, answers)
@@ -85,7 +85,7 @@ def inspect(folder: SessionFolder, request: ImportRequest, reporter: Reporter) -
             folder.task.cell.spec,
             answers,
             reader,
-            past,
+            history,
             again=request.again,
             declared=request.declared,
             unanswered=sources.unanswered,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from datasets.episode import Outcome
 from datasets.errors import UsageError
-from datasets.importers.past import BY as RECORDER
+from datasets.importers.import_history import BY as RECORDER
 from datasets.journal.journal import Journal, Ledger
 from datasets.journal.records import EpisodeCutOff, Labelled
 from station.jobs.remote import engine, wait_for

@@ -17,8 +17,8 @@ from typing import Protocol
 from datasets.episode import Episode, EpisodeKind, Outcome
 from datasets.importers.defects import Defect, QuestionError, warning
 from datasets.importers.findings import Answers, Finding, Look, Outline
+from datasets.importers.import_history import BY, DECLARED, ImportHistory
 from datasets.importers.interface import Source
-from datasets.importers.past import BY, DECLARED, Past
 from datasets.importers.read.reader import refusal
 from datasets.journal.journal import EpisodeStatus, Journal
 from datasets.journal.records import EpisodeCommitted, Imported, Labelled, Restored, Voided
@@ -69,15 +69,15 @@ def inspect_all(
     spec: DataSpec,
     answers: Answers,
     reader: Reads,
-    past: Past | None = None,
+    history: ImportHistory | None = None,
     *,
     again: bool = False,
     declared: Outcome | None = None,
     unanswered: Outline | None = None,
 ) -> Iterator[Look]:
-    """Dry run: what an import would do with each source; without `past`, as if nothing had been imported."""
-    for look in _looks(sources, spec, answers, reader, None if again else past, unanswered):
-        foretold = _foretold(look, past) if again else look
+    """Dry run: what an import would do with each source; without `history`, as if nothing had been imported."""
+    for look in _looks(sources, spec, answers, reader, None if again else history, unanswered):
+        foretold = _foretold(look, history) if again else look
         yield replace(foretold, finding=_declared(foretold.finding, declared), episode=None)
 
 
@@ -90,11 +90,11 @@ def _declared(finding: Finding, outcome: Outcome | None) -> Finding:
     return replace(finding, declared=outcome, defects=notes)
 
 
-def _foretold(look: Look, past: Past | None) -> Look:
+def _foretold(look: Look, history: ImportHistory | None) -> Look:
     """What would happen to content that was read although it may be known."""
-    if past is None or look.episode is None:
+    if history is None or look.episode is None:
         return look
-    decision = past.decide(look.episode, look.finding.fingerprint)
+    decision = history.decide(look.episode, look.finding.fingerprint)
     finding = replace(look.finding, defects=(*decision.notes, *look.finding.defects))
     replaced = tuple(other.id for other in decision.replaced)
     return replace(
@@ -107,7 +107,7 @@ def _looks(
     spec: DataSpec,
     answers: Answers,
     reader: Reads,
-    past: Past | None,
+    history: ImportHistory | None,
     unanswered: Outline | None,
 ) -> Iterator[Look]:
     """Known content raises no questions, even while a question about all sources is open."""
@@ -116,7 +116,7 @@ def _looks(
             yield Look(finding=source)
             continue
         fingerprint = reader.fingerprint(source)
-        known = None if past is None else past.look(source, fingerprint, answers.get("", {}))
+        known = None if history is None else history.look(source, fingerprint, answers.get("", {}))
         if known is None and unanswered is not None and source.instruction:
             error = QuestionError(unanswered.open)
             finding = refusal(source.path, source.format, error, key=source.key, fingerprint=fingerprint)
@@ -132,7 +132,7 @@ class Intake:
         """Both must be open for writing, under the session's lock."""
         self._store = store
         self._journal = journal
-        self._past = Past(store, journal)
+        self._history = ImportHistory(store, journal)
         self._told = {line.record for line in journal.ledger().lines_of(Imported)}
 
     def run(
@@ -155,7 +155,7 @@ class Intake:
         Raises:
             DiskFullError: no space; everything yielded is safe, run the import again later.
         """
-        for found in _looks(sources, spec, answers, reader, None if again else self._past, unanswered):
+        for found in _looks(sources, spec, answers, reader, None if again else self._history, unanswered):
             if found.known is not None:
                 yield self._known(found.known, found.finding, declared)
                 continue
@@ -166,7 +166,7 @@ class Intake:
         self, name: str, finding: Finding, declared: Outcome | None, outline: Outline | None = None
     ) -> ImportResult:
         """Content that is already imported only receives the label declared now."""
-        status = self._past.status(name)
+        status = self._history.status(name)
         assert status is not None
         unjudged = status.outcome is None or status.by == DECLARED
         if declared not in (None, status.outcome) and unjudged and not status.void:
@@ -185,7 +185,7 @@ class Intake:
         return ImportResult(finding=look.finding, outline=look.outline)
 
     def _take_in(self, look: Look, episode: Episode) -> ImportResult:
-        decision = self._past.decide(episode, look.finding.fingerprint)
+        decision = self._history.decide(episode, look.finding.fingerprint)
         name = decision.name
         finding = replace(look.finding, defects=(*decision.notes, *look.finding.defects))
         if decision.is_done:
@@ -197,20 +197,20 @@ class Intake:
         for other in decision.replaced:
             self._journal.append(Voided(episode=other.id, by=BY, reason=f"replaced by {name}"))
         self._journal.append(_imported(finding, name))
-        self._past.known[finding.fingerprint] = name
+        self._history.known[finding.fingerprint] = name
         return ImportResult(finding=finding, episode=name, outline=look.outline)
 
     def _enter(self, name: str, finding: Finding, voided: EpisodeStatus | None) -> None:
         """Make it the current episode of its content; it inherits people's labels from those it replaces."""
-        if self._past.status(name) is None:
+        if self._history.status(name) is None:
             steps, chunks = self._store.size(name)
             header = self._store.header(name)
             self._journal.append(EpisodeCommitted.of_header(header, steps=steps, chunks=chunks))
-        status = self._past.status(name)
+        status = self._history.status(name)
         assert status is not None
         if voided is not None and not status.void:
             self._journal.append(Voided(episode=name, by=voided.by, reason=f"as {voided.id}"))
-        judged = self._past.judged(finding.fingerprint)
+        judged = self._history.judged(finding.fingerprint)
         if judged is None and status.outcome is None:
             self._label(name, finding)
         elif judged is not None and judged.episode != name:
@@ -220,7 +220,7 @@ class Intake:
 
     def _label(self, name: str, finding: Finding) -> None:
         """The source's outcome, otherwise the one declared now, otherwise one declared earlier for the same content."""
-        declared = finding.declared or self._past.declared(finding.fingerprint)
+        declared = finding.declared or self._history.declared(finding.fingerprint)
         if finding.outcome is not None:
             self._journal.append(Labelled(episode=name, outcome=finding.outcome, by=BY))
         elif declared is not None:

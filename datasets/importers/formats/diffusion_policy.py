@@ -18,7 +18,7 @@ import zarr
 
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.enter.own import outcome_named, spec_from
+from datasets.importers.enter.reimport import outcome_named, spec_from
 from datasets.importers.files import pictures, zarr_files
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, Unstored, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track

@@ -17,7 +17,7 @@ import numpy as np
 
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.enter.own import outcome_named, spec_from
+from datasets.importers.enter.reimport import outcome_named, spec_from
 from datasets.importers.files.lerobot_index import Doubts, of_rows
 from datasets.importers.files.lerobot_layout import Layout, Place, has_tables, info_of, layout_of, parquet
 from datasets.importers.files.video import VideoFrames

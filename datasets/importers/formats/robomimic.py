@@ -20,7 +20,7 @@ import numpy as np
 
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError, warning
-from datasets.importers.enter.own import outcome_named, spec_from
+from datasets.importers.enter.reimport import outcome_named, spec_from
 from datasets.importers.files import hdf5, pictures
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track

@@ -20,7 +20,7 @@ from datasets.importers.convert import conversion
 from datasets.importers.convert.checks import usable
 from datasets.importers.convert.timeline import Timeline, timeline
 from datasets.importers.defects import Defect, Note, Question, RefusedError
-from datasets.importers.enter.own import as_recording
+from datasets.importers.enter.reimport import as_recording
 from datasets.importers.findings import Answers, Outline
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, Source
 from datasets.importers.map.assembly import assemble

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.randomness import stream
 from policy.replay import ReplayBuffer
-from policy.steering.unsteered import Path, Unsteered
+from policy.steering.unsteered import BasePath, Unsteered
 from policy.steering.zprl import ZPRL, ZPRLSettings
 from tests.policy.steering.toys import ToySession, look, toy_base
 
@@ -25,11 +25,11 @@ def test_the_mean_latent_path_is_what_an_unlearnt_zprl_does_in_evaluation() -> N
     assert np.array_equal(chunks[0], chunks[1])
 
 
-@pytest.mark.parametrize("path", list(Path))
-def test_every_path_acts_and_only_the_sampled_one_draws_a_latent(path: Path) -> None:
+@pytest.mark.parametrize("path", list(BasePath))
+def test_every_path_acts_and_only_the_sampled_one_draws_a_latent(path: BasePath) -> None:
     method = Unsteered(toy_base(), path, n_action_steps=3)
     conditions = [method.features(SEEN, [stream(1, "cell", i)], explore=False)["condition"] for i in range(2)]
-    assert np.array_equal(conditions[0], conditions[1]) == (path is not Path.SAMPLED)
+    assert np.array_equal(conditions[0], conditions[1]) == (path is not BasePath.SAMPLED)
     decision = method.act(SEEN, {"condition": conditions[0]}, [stream(1, "cell")], explore=False)
     assert decision.actions.shape == (1, 3, 2)
 

@@ -15,7 +15,7 @@ from policy.base import BasePolicy
 from policy.replay import ReplayBuffer
 from policy.steering.draws import as_array, normal
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, SteeringSettings, Window
-from policy.steering.unsteered import Path, Unsteered
+from policy.steering.unsteered import BasePath, Unsteered
 from policy.steering.zprl import WarmUp, ZPRLSettings
 from station.testing import check_steering
 
@@ -88,7 +88,7 @@ class PlainSettings(SteeringSettings):
     """The base alone."""
 
     method: str = f"{__name__}:PlainSettings"
-    path: Path = Path.LATENT
+    path: BasePath = BasePath.LATENT
 
     def build(self, base: BasePolicy, seed: int, *, n_action_steps: int) -> Steering:
         return Unsteered(base, self.path, n_action_steps=n_action_steps)
@@ -231,8 +231,8 @@ def test_a_broken_rule_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> N
     assert "policy.steering.interface.Steering" in str(caught.value)
 
 
-@pytest.mark.parametrize("path", list(Path))
-def test_the_base_alone_keeps_the_contract(path: Path) -> None:
+@pytest.mark.parametrize("path", list(BasePath))
+def test_the_base_alone_keeps_the_contract(path: BasePath) -> None:
     check_steering(PlainSettings(path=path))
 
 

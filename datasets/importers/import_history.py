@@ -48,7 +48,7 @@ class ImportDecision:
         return (warning(Defect.KNOWN, text),) if self.replaced else ()
 
 
-class Past:
+class ImportHistory:
     """Import history of one session; sees later additions to its store and journal."""
 
     def __init__(self, store: EpisodeStore, journal: Journal) -> None:
