@@ -47,7 +47,7 @@ def in_words(error: StationError | OSError) -> str:
     if isinstance(error, StationError):
         return str(error)
     if error.errno == errno.ENOENT and not error.filename and not _stands_somewhere():
-        return "The folder that you stand in was removed. Change into another one and run the command again."
+        return "The current folder was removed. Change to another one and run the command again."
     where = f" ({error.filename})" if error.filename else ""
     remedy = _REMEDIES.get(error.errno or 0, "Check the path and run the command again.")
     return f"{error.strerror or error}{where}. {remedy}"

@@ -99,7 +99,7 @@ class FrankaArm(Arm):
         self._open()
         return ArmIdentity(
             model=self._model(),
-            serial=f"not told by FCI ({self._settings.address})",
+            serial=f"not reported by FCI ({self._settings.address})",
             firmware=f"FCI, franky {installed_version()}",
             joints=7,
         )

@@ -195,7 +195,7 @@ def main() -> int:
         socket.socket(fileno=int(sys.argv[1])), says=FROM_CONTROLLER, hears=TO_CONTROLLER
     )
     setup = line.receive()
-    assert isinstance(setup, Setup), "it is told first what it is to control"
+    assert isinstance(setup, Setup), "the first message says what to control"
     controller = build(setup)
     worker = Worker(controller, line, 1.0 / setup.settings.hz)
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "ending", True))

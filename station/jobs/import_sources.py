@@ -42,7 +42,7 @@ class Sources:
     passed_over: int = 0
     """Episodes not selected."""
     task: Outline | None = None
-    """Which of several tasks is meant: the question, open or with its answer; None where there is one task."""
+    """Which of several tasks to import: the question, open or answered; None where there is one task."""
 
     @property
     def unanswered(self) -> Outline | None:
@@ -107,7 +107,7 @@ def _nothing(path: Path, form: str | None) -> str:
     if form is not None:
         return (
             f"No recording of the format {form} in {path}{_instead(path)}. "
-            f"Without --as {form} the format is told by the structure."
+            f"Without --as {form} the format is recognised by the structure."
         )
     return (
         f"No recording in {path}{_instead(path)}. Files that are read end in {', '.join(suffixes())}; "

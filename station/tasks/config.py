@@ -44,7 +44,7 @@ _MOST_PROBLEMS = 12
 
 
 class DemonstrationSettings(Settings):
-    """Demonstrations of a simulated cell's scripted demonstrator, who stands in for the person with the headset."""
+    """Demonstrations by the scripted demonstrator of a simulated cell, which replaces the person with the headset."""
 
     count: dict[str, Annotated[int, Field(ge=0, le=10_000)]] = Field(
         default_factory=lambda: {"careful": 6, "hasty": 5, "off_centre": 5}

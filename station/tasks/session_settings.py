@@ -1,4 +1,4 @@
-"""How a session runs: its rhythm, its goals, its grace. What a method learns with stands in the method's settings."""
+"""How a session runs: its rhythm, its goals, its grace. What a method learns with is in the method's settings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Settings for people: a commented TOML text, and one sentence per mistake in it.
 
-Works on any group of `datasets.settings.Settings`, and follows a base of several kinds to the one that is meant; knows
+Works on any group of `datasets.settings.Settings`, and follows a base of several kinds to the one chosen; knows
 no task, reads and writes no file.
 """
 
@@ -69,7 +69,7 @@ def nested(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]
             continue
         for name in tables:
             if name in inside:
-                raise ValueError(f"[{name}] stands in [{section}] as well; keep the one beside it.")
+                raise ValueError(f"[{name}] is also inside [{section}]; keep only the one beside it.")
         moved[section] = {**inside, **tables}
     return moved
 
@@ -77,7 +77,7 @@ def nested(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]
 def problems(model: type[BaseModel], error: ValidationError, content: Mapping[str, Any]) -> list[str]:
     """One sentence per mistake: section, key, what is allowed, and what the setting means.
 
-    `content` is what was read: it tells which kind of a section is meant, and where its tables stand.
+    `content` is what was read: it shows which kind a section is, and where its tables are.
     """
     inside = nested(model, content)
     errors = error.errors(include_url=False)
@@ -220,7 +220,7 @@ def first_sentence(model: type[BaseModel]) -> str:
 def _problem(
     model: type[BaseModel], details: ErrorDetails, content: Mapping[str, Any], written: Mapping[str, Any]
 ) -> str:
-    """Where it stands as it was `written`, what was written, what is allowed, and what the setting means."""
+    """Where it is in the file as `written`, what was written, what is allowed, and what the setting means."""
     location = details["loc"]
     unknown = details["type"] == "extra_forbidden"
     is_section = (
@@ -264,7 +264,7 @@ def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
         return f"must be {limits}."
     if details["type"] == "tuple_type":
         one = isinstance(details["input"], Mapping)
-        return "there may be several, so its heading stands in two brackets." if one else "must be a list."
+        return "there may be several, so write its heading in double brackets." if one else "must be a list."
     wrong = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be").rstrip(".")
     if limits:
         wrong = f"{wrong}, {limits}"
@@ -272,7 +272,7 @@ def _wrong(details: ErrorDetails, field: FieldInfo | None) -> str:
 
 
 def _place(location: Sequence[int | str], *, is_section: bool, is_list: bool) -> str:
-    """As it stands in the file: `[section.sub] key`, `[section]`, `[[sections]]`; in a list `sections[0].key`."""
+    """As the file has it: `[section.sub] key`, `[section]`, `[[sections]]`; in a list `sections[0].key`."""
     if not location:
         return "the settings together"
     words = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]

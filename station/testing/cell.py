@@ -167,7 +167,7 @@ def a_plan_gives_one_step_per_pose(place: Workplace) -> None:
         "a command is stamped after the observation that followed it",
         "advance",
     )
-    contract.require(place.cell.advance() is None, "advance goes on after the plan has run out", "advance")
+    contract.require(place.cell.advance() is None, "advance continues after the plan has run out", "advance")
 
 
 def what_is_sent_is_near_what_is_asked(place: Workplace) -> None:
@@ -207,7 +207,7 @@ def a_plan_that_is_not_finite_is_refused(place: Workplace, poison: float) -> Non
         NonFiniteCommandError, lambda: place.cell.plan(poisoned), f"of a pose with {poison}", "plan"
     )
     place.contract.require("braked" in str(error), f"plan says '{error}', not that it braked", "plan")
-    place.contract.require(place.cell.advance() is None, "the old plan goes on after a refused one", "plan")
+    place.contract.require(place.cell.advance() is None, "the old plan continues after a refused one", "plan")
 
 
 def a_plan_of_another_shape_is_refused(place: Workplace) -> None:

@@ -152,7 +152,7 @@ class _Check:
         )
 
     def interrupted(self) -> None:
-        """Killed in the middle of an episode: nothing is there; the next attempt goes on, to the same end."""
+        """Killed in the middle of an episode: nothing is there; the next attempt continues, to the same result."""
         contract, out = self.contract, self._place("interrupted")
         contract.refuses(
             _CutOffError, lambda: _cut_off(self.kind, after=1)().export(self.source, out), "cut off", "add"

@@ -188,7 +188,7 @@ class _Check:
             )
 
     def _restored(self, before: dict[str, Any], middle: dict[str, Any], fresh: list[str]) -> None:
-        """A fresh one, of another seed, goes on exactly where a checkpoint was written."""
+        """A fresh one, of another seed, continues exactly where a checkpoint was written."""
         contract, rehearsal = self.contract, self.rehearsal
         for state, blocks, rule in (
             (before, (0, 1), "two blocks from a restored state end elsewhere; learn must be a pure function"),

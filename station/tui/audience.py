@@ -119,7 +119,7 @@ def tmux(environment: Mapping[str, str]) -> Audience:
             anybody=False,
             remark=f"Nobody is attached to tmux session {name}: a real arm stays braked until somebody is.",
         )
-    # before tmux 3.1 it is not told which window a client shows
+    # before 3.1, tmux does not say which window a client shows
     if showing == "0":
         return Audience(
             anybody=False,

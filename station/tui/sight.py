@@ -97,7 +97,7 @@ class Sight:
         )
 
     def doubted(self, complaint: str) -> Sight:
-        """The same, with a reason to doubt that a key pressed now is meant for it."""
+        """The same, with a reason to doubt that a key pressed now answers it."""
         return replace(self, complaint=complaint or self.complaint)
 
     def unreadable(self, pressed: float) -> str:

@@ -61,7 +61,7 @@ def test_a_folder_that_was_removed_under_a_command_is_said(
     with pytest.raises(FileNotFoundError) as caught:
         Path.cwd()
     found = refusal(caught.value)
-    assert found is not None and "The folder that you stand in was removed" in found.message
+    assert found is not None and "The current folder was removed" in found.message
 
 
 def test_too_little_memory_ends_in_a_sentence() -> None:

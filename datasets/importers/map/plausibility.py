@@ -55,7 +55,7 @@ def require_moving_joints(arm: ArmTrack, prefix: str) -> None:
     if distance > FAR:
         raise RefusedError(
             Defect.UNFIT,
-            f"'{prefix}joint_angles' never change while the tool is told to move {distance:.2f} m; "
+            f"'{prefix}joint_angles' never change while the tool is commanded to move {distance:.2f} m; "
             "another column holds the joint angles, or none does",
         )
 

@@ -59,7 +59,7 @@ class EpisodeRecorder:
         self._observations.append(step.observation)
         self._window.append(step.observation)
 
-    def looked_anew(self, observation: Observation) -> None:
+    def observed_again(self, observation: Observation) -> None:
         """After a pause: the newest observation is taken again, and a decision nothing came of is forgotten."""
         self._observations[-1] = observation
         self._window[-1] = observation

@@ -165,7 +165,7 @@ class Rollout:
         """Discard the rest of the plans and observe again. Raises CellError."""
         for run in self._runs:
             run.left = 0
-            run.recorder.looked_anew(run.start.cell.observe())
+            run.recorder.observed_again(run.start.cell.observe())
 
     def _decide(self, runs: list[_Run]) -> None:
         if not runs:
@@ -175,7 +175,7 @@ class Rollout:
                 self._partial.flush(run.name, run.recorder)
         if self._look_at_decisions:
             for run in runs:
-                run.recorder.looked_anew(run.start.cell.observe())
+                run.recorder.observed_again(run.start.cell.observe())
         window, rngs = self._window(runs), self._rngs(runs)
         features = self._steering.features(window, rngs, explore=self._explore)
         decision = self._steering.act(window, features, rngs, explore=self._explore)

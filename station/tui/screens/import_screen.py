@@ -183,7 +183,7 @@ class ImportScreen(StationScreen):
         return row(findings[cursor], self._root)[-1] if looking else ""
 
     def on_data_table_row_highlighted(self) -> None:
-        """Another recording is meant."""
+        """Show the highlighted recording."""
         self.redraw()
 
     @property
@@ -227,7 +227,7 @@ class ImportScreen(StationScreen):
                 raise MappingError(f"There is no camera '{value}'")
             if name == "instruction" and value not in choices and "*" not in value:
                 raise MappingError(
-                    f"None of them was told '{value}'; the right arrow completes what you type"
+                    f"None of them has the instruction '{value}'; the right arrow completes what you type"
                 )
         except MappingError as error:
             self._said = str(error)

@@ -144,16 +144,16 @@ class ReviewScreen(StationScreen):
         self.query_one(EpisodeList).border_title = "recordings, newest first"
         self.query_one(EpisodeList).focus()
         self.set_interval(LOOK_AGAIN, self.look)
-        self.look(anew=True)
+        self.look(redraw=True)
 
     @work(thread=True, group="look")
-    def look(self, *, anew: bool = False) -> None:
+    def look(self, *, redraw: bool = False) -> None:
         """Read new journal lines; redraw the list if there were any."""
         where = self._where
         try:
             if self._catalogue is None:
-                self._catalogue, anew = Catalogue(SessionFolder.open(self._folder)), True
-            if not self._catalogue.refresh() and not anew:
+                self._catalogue, redraw = Catalogue(SessionFolder.open(self._folder)), True
+            if not self._catalogue.refresh() and not redraw:
                 self.app.call_from_thread(self._show_head)
                 return
             found = self._catalogue.items(Where.parse(where), kept=frozenset(self._judged))
@@ -327,7 +327,7 @@ class ReviewScreen(StationScreen):
         self._where = message.value
         self._judged.clear()
         self._close_filter()
-        self.look(anew=True)
+        self.look(redraw=True)
 
     def _close_filter(self) -> None:
         self.query_one("#where", Input).remove_class("-open")

@@ -29,7 +29,7 @@ class Plot(PlotWidget, can_focus=False):
     """Rows below the plot: for the ticks, and for air."""
 
     def __init__(self, title: str, *, id: str | None = None) -> None:
-        """`title` stands in the upper border."""
+        """`title` is in the upper border."""
         super().__init__(id=id, allow_pan_and_zoom=False)
         self.border_title = title
         self.set_x_formatter(Short())

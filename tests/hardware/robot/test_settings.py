@@ -111,7 +111,7 @@ def test_a_misspelt_table_is_answered_with_the_nearest(tmp_path: Path) -> None:
 def test_a_table_that_stands_in_both_places_is_refused(tmp_path: Path) -> None:
     content = as_file(cell_table(tmp_path / "board"))
     content["cell"]["safety"] = {"velocity": 0.1}
-    assert "[safety] stands in [cell] as well" in problem_in_file(content)
+    assert "[safety] is also inside [cell]" in problem_in_file(content)
 
 
 def test_a_driver_that_does_not_exist_is_answered_with_the_nearest(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_mistake_in_a_list_says_which_entry() -> None:
 
 def test_a_section_that_may_come_several_times_is_asked_for_in_two_brackets() -> None:
     [problem] = mistakes({"name": "hall", "lamps": {"watts": 1}})
-    assert problem == "[[lamps]]: there may be several, so its heading stands in two brackets. The others."
+    assert problem == "[[lamps]]: there may be several, so write its heading in double brackets. The others."
     [problem] = mistakes({"name": "hall", "size": 3})
     assert problem == "size = 3: must be a list. Length and width, m."
 

@@ -148,7 +148,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a brake that keeps the plan": ({"brake": lambda _: None}, "brake does not drop the plan"),
     "no number patched": ({"plan": patching}, "plan of a pose with nan raises nothing"),
     "no remedy": ({"plan": terse}, "does not say what to do now"),
-    "the old plan after a refusal": ({"plan": keeping}, "the old plan goes on"),
+    "the old plan after a refusal": ({"plan": keeping}, "the old plan continues"),
     "any shape": ({"plan": without_a_look}, r"plan of shape .* raises nothing"),
     "a latch that planning ignores": (heedless("plan"), "plan with the latch set raises nothing"),
     "a latch that motion ignores": (heedless("advance"), "advance with the latch set raises nothing"),
