@@ -279,7 +279,7 @@ def _judge(state: State, event: VerdictEvent) -> Result:
 def _reopened(state: State, effects: tuple[Effect, ...]) -> Result:
     """The count fell below the goal: simulated cells continue; a real arm waits for the operator."""
     if not state.rules.simulated:
-        return replace(state, reason="Below the goal again: press 'start' to continue towards it."), effects
+        return replace(state, reason="Below the goal again: say 'start' to continue towards it."), effects
     state, following = begin(replace(state, reason=""))
     return state, (*effects, *following)
 

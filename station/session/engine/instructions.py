@@ -15,7 +15,7 @@ from station.session.snapshot import Phase
 def instruction(state: State) -> str:
     """One sentence, naming actions as the table of keys does."""
     if state.stopped:
-        return "STOPPED. Clear the workplace, re-arm the stop, then press 'start' to continue."
+        return "STOPPED. Clear the workplace, re-arm the stop, then say 'start' to continue."
     if state.disk_full:
         goes_on = state.rules.simulated and not state.asked_to_pause
         then = "the session then continues by itself" if goes_on else "then end the pause"
@@ -27,7 +27,7 @@ def _ready(state: State) -> str:
     if state.autopilot:
         return "The automatic operator resets the scene."
     what = "evaluation episode" if state.evaluating else "episode"
-    return f"Lay the scene out as shown, then press 'start' for the next {what}."
+    return f"Lay the scene out as shown, then say 'start' for the next {what}."
 
 
 def _moving(state: State) -> str:
@@ -56,12 +56,12 @@ def _fault(state: State) -> str:
     if not state.recoverable:
         return "Fault. Leave and end the engine, fix the problem below, and start it again."
     if state.rules.simulated:
-        return "Fault. Fix the problem below, then press 'start' to continue."
-    return "Fault. Fix the problem below, then press 'start': it recovers the arm and moves it home."
+        return "Fault. Fix the problem below, then say 'start' to continue."
+    return "Fault. Fix the problem below, then say 'start': it recovers the arm and moves it home."
 
 
 def _update(state: State) -> str:
-    where = "" if state.rules.simulated else " The arm waits at home until you press 'start'."
+    where = "" if state.rules.simulated else " The arm waits at home until you say 'start'."
     return f"Learning from the last episodes; wait, or undo to take a label back.{where}"
 
 
@@ -76,5 +76,5 @@ _BY_PHASE: dict[Phase, Callable[[State], str]] = {
     Phase.UPDATE: _update,
     Phase.CHECKPOINT: lambda _: "Saving the learner; wait.",
     Phase.FAULT: _fault,
-    Phase.FINISHED: lambda _: "Finished. Evaluate, press 'start' to continue beyond the goal, or leave.",
+    Phase.FINISHED: lambda _: "Finished. Evaluate, say 'start' to continue beyond the goal, or leave.",
 }

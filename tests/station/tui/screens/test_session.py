@@ -423,7 +423,7 @@ async def test_what_starts_a_real_arm_says_that_it_then_moves_home(
 
 REMEDY = (
     "arm: Abnormal current in the collision check (code C31). See what the arm touched and free it; check the load in "
-    "the task file, then press 'start'. Re-arm, then continue when all is safe."
+    "the task file, then say 'start'. Re-arm, then continue when all is safe."
 )
 
 
