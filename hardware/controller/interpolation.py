@@ -186,13 +186,13 @@ class Interpolator:
         knots = _knots(start, plan, first)
         knots[-1] = self._slowed(knots[-1])
         pieces = [*kept, *(_piece(a, b) for a, b in itertools.pairwise(knots))]
-        self._set([*pieces, self._stop(knots[-1])], knots[-1].time)
+        self._set([*pieces, *self._stop(knots[-1])], knots[-1].time)
         return late
 
     def hold(self, now: float) -> None:
         """Drop the plan and decelerate to rest."""
         here = self._slowed(_recentred(self._at(now)))
-        self._set([self._stop(here)], -math.inf)
+        self._set(self._stop(here), -math.inf)
 
     def target(self, now: float) -> Target:
         """Where the arm should be at `now`."""
@@ -227,32 +227,54 @@ class Interpolator:
         return [piece for piece in self._pieces if now < piece.end <= min(before, self._end)]
 
     def _slowed(self, knot: _Knot) -> _Knot:
-        """The same pose with its speed clipped to the limits; unchanged within them."""
-        speed, turning = float(np.abs(knot.rate[:3]).max()), float(np.linalg.norm(knot.rate[3:]))
-        if speed <= self._velocity and turning <= self._rotation_rate:
-            return knot
-        shares = (
-            min(1.0, self._velocity / max(speed, 1e-12)),
-            min(1.0, self._rotation_rate / max(turning, 1e-12)),
-        )
-        return replace(knot, rate=knot.rate * np.repeat(shares, 3), bend=np.zeros(6))
+        """The same pose with speed and acceleration clipped to the limits; unchanged within them.
 
-    def _stop(self, start: _Knot) -> _Piece:
-        """From `start` to rest: the velocity follows a cubic with zero slope at its end."""
-        span = max(
+        The arm was never commanded beyond them, whatever the plan asked for. What remains of an acceleration beyond
+        them would otherwise carry the deceleration far past the plan.
+        """
+        speed, turning = float(np.abs(knot.rate[:3]).max()), float(np.linalg.norm(knot.rate[3:]))
+        if speed > self._velocity or turning > self._rotation_rate:
+            shares = _share(self._velocity, speed), _share(self._rotation_rate, turning)
+            return replace(knot, rate=knot.rate * np.repeat(shares, 3), bend=np.zeros(6))
+        slope, spin = float(np.linalg.norm(knot.bend[:3])), float(np.linalg.norm(knot.bend[3:]))
+        if slope > self._acceleration or spin > self._rotation_acceleration:
+            shares = _share(self._acceleration, slope), _share(self._rotation_acceleration, spin)
+            return replace(knot, bend=knot.bend * np.repeat(shares, 3))
+        return knot
+
+    def _stop(self, start: _Knot) -> list[_Piece]:
+        """From `start` to rest: the velocity follows a cubic with zero slope at its end.
+
+        Position and rotation each take their own time, so the slower one does not make the other overrun.
+        """
+        moving = max(
             _SHORTEST_STOP,
             _stopping_time(start.rate[:3], start.bend[:3], self._acceleration, self._jerk),
-            1.5 * float(np.linalg.norm(start.rate[3:])) / self._rotation_acceleration,
         )
-        nothing = np.zeros(6)
-        end = replace(
-            start,
-            time=start.time + span,
-            value=start.value + span * (start.rate / 2.0 + span * start.bend / 12.0),
-            rate=nothing,
-            bend=nothing,
+        turning = max(
+            _SHORTEST_STOP, 1.5 * float(np.linalg.norm(start.rate[3:])) / self._rotation_acceleration
         )
-        return _piece(start, end)
+        spans = np.repeat((moving, turning), 3)
+        knots = [start, *(_slowing(start, spans, after) for after in sorted({moving, turning}))]
+        return [_piece(a, b) for a, b in itertools.pairwise(knots)]
+
+
+def _share(limit: float, value: float) -> float:
+    return min(1.0, limit / max(value, 1e-12))
+
+
+def _slowing(start: _Knot, spans: Vector, after: float) -> _Knot:
+    """The motion `after` s of decelerating to rest, over `spans` [6] s: velocity r (1-u)2 (1+2u) + b T u (1-u)2."""
+    u = np.minimum(after / spans, 1.0)
+    rate, bend = start.rate, start.bend * spans
+    return replace(
+        start,
+        time=start.time + after,
+        value=start.value
+        + spans * (rate * (u - u**3 + u**4 / 2.0) + bend * (u**2 / 2.0 - 2.0 * u**3 / 3.0 + u**4 / 4.0)),
+        rate=(1.0 - u) ** 2 * (rate * (1.0 + 2.0 * u) + bend * u),
+        bend=(1.0 - u) * (bend * (1.0 - 3.0 * u) - 6.0 * rate * u) / spans,
+    )
 
 
 def _stopping_time(rate: Vector, bend: Vector, acceleration: float, jerk: float) -> float:

@@ -29,6 +29,7 @@ from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import Command, Vector
 from hardware.safety.filter import SafetyError, SafetyFilter, SafetySettings, SafetyState, Sphere
+from hardware.safety.reasons import Reason
 from hardware.wire import Cause, Mode, Order
 
 _REST_SPEED = 1e-4  # m/s; slower is standing
@@ -94,6 +95,7 @@ class ControlLoop:
         self._command: Command | None = None
         self._homeward: Homeward | None = None
         self._braking = Cause.NONE
+        self._holding = False
         self._going_home = False
         self._told_opening: float | None = None
         self._seen = orders.count
@@ -125,7 +127,7 @@ class ControlLoop:
         """Come to rest, then go home. Raises ArmError."""
         if self.mode is Mode.SERVO and (self._moving or not self._interpolator.done(now)):
             self._open_for_home()
-            self._interpolator.hold(now)
+            self._hold(now)
             self._going_home = True
         elif self.mode is not Mode.HOMING:
             self._begin_home()
@@ -191,14 +193,17 @@ class ControlLoop:
         self._take_order(now)
         if self._safe is None or self._filter is None:
             return
-        target = None if self._braking else self._interpolator.target(now)
+        target = None if self._braking or self._holding else self._interpolator.target(now)
         self._safe, self._command, reasons = self._filter.step(
             self._safe, target, self._dt, self._others(now), now=now
         )
-        self.tally.count(reasons)
+        # while the arm comes to rest as ordered, no target is missing
+        self.tally.count([reason for reason in reasons if reason is not Reason.STALE or not self._holding])
         self._send(self._command, now)
         if self.mode is not Mode.SERVO:
             return
+        if self._holding and not self._moving:
+            self._stand_where_commanded(now)
         if self._moving or not self._interpolator.done(now):
             self._busy = now
         if not self._moving:
@@ -246,13 +251,27 @@ class ControlLoop:
             self.tally.drop(self.tally.order, Cause.HOLD)
         self.tally.order, self._given = self._seen, order.given
         if order.plan is None:
-            self._interpolator.hold(now)
+            self._hold(now)
             return
+        if self._holding:
+            self._stand_where_commanded(now)
         try:
             self.tally.late += self._interpolator.post(order.plan, now)
         except InterpolationError as error:
             self.tally.text = f"{self.arm.name}: invalid plan: {error}"
             self._brake(Cause.FAULT)
+
+    def _hold(self, now: float) -> None:
+        """Drop the plan and come to rest from the last command, not from the plan, which may be far ahead of it."""
+        self._interpolator.hold(now)
+        self._holding = True
+
+    def _stand_where_commanded(self, now: float) -> None:
+        """The hold is over: the interpolator continues at the last command."""
+        if self._command is not None:
+            command = self._command
+            self._interpolator.reset(command.position, command.quaternion, command.gripper, now)
+        self._holding = False
 
     def _brake(self, cause: Cause) -> None:
         """Decelerate within the limits, whatever the plan; `Cause.NONE` does nothing."""
@@ -265,7 +284,7 @@ class ControlLoop:
             # the arm's own controller has stopped it, so the motion ends where it is
             self._start_from(self._measured, self._ticked)
         self._interpolator.hold(self._ticked)
-        self._braking, self.tally.cause, self._going_home = cause, cause, False
+        self._braking, self.tally.cause, self._going_home, self._holding = cause, cause, False, False
 
     def _at_rest(self, now: float) -> None:
         if self._braking:
@@ -354,7 +373,7 @@ class ControlLoop:
         self._safe = SafetyState.at_rest(state.position, state.quaternion, opening)
         self._measured = state
         self._command = None
-        self._braking, self._going_home, self.tally.order = Cause.NONE, False, 0
+        self._braking, self._going_home, self._holding, self.tally.order = Cause.NONE, False, False, 0
 
     def _opening(self) -> float:
         """The gripper's last command, so that holding the arm does not release an object."""

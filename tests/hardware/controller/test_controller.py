@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
@@ -223,6 +224,39 @@ def test_a_hold_decelerates_and_keeps_the_arm_ready(bench: Bench) -> None:
     bench.orders.post(Order(plan=None, given=bench.now).encode())
     last = bench.run(0.4)[-1]
     assert (last.mode, last.cause, last.dropped, last.moving) == (Mode.SERVO, Cause.HOLD, order, False)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_hold_stops_the_arm_where_it_is_however_far_or_wild_its_plan(bench: Bench, seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    bench.controller.follow(bench.now)
+    start, steps = bench.controller.arm.state().position, 40
+    turns = Rotation.from_rotvec(noise.normal(0.0, 0.1, (steps, 3))) * Rotation.from_quat(DOWN)
+    plan = TimedPlan(
+        time=bench.now + 0.1 * np.arange(1.0, steps + 1.0),
+        position=start + np.array([0.4, 0.0, 0.0]) + noise.normal(0.0, 0.02, (steps, 3)),
+        quaternion=turns.as_quat(),
+        gripper=np.ones(steps),
+    )
+    bench.orders.post(Order(plan=plan, given=bench.now).encode())
+    before = bench.run(0.3)[-1]
+    bench.orders.post(Order(plan=None, given=bench.now).encode())
+    after = bench.run(1.0)[-1]
+    assert speeds([before])[0] > 0.3 and not after.moving
+    assert np.linalg.norm(np.subtract(after.position, before.position)) < 0.15
+    turned = Rotation.from_quat(after.quaternion) * Rotation.from_quat(before.quaternion).inv()
+    assert turned.magnitude() < 0.2
+    assert bench.run(0.5)[-1].position == pytest.approx(after.position, abs=1e-3)
+
+
+def test_a_plan_that_comes_while_the_arm_is_coming_to_rest_is_followed(bench: Bench) -> None:
+    bench.follow(steps=40)
+    bench.run(0.5)
+    bench.orders.post(Order(plan=None, given=bench.now).encode())
+    bench.run(2 * DT)
+    start, order = bench.x, bench.follow(steps=5)
+    last = bench.run(0.9)[-1]
+    assert last.order == order and bench.x == pytest.approx(start + 0.1, abs=0.04)
 
 
 def test_a_fault_in_the_middle_of_a_plan_stops_the_arm_and_is_told_in_the_vendors_words(bench: Bench) -> None:

@@ -170,6 +170,44 @@ def test_a_hold_decelerates_from_the_middle_of_a_plan_and_drops_the_rest() -> No
     assert (motion.target(2.0).velocity == 0.0).all()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_trembling_plan_is_not_overrun_wherever_it_ends(seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    time = 0.1 * np.arange(1.0, 17.0, dtype=np.float64)
+    turns = Rotation.from_rotvec(noise.normal(0.0, 0.05, (16, 3))) * Rotation.from_quat(DOWN)
+    trembling = TimedPlan(
+        time=time,
+        position=CENTER + noise.normal(0.0, 0.008, (16, 3)),
+        quaternion=turns.as_quat(),
+        gripper=np.ones(16),
+    )
+    for held in (0.43, 0.73, 1.12, 1.7):  # the last one is after the plan has run out
+        motion = Interpolator(
+            acceleration=2.0, jerk=20.0, rotation_acceleration=10.0, velocity=0.3, rotation_rate=1.5
+        )
+        motion.reset(CENTER, DOWN, 1.0, 0.0)
+        motion.post(trembling, 0.0)
+        if held < time[-1]:
+            motion.hold(held)
+        position, _, quaternion, _ = sampled(motion, np.array([min(held, time[-1]), 9.0]))
+        assert np.linalg.norm(position[1] - position[0]) < 0.2
+        assert np.linalg.norm(turns_between(quaternion)[0]) < 0.25
+
+
+def test_position_and_rotation_come_to_rest_each_in_its_own_time_without_a_step() -> None:
+    motion = Interpolator(acceleration=0.2, jerk=20.0, rotation_acceleration=10.0)
+    motion.reset(CENTER, DOWN, 1.0, 0.0)
+    motion.post(plan(0.1, 16, turn=1.0), 0.0)
+    motion.hold(0.72)
+    step = 1e-3
+    _, velocity, _, rate = sampled(motion, np.arange(0.72, 3.0, step))
+    speed, turning = np.linalg.norm(velocity, axis=-1), np.linalg.norm(rate, axis=-1)
+    assert turning[round(0.3 / step)] < 1e-9 < 0.01 < speed[round(0.3 / step)] and speed[-1] == 0.0
+    assert (
+        np.abs(np.diff(velocity, axis=0)).max() < 0.3 * step and np.abs(np.diff(turning)).max() < 12.0 * step
+    )
+
+
 def test_a_turn_of_more_than_half_a_circle_does_not_flip() -> None:
     motion = interpolator()
     time = np.arange(1, 25) / 10.0
