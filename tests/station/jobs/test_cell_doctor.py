@@ -16,7 +16,7 @@ from station.jobs import doctor
 from station.jobs.cell_doctor import remedies
 from station.tasks.config import load_task
 from tests.hardware.fakes import Switch, Switchboard, cell_table
-from tests.station.conftest import Station
+from tests.station.conftest import Station, sentences
 
 pytestmark = pytest.mark.realtime
 
@@ -154,7 +154,7 @@ def test_devices_that_a_session_uses_are_left_alone(station: Station, tmp_path: 
     done = station("doctor", path)
     locks.release()
     assert done.exit_code == 3
-    said = " ".join(done.output.split())
+    said = sentences(done)
     assert f"left: process {os.getpid()} " in said and "a device allows one session only" in said
 
 
