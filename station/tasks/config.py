@@ -120,7 +120,8 @@ class Task(Settings):
         for name, (height, width) in self.policy.crops.items():
             if name not in pictures:
                 raise ValueError(
-                    f"[policy.crops] {name}: the cell has no such camera; it has {', '.join(pictures)}"
+                    f"[policy.crops] {name}: the cell has no such camera; it has {', '.join(pictures)}; "
+                    "delete that crop, or correct its name"
                 )
             if not (0 < height <= pictures[name][0] and 0 < width <= pictures[name][1]):
                 raise ValueError(

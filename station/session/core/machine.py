@@ -171,7 +171,7 @@ def _into_fault(state: State, reason: str, then: str = "") -> Result:
 def _rearm(state: State, event: Rearm) -> Result:
     if not state.stopped:
         return refuse(state, "Nothing to re-arm: the stop is not latched.")
-    state = replace(state, stopped=False, reason="Re-armed. Go on when the workplace is clear.")
+    state = replace(state, stopped=False, reason="Re-armed. Continue when the workplace is clear.")
     return state, (RearmLatch(), Write(record=Rearmed(by=event.source.value)))
 
 

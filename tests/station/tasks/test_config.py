@@ -155,7 +155,7 @@ def test_executing_more_than_is_predicted_is_refused(task_file: Path) -> None:
 @pytest.mark.parametrize(
     ("crops", "said"),
     [
-        ("{ front = [60, 60] }", "the cell has no such camera; it has third, wrist"),
+        ("{ front = [60, 60] }", "the cell has no such camera; it has third, wrist; delete that crop"),
         ("{ third = [60, 65] }", "does not fit into its pictures of 64 by 64"),
     ],
 )
