@@ -88,7 +88,7 @@ class FileCamera(Camera):
             )
         self._reel = self._load()
         self._begun, self._number = time.monotonic(), -1
-        return f"{self._reel.said}, {len(self._reel.due)} pictures at {1 / self._reel.period:.4g} Hz"
+        return f"{self._reel.said}, {len(self._reel.due)} frames at {1 / self._reel.period:.4g} Hz"
 
     def read(self, timeout: float) -> Frame:
         reel = self._reel
@@ -103,13 +103,13 @@ class FileCamera(Camera):
         due = self._begun + self._due(reel, self._number)
         if due - time.monotonic() > timeout:
             raise CameraError(
-                f"{self.name}: no picture for {timeout:g} s: {self._settings.path} has a longer gap."
+                f"{self.name}: no frame for {timeout:g} s: {self._settings.path} has a longer gap."
             )
         time.sleep(max(0.0, due - time.monotonic()))
         image = reel.picture(self._number % len(reel.due))
         if image is None:
             raise CameraError(
-                f"{self.name}: {self._settings.path} is damaged at picture {self._number}. Replace it."
+                f"{self.name}: {self._settings.path} is damaged at frame {self._number}. Replace it."
             )
         return Frame(image=image, time=due, number=self._number)
 
@@ -162,7 +162,7 @@ class FileCamera(Camera):
 
     def _in_memory(self, said: str, images: Image, stamps: TimeArray) -> Reel:
         if not len(images):
-            raise CameraError(f"{self.name}: {self._settings.path} holds no picture. Choose another.")
+            raise CameraError(f"{self.name}: {self._settings.path} holds no images. Choose another.")
         rate = self._settings.rate
         return MemoryReel(said, images, np.arange(len(images)) / rate if rate else stamps - stamps[0])
 

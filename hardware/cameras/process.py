@@ -104,7 +104,7 @@ class CameraProcess:
             time.sleep(_POLL)
         self._end()
         raise CameraError(
-            f"{self.name}: no picture within {timeout:g} s. Check cable, power and port, and that no other program "
+            f"{self.name}: no frame within {timeout:g} s. Check cable, power and port, and that no other program "
             "uses the camera."
         )
 

@@ -84,7 +84,7 @@ class RealSenseCamera(Camera):
             frames = self._pipeline.wait_for_frames(round(1000 * timeout))
         except RuntimeError as error:
             raise CameraError(
-                f"{self.name}: no picture for {timeout:g} s ({error}). Check its cable and that it is on a USB 3 port."
+                f"{self.name}: no frame for {timeout:g} s ({error}). Check its cable and that it is on a USB 3 port."
             ) from error
         arrival = time.monotonic()
         color = frames.get_color_frame()

@@ -110,7 +110,7 @@ class UsbCamera(Camera):
         except cv2.error as error:
             raise CameraError(f"{self.name}: the camera has gone ({error.err}). {self._check()}") from error
         if not arrived or image is None:
-            raise CameraError(f"{self.name}: no picture for {timeout:g} s. {self._check()}")
+            raise CameraError(f"{self.name}: no frame for {timeout:g} s. {self._check()}")
         arrival = time.monotonic()
         stamp = arrival if self._on_network else self._stamp(arrival)
         self._number += self._passed(stamp)
@@ -136,7 +136,7 @@ class UsbCamera(Camera):
         if not self._capture.open(str(device.resolve()), cv2.CAP_V4L2):
             raise CameraError(
                 f"{self.name}: {device} does not open as a camera. Close other programs that use it; many cameras "
-                f"have a second node that delivers no pictures, so try the others: {', '.join(_devices()) or 'none'}."
+                f"have a second node that delivers no frames, so try the others: {', '.join(_devices()) or 'none'}."
             )
         self._configure()
 

@@ -55,7 +55,7 @@ class View:
         rows, columns = image.shape[:2]
         if left + width > columns or top + height > rows:
             raise CameraError(
-                f"{self._settings.name}: crop = {list(self._settings.crop)} does not fit into the camera's picture of "
+                f"{self._settings.name}: crop = {list(self._settings.crop)} does not fit into the camera's image of "
                 f"{columns}x{rows}. Correct crop in the task file, or the size that is captured."
             )
         return image[top : top + height, left : left + width]

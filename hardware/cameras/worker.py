@@ -101,7 +101,7 @@ class Watch:
         elif 0 < self._settings.frozen_after < now - self._changed:
             self.frozen = checksum
             raise CameraError(
-                f"{self._settings.name}: the picture has not changed in one pixel for {now - self._changed:.1f} s. "
+                f"{self._settings.name}: no pixel has changed for {now - self._changed:.1f} s. "
                 f"Is the lens covered, or the light off? {_AGAIN}"
             )
         return self.frozen is None

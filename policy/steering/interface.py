@@ -3,7 +3,7 @@
 A method computes features of observations, chooses action chunks, and learns from a replay, which is a view of the
 store and the journal. The session stores what the method declares in its `RecordSpec` and returns it uninterpreted.
 The table in `SteeringSettings` lists all methods: adding one takes one file and one line.
-Symbols are the paper's: c embedding, z bottleneck latent, dz residual, lam its scale.
+Symbols are the paper's: c embedding, z bottleneck latent, dz residual (in shapes: size of z), lam its scale.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The base stays frozen. Online, c = E(o) and z ~ p(z | c) are computed once per decision and stored; the actor sees
 (c, z) and outputs dz; the perturbed latent z~ = z + lam dz is decoded into the flow's condition (equation 7). The
 critics evaluate z~, not dz (equation 8). policy/sac.py implements the updates (equations 9 to 11). They use cached
-embeddings only: no image is encoded during learning.
+embeddings only: no image is encoded during learning. dz is the residual; in shapes, and
+where sizes are read from the base, it is the size of z, which the residual shares.
 """
 
 from __future__ import annotations

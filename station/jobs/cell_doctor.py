@@ -78,7 +78,7 @@ def _simulated(settings: SimulationSettings) -> DeviceReport:
         name="simulated cell",
         ok=False,
         detail=f"this machine steps it {rate:.0f} times per second; {settings.control_hz} are one second of it",
-        remedy="Make the pictures smaller, or let the clock run slower than 1x.",
+        remedy="Make the images smaller, or let the clock run slower than 1x.",
     )
     return DeviceReport(
         device="simulated cell",

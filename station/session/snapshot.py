@@ -206,7 +206,7 @@ class Snapshot:
     asked_to_pause: bool = False
     """The pause does not end by itself, not even one for a full disk on a simulated cell."""
     tiles: dict[str, Image] = field(default_factory=dict)
-    """camera -> newest picture"""
+    """camera -> newest image"""
     target: dict[str, Image] = field(default_factory=dict)
     """camera -> how the scene should look before the next episode; only in READY."""
     counts: Counts = field(default_factory=Counts)

@@ -125,8 +125,8 @@ class Task(Settings):
                 )
             if not (0 < height <= pictures[name][0] and 0 < width <= pictures[name][1]):
                 raise ValueError(
-                    f"[policy.crops] {name} = [{height}, {width}] does not fit into its pictures of "
-                    f"{pictures[name][0]} by {pictures[name][1]}; crop at most the whole picture"
+                    f"[policy.crops] {name} = [{height}, {width}] does not fit into its images of "
+                    f"{pictures[name][0]} by {pictures[name][1]}; crop at most the whole image"
                 )
         return self
 

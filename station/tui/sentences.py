@@ -65,7 +65,7 @@ def _ready(snapshot: Snapshot, keys: Keymap) -> str:
     what = "evaluation episode" if snapshot.evaluating else "episode"
     if snapshot.simulated:
         return f"The next {what} is ready. Press {keys.show('go')}: the arm moves."
-    return f"Lay the scene out as the blended picture shows, step back, press {keys.show('go')}: it moves."
+    return f"Lay the scene out as the blended image shows, step back, press {keys.show('go')}: it moves."
 
 
 def _rollout(snapshot: Snapshot, keys: Keymap) -> str:

@@ -147,7 +147,7 @@ def _pictures(
     late = float(np.abs(taken[chosen] - line.step_time).max())
     if late > FROZEN:
         raise RefusedError(
-            Defect.GAP, f"'{camera.name}' has no picture within {late:.1f} s of some control step"
+            Defect.GAP, f"'{camera.name}' has no frame within {late:.1f} s of some control step"
         )
     pictures = _resized(recording.frames[camera.name], line.kept[chosen], camera, beat)
     # a recorder slower than the control rate legitimately repeats an image: only different indices can freeze

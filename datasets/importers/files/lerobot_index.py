@@ -85,7 +85,7 @@ def _within(entry: Entry, rate: float) -> Iterator[tuple[tuple[int, str], str]]:
             yield (
                 (entry.number, camera),
                 f"its stretch of the video of '{camera}', {begin:.2f} to {end:.2f} s, is {(end - begin) * rate:.0f} "
-                f"pictures at {rate:g} Hz, and its length is {entry.length}; the pictures may be another episode's",
+                f"frames at {rate:g} Hz, and its length is {entry.length}; the frames may be another episode's",
             )
 
 

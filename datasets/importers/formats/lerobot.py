@@ -316,7 +316,7 @@ def _own(
     for name, pictures in frames.items():
         data = rows[0].get(name)
         if not isinstance(data, bytes):
-            raise RefusedError(Defect.MISSING_MEMBER, f"meta/final.parquet has no picture of '{name}'")
+            raise RefusedError(Defect.MISSING_MEMBER, f"meta/final.parquet has no image of '{name}'")
         final = EncodedFrames(partial(_only, data), 1, name, reverse=True)
         whole[name.removeprefix("observation.images.")] = JoinedFrames(pictures, final)
     return own, whole

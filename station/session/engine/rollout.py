@@ -97,7 +97,7 @@ class Rollout:
             episode_steps: the episode limit.
             explore: the method's exploration, or its evaluation behaviour.
             pool: steps several cells at the same time.
-            look_at_decisions: for cells that take no pictures while they move.
+            look_at_decisions: for cells that take no images while they move.
             partial: gets the steps of every finished chunk.
 
         Raises:

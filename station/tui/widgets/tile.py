@@ -104,7 +104,7 @@ class CameraTile(Widget):
         self._draw()
 
     def _entitle(self, *, wanted: bool, live: bool) -> None:
-        state = "no picture" if not live else "WANTED LAYOUT" if wanted else self._words
+        state = "no image" if not live else "WANTED LAYOUT" if wanted else self._words
         title = f"{self.camera} · {state}" if state else self.camera
         if self._caption.plain != title:
             self.border_title = self._caption = Content(title)

@@ -75,4 +75,4 @@ def _first(facts: Facts) -> tuple[str, Image | None]:
     for camera, picture in facts["pictures"].items():
         pixels = np.frombuffer(base64.b64decode(picture["pixels"]), np.uint8)
         return camera, np.ascontiguousarray(pixels.reshape(picture["height"], picture["width"], 3))
-    return "no picture", None
+    return "no image", None

@@ -19,7 +19,7 @@ WORDS: dict[str, str] = {
     "import": "importing recordings",
     "base": "training the base",
     "joint": "training the base",
-    "embeddings": "embedding pictures",
+    "embeddings": "embedding images",
     "bottleneck": "fitting the bottleneck",
     "evaluate latent": "judging, latent path",
     "evaluate raw": "judging, raw path",

@@ -188,7 +188,7 @@ def test_a_store_without_episodes_is_refused(tmp_path: Path) -> None:
 def test_a_video_reaches_the_reader_through_a_process_of_its_own(video: Path) -> None:
     process = CameraProcess(FileCameraSettings(name="third", path=str(video), height=24, width=32))
     try:
-        assert "video scene.avi, 12 pictures at 100 Hz" in process.start()
+        assert "video scene.avi, 12 frames at 100 Hz" in process.start()
         frame = process.newest()
         assert frame is not None and frame.image.shape == (24, 32, 3)
         assert abs(shade(frame) - int(SHADES[frame.number % PICTURES])) <= 3

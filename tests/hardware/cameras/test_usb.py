@@ -56,7 +56,7 @@ def test_a_stream_that_falls_silent_is_an_error_within_the_time_out(address: str
     for _ in range(PICTURES):
         reading.read(1.0)
     begun = time.monotonic()
-    with pytest.raises(CameraError, match=r"no picture for 1 s\. Check address"):
+    with pytest.raises(CameraError, match=r"no frame for 1 s\. Check address"):
         reading.read(1.0)
     assert time.monotonic() - begun < SILENT, "the stream itself ends only then"
     reading.close()

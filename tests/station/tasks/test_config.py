@@ -156,7 +156,7 @@ def test_executing_more_than_is_predicted_is_refused(task_file: Path) -> None:
     ("crops", "said"),
     [
         ("{ front = [60, 60] }", "the cell has no such camera; it has third, wrist; delete that crop"),
-        ("{ third = [60, 65] }", "does not fit into its pictures of 64 by 64"),
+        ("{ third = [60, 65] }", "does not fit into its images of 64 by 64"),
     ],
 )
 def test_a_crop_that_its_pictures_cannot_give_is_refused(task_file: Path, crops: str, said: str) -> None:

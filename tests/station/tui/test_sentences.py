@@ -37,7 +37,7 @@ def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
     ("phase", "changes", "said"),
     [
         (Phase.READY, {}, "Press r"),
-        (Phase.READY, {"simulated": False}, "Lay the scene out as the blended picture shows"),
+        (Phase.READY, {"simulated": False}, "Lay the scene out as the blended image shows"),
         (Phase.READY, {"evaluating": True}, "evaluation episode"),
         (Phase.READY, {"autopilot": True}, "automatic operator starts the next episode"),
         (Phase.ROLLOUT, {}, "s when it has succeeded, f when it has failed"),

@@ -78,7 +78,7 @@ def test_a_stretch_of_video_that_is_not_as_long_as_its_episode_is_refused(tmp_pa
     listed(root, shortened)
     found = refused(desk)
     assert found.keys() == {"1"}
-    assert "is 50 pictures at 20 Hz, and its length is 60" in found["1"]
+    assert "is 50 frames at 20 Hz, and its length is 60" in found["1"]
 
 
 @pytest.mark.parametrize(
