@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from datasets.hdf5_writing import writing
 from datasets.importers.interface import Format, RawEpisode, Source
 from datasets.importers.mapping import Mapping as ColumnMapping
 from datasets.importers.read.look import EpisodeImport
@@ -275,7 +275,7 @@ def _large(path: Path) -> None:
 
 
 def _other_arrays(path: Path) -> None:
-    with h5py.File(path, "w") as file:
+    with writing(path) as file:
         file.attrs["instrument"] = "seismograph"
         file.create_dataset("traces", data=np.zeros((8, 3)))
 
