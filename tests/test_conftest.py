@@ -146,8 +146,9 @@ def test_tests_that_keep_real_time_have_a_worker_of_their_own_and_the_others_giv
     noted = [line.split() for line in (project / "noted").read_text().splitlines()]
     real = {worker for kind, worker, _ in noted if kind == "real"}
     assert len(real) == 1 and len(noted) == 16
-    assert all((idle == "True") == (worker not in real) for _, worker, idle in noted), noted
-    assert len({worker for _, worker, _ in noted}) == 3
+    # this test may itself run in a worker that gives way
+    inherited = os.sched_getscheduler(0) == os.SCHED_IDLE
+    assert all((idle == "True") == (inherited or worker not in real) for _, worker, idle in noted), noted
 
 
 def test_a_test_that_keeps_no_real_time_has_no_second_try(project: Path) -> None:
