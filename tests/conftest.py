@@ -152,7 +152,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for (file, reason), count in sorted(found.items()):
             terminalreporter.write_line(f"{file} ({count}): {reason}")
     ledger: Path | None = config.getoption("--ledger")
-    if ledger and (tries := second_tries(terminalreporter)):
+    worker = hasattr(config, "workerinput")  # the run that it works for writes the same
+    if ledger and not worker and (tries := second_tries(terminalreporter)):
         with ledger.open("a") as lines:
             lines.writelines(f"{line}\n" for line in tries)
     for file in wanting(config):
