@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -62,12 +63,14 @@ def lab(tmp_path: Path, tiny_task: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("STATION_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("STATION_SESSIONS", str(tmp_path / "sessions"))
     monkeypatch.setenv(TRUST, KIND)
+    (tmp_path / "site").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
     def installed(change: str = "") -> Path:
-        (tmp_path / "site" / "lab").mkdir(parents=True)
+        (tmp_path / "site" / "lab").mkdir()
         (tmp_path / "site" / "lab" / "__init__.py").touch()
         (tmp_path / "site" / "lab" / "cells.py").write_text(LAB.replace("{change}", change))
+        importlib.invalidate_caches()
         text = re.sub(
             r"\n\[cell\].*?\n(?=\[policy\])",
             f'\n[cell]\nkind = "{KIND}"\n',
@@ -111,7 +114,7 @@ def test_the_doctor_says_what_is_wrong_with_a_cell(
 ) -> None:
     monkeypatch.setattr("station.jobs.custom_cell._PATIENCE", 0.2)
     done = station("doctor", lab(change.replace("\\n", "\n")), "--seconds", 0.5)
-    assert done.exit_code == 1
+    assert done.exit_code == 1, done.output
     assert words in done.output and "The cell is NOT ready" in done.output
 
 
