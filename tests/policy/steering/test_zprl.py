@@ -11,10 +11,7 @@ import torch
 from datasets.episode import Outcome
 from datasets.observation import FloatArray
 from datasets.randomness import stream
-from datasets.spec import ActionSpec, CameraSpec, DataSpec
-from policy.base import BasePolicy, PolicySettings
-from policy.bottleneck import BottleneckSettings
-from policy.encoder import EncoderKind
+from policy.base import BasePolicy
 from policy.replay import ReplayBuffer, Timeout
 from policy.steering.interface import Window
 from policy.steering.zprl import (
@@ -26,6 +23,7 @@ from policy.steering.zprl import (
     ZPRLSettings,
     propose_lam,
 )
+from station.testing.rehearsal import tiny_base
 from tests.policy.steering.toys import ToySession, look, toy_base
 
 QUICK = ZPRLSettings(
@@ -212,23 +210,7 @@ def test_steering_improves_a_biased_base_and_leaves_it_untouched() -> None:
 
 @pytest.fixture(scope="module")
 def real_base() -> BasePolicy:
-    spec = DataSpec(
-        cameras=(CameraSpec(name="third", height=24, width=28),),
-        proprioception=("joint_1", "gripper"),
-        action=ActionSpec(),
-        control_hz=10.0,
-    )
-    settings = PolicySettings(
-        n_obs=2,
-        prediction_horizon=8,
-        encoder=EncoderKind.SMALL,
-        embedding=16,
-        crops={"third": (20, 24)},
-        small_channels=(8,),
-        small_strides=(2,),
-        widths=(16, 32),
-    )
-    return BasePolicy(spec, settings, BottleneckSettings(dz=4, hidden=16), seed=1).freeze()
+    return tiny_base()
 
 
 def test_a_real_base_is_steered_from_pictures(real_base: BasePolicy) -> None:
