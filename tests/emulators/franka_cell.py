@@ -43,8 +43,11 @@ _STANDING = 0.02
 """rad/s; slower is at rest."""
 _LOOK_EVERY = 20
 """ms between two looks whether it is: a look costs some of the millisecond that there is."""
+_OVERDUE = 20
+"""ms without commands after which the arm is braked, as a control box does."""
 _UNANSWERED = 1000
-"""ms after which a motion without commands is ended. A control box waits for 20; a busy machine is later than that."""
+"""ms after which a motion without commands is ended. A control box does so when it brakes; a busy machine is late more
+often than that, so the arm only stands until the next command."""
 
 _KP = (4500.0, 4500.0, 3500.0, 3500.0, 800.0, 800.0, 200.0)
 _KV = (450.0, 450.0, 350.0, 350.0, 60.0, 60.0, 15.0)
@@ -151,6 +154,7 @@ class RobotServer(franky_sim.FrankaRobotServer):
         self.version: int | None = None
         self.rested = 0.0
         self._unanswered = 0
+        self._braked_at: np.ndarray | None = None
         super().__init__(robot, candidates)
         commands = self._FrankaServer__command_class_map
         commands[Command.kConnect] = Connect
@@ -177,6 +181,15 @@ class RobotServer(franky_sim.FrankaRobotServer):
     def _handle_udp_command(self, command_data: bytes) -> None:
         self._unanswered = 0
         super()._handle_udp_command(command_data)
+
+    def _post_process_commands(self) -> None:
+        if self._unanswered < _OVERDUE or not self.watchful:
+            self._braked_at = None
+            super()._post_process_commands()
+            return
+        if self._braked_at is None:
+            self._braked_at = np.array(self.robot.inner_state.q)
+        self.robot.joint_position_control(self._braked_at)
 
     def watch(self, ticks: int) -> None:
         """One millisecond of what a control box sees to by itself: commands that cease end the motion."""

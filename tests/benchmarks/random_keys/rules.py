@@ -56,6 +56,8 @@ class Run:
     """Why it may move the arm; empty where nobody knows, or where it does not move it."""
     pressed: float | None = None
     """When the key that is its cause went down."""
+    unseen: bool = False
+    """Nobody saw it: it may have begun just before the engine was suspended, which then told of nothing."""
 
 
 @dataclass(kw_only=True)
@@ -87,6 +89,23 @@ def runs(log: Log) -> list[Run]:
     for index, run in enumerate(found):
         if run.phase in MOVES:
             run.cause, run.pressed = _cause(found[: index + 1], log)
+    return sorted([*found, *_unseen(found, log)], key=lambda run: run.begin)
+
+
+def _unseen(seen: Sequence[Run], log: Log) -> list[Run]:
+    """The phases that the engine had a cause to begin at the moment when it was suspended."""
+    found = []
+    for halt in log.halts:
+        past = [run for run in seen if run.begin <= halt.begin]
+        if halt.who != "engine" or not past:
+            continue
+        for phase in MOVES:
+            run = Run(
+                phase=phase, pid=past[-1].pid, begin=halt.begin, end=halt.begin + HEARTBEAT, unseen=True
+            )
+            run.cause, run.pressed = _cause([*past, run], log)
+            if run.cause and phase != past[-1].phase:
+                found.append(run)
     return found
 
 
@@ -160,7 +179,11 @@ def _judge(motion: Motion, at: float, phases: Sequence[Run], log: Log) -> None:
     """Look at one moment of a motion."""
     braking = 0.0 if at == motion.begin else BRAKING
     inside = [
-        run for run in phases if run.phase in MOVES and run.begin - LEAD <= at <= run.end + SLACK + braking
+        run
+        for run in phases
+        if run.phase in MOVES
+        and run.begin - LEAD <= at <= run.end + SLACK + braking
+        and (not run.unseen or motion.begin <= run.begin + SLACK)
     ]
     hung = any(h.who == "engine" and h.begin + HEARTBEAT + BRAKING < at < h.end for h in log.halts)
     if hung:

@@ -84,6 +84,19 @@ def test_a_press_on_an_engine_that_hung_for_long_explains_nothing() -> None:
     assert _odd(_log(_R, halts=(replace(halt, who="run"),)))
 
 
+def test_a_motion_that_began_just_before_the_engine_was_suspended_needs_its_cause_too() -> None:
+    def cut_short(*presses: Press, motion: float = 20.4) -> Log:
+        log = _log(*presses, halts=(Halt(begin=20.5, end=30.0, who="engine"),))
+        log.shots = [shot for shot in log.shots if shot.at < 20.0] + [_shot(30.0, "fault", 2)]
+        log.poses = [(5.0, [0.0]), *_between(10.2, 13.0), *_between(motion, motion + 1.5)]
+        return log
+
+    assert _odd(cut_short(_R)) == []
+    assert len(_odd(cut_short())) == 1
+    assert len(_odd(cut_short(replace(_R, held=True)))) == 1
+    assert len(_odd(cut_short(_R, motion=21.0))) == 1
+
+
 def test_a_motion_at_rest_and_one_that_does_not_end_are_found() -> None:
     log = _log(_R)
     log.poses += _between(40.0, 41.0)
