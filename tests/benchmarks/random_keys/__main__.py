@@ -64,7 +64,7 @@ def judge(log: Log, lines: Sequence[Line[Record]]) -> tuple[dict[str, object], b
     mute = [f"{p.key} at {p.at:.1f}: {p.shown!r}" for p in watched if p.answered is None]
     odd = [f"{m.begin:.1f} to {m.end:.1f}: {m.odd}" for m in moved if m.odd]
     causeless = rules.causeless(phases)
-    episodes = [run for run in phases if run.phase in rules.EPISODES]
+    episodes = [run for run in phases if run.phase in rules.EPISODES and not run.unseen]
     late = [run.begin - run.pressed for run in phases if run.pressed is not None]
     report: dict[str, object] = {
         "minutes": round((log.poses[-1][0] - log.poses[0][0]) / 60.0, 1),
