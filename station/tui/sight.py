@@ -43,6 +43,17 @@ def unread(since: float, pressed: float | None) -> str:
     return f"this came up only {max(0.0, shown_for):.1f} s before the key: read it, then press again"
 
 
+def unnamed(name: str, since: float, pressed: float | None) -> str:
+    """Why a key that went down at `pressed` (None: now) cannot mean `name`, which is shown `since` then; else empty.
+
+    Both s, monotonic.
+    """
+    shown_for = (time.monotonic() if pressed is None else pressed) - since
+    if shown_for >= NAMED:
+        return ""
+    return f"{name} came up only {max(0.0, shown_for):.1f} s before the key: look, then press again"
+
+
 class Pulse:
     """Detects stalls of the loop that draws and handles keys: keys typed meanwhile carry no time of their own."""
 
@@ -111,13 +122,7 @@ class Sight:
 
     def unnamed(self, pressed: float) -> str:
         """Why a key that went down at `pressed` cannot mean the named episode; else empty."""
-        if self.complaint:
-            return self.complaint
-        named_for = pressed - self.named_since
-        if named_for < NAMED:
-            name = self.snapshot.episode or "this"
-            return f"{name} came up only {max(0.0, named_for):.1f} s before the key: look, then press again"
-        return ""
+        return self.complaint or unnamed(self.snapshot.episode or "this", self.named_since, pressed)
 
     def doubt(self, event: OperatorEvent, pressed: float, now: float) -> str:
         """Why this event is not sent, in words; empty if the operator can have meant it."""

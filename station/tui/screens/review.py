@@ -32,6 +32,7 @@ from station.session.core.events import EventSource
 from station.session.folder import SessionFolder
 from station.tui.screens.base import StationScreen
 from station.tui.screens.help import KeysHelp, keys_of
+from station.tui.sight import unnamed
 from station.tui.widgets.episodes import EpisodeList
 from station.tui.widgets.measured import Words
 from station.tui.widgets.panel import Panel
@@ -274,8 +275,12 @@ class ReviewScreen(StationScreen):
 
     def action_judge(self, verdict: str) -> None:
         """Judge what is below the cursor."""
-        item = self.query_one(EpisodeList).chosen
+        listed = self.query_one(EpisodeList)
+        item = listed.chosen
         if item is None:
+            return
+        if why_not := unnamed(item.id, listed.chosen_since, self.app.key_time):
+            self._say(f"Not now: {why_not}.", error=True)
             return
         if item.running:
             self._say(f"{item.id} still runs: judge it on the session's screen.", error=True)

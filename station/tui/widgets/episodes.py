@@ -60,6 +60,8 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._items: Sequence[Item] = ()
         self._row = 0
+        self.chosen_since = float("-inf")
+        """Since when the cursor has been on its recording, s, monotonic."""
 
     @property
     def chosen(self) -> Item | None:
@@ -77,7 +79,7 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
         self._keep_in_sight()
         self.refresh()
         if self.chosen is not None and (before is None or before.id != self.chosen.id):
-            self.post_message(self.Chosen(self.chosen))
+            self._tell(self.chosen)
 
     def action_move(self, rows: int) -> None:
         """The cursor some rows further."""
@@ -87,7 +89,11 @@ class EpisodeList(ScrollView, can_focus=True, inherit_bindings=False):
         self._row = row
         self._keep_in_sight()
         self.refresh()
-        self.post_message(self.Chosen(self._items[row]))
+        self._tell(self._items[row])
+
+    def _tell(self, item: Item) -> None:
+        self.chosen_since = time.monotonic()
+        self.post_message(self.Chosen(item))
 
     def action_page(self, pages: int) -> None:
         """The cursor a screenful further."""

@@ -231,9 +231,9 @@ def _pressed(
     else:
         keys = ("v",) if isinstance(record, Voided) else ("v", "u")
     judged = [
-        said.id if isinstance(said, EpisodeCommitted) else said.episode
-        for said in (each.record for each in before)
-        if isinstance(said, EpisodeCommitted | Labelled | Voided | Restored)
+        (each.time - log.wall, said.id if isinstance(said, EpisodeCommitted) else said.episode)
+        for each in before
+        if isinstance(said := each.record, EpisodeCommitted | Labelled | Voided | Restored)
     ]
     late = JUDGED + sum(
         h.end - h.begin for h in log.halts if h.who == "engine" and at - 15.0 < h.end and h.begin < at
@@ -243,7 +243,10 @@ def _pressed(
             continue
         if episode in press.named:
             return f"{press.key.lower()} where it was named"
-        if press.key == "u" and judged[-1:] == [episode]:
+        # of the journal as the screen knew it, which is a snapshot behind at most
+        earlier = [name for when, name in judged if when < press.at - AGE][-1:]
+        late_ones = [name for when, name in judged if press.at - AGE <= when <= press.at + 0.1]
+        if press.key == "u" and episode in earlier + late_ones:
             return "u, the newest judgement"
     return ""
 

@@ -143,6 +143,16 @@ def test_undo_may_take_back_the_newest_judgement_and_no_older_one() -> None:
     assert rules.judgements([newest, older, taken], Log(presses=[undo]))[1] != []
 
 
+def test_undo_answers_the_journal_of_when_it_was_pressed() -> None:
+    older = _label("online-000001", 6.0, by="x")
+    undo = replace(_R, key="u", named=[])
+    taken = _label("online-000001", 21.0, outcome=None)
+    meanwhile = _label("online-000002", 20.5, by="x")
+    assert rules.judgements([older, meanwhile, taken], Log(presses=[undo]))[1] == []
+    later = _label("online-000002", 21.0, outcome=None)
+    assert rules.judgements([older, meanwhile, later], Log(presses=[undo]))[1] != []
+
+
 def test_what_a_screen_names_stands_in_its_headline_and_not_in_its_log() -> None:
     assert badge(_SCREEN) == "READY" and named(_SCREEN) == ["online-000003"]
     assert tells_of(_SCREEN, "v") and not tells_of(_SCREEN, "r")

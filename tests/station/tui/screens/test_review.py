@@ -153,6 +153,23 @@ def _verdict(pilot: Pilot[int]) -> str:
     return item.verdict if item else ""
 
 
+async def test_a_recording_that_has_just_come_under_the_cursor_is_not_judged(
+    folder: SessionFolder, engines: FakeEngines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("station.tui.sight.NAMED", 1e6)
+    app = reviewing(folder, engines, Review(episode="online-000001"))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await reads(pilot, "online-000001: failure")
+        for key in ("s", "f", "t", "u", "v"):
+            await pilot.press(key)
+            await reads(pilot, "Not now: online-000001 came up only")
+        monkeypatch.setattr("station.tui.sight.NAMED", 0.0)
+        await pilot.press("v")
+        await reads(pilot, "online-000001: void; it is")
+    status = stands(folder, "online-000001")
+    assert (status.void, status.outcome) == (True, Outcome.FAILURE)
+
+
 async def test_failures_since_yesterday_are_found(folder: SessionFolder, engines: FakeEngines) -> None:
     async with reviewing(folder, engines).run_test(size=(120, 36)) as pilot:
         await reads(pilot, "6 recordings")
