@@ -242,8 +242,8 @@ class BasePolicy(nn.Module):
                 old.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> BasePolicy:
-        """Load a policy that `save` wrote to `folder`, frozen.
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> BasePolicy:
+        """Load a policy that `save` wrote to `folder`, frozen, onto `device`.
 
         Raises:
             PolicyFileError: it is missing or damaged.

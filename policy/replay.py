@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from datasets.store import ChunkRecord
 
 
+DEVICE_LIMIT = 4 * 2**30
+"""Bytes of rows that are also held on a GPU: about two million chunks of a 500-dimensional embedding."""
+
+
 class ReplayError(StationError):
     """The replay does not hold what was requested."""
 
@@ -132,11 +136,14 @@ class _Entry:
 
 
 class _Column:
-    """Rows of one shape that grow by doubling."""
+    """Rows of one shape that grow by doubling; on a GPU, a copy of them is kept there."""
 
     def __init__(self, shape: tuple[int, ...], kind: type[np.float32] | type[np.int64]) -> None:
         self.array: NDArray[Any] = np.zeros((1024, *shape), kind)
         self.size = 0
+        self._copy: Tensor | None = None
+        self._current = 0
+        """Rows of the copy that are up to date."""
 
     def extend(self, rows: NDArray[Any]) -> None:
         """Append rows [n, ...]."""
@@ -148,6 +155,34 @@ class _Column:
         self.size += count
         while self.size > len(self.array):
             self.array = np.concatenate([self.array, np.zeros_like(self.array)])
+
+    def write(self, rows: slice, values: NDArray[Any]) -> None:
+        """Replace rows."""
+        self.array[rows] = values
+        self._current = min(self._current, rows.start)
+
+    def gather(self, rows: Tensor, device: torch.device, *, keep: bool) -> Tensor:
+        """These rows [B, ...] on `device`, where `rows` [B] are; `keep` holds a copy of all of them there."""
+        if device.type == "cpu":
+            return torch.from_numpy(self.array).index_select(0, rows)
+        if keep:
+            return self._on(device).index_select(0, rows)
+        self._copy, self._current = None, 0
+        picked = torch.from_numpy(self.array).index_select(0, rows.cpu())
+        return picked.pin_memory().to(device, non_blocking=True)
+
+    def _on(self, device: torch.device) -> Tensor:
+        """The copy on `device`, up to date."""
+        if self._copy is None or len(self._copy) < len(self.array):
+            grown = torch.zeros(self.array.shape, dtype=torch.from_numpy(self.array[:0]).dtype, device=device)
+            if self._copy is not None:
+                grown[: self._current] = self._copy[: self._current]
+            self._copy = grown
+        if self._current < self.size:
+            fresh = slice(self._current, self.size)
+            self._copy[fresh] = torch.from_numpy(self.array[fresh]).to(device)
+            self._current = self.size
+        return self._copy
 
 
 class ReplayBuffer:
@@ -161,6 +196,7 @@ class ReplayBuffer:
         timeout: Timeout = Timeout.TERMINAL,
         base_hash: str = "",
         observations: Callable[[str], Episode] | None = None,
+        device: torch.device | None = None,
     ) -> None:
         """Create an empty replay.
 
@@ -170,11 +206,14 @@ class ReplayBuffer:
             timeout: how timeouts are treated.
             base_hash: refuse features of any other base policy; empty accepts all.
             observations: loads a whole episode, for methods that learn from images.
+            device: where batches are sampled (None: on the CPU). A GPU also holds a copy of all rows up to
+                `DEVICE_LIMIT` bytes; beyond, batches are copied to it one by one.
         """
         self.record = record
         self.gamma = gamma
         self.timeout = timeout
         self.base_hash = base_hash
+        self.device = device or torch.device("cpu")
         self._load_episode = observations
         self._features = {name: _Column(shape, np.float32) for name, shape in record.features.items()}
         self._decisions = {name: _Column(shape, np.float32) for name, shape in record.decisions.items()}
@@ -194,6 +233,7 @@ class ReplayBuffer:
         *,
         base_hash: str = "",
         observations: Callable[[str], Episode] | None = None,
+        device: torch.device | None = None,
     ) -> ReplayBuffer:
         """A replay for `method`: its record and, if it defines them, its discount and treatment of timeouts."""
         if isinstance(method, Discounting):
@@ -203,8 +243,9 @@ class ReplayBuffer:
                 timeout=method.timeout,
                 base_hash=base_hash,
                 observations=observations,
+                device=device,
             )
-        return cls(method.record, base_hash=base_hash, observations=observations)
+        return cls(method.record, base_hash=base_hash, observations=observations, device=device)
 
     def __len__(self) -> int:
         """Number of chunks that can be sampled."""
@@ -275,15 +316,26 @@ class ReplayBuffer:
         """
         if not len(self):
             raise ReplayError("The replay is empty. Label an online episode before learning.")
-        rows = torch.from_numpy(self._index.array[rng.integers(len(self), size=batch)])
+        rows = torch.from_numpy(self._index.array[rng.integers(len(self), size=batch)]).to(self.device)
         names = self.record.features if features is None else features
+        keep = self.bytes <= DEVICE_LIMIT
+
+        def gathered(column: _Column, rows: Tensor) -> Tensor:
+            return column.gather(rows, self.device, keep=keep)
+
         return TransitionBatch(
-            features={name: _gather(self._features[name], rows) for name in names},
-            decisions={name: _gather(column, rows) for name, column in self._decisions.items()},
-            next_features={name: _gather(self._features[name], rows + 1) for name in names},
-            reward=_gather(self._reward, rows),
-            discount=_gather(self._discount, rows),
+            features={name: gathered(self._features[name], rows) for name in names},
+            decisions={name: gathered(column, rows) for name, column in self._decisions.items()},
+            next_features={name: gathered(self._features[name], rows + 1) for name in names},
+            reward=gathered(self._reward, rows),
+            discount=gathered(self._discount, rows),
         )
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the rows, with the room that they have to grow."""
+        columns = (*self._features.values(), *self._decisions.values(), self._reward, self._discount)
+        return sum(column.array.nbytes for column in columns)
 
     def feature(self, name: str, limit: int | None = None) -> FloatArray:
         """[n, ...] the feature at the first `limit` decisions (default: all), in canonical order; a copy."""
@@ -376,8 +428,8 @@ class ReplayBuffer:
             reward[-1] = self.gamma ** (length[-1] - 1.0)
         if outcome is not Outcome.TIMEOUT or self.timeout is Timeout.TERMINAL:
             discount[-1] = 0.0
-        self._reward.array[entry.rows] = reward
-        self._discount.array[entry.rows] = discount
+        self._reward.write(entry.rows, reward)
+        self._discount.write(entry.rows, discount)
 
     def _reorder(self, added: list[str], removed: list[str]) -> None:
         """Append to the order where that suffices, otherwise re-sort."""
@@ -397,7 +449,3 @@ class ReplayBuffer:
 def _wanted(ledger: Ledger) -> dict[str, Outcome]:
     episodes = ledger.episodes
     return episodes.outcomes(episodes.of(EpisodeKind.ONLINE) & ~episodes.rows["void"])
-
-
-def _gather(column: _Column, rows: Tensor) -> Tensor:
-    return torch.from_numpy(column.array).index_select(0, rows)

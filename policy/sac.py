@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 import numpy as np
@@ -117,6 +117,10 @@ class SACBatch:
     discount: Tensor
     """[B] 0 where the transition is terminal."""
 
+    def to(self, device: torch.device) -> SACBatch:
+        """The same on another device."""
+        return SACBatch(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
+
 
 class _Perceptrons:
     """The shapes of N equal MLPs, and their evaluation for a given flat weight vector.
@@ -178,10 +182,11 @@ class SAC:
         context_size: int,
         action_size: int,
         rng: np.random.Generator,
+        device: torch.device | None = None,
     ) -> None:
-        """Initialise the networks from `rng`."""
+        """Initialise the networks from `rng`, on `device` (None: the CPU)."""
         self.settings = settings
-        self.scale = torch.ones(action_size)
+        self.scale = torch.ones(action_size, device=device)
         """[da] how far a unit action moves the steered quantity, in the critics' units; part of the state."""
         self.action_size = action_size
         self.target_entropy = -settings.target_entropy_scale * action_size
@@ -189,10 +194,10 @@ class SAC:
         self._critic_net = _Perceptrons(
             settings.n_critics, (context_size, action_size), 1, settings, layer_norm=settings.layer_norm
         )
-        self._actor = _fresh_actor(self._actor_net, settings, rng).requires_grad_()
-        self._critic = _fresh_critics(self._critic_net, settings, rng).requires_grad_()
+        self._actor = _fresh_actor(self._actor_net, settings, rng).to(device).requires_grad_()
+        self._critic = _fresh_critics(self._critic_net, settings, rng).to(device).requires_grad_()
         self._target = self._critic.detach().clone()
-        self._log_alpha = torch.tensor([math.log(settings.alpha0)])
+        self._log_alpha = torch.full((1,), math.log(settings.alpha0), device=device)
         self._optimisers = {
             "actor": _adam(self._actor, settings.actor_lr),
             "critic": _adam(self._critic, settings.critic_lr),
@@ -222,16 +227,17 @@ class SAC:
     ) -> dict[str, float]:
         """One critic step; every `actor_delay` steps also actor and temperature, every `target_delay` the targets."""
         self.updates += 1
-        metrics = self._update_critics(batch, rng)
+        figures = self._update_critics(batch, rng)
         if train_actor and self.updates % self.settings.actor_delay == 0:
-            metrics |= self._update_actor(batch, rng)
+            figures |= self._update_actor(batch, rng)
         if self.updates % self.settings.target_delay == 0:
             self._target.lerp_(self._critic.detach(), self.settings.tau)
-        return metrics
+        # read back in one piece: every read waits for the device
+        return dict(zip(figures, torch.stack([*figures.values()]).cpu().tolist(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
-        """Everything an update depends on besides batch and generator, as copies."""
-        state = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
+        """Everything an update depends on besides batch and generator, as copies in CPU memory."""
+        state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in self._tensors().items()}
         state["updates"] = torch.tensor(self.updates, dtype=torch.int64)
         return state
 
@@ -276,7 +282,7 @@ class SAC:
     def _sample(self, state: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Actions [B, da] and their log-probabilities [B], differentiable in the actor."""
         mean, log_std = self._gaussian(state)
-        noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32))
+        noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
         before = torch.addcmul(mean, log_std.exp(), noise)
         # log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)): stays finite where tanh saturates.
         jacobian = 2.0 * (_LOG_2 - before - functional.softplus(-2.0 * before))
@@ -287,50 +293,56 @@ class SAC:
         q = self._critic_net(weights, context, steered)[..., 0]  # [n, B]
         return 0.5 * (torch.tanh(q) + 1.0) if self.settings.bounded_q else q
 
-    def _targets(self, batch: SACBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def _targets(self, batch: SACBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Equation 11: y [B] = reward + discount * min of two target critics at the next steered state; and metrics."""
         with torch.no_grad():
             action, log_prob = self._sample(batch.next_state, rng)
             weights = self._critic_net.unpack(self._target)
             if self.settings.n_critics > 2:
-                pair = torch.from_numpy(rng.choice(self.settings.n_critics, 2, replace=False))
+                pair = torch.from_numpy(rng.choice(self.settings.n_critics, 2, replace=False)).to(
+                    self.scale.device
+                )
                 weights = [weight[pair] for weight in weights]
             steered = torch.addcmul(batch.next_origin, self.scale, action)
             q = self._q(weights, batch.next_context, steered).amin(0)
             if self.settings.backup_entropy:
-                q = q - self.alpha * log_prob
+                q = q - self._temperature() * log_prob
             return torch.addcmul(batch.reward, batch.discount, q), _spread(action, log_prob)
 
-    def _update_critics(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, float]:
+    def _update_critics(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, Tensor]:
         """One step on equation 10, summed over the critics."""
         y, figures = self._targets(batch, rng)
         q = self._q(self._critic_net.unpack(self._critic), batch.context, batch.steered)
         loss = (q - y).square().mean(1).sum()
         self._descend("critic", self._critic, loss)
         return {
-            "critic_loss": loss.item(),
-            "q": q.detach().mean().item(),
-            "target_q": y.mean().item(),
-            "alpha": self.alpha,
+            "critic_loss": loss.detach(),
+            "q": q.detach().mean(),
+            "target_q": y.mean(),
+            "alpha": self._temperature(),
             **figures,
         }
 
-    def _update_actor(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, float]:
+    def _update_actor(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, Tensor]:
         """One step on equation 9, with the mean of the critics as Q, and one of the temperature."""
         action, log_prob = self._sample(batch.state, rng)
         steered = torch.addcmul(batch.origin, self.scale, action)
         weights = self._critic_net.unpack(self._critic.detach())
         q = self._q(weights, batch.context, steered).mean(0)
-        loss = (self.alpha * log_prob - q).mean()
+        loss = (self._temperature() * log_prob - q).mean()
         self._descend("actor", self._actor, loss)
         # gradient with respect to log alpha of -alpha (log pi + target entropy), averaged over the batch
         self._log_alpha.grad = -self._log_alpha.exp() * (log_prob.detach().mean() + self.target_entropy)
         self._optimisers["log_alpha"].step()
         return {
-            "actor_loss": loss.item(),
-            "alpha": self.alpha,
+            "actor_loss": loss.detach(),
+            "alpha": self._temperature(),
             **_spread(action.detach(), log_prob.detach()),
         }
+
+    def _temperature(self) -> Tensor:
+        """alpha, scalar, on the device."""
+        return self._log_alpha[0].exp()
 
     def _descend(self, name: str, weights: Tensor, loss: Tensor) -> None:
         (gradient,) = torch.autograd.grad(loss, weights)
@@ -339,16 +351,16 @@ class SAC:
         self._optimisers[name].step()
 
 
-def _spread(action: Tensor, log_prob: Tensor) -> dict[str, float]:
+def _spread(action: Tensor, log_prob: Tensor) -> dict[str, Tensor]:
     """Exploration metrics: RMS of the actions and estimated entropy."""
-    return {"action_rms": action.square().mean().sqrt().item(), "entropy": -log_prob.mean().item()}
+    return {"action_rms": action.square().mean().sqrt(), "entropy": -log_prob.mean()}
 
 
 def _adam(weights: Tensor, lr: float) -> torch.optim.Adam:
     """Adam with its state allocated up front, so every checkpoint has the same tensors."""
     optimiser = torch.optim.Adam([weights], lr=lr, fused=True)
     optimiser.state[weights] = {
-        "step": torch.zeros(()),
+        "step": torch.zeros((), device=weights.device),
         "exp_avg": torch.zeros_like(weights.detach()),
         "exp_avg_sq": torch.zeros_like(weights.detach()),
     }

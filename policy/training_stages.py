@@ -261,8 +261,9 @@ class BottleneckTraining(StageTraining):
     def losses(self, iteration: int) -> dict[str, Tensor]:
         rng = stream(self.seed, "pretrain-bottleneck", iteration)
         size = self.settings.bottleneck_batch
-        row = torch.from_numpy(rng.integers(0, len(self.training_rows), size))
-        crop = torch.from_numpy(rng.integers(0, len(self._cached), size))
+        device = self.model.device
+        row = torch.from_numpy(rng.integers(0, len(self.training_rows), size)).to(device)
+        crop = torch.from_numpy(rng.integers(0, len(self._cached), size)).to(device)
         w, k, eps = self._draw(rng, size)
         return self.model.bottleneck.loss(
             self.model.flow, self._train_actions[row], w, k, self._cached[crop, row], eps

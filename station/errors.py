@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,17 @@ def refusal(error: BaseException) -> Refusal | None:
         return Refusal(lines=(in_words(error),), exit_code=ExitCode.FAILED)
     if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _NO_ROOM in str(error)):
         return Refusal(lines=(_NO_MEMORY,), exit_code=ExitCode.FAILED)
-    return None
+    failed = _of_a_gpu(error)
+    return Refusal(lines=(failed,), exit_code=ExitCode.FAILED) if failed else None
+
+
+def _of_a_gpu(error: BaseException) -> str:
+    """What a GPU's error means; empty for others, and where nothing has loaded torch."""
+    if "torch" not in sys.modules:
+        return ""
+    from policy.devices import failure
+
+    return failure(error)
 
 
 _NO_ROOM = "failed to map segment"

@@ -189,6 +189,8 @@ class BaseTrained(Record):
     """Per stage: its name, iterations, whether it converged, losses on held-out windows."""
     base_hash: str
     seconds: Number
+    device: str | None = None
+    """Where it was computed; lines of earlier versions do not say."""
 
 
 class BaseEvaluated(Record):
@@ -214,6 +216,8 @@ class UpdateBegun(Record):
     """seq of the last line that it learns from."""
     steps: Count
     """Gradient steps planned."""
+    device: str | None = None
+    """Where they are computed, such as cpu or cuda:0; lines of earlier versions do not say."""
 
 
 class CheckpointSaved(Record):

@@ -121,10 +121,11 @@ class ZPRL(Steering):
             context_size=dc + dz if settings.critic_input is CriticInput.C_Z else dc,
             action_size=dz,
             rng=stream(seed, "zprl networks"),
+            device=base.device,
         )
-        self._centre = torch.zeros(dc + dz)
-        self._spread = torch.ones(dc + dz)
-        self._lam = torch.tensor(settings.lam or 0.0)
+        self._centre = torch.zeros(dc + dz, device=base.device)
+        self._spread = torch.ones(dc + dz, device=base.device)
+        self._lam = torch.full((), settings.lam or 0.0, device=base.device)
         self._dc = dc
 
     @property
@@ -154,12 +155,12 @@ class ZPRL(Steering):
         explore: bool,
     ) -> Decision:
         """Equation 7: dz ~ pi(. | c, z), z~ = z + lam dz, a ~ pi_base(. | g(z~)); in evaluation dz = tanh(mean)."""
-        c, z = torch.from_numpy(features["c"]), torch.from_numpy(features["z"])
+        c, z = (torch.from_numpy(features[name]).to(self.base.device) for name in ("c", "z"))
         dz = self._residual(c, z, rngs, explore=explore)  # [B, dz]
         w = self.base.draw_noise(rngs)  # [B, H, da]
         with torch.inference_mode():
             z_tilde = z + self._lam * dz
-            c_tilde = self.base.bottleneck.decode(z_tilde.to(w.device))
+            c_tilde = self.base.bottleneck.decode(z_tilde)
             actions = self.base.decode(c_tilde, w)[:, : self.n_action_steps]
         return Decision(actions=as_array(actions), chosen={"dz": as_array(dz)})
 
@@ -177,18 +178,19 @@ class ZPRL(Steering):
         if planned and not self.sac.updates:
             self._measure(replay)
         train_actor = len(replay) >= self.settings.warmup_chunks + self.settings.actor_delay_chunks
-        metrics: Metrics = {"lam": self.lam}
+        lam = self.lam
+        metrics: Metrics = {"lam": lam}
         for _ in range(planned):
             transitions = replay.sample(rng, self.settings.batch, ("c", "z"))
             step = self.sac.update(self._batch(transitions), rng, train_actor=train_actor)
             metrics = {**metrics, **step}
-            metrics["rms_ratio"] = self.lam * step["action_rms"] / max(_rms(transitions.features["z"]), 1e-9)
+            metrics["rms_ratio"] = lam * step["action_rms"] / max(_rms(transitions.features["z"]), 1e-9)
             yield metrics
 
     def state(self) -> dict[str, Tensor]:
         """Networks, optimisers, temperature, counter, feature statistics and lam."""
         own = {"centre": self._centre, "spread": self._spread, "lam": self._lam}
-        return {**self.sac.state(), **{name: tensor.clone() for name, tensor in own.items()}}
+        return {**self.sac.state(), **{name: tensor.to("cpu", copy=True) for name, tensor in own.items()}}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of `state`. Raises ValueError when names or shapes differ."""
@@ -210,7 +212,7 @@ class ZPRL(Steering):
         if not self.sac.updates and (not explore or self.settings.warmup is WarmUp.BASE or not self.lam):
             return torch.zeros_like(z)
         state = self._normalised(c, z)
-        return self.sac.act(state, normal(rngs, z.shape[1:]) if explore else None)
+        return self.sac.act(state, normal(rngs, z.shape[1:]).to(state.device) if explore else None)
 
     def _batch(self, transitions: TransitionBatch) -> SACBatch:
         """Convert transitions to the networks' units; z~ is recomputed from the stored z and dz."""

@@ -48,6 +48,8 @@ class Protocol:
     layouts: int = 150
     cells: int | None = None
     threads: int = 1
+    device: str = "cpu"
+    """cpu or cuda:N."""
 
 
 def pin(protocol: Protocol) -> None:
@@ -68,6 +70,8 @@ def pin(protocol: Protocol) -> None:
         "cells": protocol.cells,
         "threads": protocol.threads,
     }
+    if protocol.device != "cpu":  # as before there was a choice
+        facts["device"] = protocol.device
     path = protocol.out / "protocol.json"
     if not path.exists():
         protocol.out.mkdir(parents=True, exist_ok=True)
@@ -103,13 +107,14 @@ def run_seed(protocol: Protocol, seed: int, reporter: Reporter) -> SeedResult:
     torch.set_num_threads(protocol.threads)
     folder = open_or_create(protocol.out / f"seed-{seed:03d}", task=protocol.task, seed=seed)
     began = time.monotonic()
-    prepare(folder, reporter=reporter)
+    prepare(folder, reporter=reporter, device=protocol.device)
     prepared = time.monotonic()
     options = EngineOptions(
         headless=True,
         autopilot=True,
         cells=protocol.cells,
         chunks=protocol.chunks,
+        device=protocol.device,
         threads=protocol.threads,
     )
     run_engine(folder, options, reporter=reporter)
@@ -129,9 +134,10 @@ def _judged(
 
     began = time.monotonic()
     schedule = LayoutSchedule(layouts=TEST, seed=TEST_SEED, n=protocol.layouts)
-    base = evaluate_base(folder, "latent", schedule, reporter=reporter)
+    device = torch.device(protocol.device)
+    base = evaluate_base(folder, "latent", schedule, reporter=reporter, device=device)
     final = evaluate_policy(
-        folder, _final_policy(folder), schedule, stage="evaluate final", reporter=reporter
+        folder, _final_policy(folder, device), schedule, stage="evaluate final", reporter=reporter
     )
     counts = count(folder)
     if counts.base_success is None:
@@ -155,13 +161,13 @@ def _judged(
     )
 
 
-def _final_policy(folder: SessionFolder) -> Steering:
+def _final_policy(folder: SessionFolder, device: torch.device) -> Steering:
     """The learner as the session left it."""
     from station.session.engine.checkpoint import NEWEST, Checkpoints
     from station.session.engine.factory import load_base
 
     task = folder.task
-    base = load_base(folder)
+    base = load_base(folder, device)
     steering = task.steering.build(base, folder.seed, n_action_steps=task.n_action_steps)
     state, facts = Checkpoints(folder.steering).load(NEWEST)
     if facts.base_hash != base.hash:

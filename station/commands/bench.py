@@ -15,7 +15,8 @@ import typer
 
 from datasets.errors import StationError, UsageError
 from datasets.own_files import open_own
-from station.commands.options import CellsOption, JsonOption, TaskOption, reporter
+from station.commands.options import CellsOption, DeviceOption, JsonOption, TaskOption, reporter
+from station.compute import device_name
 from station.interruption import interruptible
 from station.plain import say, terminal
 from station.tether import Tether
@@ -47,15 +48,27 @@ def learns(
     cells: CellsOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Seeds in parallel.")] = 1,
     threads: ThreadsOption = 1,
+    device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train every seed from scratch and compare the steered policy with its base on held-out layouts."""
+    from policy.devices import choose
     from station.benchmark import report
     from station.benchmark.learns import Protocol, pin, result_path
 
     interruptible()
+    chosen = choose(device_name(device))
+    say(f"Computing on {chosen.words}.", err=True)
     wanted = parse_seeds(seeds)
-    protocol = Protocol(out=out, task=task, chunks=chunks, layouts=layouts, cells=cells, threads=threads)
+    protocol = Protocol(
+        out=out,
+        task=task,
+        chunks=chunks,
+        layouts=layouts,
+        cells=cells,
+        threads=threads,
+        device=str(chosen.device),
+    )
     pin(protocol)
     failed = _supervise(protocol, [seed for seed in wanted if not result_path(out, seed).exists()], jobs)
     done = [report.read(path) for seed in wanted if (path := result_path(out, seed)).exists()]
@@ -81,11 +94,20 @@ def one_seed(
     layouts: LayoutsOption,
     cells: CellsOption = None,
     threads: ThreadsOption = 1,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Run one seed of `learns`, as its supervisor starts it."""
     from station.benchmark.learns import Protocol, run_seed
 
-    protocol = Protocol(out=out, task=task, chunks=chunks, layouts=layouts, cells=cells, threads=threads)
+    protocol = Protocol(
+        out=out,
+        task=task,
+        chunks=chunks,
+        layouts=layouts,
+        cells=cells,
+        threads=threads,
+        device=device or "cpu",
+    )
     with reporter(as_json=True) as report:
         run_seed(protocol, seed, report)
 
@@ -137,6 +159,7 @@ def _start(protocol: Protocol, seed: int, tether: Tether) -> subprocess.Popen[by
         "--layouts": protocol.layouts,
         "--cells": protocol.cells,
         "--threads": protocol.threads,
+        "--device": protocol.device,
     }
     words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
     command = [sys.executable, "-m", "station", "bench", "seed", str(seed), *words]

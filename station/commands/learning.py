@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from datasets.errors import StationError, UsageError
+from datasets.errors import StationError
 from station import sessions
-from station.commands.options import CellsOption, JsonOption, SessionArgument, reporter
+from station.commands.options import CellsOption, DeviceOption, JsonOption, SessionArgument, reporter
+from station.compute import device_name
 from station.plain import say
 from station.reporting import Reporter, SilentReporter
 
@@ -28,7 +29,7 @@ def train(
             help="Also train on demonstrations without a verdict, or not; remembered for this session.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the base on the session's demonstrations and evaluate it. Resumes after an interruption."""
@@ -36,23 +37,9 @@ def train(
     from station.session.folder import SessionFolder
 
     folder = SessionFolder.open(sessions.find(session))
-    _require_device(device)
     with reporter(as_json=as_json) as report:
-        result = training.train(folder, reporter=report, device=device, unlabelled=unlabelled)
+        result = training.train(folder, reporter=report, device=device_name(device), unlabelled=unlabelled)
         report.event("done", base_hash=result.base_hash, report=str(folder.base / "report.json"))
-
-
-def _require_device(name: str) -> None:
-    import torch
-
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"--device {name}: no such device. Use cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            f"--device {name}: torch finds no CUDA GPU here; 'station doctor' says more. Use cpu."
-        )
 
 
 def evaluate(
@@ -62,6 +49,7 @@ def evaluate(
         int | None, typer.Option("--episodes", min=1, help="Number of episodes; default: the task's.")
     ] = None,
     cells: CellsOption = None,
+    device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one evaluation block of the newest policy, without exploration; stored, but never learnt from."""
@@ -77,7 +65,7 @@ def evaluate(
         if client is None:
             wanted = episodes or folder.task.session.evaluation_episodes
             with SilentReporter() if as_json else reporter(as_json=False) as report:
-                _run_block(folder, wanted, cells, report)
+                _run_block(folder, wanted, cells, device_name(device), report)
         else:
             number = client.send(EvaluateNow(episodes=episodes, source=EventSource.COMMAND))
             say("The running session evaluates next; its operator resets and labels.", err=True)
@@ -117,12 +105,14 @@ def _withdrawn(ledger: Ledger) -> int:
     return len(ledger.lines_of(EvaluationWithdrawn))
 
 
-def _run_block(folder: SessionFolder, wanted: int, cells: int | None, report: Reporter) -> None:
+def _run_block(folder: SessionFolder, wanted: int, cells: int | None, device: str, report: Reporter) -> None:
     """With an engine of its own, which ends when the block is complete."""
     from station.jobs import headless
     from station.session.engine.options import EngineOptions
 
-    options = EngineOptions.checked(headless=True, autopilot=True, cells=cells, evaluate=wanted)
+    options = EngineOptions.checked(
+        headless=True, autopilot=True, cells=cells, evaluate=wanted, device=device
+    )
     headless.run(folder, options, reporter=report)
 
 

@@ -15,6 +15,7 @@ from station.commands.options import (
     AutopilotOption,
     CellsOption,
     ChunksOption,
+    DeviceOption,
     EpisodesOption,
     HeadlessOption,
     JsonOption,
@@ -25,6 +26,7 @@ from station.commands.options import (
     TaskOption,
     reporter,
 )
+from station.compute import device_name
 from station.plain import say
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def demo(
     cells: CellsOption = None,
     episodes: EpisodesOption = None,
     chunks: ChunksOption = None,
+    device: DeviceOption = None,
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Record, import and train; do not start the session.")
     ] = False,
@@ -66,6 +69,7 @@ def demo(
         cells=cells,
         episodes=episodes,
         chunks=chunks,
+        device=device_name(device),
     )
     if not headless and not prepare:
         words = [
@@ -77,10 +81,12 @@ def demo(
             str(folder.path),
             "--prepare",
             "--json",
+            "--device",
+            options.device,
         ]
         _show(folder, options, preparation=words)
     with reporter(as_json=as_json) as report:
-        pipeline.prepare(folder, reporter=report)
+        pipeline.prepare(folder, reporter=report, device=options.device)
         if headless:
             without_ui.run(folder, options, reporter=report)
         report.event("done", session=str(folder.path))
@@ -98,6 +104,7 @@ def run(
     speed: SpeedOption = None,
     episodes: EpisodesOption = None,
     chunks: ChunksOption = None,
+    device: DeviceOption = None,
     accept_devices: AcceptDevicesOption = False,
     start_on_enter: Annotated[
         bool,
@@ -119,6 +126,7 @@ def run(
         speed=speed,
         episodes=episodes,
         chunks=chunks,
+        device=device_name(device),
         accept_devices=accept_devices,
     )
     if not headless:

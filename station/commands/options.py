@@ -58,6 +58,14 @@ AcceptDevicesOption = Annotated[
         help="Accept the replaced arm or camera that the last start was refused for, from now on.",
     ),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N",
+        help="Where networks compute; default: the config file's, else the GPU if there is one.",
+    ),
+]
 EpisodesOption = Annotated[
     int | None, typer.Option("--episodes", min=0, help="Finish the session after this many online episodes.")
 ]
@@ -77,7 +85,7 @@ def describe(kind: str, facts: dict[str, object]) -> list[str]:
     if kind == "finding":
         mark = "ok     " if facts["usable"] else "refused"
         return [f"{mark} {facts['file']}: {_detail(facts)}"]
-    if kind in ("mapping", "demonstrations", "waits"):
+    if kind in ("mapping", "demonstrations", "waits", "device"):
         return _about_the_whole(kind, facts)
     if kind == "done" and "defects" in facts:
         from station.jobs.import_run import report_in_words
@@ -96,6 +104,8 @@ def describe(kind: str, facts: dict[str, object]) -> list[str]:
 def _about_the_whole(kind: str, facts: dict[str, object]) -> list[str]:
     if kind == "waits":
         return [str(facts["words"])]
+    if kind == "device":
+        return [f"Computing on {facts['words']}."]
     if kind == "demonstrations":
         return [f"Training on {facts['words']}."]
     from station.jobs.import_run import mapping_in_words

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from datasets.errors import ExitCode, StationError
 from datasets.own_files import make_folder
+from station.compute import AUTO
 from station.reporting import Reporter
 from station.sessions import HEADER_FILE
 
@@ -47,7 +48,7 @@ def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
     return folder
 
 
-def prepare(folder: SessionFolder, *, reporter: Reporter, device: str = "cpu") -> None:
+def prepare(folder: SessionFolder, *, reporter: Reporter, device: str = AUTO) -> None:
     """Everything before the first online episode; returns at once if already done."""
     from station.jobs.training import train, trained
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from station.reporting import Reporter
 
 if TYPE_CHECKING:
+    import torch
+
     from policy.steering.interface import Steering
     from station.session.folder import SessionFolder
 
@@ -57,11 +59,17 @@ def evaluate_policy(
 
 
 def evaluate_base(
-    folder: SessionFolder, path: str, schedule: LayoutSchedule, *, reporter: Reporter
+    folder: SessionFolder,
+    path: str,
+    schedule: LayoutSchedule,
+    *,
+    reporter: Reporter,
+    device: torch.device | None = None,
 ) -> list[bool]:
     """Success of the session's frozen base along one of its paths (``latent`` or ``raw``). Raises SessionError."""
     from policy.steering.unsteered import BasePath, Unsteered
     from station.session.engine.factory import load_base
 
-    steering = Unsteered(load_base(folder), BasePath(path), n_action_steps=folder.task.n_action_steps)
+    base = load_base(folder, device)
+    steering = Unsteered(base, BasePath(path), n_action_steps=folder.task.n_action_steps)
     return evaluate_policy(folder, steering, schedule, stage=f"evaluate {path}", reporter=reporter)

@@ -24,12 +24,15 @@ from datasets.journal.journal import EpisodeStatus, Journal, Ledger
 from datasets.journal.records import BaseEvaluated, BaseTrained
 from datasets.own_files import make_folder, read_bytes, remove, require_folder
 from datasets.store import EpisodeStore
+from station.compute import AUTO
 from station.interruption import deferred, interruption
 from station.jobs import demonstrations
 from station.reporting import Reporter
 from station.session.snapshot import Rate
 
 if TYPE_CHECKING:
+    import torch
+
     from policy.pretrain import Pretraining
     from station.session.folder import SessionFolder
 
@@ -59,16 +62,21 @@ class TrainingReport:
 
 
 def train(
-    folder: SessionFolder, *, reporter: Reporter, device: str = "cpu", unlabelled: bool | None = None
+    folder: SessionFolder, *, reporter: Reporter, device: str = AUTO, unlabelled: bool | None = None
 ) -> TrainingReport:
     """Train and judge the base of `folder`; skips what is already done.
 
+    `device`: as `policy.devices.choose` takes it.
     `unlabelled`: also use unlabelled demonstrations, or only successes; None: as before.
 
     Raises:
         TrainingError: no usable demonstrations, or online episodes hold features of an older base.
         LockedError: an engine or another command works on the session.
+        DeviceError: the device cannot be used.
     """
+    from policy.devices import choose
+
+    on = choose(device)
     with folder.writing(), _threads(folder.task.training.threads):
         journal = Journal(folder.journal, writable=True)
         settings = folder.task.demonstrations
@@ -79,9 +87,10 @@ def train(
         if not demos:
             raise TrainingError(demonstrations.nothing_in_words(folder.path, chosen))
         reporter.event("demonstrations", used=len(demos), words=demonstrations.in_words(chosen))
+        reporter.event("device", device=str(on.device), words=on.words)
         if not _trained_on(ledger, demos):
             _refuse_if_online(folder, ledger)
-            _train_base(folder, journal, demos, reporter, device)
+            _train_base(folder, journal, demos, reporter, on.device)
         elif not _base_stands(folder, ledger):
             reporter.event(
                 "finding",
@@ -90,9 +99,9 @@ def train(
                 detail="the base is damaged, or gone; it is trained again",
             )
             clear_base(folder.base)
-            _train_base(folder, journal, demos, reporter, device)
+            _train_base(folder, journal, demos, reporter, on.device)
         for path in _judged_paths(folder):
-            _judge(folder, journal, path, reporter)
+            _judge(folder, journal, path, reporter, on.device)
         return _write_report(folder, journal.ledger())
 
 
@@ -159,7 +168,11 @@ def _refuse_if_online(folder: SessionFolder, ledger: Ledger) -> None:
 
 
 def _train_base(
-    folder: SessionFolder, journal: Journal, demos: Sequence[EpisodeStatus], reporter: Reporter, device: str
+    folder: SessionFolder,
+    journal: Journal,
+    demos: Sequence[EpisodeStatus],
+    reporter: Reporter,
+    device: torch.device,
 ) -> None:
     """Train the base and its bottleneck, from the last checkpoint if it used the same demonstrations."""
     from datasets.windows import TrainingWindows
@@ -194,6 +207,7 @@ def _train_base(
             ],
             base_hash=base.hash,
             seconds=round(time.monotonic() - began, 1),
+            device=str(device),
         )
     )
 
@@ -240,7 +254,9 @@ def _judged_paths(folder: SessionFolder) -> tuple[str, ...]:
     return PATHS if folder.task.cell.kind == "simulated" else ()
 
 
-def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporter) -> None:
+def _judge(
+    folder: SessionFolder, journal: Journal, path: str, reporter: Reporter, device: torch.device
+) -> None:
     """Success of one path on the evaluation layouts, measured once."""
     from station.jobs.evaluation import LayoutSchedule, evaluate_base
 
@@ -248,7 +264,7 @@ def _judge(folder: SessionFolder, journal: Journal, path: str, reporter: Reporte
         schedule = LayoutSchedule(
             layouts="evaluation", seed=folder.seed, n=folder.task.session.base_evaluation_episodes
         )
-        outcomes = evaluate_base(folder, path, schedule, reporter=reporter)
+        outcomes = evaluate_base(folder, path, schedule, reporter=reporter, device=device)
         journal.append(
             BaseEvaluated(path=path, layouts=schedule.layouts, n=len(outcomes), outcomes=[*outcomes])
         )

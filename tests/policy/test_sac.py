@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datasets.randomness import stream
 from policy.sac import SAC, SACBatch, SACSettings
+from tests.policy.pretend_gpu import GPU, pretend_gpu
 
 DS, DA = 5, 2
 SMALL = SACSettings(hidden=16, layers=2, batch=32)
@@ -174,3 +175,17 @@ def test_the_target_is_the_smaller_of_a_pair_drawn_from_all_critics() -> None:
     distance = np.abs(np.subtract.outer(drawn, pairs))
     assert float(distance.min(1).max()) < 1e-3
     assert set(distance.argmin(1)) == {0, 1, 2, 3}
+
+
+def test_on_a_gpu_a_step_sends_its_noise_and_reads_its_figures_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SMALL.model_copy(update={"n_critics": 4})
+    expected = steps(learner(settings), 4)
+    with pretend_gpu(monkeypatch) as traffic:
+        sac = SAC(
+            settings, state_size=DS, context_size=DS, action_size=DA, rng=stream(0, "networks"), device=GPU
+        )
+        batches = [batch(i).to(GPU) for i in range(4)]
+        traffic.up = traffic.down = traffic.reads = 0
+        assert [sac.update(each, stream(i, "noise")) for i, each in enumerate(batches)] == expected
+        # noise of the target, which two critics; every second step the actor's noise
+        assert (traffic.up, traffic.down, traffic.reads) == (4 * 2 + 2, 4, 0)

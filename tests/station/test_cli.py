@@ -98,7 +98,7 @@ def test_every_command_of_an_operator_stands_in_the_help(station: Station) -> No
 
 def test_a_misspelt_device_is_a_sentence_and_trains_nothing(station: Station, session: SessionFolder) -> None:
     result = station("train", session.path, "--device", "cud")
-    assert result.exit_code == 2 and "Use cpu or cuda" in " ".join(result.output.split())
+    assert result.exit_code == 2 and "Did you mean 'cuda'?" in " ".join(result.output.split())
 
 
 def test_a_recording_that_is_not_there_is_not_answered_with_all_others(

@@ -25,6 +25,8 @@ class EngineDependencies:
     replay: Callable[[EpisodeStore], ReplayBuffer]
     """A fresh, empty replay over the session's online episodes."""
     base_hash: str
+    device: str = "cpu"
+    """Where the method computes."""
     n_obs: int
     settings: SessionSettings
     remarks: tuple[str, ...] = ()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import torch
+
 from datasets.spec import DataSpec
 from datasets.store import EpisodeStore
 from hardware.cell import Cell, ClockSpeed
@@ -10,6 +14,7 @@ from hardware.robot.cell import RobotCell
 from hardware.robot.settings import RobotCellSettings
 from hardware.simulation.cell import SimulatedCell
 from hardware.simulation.settings import SimulationSettings
+from policy import devices
 from policy.base import BasePolicy, PolicyFileError
 from policy.replay import ReplayBuffer
 from station.session.engine.dependencies import EngineDependencies
@@ -18,15 +23,20 @@ from station.session.folder import SessionError, SessionFolder
 from station.session.limits import in_force, remarks
 from station.tasks.config import Task
 
+_log = logging.getLogger(__name__)
+
 
 def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> EngineDependencies:
     """The parts of an engine.
 
     Raises:
         SessionError: no trained base, or it was trained on other data than this cell delivers. TaskError.
+        DeviceError: the device that was asked for cannot be used.
     """
     task = in_force(folder)
-    base = load_base(folder)
+    chosen = devices.choose(options.device)
+    _log.info("Networks compute on %s.", chosen.words)
+    base = load_base(folder, chosen.device)
     # an operator labels one arm at a time
     usual = task.session.cells if options.headless else 1
     made = make_cells(task, options.cells or usual, ClockSpeed.REAL, latch)
@@ -34,13 +44,16 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
     steering = task.steering.build(base, folder.seed, n_action_steps=task.n_action_steps)
 
     def replay(store: EpisodeStore) -> ReplayBuffer:
-        return ReplayBuffer.for_method(steering, base_hash=base.hash, observations=store.load)
+        return ReplayBuffer.for_method(
+            steering, base_hash=base.hash, observations=store.load, device=chosen.device
+        )
 
     return EngineDependencies(
         cells=made,
         steering=steering,
         replay=replay,
         base_hash=base.hash,
+        device=str(chosen.device),
         n_obs=task.policy.n_obs,
         settings=task.session,
         remarks=tuple(remarks(folder)),
@@ -58,10 +71,10 @@ def make_cells(task: Task, count: int, speed: ClockSpeed, latch: StopLatch) -> l
     return [task.cell.build(latch)]
 
 
-def load_base(folder: SessionFolder) -> BasePolicy:
-    """The session's frozen base. Raises SessionError if there is none."""
+def load_base(folder: SessionFolder, device: torch.device | None = None) -> BasePolicy:
+    """The session's frozen base on `device` (None: the CPU). Raises SessionError if there is none."""
     try:
-        return BasePolicy.load(folder.base)
+        return BasePolicy.load(folder.base, device or torch.device("cpu"))
     except PolicyFileError as error:
         raise SessionError(
             f"{folder.path} has no base policy to steer. {error} The command is 'station train'."

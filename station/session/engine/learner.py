@@ -61,6 +61,7 @@ class Learner:
         checkpoints: Checkpoints,
         base_hash: str,
         seed: int,
+        device: str = "cpu",
     ) -> None:
         """`steering` and `replay` are empty; `restore` brings them up to date."""
         self.steering = steering
@@ -77,6 +78,7 @@ class Learner:
         self._checkpoints = checkpoints
         self._base_hash = base_hash
         self._seed = seed
+        self._device = device
         self._block: _Block | None = None
         self._read_through = -1
         newest = journal.ledger().last_of(CheckpointSaved)
@@ -200,6 +202,7 @@ class Learner:
                 ordinal=self.blocks,
                 through=ledger.through,
                 steps=self.steering.planned_updates(self.replay, fresh),
+                device=self._device,
             )
             self._journal.append(recorded)
         return self._opened(recorded.steps, fresh)

@@ -80,6 +80,7 @@ def open_folder(
         checkpoints=checkpoints,
         base_hash=parts.base_hash,
         seed=folder.seed,
+        device=parts.device,
     )
     said += learner.restore()
     learner.journal_checkpoint()

@@ -13,6 +13,7 @@ from datasets.errors import UsageError
 from datasets.plain_text import from_json
 from datasets.settings import Settings
 from hardware.cell import ClockSpeed
+from station.compute import AUTO, PATTERN
 from station.tasks.settings_text import problems
 
 
@@ -37,6 +38,9 @@ class EngineOptions(Settings):
     """Run one evaluation block of this many episodes, then end."""
     accept_devices: bool = False
     """Accept the changed devices that the newest refusal named."""
+    device: str = Field(default=AUTO, pattern=PATTERN)
+    """Where networks compute: cpu, cuda, cuda:N, or auto, which takes a GPU if there is one that works. A resumed
+    session computes the same numbers only on the same device."""
     threads: int = Field(default=1, ge=1)
     """Threads of one computation; a resumed session computes the same numbers only with the same number."""
     patience: float = Field(default=10.0, ge=0.0)

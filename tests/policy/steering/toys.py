@@ -49,6 +49,7 @@ class ToyBase(nn.Module):
     """embed: the biased offset and a constant; decode: equal moves of a quarter of what c_hat says."""
 
     dc, dz, da, prediction_horizon, hash = 3, 3, 2, CHUNK, "toy"
+    device = torch.device("cpu")
 
     def __init__(self) -> None:
         super().__init__()

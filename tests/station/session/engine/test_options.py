@@ -26,6 +26,7 @@ EVERY = EngineOptions(
     chunks=5,
     evaluate=6,
     accept_devices=True,
+    device="cuda:1",
     threads=2,
     patience=0.5,
 )
