@@ -224,6 +224,10 @@ class BasePolicy(nn.Module):
         """Actions [B, H, da] in the task's units from an embedding [B, dc] and noise [B, H, da]; differentiable."""
         return self.action_normalizer.denormalize(self.flow.sample(w, c_hat, self.settings.schedule))
 
+    def decode_latent(self, z: Tensor, w: Tensor) -> Tensor:
+        """As `decode`, from a latent [B, dz] through the bottleneck's decoder; one request to a policy server."""
+        return self.decode(self.bottleneck.decode(z.to(w.device)), w)
+
     def save(self, folder: Path) -> None:
         """Save the policy to `folder`; an older one there stays valid until the last write.
 

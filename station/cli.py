@@ -28,6 +28,7 @@ from station.commands import (
     live,
     machine,
     making,
+    policy,
     pruning,
     reviewing,
     verifying,
@@ -159,6 +160,7 @@ app.command("verify", rich_help_panel=_DATA)(verifying.verify)
 app.command("prune", rich_help_panel=_DATA)(pruning.prune)
 app.command("export", rich_help_panel=_DATA)(data.export)
 app.command("serve", rich_help_panel=_MACHINE)(live.serve)
+app.command("policy-server", rich_help_panel=_MACHINE)(policy.policy_server)
 app.command("doctor", rich_help_panel=_MACHINE)(machine.doctor)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
 

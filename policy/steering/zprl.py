@@ -160,8 +160,7 @@ class ZPRL(Steering):
         w = self.base.draw_noise(rngs)  # [B, H, da]
         with torch.inference_mode():
             z_tilde = z + self._lam * dz
-            c_tilde = self.base.bottleneck.decode(z_tilde)
-            actions = self.base.decode(c_tilde, w)[:, : self.n_action_steps]
+            actions = self.base.decode_latent(z_tilde, w)[:, : self.n_action_steps]
         return Decision(actions=as_array(actions), chosen={"dz": as_array(dz)})
 
     def planned_updates(self, replay: ReplayBuffer, fresh: Sequence[str]) -> int:

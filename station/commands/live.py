@@ -20,6 +20,7 @@ from station.commands.options import (
     HeadlessOption,
     JsonOption,
     MistakesOption,
+    PolicyServerOption,
     SessionArgument,
     SessionOption,
     SpeedOption,
@@ -106,6 +107,7 @@ def run(
     chunks: ChunksOption = None,
     device: DeviceOption = None,
     accept_devices: AcceptDevicesOption = False,
+    policy_server: PolicyServerOption = None,
     start_on_enter: Annotated[
         bool,
         typer.Option("--start-on-enter", help="Start the engine only once Enter is pressed on the screen."),
@@ -128,6 +130,7 @@ def run(
         chunks=chunks,
         device=device_name(device),
         accept_devices=accept_devices,
+        policy_server=policy_server,
     )
     if not headless:
         _warn_of_limits(folder)

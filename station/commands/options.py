@@ -66,6 +66,14 @@ DeviceOption = Annotated[
         help="Where networks compute; default: the config file's, else the GPU if there is one.",
     ),
 ]
+PolicyServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy-server",
+        metavar="ADDRESS",
+        help="Compute the base policy at this server (ws://HOST:PORT), or 'here'; default: as your config file says.",
+    ),
+]
 EpisodesOption = Annotated[
     int | None, typer.Option("--episodes", min=0, help="Finish the session after this many online episodes.")
 ]

@@ -38,6 +38,7 @@ PUBLIC_OF_BASE = (
     "bottleneck",
     "dc",
     "decode",
+    "decode_latent",
     "device",
     "draw_crops",
     "draw_noise",

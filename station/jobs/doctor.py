@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.errors import UsageError
 from hardware.cell import Check
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def examine(sessions: Path) -> Iterator[MachineFinding]:
     yield MachineFinding(check=_disk(sessions))
     yield MachineFinding(check=_memory(), optional=True)
     yield from examine_keys()
+    yield from examine_policy_servers()
 
 
 def healthy(findings: list[MachineFinding]) -> bool:
@@ -293,3 +295,32 @@ def _memory() -> Check:
         detail=f"{available:.1f} GB available",
         remedy="Close other programs; training keeps its pictures in memory.",
     )
+
+
+def examine_policy_servers() -> Iterator[MachineFinding]:
+    """Connect to every policy server that the operator's file names; a run checks whether it has the session's base."""
+    from policy.remote.error import RemotePolicyError
+    from policy.remote.line import Line
+    from station.policy_access import HERE, policy_access
+
+    try:
+        access = policy_access()
+    except UsageError as error:
+        yield MachineFinding(check=Check(name="policy server", ok=False, detail=str(error), remedy=_GUIDE))
+        return
+    for session, url in access.sessions.items():
+        if url == HERE:
+            continue
+        name = f"policy server of {session}"
+        try:
+            line = Line(access.address(url))
+            said = line.connect()
+            line.close()
+        except (UsageError, RemotePolicyError) as error:
+            yield MachineFinding(check=Check(name=name, ok=False, detail=str(error), remedy=_GUIDE))
+            continue
+        detail = f"{str(said.get('hash'))[:16]} computes on {said.get('device')}, at {url}"
+        yield MachineFinding(check=Check(name=name, ok=True, detail=detail))
+
+
+_GUIDE = "Every step: station guide remote-policy"

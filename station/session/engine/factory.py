@@ -16,7 +16,9 @@ from hardware.simulation.cell import SimulatedCell
 from hardware.simulation.settings import SimulationSettings
 from policy import devices
 from policy.base import BasePolicy, PolicyFileError
+from policy.remote.base import RemoteBase
 from policy.replay import ReplayBuffer
+from station.policy_access import policy_access
 from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.options import EngineOptions
 from station.session.folder import SessionError, SessionFolder
@@ -24,6 +26,8 @@ from station.session.limits import in_force, remarks
 from station.tasks.config import Task
 
 _log = logging.getLogger(__name__)
+_PATIENCE = 10.0
+"""s that a policy server has to answer for the first time."""
 
 
 def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> EngineDependencies:
@@ -36,7 +40,7 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
     task = in_force(folder)
     chosen = devices.choose(options.device)
     _log.info("Networks compute on %s.", chosen.words)
-    base = load_base(folder, chosen.device)
+    base, remark = base_for(folder, options.policy_server, chosen.device)
     # an operator labels one arm at a time
     usual = task.session.cells if options.headless else 1
     made = make_cells(task, options.cells or usual, ClockSpeed.REAL, latch)
@@ -56,7 +60,7 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
         device=str(chosen.device),
         n_obs=task.policy.n_obs,
         settings=task.session,
-        remarks=tuple(remarks(folder)),
+        remarks=(*remarks(folder), *remark),
     )
 
 
@@ -76,9 +80,26 @@ def load_base(folder: SessionFolder, device: torch.device | None = None) -> Base
     try:
         return BasePolicy.load(folder.base, device or torch.device("cpu"))
     except PolicyFileError as error:
-        raise SessionError(
-            f"{folder.path} has no base policy to steer. {error} The command is 'station train'."
-        ) from error
+        raise _without_base(folder, error) from error
+
+
+def base_for(
+    folder: SessionFolder, policy_server: str | None, device: torch.device
+) -> tuple[BasePolicy, tuple[str, ...]]:
+    """The session's frozen base for a method on `device`, and what to say about where it computes.
+
+    Raises:
+        SessionError: there is none. RemotePolicyError: its policy server does not answer, or serves another one.
+        UsageError: there is no token for that server.
+    """
+    address = policy_access().address_for(folder.name, policy_server)
+    if address is None:
+        return load_base(folder, device), ()
+    try:
+        base = RemoteBase.at(address, folder.base, device, patience=_PATIENCE)
+    except PolicyFileError as error:
+        raise _without_base(folder, error) from error
+    return base, (f"The base policy computes at {address.url}, on {base.metadata.get('device')}.",)
 
 
 def refuse_other_data(trained: DataSpec, delivered: DataSpec) -> None:
@@ -92,3 +113,7 @@ def refuse_other_data(trained: DataSpec, delivered: DataSpec) -> None:
             f"The base was trained on other data than this cell delivers: {'; '.join(differences)}. "
             "Put the setting back, or start a new session."
         )
+
+
+def _without_base(folder: SessionFolder, error: PolicyFileError) -> SessionError:
+    return SessionError(f"{folder.path} has no base policy to steer. {error} The command is 'station train'.")

@@ -15,6 +15,7 @@ from datasets.observation import Image
 from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Check, Layout, StoppedError
 from hardware.latch import StopLatch
+from policy.remote.error import RemotePolicyError
 from station.session.core.events import Event, EventSource, Faulted, Homed, MotionEnded, PreflightDone, Stop
 from station.session.core.state import Slot
 from station.session.engine.dependencies import EngineDependencies
@@ -222,8 +223,11 @@ class Motion:
         """A key ends this episode."""
         if self._rollout is None:
             return
-        for finished in self._rollout.end(episode):
-            self._commit(finished, key="void" if outcome is None else outcome.value)
+        try:
+            for finished in self._rollout.end(episode):
+                self._commit(finished, key="void" if outcome is None else outcome.value)
+        except RemotePolicyError as error:
+            self._trouble(error)
 
     def abort(self, reason: str) -> None:
         """Cut off everything that runs."""
@@ -250,7 +254,7 @@ class Motion:
         rng = stream(self._seed, PURPOSES[slot.kind], slot.layout)
         return Start(episode=slot.episode, cell=cell, row=slot.row, rng=rng, layout=layout)
 
-    def _trouble(self, error: CellError) -> None:
+    def _trouble(self, error: CellError | RemotePolicyError) -> None:
         self.brake()
         self._emit(self.stop() if isinstance(error, StoppedError) else Faulted(reason=str(error)))
 

@@ -41,6 +41,8 @@ class EngineOptions(Settings):
     device: str = Field(default=AUTO, pattern=PATTERN)
     """Where networks compute: cpu, cuda, cuda:N, or auto, which takes a GPU if there is one that works. A resumed
     session computes the same numbers only on the same device."""
+    policy_server: str | None = None
+    """Address of the policy server that computes the base policy, or "here"; not set: as in the operator's file."""
     threads: int = Field(default=1, ge=1)
     """Threads of one computation; a resumed session computes the same numbers only with the same number."""
     patience: float = Field(default=10.0, ge=0.0)

@@ -18,6 +18,7 @@ from datasets.episode import Ending
 from datasets.observation import FloatArray, Image
 from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Layout, Step, StoppedError
+from policy.remote.error import RemotePolicyError
 from policy.steering.interface import Steering, Window
 from station.session.engine.partial import PartialLog
 from station.session.engine.recorder import EpisodeRecorder
@@ -134,21 +135,25 @@ class Rollout:
         try:
             self._decide([run for run in self._runs if not run.left])
             steps = self._step()
+            over = [
+                (run, ending)
+                for run, step in zip(self._runs, steps, strict=True)
+                if (ending := self._take(run, step))
+            ]
+            return Slice(finished=self._finish(over))
         except CellError as error:
             self.brake()
             return Slice(fault=str(error), stopped=isinstance(error, StoppedError))
-        except _NonFiniteError as error:
+        except (_NonFiniteError, RemotePolicyError) as error:
             self.brake()
             return Slice(fault=str(error))
-        over = [
-            (run, ending)
-            for run, step in zip(self._runs, steps, strict=True)
-            if (ending := self._take(run, step))
-        ]
-        return Slice(finished=self._finish(over))
 
     def end(self, episode: str) -> tuple[Finished, ...]:
-        """A key ends this episode; does nothing if it is not running."""
+        """A key ends this episode; does nothing if it is not running.
+
+        Raises:
+            RemotePolicyError: the final observation could not be embedded; the episode is still among those running.
+        """
         return self._finish([(run, Ending.OPERATOR) for run in self._runs if run.name == episode])
 
     def abort(self) -> dict[str, EpisodeRecorder]:

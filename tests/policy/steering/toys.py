@@ -73,6 +73,9 @@ class ToyBase(nn.Module):
         move: Tensor = self.head(c_hat) / self.prediction_horizon
         return move[:, None, :] + 0.002 * w
 
+    def decode_latent(self, z: Tensor, w: Tensor) -> Tensor:
+        return self.decode(self.bottleneck.decode(z), w)
+
 
 def toy_base() -> BasePolicy:
     """The toy under the name of what it stands in for."""

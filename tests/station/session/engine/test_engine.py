@@ -18,6 +18,7 @@ from datasets.journal.records import Noted
 from datasets.store import EpisodeStore
 from hardware.cell import ClockSpeed
 from hardware.latch import StopLatch
+from policy.remote.error import RemotePolicyError
 from station.review.catalogue import Catalogue
 from station.session.core.events import (
     EvaluateNow,
@@ -265,6 +266,38 @@ def test_a_policy_that_gives_nan_from_the_start_leaves_a_line_and_nothing_to_loo
         press(engine, go())
         until(engine, Phase.READY)
         assert engine.state.next_slots[0].episode == SECOND
+
+
+@pytest.mark.parametrize("when", ["at a decision", "at the last look", "at the key that ends it"])
+def test_a_policy_server_that_is_away_brakes_and_the_next_start_asks_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise RemotePolicyError("The policy server did not answer.", remedy="Restart it, then continue.")
+
+    # the step before the last is in the middle of a chunk
+    settings = SessionSettings(episode_steps=5 * EXECUTE, grace=0.0)
+    with never_ending(attended(tmp_path / "s", settings)) as engine:
+        steps = settings.episode_steps - 1 if when == "at the last look" else 2
+        rolling(engine, steps)
+        braked = cell_of(engine).braked
+        with monkeypatch.context() as patched:
+            patched.setattr(engine._parts.steering, "features", away)
+            if when == "at the key that ends it":
+                press(engine, Label(episode=FIRST, outcome=Outcome.SUCCESS))
+            until(engine, Phase.FAULT)
+        assert engine.state.reason == "The policy server did not answer. Restart it, then continue."
+        assert cell_of(engine).braked > braked
+        assert cut_off(engine.folder)[FIRST]["reason"] == engine.state.reason
+        assert kept(engine.folder) == {FIRST: steps + (when == "at the last look")}
+        press(engine, go())
+        until(engine, Phase.READY)
+        assert engine.state.next_slots[0].episode == SECOND
+        press(engine, go())
+        press(engine, Label(episode=SECOND, outcome=Outcome.SUCCESS))
+        until(engine, Phase.READY)
+        assert engine.session.store.ids() == [SECOND]
+        assert FIRST not in engine.state.verdicts
 
 
 def test_a_frozen_camera_stops_motion_and_says_which(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ EVERY = EngineOptions(
     evaluate=6,
     accept_devices=True,
     device="cuda:1",
+    policy_server="ws://gpu-host:8765",
     threads=2,
     patience=0.5,
 )

@@ -1,0 +1,1 @@
+"""A base policy that computes on another machine: the wire, what is asked over it, both ends without their sockets."""
