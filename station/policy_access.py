@@ -31,6 +31,7 @@ TOKEN = "STATION_POLICY_TOKEN"
 HERE = "here"
 """Instead of an address: compute on this machine."""
 PORT = 8765
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _FEWEST = 16
 """Characters of a token."""
 _LARGEST = 1000
@@ -80,6 +81,14 @@ def policy_access() -> PolicyAccess:
         return PolicyAccess.model_validate(table)
     except ValidationError as error:
         raise KeyConfigError(f"{path}: [{TABLE}] {' '.join(problems(PolicyAccess, error, table))}") from error
+
+
+def exposure(url: str) -> str:
+    """A sentence about who else can read what is sent there; empty if nobody."""
+    parts = urlsplit(url)
+    if parts.scheme == "wss" or parts.hostname in LOOPBACK:
+        return ""
+    return "Images and the token cross the network unencrypted: see 'station guide remote-policy'."
 
 
 def objection(url: str) -> str:

@@ -37,12 +37,14 @@ class RemoteCalls:
         c, mu, logvar = self._ask(
             "embed", request, c=(rows, self._sizes.dc), mu=(rows, dz), logvar=(rows, dz)
         )
+        self._require_finite(c, mu, logvar)
         return c, mu, logvar
 
     def encode(self, c: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean and log-variance of z, [B, dz] each."""
         shape = (len(c), self._sizes.dz)
         mu, logvar = self._ask("encode", {"c": c}, mu=shape, logvar=shape)
+        self._require_finite(mu, logvar)
         return mu, logvar
 
     def decode_latent(self, z: FloatArray) -> FloatArray:
@@ -63,6 +65,14 @@ class RemoteCalls:
     def close(self) -> None:
         """Hang up; the next call connects again."""
         self._line.close()
+
+    def _require_finite(self, *arrays: FloatArray) -> None:
+        """Features are stored and learnt from; actions are checked where they are executed."""
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise RemotePolicyError(
+                f"The policy server at {self._line.address.url} gave features that are not finite.",
+                remedy=RESTART,
+            )
 
     def _ask(self, what: str, request: dict[str, Any], **shapes: tuple[int, ...]) -> list[FloatArray]:
         answer = self._line.ask({ASK: what, **request})

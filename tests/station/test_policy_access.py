@@ -8,7 +8,7 @@ import pytest
 
 from datasets.errors import UsageError
 from station.operator_config import KeyConfigError
-from station.policy_access import TOKEN, made_token, policy_access
+from station.policy_access import TOKEN, exposure, made_token, policy_access
 
 URL = "ws://gpu-host:8765"
 GOOD = "0123456789abcdef"
@@ -78,6 +78,12 @@ def test_the_token_is_found_in_the_environment_or_in_a_file_that_only_its_user_r
     monkeypatch.setenv(TOKEN, GOOD[::-1])
     assert access.address(URL).token == GOOD[::-1]
     assert made_token() == (GOOD[::-1], False)
+
+
+def test_an_address_that_others_can_listen_in_on_is_told() -> None:
+    assert "unencrypted" in exposure(URL)
+    for safe in ("wss://gpu-host:8765", "ws://localhost:8765", "ws://[::1]:8765"):
+        assert not exposure(safe)
 
 
 @pytest.mark.parametrize("token", ["", "short", "a b c d e f g h i j k", f"{GOOD}\n{GOOD}", "ä" * 20])

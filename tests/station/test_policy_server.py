@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,10 +21,13 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
 
 from policy.remote.answering import PolicyAnswers
+from policy.remote.error import RemotePolicyError
+from policy.remote.line import Address, Line
 from station import policy_server
 from station.listening import listeners
 from station.policy_server import PolicyServer
 from station.testing.rehearsal import tiny_base
+from tests.policy.remote.serving import served as in_thread
 from tests.station.conftest import Station, sentences
 from tests.users import ANOTHER, as_user, needs_another_user
 
@@ -168,6 +172,38 @@ async def test_only_so_many_clients_connect_and_one_that_leaves_makes_room(
             pytest.fail("there is no room for another client")
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.mark.parametrize("known", [True, False])
+def test_a_certificate_is_checked(tmp_path: Path, known: bool) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "server.pem"
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    named = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*made, *named], check=True, capture_output=True, timeout=60)
+    tls = policy_server.certified(certificate, key)
+    server = PolicyServer(PolicyAnswers(BASE), TOKEN, host="127.0.0.1", port=0, tls=tls)
+    with in_thread(server.app(), tls=tls) as port:
+        trusted = certificate if known else None
+        url = f"wss://localhost:{port}"
+        line = Line(Address(url=url, token=TOKEN, deadline=20.0, certificate=trusted))
+        if known:
+            assert line.connect()["hash"] == BASE.hash
+        else:
+            with pytest.raises(RemotePolicyError, match="has a certificate that is not trusted here"):
+                line.connect()
+        line.close()
+
+
 @needs_another_user
 async def test_another_user_of_this_machine_is_not_even_heard(visitor: ClientSession) -> None:
     def asked(url: str) -> int | str:
@@ -205,11 +241,15 @@ async def test_the_command_serves_until_ctrl_c_and_makes_a_token_that_only_its_u
 ) -> None:
     BASE.save(tmp_path / "base")
     port = free_port()
-    with command(tmp_path / "base", "--port", port, config=tmp_path / "own" / "config.toml") as server:
+    with command(
+        tmp_path / "base", "--port", port, "--device", "cpu", config=tmp_path / "own" / "config.toml"
+    ) as server:
         try:
             assert server.stdout is not None
             said = [await asyncio.to_thread(server.stdout.readline) for _ in range(2)]
-            assert said[0] == f"The base policy {BASE.hash[:16]} computes on cpu, at ws://127.0.0.1:{port}\n"
+            assert (
+                said[0] == f"The base policy {BASE.hash[:16]} computes on the CPU, at ws://127.0.0.1:{port}\n"
+            )
             token = tmp_path / "own" / "policy-token"
             assert str(token) in said[1] and token.stat().st_mode & 0o777 == 0o600
             assert token.read_text().strip() not in "".join(said)

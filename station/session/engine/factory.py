@@ -16,9 +16,8 @@ from hardware.simulation.cell import SimulatedCell
 from hardware.simulation.settings import SimulationSettings
 from policy import devices
 from policy.base import BasePolicy, PolicyFileError
-from policy.remote.base import RemoteBase
 from policy.replay import ReplayBuffer
-from station.policy_access import policy_access
+from station.policy_access import exposure, policy_access
 from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.options import EngineOptions
 from station.session.folder import SessionError, SessionFolder
@@ -95,11 +94,14 @@ def base_for(
     address = policy_access().address_for(folder.name, policy_server)
     if address is None:
         return load_base(folder, device), ()
+    from policy.remote.base import RemoteBase
+
     try:
         base = RemoteBase.at(address, folder.base, device, patience=_PATIENCE)
     except PolicyFileError as error:
         raise _without_base(folder, error) from error
-    return base, (f"The base policy computes at {address.url}, on {base.metadata.get('device')}.",)
+    where = f"The base policy computes at {address.url}, on {base.metadata.get('device')}."
+    return base, (f"{where} {exposure(address.url)}".rstrip(),)
 
 
 def refuse_other_data(trained: DataSpec, delivered: DataSpec) -> None:

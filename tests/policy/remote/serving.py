@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ Handler = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 
 @contextmanager
-def served(app: web.Application, port: int = 0) -> Iterator[int]:
+def served(app: web.Application, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Serves on the loopback, without the checks of `station.listening`; yields the port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -22,7 +23,7 @@ def served(app: web.Application, port: int = 0) -> Iterator[int]:
     async def start() -> tuple[web.AppRunner, int]:
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True, ssl_context=tls).start()
         return runner, int(runner.addresses[0][1])
 
     runner, found = asyncio.run_coroutine_threadsafe(start(), loop).result(30)

@@ -156,6 +156,19 @@ def tmp_path_of(pair: Pair, tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
+def test_features_that_are_not_finite_are_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = PolicyAnswers.answer
+
+    def spoilt(answers: PolicyAnswers, content: Content, ordinal: int = 0) -> Content:
+        answered = answer(answers, content, ordinal)
+        answered["logvar"] = np.full_like(answered["logvar"], np.nan)
+        return answered
+
+    monkeypatch.setattr(PolicyAnswers, "answer", spoilt)
+    with torch.inference_mode(), pytest.raises(RemotePolicyError, match="not finite"):
+        pair.there.embed(looked(pair.here))
+
+
 def test_a_wrong_answer_is_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     for given in ({}, {"actions": np.zeros((1, 2, 3), np.float32)}, {"actions": np.zeros((1, 8, 7))}):
         monkeypatch.setattr(PolicyAnswers, "answer", lambda *_, given=given: given)

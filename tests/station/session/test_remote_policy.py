@@ -45,7 +45,17 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def serving(place: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`station policy-server` in its own process, once it answers."""
-    words = [sys.executable, "-m", "station", "policy-server", str(place), "--port", str(port)]
+    words = [
+        sys.executable,
+        "-m",
+        "station",
+        "policy-server",
+        str(place),
+        "--port",
+        str(port),
+        "--device",
+        "cpu",
+    ]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             for _ in range(1200):
@@ -61,7 +71,9 @@ def serving(place: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def run(session: SessionFolder, chunks: int, url: str) -> None:
-    options = EngineOptions(headless=True, autopilot=True, chunks=chunks, policy_server=url, patience=0.0)
+    options = EngineOptions(
+        headless=True, autopilot=True, chunks=chunks, policy_server=url, device="cpu", patience=0.0
+    )
     headless.run(session, options, reporter=SilentReporter())
 
 
