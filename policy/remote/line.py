@@ -8,6 +8,7 @@ decisions costs nothing. The event loop runs only during a request, in the calle
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -79,6 +80,7 @@ class Line:
     def close(self) -> None:
         """Hang up; safe to call twice, and the line can be used again."""
         if self._loop is not None:
+            atexit.unregister(self.close)
             self._loop.run_until_complete(self._hang_up())
             self._loop.close()
             self._loop = None
@@ -86,6 +88,7 @@ class Line:
     def _run(self, work: Callable[[], Any], patience: float | None = None) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            atexit.register(self.close)  # else the last words of a process are aiohttp's complaint
         limit = patience or self.address.deadline
         try:
             return self._loop.run_until_complete(asyncio.wait_for(work(), limit))

@@ -50,10 +50,14 @@ def policy_server(
 ) -> None:
     """Compute a session's base policy for a robot's computer without a GPU, until Ctrl-C.
 
-    Here, on the machine with the GPU: station policy-server mine. Then copy the token file that it names
-    to the robot's computer, tunnel the port there (ssh -N -L 8765:localhost:8765 THIS_MACHINE), and say there: station
-    run mine --policy-server ws://localhost:8765. Both ends need the same base policy; the folder 'base' of the session
-    is enough here. Openpi's clients are answered too. Every step: station guide remote-policy.
+    1. Here, where the GPU is: station policy-server mine
+    2. Copy the token file that it names to the robot's computer.
+    3. There, tunnel the port: ssh -N -L 8765:localhost:8765 THIS_MACHINE
+    4. There: station run mine --policy-server ws://localhost:8765
+
+    Both ends need the same base policy; here, a copy of the session's folder
+    'base' is enough. Clients of openpi are answered too. Every step, and how
+    to do without the tunnel: station guide remote-policy
     """
     import torch
 

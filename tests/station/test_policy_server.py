@@ -172,6 +172,23 @@ async def test_only_so_many_clients_connect_and_one_that_leaves_makes_room(
             pytest.fail("there is no room for another client")
 
 
+def test_a_session_with_a_wrong_token_or_without_a_place_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = PolicyServer(PolicyAnswers(BASE), TOKEN, host="127.0.0.1", port=0)
+    with in_thread(server.app()) as port:
+        url = f"ws://127.0.0.1:{port}"
+        wrong = Line(Address(url=url, token=TOKEN[::-1], deadline=20.0))
+        with pytest.raises(RemotePolicyError, match="Copy to this machine the file that it named"):
+            wrong.connect()
+        monkeypatch.setattr(policy_server, "MOST_CLIENTS", 0)
+        late = Line(Address(url=url, token=TOKEN, deadline=20.0))
+        with pytest.raises(RemotePolicyError, match="has too many clients"):
+            late.connect()
+        wrong.close()
+        late.close()
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 @pytest.mark.parametrize("known", [True, False])
 def test_a_certificate_is_checked(tmp_path: Path, known: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -146,6 +148,18 @@ def test_after_a_failure_the_next_request_connects_anew() -> None:
     with served(speaking(answering(pack({"number": 2}))), port):
         assert asking.ask({})["number"] == 2
         asking.close()
+
+
+def test_a_process_that_ends_with_an_open_line_says_nothing_about_it() -> None:
+    with served(speaking(answering(pack({"number": 1})))) as port:
+        code = (
+            "from policy.remote.line import Address, Line\n"
+            f"line = Line(Address(url='ws://127.0.0.1:{port}', token='a token of a test', deadline=20.0))\n"
+            "print(line.connect()['hash'])"
+        )
+        words = [sys.executable, "-c", code]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("abc\n", "")
 
 
 def test_a_late_answer_is_never_taken_for_the_next_one() -> None:
