@@ -8,8 +8,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CODE   := station policy hardware datasets tests
-# Tests start many small processes; one torch thread each keeps them from fighting over the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+# Tests start many small processes: one torch thread each keeps them from fighting over the cores, and modules are
+# compiled once for all of them.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest
 ARGS   ?=
 # Tests that keep real time run one after the other in a worker of their own, before all others in urgency.
 WORKERS ?= auto

@@ -139,6 +139,7 @@ def test_no_test_is_more_urgent_for_what_another_did_to_its_process(project: Pat
     assert run(project, "test_urgent.py").returncode == 0
 
 
+@pytest.mark.slow
 def test_tests_that_keep_real_time_have_a_worker_of_their_own_and_the_others_give_way(project: Path) -> None:
     (project / "test_shared.py").write_text(SHARED)
     done = run(project, "-p", "xdist", "-n", "3", "--dist", "loadgroup", "test_shared.py")
@@ -156,6 +157,7 @@ def test_a_test_that_keeps_no_real_time_has_no_second_try(project: Path) -> None
     assert run(project, "-p", "pytest_rerunfailures", "--second-tries", "test_second.py").returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2", "--dist", "loadgroup")])
 def test_a_second_try_stands_in_the_ledger_once_with_its_reason(
     project: Path, tmp_path: Path, workers: tuple[str, ...]

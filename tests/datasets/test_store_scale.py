@@ -59,6 +59,7 @@ class CountingDisk(Disk):
         super().sync(folder)
 
 
+@pytest.mark.slow
 def test_appending_never_lists_the_store_and_always_writes_as_much(
     tmp_path: Path, make_episode: MakeEpisode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

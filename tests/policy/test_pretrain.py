@@ -114,6 +114,7 @@ def test_a_folder_of_another_training_is_refused_untouched(tmp_path: Path) -> No
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_the_curve_tells_stage_iteration_and_every_term(tmp_path: Path) -> None:
     complete(pretraining(tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
@@ -136,6 +137,7 @@ def test_the_bottlenecks_own_stage_leaves_encoder_and_flow_as_they_were(tmp_path
     )
 
 
+@pytest.mark.slow
 def test_the_bottleneck_stops_when_more_training_is_useless(tmp_path: Path) -> None:
     lazy = SHORT.model_copy(
         update={"bottleneck_iterations": 10_000, "bottleneck_learning_rate": 1e-9, "patience": 20}
@@ -155,7 +157,8 @@ def test_whole_episodes_are_held_out_and_always_the_same_ones() -> None:
     assert len(everything) == len(same) == len(data)
 
 
-@pytest.mark.parametrize("prediction", [pytest.param("velocity", marks=pytest.mark.slow), "sample"])
+@pytest.mark.slow
+@pytest.mark.parametrize("prediction", ["velocity", "sample"])
 def test_a_policy_learns_to_look_and_reach_on_both_paths(tmp_path: Path, prediction: str) -> None:
     settings = TINY.model_validate({**TINY.model_dump(), "prediction": prediction})
     base = BasePolicy(SPEC, settings, BottleneckSettings(dz=8, hidden=64), seed=0)

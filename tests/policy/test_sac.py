@@ -139,6 +139,7 @@ def test_a_checkpoint_of_other_networks_is_refused() -> None:
         learner().load_state(incomplete)
 
 
+@pytest.mark.slow
 def test_a_bandit_is_solved_and_the_temperature_finds_its_entropy() -> None:
     settings = SACSettings(hidden=32, layers=2, actor_lr=3e-3, critic_lr=3e-3, alpha_lr=1e-2, bounded_q=True)
     sac, rng = learner(settings), stream(0, "bandit")

@@ -240,6 +240,7 @@ def test_verify_of_a_new_session_is_no_alarm(station: Station, tmp_path: Path, t
     assert station("verify", tmp_path / "s").exit_code == 0
 
 
+@pytest.mark.slow
 def test_import_refuses_broken_files_one_by_one_and_adds_nothing_twice(
     station: Station, session: SessionFolder, tmp_path: Path, tiny_task: Path
 ) -> None:

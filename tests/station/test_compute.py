@@ -50,6 +50,7 @@ def test_a_mistake_in_the_config_file_is_named(tmp_path: Path, text: str, said: 
     assert isinstance(caught.value, KeyConfigError) or "device" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_is_refused(station: Station, session: SessionFolder) -> None:
     trained = session.path
     result = station("run", trained, "--headless", "--autopilot", "--device", "cuda")

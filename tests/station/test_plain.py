@@ -123,6 +123,7 @@ def test_an_error_has_the_lines_that_it_was_raised_with(
     assert len([line for line in lines_of(said) if "wrong.toml" in line]) >= 3
 
 
+@pytest.mark.slow
 def test_a_name_with_a_line_end_is_one_line_of_every_list(
     station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

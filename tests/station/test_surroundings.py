@@ -75,6 +75,7 @@ def test_a_library_for_which_there_is_no_room_is_too_little_memory() -> None:
     assert refusal(ImportError("No module named 'datasets.gone'")) is None
 
 
+@pytest.mark.slow
 def test_a_small_address_space_is_warned_of_and_ends_no_stop(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s")
     done = subprocess.run(

@@ -295,6 +295,7 @@ def test_homing_can_be_stopped_and_resumed(cell: SimulatedCell) -> None:
     assert np.linalg.norm(position - HOME) < 0.004 and opening > 0.98
 
 
+@pytest.mark.realtime
 def test_the_fast_clock_keeps_four_times_real_time(cell: SimulatedCell) -> None:
     cell.set_speed(ClockSpeed.FAST)
     began = time.monotonic()

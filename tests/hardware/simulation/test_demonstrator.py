@@ -39,6 +39,7 @@ def success(cell: SimulatedCell, style: Style, episodes: int) -> float:
     return float(np.mean(won))
 
 
+@pytest.mark.slow
 def test_a_flawless_script_always_succeeds(cell: SimulatedCell) -> None:
     assert success(cell, FLAWLESS, 10) == 1.0
 

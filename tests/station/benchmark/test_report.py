@@ -43,6 +43,7 @@ def test_seeds_that_disagree_widen_only_the_interval_over_seeds() -> None:
     assert gain.over_seeds_and_layouts == pytest.approx((0.0, 1.0))
 
 
+@pytest.mark.slow
 def test_the_interval_over_layouts_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for trial in range(60):

@@ -141,6 +141,7 @@ def test_a_method_of_its_own_goes_through_the_command_line(
     assert "acme.methods:ShakenSettings" in str(frozen)
 
 
+@pytest.mark.slow
 def test_an_installed_format_is_found_without_trust_also_by_the_reading_process(
     acme: Path, tape: Path
 ) -> None:

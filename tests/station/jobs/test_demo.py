@@ -13,6 +13,7 @@ from station.session.folder import SessionFolder
 from tests.station.jobs.test_training import Recording, untrained
 
 
+@pytest.mark.slow
 def test_a_prepared_session_is_left_alone(session: SessionFolder) -> None:
     before, told = session.journal.read_bytes(), Recording()
     demo.prepare(session, reporter=told)

@@ -16,7 +16,10 @@ from datasets.exporters.staging import Workplace
 from station.testing import check_exporter
 
 
-@pytest.mark.parametrize("name", sorted(EXPORTERS))
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "lerobot" else pytest.param(name, marks=pytest.mark.slow) for name in sorted(EXPORTERS)],
+)
 def test_every_exporter_keeps_the_contract(name: str) -> None:
     if name == "lerobot":
         for package in ("pyarrow", "av"):
@@ -127,6 +130,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_exporter_that_keeps_the_contract_passes() -> None:
     check_exporter(Lines, read=read)
 

@@ -30,7 +30,9 @@ from tests.datasets.importers.sources import ANSWERS, MAKERS, POSE_SPEC, SPECS, 
 COUNTS = {"aloha": 1, "aloha-jpeg": 1, "droid": 1}
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if "-" in kind else kind for kind in MAKERS]
+)
 def test_every_foreign_format_keeps_the_contract(tmp_path: Path, kind: str) -> None:
     name, make = MAKERS[kind]
     make(tmp_path)

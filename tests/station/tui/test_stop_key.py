@@ -115,6 +115,7 @@ async def test_pasted_text_is_no_key(open_app: Open, feed: FakeFeed) -> None:
     assert feed.sent == [] and feed.stops == 0
 
 
+@pytest.mark.slow
 async def test_ctrl_c_stops_nothing_where_no_session_is_open(open_app: Open, engines: FakeEngines) -> None:
     async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
         await pilot.press("ctrl+c")

@@ -399,6 +399,7 @@ def test_the_automatic_operator_takes_over_what_waits(tmp_path: Path) -> None:
         assert (again.state.autopilot, again.state.speed) == (False, ClockSpeed.VIRTUAL)
 
 
+@pytest.mark.slow
 def test_mistakes_are_made_at_their_rate_and_never_in_evaluations(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "s")
     with headless(folder, cells=4, episodes=16, mistakes=1.0) as engine:

@@ -99,7 +99,7 @@ def uninterrupted(path: Path, cells: int) -> Outcome:
     return outcome(folder)
 
 
-@pytest.mark.parametrize("cells", [1, 3])
+@pytest.mark.parametrize("cells", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_cut_off_between_any_two_turns_it_goes_on_exactly(tmp_path: Path, cells: int) -> None:
     whole = uninterrupted(tmp_path / "whole", cells)
     folder = make_folder(tmp_path / "cut")
@@ -115,6 +115,7 @@ def test_cut_off_between_any_two_turns_it_goes_on_exactly(tmp_path: Path, cells:
     assert_same(outcome(folder), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [1, 3])
 def test_cut_off_before_any_journal_line_it_goes_on_exactly(
     tmp_path: Path, cells: int, monkeypatch: pytest.MonkeyPatch

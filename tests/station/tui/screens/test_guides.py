@@ -110,6 +110,7 @@ async def test_they_open_over_a_dialog_and_help_makes_room_for_them(
     assert feed.sent == []
 
 
+@pytest.mark.slow
 async def test_they_open_where_no_session_is_open(open_app: Open) -> None:
     async with open_app(folder=None).run_test(size=(80, 24)) as pilot:
         await shows(pilot, HomeScreen)

@@ -60,12 +60,12 @@ async def at_rest(pilot: Pilot[int]) -> None:
         before = now
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=pytest.mark.slow)], ids=["small", "large"])
 def test_moving(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(app(Phase.ROLLOUT), terminal_size=size, run_before=then("s"))
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=pytest.mark.slow)], ids=["small", "large"])
 def test_learning(snap_compare: Compare, size: tuple[int, int]) -> None:
     learning = LiveSteering(
         method="zprl", done=120, planned=340, rate=52.0, metrics={"rms_ratio": 0.21, "q": 0.4}

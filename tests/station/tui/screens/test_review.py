@@ -183,6 +183,7 @@ async def test_failures_since_yesterday_are_found(folder: SessionFolder, engines
         await reads(pilot, "1 recording  filter: failure and date>=yesterday", "online-000002: failure")
 
 
+@pytest.mark.slow
 async def test_undo_under_a_filter_means_what_was_judged_just_now(
     folder: SessionFolder, engines: FakeEngines
 ) -> None:
@@ -201,6 +202,7 @@ async def test_undo_under_a_filter_means_what_was_judged_just_now(
         await reads(pilot, "1 recording", "online-000001: failure")
 
 
+@pytest.mark.slow
 async def test_loading_the_recording_does_not_replace_the_confirmation_of_its_judgement(
     folder: SessionFolder, engines: FakeEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +264,7 @@ async def test_what_an_engine_adds_meanwhile_appears_and_the_cursor_stays(
         assert chosen(pilot) == "online-000000"
 
 
+@pytest.mark.slow
 async def test_while_somebody_else_writes_a_judgement_is_refused_with_who(
     folder: SessionFolder, engines: FakeEngines
 ) -> None:
@@ -274,6 +277,7 @@ async def test_while_somebody_else_writes_a_judgement_is_refused_with_who(
             await reads(pilot, "is being written by process")
 
 
+@pytest.mark.slow
 async def test_a_damaged_recording_says_so_and_hides_no_other(
     folder: SessionFolder, engines: FakeEngines
 ) -> None:
@@ -339,6 +343,7 @@ async def test_on_the_smallest_terminal_no_key_is_cut_off(open_app: Open, folder
         assert not cut_off(pilot)
 
 
+@pytest.mark.slow
 async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, folder: SessionFolder) -> None:
     changed = {"success": "f", "failure": "s", "help": "h", "void": "space", "pause": "v"}
     keymap = Keymap({**default_keymap().keys, **{action: (key,) for action, key in changed.items()}})
@@ -384,6 +389,7 @@ async def test_the_key_that_plays_brakes_a_real_arm_that_moves_below(
         assert len(feed.sent) == 1, "a paused arm is not set in motion from here"
 
 
+@pytest.mark.slow
 async def test_who_judged_an_episode_and_when_is_shown_in_order(
     folder: SessionFolder, engines: FakeEngines
 ) -> None:

@@ -354,6 +354,7 @@ sys.exit(bool(open_))
 """
 
 
+@pytest.mark.slow
 async def test_what_a_source_does_not_say_is_asked_and_the_answers_go_with_the_import(
     open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -455,6 +456,7 @@ print(json.dumps({"event": "finding", "file": "e.hdf5", "usable": True, "detail"
 """
 
 
+@pytest.mark.slow
 async def test_the_screen_asks_whether_unlabelled_demonstrations_succeeded_and_takes_enter_for_unknown(
     open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -502,6 +504,7 @@ async def test_any_answer_can_be_taken_back_before_the_import(
         assert given[-1][3:7] == ("--map", "colour=rgb", "--map", "rate=25")
 
 
+@pytest.mark.slow
 async def test_the_keys_of_the_import_are_in_the_footer_in_help_and_in_the_palette(
     open_app: Open, tmp_path: Path, fake_import: list[tuple[str, ...]]
 ) -> None:

@@ -91,6 +91,7 @@ async def test_each_key_sends_exactly_one_event(
         assert feed.stops == 0
 
 
+@pytest.mark.slow
 async def test_the_evaluation_key_withdraws_what_is_queued_and_asks_before_it_ends_a_running_block(
     open_app: Open, feed: FakeFeed
 ) -> None:
@@ -239,6 +240,7 @@ async def test_a_second_q_in_the_question_stays(open_app: Open, feed: FakeFeed) 
         assert feed.sent == []
 
 
+@pytest.mark.slow
 async def test_a_session_that_is_being_closed_can_still_be_polled(open_app: Open) -> None:
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
