@@ -108,6 +108,7 @@ def test_suites_that_were_left_out_are_named_with_the_line_that_brings_them(proj
     assert "formats/test_tables.py (1): pip install it" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_insists_fails_for_what_an_installation_would_have_brought(project: Path) -> None:
     done = run(project, "--no-skips", "devices")
     assert done.returncode == 1, done.stdout
@@ -122,6 +123,7 @@ def test_nobody_insists_on_what_the_kernel_lacks(project: Path) -> None:
     assert "this kernel gives no /dev/uinput" in done.stdout
 
 
+@pytest.mark.slow
 def test_generated_cases_are_the_same_whatever_else_is_imported(project: Path) -> None:
     (project / "constants.py").write_text(
         "import hypothesis\nNUMBERS = [0.123, 0.456, 0.789, 4711, 4712, 4713]\n"

@@ -251,6 +251,7 @@ def test_a_setting_that_nothing_reads_is_found(reading: str, left: set[str]) -> 
     assert Code({"lamp": LAMP, "reader": reading}).unread() == left
 
 
+@pytest.mark.slow
 def test_an_unread_setting_is_found_in_every_group() -> None:
     grown = {
         path: re.sub(r"(\nclass \w+\([^)]*\):\n(?=    \"\"\"))", r"\1    nobody_reads_me: int = 0\n", source)

@@ -64,6 +64,7 @@ def test_real_arms_may_be_observed_by_their_poses(tmp_path: Path) -> None:
     assert seen.shape == (cell.spec.proprioception_dim,) == (7,) and 0.0 <= seen[6] <= 1.0
 
 
+@pytest.mark.slow
 def test_a_cell_that_was_never_connected_can_be_braked_and_closed(tmp_path: Path) -> None:
     cell = RobotCell(read_cell(cell_table(tmp_path / "board")), StopLatch(tmp_path / "latch"))
     cell.brake()

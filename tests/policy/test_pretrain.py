@@ -88,6 +88,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path: P
     assert continued.base.hash == whole.base.hash
 
 
+@pytest.mark.slow
 def test_when_it_is_over_the_folder_holds_the_policy_and_no_half_work(tmp_path: Path) -> None:
     training = pretraining(tmp_path)
     last = complete(training)[-1]
@@ -99,6 +100,7 @@ def test_when_it_is_over_the_folder_holds_the_policy_and_no_half_work(tmp_path: 
     assert again.base.hash == training.base.hash
 
 
+@pytest.mark.slow
 def test_a_damaged_report_is_named_with_what_brings_training_back(tmp_path: Path) -> None:
     complete(pretraining(tmp_path))
     (tmp_path / "training.json").write_text("{}")

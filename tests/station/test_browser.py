@@ -351,6 +351,7 @@ def closed(end: socket.socket) -> bool:
         return end.recv(1) == b""
 
 
+@pytest.mark.slow
 @needs_another_user
 async def test_connections_of_another_user_are_closed_as_they_arrive_and_a_tab_goes_on(
     words: list[str], visitor: ClientSession, caplog: pytest.LogCaptureFixture

@@ -32,6 +32,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert child.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("review", "SESSION", "--list"), ("tasks",), ("verify", "SESSION"), ("status", "SESSION")]
 )
@@ -266,6 +267,7 @@ def test_import_refuses_broken_files_one_by_one_and_adds_nothing_twice(
     assert json.loads(station("status", fresh, "--json").stdout)["demos"] == 2
 
 
+@pytest.mark.slow
 def test_a_dry_import_writes_nothing(
     station: Station, session: SessionFolder, tmp_path: Path, tiny_task: Path
 ) -> None:

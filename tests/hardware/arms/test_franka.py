@@ -297,6 +297,7 @@ def test_a_control_box_that_falls_silent_is_a_lost_link(emulator: FrankaEmulator
     arm.close()
 
 
+@pytest.mark.slow
 def test_a_dead_control_box_is_a_lost_link_and_recovering_connects_anew(emulator: FrankaEmulator) -> None:
     arm = driver(emulator)
     arm.connect()
@@ -405,6 +406,7 @@ def test_a_control_box_that_takes_the_connection_and_says_nothing_is_given_up_so
     arm.close()
 
 
+@pytest.mark.slow
 def test_a_missing_franky_is_named_with_its_pip_line(
     emulator: FrankaEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -405,6 +405,7 @@ def test_two_arms_at_once_do_not_mix() -> None:
             right.close()
 
 
+@pytest.mark.slow
 def test_the_vendors_package_leaves_the_rest_of_the_process_alone(tmp_path: Path) -> None:
     program = """
 import socket, sys
@@ -452,6 +453,7 @@ def test_a_unix_socket_of_the_vendors_name_is_not_taken_for_the_arm(emulator: XA
             path.unlink()
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_a_sentence_with_the_line_that_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -318,6 +318,7 @@ def test_an_engine_that_is_killed_or_suspended_while_the_arm_moves(
             engine.communicate()
 
 
+@pytest.mark.slow
 def test_the_path_of_a_chunk_is_smooth_at_the_arm(place: XArmWorkplace) -> None:
     _sway(place, 2.0)
     trace = np.array(place.emulator.order("trace"))

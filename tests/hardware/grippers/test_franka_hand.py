@@ -124,6 +124,7 @@ def test_a_silent_hand_is_a_lost_link_and_recovering_connects_anew(
     assert arrive(hand, 0.05).width == pytest.approx(0.05, abs=3e-3)
 
 
+@pytest.mark.slow
 def test_a_control_box_without_a_hand_is_named() -> None:
     hand = FrankaHandSettings(name="hand", address="127.254.254.254").build(
         FrankaSettings(name="left", address="unused")

@@ -215,6 +215,7 @@ def test_a_ufactory_fault_has_the_vendors_text_and_is_cleared_on_request(
     assert ufactory.state().fault == ""
 
 
+@pytest.mark.slow
 def test_the_wrong_gripper_in_the_task_file_is_found_at_once(other_emulator: XArmEmulator) -> None:
     gripper = RobotiqRS485Settings().build(settings(other_emulator))
     with pytest.raises(GripperError, match="names the gripper that is mounted"):

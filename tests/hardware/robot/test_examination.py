@@ -73,6 +73,7 @@ def test_looking_moves_no_arm(tmp_path: Path, board: Switchboard) -> None:
     assert math.isclose(board[Switch.OPENING], 0.08)
 
 
+@pytest.mark.slow
 def test_arms_are_not_even_enabled_where_that_is_not_wanted(tmp_path: Path, board: Switchboard) -> None:
     found = looked_at(tmp_path, hold=False)
     assert board[Switch.COMMANDS] == 0
@@ -80,6 +81,7 @@ def test_arms_are_not_even_enabled_where_that_is_not_wanted(tmp_path: Path, boar
     assert found["arm left"].ready
 
 
+@pytest.mark.slow
 def test_a_cell_whose_limits_are_not_set_is_not_ready_and_no_arm_is_enabled(
     tmp_path: Path, board: Switchboard
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_cell_whose_limits_are_not_set_is_not_ready_and_no_arm_is_enabled(
     assert board[Switch.COMMANDS] == 0
 
 
+@pytest.mark.slow
 def test_an_arm_that_is_not_reached_and_has_no_home_yet_is_told_and_not_looked_for_at_home(
     tmp_path: Path, board: Switchboard
 ) -> None:

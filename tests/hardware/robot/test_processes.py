@@ -82,6 +82,7 @@ def place(tmp_path: Path) -> Iterator[Workplace]:
         yield place
 
 
+@pytest.mark.slow
 def test_a_module_that_lies_where_one_stands_is_run_by_no_controller_and_no_camera(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_suspended_controller_is_told_and_replaced_on_the_operators_word(place
     assert process.pid not in (None, pid)
 
 
+@pytest.mark.slow
 def test_what_was_seen_before_the_machine_slept_moves_no_arm(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

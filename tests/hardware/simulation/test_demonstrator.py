@@ -92,6 +92,7 @@ def test_a_recording_starts_idle_and_ends_with_the_verdict(cell: SimulatedCell) 
     assert len(recording.images["third"]) == len(recording.action_time) == demonstration.steps + 1
 
 
+@pytest.mark.slow
 def test_recordings_are_made_once_and_an_interrupted_series_is_continued(tmp_path: Path) -> None:
     seen: list[RecordingProgress] = []
     first = record_demonstrations(SMALL, tmp_path, {"careful": 1}, seed=5)

@@ -88,6 +88,7 @@ def zprl(base: BasePolicy) -> ZPRL:
     return ZPRL(base, ZPRLSettings(lam=0.3, warmup=WarmUp.ACTOR), 3, n_action_steps=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("explore", [True, False])
 def test_zprl_decides_the_same_there_in_two_requests(pair: Pair, explore: bool) -> None:
     window = looked(pair.here)

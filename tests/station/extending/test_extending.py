@@ -69,6 +69,7 @@ def test_every_interface_has_its_check() -> None:
     assert checks <= set(station.testing.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [

@@ -167,6 +167,7 @@ def test_without_the_package_both_are_unknown(site: Path) -> None:
         exporter("lines")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "text", "words"),
     [

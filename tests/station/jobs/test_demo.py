@@ -21,6 +21,7 @@ def test_a_prepared_session_is_left_alone(session: SessionFolder) -> None:
     assert session.journal.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_records_and_imports_nothing_twice(session: SessionFolder) -> None:
     session = untrained(session)
     recordings = {path.name: path.stat().st_mtime_ns for path in (session.path / "recordings").iterdir()}

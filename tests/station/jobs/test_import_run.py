@@ -54,6 +54,7 @@ def test_an_import_that_must_ask_says_the_flags_and_changes_nothing(
     assert json.loads(station("status", session, "--json").stdout)["demos"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_questions_are_said_once_however_many_episodes_raise_them(
     station: Station, session: Path, tmp_path: Path, dry: tuple[str, ...]
@@ -96,6 +97,7 @@ def test_a_dry_run_writes_nothing_and_counts_what_it_saw(
     assert not (session / "journal.jsonl").exists() and not (session / "import.toml").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_does_not_claim_that_something_was_imported(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_dry_run_with_again_says_what_would_be_replaced(
     assert (session / "journal.jsonl").read_bytes() == journal
 
 
+@pytest.mark.slow
 def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_path: Path) -> None:
     sources.aloha(tmp_path / "episode_0.hdf5")
     result = station("import", session, tmp_path / "episode_0.hdf5", *EVERYTHING)
@@ -157,6 +160,7 @@ def test_flags_of_no_meaning_are_answered_before_anything_is_read(
     assert result.exit_code == 2 and sentence in result.output
 
 
+@pytest.mark.slow
 def test_a_forced_format_that_finds_nothing_is_named(station: Station, session: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     sources.aloha(tmp_path / "in" / "episode_0.hdf5")

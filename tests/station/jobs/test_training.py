@@ -82,7 +82,10 @@ def test_training_again_does_nothing_but_tell(session: SessionFolder) -> None:
     assert [result["path"] for result in told.results] == ["latent", "raw"]
 
 
-@pytest.mark.parametrize("stage", ["base", "bottleneck", "evaluate raw"])
+@pytest.mark.parametrize(
+    "stage",
+    ["base", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("bottleneck", "evaluate raw"))],
+)
 def test_interrupted_training_continues_to_the_same_weights(session: SessionFolder, stage: str) -> None:
     expected = weights(session)
     session = untrained(session)

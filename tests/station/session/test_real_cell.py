@@ -134,6 +134,7 @@ def test_an_arms_fault_ends_the_episode_and_is_cleared_when_the_operator_goes_on
     assert (counts.success, counts.failure, counts.void, counts.cut_off) == (1, 1, 0, 1)
 
 
+@pytest.mark.slow
 def test_a_fault_that_stays_is_shown_again(engine: Engine, board: Switchboard) -> None:
     until_phase(engine, Phase.READY)
     board[Switch.FAULT] = board[Switch.STUBBORN] = 1.0
@@ -216,6 +217,7 @@ def test_what_fails_during_a_fault_is_told_beside_it_and_the_old_answer_clears_n
     assert engine.state.reason.count("camera scene") == 1
 
 
+@pytest.mark.slow
 def test_a_fault_during_a_pause_is_told(engine: Engine, board: Switchboard) -> None:
     roll(engine)
     press(engine, Pause())
@@ -225,6 +227,7 @@ def test_a_fault_during_a_pause_is_told(engine: Engine, board: Switchboard) -> N
     assert "C31" in engine.state.reason
 
 
+@pytest.mark.slow
 def test_a_stop_latch_is_no_fault_of_a_device(engine: Engine) -> None:
     until_phase(engine, Phase.READY)
     engine._latch.stop("operator")
@@ -307,6 +310,7 @@ def test_when_the_last_screen_goes_the_arm_brakes_and_the_session_waits(
         until(engine, lambda: not stands(board))
 
 
+@pytest.mark.slow
 def test_a_start_is_refused_while_the_disk_has_no_room_for_an_hour(
     tmp_path: Path, board: Switchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

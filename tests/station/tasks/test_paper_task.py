@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hardware.simulation.cell import SimulatedCell
 from policy.base import BasePolicy
 from station.session.engine.rollout import evaluate
 from station.tasks.config import load_task
 
 
+@pytest.mark.slow
 def test_the_papers_task_runs_at_30_hz_with_its_picture_size_and_resnet() -> None:
     task = load_task("place-orange-paper")
     cell = SimulatedCell(task.simulation)

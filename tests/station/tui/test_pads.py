@@ -179,6 +179,7 @@ async def test_a_label_by_pedal_names_what_stood_on_the_screen_when_the_foot_wen
         assert feed.sent == [Label(episode="online-000120", outcome=Outcome.SUCCESS)]
 
 
+@pytest.mark.slow
 async def test_a_pedal_works_while_a_note_is_written_but_opens_no_second_one(
     feed: FakeFeed, engines: FakeEngines, tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ async def test_a_pedal_works_while_a_note_is_written_but_opens_no_second_one(
         assert len(pilot.app.screen_stack) == depth
 
 
+@pytest.mark.slow
 async def test_a_pedal_that_is_not_there_is_told_of_and_the_terminal_works_on(
     feed: FakeFeed, engines: FakeEngines, tmp_path: Path
 ) -> None:

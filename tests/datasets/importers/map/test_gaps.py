@@ -81,6 +81,7 @@ def test_rows_whose_chunk_is_missing_are_asked_about_and_cost_their_own_episode(
     assert any("taken as 0, as was answered" in note for note in second.finding.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_writer_who_stores_chunks_of_zeros_left_none_out(tmp_path: Path, version: Any) -> None:
     """Proved by the column itself, the loss is no question; by another column, it is told with the question."""
@@ -104,6 +105,7 @@ def test_a_writer_who_stores_chunks_of_zeros_left_none_out(tmp_path: Path, versi
     assert "writer left out no chunk of 0; copy it again" in str(third.refused)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [2, 3])
 def test_what_a_writer_left_out_of_a_column_that_is_not_used_costs_nothing(
     tmp_path: Path, version: Any
@@ -117,6 +119,7 @@ def test_what_a_writer_left_out_of_a_column_that_is_not_used_costs_nothing(
     assert [result.refused for result in desk.run()] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_gripper_that_stays_shut_may_have_been_left_out(tmp_path: Path) -> None:
     """zarr 3 stores no chunk of zeros; once that is answered, the episode comes in and the notes say so."""
     desk = desk_of(tmp_path)
@@ -133,6 +136,7 @@ def test_a_gripper_that_stays_shut_may_have_been_left_out(tmp_path: Path) -> Non
     assert [note.treatment.value for note in notes] == ["warning"]
 
 
+@pytest.mark.slow
 def test_a_lost_or_empty_shard_is_a_missing_file(tmp_path: Path) -> None:
     desk = desk_of(tmp_path)
     path = sources.umi(desk.inbox / "set.zarr", version=3)
@@ -147,6 +151,7 @@ def test_a_lost_or_empty_shard_is_a_missing_file(tmp_path: Path) -> None:
     assert "rows 60 to 119 of 'robot0_eef_pos' are missing" in str(desk.run(again=True)[1].refused)
 
 
+@pytest.mark.slow
 def test_pictures_that_are_cut_into_tiles_are_all_looked_for(tmp_path: Path) -> None:
     desk = desk_of(tmp_path)
     path = sources.umi(desk.inbox / "set.zarr", version=3)
@@ -225,6 +230,7 @@ def test_rows_end_to_end_cost_the_episode_that_they_are_of(tmp_path: Path) -> No
     assert "of 'rgb' were never written" in str(desk.run(again=True)[0].refused)
 
 
+@pytest.mark.slow
 def test_a_success_of_which_ticks_were_never_written_is_no_failure(tmp_path: Path) -> None:
     desk = Desk(tmp_path, sources.POSE_SPEC)
     end_to_end(desk.inbox)

@@ -53,6 +53,7 @@ def test_another_process_reads_what_this_one_would(tmp_path: Path, reader: Isola
     np.testing.assert_array_equal(mine.action, theirs.action)
 
 
+@pytest.mark.slow
 def test_a_module_that_lies_where_one_stands_is_not_run_by_a_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_module_that_lies_where_one_stands_is_not_run_by_a_reader(
     started.end()
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_touch_a_reader_not_even_while_it_starts(tmp_path: Path) -> None:
     started = _Child(2**30, 30)
     os.kill(started._process.pid or 0, signal.SIGINT)
@@ -102,6 +104,7 @@ class Doomed:
         return self._reader.look(source, spec, answers, fingerprint=fingerprint, ordinal=ordinal)
 
 
+@pytest.mark.slow
 def test_a_reader_that_hangs_is_given_up(tmp_path: Path) -> None:
     reader = IsolatedReader(patience=0.5)
     path = sources.aloha(tmp_path / "episode_0.hdf5")

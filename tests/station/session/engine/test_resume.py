@@ -144,6 +144,7 @@ def test_cut_off_before_any_journal_line_it_goes_on_exactly(
     assert_same(outcome(folder), whole)
 
 
+@pytest.mark.slow
 def test_stopped_again_and_again_and_killed_before_any_line_no_name_is_used_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_learner_without_a_whole_newest_checkpoint_learns_the_lost_block_again
     assert_same(outcome(folder), whole)
 
 
+@pytest.mark.slow
 def test_a_learner_without_any_checkpoint_learns_everything_again(tmp_path: Path) -> None:
     whole = uninterrupted(tmp_path / "whole", 1)
     folder = make_folder(tmp_path / "cut")

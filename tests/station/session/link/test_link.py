@@ -306,6 +306,7 @@ def test_a_picture_that_nobody_takes_for_three_seconds_tells_that_nobody_looks(
     client.close()
 
 
+@pytest.mark.slow
 def test_a_screen_that_no_longer_looks_counts_as_gone_until_it_looks_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

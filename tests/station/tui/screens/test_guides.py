@@ -122,6 +122,7 @@ async def test_they_open_where_no_session_is_open(open_app: Open) -> None:
         await shows(pilot, HomeScreen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [44, 96])
 def test_every_guide_is_drawn_in_the_columns_that_there_are(width: int) -> None:
     for guide in guides():
@@ -131,6 +132,7 @@ def test_every_guide_is_drawn_in_the_columns_that_there_are(width: int) -> None:
         assert guide.title in words and not re.search(r"\b[a-z-]+\.md\b", words)
 
 
+@pytest.mark.slow
 async def test_a_late_pause_key_brakes_from_the_guides_too(
     open_app: Open, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ async def test_an_episode_is_stepped_through_and_its_end_is_one_key_away(
         assert "label: success" in str(pilot.app.screen.query_one(Trajectory).border_title)
 
 
+@pytest.mark.slow
 async def test_playing_runs_by_the_recorded_time_and_ends_at_the_last_frame(
     folder: SessionFolder, engines: FakeEngines
 ) -> None:
@@ -170,6 +171,7 @@ async def test_a_recording_that_has_just_come_under_the_cursor_is_not_judged(
     assert (status.void, status.outcome) == (True, Outcome.FAILURE)
 
 
+@pytest.mark.slow
 async def test_failures_since_yesterday_are_found(folder: SessionFolder, engines: FakeEngines) -> None:
     async with reviewing(folder, engines).run_test(size=(120, 36)) as pilot:
         await reads(pilot, "6 recordings")
@@ -298,6 +300,7 @@ async def test_stop_is_latched_from_the_review_of_a_session_that_is_not_open(
         assert engines.latched == [folder.path]
 
 
+@pytest.mark.slow
 async def test_the_session_goes_on_under_its_review(open_app: Open, folder: SessionFolder) -> None:
     async with open_app(folder=folder.path).run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, SessionScreen))
@@ -365,6 +368,7 @@ async def test_the_help_names_every_key_as_the_operator_set_it(open_app: Open, f
         await reads(pilot, "▶ 1x")
 
 
+@pytest.mark.slow
 async def test_the_key_that_plays_brakes_a_real_arm_that_moves_below(
     open_app: Open, feed: FakeFeed, folder: SessionFolder
 ) -> None:

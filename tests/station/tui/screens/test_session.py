@@ -280,6 +280,7 @@ async def test_after_a_leave_that_was_refused_q_asks_again(open_app: Open, feed:
         assert not feed.closed
 
 
+@pytest.mark.slow
 async def test_a_pause_is_not_ended_on_a_terminal_that_is_too_small_to_show_it(
     open_app: Open, feed: FakeFeed
 ) -> None:
@@ -341,6 +342,7 @@ async def test_a_pedal_labels_nothing_that_nobody_sees(open_app: Open, feed: Fak
         assert feed.sent == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("simulated", "kind"), [(True, ""), (False, "\n[cell]\nkind = 'robot'\n")])
 async def test_while_the_engine_starts_an_arm_is_spoken_of_only_where_there_is_one(
     open_app: Open, engines: FakeEngines, tmp_path: Path, simulated: bool, kind: str
@@ -429,6 +431,7 @@ REMEDY = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(100, 30), (120, 36)])
 @pytest.mark.parametrize("stopped", [True, False])
 @pytest.mark.parametrize("key", ["", "s"])
