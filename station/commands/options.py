@@ -99,8 +99,9 @@ def describe(kind: str, facts: dict[str, object]) -> list[str]:
         from station.jobs.import_run import report_in_words
 
         return report_in_words(facts)
-    if kind == "result" and facts.get("detail") and (facts["refused"] or facts["duplicate"]):
-        return [f"{'refused' if facts['refused'] else 'known  '} {facts['file']}: {_detail(facts)}"]
+    if kind == "result" and facts.get("detail"):
+        mark = "refused" if facts["refused"] else "known  " if facts["duplicate"] else "noted  "
+        return [f"{mark} {facts['file']}: {_detail(facts)}"]
     if kind == "result" and "path" in facts:
         return [
             f"base, {facts['path']} path: {facts['successes']}/{facts['n']} succeed "

@@ -16,7 +16,7 @@ import pytest
 
 from datasets.journal.journal import Journal
 from tests.datasets.importers import sources
-from tests.station.conftest import Station
+from tests.station.conftest import Station, sentences
 
 SLOWLY = """
 import time
@@ -140,6 +140,36 @@ def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_p
     assert "camera.third" in result.output and "(proposed)" in result.output
     row = next(line for line in result.output.splitlines() if line.startswith("no success label"))
     assert row.split() == ["no", "success", "label", "1"]
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_an_answer_that_the_numbers_contradict_is_told_with_the_one_that_fits(
+    station: Station, session: Path, tmp_path: Path, *, dry: bool
+) -> None:
+    """By the import itself as by its preview: whoever skips the preview has wrong grippers otherwise."""
+    file = sources.aloha(tmp_path / "episode_0.hdf5")
+    with h5py.File(file, "r+") as source:
+        for name in ("observations/qpos", "action"):
+            values = source[name][()]
+            values[:, 6] *= 0.085
+            source[name][...] = values
+    words = (
+        "--colour",
+        "rgb",
+        "--rate",
+        10,
+        "--kinematics",
+        "xarm6",
+        "--map",
+        "state=joints",
+        "--map",
+        "angle=rad",
+    )
+    ranges = ("--gripper", "0,1", "--map", "action.range=0,1", "--outcome", "success")
+    result = station("import", session, file, *words, *ranges, *(["--dry-run"] if dry else []))
+    assert result.exit_code == 0, result.output
+    said = sentences(result)
+    assert "say --gripper 0,0.085" in said and "say --map action.range=0,0.085" in said
 
 
 @pytest.mark.parametrize(
