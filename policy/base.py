@@ -228,6 +228,20 @@ class BasePolicy(nn.Module):
         """As `decode`, from a latent [B, dz] through the bottleneck's decoder; one request to a policy server."""
         return self.decode(self.bottleneck.decode(z.to(w.device)), w)
 
+    @torch.inference_mode()
+    def warm_up(self, batch: int) -> None:
+        """Compute twice on blank observations of `batch` cells: the first time is slow, and no arm should wait."""
+        shape = batch, self.settings.n_obs
+        images = {
+            camera.name: np.zeros((*shape, camera.height, camera.width, 3), np.uint8)
+            for camera in self.spec.cameras
+        }
+        numbers = np.zeros((*shape, self.spec.proprioception_dim), np.float32)
+        noise = torch.zeros(batch, self.prediction_horizon, self.spec.da, device=self.device)
+        for _ in range(2):
+            z, _ = self.bottleneck.encode(self.embed_arrays(images, numbers))
+            self.decode(self.bottleneck.decode(z), noise).cpu()
+
     def save(self, folder: Path) -> None:
         """Save the policy to `folder`; an older one there stays valid until the last write.
 

@@ -12,7 +12,8 @@ import typer
 
 from datasets.errors import ExitCode
 from station import sessions
-from station.commands.options import JsonOption, complete_tasks
+from station.commands.options import DeviceOption, JsonOption, complete_tasks
+from station.compute import device_name
 from station.plain import say, terminal, visible
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ def doctor(
     seconds: SecondsOption = 3.0,
     hold: HoldOption = True,
     recover: RecoverOption = False,
+    device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check this machine and a task's devices: what is missing, how fast they are, what to change."""
     console = terminal()
     chosen = _load(task)
     findings = _machine(console, quiet=as_json)
+    if chosen is not None:
+        findings += _decision(console, chosen, _session(task), device_name(device), quiet=as_json)
     if not as_json:
         _limits(console, task)
     reports = _devices(console, chosen, seconds=seconds, hold=hold, recover=recover, quiet=as_json)
@@ -99,28 +103,42 @@ def _limits(console: Console, name: str | None) -> None:
 
 
 def _machine(console: Console, *, quiet: bool) -> list[MachineFinding]:
-    from rich.table import Table
-    from rich.text import Text
-
     from station.jobs.doctor import examine
 
     findings = []
     for finding in examine(sessions.sessions_root()):
         findings.append(finding)
-        if quiet:
-            continue
-        check = finding.check
-        mark, style = (
-            ("ok", "green") if check.ok else ("note", "yellow") if finding.optional else ("FIX", "red")
-        )
-        row = Table.grid(padding=(0, 2, 0, 0))
-        row.add_column(width=4, justify="right")
-        row.add_column(width=_NAME_WIDTH)
-        row.add_row(Text(mark, style), Text(visible(check.name), "bold"), check.detail)
-        console.print(row)
-        if not check.ok:
-            _print_remedy(console, check.remedy, style)
+        if not quiet:
+            _print_finding(console, finding)
     return findings
+
+
+def _decision(
+    console: Console, task: Any, session: SessionFolder | None, device: str, *, quiet: bool
+) -> list[MachineFinding]:
+    """How long the task's networks take for a decision here; that it is too slow is a note."""
+    from station.jobs.decision import check_decision
+    from station.jobs.doctor import MachineFinding
+
+    finding = MachineFinding(check=check_decision(task, session, device=device), optional=True)
+    if not quiet:
+        _print_finding(console, finding)
+    return [finding]
+
+
+def _print_finding(console: Console, finding: MachineFinding) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    check = finding.check
+    mark, style = ("ok", "green") if check.ok else ("note", "yellow") if finding.optional else ("FIX", "red")
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(width=4, justify="right")
+    row.add_column(width=_NAME_WIDTH)
+    row.add_row(Text(mark, style), Text(visible(check.name), "bold"), check.detail)
+    console.print(row)
+    if not check.ok:
+        _print_remedy(console, check.remedy, style)
 
 
 def _print_remedy(console: Console, remedy: str, style: str) -> None:

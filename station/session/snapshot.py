@@ -125,6 +125,8 @@ class LiveHealth:
     """s; a newest frame older than this counts as a failure."""
     arms_wrong: dict[str, str] = field(default_factory=dict)
     """arm -> what is wrong with it."""
+    decision: float | None = None
+    """s from the newest decision's observation to its plan; longer than a control period, the arm slows down."""
     motion: dict[str, Motion | None] = field(default_factory=dict)
     """real arm -> motion measured by its encoders; None where unmeasured."""
     disk_hours: float = 0.0

@@ -46,6 +46,9 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
     refuse_other_data(base.spec, made[0].spec)
     steering = task.steering.build(base, folder.seed, n_action_steps=task.n_action_steps)
 
+    if type(base) is BasePolicy:  # a policy server has warmed up its own
+        base.warm_up(len(made))
+
     def replay(store: EpisodeStore) -> ReplayBuffer:
         return ReplayBuffer.for_method(
             steering, base_hash=base.hash, observations=store.load, device=chosen.device

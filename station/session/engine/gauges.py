@@ -38,8 +38,8 @@ class Gauges:
         self._read = float("-inf")
         self._disk_hours = self._memory = 0.0
 
-    def health(self) -> LiveHealth:
-        """The worst over all cells."""
+    def health(self, decision: float | None = None) -> LiveHealth:
+        """The worst over all cells, and how long the newest decision took, s."""
         if self._clock() - self._read >= _EVERY:
             self._read = self._clock()
             self._memory = self._process.memory_info().rss / 1e6
@@ -51,6 +51,7 @@ class Gauges:
             frame_age=_oldest(cells),
             oldest_frame=min(cell.oldest_frame for cell in cells),
             arms_wrong={name: why for cell in cells for name, why in cell.arms_wrong.items()},
+            decision=decision,
             motion={name: motion for cell in cells for name, motion in cell.motion.items()},
             disk_hours=self._disk_hours,
             memory_mb=self._memory,

@@ -67,6 +67,8 @@ class Motion:
         self._connected: list[Cell] = []
         self._homing: Homing | None = None
         self._rollout: Rollout | None = None
+        self.decision: float | None = None
+        """s that the newest decision took; None before the first."""
         self._slots: dict[str, Slot] = {}
         self._unrecovered: list[str] = []
         self._stop_told = False
@@ -175,6 +177,7 @@ class Motion:
             self._writer.collect(_PATIENCE)
             return
         part = self._rollout.advance()
+        self.decision = self._rollout.decision or self.decision
         for finished in part.finished:
             self._commit(finished)
         if part.stopped:

@@ -6,6 +6,7 @@ same number of rows, whether or not some cells are done, so a row's numbers do n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -111,6 +112,8 @@ class Rollout:
         self._pool = pool
         self._look_at_decisions = look_at_decisions
         self._partial = partial
+        self.decision: float | None = None
+        """s that the newest decision took, from its observation to the plan; None before the first."""
         self._runs = [
             _Run(start=start, recorder=EpisodeRecorder(start.cell.spec, start.cell.observe(), n_obs))
             for start in starts
@@ -181,6 +184,7 @@ class Rollout:
         if self._look_at_decisions:
             for run in runs:
                 run.recorder.observed_again(run.start.cell.observe())
+        began = time.monotonic()
         window, rngs = self._window(runs), self._rngs(runs)
         features = self._steering.features(window, rngs, explore=self._explore)
         decision = self._steering.act(window, features, rngs, explore=self._explore)
@@ -191,6 +195,7 @@ class Rollout:
             run.recorder.decided(_row(features, run), _row(decision.chosen, run))
             run.start.cell.plan(actions)
             run.left = len(actions)
+        self.decision = time.monotonic() - began
 
     def _step(self) -> list[Step]:
         cells = [run.start.cell for run in self._runs]

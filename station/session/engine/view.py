@@ -136,7 +136,7 @@ class View:
             target=self._target(state) if pictures else {},
             counts=counts,
             steering=self._gauges.steering(),
-            health=self._gauges.health(),
+            health=self._gauges.health(self._motion.decision),
             ledger=self._stopwatch.ledger(state, counts.chunks, counts.episodes),
             log=tuple(self._log)[-_LOG_SHOWN:],
         )

@@ -122,13 +122,22 @@ def health(vitals: Vitals, columns: int, rows: int) -> Content:
     rate = f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz" if vitals.moving else "at rest"
     rate = f"{', '.join(live.arms_wrong)} not ready" if live.arms_wrong else rate
     held_back = f"  held back {live.interventions}" if live.interventions else ""
+    room = f"{_hours(live.disk_hours)} of recording left, memory {_memory(live.memory_mb)}"
     lines = [
         _state(slow or bool(live.arms_wrong), "control", rate + held_back),
         _state(old, "frames", ages),
-        _state(live.disk_hours < 1, "disk", f"{_hours(live.disk_hours)} of recording left"),
-        _state(False, "memory", _memory(live.memory_mb)),
+        _decision(live),
+        _state(live.disk_hours < 1, "disk", room),
     ]
     return Content("\n").join(lines[:rows])
+
+
+def _decision(live: LiveHealth) -> Content:
+    """How long the policy thinks; longer than a control period, the arm slows down between chunks."""
+    if live.decision is None or not live.wanted_hz:
+        return _state(False, "decision", "none yet")
+    words = f"{1000 * live.decision:.0f} of {1000 / live.wanted_hz:.0f} ms"
+    return _state(live.decision * live.wanted_hz > 1.0, "decision", words)
 
 
 def _state(bad: bool, name: str, words: str) -> Content:

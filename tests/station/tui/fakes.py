@@ -219,6 +219,7 @@ def snapshot(phase: Phase = Phase.ROLLOUT, **changes: Any) -> Snapshot:
             },
         ),
         health=LiveHealth(
+            decision=0.045,
             achieved_hz=9.97,
             wanted_hz=10,
             frame_age={"third": 0.034, "wrist": 0.036},

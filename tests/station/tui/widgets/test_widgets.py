@@ -107,7 +107,16 @@ def test_a_slow_loop_and_an_old_frame_are_marked_by_a_sign() -> None:
         achieved_hz=6.0, wanted_hz=10.0, frame_age={"wrist": 0.7}, oldest_frame=0.2, disk_hours=0.2
     )
     drawn = figures.health(figures.Vitals(live=sick, moving=True), 40, 4).plain.splitlines()
-    assert [line[0] for line in drawn] == ["!", "!", "!", "✓"]
+    assert [line[0] for line in drawn] == ["!", "!", "✓", "!"]
+
+
+def test_a_decision_that_takes_longer_than_a_control_period_is_marked() -> None:
+    def drawn(decision: float) -> str:
+        live = LiveHealth(achieved_hz=10.0, wanted_hz=10.0, disk_hours=9, decision=decision)
+        return figures.health(figures.Vitals(live=live, moving=True), 40, 4).plain.splitlines()[2]
+
+    assert drawn(0.045).startswith("✓ decision") and drawn(0.045).endswith("45 of 100 ms")
+    assert drawn(0.145).startswith("! decision") and drawn(0.145).endswith("145 of 100 ms")
 
 
 def test_an_old_frame_and_a_faulty_arm_are_marked_also_while_nothing_moves() -> None:
