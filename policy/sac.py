@@ -341,8 +341,8 @@ class SAC:
         }
 
     def _temperature(self) -> Tensor:
-        """alpha, scalar, on the device."""
-        return self._log_alpha[0].exp()
+        """alpha, scalar, on the device; rounded once, from double precision."""
+        return self._log_alpha[0].double().exp().float()
 
     def _descend(self, name: str, weights: Tensor, loss: Tensor) -> None:
         (gradient,) = torch.autograd.grad(loss, weights)
