@@ -40,6 +40,7 @@ def place(workplace: XArmWorkplace) -> XArmWorkplace:
     workplace.emulator.order("mend")
     workplace.go_home()
     workplace.emulator.order("forget")
+    workplace.cell.observe()  # whatever ran before, and however long ago: a plan needs a recent look
     return workplace
 
 
