@@ -188,6 +188,7 @@ def test_a_killed_camera_process_is_named_and_comes_back_by_restart(start: Start
     assert newer is not None and newer.time > last.time
 
 
+@pytest.mark.slow
 def test_a_drivers_own_mistake_ends_its_process_only_and_is_named(start: Start) -> None:
     camera = start(trouble="crash")
     status = until(lambda: now if (now := camera.status()).needs_restart else None)
@@ -232,6 +233,7 @@ def test_the_camera_process_ends_when_its_parent_is_killed() -> None:
     assert gone and not alive
 
 
+@pytest.mark.slow
 def test_closing_twice_is_as_good_as_once_and_leaves_no_process(start: Start) -> None:
     camera = start()
     pid = pid_of(camera)

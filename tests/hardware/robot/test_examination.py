@@ -63,6 +63,7 @@ def test_a_whole_cell_is_measured_at_work(tmp_path: Path) -> None:
     json.dumps([as_plain(report) for report in found.values()])
 
 
+@pytest.mark.slow
 def test_looking_moves_no_arm(tmp_path: Path, board: Switchboard) -> None:
     settings = RobotCellSettings.model_validate(cell_table(tmp_path / "board"))
     with Examination(settings, tmp_path / "latch") as examination:

@@ -55,6 +55,7 @@ def told(station: Station, *words: object) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_well_is_called_ready(station: Station, tmp_path: Path) -> None:
     done = station("doctor", task_file(tmp_path), "--seconds", 0.5)
     assert done.exit_code == 0, done.output
@@ -122,6 +123,7 @@ def test_whatever_is_to_be_recovered_is_told_with_the_command_that_does() -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_fault_that_stays_is_told_after_it_was_to_be_cleared(station: Station, tmp_path: Path) -> None:
     path = task_file(tmp_path)
     board = Switchboard(tmp_path / "board")

@@ -82,6 +82,7 @@ def test_what_was_answered_once_is_not_asked_again(station: Station, session: Pa
     assert mapping["pictures"]["cam_high"]["width"] == 64
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing_and_counts_what_it_saw(
     station: Station, session: Path, tmp_path: Path
 ) -> None:
@@ -142,7 +143,7 @@ def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_p
     assert row.split() == ["no", "success", "label", "1"]
 
 
-@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("dry", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_an_answer_that_the_numbers_contradict_is_told_with_the_one_that_fits(
     station: Station, session: Path, tmp_path: Path, *, dry: bool
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,7 +30,10 @@ Happening = Callable[[SessionFolder], Path]
 
 
 def removed(folder: SessionFolder) -> Path:
-    shutil.rmtree(folder.path)
+    """Again until it is gone: what is being committed meanwhile may come into a folder that was just emptied."""
+    deadline = time.monotonic() + 20.0
+    while folder.path.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder.path, ignore_errors=True)
     return folder.path
 
 

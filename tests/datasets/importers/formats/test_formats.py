@@ -116,7 +116,9 @@ def test_time_since_1970_is_taken_as_it_is_and_changes_nothing_else(
     np.testing.assert_array_equal(stamped.images["front"], plain.images["front"])
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if "-" in kind else kind for kind in MAKERS]
+)
 def test_a_second_import_adds_nothing_and_a_moved_source_is_known(tmp_path: Path, kind: str) -> None:
     name, make = MAKERS[kind]
     desk = Desk(tmp_path, SPECS[name], ANSWERS[name])

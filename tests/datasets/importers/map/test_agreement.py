@@ -345,6 +345,7 @@ def test_commands_of_a_format_that_says_what_they_are_are_compared_with_what_was
     assert desk.store.ids() == []
 
 
+@pytest.mark.slow
 def test_commands_of_a_replay_buffer_are_compared_with_what_was_observed(tmp_path: Path) -> None:
     desk = Desk(tmp_path, SPECS["diffusion-policy"], ANSWERS["diffusion-policy"] | REPLAY)
     sources.umi(desk.inbox / "dataset.zarr")

@@ -58,7 +58,9 @@ def second_chunk(name: str) -> Callable[[str], bool]:
     )
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "v2" else pytest.param(kind, marks=pytest.mark.slow) for kind in STORES]
+)
 def test_rows_whose_chunk_is_missing_are_asked_about_and_cost_their_own_episode(
     tmp_path: Path, kind: str
 ) -> None:

@@ -74,6 +74,7 @@ def test_ctrl_c_does_not_touch_a_reader_not_even_while_it_starts(tmp_path: Path)
     started.end()
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_killed_refuses_one_episode_and_the_next_is_read(
     tmp_path: Path, reader: IsolatedReader
 ) -> None:

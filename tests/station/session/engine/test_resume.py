@@ -182,6 +182,7 @@ def test_stopped_again_and_again_and_killed_before_any_line_no_name_is_used_twic
     assert verify([store], folder.journal).ok
 
 
+@pytest.mark.slow
 def test_a_learner_without_a_whole_newest_checkpoint_learns_the_lost_block_again(tmp_path: Path) -> None:
     whole = uninterrupted(tmp_path / "whole", 1)
     folder = make_folder(tmp_path / "cut")

@@ -92,5 +92,6 @@ def test_evaluation_points(snap_compare: Compare) -> None:
     assert snap_compare(app(Phase.READY), terminal_size=SMALL, run_before=then("p"))
 
 
+@pytest.mark.slow
 def test_leaving(snap_compare: Compare) -> None:
     assert snap_compare(app(Phase.READY), terminal_size=SMALL, run_before=then("q"))

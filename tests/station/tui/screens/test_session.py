@@ -205,6 +205,7 @@ async def test_stop_works_over_other_screens_and_labels_do_not(
         assert isinstance(pilot.app.screen, SessionScreen)
 
 
+@pytest.mark.slow
 async def test_leaving_is_asked_once_and_can_keep_the_engine(open_app: Open, feed: FakeFeed) -> None:
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
