@@ -130,6 +130,8 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
         patch.setattr(torch.cuda, "device_count", lambda: 1)
         patch.setattr(torch.cuda, "get_device_properties", lambda _: card)
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)
+        # a torch built for CUDA would ask its driver about streams
+        patch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
         patch.setattr(torch, "inference_mode", torch.no_grad)  # its tensors have no views of another class
         with _Mode(traffic):
             yield traffic
