@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.settings import Settings
+from policy.adam import Adam
 
 LOG_STD_MIN, LOG_STD_MAX = -10.0, 2.0
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -199,9 +200,9 @@ class SAC:
         self._target = self._critic.detach().clone()
         self._log_alpha = torch.full((1,), math.log(settings.alpha0), device=device)
         self._optimisers = {
-            "actor": _adam(self._actor, settings.actor_lr),
-            "critic": _adam(self._critic, settings.critic_lr),
-            "log_alpha": _adam(self._log_alpha, settings.alpha_lr),
+            "actor": Adam(self._actor, settings.actor_lr),
+            "critic": Adam(self._critic, settings.critic_lr),
+            "log_alpha": Adam(self._log_alpha, settings.alpha_lr),
         }
         self.updates = 0
         """Number of critic steps so far."""
@@ -269,8 +270,7 @@ class SAC:
             "scale": self.scale,
         }
         for name, optimiser in self._optimisers.items():
-            for key, value in optimiser.state[tensors[name]].items():
-                tensors[f"{name}.{key}"] = value
+            tensors |= {f"{name}.{key}": value for key, value in optimiser.state.items()}
         return tensors
 
     def _gaussian(self, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -332,8 +332,8 @@ class SAC:
         loss = (self._temperature() * log_prob - q).mean()
         self._descend("actor", self._actor, loss)
         # gradient with respect to log alpha of -alpha (log pi + target entropy), averaged over the batch
-        self._log_alpha.grad = -self._log_alpha.exp() * (log_prob.detach().mean() + self.target_entropy)
-        self._optimisers["log_alpha"].step()
+        gradient = -self._log_alpha.exp() * (log_prob.detach().mean() + self.target_entropy)
+        self._optimisers["log_alpha"].step(gradient)
         return {
             "actor_loss": loss.detach(),
             "alpha": self._temperature(),
@@ -347,24 +347,12 @@ class SAC:
     def _descend(self, name: str, weights: Tensor, loss: Tensor) -> None:
         (gradient,) = torch.autograd.grad(loss, weights)
         gradient.mul_(torch.clamp(self.settings.grad_clip / (gradient.norm() + 1e-6), max=1.0))
-        weights.grad = gradient
-        self._optimisers[name].step()
+        self._optimisers[name].step(gradient)
 
 
 def _spread(action: Tensor, log_prob: Tensor) -> dict[str, Tensor]:
     """Exploration metrics: RMS of the actions and estimated entropy."""
     return {"action_rms": action.square().mean().sqrt(), "entropy": -log_prob.mean()}
-
-
-def _adam(weights: Tensor, lr: float) -> torch.optim.Adam:
-    """Adam with its state allocated up front, so every checkpoint has the same tensors."""
-    optimiser = torch.optim.Adam([weights], lr=lr, fused=True)
-    optimiser.state[weights] = {
-        "step": torch.zeros((), device=weights.device),
-        "exp_avg": torch.zeros_like(weights.detach()),
-        "exp_avg_sq": torch.zeros_like(weights.detach()),
-    }
-    return optimiser
 
 
 def _fresh_actor(net: _Perceptrons, settings: SACSettings, rng: np.random.Generator) -> Tensor:
