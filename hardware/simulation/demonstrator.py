@@ -191,17 +191,17 @@ def record_demonstrations(
     folder.mkdir(parents=True, exist_ok=True)
     # a recorder writes joint angles and poses, regardless of what the task observes
     own = {"control_hz": RECORDER_HZ, "proprioception": Proprioception.JOINTS}
-    cell = SimulatedCell(settings.model_copy(update=own))
+    recorder = _Recorder(settings.model_copy(update=own), folder, seed, successes_only=successes_only)
     total, paths = sum(count_by_style.values()), list[Path]()
     for name, count in count_by_style.items():
         kept = 0
         for attempt in range(_MOST_ATTEMPTS * count):
             if kept == count:
                 break
-            path = folder / f"{name}-{attempt:04d}.h5"
-            success = _recorded(cell, STYLES[name], seed, attempt, path, successes_only=successes_only)
-            if success is None:
+            made = recorder.make(STYLES[name], attempt)
+            if made is None:
                 continue
+            path, success = made
             kept += 1
             paths.append(path)
             if progress is not None:
@@ -216,20 +216,32 @@ def record_demonstrations(
     return paths
 
 
-def _recorded(
-    cell: SimulatedCell, style: Style, seed: int, attempt: int, path: Path, *, successes_only: bool
-) -> bool | None:
-    """Make sure that the attempt's file exists; returns its success, or None for a discarded failure."""
-    if path.exists():
-        return True if successes_only else vr_recording.read(path).success
-    layout = cell.sample_layout(seed, f"demonstration/{style.name}", attempt)
-    rng = stream(seed, f"demonstrator/{style.name}", attempt)
-    demonstration = run_episode(cell, style, rng, layout, teleoperated=True, seconds=20.0)
-    if successes_only and not demonstration.success:
-        return None
-    facts = {"style": style.name, "seed": seed, "attempt": attempt, "layout": layout}
-    vr_recording.write(path, to_recording(demonstration, {"rate_hz": RECORDER_HZ, **facts}))
-    return demonstration.success
+class _Recorder:
+    """Makes the attempts' files. Where failures are discarded it rehearses first: images are most of the work."""
+
+    def __init__(
+        self, settings: SimulationSettings, folder: Path, seed: int, *, successes_only: bool
+    ) -> None:
+        self._cell = SimulatedCell(settings)
+        self._rehearsal = SimulatedCell(settings, render="on_observe") if successes_only else None
+        self._folder, self._seed = folder, seed
+
+    def make(self, style: Style, attempt: int) -> tuple[Path, bool] | None:
+        """Make sure that the attempt's file exists; returns it with its success, or None for a discarded failure."""
+        path = self._folder / f"{style.name}-{attempt:04d}.h5"
+        if path.exists():
+            return path, self._rehearsal is not None or bool(vr_recording.read(path).success)
+        if self._rehearsal is not None and not self._perform(self._rehearsal, style, attempt).success:
+            return None
+        demonstration = self._perform(self._cell, style, attempt)
+        facts = {"style": style.name, "seed": self._seed, "attempt": attempt, "layout": demonstration.layout}
+        vr_recording.write(path, to_recording(demonstration, {"rate_hz": RECORDER_HZ, **facts}))
+        return path, demonstration.success
+
+    def _perform(self, cell: SimulatedCell, style: Style, attempt: int) -> Demonstration:
+        layout = cell.sample_layout(self._seed, f"demonstration/{style.name}", attempt)
+        rng = stream(self._seed, f"demonstrator/{style.name}", attempt)
+        return run_episode(cell, style, rng, layout, teleoperated=True, seconds=20.0)
 
 
 def to_recording(demonstration: Demonstration, attributes: dict[str, object]) -> VrRecording:

@@ -105,6 +105,13 @@ def test_recordings_are_made_once_and_an_interrupted_series_is_continued(tmp_pat
     assert np.allclose(np.diff(recording.observation_time), 1 / 30)
 
 
+@pytest.mark.slow
+def test_a_rehearsed_attempt_is_recorded_as_one_that_was_not(tmp_path: Path) -> None:
+    [rehearsed] = record_demonstrations(SMALL, tmp_path / "a", {"careful": 1}, seed=5)
+    [recorded] = record_demonstrations(SMALL, tmp_path / "b", {"careful": 1}, seed=5, successes_only=False)
+    assert rehearsed.read_bytes() == recorded.read_bytes()
+
+
 def test_an_unknown_style_is_refused_with_the_choices(tmp_path: Path) -> None:
     with pytest.raises(DemonstratorError, match="careful, hasty, off_centre"):
         record_demonstrations(SMALL, tmp_path, {"carefull": 1}, seed=0)
