@@ -3,12 +3,13 @@
 As on a real one, an operation on tensors of two devices fails (a number in CPU memory may join), and so does reading a
 tensor as an array; what is copied between the devices, and every number read back, is counted. The results are the
 CPU's, bit for bit, so a program that is right on the CPU and moves its tensors explicitly gives the same there.
+A CUDA graph is captured and replayed as `pretend_graph` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_iter, tree_map
+
+from tests.policy import pretend_graph
+from tests.policy.pretend_graph import Recording
 
 GPU = torch.device("cuda", 0)
 _READS = {"aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::item"}
@@ -76,6 +80,12 @@ class Traffic:
     down: int = 0
     reads: int = 0
     """Numbers read back, each of which waits for the GPU."""
+    captures: int = 0
+    """CUDA graphs captured."""
+    replays: int = 0
+    """Replays of a CUDA graph."""
+    recording: Recording | None = None
+    """Of the capture that is under way."""
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -107,13 +117,31 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], traffic: Traffic | None) 
         traffic.reads += name in _READS and bool(there)
         traffic.up += name in _MOVES and up and bool(here)
         traffic.down += name in _MOVES and not up and bool(there)
+    recording = traffic.recording if traffic is not None else None
+    if recording is not None:
+        recording.refuse(
+            func,
+            reads=name in _READS and bool(there),
+            crosses=name in _MOVES and ((up and bool(here)) or (not up and bool(there))),
+            on_gpu=up or bool(there),
+        )
+        recording.before(func, there)
     found = func(*plain_args, **plain_kwargs)
+    if recording is not None and up:
+        recording.ran(func, plain_args, plain_kwargs, there, found)
     if not up:
         return found
     wrapped = tree_map(lambda each: OnGpu(each) if isinstance(each, torch.Tensor) else each, found)
     if not there:
         return wrapped
     return return_and_correct_aliasing(func, args, kwargs, wrapped)  # type: ignore[no-untyped-call]
+
+
+def _no_grad(mode: object = True) -> Any:
+    """`inference_mode`, as a decorator or a context, on or off."""
+    if callable(mode):
+        return torch.no_grad()(mode)
+    return torch.no_grad() if mode else nullcontext()
 
 
 def _held(value: Any) -> Any:
@@ -132,6 +160,7 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)
         # a torch built for CUDA would ask its driver about streams
         patch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
-        patch.setattr(torch, "inference_mode", torch.no_grad)  # its tensors have no views of another class
+        patch.setattr(torch, "inference_mode", _no_grad)  # its tensors have no views of another class
+        pretend_graph.install(patch, traffic)
         with _Mode(traffic):
             yield traffic
