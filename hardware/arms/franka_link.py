@@ -243,7 +243,7 @@ def fault_in(arm: str, state: Any) -> ArmFault | None:
     code, text, remedy = mode
     names = active_errors(state)
     if names:
-        code, text = "+".join(names), f"{text}: {', '.join(names)}"
+        code = "+".join(names)
         remedy = _remedy(code)
     return ArmFault(arm=arm, code=code, text=text, remedy=remedy)
 

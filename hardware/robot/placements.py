@@ -33,23 +33,25 @@ def sample(placements: Sequence[PlacementSettings], seed: int, purpose: str, ord
     }
 
 
-def draw(layout: Layout, pictures: Mapping[str, Image]) -> dict[str, Image]:
-    """The images with a marker at every position: a ring, and a line in the object's direction."""
-    shown = {name: picture.copy() for name, picture in pictures.items()}
-    for colour, (_, place) in zip(_repeated(len(layout)), layout.items(), strict=True):
-        if place["camera"] in shown:
-            _mark(shown[place["camera"]], place["across"], place["down"], place["turn"], colour)
+def draw(layout: Layout, images: Mapping[str, Image]) -> dict[str, Image]:
+    """The images that show a position, with a marker there: a ring, and a line in the object's direction."""
+    shown: dict[str, Image] = {}
+    for colour, place in zip(_repeated(len(layout)), layout.values(), strict=True):
+        camera = place["camera"]
+        if camera in images:
+            image = shown.setdefault(camera, images[camera].copy())
+            _mark(image, place["across"], place["down"], place["turn"], colour)
     return shown
 
 
-def _mark(picture: Image, across: float, down: float, turn: float, colour: tuple[int, int, int]) -> None:
-    height, width = picture.shape[:2]
+def _mark(image: Image, across: float, down: float, turn: float, colour: tuple[int, int, int]) -> None:
+    height, width = image.shape[:2]
     radius = max(3, min(height, width) // 12)
     centre = round(across * (width - 1)), round(down * (height - 1))
     reach = np.array([math.sin(turn), -math.cos(turn)]) * 2.0 * radius
     tip = round(centre[0] + reach[0]), round(centre[1] + reach[1])
-    cv2.circle(picture, centre, radius, colour, 2)
-    cv2.line(picture, centre, tip, colour, 2)
+    cv2.circle(image, centre, radius, colour, 2)
+    cv2.line(image, centre, tip, colour, 2)
 
 
 def _repeated(count: int) -> list[tuple[int, int, int]]:

@@ -120,6 +120,8 @@ def _decision(
     from station.jobs.decision import check_decision
     from station.jobs.doctor import MachineFinding
 
+    if not quiet:
+        console.print("      Measuring how long a decision takes ...", style="dim")
     finding = MachineFinding(check=check_decision(task, session, device=device), optional=True)
     if not quiet:
         _print_finding(console, finding)

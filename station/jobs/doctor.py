@@ -66,7 +66,7 @@ LIBRARIES = (
     Library(module="h5py", purpose="VR recordings", remedy="make install"),
     Library(
         module="cv2",
-        purpose="picture resizing",
+        purpose="image resizing",
         remedy="pip uninstall opencv-python && pip install --force-reinstall opencv-python-headless",
     ),
     Library(module="textual", purpose="the terminal UI", remedy="make install"),
@@ -293,7 +293,7 @@ def _memory() -> Check:
         name="memory",
         ok=available >= 2.0,
         detail=f"{available:.1f} GB available",
-        remedy="Close other programs; training keeps its pictures in memory.",
+        remedy="Close other programs; training keeps its images in memory.",
     )
 
 

@@ -199,6 +199,8 @@ class Snapshot:
     mistakes: float = 0.0
     stopped: bool = False
     """The stop latch is set."""
+    rearmed: bool = False
+    """In FAULT: the stop was released and nothing else is wrong, so only the operator is waited for."""
     recoverable: bool = True
     """Whether recovery from a fault is possible without restarting the engine."""
     disk_full: bool = False

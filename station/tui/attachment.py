@@ -15,7 +15,7 @@ from pathlib import Path
 
 from station.session.core.events import OperatorEvent
 from station.session.folder import SessionError, SessionFolder
-from station.session.snapshot import Snapshot
+from station.session.snapshot import Phase, Snapshot
 from station.tui.audience import Audience, somebody
 from station.tui.feed import Engines, Feed, FeedError
 from station.tui.key_dispatcher import TERMINAL, Echo, KeyDispatcher, Origin, stopped
@@ -24,6 +24,9 @@ from station.tui.sight import READ, Pulse, Sight
 
 SILENCE = 6.0
 """s without a new snapshot after which the operator is warned."""
+
+CONNECTING = 60.0
+"""s that the devices of a real cell may take to connect; the engine is silent meanwhile."""
 
 _UNTOLD = "it ended or was killed"
 NO_ANSWER = 2.0
@@ -93,6 +96,12 @@ class Attachment:
     def simulated(self) -> bool | None:
         """Whether the cell is simulated; None if neither engine nor folder has said."""
         return self.shown.simulated if self.shown is not None else self._task_simulated
+
+    @property
+    def connecting(self) -> bool:
+        """Whether the engine was last seen checking a real cell, and has not been silent for longer than that takes."""
+        checking = self.shown is not None and self.shown.phase is Phase.PREFLIGHT and not self.shown.simulated
+        return checking and self.unheard < CONNECTING
 
     @cached_property
     def _task_simulated(self) -> bool | None:

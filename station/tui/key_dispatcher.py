@@ -13,6 +13,7 @@ from enum import StrEnum
 from station.session.core.events import (
     STALE,
     EndEvaluation,
+    Go,
     Label,
     OperatorEvent,
     Pause,
@@ -24,6 +25,7 @@ from station.session.core.events import (
     Void,
     WithdrawEvaluation,
 )
+from station.session.snapshot import Phase
 from station.tui.actions import BY_ID, Action, NotNowError, Seen
 from station.tui.feed import Feed, FeedError
 from station.tui.keymap import Keymap
@@ -197,12 +199,15 @@ class KeyDispatcher:
         except NotNowError as reason:
             return self._refused(action, str(reason), now)
         doubt = sight.doubt(event, now, handled)
-        return self._refused(action, doubt, now) if doubt else self._post(event, action, now)
+        if doubt:
+            return self._refused(action, doubt, now)
+        return self._post(event, action, now, sight.snapshot.phase)
 
     def _named(self, echo: Echo, origin: Origin) -> Echo:
         return replace(echo, key=origin.key) if origin.key else echo
 
-    def _post(self, event: OperatorEvent, action: Action, now: float) -> Echo:
+    def _post(self, event: OperatorEvent, action: Action, now: float, phase: Phase | None = None) -> Echo:
+        """Send it; `phase`: the one it answers."""
         key = self._keymap.show(action.id)
         try:
             number = self._feed.send(event, now)
@@ -213,7 +218,7 @@ class KeyDispatcher:
             action=action.id,
             key=key,
             status=PressStatus.TAKEN,
-            detail=_words(event, action),
+            detail=_words(event, action, phase),
             number=number,
             pressed=now,
         )
@@ -247,9 +252,14 @@ _WORDS: dict[type[OperatorEvent], str] = {
     EndEvaluation: "evaluation ends early",
 }
 
+_GOING_ON: dict[Phase | None, str] = {Phase.FAULT: "recover", Phase.FINISHED: "continue"}
+"""What `Go` does where it starts no episode."""
 
-def _words(event: OperatorEvent, action: Action) -> str:
+
+def _words(event: OperatorEvent, action: Action, phase: Phase | None) -> str:
     match event:
+        case Go() if phase in _GOING_ON:
+            words = _GOING_ON[phase]
         case Label(episode=episode, outcome=outcome):
             words = f"{outcome.value} for {episode}"
         case UndoLabel(episode=episode):

@@ -26,7 +26,9 @@ SHORT: dict[Phase, str] = {
 
 def badge(snapshot: Snapshot) -> str:
     """The state in one word; a latched stop comes before everything."""
-    return "STOPPED" if snapshot.stopped else SHORT[snapshot.phase]
+    if snapshot.stopped:
+        return "STOPPED"
+    return "RE-ARMED" if snapshot.rearmed else SHORT[snapshot.phase]
 
 
 def sentence(snapshot: Snapshot, keys: Keymap) -> str:
@@ -126,6 +128,9 @@ def _checkpoint(snapshot: Snapshot, keys: Keymap) -> str:
 def _fault(snapshot: Snapshot, keys: Keymap) -> str:
     if not snapshot.recoverable:
         return f"No recovery from this: {keys.show('leave')} ends the engine; fix it and start again."
+    if snapshot.rearmed:
+        then = "it continues" if snapshot.simulated else "the arm moves home"
+        return f"Nothing moves yet. Check that it is safe, then press {keys.show('go')}: {then}."
     if snapshot.simulated:
         return f"Motion is halted. Fix the problem below, then press {keys.show('go')}."
     return f"Fix the problem below, then press {keys.show('go')}: it recovers the arm and moves it home."

@@ -153,7 +153,7 @@ def _worse(state: State, event: Faulted) -> Result:
     if known or not state.recoverable:
         return state, ()
     reason = f"{state.reason} {event.reason}".strip()
-    return replace(state, reason=reason, recoverable=event.recoverable), (
+    return replace(state, reason=reason, recoverable=event.recoverable, rearmed=False), (
         Write(record=FaultRaised(reason=event.reason)),
     )
 
@@ -165,13 +165,18 @@ def _into_fault(state: State, reason: str, then: str = "") -> Result:
     state = replace(
         state, phase=Phase.FAULT, resume_phase=None, asked_to_pause=False, running=frozenset(), last=last
     )
-    return replace(state, reason=reason + then), effects
+    return replace(state, reason=reason + then, rearmed=False), effects
 
 
 def _rearm(state: State, event: Rearm) -> Result:
     if not state.stopped:
         return refuse(state, "Nothing to re-arm: the stop is not latched.")
-    state = replace(state, stopped=False, reason="Re-armed. Continue when the workplace is clear.")
+    state = replace(
+        state,
+        stopped=False,
+        rearmed=state.recoverable,
+        reason="Re-armed. Continue when the workplace is clear.",
+    )
     return state, (RearmLatch(), Write(record=Rearmed(by=event.source.value)))
 
 
@@ -233,7 +238,7 @@ def _leave_fault(state: State) -> Result:
         return refuse(state, "The stop is latched: re-arm first.")
     if not state.recoverable:
         return refuse(state, "There is no recovery from this fault; end the engine and start it again.")
-    state, effects = begin(replace(state, reason=""))
+    state, effects = begin(replace(state, reason="", rearmed=False))
     return state, (RecoverDevices(), *effects)
 
 

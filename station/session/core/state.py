@@ -227,6 +227,8 @@ class State:
     speed: ClockSpeed = ClockSpeed.REAL
     wanted_speed: ClockSpeed | None = None
     stopped: bool = False
+    rearmed: bool = False
+    """The stop was released and nothing else is wrong: the fault waits only for the operator to continue."""
     recoverable: bool = True
     disk_full: bool = False
     leaving: bool = False

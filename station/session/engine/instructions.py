@@ -55,6 +55,9 @@ def _paused(state: State) -> str:
 def _fault(state: State) -> str:
     if not state.recoverable:
         return "Fault. Leave and end the engine, fix the problem below, and start it again."
+    if state.rearmed:
+        then = "" if state.rules.simulated else ": the arm moves home"
+        return f"Re-armed. Check that it is safe, then say 'start' to continue{then}."
     if state.rules.simulated:
         return "Fault. Fix the problem below, then say 'start' to continue."
     return "Fault. Fix the problem below, then say 'start': it recovers the arm and moves it home."

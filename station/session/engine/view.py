@@ -128,6 +128,7 @@ class View:
             autopilot=state.autopilot,
             mistakes=state.mistakes,
             stopped=state.stopped,
+            rearmed=state.rearmed,
             recoverable=state.recoverable,
             disk_full=state.disk_full,
             resume_phase=state.resume_phase,

@@ -58,4 +58,7 @@ def _is_in(said: str, check: Check) -> bool:
     """Whether this device was named as failing: of a report its words count too, of silence not, since it grows."""
     device = check.name.rpartition(" ")[2]
     words = "" if check.silent else unnamed(device, check.detail).rstrip(".!?")
-    return re.search(rf"(?<![\w-]){re.escape(device)}: {re.escape(words)}", said) is not None
+    named = rf"(?<![\w-]){re.escape(device)}: {re.escape(words)}"
+    if re.match(r"[\w-]+: ", words):  # an arm reports its gripper, which may have reported the same itself
+        named += rf"|(?<!: ){re.escape(words)}"
+    return re.search(named, said) is not None

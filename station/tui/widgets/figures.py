@@ -116,7 +116,6 @@ class Vitals:
 def health(vitals: Vitals, columns: int, rows: int) -> Content:
     """Achieved rate, frame ages, disk and memory; ``!`` marks problems."""
     live = vitals.live
-    ages = "  ".join(f"{name} {1000 * age:.0f} ms" for name, age in live.frame_age.items()) or "no frame yet"
     slow = vitals.moving and 0 < live.achieved_hz < 0.9 * live.wanted_hz
     old = not live.frame_age or any(age > live.oldest_frame for age in live.frame_age.values())
     rate = f"{live.achieved_hz:.1f} of {live.wanted_hz:.0f} Hz" if vitals.moving else "at rest"
@@ -125,11 +124,21 @@ def health(vitals: Vitals, columns: int, rows: int) -> Content:
     room = f"{_hours(live.disk_hours)} of recording left, memory {_memory(live.memory_mb)}"
     lines = [
         _state(slow or bool(live.arms_wrong), "control", rate + held_back),
-        _state(old, "frames", ages),
+        _state(old, "frames", _ages(live, columns - 11)),
         _decision(live),
         _state(live.disk_hours < 1, "disk", room),
     ]
     return Content("\n").join(lines[:rows])
+
+
+def _ages(live: LiveHealth, room: int) -> str:
+    """The age of each camera's newest frame; where they do not fit, of the oldest: it is the one to look at."""
+    ages = sorted(live.frame_age.items(), key=lambda each: each[1], reverse=True)
+    every = "  ".join(f"{name} {1000 * age:.0f} ms" for name, age in live.frame_age.items())
+    if len(every) <= room:
+        return every or "no frame yet"
+    (name, age), *others = ages
+    return f"{name} {1000 * age:.0f} ms" + (f", oldest of {len(ages)}" if others else "")
 
 
 def _decision(live: LiveHealth) -> Content:

@@ -14,7 +14,7 @@ from station.session.snapshot import Phase, Snapshot
 from station.tui.attachment import Attachment, LineStatus
 from station.tui.key_dispatcher import Echo, PressStatus
 from station.tui.keymap import Keymap
-from station.tui.sentences import badge, sentence
+from station.tui.sentences import SHORT, badge, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +85,21 @@ def bearing(snapshot: Snapshot, *, watching: bool = False) -> Bearing:
 
 def call(snapshot: Snapshot, echo: Echo | None, keymap: Keymap) -> Call:
     """The headline of a snapshot."""
-    style = _RED if snapshot.stopped else STYLES.get(snapshot.phase, _BLUE)
+    style = _RED if snapshot.stopped else _AMBER if snapshot.rearmed else STYLES.get(snapshot.phase, _BLUE)
     return Call(
         badge=badge(snapshot),
         style=style,
         sentence=sentence(snapshot, keymap),
         below=_below(snapshot),
-        echo=echo,
+        echo=None if _is_over(snapshot, echo) else echo,
         whole=bool(snapshot.reason),
     )
+
+
+def _is_over(snapshot: Snapshot, echo: Echo | None) -> bool:
+    """Whether a fault has ended what this press began: its tick would look like an answer to the fault."""
+    began = echo is not None and echo.action in ("go", "pause") and echo.status is PressStatus.DONE
+    return began and snapshot.phase is Phase.FAULT
 
 
 def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> Call:
@@ -106,6 +112,10 @@ def call_without(attachment: Attachment, echo: Echo | None, keymap: Keymap) -> C
     if line is LineStatus.SEEKING:
         said = f"Looking for an engine of this session. {leave} leaves."
         return Call(badge="LOOKING", style=_BLUE, sentence=said, below="", echo=echo)
+    if line is LineStatus.SILENT and attachment.connecting:
+        said = f"Connecting the devices, which can take a while. {keymap.show('stop')} stops the arm."
+        below = f"no news for {attachment.unheard:.0f} s"
+        return Call(badge=SHORT[Phase.PREFLIGHT], style=_BLUE, sentence=said, below=below, echo=echo)
     if line is LineStatus.SILENT:
         said = f"No news from the engine; it may be busy. {keymap.show('stop')} still stops the arm."
         below = f"silent for {attachment.unheard:.0f} s"

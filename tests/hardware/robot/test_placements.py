@@ -1,4 +1,4 @@
-"""Where the objects of a real scene are to lie: a schedule, and markers in the live picture."""
+"""Where the objects of a real scene are to lie: a schedule, and markers in the live image."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def test_places_lie_in_their_ranges_and_follow_seed_purpose_and_ordinal() -> Non
     assert placements.sample([CUP], 1, "rollout", 3)["cup"] == places[3]
 
 
-def test_a_marker_is_drawn_into_its_cameras_picture_only() -> None:
-    picture = np.zeros((60, 80, 3), np.uint8)
+def test_only_the_image_of_a_camera_with_a_place_is_shown_and_has_a_marker() -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
     layout = placements.sample([CUP], 1, "rollout", 0)
-    shown = placements.draw(layout, {"scene": picture, "wrist": picture})
+    shown = placements.draw(layout, {"scene": image, "wrist": image})
     rows, columns = np.nonzero(shown["scene"].any(axis=2))
     assert abs(columns.mean() / 79 - layout["cup"]["across"]) < 0.1
     assert rows.min() < 30 < rows.max()
-    assert not shown["wrist"].any() and not picture.any()
+    assert [*shown] == ["scene"] and not image.any()

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from station.session.core.events import Pause
-from station.tui.attachment import NO_ANSWER, SILENCE, Attachment, LineStatus
+from station.session.snapshot import Phase
+from station.tui.attachment import CONNECTING, NO_ANSWER, SILENCE, Attachment, LineStatus
 from station.tui.audience import Audience
 from station.tui.key_dispatcher import PressStatus
 from station.tui.keymap import default_keymap
+from station.tui.widgets.headline import call_without
 from tests.station.tui.fakes import FakeEngines, FakeFeed, snapshot
 
 FOLDER = Path("orange-1")
@@ -87,6 +89,21 @@ def test_a_silent_engine_is_told_from_a_dead_one_and_from_a_live_one(
     feed.alive = False
     attachment.poll()
     assert attachment.line is LineStatus.LOST
+
+
+def test_an_engine_that_connects_real_devices_is_not_called_silent_before_that_has_taken_too_long(
+    engines: FakeEngines, feed: FakeFeed, clock: Clock
+) -> None:
+    feed.snapshot, feed.ticking = snapshot(Phase.PREFLIGHT, simulated=False), False
+    attachment = attached(engines, clock)
+    attachment.poll()
+    clock.now += SILENCE + 1
+    attachment.poll()
+    assert attachment.line is LineStatus.SILENT
+    shown = call_without(attachment, None, default_keymap())
+    assert (shown.badge, shown.below) == ("CHECKING", "no news for 7 s")
+    clock.now += CONNECTING
+    assert call_without(attachment, None, default_keymap()).badge == "SILENT"
 
 
 def test_keys_still_travel_to_a_silent_engine(engines: FakeEngines, feed: FakeFeed, clock: Clock) -> None:

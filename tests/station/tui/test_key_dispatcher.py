@@ -155,6 +155,13 @@ def test_the_echo_says_taken_at_once_and_acknowledged_later(dispatcher: Reading,
     assert str(dispatcher.absorb()) == "s acknowledged ✓ success for online-000007"
 
 
+@pytest.mark.parametrize(
+    ("phase", "words"), [(Phase.READY, "start"), (Phase.FAULT, "recover"), (Phase.FINISHED, "continue")]
+)
+def test_the_echo_of_r_says_what_it_does_here(dispatcher: Reading, phase: Phase, words: str) -> None:
+    assert str(dispatcher.press("go", snapshot(phase))) == f"r taken … {words}"
+
+
 def test_a_refusal_is_the_echo_of_its_own_press_also_after_a_newer_one(
     dispatcher: Reading, feed: FakeFeed
 ) -> None:

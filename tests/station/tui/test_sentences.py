@@ -68,6 +68,8 @@ def test_every_sentence_fits_beside_the_badge_of_a_narrow_terminal(
             "then press r: it recovers the arm and moves it home",
         ),
         (Phase.FAULT, {"stopped": True, "simulated": False}, "then press r: the arm moves home"),
+        (Phase.FAULT, {"rearmed": True, "simulated": False}, "then press r: the arm moves home"),
+        (Phase.FAULT, {"rearmed": True}, "then press r: it continues"),
         (Phase.PREFLIGHT, {"simulated": False}, "then the arm moves home by itself"),
         (Phase.PREFLIGHT, {"reason": "no frame", "simulated": False}, "press r: the arm moves home"),
         (Phase.UPDATE, {"simulated": False}, "the arm waits at home"),
@@ -82,6 +84,11 @@ def test_a_latched_stop_is_said_before_everything_else(phase: Phase) -> None:
     stopped = snapshot(phase, stopped=True)
     assert badge(stopped) == "STOPPED"
     assert "^r re-arms" in sentence(stopped, KEYS)
+
+
+def test_a_released_stop_is_no_fault_any_more() -> None:
+    assert badge(snapshot(Phase.FAULT, rearmed=True)) == "RE-ARMED"
+    assert badge(snapshot(Phase.FAULT, rearmed=True, stopped=True)) == "STOPPED"
 
 
 def test_sentences_name_the_keys_that_the_operator_chose() -> None:

@@ -269,8 +269,16 @@ def test_stop_cuts_the_episode_off_and_only_rearm_and_go_lead_back() -> None:
     assert not session.state.running and not session.state.verdicts
     assert kinds(session.send(go())) == [Refuse]
     assert kinds(session.send(rearm())) == [RearmLatch, Rearmed]
-    assert session.phase is Phase.FAULT
+    assert session.phase is Phase.FAULT and session.state.rearmed
     assert kinds(session.send(go())) == [RecoverDevices, RunPreflight]
+    assert not session.state.rearmed
+
+
+def test_what_fails_after_the_stop_is_released_makes_it_a_fault_again() -> None:
+    session = rolling()
+    session.send(Stop(), rearm())
+    session.send(Faulted(reason="arm left: collision."))
+    assert not session.state.rearmed and "collision" in session.state.reason
 
 
 def test_stop_during_an_update_goes_on_with_the_same_block() -> None:

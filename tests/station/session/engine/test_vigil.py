@@ -61,6 +61,16 @@ def test_what_was_told_is_not_told_again_and_what_is_new_is() -> None:
     assert devices.vigil.wrong(told) == "arm right: collision (code C31). Free the arm.", (
         "the same of another arm"
     )
+    lost = "left_gripper: the link is lost"
+    devices.found = [replace(FAULT, detail=lost), replace(FAULT, name="arm right", detail=f"right: {lost}")]
+    devices.now += STEP
+    assert devices.vigil.wrong(f"{lost}. Check the cable.") == "", (
+        "an arm reports what its gripper has reported"
+    )
+    devices.now += STEP
+    assert devices.vigil.wrong(f"arm left: {lost}.") == f"arm right: {lost}. Free the arm.", (
+        "the same of another arm"
+    )
     silent = replace(SILENCE, name="arm left", detail="nothing heard for 0.5 s")
     devices.found = [silent]
     said = ""

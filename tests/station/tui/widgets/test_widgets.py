@@ -119,6 +119,17 @@ def test_a_decision_that_takes_longer_than_a_control_period_is_marked() -> None:
     assert drawn(0.145).startswith("! decision") and drawn(0.145).endswith("145 of 100 ms")
 
 
+def test_of_frames_that_do_not_fit_the_oldest_is_named() -> None:
+    ages = {"third": 0.004, "wrist_left": 0.7, "wrist_right": 0.03}
+    live = LiveHealth(wanted_hz=10.0, frame_age=ages, oldest_frame=0.2, disk_hours=9)
+
+    def drawn(columns: int) -> str:
+        return figures.health(figures.Vitals(live=live, moving=False), columns, 4).plain.splitlines()[1]
+
+    assert drawn(40) == "! frames   wrist_left 700 ms, oldest of 3"
+    assert drawn(80).endswith("third 4 ms  wrist_left 700 ms  wrist_right 30 ms")
+
+
 def test_an_old_frame_and_a_faulty_arm_are_marked_also_while_nothing_moves() -> None:
     sick = LiveHealth(
         wanted_hz=10.0, frame_age={"wrist": 3.9}, oldest_frame=0.2, arms_wrong={"left": "C31"}, disk_hours=9
@@ -290,6 +301,16 @@ def test_a_void_episode_is_not_called_labelled_or_pending() -> None:
         below = call(snapshot(Phase.READY, void=True, label=label), None, default_keymap()).below
         assert "online-000120 is void" in below
         assert "success" not in below and "pending" not in below
+
+
+def test_a_press_whose_motion_a_fault_has_ended_is_not_shown_beside_the_fault() -> None:
+    start = Echo(action="go", key="r", status=PressStatus.DONE, detail="start")
+    rearm = Echo(action="rearm", key="^r", status=PressStatus.DONE, detail="re-arm")
+    keys = default_keymap()
+    assert call(snapshot(Phase.ROLLOUT), start, keys).echo is start
+    assert call(snapshot(Phase.FAULT), start, keys).echo is None
+    assert call(snapshot(Phase.FAULT), replace(start, status=PressStatus.TAKEN), keys).echo is not None
+    assert call(snapshot(Phase.FAULT, rearmed=True), rearm, keys).echo is rearm
 
 
 def test_an_evaluation_that_was_ended_early_is_drawn_as_a_part_of_one() -> None:
