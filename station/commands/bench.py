@@ -24,7 +24,11 @@ from station.tether import Tether
 if TYPE_CHECKING:
     from station.benchmark.learns import Protocol
 
-app = typer.Typer(help="Measure: does it learn?", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Measure: does it learn, and how fast does this machine compute?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 _POLL = 0.5
 """s between checks of the running seeds."""
@@ -82,6 +86,38 @@ def learns(
     if failed:
         logs = ", ".join(str(_log(protocol, seed)) for seed in failed)
         raise StationError(f"Seeds {', '.join(map(str, failed))} did not finish; see {logs}.")
+
+
+@app.command("speed")
+def speed(
+    *,
+    task: TaskOption = "place-orange",
+    device: DeviceOption = None,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Torch threads; an engine uses 1 unless told otherwise.")
+    ] = 1,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, max=60.0, help="Spent on each figure.")
+    ] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure decision, update, training, simulation and commit on this machine, each beside its limit.
+
+    The limit of what networks compute is the rate of one large matrix product, measured in the same run with the same
+    threads: a share of 75 % or more leaves little to gain. Uses networks and episodes in the task's sizes with made-up
+    contents, in a temporary folder; no arm moves and no session changes.
+    """
+    from policy.devices import choose
+    from station.benchmark import speed as measuring
+    from station.tasks.config import load_task
+
+    chosen = choose(device_name(device))
+    with reporter(as_json=as_json) as report:
+        found = measuring.measure(load_task(task), chosen, threads=threads, seconds=seconds, reporter=report)
+        if as_json:
+            report.event("done", **found.to_json())
+    if not as_json:
+        terminal().print(measuring.table(found))
 
 
 @app.command("seed", hidden=True)
