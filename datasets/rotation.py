@@ -34,6 +34,9 @@ def reference_matrix() -> Array:
     return np.asarray(SciPyRotation.from_quat(REFERENCE_QUATERNION).as_matrix(), np.float64)
 
 
+_REFERENCE = reference_matrix()  # made once: the simulated arm converts twice a control period
+
+
 def to_matrix(values: NDArray[Any], representation: Rotation) -> Array:
     """Rotation matrices [..., 3, 3] of `values` [..., representation.size].
 
@@ -72,7 +75,7 @@ def pose_to_action(
     Raises:
         RotationError: a quaternion is zero or not finite.
     """
-    relative = reference_matrix().T @ to_matrix(quaternion, Rotation.QUATERNION)
+    relative = _REFERENCE.T @ to_matrix(quaternion, Rotation.QUATERNION)
     parts = [np.asarray(position, np.float64), from_matrix(relative, spec.rotation)]
     if spec.gripper:
         leading = parts[0].shape[:-1]
@@ -90,7 +93,7 @@ def action_to_pose(action: NDArray[Any], spec: ActionSpec) -> tuple[Array, Array
     """
     numbers = np.asarray(action, np.float64)
     end = 3 + spec.rotation.size
-    matrices = reference_matrix() @ to_matrix(numbers[..., 3:end], spec.rotation)
+    matrices = _REFERENCE @ to_matrix(numbers[..., 3:end], spec.rotation)
     gripper = numbers[..., end] if spec.gripper else np.ones(numbers.shape[:-1])
     return numbers[..., :3], from_matrix(matrices, Rotation.QUATERNION), gripper
 

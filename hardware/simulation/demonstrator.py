@@ -6,9 +6,13 @@ or resampled here. The styles are in `styles`, the hand's motion in `script`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +37,8 @@ RECORDER_HZ = 30
 """Rate of the simulated VR recorder."""
 _MOST_ATTEMPTS = 20
 """Attempts per requested success before giving up on a style."""
+_AT_ONCE = 2
+"""Attempts at the same time; most of each runs outside the interpreter's lock."""
 
 
 class DemonstratorError(StationError):
@@ -193,55 +199,72 @@ def record_demonstrations(
     own = {"control_hz": RECORDER_HZ, "proprioception": Proprioception.JOINTS}
     recorder = _Recorder(settings.model_copy(update=own), folder, seed, successes_only=successes_only)
     total, paths = sum(count_by_style.values()), list[Path]()
-    for name, count in count_by_style.items():
-        kept = 0
-        for attempt in range(_MOST_ATTEMPTS * count):
-            if kept == count:
-                break
-            made = recorder.make(STYLES[name], attempt)
-            if made is None:
-                continue
-            path, success = made
-            kept += 1
-            paths.append(path)
-            if progress is not None:
-                progress(
-                    RecordingProgress(path=path, style=name, success=success, done=len(paths), total=total)
-                )
-        if kept < count:
-            raise DemonstratorError(
-                f"The style {name} gave {kept} successes in {_MOST_ATTEMPTS * count} attempts, {count} were "
-                "wanted. Ask for fewer, or record failures too."
-            )
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="demonstrator") as pool:
+        for name, count in count_by_style.items():
+            attempts = recorder.chosen(STYLES[name], count, pool)
+            for path, success in pool.map(partial(recorder.record, STYLES[name]), attempts):
+                paths.append(path)
+                if progress is not None:
+                    progress(
+                        RecordingProgress(
+                            path=path, style=name, success=success, done=len(paths), total=total
+                        )
+                    )
     return paths
 
 
 class _Recorder:
-    """Makes the attempts' files. Where failures are discarded it rehearses first: images are most of the work."""
+    """Makes the files of attempts. Where failures are discarded it rehearses first: images are most of the work."""
 
     def __init__(
         self, settings: SimulationSettings, folder: Path, seed: int, *, successes_only: bool
     ) -> None:
-        self._cell = SimulatedCell(settings)
-        self._rehearsal = SimulatedCell(settings, render="on_observe") if successes_only else None
-        self._folder, self._seed = folder, seed
+        self._rehearsals, self._recordings = SimpleQueue[SimulatedCell](), SimpleQueue[SimulatedCell]()
+        """Cells that no thread uses."""
+        for _ in range(_AT_ONCE):
+            self._rehearsals.put(SimulatedCell(settings, render="on_observe"))
+            self._recordings.put(SimulatedCell(settings))
+        self._folder, self._seed, self._successes_only = folder, seed, successes_only
 
-    def make(self, style: Style, attempt: int) -> tuple[Path, bool] | None:
-        """Make sure that the attempt's file exists; returns it with its success, or None for a discarded failure."""
-        path = self._folder / f"{style.name}-{attempt:04d}.h5"
+    def chosen(self, style: Style, count: int, pool: Executor) -> list[int]:
+        """The first `count` attempts to keep. Raises DemonstratorError."""
+        if not self._successes_only:
+            return list(range(count))
+        kept, most = list[int](), _MOST_ATTEMPTS * count
+        for first in range(0, most, _AT_ONCE):
+            attempts = range(first, min(first + _AT_ONCE, most))
+            kept += itertools.compress(attempts, pool.map(partial(self._succeeds, style), attempts))
+            if len(kept) >= count:
+                return kept[:count]
+        raise DemonstratorError(
+            f"The style {style.name} gave {len(kept)} successes in {most} attempts, {count} were wanted. "
+            "Ask for fewer, or record failures too."
+        )
+
+    def record(self, style: Style, attempt: int) -> tuple[Path, bool]:
+        """Make sure that the attempt's file exists; returns it, and whether the attempt succeeds."""
+        path = self._path(style, attempt)
         if path.exists():
-            return path, self._rehearsal is not None or bool(vr_recording.read(path).success)
-        if self._rehearsal is not None and not self._perform(self._rehearsal, style, attempt).success:
-            return None
-        demonstration = self._perform(self._cell, style, attempt)
+            return path, self._successes_only or bool(vr_recording.read(path).success)
+        demonstration = self._perform(self._recordings, style, attempt)
         facts = {"style": style.name, "seed": self._seed, "attempt": attempt, "layout": demonstration.layout}
         vr_recording.write(path, to_recording(demonstration, {"rate_hz": RECORDER_HZ, **facts}))
         return path, demonstration.success
 
-    def _perform(self, cell: SimulatedCell, style: Style, attempt: int) -> Demonstration:
-        layout = cell.sample_layout(self._seed, f"demonstration/{style.name}", attempt)
-        rng = stream(self._seed, f"demonstrator/{style.name}", attempt)
-        return run_episode(cell, style, rng, layout, teleoperated=True, seconds=20.0)
+    def _succeeds(self, style: Style, attempt: int) -> bool:
+        return self._path(style, attempt).exists() or self._perform(self._rehearsals, style, attempt).success
+
+    def _perform(self, cells: SimpleQueue[SimulatedCell], style: Style, attempt: int) -> Demonstration:
+        cell = cells.get()
+        try:
+            layout = cell.sample_layout(self._seed, f"demonstration/{style.name}", attempt)
+            rng = stream(self._seed, f"demonstrator/{style.name}", attempt)
+            return run_episode(cell, style, rng, layout, teleoperated=True, seconds=20.0)
+        finally:
+            cells.put(cell)
+
+    def _path(self, style: Style, attempt: int) -> Path:
+        return self._folder / f"{style.name}-{attempt:04d}.h5"
 
 
 def to_recording(demonstration: Demonstration, attributes: dict[str, object]) -> VrRecording:
