@@ -216,9 +216,14 @@ class BasePolicy(nn.Module):
         crop: CropOffsets | None = None,
     ) -> Tensor:
         """`embed` for images camera -> [B, N, H, W, 3] and proprioception [B, N, proprioception_dim]."""
-        seen = self.encoder(images, crop, self.device)
+        cut = {name: image.to(self.device) for name, image in self.encoder.crop(images, crop).items()}
         state = torch.from_numpy(np.ascontiguousarray(proprioception, np.float32)).to(self.device)
-        return torch.cat([seen, self.proprioception_normalizer.normalize(state).flatten(1)], dim=1)
+        return self.embed_cropped(cut, state)
+
+    def embed_cropped(self, images: Mapping[str, Tensor], proprioception: Tensor) -> Tensor:
+        """`embed` for tensors on the policy's device: images as `ObservationEncoder.crop` returns them."""
+        state = self.proprioception_normalizer.normalize(proprioception)
+        return torch.cat([self.encoder(images), state.flatten(1)], dim=1)
 
     def decode(self, c_hat: Tensor, w: Tensor) -> Tensor:
         """Actions [B, H, da] in the task's units from an embedding [B, dc] and noise [B, H, da]; differentiable."""

@@ -55,10 +55,9 @@ def crop_images(images: Image, offsets: NDArray[np.int64] | None, size: tuple[in
     return cut
 
 
-def pixels(images: Image, device: torch.device) -> Tensor:
+def pixels(images: Tensor) -> Tensor:
     """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in [-1, 1]."""
-    floats = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
-    floats = floats.to(torch.float32, memory_format=torch.contiguous_format)
+    floats = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     return floats.mul_(1.0 / 127.5).sub_(1.0)
 
 
@@ -182,15 +181,20 @@ class ObservationEncoder(nn.Module):
         self.cameras = nn.ModuleDict(dict(cameras))
         self.crops = dict(crops)
 
-    def forward(
-        self, images: Mapping[str, Image], offsets: CropOffsets | None, device: torch.device
-    ) -> Tensor:
-        """camera -> uint8 [B, N, H, W, 3] to [B, cameras * N * size]."""
-        parts: list[Tensor] = []
-        for name, network in self.cameras.items():
-            batch = len(images[name])
-            cut = crop_images(images[name], offsets[name] if offsets else None, self.crops[name])
-            parts.append(network(pixels(cut, device)).reshape(batch, -1))
+    def crop(self, images: Mapping[str, Image], offsets: CropOffsets | None) -> dict[str, Tensor]:
+        """camera -> uint8 [B, N, H, W, 3] to uint8 [B, N, h, w, 3] in CPU memory, as `forward` takes them."""
+        cut: dict[str, Tensor] = {}
+        for name, size in self.crops.items():
+            flat = torch.from_numpy(crop_images(images[name], offsets[name] if offsets else None, size))
+            cut[name] = flat.reshape(*images[name].shape[:2], *flat.shape[1:])
+        return cut
+
+    def forward(self, images: Mapping[str, Tensor]) -> Tensor:
+        """Cropped images, camera -> uint8 [B, N, h, w, 3], to [B, cameras * N * size]."""
+        parts = [
+            network(pixels(images[name].flatten(0, 1))).reshape(len(images[name]), -1)
+            for name, network in self.cameras.items()
+        ]
         return torch.cat(parts, dim=1)
 
 

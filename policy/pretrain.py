@@ -26,12 +26,14 @@ from datasets.plain_text import from_json
 from datasets.windows import TrainingWindows
 from policy import weights
 from policy.base import BasePolicy
+from policy.gradients import Gradients, gradients
 from policy.training_stages import (
     BaseTraining,
     BottleneckTraining,
     Stage,
     StageTraining,
     TrainingSettings,
+    moved,
 )
 
 __all__ = ["Pretraining", "PretrainingError", "Stage", "StageReport", "TrainingProgress", "TrainingSettings"]
@@ -39,6 +41,8 @@ __all__ = ["Pretraining", "PretrainingError", "Stage", "StageReport", "TrainingP
 CURVE_FILE = "curve.jsonl"
 REPORT_FILE = "training.json"
 BETAS = (0.95, 0.999)
+NO_OTHER_RUN = {"parts"}
+"""Settings that may change within a run: they decide how fast it is, and the weights' last bits."""
 
 
 class PretrainingError(StationError):
@@ -105,8 +109,10 @@ class Pretraining:
         settings: TrainingSettings,
         seed: int,
         folder: Path,
+        *,
+        cores: int = 1,
     ) -> None:
-        """Start training, or resume the same run from `folder`.
+        """Start training, or resume the same run from `folder`, on so many CPU `cores` at once.
 
         Raises:
             PretrainingError: the windows do not fit the policy, or the folder holds a different run.
@@ -117,6 +123,7 @@ class Pretraining:
         self.settings = settings
         self.seed = seed
         self.folder = folder
+        self.cores = cores
         self.reports: list[StageReport] = []
         """Reports of the finished stages."""
         self.warnings: tuple[str, ...] = ()
@@ -130,6 +137,8 @@ class Pretraining:
         self._checks: list[float] = []
         self._curve: list[str] = []
         self._optimizer: AdamW | None = None
+        # a GPU takes the batch as a whole; a run that has begun keeps its number
+        self._parts = settings.parts if base.device.type == "cpu" else 1
         self._moments: dict[str, Tensor] = {}  # optimizer state from a checkpoint, until its stage starts
         self._fingerprint = self._identify()
         self.finished = self._take_up()
@@ -139,9 +148,13 @@ class Pretraining:
         while not self.finished:
             kind = self._stages[len(self.reports)]
             stage = kind(self.base, self._average, self.windows, self.settings, self.seed)
+            self.base.requires_grad_(requires_grad=False)
+            for weight in stage.trained(self.base):
+                weight.requires_grad_()
             for share in stage.prepare():
                 yield self._progress(stage, {}, time.monotonic(), self._iteration, preparing=share)
-            yield from self._run(stage)
+            with gradients(stage, self._parts, self.cores) as gradient:
+                yield from self._run(stage, gradient)
             self._end(stage)
         last = self.reports[-1]
         yield TrainingProgress(
@@ -165,16 +178,17 @@ class Pretraining:
             "iteration": self._iteration,
             "checks": self._checks,
             "curve": len(self._curve),
+            "parts": self._parts,
             "reports": [_report_json(report) for report in self.reports],
         }
         weights.write_numbered(self.folder, self._ordinal(), tensors, facts)
 
-    def _run(self, stage: StageTraining) -> Iterator[TrainingProgress]:
+    def _run(self, stage: StageTraining, gradient: Gradients) -> Iterator[TrainingProgress]:
         optimizer = self._prepare_optimizer(stage)
         sums: dict[str, Tensor] = {}
         begun, first = time.monotonic(), self._iteration
         while self._iteration < stage.total and not stage.converged(self._checks):
-            self._step(stage, optimizer, sums)
+            self._step(stage, gradient, optimizer, sums)
             ends = self._iteration == stage.total
             if self._iteration % self.settings.check_every == 0 or ends:
                 self._checks.append(stage.held_out()["total"])
@@ -184,20 +198,19 @@ class Pretraining:
             if self._iteration % self.settings.checkpoint_every == 0:
                 self.save()
 
-    def _step(self, stage: StageTraining, optimizer: AdamW, sums: dict[str, Tensor]) -> None:
+    def _step(
+        self, stage: StageTraining, gradient: Gradients, optimizer: AdamW, sums: dict[str, Tensor]
+    ) -> None:
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(self._iteration)
-        optimizer.zero_grad(set_to_none=True)
-        terms = stage.losses(self._iteration)
-        terms["total"].backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        terms = gradient(moved(stage.draw(self._iteration), self.base.device))
         optimizer.step()
         decay = min(self.settings.ema_max, 1.0 - (1.0 + self._iteration) ** -self.settings.ema_power)
         with torch.no_grad():
-            pairs = zip(stage.trained(self._average), stage.trained(self.base), strict=True)
-            for mean, weight in pairs:
-                mean.lerp_(weight, 1.0 - decay)
+            means: list[Tensor] = [*stage.trained(self._average)]
+            torch._foreach_lerp_(means, [*stage.trained(self.base)], 1.0 - decay)
         for name, value in terms.items():
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value
         self._iteration += 1
 
     def _report(
@@ -312,6 +325,8 @@ class Pretraining:
         self._average.load_state_dict(_under("average.", loaded.tensors))
         self._iteration = loaded.facts["iteration"]
         self._checks = loaded.facts["checks"]
+        if self.base.device.type == "cpu":
+            self._parts = loaded.facts.get("parts", 1)
         self.reports = [_report_from(item) for item in loaded.facts["reports"]]
         self._moments = _under("optimizer.", loaded.tensors)
 
@@ -349,7 +364,7 @@ class Pretraining:
             )
 
     def _identify(self) -> str:
-        sha = hashlib.sha256(self.settings.model_dump_json().encode())
+        sha = hashlib.sha256(self.settings.model_dump_json(exclude=NO_OTHER_RUN).encode())
         sha.update(self.base.hash.encode())
         sha.update(str(self.seed).encode())
         for array in (self.windows.actions, self.windows.proprioception, self.windows.episode):

@@ -26,6 +26,10 @@ HELD_OUT_WINDOWS = 256
 HELD_OUT_DRAWS = 8
 """Draws of time and noise per held-out window; identical at every check."""
 EMBED_BATCH = 256
+_IMAGE = "image."
+
+Batch = dict[str, Tensor]
+"""Named tensors of one row per window: all that an iteration needs, drawn. In CPU memory until it is `moved`."""
 
 
 class Stage(StrEnum):
@@ -57,7 +61,9 @@ class TrainingSettings(Settings):
     ema_max: float = Field(default=0.9999, ge=0, lt=1)
     """Upper limit of the EMA decay."""
     threads: int = Field(default=1, ge=1, le=256)
-    """CPU threads per operation: small networks train fastest on one, large ones on all cores."""
+    """CPU threads per operation; one is best while there are parts for the other cores."""
+    parts: int = Field(default=2, ge=1, le=64)
+    """Parts of a batch that CPU cores compute at once. The weights' last bits depend on it, not on the cores."""
     joint_bottleneck: bool = True
     """Whether the first stage trains the bottleneck together with the base (equation 6)."""
     held_out: float = Field(default=0.1, ge=0, le=0.5)
@@ -131,8 +137,12 @@ class StageTraining(ABC):
         return iter(())
 
     @abstractmethod
-    def losses(self, iteration: int) -> dict[str, Tensor]:
-        """The loss terms of one iteration; ``total`` is minimised."""
+    def draw(self, iteration: int) -> Batch:
+        """What one iteration is computed from."""
+
+    @abstractmethod
+    def losses(self, model: BasePolicy, batch: Batch) -> dict[str, Tensor]:
+        """The loss terms of some rows on the model's device, means over these rows; ``total`` is minimised."""
 
     @abstractmethod
     def rate(self, iteration: int) -> float:
@@ -150,16 +160,11 @@ class StageTraining(ABC):
         actions = torch.from_numpy(self.windows.actions[self.windows.followed[rows]]).to(model.device)
         return model.action_normalizer.normalize(actions)
 
-    def _draw(self, rng: np.random.Generator, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """w [B, H, da], k [B] and the noise of z [B, dz]."""
-        device = self.model.device
+    def _noise(self, rng: np.random.Generator, batch: int) -> Batch:
+        """w [B, H, da], k [B] and eps, the noise of z, [B, dz]."""
         w = rng.standard_normal((batch, self.windows.prediction_horizon, self.model.spec.da), np.float32)
         eps = rng.standard_normal((batch, self.model.dz), np.float32)
-        return (
-            torch.from_numpy(w).to(device),
-            draw_times(rng, batch).to(device),
-            torch.from_numpy(eps).to(device),
-        )
+        return {"w": torch.from_numpy(w), "k": draw_times(rng, batch), "eps": torch.from_numpy(eps)}
 
     def _held_out_sample(self) -> NDArray[np.int64]:
         rows = self.held_out_rows
@@ -194,27 +199,37 @@ class BaseTraining(StageTraining):
         done = max(0, iteration - self.settings.warmup) / max(1, self.total - self.settings.warmup)
         return self.settings.learning_rate * self._warm(iteration) * 0.5 * (1.0 + float(np.cos(np.pi * done)))
 
-    def losses(self, iteration: int) -> dict[str, Tensor]:
+    def draw(self, iteration: int) -> Batch:
+        """Images by the names of their cameras, cropped; proprioception, actions; w, k, eps."""
         rng = stream(self.seed, "pretrain", iteration)
         rows = rng.choice(self.training_rows, self.settings.batch)
-        batch = self.windows.batch(rows)
         crop = self.model.draw_crop_batch(rng, len(rows))
-        c = self.model.embed_arrays(batch.images, batch.proprioception, crop)
-        w, k, eps = self._draw(rng, len(rows))
-        return self._terms(self.model, self._actions(self.model, rows), w, k, c, eps)
+        noise = self._noise(rng, len(rows))
+        windows = self.windows.batch(rows)
+        images = self.model.encoder.crop(windows.images, crop)
+        return {
+            **{_IMAGE + name: image for name, image in images.items()},
+            "proprioception": torch.from_numpy(windows.proprioception),
+            "actions": torch.from_numpy(windows.actions),
+            **noise,
+        }
+
+    def losses(self, model: BasePolicy, batch: Batch) -> dict[str, Tensor]:
+        images = {name: batch[_IMAGE + name] for name in model.encoder.crops}
+        c = model.embed_cropped(images, batch["proprioception"])
+        return self._terms(model, model.action_normalizer.normalize(batch["actions"]), c, batch)
 
     @torch.no_grad()
     def held_out(self) -> dict[str, float]:
         rows = self._held_out_sample()
         c = embed_rows(self.average, self.windows, rows).repeat(HELD_OUT_DRAWS, 1)
         actions = self._actions(self.average, rows).repeat(HELD_OUT_DRAWS, 1, 1)
-        w, k, eps = self._draw(stream(self.seed, "pretrain-held-out"), len(c))
-        terms = self._terms(self.average, actions, w, k, c, eps)
+        noise = moved(self._noise(stream(self.seed, "pretrain-held-out"), len(c)), self.average.device)
+        terms = self._terms(self.average, actions, c, noise)
         return {name: float(value) for name, value in terms.items()}
 
-    def _terms(
-        self, model: BasePolicy, actions: Tensor, w: Tensor, k: Tensor, c: Tensor, eps: Tensor
-    ) -> dict[str, Tensor]:
+    def _terms(self, model: BasePolicy, actions: Tensor, c: Tensor, noise: Batch) -> dict[str, Tensor]:
+        w, k, eps = noise["w"], noise["k"], noise["eps"]
         imitation: Tensor = model.flow(actions, w, k, c)
         if not self.settings.joint_bottleneck:
             return {"total": imitation, "imitation": imitation}
@@ -240,8 +255,6 @@ class BottleneckTraining(StageTraining):
 
     def prepare(self) -> Iterator[float]:
         """Embed every training window with several random crops, and held-out windows with the centre crop."""
-        self.model.encoder.requires_grad_(requires_grad=False)
-        self.model.flow.requires_grad_(requires_grad=False)
         crops = self.settings.bottleneck_crops
         cached: list[Tensor] = []
         for ordinal in range(crops):
@@ -258,23 +271,24 @@ class BottleneckTraining(StageTraining):
         """Warm-up, then constant, because the number of steps is not known in advance."""
         return self.settings.bottleneck_learning_rate * self._warm(iteration)
 
-    def losses(self, iteration: int) -> dict[str, Tensor]:
+    def draw(self, iteration: int) -> Batch:
+        """Row and crop of cached embeddings; w, k, eps."""
         rng = stream(self.seed, "pretrain-bottleneck", iteration)
         size = self.settings.bottleneck_batch
-        device = self.model.device
-        row = torch.from_numpy(rng.integers(0, len(self.training_rows), size)).to(device)
-        crop = torch.from_numpy(rng.integers(0, len(self._cached), size)).to(device)
-        w, k, eps = self._draw(rng, size)
-        return self.model.bottleneck.loss(
-            self.model.flow, self._train_actions[row], w, k, self._cached[crop, row], eps
-        )
+        row = torch.from_numpy(rng.integers(0, len(self.training_rows), size))
+        crop = torch.from_numpy(rng.integers(0, len(self._cached), size))
+        return {"row": row, "crop": crop, **self._noise(rng, size)}
+
+    def losses(self, model: BasePolicy, batch: Batch) -> dict[str, Tensor]:
+        row, crop = batch["row"], batch["crop"]
+        return self._terms(model, self._train_actions[row], self._cached[crop, row], batch)
 
     @torch.no_grad()
     def held_out(self) -> dict[str, float]:
-        w, k, eps = self._draw(stream(self.seed, "pretrain-held-out"), len(self._check_c))
-        flow = self.average.flow
-        terms = self.average.bottleneck.loss(flow, self._check_actions, w, k, self._check_c, eps)
-        imitation = flow(self._check_actions, w, k, self._check_c)
+        rng = stream(self.seed, "pretrain-held-out")
+        noise = moved(self._noise(rng, len(self._check_c)), self.average.device)
+        terms = self._terms(self.average, self._check_actions, self._check_c, noise)
+        imitation = self.average.flow(self._check_actions, noise["w"], noise["k"], self._check_c)
         return {**{name: float(value) for name, value in terms.items()}, "imitation": float(imitation)}
 
     def converged(self, checks: Sequence[float]) -> bool:
@@ -284,6 +298,14 @@ class BottleneckTraining(StageTraining):
             return False
         before, now = min(checks[:-back]), min(checks)
         return before - now < self.settings.improvement * abs(before)
+
+    def _terms(self, model: BasePolicy, actions: Tensor, c: Tensor, noise: Batch) -> dict[str, Tensor]:
+        return model.bottleneck.loss(model.flow, actions, noise["w"], noise["k"], c, noise["eps"])
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """The batch on `device`."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
 def split(windows: TrainingWindows, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -77,7 +77,7 @@ def train(
     from policy.devices import choose
 
     on = choose(device)
-    with folder.writing(), _threads(folder.task.training.threads):
+    with folder.writing(), _threads(folder.task.training.threads) as cores:
         journal = Journal(folder.journal, writable=True)
         settings = folder.task.demonstrations
         demonstrations.remember_unlabelled(journal, settings, unlabelled)
@@ -90,7 +90,7 @@ def train(
         reporter.event("device", device=str(on.device), words=on.words)
         if not _trained_on(ledger, demos):
             _refuse_if_online(folder, ledger)
-            _train_base(folder, journal, demos, reporter, on.device)
+            _train_base(folder, journal, demos, reporter, on.device, cores)
         elif not _base_stands(folder, ledger):
             reporter.event(
                 "finding",
@@ -99,21 +99,24 @@ def train(
                 detail="the base is damaged, or gone; it is trained again",
             )
             clear_base(folder.base)
-            _train_base(folder, journal, demos, reporter, on.device)
+            _train_base(folder, journal, demos, reporter, on.device, cores)
         for path in _judged_paths(folder):
             _judge(folder, journal, path, reporter, on.device)
         return _write_report(folder, journal.ledger())
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Set torch's number of threads within the context."""
+def _threads(number: int) -> Iterator[int]:
+    """Set torch's threads per operation; yields how many such operations fit on the cores that torch was to use.
+
+    These are all of the machine's, unless the process is confined to some or OMP_NUM_THREADS says how many.
+    """
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
-        yield
+        yield max(1, before // number)
     finally:
         torch.set_num_threads(before)
 
@@ -173,12 +176,15 @@ def _train_base(
     demos: Sequence[EpisodeStatus],
     reporter: Reporter,
     device: torch.device,
+    cores: int,
 ) -> None:
     """Train the base and its bottleneck, from the last checkpoint if it used the same demonstrations."""
     from datasets.windows import TrainingWindows
     from policy.base import BasePolicy
+    from policy.gradients import keep_freed_memory
     from policy.pretrain import Pretraining
 
+    keep_freed_memory()
     task, began = folder.task, time.monotonic()
     store = EpisodeStore(folder.demos)
     windows = TrainingWindows.from_store(
@@ -190,7 +196,7 @@ def _train_base(
     )
     base = BasePolicy(windows.spec, task.policy, task.bottleneck, seed=folder.seed).to(device)
     _clear_if_other(folder.base, _fingerprint(demos))
-    pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base)
+    pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base, cores=cores)
     _work(pretraining, reporter)
     journal.append(
         BaseTrained(

@@ -173,6 +173,7 @@ def test_a_policy_learns_to_look_and_reach_on_both_paths(tmp_path: Path, predict
             "bottleneck_batch": 64,
             "checkpoint_every": 1000,
             "joint_bottleneck": False,
+            "parts": 1,
         }
     )
     data = TrainingWindows.from_episodes(
