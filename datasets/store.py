@@ -19,10 +19,10 @@ from datasets import zarr_codec
 from datasets.durable import Disk, DiskFullError, full_disk_named
 from datasets.episode import Episode, EpisodeHeader
 from datasets.errors import StationError
+from datasets.image_memory import free_memory
 from datasets.journal.journal import Ledger
 from datasets.manifest import MANIFEST, Fault, Manifest, describe, inspect_folder, manifest_of
 from datasets.own_files import make_folder, read_bytes, remove_tree
-from datasets.picture_memory import free_memory
 from datasets.plain_text import from_json
 from datasets.zarr_codec import ChunkRecord
 

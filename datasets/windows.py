@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from datasets.episode import Episode, EpisodeHeader
 from datasets.errors import StationError
+from datasets.image_memory import make_room
 from datasets.observation import FloatArray, Image
-from datasets.picture_memory import make_room
 from datasets.spec import DataSpec
 
 if TYPE_CHECKING:

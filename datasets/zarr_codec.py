@@ -19,8 +19,8 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, MemoryStore
 
 from datasets.episode import Episode, EpisodeHeader
+from datasets.image_memory import free_memory
 from datasets.observation import FloatArray
-from datasets.picture_memory import free_memory
 from datasets.plain_text import from_json
 
 SCHEMA = 1

@@ -203,7 +203,7 @@ class Cell(ABC):
         """The start layout of a seeded schedule: the same arguments always give the same layout."""
 
     @abstractmethod
-    def layout_picture(self, layout: Layout) -> dict[str, Image]:
+    def layout_images(self, layout: Layout) -> dict[str, Image]:
         """Images of the scene as it should be before the episode, per camera, to overlay on the live image."""
 
     @abstractmethod

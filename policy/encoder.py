@@ -83,7 +83,7 @@ class SmallEncoder(nn.Module):
     """[B, 3, h, w] -> [B, size]; convolutions, spatial softmax, linear, LayerNorm, tanh."""
 
     def __init__(
-        self, picture: tuple[int, int], size: int, channels: Sequence[int], strides: Sequence[int]
+        self, image_size: tuple[int, int], size: int, channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         """`channels` and `strides`: one number per convolution; kernels of 3, or 5 at stride 3 and 4."""
         super().__init__()
@@ -98,7 +98,7 @@ class SmallEncoder(nn.Module):
         nn.init.constant_(norm.weight, SHARPNESS)
         layers[-1] = norm
         self.trunk = nn.Sequential(*layers)
-        height, width = _feature_size(picture, strides)
+        height, width = _feature_size(image_size, strides)
         self.pool = SpatialSoftmax(height, width)
         self.project = nn.Sequential(nn.Linear(2 * before, size), nn.LayerNorm(size), nn.Tanh())
 
@@ -149,8 +149,8 @@ class SpatialEmbedding(nn.Module):
 class ResNet18(nn.Module):
     """[B, 3, h, w] -> [B, size]; BatchNorm replaced by GroupNorm, no pretrained weights."""
 
-    def __init__(self, picture: tuple[int, int], size: int, head: EncoderHead) -> None:
-        """`picture`: height and width of the cropped image, pixels."""
+    def __init__(self, image_size: tuple[int, int], size: int, head: EncoderHead) -> None:
+        """`image_size`: height and width of the cropped image, pixels."""
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(3, 64, 7, 2, 3, bias=False),
@@ -163,7 +163,7 @@ class ResNet18(nn.Module):
             layers += [ResidualBlock(before, after, stride), ResidualBlock(after, after, 1)]
             before = after
         self.trunk = nn.Sequential(*layers)
-        height, width = _feature_size(picture, (2, 2, 2, 2, 2))
+        height, width = _feature_size(image_size, (2, 2, 2, 2, 2))
         self.head = _resnet_head(head, height, width, size)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -206,8 +206,8 @@ def _resnet_head(head: EncoderHead, height: int, width: int, size: int) -> nn.Mo
     )
 
 
-def _feature_size(picture: tuple[int, int], strides: Sequence[int]) -> tuple[int, int]:
-    height, width = picture
+def _feature_size(image_size: tuple[int, int], strides: Sequence[int]) -> tuple[int, int]:
+    height, width = image_size
     for stride in strides:
         height, width = -(-height // stride), -(-width // stride)
     return height, width

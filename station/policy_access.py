@@ -1,7 +1,7 @@
 """Which session asks which policy server, by the operator's own file, and the token that both ends share.
 
 An address belongs neither to a task nor to a session: whoever writes one into a folder that he passes on would receive
-the pictures of the next operator's cell.
+the images of the next operator's cell.
 """
 
 from __future__ import annotations

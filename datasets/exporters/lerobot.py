@@ -116,10 +116,10 @@ def _final(episode: Episode, index: int) -> dict[str, Any]:
     }
 
 
-def _png(picture: Image) -> bytes:
-    written, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+def _png(image: Image) -> bytes:
+    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not written:
-        raise ExportError("A picture could not be written as PNG.")
+        raise ExportError("An image could not be written as PNG.")
     return data.tobytes()
 
 

@@ -245,7 +245,7 @@ def _all_statistics(payload: Path, source: ExportSource, histograms: Sequence[Pa
         found[field.name] = statistics.of_numbers(np.concatenate(column))
     for camera in source.spec.cameras:
         total = sum(_histogram(path, camera.name) for path in histograms)
-        found[image_key(camera.name)] = statistics.of_pictures(np.asarray(total), source.steps)
+        found[image_key(camera.name)] = statistics.of_images(np.asarray(total), source.steps)
     return found
 
 
@@ -340,7 +340,7 @@ def _episode_rows(
             row[f"videos/{key}/file_index"] = where.file
             row[f"videos/{key}/from_timestamp"] = where.begin
             row[f"videos/{key}/to_timestamp"] = where.begin + entry.steps / rate
-            found[key] = statistics.of_pictures(_histogram(histograms[index], camera.name), entry.steps)
+            found[key] = statistics.of_images(_histogram(histograms[index], camera.name), entry.steps)
         row |= {f"stats/{key}/{name}": value for key, of in found.items() for name, value in of.items()}
         yield row | {f"station/{name}": value for name, value in entry.to_json().items()}
 

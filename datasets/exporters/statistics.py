@@ -41,7 +41,7 @@ def histogram(frames: Image) -> Histogram:
     return np.stack([np.bincount(flat[:, colour], minlength=_VALUES) for colour in range(3)])
 
 
-def of_pictures(counts: Histogram, frames: int) -> Statistics:
+def of_images(counts: Histogram, frames: int) -> Statistics:
     """Statistics per colour, scaled to 0..1, shaped [3, 1, 1]; ``count`` is the number of images."""
     brightness = np.arange(_VALUES) / (_VALUES - 1)
     weight = counts / counts.sum(1, keepdims=True)

@@ -94,7 +94,7 @@ class Outline:
     """Depth streams, which cannot serve as a task's cameras."""
     unlabelled: bool = False
     """Whether the source lacks a success flag."""
-    pictures: dict[str, Image] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
     """source camera -> thumbnail of its first image, in the source's channel order"""
 
 

@@ -204,11 +204,11 @@ def require_size(shape: tuple[int, ...], what: str) -> None:
         raise RefusedError(Defect.TOO_BIG, f"'{what}' claims to be {list(shape)}; the file is damaged")
 
 
-def require_picture(height: int, width: int, what: str) -> None:
+def require_image(height: int, width: int, what: str) -> None:
     """As `require_size`, for one camera image.
 
     Raises:
         RefusedError: no camera image has this size.
     """
     if not (height > 0 and width > 0 and height * width <= MOST_PIXELS):
-        raise RefusedError(Defect.TOO_BIG, f"'{what}' claims pictures of {width}x{height}")
+        raise RefusedError(Defect.TOO_BIG, f"'{what}' claims images of {width}x{height}")

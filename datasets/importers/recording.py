@@ -68,11 +68,11 @@ def if_there(made: Callable[[], Frames], count: int = 0) -> Frames:
 class ArrayFrames(Frames):
     """Images in one array, in memory or in an open file."""
 
-    def __init__(self, pictures: Any) -> None:
-        """`pictures`: sliceable uint8 [T, height, width, 3], e.g. an open HDF5 or zarr array."""
-        self._pictures = pictures
-        self.count, self.height, self.width = (int(size) for size in pictures.shape[:3])
-        chunks = getattr(pictures, "chunks", None)
+    def __init__(self, images: Any) -> None:
+        """`images`: sliceable uint8 [T, height, width, 3], e.g. an open HDF5 or zarr array."""
+        self._images = images
+        self.count, self.height, self.width = (int(size) for size in images.shape[:3])
+        chunks = getattr(images, "chunks", None)
         fitting = max(1, _LARGEST_BLOCK // max(1, self.height * self.width * 3))
         self._block = max(1, min(int(chunks[0]), fitting)) if chunks else 1
 
@@ -87,12 +87,12 @@ class ArrayFrames(Frames):
 
     def _read(self, first: int, wanted: int) -> Image:
         try:
-            block = np.asarray(self._pictures[first : first + self._block], np.uint8)
+            block = np.asarray(self._images[first : first + self._block], np.uint8)
         except _DAMAGE as error:
-            text = f"picture {wanted} cannot be read ({error or type(error).__name__})"
-            raise RefusedError(Defect.PICTURE, text) from error
+            text = f"image {wanted} cannot be read ({error or type(error).__name__})"
+            raise RefusedError(Defect.IMAGE, text) from error
         if len(block) <= wanted - first:
-            raise RefusedError(Defect.PICTURE, f"picture {wanted} is missing")
+            raise RefusedError(Defect.IMAGE, f"image {wanted} is missing")
         return block
 
 
@@ -113,22 +113,22 @@ class EncodedFrames(Frames):
 
     def pick(self, indices: Indices) -> Iterator[Image]:
         """See Frames."""
-        last, picture = -1, np.zeros((0, 0, 3), np.uint8)
+        last, image = -1, np.zeros((0, 0, 3), np.uint8)
         for index in indices.tolist():
             if index != last:
-                last, picture = index, self._decode(index)
-            yield picture
+                last, image = index, self._decode(index)
+            yield image
 
     def _decode(self, index: int) -> Image:
         try:
             decoded = cv2.imdecode(np.frombuffer(self._fetch(index), np.uint8), cv2.IMREAD_COLOR)
         except (cv2.error, *_DAMAGE) as error:
-            text = f"picture {index} of '{self._what}' cannot be decoded ({type(error).__name__})"
-            raise RefusedError(Defect.PICTURE, text) from error
+            text = f"image {index} of '{self._what}' cannot be decoded ({type(error).__name__})"
+            raise RefusedError(Defect.IMAGE, text) from error
         if decoded is None:
-            raise RefusedError(Defect.PICTURE, f"picture {index} of '{self._what}' cannot be decoded")
-        picture = np.asarray(decoded, np.uint8)
-        return np.ascontiguousarray(picture[..., ::-1]) if self._reverse else picture
+            raise RefusedError(Defect.IMAGE, f"image {index} of '{self._what}' cannot be decoded")
+        image = np.asarray(decoded, np.uint8)
+        return np.ascontiguousarray(image[..., ::-1]) if self._reverse else image
 
 
 class CutFrames(Frames):
@@ -145,8 +145,8 @@ class CutFrames(Frames):
     def pick(self, indices: Indices) -> Iterator[Image]:
         """See Frames."""
         wanted = indices if self._kept is None else self._kept[indices]
-        for picture in self._frames.pick(wanted):
-            yield np.ascontiguousarray(picture[..., ::-1]) if self._reverse else picture
+        for image in self._frames.pick(wanted):
+            yield np.ascontiguousarray(image[..., ::-1]) if self._reverse else image
 
 
 class SlicedFrames(Frames):

@@ -58,7 +58,7 @@ class Reel(ABC):
     """s from the last frame to the first of the next loop."""
 
     @abstractmethod
-    def picture(self, index: int) -> Image | None:
+    def image(self, index: int) -> Image | None:
         """uint8 RGB [height, width, 3]; None if unreadable. Indices increase, except from the end to 0."""
 
     @abstractmethod
@@ -106,7 +106,7 @@ class FileCamera(Camera):
                 f"{self.name}: no frame for {timeout:g} s: {self._settings.path} has a longer gap."
             )
         time.sleep(max(0.0, due - time.monotonic()))
-        image = reel.picture(self._number % len(reel.due))
+        image = reel.image(self._number % len(reel.due))
         if image is None:
             raise CameraError(
                 f"{self.name}: {self._settings.path} is damaged at frame {self._number}. Replace it."
@@ -188,7 +188,7 @@ class MemoryReel(Reel):
         self.period = float(due[-1]) / max(len(due) - 1, 1) or 1 / _USUAL_RATE
         self._images = images
 
-    def picture(self, index: int) -> Image:
+    def image(self, index: int) -> Image:
         return np.asarray(self._images[index], np.uint8)
 
     def close(self) -> None:
@@ -203,14 +203,14 @@ class VideoReel(Reel):
         self._capture = cv2.VideoCapture(str(path))
         self._next = 1 << 62  # forces a seek to the start for the first frame
         rate = rate or self._capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
-        pictures = round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if not self._capture.isOpened() or pictures < 1:
+        frames = round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if not self._capture.isOpened() or frames < 1:
             raise CameraError(f"{name}: {path} cannot be read as a video. Convert it to MP4 with H.264.")
         self.said = f"video {path.name}"
-        self.due = np.arange(pictures) / rate
+        self.due = np.arange(frames) / rate
         self.period = 1 / rate
 
-    def picture(self, index: int) -> Image | None:
+    def image(self, index: int) -> Image | None:
         if index < self._next:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
             self._next = 0

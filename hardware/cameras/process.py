@@ -46,7 +46,7 @@ class CameraStatus:
     """Frames per second that arrive."""
     dropped: int
     """Frames captured by the camera that never arrived, since the process started."""
-    pictures: int
+    frames: int
     """Frames that arrived, restarts included."""
     needs_restart: bool
     """Its process is gone or hung; only `CameraProcess.restart` helps."""
@@ -96,7 +96,7 @@ class CameraProcess:
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             status = self.status()
-            if status.state is CameraState.STREAMING and status.pictures > self._count_before:
+            if status.state is CameraState.STREAMING and status.frames > self._count_before:
                 return status.identity
             if status.error:
                 self._end()
@@ -110,10 +110,10 @@ class CameraProcess:
 
     def newest(self) -> Frame | None:
         """A copy of the newest frame, at the task's size; None while there is none. Never blocks."""
-        picture = self._ring.newest()
-        if picture is None:
+        frame = self._ring.newest()
+        if frame is None:
             return None
-        return Frame(image=picture.image, time=picture.time, number=picture.number)
+        return Frame(image=frame.image, time=frame.time, number=frame.number)
 
     def taken(self) -> float | None:
         """When the newest frame was captured, s, monotonic; None while there is none. Cheaper than `newest`."""
@@ -121,8 +121,8 @@ class CameraProcess:
 
     def status(self) -> CameraStatus:
         """The live status."""
-        picture = self._ring.newest()
-        age = time.monotonic() - picture.time if picture else float("inf")
+        frame = self._ring.newest()
+        age = time.monotonic() - frame.time if frame else float("inf")
         message = self._heard()
         state, error = self._state(message)
         hangs = self._hangs(state, age, message)
@@ -137,9 +137,9 @@ class CameraProcess:
             view=message.get("view", ""),
             error=error,
             age=age,
-            rate=picture.rate if picture and state is CameraState.STREAMING and not hangs else 0.0,
-            dropped=picture.dropped if picture else 0,
-            pictures=self._ring.count,
+            rate=frame.rate if frame and state is CameraState.STREAMING and not hangs else 0.0,
+            dropped=frame.dropped if frame else 0,
+            frames=self._ring.count,
             needs_restart=hangs or state is CameraState.ENDED,
         )
 

@@ -19,7 +19,7 @@ _LONGEST_TEXT = 4096  # bytes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Picture:
+class PublishedFrame:
     """One frame as published."""
 
     image: Image
@@ -41,40 +41,40 @@ class Ring:
         self, *, height: int, width: int, slots: int = 8, descriptors: tuple[int, int] | None = None
     ) -> None:
         """Create new memory, or map the memory behind `descriptors`, which another process created."""
-        pictures, texts = descriptors or (None, None)
+        frames, texts = descriptors or (None, None)
         self._shape = height, width, 3
-        self._pictures = Mailbox(size=_HEAD.size + 3 * height * width, slots=slots, descriptor=pictures)
+        self._frames = Mailbox(size=_HEAD.size + 3 * height * width, slots=slots, descriptor=frames)
         self._texts = Mailbox(size=_LONGEST_TEXT, descriptor=texts)
         self._closed = False
 
     @property
     def descriptors(self) -> tuple[int, int]:
         """To be inherited by the writing process."""
-        return self._pictures.descriptor, self._texts.descriptor
+        return self._frames.descriptor, self._texts.descriptor
 
     @property
     def count(self) -> int:
         """Frames published so far, by any process."""
-        return 0 if self._closed else self._pictures.count
+        return 0 if self._closed else self._frames.count
 
-    def put(self, picture: Picture) -> None:
+    def put(self, frame: PublishedFrame) -> None:
         """Publish a frame."""
-        head = _HEAD.pack(picture.time, picture.number, picture.dropped, picture.rate)
-        self._pictures.post(head + picture.image.tobytes())
+        head = _HEAD.pack(frame.time, frame.number, frame.dropped, frame.rate)
+        self._frames.post(head + frame.image.tobytes())
 
-    def newest(self) -> Picture | None:
+    def newest(self) -> PublishedFrame | None:
         """A copy of the newest frame; None while there is none."""
-        record = None if self._closed else self._pictures.newest()
+        record = None if self._closed else self._frames.newest()
         if record is None:
             return None
         data = bytearray(record[1])
         time, number, dropped, rate = _HEAD.unpack_from(data)
         image = np.frombuffer(data, np.uint8, offset=_HEAD.size).reshape(self._shape)
-        return Picture(image=image, time=time, number=number, dropped=dropped, rate=rate)
+        return PublishedFrame(image=image, time=time, number=number, dropped=dropped, rate=rate)
 
     def taken(self) -> float | None:
         """When the newest frame was captured, s, monotonic; None while there is none. Copies no image."""
-        head = None if self._closed else self._pictures.beginning(_HEAD.size)
+        head = None if self._closed else self._frames.beginning(_HEAD.size)
         return None if head is None else float(_HEAD.unpack(head)[0])
 
     def say(self, text: str) -> None:
@@ -89,5 +89,5 @@ class Ring:
     def close(self) -> None:
         """Release the memory; safe to call twice."""
         self._closed = True
-        self._pictures.close()
+        self._frames.close()
         self._texts.close()

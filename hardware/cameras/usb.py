@@ -106,7 +106,7 @@ class UsbCamera(Camera):
 
     def read(self, timeout: float) -> Frame:
         try:
-            arrived, image = self._network_picture() if self._on_network else self._device_picture(timeout)
+            arrived, image = self._network_frame() if self._on_network else self._device_frame(timeout)
         except cv2.error as error:
             raise CameraError(f"{self.name}: the camera has gone ({error.err}). {self._check()}") from error
         if not arrived or image is None:
@@ -222,11 +222,11 @@ class UsbCamera(Camera):
             return f"{said}, exposure fixed at {capture.get(cv2.CAP_PROP_EXPOSURE) * _EXPOSURE_UNIT_MS:g} ms"
         return f"{said}, automatic exposure"
 
-    def _device_picture(self, timeout: float) -> tuple[bool, Image | None]:
+    def _device_frame(self, timeout: float) -> tuple[bool, Image | None]:
         ready, _ = cv2.VideoCapture.waitAny([self._capture], round(timeout * 1e9))
         return self._retrieved() if ready else (False, None)
 
-    def _network_picture(self) -> tuple[bool, Image | None]:
+    def _network_frame(self) -> tuple[bool, Image | None]:
         return self._retrieved() if self._capture.grab() else (False, None)
 
     def _retrieved(self) -> tuple[bool, Image | None]:

@@ -24,7 +24,7 @@ import cv2
 
 from datasets.plain_text import from_json
 from hardware.cameras.interface import CameraError, Frame
-from hardware.cameras.ring import Picture, Ring
+from hardware.cameras.ring import PublishedFrame, Ring
 from hardware.cameras.settings import DeviceCameraSettings, LiveCameraSettings
 from hardware.cameras.view import View
 from hardware.device import Device
@@ -175,7 +175,9 @@ class Worker:
         if not watch.lives(zlib.crc32(image.data)):
             return False
         self._ring.put(
-            Picture(image=image, time=frame.time, number=frame.number, dropped=self._lost, rate=watch.rate)
+            PublishedFrame(
+                image=image, time=frame.time, number=frame.number, dropped=self._lost, rate=watch.rate
+            )
         )
         return True
 

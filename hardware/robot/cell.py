@@ -222,7 +222,7 @@ class RobotCell(Cell):
         """Start positions of the objects named in [[placements]]."""
         return placements.sample(self.settings.placements, seed, purpose, ordinal)
 
-    def layout_picture(self, layout: Layout) -> dict[str, Image]:
+    def layout_images(self, layout: Layout) -> dict[str, Image]:
         """The live images with a marker at every start position; empty without placements."""
         if not layout:
             return {}

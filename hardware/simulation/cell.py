@@ -223,7 +223,7 @@ class SimulatedCell(Cell):
         """The start layout of a seeded schedule."""
         return self._task.sample(seed, purpose, ordinal)
 
-    def layout_picture(self, layout: Layout) -> dict[str, Image]:
+    def layout_images(self, layout: Layout) -> dict[str, Image]:
         """How the scene should look, with the arm at home."""
         data = mujoco.MjData(self._model)
         self._arrange(data, layout)

@@ -84,10 +84,10 @@ class RayCamera:
         light *= self._lit(data, origin, rays)
         light *= 1.0 - _AMBIENT
         light += _AMBIENT
-        picture = self._colours[self._geom]
-        picture *= light[:, None]
-        np.minimum(picture, 255.0, out=picture)
-        return picture.astype(np.uint8).reshape(*self._shape, 3)
+        image = self._colours[self._geom]
+        image *= light[:, None]
+        np.minimum(image, 255.0, out=image)
+        return image.astype(np.uint8).reshape(*self._shape, 3)
 
     def _pose(self, data: mujoco.MjData) -> tuple[Array, Array]:
         if self._site < 0:

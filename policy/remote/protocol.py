@@ -60,8 +60,8 @@ class Sizes:
     def most_bytes(self) -> int:
         """Of a request or an answer."""
         spec = self.spec
-        pictures = sum(3 * camera.height * camera.width for camera in spec.cameras)
-        row = self.n_obs * (pictures + 16 * len(spec.cameras) + 8 * spec.proprioception_dim)
+        images = sum(3 * camera.height * camera.width for camera in spec.cameras)
+        row = self.n_obs * (images + 16 * len(spec.cameras) + 8 * spec.proprioception_dim)
         row += 8 * (self.dc + 2 * self.dz + 2 * self.prediction_horizon * spec.da)
         return MOST_ROWS * row + _SLACK
 

@@ -39,7 +39,7 @@ def made_up_episode(
             ending=Ending.EPISODE_LIMIT,
             created="2026-01-01T00:00:00+00:00",
         ),
-        images={camera.name: _pictures(camera, steps + 1, rng) for camera in spec.cameras},
+        images={camera.name: _images(camera, steps + 1, rng) for camera in spec.cameras},
         proprioception=rng.normal(size=(steps + 1, spec.proprioception_dim)).astype(np.float32),
         observation_time=np.asarray(time_line, np.float64),
         action=actions,
@@ -73,12 +73,12 @@ def made_up_batch(dc: int, dz: int, size: int, device: torch.device) -> SACBatch
     )
 
 
-def _pictures(camera: CameraSpec, count: int, rng: np.random.Generator) -> Image:
-    """Waves that move under noise: they compress about as badly as a camera's pictures."""
+def _images(camera: CameraSpec, count: int, rng: np.random.Generator) -> Image:
+    """Waves that move under noise: they compress about as badly as a camera's images."""
     rows, columns = np.mgrid[: camera.height, : camera.width]
-    pictures = np.empty((count, camera.height, camera.width, 3), np.uint8)
+    images = np.empty((count, camera.height, camera.width, 3), np.uint8)
     for index in range(count):
         wave = 127.0 + 90.0 * np.sin(columns / 11 + index / 5) * np.cos(rows / 13 - index / 7)
         noise = rng.normal(0.0, 3.0, (camera.height, camera.width, 3))
-        pictures[index] = np.clip(wave[..., None] + noise, 0.0, 255.0)
-    return pictures
+        images[index] = np.clip(wave[..., None] + noise, 0.0, 255.0)
+    return images

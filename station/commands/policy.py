@@ -80,7 +80,7 @@ def _warn(server: PolicyServer) -> None:
 
     if server.host not in LOOPBACK and server.tls is None:
         say(
-            "Warning: pictures and the token cross the network unencrypted. Use --certificate and --key, or an SSH "
+            "Warning: images and the token cross the network unencrypted. Use --certificate and --key, or an SSH "
             f"tunnel with the default host: ssh -N -L {server.port}:localhost:{server.port} THIS_MACHINE",
             err=True,
         )

@@ -14,7 +14,7 @@ from datasets.importers.interface import (
     RawEpisode,
     Source,
     Unstored,
-    require_picture,
+    require_image,
     require_size,
 )
 from datasets.importers.mapping import ActionKind, Mapping, Representation, Track
@@ -57,7 +57,7 @@ __all__ = [
     "Unstored",
     "Workplace",
     "repaired",
-    "require_picture",
+    "require_image",
     "require_size",
     "warning",
     "whole",

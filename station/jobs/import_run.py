@@ -234,13 +234,13 @@ def outline_facts(outline: Outline, saved: dict[str, str]) -> dict[str, Any]:
         "columns": outline.columns,
         "depth": list(outline.depth),
         "cameras": {name: list(size) for name, size in outline.cameras.items()},
-        "pictures": {
+        "images": {
             name: {
-                "height": picture.shape[0],
-                "width": picture.shape[1],
-                "pixels": base64.b64encode(picture.tobytes()).decode(),
+                "height": image.shape[0],
+                "width": image.shape[1],
+                "pixels": base64.b64encode(image.tobytes()).decode(),
             }
-            for name, picture in outline.pictures.items()
+            for name, image in outline.images.items()
         },
     }
 

@@ -86,7 +86,7 @@ class Catalogue:
         return [item for _, item in sorted(found, key=lambda row: row[0], reverse=True)]
 
     def load(self, item: Item) -> Take:
-        """One recording with its pictures.
+        """One recording with its images.
 
         Raises:
             StoreError: it is damaged, was moved away or pruned.

@@ -11,7 +11,7 @@ from station.review.take import Take
 
 
 def write(take: Take, path: Path, *, verdict: str) -> None:
-    """Pictures and every number over the recording's own time.
+    """Images and every number over the recording's own time.
 
     Raises:
         StationError: rerun-sdk is not installed.
@@ -25,7 +25,7 @@ def write(take: Take, path: Path, *, verdict: str) -> None:
     stream = rr.RecordingStream("station", recording_id=take.id)
     stream.save(path)
     stream.log("about", rr.TextDocument(f"{take.id}: {verdict}\n{take.about}"), static=True)
-    _log_pictures(rr, stream, take)
+    _log_images(rr, stream, take)
     for group in take.groups:
         title = group.title.split(" (")[0].replace(", ", " ")
         for column, name in enumerate(group.names):
@@ -37,12 +37,12 @@ def write(take: Take, path: Path, *, verdict: str) -> None:
     stream.flush()
 
 
-def _log_pictures(rr: Any, stream: Any, take: Take) -> None:
+def _log_images(rr: Any, stream: Any, take: Take) -> None:
     for frame, seconds in enumerate(take.time):
         stream.set_time("time", duration=float(seconds))
-        for camera, pictures in take.images.items():
-            if frame < len(pictures):
-                stream.log(f"cameras/{_entity(camera)}", rr.Image(pictures[frame]).compress(jpeg_quality=90))
+        for camera, images in take.images.items():
+            if frame < len(images):
+                stream.log(f"cameras/{_entity(camera)}", rr.Image(images[frame]).compress(jpeg_quality=90))
 
 
 def _entity(name: str) -> str:

@@ -116,17 +116,17 @@ class Task(Settings):
             raise ValueError(
                 f"[session] cells = {self.session.cells}, and of real devices there is one; set it to 1"
             )
-        pictures = {camera.name: (camera.height, camera.width) for camera in self.cell.spec.cameras}
+        images = {camera.name: (camera.height, camera.width) for camera in self.cell.spec.cameras}
         for name, (height, width) in self.policy.crops.items():
-            if name not in pictures:
+            if name not in images:
                 raise ValueError(
-                    f"[policy.crops] {name}: the cell has no such camera; it has {', '.join(pictures)}; "
+                    f"[policy.crops] {name}: the cell has no such camera; it has {', '.join(images)}; "
                     "delete that crop, or correct its name"
                 )
-            if not (0 < height <= pictures[name][0] and 0 < width <= pictures[name][1]):
+            if not (0 < height <= images[name][0] and 0 < width <= images[name][1]):
                 raise ValueError(
                     f"[policy.crops] {name} = [{height}, {width}] does not fit into its images of "
-                    f"{pictures[name][0]} by {pictures[name][1]}; crop at most the whole image"
+                    f"{images[name][0]} by {images[name][1]}; crop at most the whole image"
                 )
         return self
 

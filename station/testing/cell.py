@@ -296,16 +296,16 @@ def the_preflight_names_what_is_wrong(place: Workplace) -> None:
 
 
 def layouts_follow_a_seeded_schedule(place: Workplace) -> None:
-    """The same arguments give the same layout; its pictures fit the cameras."""
+    """The same arguments give the same layout; its images fit the cameras."""
     contract, cell = place.contract, place.cell
     same = cell.sample_layout(1, "a", 2) == cell.sample_layout(1, "a", 2)
     contract.require(same, "the same seed, purpose and ordinal give another layout", "sample_layout")
     shapes = {camera.name: (camera.height, camera.width, 3) for camera in cell.spec.cameras}
-    for name, picture in cell.layout_picture(cell.sample_layout(1, "a", 3)).items():
+    for name, image in cell.layout_images(cell.sample_layout(1, "a", 3)).items():
         contract.require(
-            picture.shape == shapes.get(name),
-            f"its picture for '{name}' is {list(picture.shape)}, not as its spec says",
-            "layout_picture",
+            image.shape == shapes.get(name),
+            f"its image for '{name}' is {list(image.shape)}, not as its spec says",
+            "layout_images",
         )
 
 

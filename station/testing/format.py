@@ -138,13 +138,13 @@ class _Check:
         return keys
 
     def opened(self, key: str, spec: DataSpec) -> None:
-        """Numbers, times and pictures of one episode; nothing stays open."""
+        """Numbers, times and images of one episode; nothing stays open."""
         contract = self.contract
         descriptors = _open_below(self.sample)
         with self.format.open(self.sample, key) as raw:
             contract.require(isinstance(raw, RawEpisode), f"open gives a {type(raw).__name__}", "open")
             self._require_numbers(raw)
-            self._require_pictures(raw)
+            self._require_images(raw)
             if raw.own is None:
                 mapping = self.format.propose(raw, spec)
                 contract.require(
@@ -177,16 +177,16 @@ class _Check:
             )
         contract.require(raw.success is None or isinstance(raw.success, bool), "success is no bool", "open")
 
-    def _require_pictures(self, raw: RawEpisode) -> None:
+    def _require_images(self, raw: RawEpisode) -> None:
         for name, frames in raw.frames.items():
             if isinstance(frames, AbsentFrames) or not frames.count:
                 continue
             size = (frames.height, frames.width, 3)
             wanted = np.unique(np.array([0, frames.count // 2, frames.count - 1], np.int64))
-            shown = [np.array(picture) for picture in frames.pick(wanted)]
+            shown = [np.array(image) for image in frames.pick(wanted)]
             self.contract.require(
                 len(shown) == len(wanted) and all(p.shape == size and p.dtype == np.uint8 for p in shown),
-                f"'{name}' says {frames.count} pictures of {list(size)}, uint8; "
+                f"'{name}' says {frames.count} images of {list(size)}, uint8; "
                 f"of three it gives {[f'{p.dtype} {list(p.shape)}' for p in shown]}",
                 "open",
             )

@@ -1,4 +1,4 @@
-"""A tiny session without a cell: an untrained base that sees pictures, and episodes of noise with made-up labels.
+"""A tiny session without a cell: an untrained base that sees images, and episodes of noise with made-up labels.
 
 For the check of steering methods: it shows whether a method keeps its contract, not whether it learns anything.
 """
@@ -104,12 +104,12 @@ class Rehearsal:
 
     def _look(self, ordinal: int, step: int) -> Window:
         rng = stream(self._seed, f"rehearsal {ordinal}", step)
-        pictures = {
+        images = {
             camera.name: rng.integers(0, 255, (1, _POLICY.n_obs, camera.height, camera.width, 3), np.uint8)
             for camera in SPEC.cameras
         }
         return Window(
-            images=pictures,
+            images=images,
             proprioception=rng.standard_normal((1, _POLICY.n_obs, SPEC.proprioception_dim), dtype=np.float32),
         )
 
@@ -138,7 +138,7 @@ class Rehearsal:
             ),
             images={
                 name: np.repeat(
-                    _last(pictures for pictures in (w.images[name] for w in seen)), n_action_steps, 0
+                    _last(images for images in (w.images[name] for w in seen)), n_action_steps, 0
                 )[: steps + 1]
                 for name in seen[0].images
             },

@@ -554,6 +554,6 @@ def _require_terminal() -> None:
     if served or (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     raise UsageError(
-        "The UI needs a terminal for its keys and pictures, and there is none here. Run the command in a terminal; "
+        "The UI needs a terminal for its keys and images, and there is none here. Run the command in a terminal; "
         "without one there are --headless, 'station status' and 'station review SESSION --list'."
     )

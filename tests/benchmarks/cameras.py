@@ -110,7 +110,7 @@ def report_processes(cameras: list[CameraProcess], seconds: float) -> None:
 
 
 def report_restart(camera: CameraProcess) -> None:
-    """From the kill to the first picture of the new process."""
+    """From the kill to the first image of the new process."""
     times = []
     for _ in range(RESTARTS):
         pid = pid_of(camera)
@@ -119,7 +119,7 @@ def report_restart(camera: CameraProcess) -> None:
         os.kill(pid, signal.SIGKILL)
         camera.restart()
         times.append(time.monotonic() - begun)
-    show("killed to first new picture", np.array(times) * 1e3, "ms")
+    show("killed to first new image", np.array(times) * 1e3, "ms")
 
 
 def show(what: str, values: NDArray[np.float64], unit: str) -> None:

@@ -4,7 +4,7 @@
     python -m tests.benchmarks.import_memory --gigabytes 100 --packed
     python -m tests.benchmarks.import_memory --gigabytes 100 --packed --one-file
 
-A gigabyte counts pictures as they are in memory, and every one of them is decoded: no start is trimmed, no rate is
+A gigabyte counts images as they are in memory, and every one of them is decoded: no start is trimmed, no rate is
 changed. Packed, they are smooth and deflated, so that a source of any size fits on the disk; otherwise they are noise.
 Prints the largest memory of the import (both processes together) after 1, 10, 30 and 100 GB and how fast it went.
 """
@@ -36,9 +36,9 @@ from tests.datasets.importers.sources import OSC_POSE
 
 STEPS, CAMERAS, SIZE, HZ = 400, 3, (480, 640, 3), 20.0
 DISTINCT = 32
-"""Different pictures of a source; they come in turn."""
+"""Different images of a source; they come in turn."""
 EPISODE = STEPS * CAMERAS * int(np.prod(SIZE))
-"""Bytes of an episode's pictures."""
+"""Bytes of an episode's images."""
 MARKS = (1, 10, 30, 100)
 """GB after which memory is told."""
 ANSWERS: Answers = {
@@ -68,10 +68,10 @@ def spec(joints: int) -> DataSpec:
 
 
 class Maker:
-    """Writes episodes whose pictures cost no time to make."""
+    """Writes episodes whose images cost no time to make."""
 
     def __init__(self, *, packed: bool) -> None:
-        """`packed`: smooth pictures, deflated; otherwise noise as it is."""
+        """`packed`: smooth images, deflated; otherwise noise as it is."""
         rng = stream(1, "import benchmark", 0)
         self._packed = packed
         shown = [
@@ -84,7 +84,7 @@ class Maker:
         for ordinal in range(episodes):
             with h5py.File(folder / f"episode_{ordinal}.hdf5", "w") as file:
                 for camera in range(CAMERAS):
-                    self._pictures(file, f"observations/images/cam_{camera}")
+                    self._images(file, f"observations/images/cam_{camera}")
                 file["observations/qpos"] = file["action"] = _state(ordinal, joints=6).astype(np.float32)
 
     def robomimic(self, folder: Path, episodes: int) -> None:
@@ -98,7 +98,7 @@ class Maker:
                 demo, state = data.create_group(f"demo_{ordinal}"), _state(ordinal, joints=7)
                 demo.attrs["num_samples"] = STEPS
                 for camera in range(CAMERAS):
-                    self._pictures(demo, f"obs/cam_{camera}_image")
+                    self._images(demo, f"obs/cam_{camera}_image")
                 place = state[:, :3] + (0.3, 0, 0.2)
                 down = np.tile([np.pi, 0, 0, -1], (STEPS, 1))
                 demo["actions"] = np.concatenate([place, down], 1)
@@ -107,7 +107,7 @@ class Maker:
                 demo["obs/robot0_joint_pos"] = state[:, :7]
                 demo["obs/robot0_gripper_qpos"] = np.stack([0.04 * state[:, 7], -0.04 * state[:, 7]], 1)
 
-    def _pictures(self, group: h5py.Group, name: str) -> None:
+    def _images(self, group: h5py.Group, name: str) -> None:
         packing = {"compression": "gzip"} if self._packed else {}
         images = group.create_dataset(name, (STEPS, *SIZE), np.uint8, chunks=(1, *SIZE), **packing)
         for step in range(STEPS):
@@ -115,10 +115,10 @@ class Maker:
 
 
 def _smooth(turn: int) -> NDArray[np.uint8]:
-    picture = np.full(SIZE, 40, np.uint8)
-    picture[..., 1] = np.linspace(0, 250, SIZE[1]).astype(np.uint8)
-    picture[100:200, 10 * turn : 10 * turn + 100] = 200
-    return picture
+    image = np.full(SIZE, 40, np.uint8)
+    image[..., 1] = np.linspace(0, 250, SIZE[1]).astype(np.uint8)
+    image[100:200, 10 * turn : 10 * turn + 100] = 200
+    return image
 
 
 def _state(ordinal: int, *, joints: int) -> NDArray[np.float64]:
@@ -201,7 +201,7 @@ def main() -> None:
         size = sum(path.stat().st_size for path in inbox.iterdir())
         print(
             f"source  {episodes} episodes of {STEPS} steps, {CAMERAS} cameras {SIZE}: "
-            f"{episodes * EPISODE / 2**30:.1f} GB of pictures, {size / 2**30:.2f} GB on disk"
+            f"{episodes * EPISODE / 2**30:.1f} GB of images, {size / 2**30:.2f} GB on disk"
         )
         measure(Path(folder), inbox, spec(7 if wanted.one_file else 6))
 

@@ -88,12 +88,12 @@ class BufferWindows(Dataset[dict[str, torch.Tensor]]):
             sequence[before : before + len(cut)] = cut
             sequence[:before], sequence[len(sequence) - behind :] = cut[0], cut[-1]
             sample[name] = sequence
-        pictures = {
+        images = {
             name: np.moveaxis(sample[name][:N_OBS], -1, 1).astype(np.float32) / 255
             for name in ("front_image", "wrist_image")
         }
         numbers = {"proprioception": sample["proprioception"][:N_OBS], "action": sample["action"]}
-        return {name: torch.from_numpy(values) for name, values in {**pictures, **numbers}.items()}
+        return {name: torch.from_numpy(values) for name, values in {**images, **numbers}.items()}
 
 
 def buffer_windows(ends: NDArray[np.int64]) -> Iterator[tuple[int, int, int, int]]:
@@ -129,7 +129,7 @@ def make_store(root: Path, episodes: int, steps: int, size: int) -> EpisodeStore
 
 
 def make_episode(spec: DataSpec, ordinal: int, steps: int) -> Episode:
-    """Moving waves under sensor noise: compresses about as badly as a camera's picture."""
+    """Moving waves under sensor noise: compresses about as badly as a camera's image."""
     rng = stream(0, "loader benchmark", ordinal)
     rows, columns = np.mgrid[: spec.cameras[0].height, : spec.cameras[0].width]
     images = {}

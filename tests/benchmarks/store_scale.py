@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.store_scale [--episodes 10 1000 10000] [--folder DIR]
 
-Episodes are real ones with small pictures; those that only fill the store are written without waiting for the disk,
+Episodes are real ones with small images; those that only fill the store are written without waiting for the disk,
 the measured ones are committed as always. Processor time is printed beside wall time: on a busy machine only the
 former can be compared.
 """

@@ -27,19 +27,19 @@ from datasets.hdf5_writing import writing
 try:
     with writing(Path("/dev/full")) as file:
         for number in range(20):
-            file.create_dataset(f"pictures/{number}", data=np.ones((50, 1000), np.uint8), compression="gzip")
+            file.create_dataset(f"images/{number}", data=np.ones((50, 1000), np.uint8), compression="gzip")
 except DiskFullError as error:
     print(error)
 """
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
-    pictures = np.arange(6000, dtype=np.uint8).reshape(2, 30, 100)
+    images = np.arange(6000, dtype=np.uint8).reshape(2, 30, 100)
     with writing(tmp_path / "whole.h5") as file:
-        file.create_dataset("a/pictures", data=pictures, chunks=(1, 30, 100), compression="gzip")
+        file.create_dataset("a/images", data=images, chunks=(1, 30, 100), compression="gzip")
         file.attrs["kind"] = "whole"
     with h5py.File(tmp_path / "whole.h5") as file:
-        assert np.array_equal(file["a/pictures"][()], pictures)
+        assert np.array_equal(file["a/images"][()], images)
         assert file.attrs["kind"] == "whole"
 
 

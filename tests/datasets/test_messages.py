@@ -101,7 +101,7 @@ def test_each_member_of_a_union_comes_back_as_itself(either: Any) -> None:
 
 def test_arrays_keep_type_shape_and_bits_and_may_be_written_to() -> None:
     arrays = {
-        "picture": np.random.default_rng(0).integers(0, 255, (7, 5, 3), dtype=np.uint8),
+        "image": np.random.default_rng(0).integers(0, 255, (7, 5, 3), dtype=np.uint8),
         "times": np.array([0.1, math.nan, -0.0]),
         "steps": np.arange(6, dtype=np.int64).reshape(2, 3).T,
         "flags": np.array([True, False]),

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.durable import DiskFullError
 from datasets.episode import Ending, Episode, EpisodeHeader, EpisodeKind
-from datasets.picture_memory import free_memory
+from datasets.image_memory import free_memory
 from datasets.randomness import stream
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore
@@ -80,7 +80,7 @@ def committed(tmp_path: Path, *episodes: Episode) -> EpisodeStore:
 
 
 @pytest.mark.parametrize("limit", [0, 10**9], ids=["mapped from a file", "in memory"])
-def test_windows_of_a_store_equal_those_of_its_episodes_wherever_the_pictures_lie(
+def test_windows_of_a_store_equal_those_of_its_episodes_wherever_the_images_lie(
     tmp_path: Path, limit: int
 ) -> None:
     episodes = [numbered(40, 5), numbered(0, 0), numbered(10, 4)]
@@ -98,7 +98,7 @@ def test_windows_of_a_store_equal_those_of_its_episodes_wherever_the_pictures_li
     assert list((tmp_path / "room").iterdir()) == []
 
 
-def test_pictures_that_fit_neither_memory_nor_disk_are_refused_before_they_are_read(
+def test_images_that_fit_neither_memory_nor_disk_are_refused_before_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int, _offset: int, _size: int) -> None:
@@ -106,7 +106,7 @@ def test_pictures_that_fit_neither_memory_nor_disk_are_refused_before_they_are_r
 
     store = committed(tmp_path, numbered(0, 3))
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(DiskFullError, match="pictures to train on"):
+    with pytest.raises(DiskFullError, match="images to train on"):
         TrainingWindows.from_store(store, ["demo-0"], 1, 2, folder=tmp_path, limit=0)
 
 

@@ -1,4 +1,4 @@
-"""A network camera: a real MJPEG stream on the loopback network that falls silent after some pictures."""
+"""A network camera: a real MJPEG stream on the loopback network that falls silent after some images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-PICTURES = 20
-"""So many red pictures, 48 by 64, then silence."""
+IMAGES = 20
+"""So many red images, 48 by 64, then silence."""
 SILENT = 20.0
 """s until a silent stream ends."""
 
@@ -25,7 +25,7 @@ class _Streamer(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
         self.end_headers()
-        for _ in range(PICTURES):
+        for _ in range(IMAGES):
             data = cv2.imencode(".jpg", np.full((48, 64, 3), (0, 0, 200), np.uint8))[1].tobytes()
             self.wfile.write(
                 b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)

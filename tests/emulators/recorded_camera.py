@@ -20,18 +20,18 @@ Pixels = NDArray[np.uint8]
 
 def record(
     path: Path,
-    picture: Callable[[int], Pixels],
+    image: Callable[[int], Pixels],
     numbers: Sequence[int],
     *,
     serial: str = "012345678901",
     fps: int = 30,
     first_stamp: float = 1000.0,
 ) -> None:
-    """Write a .db3 in which frame `number` shows ``picture(number)``, uint8 RGB [height, width, 3].
+    """Write a .db3 in which frame `number` shows ``image(number)``, uint8 RGB [height, width, 3].
 
     A number that is left out is a frame that was lost; stamps are of the camera's own clock, s.
     """
-    height, width, _ = picture(numbers[0]).shape
+    height, width, _ = image(numbers[0]).shape
     device = rs.software_device()
     device.register_info(rs.camera_info.serial_number, serial)
     device.register_info(rs.camera_info.name, "Emulated RealSense")
@@ -46,7 +46,7 @@ def record(
     for number in numbers:
         due = (number - numbers[0]) / fps
         time.sleep(max(0.0, begun + due - time.monotonic()))
-        sensor.on_video_frame(_frame(profile, picture(number), number, first_stamp + due))
+        sensor.on_video_frame(_frame(profile, image(number), number, first_stamp + due))
     recorded.stop()
     recorded.close()
 

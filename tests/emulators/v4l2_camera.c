@@ -1,6 +1,6 @@
 /* A V4L2 camera that is not there, for a process that preloads this library: the file named by EMULATED_CAMERA opens as
  * a capture device. It delivers YUYV at 640x480 or 320x240, paced by a timer descriptor, so that poll and select are
- * the kernel's own; its luma is the picture's number. Its file removed, it is unplugged. Wire facts: linux/videodev2.h.
+ * the kernel's own; its luma is the frame's number. Its file removed, it is unplugged. Wire facts: linux/videodev2.h.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -104,18 +104,18 @@ def test_a_crop_shows_exactly_the_pixels_at_its_offset() -> None:
 @pytest.mark.parametrize("n_obs", [1, 2, 3])
 def test_the_embedding_holds_every_observation_of_the_window(n_obs: int) -> None:
     base = policy(n_obs=n_obs).freeze()
-    pictures = np.zeros((2, n_obs, SIDE, SIDE, 3), np.uint8)
-    seen = base.embed(Window(images={"top": pictures}, proprioception=np.zeros((2, n_obs, 2), np.float32)))
+    images = np.zeros((2, n_obs, SIDE, SIDE, 3), np.uint8)
+    seen = base.embed(Window(images={"top": images}, proprioception=np.zeros((2, n_obs, 2), np.float32)))
     assert seen.shape == (2, n_obs * (16 + 2))
-    pictures[0, 0, :8, :8] = 255
-    moved = base.embed(Window(images={"top": pictures}, proprioception=np.zeros((2, n_obs, 2), np.float32)))
+    images[0, 0, :8, :8] = 255
+    moved = base.embed(Window(images={"top": images}, proprioception=np.zeros((2, n_obs, 2), np.float32)))
     changed = (moved - seen)[0].abs() > 0
     assert bool(changed[:16].any()) and not bool(changed[16 * n_obs :].any())
     assert torch.allclose(moved[1], seen[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("head", list(EncoderHead))
-def test_the_papers_encoder_reads_pictures_of_odd_sizes(head: EncoderHead) -> None:
+def test_the_papers_encoder_reads_images_of_odd_sizes(head: EncoderHead) -> None:
     base = policy(encoder="resnet18", head=head, embedding=32, crops={"top": (22, 23)}).freeze()
     assert base.embed(window([(0.2, 0.3)])).shape == (1, 32 + 2)
     assert len(base.draw_crops([stream(0, "crop")])["top"]) == 1

@@ -35,7 +35,7 @@ TINY = PolicySettings.model_validate(
 )
 
 
-def picture(x: float, y: float) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def dot_image(x: float, y: float) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """A dot of three pixels at x, y in 0..1, on grey."""
     image = np.full((SIDE, SIDE, 3), 60, np.uint8)
     row, column = round(2 + y * (SIDE - 5)), round(2 + x * (SIDE - 5))
@@ -63,7 +63,7 @@ def episode(ordinal: int, steps: int = 6, spec: DataSpec = SPEC) -> Episode:
             created="2026-11-20T00:00:00Z",
             layout={"x": float(x), "y": float(y)},
         ),
-        images={"top": np.repeat(picture(x, y)[None], steps + 1, axis=0)},
+        images={"top": np.repeat(dot_image(x, y)[None], steps + 1, axis=0)},
         proprioception=np.stack([time, -time], axis=1).astype(np.float32),
         observation_time=time,
         action=action,
@@ -75,6 +75,6 @@ def episode(ordinal: int, steps: int = 6, spec: DataSpec = SPEC) -> Episode:
 def window(dots: list[tuple[float, float]]) -> Window:
     """One observation of each dot."""
     return Window(
-        images={"top": np.stack([picture(x, y)[None] for x, y in dots])},
+        images={"top": np.stack([dot_image(x, y)[None] for x, y in dots])},
         proprioception=np.zeros((len(dots), 1, 2), np.float32),
     )

@@ -30,7 +30,7 @@ class TinyTask(Settings):
 
 
 def episode(name: str, kind: EpisodeKind, ordinal: int, *, days_ago: int = 0) -> Episode:
-    """Frame number n is a picture of brightness 10 n."""
+    """Frame number n is an image of brightness 10 n."""
     frames = np.arange(STEPS + 1)
     return Episode(
         header=EpisodeHeader(

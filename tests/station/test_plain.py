@@ -193,14 +193,14 @@ async def shown(pilot: Pilot[int], words: str) -> str:
 
 
 async def test_a_hostile_snapshot_draws_text(open_app: Open, feed: FakeFeed) -> None:  # noqa: F811
-    picture = next(iter(snapshot().tiles.values()))
+    image = next(iter(snapshot().tiles.values()))
     feed.play(
         session=HOSTILE,
         task=HOSTILE,
         phase=Phase.FAULT,
         reason=HOSTILE,
         log=(HOSTILE,),
-        tiles={HOSTILE: picture},
+        tiles={HOSTILE: image},
     )
     async with open_app().run_test(size=(140, 45)) as pilot:
         assert not controls(await shown(pilot, "evil"))

@@ -49,7 +49,7 @@ def convert(
         parts.append(pose_to_action(pose[:, :3], pose[:, 3:], gripper, spec.action))
     action = np.concatenate(parts, axis=1)
     notes: list[Note] = []
-    images = {camera.name: _pictures(recording, line, camera, notes, beat) for camera in spec.cameras}
+    images = {camera.name: _images(recording, line, camera, notes, beat) for camera in spec.cameras}
     episode = Episode(
         header=header,
         images=images,
@@ -78,7 +78,7 @@ def restore(own: OwnEpisode, frames: dict[str, Frames], header: EpisodeHeader, b
     cameras = {camera.name: frames[camera.name] for camera in spec.cameras if camera.name in frames}
     if len(cameras) != len(spec.cameras):
         raise RefusedError(Defect.MISSING_MEMBER, f"it has only the cameras {', '.join(cameras) or 'none'}")
-    counts = {steps, *lengths, *(pictures.count - 1 for pictures in cameras.values())}
+    counts = {steps, *lengths, *(images.count - 1 for images in cameras.values())}
     if counts != {steps}:
         raise RefusedError(Defect.UNEQUAL_LENGTHS, f"its members have {sorted(counts)} steps")
     with np.errstate(over="ignore"):
@@ -108,7 +108,7 @@ def resizes(frames: dict[str, Frames], spec: DataSpec) -> Iterator[Note]:
             text = f"resized '{camera.name}' from {width}x{height} to {camera.width}x{camera.height}"
             yield repaired(Defect.RESIZED, text)
             if height * camera.width != width * camera.height:
-                text = f"'{camera.name}' changes its proportions: the recorder's picture is not cropped"
+                text = f"'{camera.name}' changes its proportions: the recorder's image is not cropped"
                 yield warning(Defect.RESIZED, text)
 
 
@@ -138,9 +138,7 @@ def _commanded(recording: Recording, line: Timeline) -> Array:
     return given
 
 
-def _pictures(
-    recording: Recording, line: Timeline, camera: CameraSpec, notes: list[Note], beat: Beat
-) -> Image:
+def _images(recording: Recording, line: Timeline, camera: CameraSpec, notes: list[Note], beat: Beat) -> Image:
     """[T+1, height, width, 3]: for each step, the recorded image nearest in time."""
     taken = line.close(recording.image_time[camera.name][line.kept])
     chosen = nearest(taken, line.step_time)
@@ -149,14 +147,14 @@ def _pictures(
         raise RefusedError(
             Defect.GAP, f"'{camera.name}' has no frame within {late:.1f} s of some control step"
         )
-    pictures = _resized(recording.frames[camera.name], line.kept[chosen], camera, beat)
+    images = _resized(recording.frames[camera.name], line.kept[chosen], camera, beat)
     # a recorder slower than the control rate legitimately repeats an image: only different indices can freeze
-    same = (pictures[1:] == pictures[:-1]).reshape(len(pictures) - 1, -1).all(1) & (np.diff(chosen) > 0)
+    same = (images[1:] == images[:-1]).reshape(len(images) - 1, -1).all(1) & (np.diff(chosen) > 0)
     longest = _longest_run(same) * float(np.median(np.diff(line.step_time)))
     if longest >= FROZEN:
         text = f"'{camera.name}' repeats the same image for {longest:.1f} s; was it frozen?"
-        notes.append(warning(Defect.FROZEN_PICTURES, text))
-    return pictures
+        notes.append(warning(Defect.FROZEN_IMAGES, text))
+    return images
 
 
 def _longest_run(flags: Array) -> int:
@@ -171,9 +169,9 @@ def _resized(frames: Frames, indices: Indices, camera: CameraSpec, beat: Beat) -
     """[len(indices), height, width, 3] at the task's size."""
     result = np.empty((len(indices), camera.height, camera.width, 3), np.uint8)
     size = (camera.width, camera.height)
-    for row, picture in enumerate(frames.pick(indices)):
-        fits = picture.shape[:2] == result.shape[1:3]
-        result[row] = picture if fits else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    for row, image in enumerate(frames.pick(indices)):
+        fits = image.shape[:2] == result.shape[1:3]
+        result[row] = image if fits else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         beat()
     return result
 

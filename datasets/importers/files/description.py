@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from datasets.importers.defects import Defect, Question, RefusedError
-from datasets.importers.files import members, pictures
+from datasets.importers.files import images, members
 from datasets.importers.files.members import Members
 from datasets.importers.mapping import Mapping, MappingError
 from datasets.plain_text import from_toml
@@ -117,11 +117,11 @@ def _escaped(text: str) -> str:
 
 
 def _kind(member: object) -> str:
-    if pictures.is_colour(member):
-        return "  (pictures)"
-    if pictures.is_encoded(member):
-        return "  (pictures, JPEG or PNG)"
-    return "  (depth or grey)" if pictures.is_depth(member) else ""
+    if images.is_colour(member):
+        return "  (images)"
+    if images.is_encoded(member):
+        return "  (images, JPEG or PNG)"
+    return "  (depth or grey)" if images.is_depth(member) else ""
 
 
 def first_file(path: Path) -> Path:

@@ -68,7 +68,7 @@ def contradictions(entries: Iterable[Entry], rate: float) -> Doubts:
             found[number, ""] = f"episode {number} is listed {times} times, so it is ambiguous"
     for entry in entries:
         found |= dict(_within(entry, rate))
-    for where, text in (*_shared_rows(entries), *_shared_pictures(entries, rate)):
+    for where, text in (*_shared_rows(entries), *_shared_images(entries, rate)):
         found.setdefault(where, text)
     return found
 
@@ -96,7 +96,7 @@ def _shared_rows(entries: list[Entry]) -> Iterator[tuple[tuple[int, str], str]]:
             yield from _both((number, following), "", "say that they have the same rows of the data set")
 
 
-def _shared_pictures(entries: list[Entry], rate: float) -> Iterator[tuple[tuple[int, str], str]]:
+def _shared_images(entries: list[Entry], rate: float) -> Iterator[tuple[tuple[int, str], str]]:
     stretches: dict[tuple[str, str], list[tuple[float, float, int]]] = defaultdict(list)
     for entry in entries:
         for camera, (file, begin, end) in entry.stretches.items():
@@ -106,7 +106,7 @@ def _shared_pictures(entries: list[Entry], rate: float) -> Iterator[tuple[tuple[
         latest: tuple[float, int] | None = None
         for begin, until, number in sorted(found):
             if latest is not None and begin < latest[0] - 0.5 / rate and number != latest[1]:
-                text = f"claim the same pictures of '{camera}': their stretches of {file} overlap"
+                text = f"claim the same images of '{camera}': their stretches of {file} overlap"
                 yield from _both((latest[1], number), camera, text)
             latest = (until, number) if latest is None or until > latest[0] else latest
 
@@ -135,7 +135,7 @@ def of_rows(
         if frames[0, 0] != 0 or len(missing):
             row = int(missing[0]) + 1 if len(missing) else 0
             return (
-                f"'frame_index' is {frames[row, 0]:g} in row {row}: rows are missing or doubled, so that its pictures "
+                f"'frame_index' is {frames[row, 0]:g} in row {row}: rows are missing or doubled, so that its images "
                 "are those of other rows"
             )
     return None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from datasets.importers.defects import Defect, RefusedError, why
-from datasets.importers.files import hdf5, pictures, unpickling
+from datasets.importers.files import hdf5, images, unpickling
 from datasets.importers.files.lerobot_layout import parquet
 from datasets.importers.files.pointers import missing_content
 from datasets.importers.interface import require_size
@@ -161,8 +161,8 @@ def _is_file(value: Any) -> bool:
     """Whether it is the content of an image file: bytes, or the output of OpenCV's encoder."""
     if isinstance(value, np.ndarray):
         is_row = value.dtype == np.uint8 and value.size in value.shape
-        return is_row and pictures.is_encoded(Encoded([value.tobytes()]))
-    return isinstance(value, bytes | bytearray) and pictures.is_encoded(Encoded([bytes(value)]))
+        return is_row and images.is_encoded(Encoded([value.tobytes()]))
+    return isinstance(value, bytes | bytearray) and images.is_encoded(Encoded([bytes(value)]))
 
 
 def _stacked(steps: list[dict[Any, Any]], name: str, depth: int) -> Iterator[tuple[str, Any]]:

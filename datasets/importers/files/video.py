@@ -17,7 +17,7 @@ import numpy as np
 from datasets.importers.defects import Defect, RefusedError, warning, why
 from datasets.importers.files.optional import needed
 from datasets.importers.files.pointers import missing_content
-from datasets.importers.interface import require_picture
+from datasets.importers.interface import require_image
 from datasets.importers.recording import Frames, Indices
 from datasets.observation import Image
 
@@ -51,11 +51,11 @@ class VideoFrames(Frames):
         self._path, self._begin, self._rate = path, begin, rate
         with _opened(path) as (container, stream):
             self.height, self.width = stream.height, stream.width
-            require_picture(self.height, self.width, path.name)
+            require_image(self.height, self.width, path.name)
             self.count = _packets(container, stream) if count is None else count
             self.shown = float(stream.average_rate or 0)
         if rate and self.shown and abs(self.shown / rate - 1) > SAME_RATE:
-            self.notes = (warning(Defect.RATE, f"{self._rates()}; each row gets the picture of its time"),)
+            self.notes = (warning(Defect.RATE, f"{self._rates()}; each row gets the image of its time"),)
 
     def pick(self, indices: Indices) -> Iterator[Image]:
         """See Frames."""
@@ -94,13 +94,13 @@ class VideoFrames(Frames):
         if found is not None and abs(found[0] - index) <= _HALF:
             return found[1]
         if here is None:
-            raise RefusedError(Defect.PICTURE, f"{self._path.name} ends before picture {index}")
+            raise RefusedError(Defect.IMAGE, f"{self._path.name} ends before frame {index}")
         also = f" ({self._rates()})" if self.notes else ""
-        raise RefusedError(Defect.PICTURE, f"picture {index} is not in {self._path.name}{also}")
+        raise RefusedError(Defect.IMAGE, f"frame {index} is not in {self._path.name}{also}")
 
     def _rates(self) -> str:
         shown, rows = f"{self.shown:.4g}", f"{self._rate:.4g}"
-        return f"the video {self._path.name} has {shown} pictures a second and the table {rows} rows"
+        return f"the video {self._path.name} has {shown} frames a second and the table {rows} rows"
 
     def _decoded(self, first: int) -> Iterator[tuple[float, av.VideoFrame]]:
         """Images with their positions in rows, from shortly before `first` on."""
@@ -134,7 +134,7 @@ def _container(path: Path) -> str:
         if head[place : place + 4] in marks:
             return name
     raise missing_content(path) or RefusedError(
-        Defect.PICTURE,
+        Defect.IMAGE,
         f"the video {path.name} is not an MP4, Matroska or AVI file, or its header is damaged; copy it again",
     )
 
@@ -146,15 +146,15 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(str(path), "r", format=_container(path), options=_LOCAL) as container:
             if not container.streams.video:
-                raise RefusedError(Defect.PICTURE, f"{path.name} holds no video")
+                raise RefusedError(Defect.IMAGE, f"{path.name} holds no video")
             stream = container.streams.video[0]
             if stream.codec_context is None:
-                raise RefusedError(Defect.PICTURE, f"{path.name} is coded in a way that is not known here")
+                raise RefusedError(Defect.IMAGE, f"{path.name} is coded in a way that is not known here")
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.error.FFmpegError, OSError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise RefusedError(
-            Defect.PICTURE, f"the video {path.name} is damaged or cut off; copy it again ({why(error)})"
+            Defect.IMAGE, f"the video {path.name} is damaged or cut off; copy it again ({why(error)})"
         ) from error
 
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.files import hdf5, pictures
+from datasets.importers.files import hdf5, images
 from datasets.importers.interface import Format, RawEpisode, require_size
 from datasets.importers.mapping import Arm, Mapping, Track
 from datasets.importers.recording import EncodedFrames, Frames, if_there
@@ -47,8 +47,8 @@ class AlohaFormat(Format):
     @contextmanager
     def open(self, path: Path, key: str) -> Iterator[RawEpisode]:
         with hdf5.opened(path) as file:
-            images = file.get(_IMAGES)
-            names = list(images) if isinstance(images, h5py.Group) else []
+            group = file.get(_IMAGES)
+            names = list(group) if isinstance(group, h5py.Group) else []
             columns = _columns(file)
             yield RawEpisode(
                 columns=columns,
@@ -97,13 +97,13 @@ def _columns(file: h5py.File) -> dict[str, Any]:
 
 def _frames(file: h5py.File, name: str) -> Frames:
     member = hdf5.dataset(file, name)
-    if pictures.is_colour(member):
-        return pictures.as_frames(member, name)
+    if images.is_colour(member):
+        return images.as_frames(member, name)
     lengths = h5py.check_vlen_dtype(member.dtype)
     if (member.ndim, lengths) not in ((1, np.dtype(np.uint8)), (2, None)) or member.dtype.kind not in "uO":
         raise RefusedError(
-            Defect.PICTURE,
-            f"'{name}' is {member.dtype} {list(member.shape)}: neither pictures nor JPEG bytes",
+            Defect.IMAGE,
+            f"'{name}' is {member.dtype} {list(member.shape)}: neither images nor JPEG bytes",
         )
     require_size(member.shape[:1], name)
     # the recorder passed its images to OpenCV's encoder unchanged, so OpenCV decodes them in the same channel order

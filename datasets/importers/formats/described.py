@@ -20,7 +20,7 @@ import numpy as np
 
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.files import hdf5, members, pictures, unpickling
+from datasets.importers.files import hdf5, images, members, unpickling
 from datasets.importers.files.description import (
     NAME,
     Description,
@@ -213,19 +213,19 @@ def _stretch(found: Members, name: str, number: int) -> Members:
 
 
 def _raw(found: Members, described: Description, mark: bool | None) -> RawEpisode:
-    files = {name: member for name, member in found.items() if pictures.is_encoded(member)}
+    files = {name: member for name, member in found.items() if images.is_encoded(member)}
     columns = {
         name: _numbers(member, name)
         for name, member in found.items()
         if _is_column(member) and name not in files
     }
     frames: dict[str, Frames] = {
-        name: if_there(partial(pictures.as_frames, member, name))
+        name: if_there(partial(images.as_frames, member, name))
         for name, member in found.items()
-        if pictures.is_colour(member)
+        if images.is_colour(member)
     }
     frames |= {
-        name: if_there(partial(pictures.encoded_frames, member, name), member.shape[0])
+        name: if_there(partial(images.encoded_frames, member, name), member.shape[0])
         for name, member in files.items()
     }
     if described.time and described.time not in columns:
@@ -239,7 +239,7 @@ def _raw(found: Members, described: Description, mark: bool | None) -> RawEpisod
         frames=frames,
         time=columns[described.time][:, 0] if described.time else None,
         success=mark if mark is not None else _truth(found, described.success),
-        depth=tuple(name for name, member in found.items() if pictures.is_depth(member)),
+        depth=tuple(name for name, member in found.items() if images.is_depth(member)),
         attributes={"instruction": described.instruction} if described.instruction else {},
         facts={"map": described.map},
     )

@@ -19,7 +19,7 @@ import zarr
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
 from datasets.importers.enter.reimport import outcome_named, spec_from
-from datasets.importers.files import pictures, zarr_files
+from datasets.importers.files import images, zarr_files
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode, Unstored, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.recording import (
@@ -175,11 +175,11 @@ def _rows(root: zarr.Group, first: int, end: int) -> tuple[dict[str, Array], dic
         try:
             array = zarr_files.array(root, f"data/{name}")
         except RefusedError as error:
-            if zarr_files.dimensions(root, f"data/{name}") != _PICTURES:
+            if zarr_files.dimensions(root, f"data/{name}") != _IMAGES:
                 raise
             frames[name] = AbsentFrames(error, end - first)
             continue
-        if pictures.is_colour(array):
+        if images.is_colour(array):
             frames[name] = if_there(partial(_sliced, root, array, name, first, end), end - first)
         elif len(array.shape) in (1, 2):
             _require_rows(array, name, end)
@@ -194,14 +194,12 @@ def _sliced(root: zarr.Group, array: zarr.Array[Any], name: str, first: int, end
     # zarr would read a missing file as zeros: black images, which no camera takes
     missing = zarr_files.first_missing(root, f"data/{name}", first, end)
     if missing is not None:
-        text = (
-            f"a file with pictures {missing[0]} and on of '{name}' is missing ({missing[1]}); copy it again"
-        )
+        text = f"a file with images {missing[0]} and on of '{name}' is missing ({missing[1]}); copy it again"
         raise RefusedError(Defect.MISSING_MEMBER, text)
-    return SlicedFrames(pictures.as_frames(array, name), first, end)
+    return SlicedFrames(images.as_frames(array, name), first, end)
 
 
-_PICTURES = 4
+_IMAGES = 4
 """Dimensions of an image array."""
 
 
@@ -209,7 +207,7 @@ def _depth(root: zarr.Group) -> tuple[str, ...]:
     found = []
     for name in sorted(zarr_files.names(root, "data")):
         with suppress(RefusedError):
-            found += [name] if pictures.is_depth(zarr_files.array(root, f"data/{name}")) else []
+            found += [name] if images.is_depth(zarr_files.array(root, f"data/{name}")) else []
     return tuple(found)
 
 
@@ -284,8 +282,8 @@ def _whole(root: zarr.Group, number: int, frames: dict[str, Frames]) -> dict[str
     """Images including the final one, for which the layout has no row."""
     return {
         name.removesuffix("_image"): JoinedFrames(
-            pictures,
+            images,
             SlicedFrames(ArrayFrames(zarr_files.array(root, f"meta/final_{name}")), number, number + 1),
         )
-        for name, pictures in frames.items()
+        for name, images in frames.items()
     }

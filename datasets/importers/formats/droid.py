@@ -160,7 +160,7 @@ def _cameras(path: Path) -> Iterator[tuple[str, str, Path]]:
     if not videos and any((path / "recordings").rglob("*.svo*")):
         raise RefusedError(
             Defect.MISSING_MEMBER,
-            "its pictures are SVO recordings, which only the camera maker's library reads; convert them to MP4 "
+            "its images are SVO recordings, which only the camera maker's library reads; convert them to MP4 "
             "with DROID's svo_to_mp4 script and import the folder again",
         )
     roles = _roles(path)
@@ -239,15 +239,15 @@ def _without_stamps(frames: VideoFrames, video: Path, table: _Table) -> Frames:
     faster = frames.shown / table.rate
     if not faster or abs(faster - 1) <= SAME_RATE:
         return frames
-    rates = f"the video {video.name} has {frames.count} pictures, {frames.shown:.4g} a second, and the table "
+    rates = f"the video {video.name} has {frames.count} frames, {frames.shown:.4g} a second, and the table "
     rates += f"{table.rows} rows, {table.rate:.4g} a second"
     if abs(frames.count - table.rows) <= TAIL_TICKS:
-        frames.notes = (warning(Defect.RATE, f"{rates}; one picture was taken for each row"),)
+        frames.notes = (warning(Defect.RATE, f"{rates}; one image was taken for each row"),)
         return frames
     if abs(frames.count / max(table.rows, 1) / faster - 1) <= _SAME_LENGTH:
         return VideoFrames(video, begin=0.0, count=table.rows, rate=table.rate)
     raise RefusedError(
-        Defect.RATE, f"{rates}; nothing says which picture belongs to which row (it has no list of stamps)"
+        Defect.RATE, f"{rates}; nothing says which image belongs to which row (it has no list of stamps)"
     )
 
 

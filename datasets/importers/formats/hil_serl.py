@@ -17,7 +17,7 @@ import numpy as np
 
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.files import pictures, unpickling
+from datasets.importers.files import images, unpickling
 from datasets.importers.interface import Format, RawEpisode, require_size
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, Frames, if_there
@@ -164,10 +164,10 @@ def _collected(episode: list[dict[str, Any]]) -> tuple[dict[str, Array], dict[st
         if any(value is None or value.shape != values[0].shape for value in values):  # type: ignore[union-attr]
             continue
         rows = [value for value in values if value is not None]
-        shown = _Pictures(rows)
-        if rows[0].ndim in _WITH_PICTURES and pictures.is_colour(shown):
+        shown = _Images(rows)
+        if rows[0].ndim in _WITH_IMAGES and images.is_colour(shown):
             camera = name.removeprefix("observations/")
-            frames[camera] = if_there(partial(pictures.as_frames, shown, camera))
+            frames[camera] = if_there(partial(images.as_frames, shown, camera))
         elif rows[0].dtype.kind in "fiub" and rows[0].ndim <= _NUMBERS:
             require_size((len(rows), rows[0].size), name)
             columns[name] = np.stack([np.asarray(row, np.float64).reshape(-1) for row in rows])
@@ -178,11 +178,11 @@ _NUMBERS = 2
 """Maximum dimensions of a row of numbers; one is the recorder's history."""
 
 
-_WITH_PICTURES = (3, 4)
+_WITH_IMAGES = (3, 4)
 """Dimensions of a row with an image; the fourth is the recorder's history."""
 
 
-class _Pictures:
+class _Images:
     """Images of many transitions as one array, stacked only when sliced."""
 
     def __init__(self, rows: list[np.ndarray[Any, np.dtype[Any]]]) -> None:

@@ -313,12 +313,12 @@ def _own(
         outcome=outcome_named(entry.get("outcome")),
     )
     whole: dict[str, Frames] = {}
-    for name, pictures in frames.items():
+    for name, images in frames.items():
         data = rows[0].get(name)
         if not isinstance(data, bytes):
             raise RefusedError(Defect.MISSING_MEMBER, f"meta/final.parquet has no image of '{name}'")
         final = EncodedFrames(partial(_only, data), 1, name, reverse=True)
-        whole[name.removeprefix("observation.images.")] = JoinedFrames(pictures, final)
+        whole[name.removeprefix("observation.images.")] = JoinedFrames(images, final)
     return own, whole
 
 

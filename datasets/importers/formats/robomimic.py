@@ -21,7 +21,7 @@ import numpy as np
 from datasets.importers import fingerprints
 from datasets.importers.defects import Defect, RefusedError, warning
 from datasets.importers.enter.reimport import outcome_named, spec_from
-from datasets.importers.files import hdf5, pictures
+from datasets.importers.files import hdf5, images
 from datasets.importers.interface import Format, OwnEpisode, RawEpisode
 from datasets.importers.mapping import ActionKind, Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array, ArrayFrames, Frames, JoinedFrames, if_there
@@ -92,7 +92,7 @@ class RobomimicFormat(Format):
                 attributes=_attributes(facts, _instruction(hdf5.group(file, "data"), key)),
                 facts=facts,
                 notes=(_WORLD,) if facts.get("type") == _ROBOSUITE else (),
-                depth=tuple(name for name, one in hdf5.group(demo, "obs").items() if pictures.is_depth(one)),
+                depth=tuple(name for name, one in hdf5.group(demo, "obs").items() if images.is_depth(one)),
                 own=own,
             )
 
@@ -252,9 +252,9 @@ def _states(demo: h5py.Group) -> dict[str, Array]:
 def _frames(demo: h5py.Group, own: OwnEpisode | None) -> dict[str, Frames]:
     observations = hdf5.group(demo, "obs")
     found: dict[str, Frames] = {
-        name: if_there(partial(pictures.as_frames, member, f"obs/{name}"))
+        name: if_there(partial(images.as_frames, member, f"obs/{name}"))
         for name, member in _members(observations, nested=own is None)
-        if pictures.is_colour(member)
+        if images.is_colour(member)
     }
     if own is None:
         return found

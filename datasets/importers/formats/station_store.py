@@ -49,7 +49,7 @@ class StationStoreFormat(Format):
         if status is not None and status.void:
             raise RefusedError(Defect.UNFIT, "it was declared void")
         yield RawEpisode(
-            frames={name: ArrayFrames(pictures) for name, pictures in episode.images.items()},
+            frames={name: ArrayFrames(images) for name, images in episode.images.items()},
             attributes={"id": key, "style": episode.header.method, "layout": episode.header.layout},
             own=OwnEpisode(
                 spec=episode.header.spec,

@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets import vr_recording
 from datasets.importers.defects import Defect, RefusedError
-from datasets.importers.files import hdf5, pictures
+from datasets.importers.files import hdf5, images
 from datasets.importers.interface import Format, RawEpisode
 from datasets.importers.mapping import Arm, Mapping, Representation, Track
 from datasets.importers.recording import Array
@@ -79,7 +79,7 @@ def _raw(file: h5py.File) -> RawEpisode:
     success = file.attrs.get("success")
     return RawEpisode(
         columns={name: hdf5.numbers(hdf5.dataset(file, name), name) for name in _COLUMNS},
-        frames={name: pictures.as_frames(_picture_set(file, f"images/{name}"), name) for name in cameras},
+        frames={name: images.as_frames(_image_set(file, f"images/{name}"), name) for name in cameras},
         time=_column(file, "observation/time"),
         action_time=_column(file, "action/time"),
         image_time={name: _column(file, f"image_time/{name}") for name in cameras},
@@ -108,9 +108,9 @@ def _column(file: h5py.File, name: str) -> Array:
     return values[:, 0]
 
 
-def _picture_set(file: h5py.File, name: str) -> h5py.Dataset:
+def _image_set(file: h5py.File, name: str) -> h5py.Dataset:
     member = hdf5.dataset(file, name)
-    if not pictures.is_colour(member):
+    if not images.is_colour(member):
         raise RefusedError(
             Defect.UNFIT, f"'{name}' is {member.dtype} {list(member.shape)}, not uint8 [T, height, width, 3]"
         )

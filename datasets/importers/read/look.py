@@ -111,10 +111,10 @@ class EpisodeImport:
         self._note([*line.notes, *conversion.resizes(recording.frames, self.spec)])
         self.facts.update(ticks=recording.ticks, idle=line.idle, clutch_off=line.clutch_off, steps=line.steps)
         self._provenance.update(_cuts(recording, line))
-        episode, notes_of_pictures = conversion.convert(
+        episode, notes_of_images = conversion.convert(
             recording, line, self.spec, self._header(raw), self.beat
         )
-        self._note(notes_of_pictures)
+        self._note(notes_of_images)
         # what was learned from the images belongs to the provenance as well
         notes = [note.text for note in self.facts.get("defects", ())]
         source = {**episode.header.source, "notes": notes}
@@ -162,7 +162,7 @@ def structure_of(format_name: str, raw: RawEpisode) -> str:
     cameras = [
         name
         for name, frames in raw.frames.items()
-        if not any(note.defect is Defect.PICTURE_FORMAT for note in frames.notes)
+        if not any(note.defect is Defect.IMAGE_FORMAT for note in frames.notes)
     ]
     return hashlib.sha256("/".join([*parts, *sorted(cameras)]).encode()).hexdigest()[:8]
 
@@ -230,7 +230,7 @@ def _outline(structure: str, format_name: str, raw: RawEpisode, mapping: Mapping
         cameras=_sizes(raw),
         depth=raw.depth,
         unlabelled=raw.success is None,
-        pictures={name: _thumbnail(raw, name) for name in list(raw.frames)[:_MOST_PREVIEWS]},
+        images={name: _thumbnail(raw, name) for name in list(raw.frames)[:_MOST_PREVIEWS]},
     )
 
 
@@ -240,12 +240,12 @@ _MOST_PREVIEWS = 6
 def _thumbnail(raw: RawEpisode, camera: str) -> Image:
     """A thumbnail of the first image; black if unreadable, which the import itself reports."""
     try:
-        picture = next(iter(raw.frames[camera].pick(np.zeros(1, np.int64))))
+        image = next(iter(raw.frames[camera].pick(np.zeros(1, np.int64))))
     except (RefusedError, StopIteration):
-        picture = np.zeros((1, 1, 3), np.uint8)
-    scale = THUMBNAIL / max(picture.shape[:2])
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        image = np.zeros((1, 1, 3), np.uint8)
+    scale = THUMBNAIL / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _sizes(raw: RawEpisode) -> dict[str, tuple[int, int]]:

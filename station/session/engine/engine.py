@@ -210,9 +210,9 @@ class Engine:
             if self._pending.full and not self.state.disk_full:
                 self._events.append(DiskFull(reason=self._pending.reason))
 
-    def snapshot(self, *, pictures: bool = True) -> Snapshot:
+    def snapshot(self, *, images: bool = True) -> Snapshot:
         """The session now."""
-        return self._view.snapshot(self.state, pictures=pictures)
+        return self._view.snapshot(self.state, images=images)
 
     def settle(self) -> None:
         """Wait until every ended episode is in store and journal; nothing moves meanwhile."""

@@ -96,9 +96,9 @@ def disk_checks(path: Path, parts: EngineDependencies) -> list[Check]:
 
 def bytes_per_hour(spec: DataSpec) -> float:
     """Approximate bytes per hour of recording."""
-    pictures = sum(camera.height * camera.width * 3 for camera in spec.cameras)
+    images = sum(camera.height * camera.width * 3 for camera in spec.cameras)
     numbers = 4 * (spec.proprioception_dim + 2 * spec.da) + 16
-    return 3600.0 * spec.control_hz * (_COMPRESSED * pictures + numbers)
+    return 3600.0 * spec.control_hz * (_COMPRESSED * images + numbers)
 
 
 def _oldest(cells: list[CellHealth]) -> dict[str, float]:

@@ -74,7 +74,7 @@ def _run(folder: SessionFolder, options: EngineOptions, composer: Composer) -> E
             asked = _leave_politely(engine)
             leave_with_parent()
             engine.run()
-            link.publish(engine.snapshot(pictures=False))
+            link.publish(engine.snapshot(images=False))
             screen = f"Open it on a screen for that: station run {shlex.quote(str(folder.path))}"
             if engine.abandoned:
                 return _refuse(f"{engine.abandoned} {screen}", ExitCode.FAILED)

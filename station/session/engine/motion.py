@@ -87,9 +87,9 @@ class Motion:
         """What is wrong with the devices now."""
         return [check for cell in self._connected for check in cell.watch()]
 
-    def pictures(self) -> dict[str, Image]:
+    def images(self) -> dict[str, Image]:
         """Newest images of the first cell; the last known ones where a camera is silent."""
-        moving = self._rollout.newest_pictures() if self._rollout else {}
+        moving = self._rollout.newest_images() if self._rollout else {}
         if moving:
             return moving
         try:
@@ -97,9 +97,9 @@ class Motion:
         except CellError:
             return {}
 
-    def target_pictures(self) -> dict[str, Image]:
+    def target_images(self) -> dict[str, Image]:
         """How the first cell's scene should look."""
-        return self._parts.cells[0].layout_picture(self.targets[0]) if self.targets else {}
+        return self._parts.cells[0].layout_images(self.targets[0]) if self.targets else {}
 
     def recover(self) -> None:
         """The operator continues after a fault: clear the devices' faults; `preflight` reports what remains."""

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from datasets.durable import Disk, full_disk_named
 from datasets.episode import EpisodeKind
+from datasets.image_memory import free_memory
 from datasets.own_files import make_folder, open_own
-from datasets.picture_memory import free_memory
 from station.session.engine.recorder import EpisodeRecorder
 
 _PIECE = "steps-"

@@ -129,7 +129,7 @@ class Rollout:
         """Steps of the longest running episode."""
         return max((run.recorder.steps for run in self._runs), default=0)
 
-    def newest_pictures(self) -> dict[str, Image]:
+    def newest_images(self) -> dict[str, Image]:
         """Newest images of the first running episode's cell; empty when nothing runs."""
         return self._runs[0].recorder.newest.images if self._runs else {}
 

@@ -54,7 +54,7 @@ class Counter:
 
 
 @dataclass(kw_only=True)
-class _Pictures:
+class _Images:
     """The last images taken for the screen, and what they were taken for."""
 
     tiles: dict[str, Image]
@@ -87,14 +87,14 @@ class View:
         self._gauges = Gauges(folder, parts, learner, clock)
         self._log: deque[str] = deque(maxlen=_LOG_KEPT)
         self._number = 0
-        self._pictures = _Pictures(tiles={}, taken=float("-inf"), target={}, target_for=None)
+        self._images = _Images(tiles={}, taken=float("-inf"), target={}, target_for=None)
 
     def say(self, sentence: str) -> None:
         """A line for the log."""
         self._log.append(clocked(sentence))
 
-    def snapshot(self, state: State, *, pictures: bool = True) -> Snapshot:
-        """The session now; without `pictures`, no camera is read."""
+    def snapshot(self, state: State, *, images: bool = True) -> Snapshot:
+        """The session now; without `images`, no camera is read."""
         self._number += 1
         counts = self._counter.counts()
         shown = shown_episode(state)
@@ -133,8 +133,8 @@ class View:
             disk_full=state.disk_full,
             resume_phase=state.resume_phase,
             asked_to_pause=state.asked_to_pause,
-            tiles=self._tiles(state) if pictures else {},
-            target=self._target(state) if pictures else {},
+            tiles=self._tiles(state) if images else {},
+            target=self._target(state) if images else {},
             counts=counts,
             steering=self._gauges.steering(),
             health=self._gauges.health(self._motion.decision),
@@ -145,19 +145,19 @@ class View:
     def _tiles(self, state: State) -> dict[str, Image]:
         """Images of a moving arm are free; reading cameras at rest costs time, so it is done less often."""
         now = self._clock()
-        if state.running or now - self._pictures.taken >= _TILES_EVERY:
-            self._pictures.tiles = self._motion.pictures() or self._pictures.tiles
-            self._pictures.taken = now
-        return self._pictures.tiles
+        if state.running or now - self._images.taken >= _TILES_EVERY:
+            self._images.tiles = self._motion.images() or self._images.tiles
+            self._images.taken = now
+        return self._images.tiles
 
     def _target(self, state: State) -> dict[str, Image]:
         targets = self._motion.targets
         if state.phase is not Phase.READY or not targets:
             return {}
-        if self._pictures.target_for != targets[0]:
-            self._pictures.target = self._motion.target_pictures()
-            self._pictures.target_for = targets[0]
-        return self._pictures.target
+        if self._images.target_for != targets[0]:
+            self._images.target = self._motion.target_images()
+            self._images.target_for = targets[0]
+        return self._images.target
 
 
 def _done_of_block(state: State) -> int:

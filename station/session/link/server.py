@@ -71,7 +71,7 @@ FromFrontEnd = Envelope | TakeKeys | Looked
 FromEngine = Hello | Ack | KeysHeld | Snapshot
 TO_ENGINE: Codec[FromFrontEnd] = Codec(FromFrontEnd, Limits(arrays=0))
 FROM_ENGINE: Codec[FromEngine] = Codec(FromEngine, Limits(header=2**24, arrays=2**30))
-"""A snapshot holds a picture from each camera, twice."""
+"""A snapshot holds an image from each camera, twice."""
 
 EngineLine = Channel[FromEngine, FromFrontEnd]
 """The engine's end of a line."""

@@ -100,7 +100,7 @@ class SessionScreen(StationScreen):
         return self._attachment
 
     def compose(self) -> ComposeResult:
-        """Title, headline, pictures and curves at the left, figures at the right, keys below."""
+        """Title, headline, images and curves at the left, figures at the right, keys below."""
         yield Panel("", draw_bearing, id="bearing")
         yield Panel("", draw_call, id="call")
         with Horizontal(id="body"):

@@ -40,7 +40,7 @@ class Player(Vertical):
         self._ticked = time.monotonic()
 
     def compose(self) -> ComposeResult:
-        """Pictures, bar, curves, values."""
+        """Images, bar, curves, values."""
         yield Horizontal(id="tiles")
         yield Panel("", draw_position, id="bar")
         yield Trajectory(id="plot")
@@ -122,9 +122,9 @@ class Player(Vertical):
             )
         )
         for tile in self.query(CameraTile):
-            pictures = take.images.get(tile.camera) if take else None
-            inside = pictures is not None and play.frame < len(pictures)
-            tile.show(pictures[play.frame] if pictures is not None and inside else None)
+            images = take.images.get(tile.camera) if take else None
+            inside = images is not None and play.frame < len(images)
+            tile.show(images[play.frame] if images is not None and inside else None)
         group = self._groups[self._group % len(self._groups)] if self._groups else None
         self.query_one(Trajectory).show(group, play.elapsed)
         self.query_one("#values", Panel).show(reading(take, group, play.elapsed, self._history))

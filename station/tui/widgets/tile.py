@@ -1,7 +1,7 @@
 """A camera image in half blocks: two pixels per character cell, so it works over SSH and in tmux.
 
 Colours are quantised to four bits a channel: neighbouring cells become equal, runs of them merge into one segment,
-styles come from a cache, and only rows that changed are redrawn. Not a picture viewer: it knows no zoom.
+styles come from a cache, and only rows that changed are redrawn. Not an image viewer: it knows no zoom.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ def _color(code: int) -> Color:
     return Color.from_rgb(red * 17, green * 17, blue * 17)
 
 
-def fit(picture: Image, columns: int, rows: int) -> Image:
+def fit(image: Image, columns: int, rows: int) -> Image:
     """Scale into `columns` x 2 `rows` pixels, keeping the aspect (a half block is about square)."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(columns / width, 2 * rows / height)
     size = max(1, round(width * scale)), max(2, round(height * scale) // 2 * 2)
     if size == (width, height):
-        return picture
+        return image
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, size, interpolation=how), dtype=np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
 
 
-def quantise(picture: Image) -> NDArray[np.int64]:
+def quantise(image: Image) -> NDArray[np.int64]:
     """uint8 [h, w, 3] -> 0xRGB with four bits a channel, [h, w]."""
-    nibbles = np.minimum(picture.astype(np.int64) + 8, 255) >> 4
+    nibbles = np.minimum(image.astype(np.int64) + 8, 255) >> 4
     packed: NDArray[np.int64] = (nibbles[..., 0] << 8) | (nibbles[..., 1] << 4) | nibbles[..., 2]
     return packed
 
@@ -80,12 +80,12 @@ class CameraTile(Widget):
     """
 
     def __init__(self, camera: str, *, words: str = "live") -> None:
-        """`camera` and `words` (what kind of picture it shows, if that must be said) are the title."""
+        """`camera` and `words` (what kind of image it shows, if that must be said) are the title."""
         super().__init__()
         self.camera = camera
         self._words = words
         self.border_title = self._caption = Content(camera)
-        self._picture: Image | None = None
+        self._image: Image | None = None
         self._codes: NDArray[np.int64] | None = None
         self._strips: list[Strip] = []
 
@@ -96,11 +96,11 @@ class CameraTile(Widget):
 
     def show(self, live: Image | None, target: Image | None = None, *, blend: bool = False) -> None:
         """Show the live image, or the target layout blended over it; None: no image yet."""
-        picture = live
+        image = live
         if blend and target is not None and live is not None:
-            picture = cv2.addWeighted(live, 0.4, target, 0.6, 0.0).astype(np.uint8)
+            image = cv2.addWeighted(live, 0.4, target, 0.6, 0.0).astype(np.uint8)
         self._entitle(wanted=blend and target is not None, live=live is not None)
-        self._picture = picture
+        self._image = image
         self._draw()
 
     def _entitle(self, *, wanted: bool, live: bool) -> None:
@@ -112,9 +112,9 @@ class CameraTile(Widget):
     def _draw(self) -> None:
         """Rasterise at the current size and refresh the rows that differ."""
         columns, rows = self.size
-        if self._picture is None or columns < 2 or rows < 1:
+        if self._image is None or columns < 2 or rows < 1:
             return
-        codes = quantise(fit(self._picture, columns, rows))
+        codes = quantise(fit(self._image, columns, rows))
         before, self._codes = self._codes, codes
         if before is None or before.shape != codes.shape:
             self._strips = half_blocks(codes)

@@ -46,10 +46,10 @@ class Understanding(Horizontal):
         if facts is None:
             return
         self.query_one("#mapping", Words).update(Content("\n").join(_lines(facts)))
-        camera, picture = _first(facts)
+        camera, image = _first(facts)
         for tile in self.query(CameraTile):
             order = tile.camera
-            tile.show(None if picture is None else picture if order == "rgb" else picture[..., ::-1])
+            tile.show(None if image is None else image if order == "rgb" else image[..., ::-1])
             tile.border_title = Content(f"{order} · {camera}")
 
 
@@ -72,7 +72,7 @@ def _lines(facts: Facts) -> Iterator[Content]:
 
 def _first(facts: Facts) -> tuple[str, Image | None]:
     """The first camera and its image as stored in the source."""
-    for camera, picture in facts["pictures"].items():
-        pixels = np.frombuffer(base64.b64decode(picture["pixels"]), np.uint8)
-        return camera, np.ascontiguousarray(pixels.reshape(picture["height"], picture["width"], 3))
+    for camera, image in facts["images"].items():
+        pixels = np.frombuffer(base64.b64decode(image["pixels"]), np.uint8)
+        return camera, np.ascontiguousarray(pixels.reshape(image["height"], image["width"], 3))
     return "no image", None

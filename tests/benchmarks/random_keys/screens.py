@@ -96,7 +96,7 @@ class Screen:
 
 
 def headline(text: str) -> str:
-    """What the session's screen says between its title and its pictures; empty on another screen."""
+    """What the session's screen says between its title and its images; empty on another screen."""
     lines = text.splitlines()
     if len(lines) < 3 or not _BADGE.match(lines[1]):
         return ""

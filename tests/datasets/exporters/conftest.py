@@ -23,7 +23,7 @@ MakeSource = Callable[..., ExportSource]
 def content(path: Path) -> dict[str, bytes]:
     """Every file but the card, which says when it was written; of videos only that they are there.
 
-    One in hundreds of encodings of the same pictures, as narrow as those of tests, has other bytes.
+    One in hundreds of encodings of the same images, as narrow as those of tests, has other bytes.
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     return {
@@ -34,7 +34,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def smooth(episode: Episode) -> Episode:
-    """The same with pictures as cameras see them: neighbours are alike, so a video codec loses little."""
+    """The same with images as cameras see them: neighbours are alike, so a video codec loses little."""
     images = {}
     for camera in episode.header.spec.cameras:
         rows, columns = np.mgrid[: camera.height, : camera.width]

@@ -1,4 +1,4 @@
-"""What other projects' own readers see in our exports: every action, label and length, and every picture."""
+"""What other projects' own readers see in our exports: every action, label and length, and every image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 OUTCOMES = [Outcome.SUCCESS, Outcome.FAILURE, "void", None, Outcome.SUCCESS, *[Outcome.TIMEOUT] * 6]
 CODEC_MEAN, CODEC_MOST = 3.0, 40
-"""Grey values of 255 that a picture may be off, on average and at its worst pixel."""
+"""Grey values of 255 that an image may be off, on average and at its worst pixel."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def _all(source: ExportSource, field: str) -> NDArray[Any]:
     return np.concatenate([getattr(e, field)[: e.steps] for e in _episodes(source)])
 
 
-def _pictures(source: ExportSource, camera: str, first: int = 0) -> NDArray[np.uint8]:
+def _images(source: ExportSource, camera: str, first: int = 0) -> NDArray[np.uint8]:
     return np.concatenate([e.images[camera][first : first + e.steps] for e in _episodes(source)])
 
 
@@ -56,7 +56,7 @@ def _alike(seen: NDArray[np.uint8], recorded: NDArray[np.uint8]) -> None:
     assert seen.shape == recorded.shape
     difference = np.abs(seen.astype(int) - recorded)
     assert (difference.mean(), difference.max()) < (CODEC_MEAN, CODEC_MOST)
-    # a picture that was shifted by one step would be further off than the codec allows
+    # an image that was shifted by one step would be further off than the codec allows
     assert np.abs(seen[1:].astype(int) - recorded[:-1]).mean() > 2 * difference.mean()
 
 
@@ -87,10 +87,10 @@ def test_lerobots_dataset_gives_back_every_step(tmp_path: Path, source: ExportSo
     assert set(seen["task"]) == {"Place the orange on the juicer"}
     assert {"action", "observation.state", "observation.images.third"} <= set(seen["stats"])
     for camera in ("third", "wrist"):
-        _alike(seen[f"observation.images.{camera}"], _pictures(source, camera))
+        _alike(seen[f"observation.images.{camera}"], _images(source, camera))
     np.testing.assert_array_equal(seen["window/action"][0], _episodes(source)[0].action[:3])
     assert seen["window/action_is_pad"][source.starts[1] - 1].tolist() == [False, True, True]
-    _alike(seen["window/observation.images.wrist"][:, 1], _pictures(source, "wrist"))
+    _alike(seen["window/observation.images.wrist"][:, 1], _images(source, "wrist"))
 
 
 def test_robomimics_dataset_gives_back_every_step_and_its_masks(tmp_path: Path, source: ExportSource) -> None:
@@ -103,8 +103,8 @@ def test_robomimics_dataset_gives_back_every_step_and_its_masks(tmp_path: Path, 
     last = np.flatnonzero(seen["dones"]) + 1
     assert np.diff([0, *last]).tolist() == _lengths(source)
     for camera in ("third", "wrist"):
-        np.testing.assert_array_equal(seen[f"obs/{camera}_image"], _pictures(source, camera))
-        np.testing.assert_array_equal(seen[f"next_obs/{camera}_image"], _pictures(source, camera, first=1))
+        np.testing.assert_array_equal(seen[f"obs/{camera}_image"], _images(source, camera))
+        np.testing.assert_array_equal(seen[f"next_obs/{camera}_image"], _images(source, camera, first=1))
     lengths = _lengths(source)
     assert seen["mask/valid"].tolist() == [1, lengths[9]]
     assert seen["mask/train"].tolist() == [9, sum(lengths) - lengths[9]]
@@ -122,7 +122,7 @@ def test_zarr_2_gives_back_a_replay_buffer_with_every_step(tmp_path: Path, sourc
     for name in ("action", "sent", "proprioception", "observation_time", "command_time"):
         np.testing.assert_array_equal(seen[f"data/{name}"], _all(source, name))
     for camera in ("third", "wrist"):
-        np.testing.assert_array_equal(seen[f"data/{camera}_image"], _pictures(source, camera))
+        np.testing.assert_array_equal(seen[f"data/{camera}_image"], _images(source, camera))
         final = np.stack([episode.images[camera][-1] for episode in _episodes(source)])
         np.testing.assert_array_equal(seen[f"meta/final_{camera}_image"], final)
     assert str(seen["session"]) == "session"

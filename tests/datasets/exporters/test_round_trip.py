@@ -1,4 +1,4 @@
-"""What goes out and comes in again through our own import is what it was, but for the pictures of a video codec."""
+"""What goes out and comes in again through our own import is what it was, but for the images of a video codec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.datasets.importers.desk import Desk
 
 OUTCOMES = [Outcome.SUCCESS, Outcome.FAILURE, None, Outcome.TIMEOUT]
 CODEC_MEAN = 3.0
-"""Grey values of 255 that a picture may be off on average."""
+"""Grey values of 255 that an image may be off on average."""
 
 EPOCH = 1_795_000_000.0
 

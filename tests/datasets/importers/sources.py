@@ -1,7 +1,7 @@
 """Small valid files of every foreign format, with the real layouts, all telling of one motion that is known exactly.
 
 The arm moves along x at 0.1 m/s while yawing at 0.3 rad/s, after a rest; the gripper closes towards the end. Every
-picture says in its first channel which tick it is; the second and third channel are a gradient and a constant, so that
+image says in its first channel which tick it is; the second and third channel are a gradient and a constant, so that
 a swap of colours shows.
 """
 
@@ -33,7 +33,7 @@ CLOSES = 50
 """Tick at which the gripper is told to close."""
 HEIGHT, WIDTH = 24, 32
 BLUE = 40
-"""What the last channel of every picture says."""
+"""What the last channel of every image says."""
 
 JOINT_SPEC = DataSpec(
     cameras=(CameraSpec(name="front", height=HEIGHT, width=WIDTH),),
@@ -81,7 +81,7 @@ def opening(tick: NDArray[Any]) -> Array:
     return np.where(tick < CLOSES, 1.0, 0.0)
 
 
-def picture(tick: int) -> NDArray[np.uint8]:
+def image(tick: int) -> NDArray[np.uint8]:
     """RGB."""
     made = np.full((HEIGHT, WIDTH, 3), BLUE, np.uint8)
     made[..., 0] = 4 * tick
@@ -89,9 +89,9 @@ def picture(tick: int) -> NDArray[np.uint8]:
     return made
 
 
-def pictures(ticks: int = TICKS) -> NDArray[np.uint8]:
+def images(ticks: int = TICKS) -> NDArray[np.uint8]:
     """[T, height, width, 3] RGB"""
-    return np.stack([picture(tick) for tick in range(ticks)])
+    return np.stack([image(tick) for tick in range(ticks)])
 
 
 T = np.arange(TICKS)
@@ -99,11 +99,11 @@ T = np.arange(TICKS)
 
 def aloha(path: Path, *, compressed: bool = False, bgr: bool = False) -> Path:
     """One arm's episode as ALOHA's recorder writes it."""
-    shown = pictures()[..., ::-1] if bgr else pictures()
+    shown = images()[..., ::-1] if bgr else images()
     with h5py.File(path, "w", rdcc_nbytes=1024**2 * 2) as file:
         file.attrs["sim"] = False
         observations = file.create_group("observations")
-        images = observations.create_group("images")
+        group = observations.create_group("images")
         if compressed:
             file.attrs["compress"] = True
             rows = [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1] for frame in shown]
@@ -111,10 +111,10 @@ def aloha(path: Path, *, compressed: bool = False, bgr: bool = False) -> Path:
             padded = np.zeros((TICKS, longest), np.uint8)
             for number, row in enumerate(rows):
                 padded[number, : len(row)] = row
-            images.create_dataset("cam_high", data=padded, chunks=(1, longest))
+            group.create_dataset("cam_high", data=padded, chunks=(1, longest))
             file.create_dataset("compress_len", data=np.array([[len(row) for row in rows]], np.float32))
         else:
-            images.create_dataset("cam_high", data=shown, chunks=(1, HEIGHT, WIDTH, 3))
+            group.create_dataset("cam_high", data=shown, chunks=(1, HEIGHT, WIDTH, 3))
         state = np.concatenate([joints(T), opening(T)[:, None]], 1)
         observations.create_dataset("qpos", data=state.astype(np.float32))
         observations.create_dataset("qvel", data=np.zeros_like(state, np.float32))
@@ -165,7 +165,7 @@ def robomimic(path: Path, *, demos: int = 2, obs: bool = True, delta: bool = Tru
                 observed.create_dataset("robot0_joint_pos", data=joints(shift + number, 7))
                 finger = 0.04 * opening(shift)
                 observed.create_dataset("robot0_gripper_qpos", data=np.stack([finger, -finger], 1))
-                observed.create_dataset("front_image", data=pictures(), compression="gzip")
+                observed.create_dataset("front_image", data=images(), compression="gzip")
         if obs:
             mask = file.create_group("mask")
             mask.create_dataset("success", data=np.array(["demo_0"], dtype="S"))
@@ -183,7 +183,7 @@ def _robosuite_actions(*, delta: bool) -> Array:
 
 
 def video(path: Path, frames: NDArray[np.uint8], rate: int = int(HZ)) -> Path:
-    """An MP4 of RGB pictures."""
+    """An MP4 of RGB images."""
     av = needs("av")
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -233,7 +233,7 @@ def droid(root: Path, *, svo: bool = False) -> Path:
         (folder / "recordings" / "SVO").mkdir()
         (folder / "recordings" / "SVO" / "222.svo").write_bytes(b"svo")
     else:
-        video(folder / "recordings" / "MP4" / "222.mp4", pictures())
+        video(folder / "recordings" / "MP4" / "222.mp4", images())
     return folder
 
 
@@ -265,7 +265,7 @@ def lerobot(root: Path, version: str, *, episodes: int = 2, names: Any = None) -
             place = root / "data" / "chunk-000" / f"episode_{number:06d}.parquet"
             place.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(table, place)
-            video(root / "videos" / "chunk-000" / key / f"episode_{number:06d}.mp4", pictures())
+            video(root / "videos" / "chunk-000" / key / f"episode_{number:06d}.mp4", images())
         lines = [
             json.dumps({"episode_index": n, "length": TICKS, "tasks": ["lift"]}) for n in range(episodes)
         ]
@@ -274,7 +274,7 @@ def lerobot(root: Path, version: str, *, episodes: int = 2, names: Any = None) -
     for folder in ("data/chunk-000", "meta/episodes/chunk-000"):
         (root / folder).mkdir(parents=True)
     pq.write_table(pa.concat_tables(tables), root / "data" / "chunk-000" / "file-000.parquet")
-    video(root / "videos" / key / "chunk-000" / "file-000.mp4", np.concatenate([pictures()] * episodes))
+    video(root / "videos" / key / "chunk-000" / "file-000.mp4", np.concatenate([images()] * episodes))
     rows = [_lerobot_place(key, number) for number in range(episodes)]
     pq.write_table(pa.Table.from_pylist(rows), root / "meta" / "episodes" / "chunk-000" / "file-000.parquet")
     return root
@@ -342,7 +342,7 @@ def umi(path: Path, *, episodes: int = 2, jpegxl: bool = False, version: Literal
         compressor = packed = None
     for name, values in columns.items():
         root.create_array(f"data/{name}", data=values, chunks=(100, values.shape[1]), compressors=compressor)
-    shown = np.concatenate([pictures()] * episodes)
+    shown = np.concatenate([images()] * episodes)
     root.create_array(
         "data/camera0_rgb", data=shown, chunks=(1, HEIGHT, WIDTH, 3), compressors=packed, filters=None
     )
@@ -379,7 +379,7 @@ def hil_serl(path: Path, *, episodes: int = 2, protocol: int = pickle.DEFAULT_PR
 
 def _serl_observation(pose: Array, grip: Array, tick: int) -> dict[str, Any]:
     state = np.concatenate([pose[tick], grip[tick : tick + 1]])[None].astype(np.float32)
-    return {"state": state, "front": picture(min(tick, TICKS - 1))[None]}
+    return {"state": state, "front": image(min(tick, TICKS - 1))[None]}
 
 
 def needs(module: str) -> Any:

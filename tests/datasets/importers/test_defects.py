@@ -99,17 +99,17 @@ def test_a_frozen_camera_is_a_warning(tmp_path: Path) -> None:
         shown[20:50] = shown[20]
     (result,) = desk.run()
     assert result.refused is None
-    assert treated(result.finding, Defect.FROZEN_PICTURES) is Treatment.WARNING
+    assert treated(result.finding, Defect.FROZEN_IMAGES) is Treatment.WARNING
     assert any("'front' repeats the same image for 1." in note for note in result.finding.notes)
 
 
-def test_a_picture_that_cannot_be_decoded_refuses_with_its_number(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_decoded_refuses_with_its_number(tmp_path: Path) -> None:
     desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
     path = sources.aloha(desk.inbox / "episode_0.hdf5", compressed=True)
     with h5py.File(path, "r+") as file:
         file["observations/images/cam_high"][37] = 0
     (result,) = desk.run()
-    assert "picture 37 of 'observations/images/cam_high' cannot be decoded" in str(result.refused)
+    assert "image 37 of 'observations/images/cam_high' cannot be decoded" in str(result.refused)
     assert desk.store.ids() == []
 
 
@@ -117,9 +117,9 @@ def test_a_video_that_ends_too_early_refuses(tmp_path: Path) -> None:
     desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"])
     root = sources.lerobot(desk.inbox / "set", "v2.1", episodes=1)
     (path,) = root.rglob("*.mp4")
-    sources.video(path, sources.pictures(30))
+    sources.video(path, sources.images(30))
     (result,) = desk.run()
-    assert "ends before picture 3" in str(result.refused)
+    assert "ends before frame 3" in str(result.refused)
 
 
 def test_idle_starts_and_skipped_steps_are_dropped_and_their_places_kept(tmp_path: Path) -> None:
@@ -256,10 +256,10 @@ def test_arrays_that_could_do_more_than_decode_are_not_opened(tmp_path: Path) ->
     assert "packed with 'pickle', which is not read" in str(result.refused)
 
 
-def test_a_huge_picture_is_not_decoded_into_memory(tmp_path: Path) -> None:
+def test_a_huge_image_is_not_decoded_into_memory(tmp_path: Path) -> None:
     desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
     path = sources.aloha(desk.inbox / "episode_0.hdf5", compressed=True)
-    data = bytearray(cv2.imencode(".jpg", sources.picture(3))[1].tobytes())
+    data = bytearray(cv2.imencode(".jpg", sources.image(3))[1].tobytes())
     start = data.index(b"\xff\xc0")
     data[start + 5 : start + 9] = b"\xff\xfe\xff\xfe"
     with h5py.File(path, "r+") as file:

@@ -104,7 +104,7 @@ def damage(data: bytes, rng: np.random.Generator) -> bytes:
 def injure(folder: Path, rng: np.random.Generator) -> None:
     """Damage one file, or take it away."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    # one of many pictures is rarely interesting: small files are where a folder says what it is
+    # one of many images is rarely interesting: small files are where a folder says what it is
     weights = np.array([1.0 if path.stat().st_size > HEADER else 3.0 for path in files])
     chosen = files[int(rng.choice(len(files), p=weights / weights.sum()))]
     if len(files) > 1 and rng.random() < 0.05:

@@ -1,4 +1,4 @@
-"""Cells of Frankas on franky-sim, as task files describe them; the pictures are the fakes'."""
+"""Cells of Frankas on franky-sim, as task files describe them; the images are the fakes'."""
 
 from __future__ import annotations
 

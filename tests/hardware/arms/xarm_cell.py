@@ -30,7 +30,7 @@ HOME_DOWN = {6: (0.0, -0.3, -0.8, 0.0, 1.1, 0.0), 7: HOME[7]}
 
 
 def video(path: Path, *, seconds: float = 2.0, rate: float = 30.0, size: tuple[int, int] = (64, 48)) -> Path:
-    """A small video in which every picture differs from the one before."""
+    """A small video in which every image differs from the one before."""
     random = np.random.default_rng(0)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate, size)
     for _ in range(round(seconds * rate)):

@@ -1,4 +1,4 @@
-"""A camera that is not there: numbered pictures at a rate of one's own, and every way to misbehave."""
+"""A camera that is not there: numbered images at a rate of one's own, and every way to misbehave."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FakeCameraSettings(DeviceCameraSettings):
     fps: float = 100.0
     trouble: Literal["none", "missing", "silent", "repeats", "same pixels", "crash", "hang", "loses"] = "none"
     trouble_after: int = 10
-    """Pictures before the trouble begins, for ever."""
+    """Images before the trouble begins, for ever."""
     heals: bool = False
     """Opened anew, it is well."""
 
@@ -60,7 +60,7 @@ class FakeCamera(Camera):
             time.sleep(3600)
         if not self._trouble("repeats"):
             self._number += 3 if self._trouble("loses") else 1
-        return Frame(image=self._picture(), time=time.monotonic(), number=self._number)
+        return Frame(image=self._image(), time=time.monotonic(), number=self._number)
 
     def close(self) -> None:
         pass
@@ -70,6 +70,6 @@ class FakeCamera(Camera):
         begun = self._number >= settings.trouble_after and not (settings.heals and self._openings > 1)
         return settings.trouble == kind and begun
 
-    def _picture(self) -> Image:
+    def _image(self) -> Image:
         shade = 7 if self._trouble("same pixels") else self._number % 251
         return np.full((self._settings.capture_height, self._settings.capture_width, 3), shade, np.uint8)

@@ -18,10 +18,10 @@ from hardware.cameras.file import FileCameraSettings
 from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.process import CameraProcess
 
-PICTURES = 12
-TICKS = np.linspace(0.0, 0.01 * (PICTURES - 1), PICTURES)
-SHADES = np.arange(PICTURES, dtype=np.uint8) * 20
-IMAGES = np.broadcast_to(SHADES[:, None, None, None], (PICTURES, 48, 64, 3))
+FRAMES = 12
+TICKS = np.linspace(0.0, 0.01 * (FRAMES - 1), FRAMES)
+SHADES = np.arange(FRAMES, dtype=np.uint8) * 20
+IMAGES = np.broadcast_to(SHADES[:, None, None, None], (FRAMES, 48, 64, 3))
 
 
 @pytest.fixture
@@ -36,22 +36,22 @@ def video(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    """Its third picture comes late."""
+    """Its third image comes late."""
     path = tmp_path / "demo.h5"
-    stamps = TICKS + 0.1 * (np.arange(PICTURES) > 2)
-    poses = np.tile([0.0, 0, 0, 0, 0, 0, 1], (PICTURES, 1))
-    off = np.zeros(PICTURES, np.bool_)
+    stamps = TICKS + 0.1 * (np.arange(FRAMES) > 2)
+    poses = np.tile([0.0, 0, 0, 0, 0, 0, 1], (FRAMES, 1))
+    off = np.zeros(FRAMES, np.bool_)
     vr_recording.write(
         path,
         vr_recording.VrRecording(
             images={"third": IMAGES},
             image_time={"third": 1000 + stamps},
-            joint_angles=np.zeros((PICTURES, 6)),
+            joint_angles=np.zeros((FRAMES, 6)),
             end_effector_pose=poses,
-            gripper=np.ones(PICTURES),
+            gripper=np.ones(FRAMES),
             observation_time=stamps,
             action_pose=poses,
-            action_gripper=np.ones(PICTURES),
+            action_gripper=np.ones(FRAMES),
             action_time=stamps,
             clutch=off,
             success_button=off,
@@ -63,7 +63,7 @@ def recording(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    steps = PICTURES - 1
+    steps = FRAMES - 1
     spec = DataSpec(
         cameras=(CameraSpec(name="third", height=48, width=64),),
         proprioception=("joint_1",),
@@ -76,7 +76,7 @@ def store(tmp_path: Path) -> Path:
     episode = Episode(
         header=header,
         images={"third": np.ascontiguousarray(IMAGES)},
-        proprioception=np.zeros((PICTURES, 1), np.float32),
+        proprioception=np.zeros((FRAMES, 1), np.float32),
         observation_time=TICKS,
         action=np.zeros((steps, spec.da), np.float32),
         sent=np.zeros((steps, spec.da), np.float32),
@@ -90,16 +90,16 @@ def camera(path: Path, **settings: Any) -> Camera:
     return FileCameraSettings(name="third", path=str(path), **settings).build()
 
 
-def play(path: Path, pictures: int, **settings: Any) -> list[Frame]:
+def play(path: Path, count: int, **settings: Any) -> list[Frame]:
     playing = camera(path, **settings)
     playing.open()
-    frames = [playing.read(1.0) for _ in range(pictures)]
+    frames = [playing.read(1.0) for _ in range(count)]
     playing.close()
     return frames
 
 
 def play_out(playing: Camera) -> None:
-    while playing.read(1.0).number < PICTURES:
+    while playing.read(1.0).number < FRAMES:
         pass
 
 
@@ -108,14 +108,14 @@ def shade(frame: Frame) -> int:
 
 
 def test_a_video_plays_at_its_own_rate_in_rgb_and_begins_again(video: Path) -> None:
-    frames = play(video, 2 * PICTURES)
-    assert np.allclose([shade(f) for f in frames], SHADES[[f.number % PICTURES for f in frames]], atol=3)
+    frames = play(video, 2 * FRAMES)
+    assert np.allclose([shade(f) for f in frames], SHADES[[f.number % FRAMES for f in frames]], atol=3)
     assert frames[5].image[..., 1:].max() < 10, "red stays red"
     ticks = np.diff([f.time for f in frames]) / np.diff([f.number for f in frames])
     assert np.allclose(ticks, 0.01)
 
 
-def test_a_reader_that_is_late_misses_pictures_as_with_a_camera(video: Path) -> None:
+def test_a_reader_that_is_late_misses_images_as_with_a_camera(video: Path) -> None:
     playing = camera(video)
     playing.open()
     first = playing.read(1.0)
@@ -123,14 +123,14 @@ def test_a_reader_that_is_late_misses_pictures_as_with_a_camera(video: Path) -> 
     asked = time.monotonic()
     late = playing.read(1.0)
     assert late.number >= first.number + 5
-    assert abs(shade(late) - int(SHADES[late.number % PICTURES])) <= 3
+    assert abs(shade(late) - int(SHADES[late.number % FRAMES])) <= 3
     assert late.time > asked - 0.01, "it shows what would be seen now"
 
 
 def test_a_vr_recording_plays_with_the_gaps_of_its_recorder(recording: Path) -> None:
-    frames = play(recording, PICTURES)
+    frames = play(recording, FRAMES)
     by_number = {frame.number: frame for frame in frames}
-    assert all(shade(frame) == SHADES[number % PICTURES] for number, frame in by_number.items())
+    assert all(shade(frame) == SHADES[number % FRAMES] for number, frame in by_number.items())
     assert by_number[3].time - by_number[2].time == pytest.approx(0.11)
 
 
@@ -191,6 +191,6 @@ def test_a_video_reaches_the_reader_through_a_process_of_its_own(video: Path) ->
         assert "video scene.avi, 12 frames at 100 Hz" in process.start()
         frame = process.newest()
         assert frame is not None and frame.image.shape == (24, 32, 3)
-        assert abs(shade(frame) - int(SHADES[frame.number % PICTURES])) <= 3
+        assert abs(shade(frame) - int(SHADES[frame.number % FRAMES])) <= 3
     finally:
         process.close()

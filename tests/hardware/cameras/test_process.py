@@ -78,7 +78,7 @@ def running() -> Iterator[CameraProcess]:
     camera.close()
 
 
-def test_the_newest_picture_has_the_tasks_size_and_the_frames_own_stamp(running: CameraProcess) -> None:
+def test_the_newest_image_has_the_tasks_size_and_the_frames_own_stamp(running: CameraProcess) -> None:
     frame = running.newest()
     assert frame is not None
     assert frame.image.shape == (24, 56, 3) and frame.image.dtype == np.uint8
@@ -86,17 +86,17 @@ def test_the_newest_picture_has_the_tasks_size_and_the_frames_own_stamp(running:
     until(lambda: (newer := running.newest()) and newer.number > frame.number)
 
 
-def test_a_picture_that_was_read_is_the_readers_own(running: CameraProcess) -> None:
+def test_an_image_that_was_read_is_the_readers_own(running: CameraProcess) -> None:
     first = running.newest()
     assert first is not None
-    before, shade = running.status().pictures, int(first.image[0, 0, 0])
-    until(lambda: running.status().pictures > before + 10)
+    before, shade = running.status().frames, int(first.image[0, 0, 0])
+    until(lambda: running.status().frames > before + 10)
     assert (first.image == shade).all()
     first.image[:] = 0  # writable, and nobody else's
 
 
 def test_rate_age_losses_and_identity_can_be_observed(running: CameraProcess) -> None:
-    status = until(lambda: now if (now := running.status()).pictures > 30 else None)
+    status = until(lambda: now if (now := running.status()).frames > 30 else None)
     assert status.state is CameraState.STREAMING and status.error == "" and not status.needs_restart
     assert status.identity == "Fake 42, opening 1"
     assert 0 < status.rate <= 51
@@ -104,7 +104,7 @@ def test_rate_age_losses_and_identity_can_be_observed(running: CameraProcess) ->
     assert status.dropped >= 2 * 15, "two of three frames never arrived"
 
 
-def test_what_was_done_to_the_picture_is_recorded(running: CameraProcess) -> None:
+def test_what_was_done_to_the_image_is_recorded(running: CameraProcess) -> None:
     assert running.status().view == "64x48, turned by 180 degrees, cropped to 40x38 at 4,10, resized to 56x24"
 
 
@@ -112,7 +112,7 @@ def test_ctrl_c_at_the_terminal_leaves_the_camera_to_the_engine(running: CameraP
     before, pid = running.status(), pid_of(running)
     assert pid is not None
     os.kill(pid, signal.SIGINT)
-    until(lambda: running.status().pictures > before.pictures + 10)
+    until(lambda: running.status().frames > before.frames + 10)
     assert pid_of(running) == pid
 
 
@@ -123,7 +123,7 @@ def test_the_camera_process_loads_nothing_that_it_does_not_need(running: CameraP
     assert not any("torch" in name or "mujoco" in name for name in loaded)
 
 
-def test_a_crop_beyond_the_picture_is_refused_with_its_size() -> None:
+def test_a_crop_beyond_the_image_is_refused_with_its_size() -> None:
     camera = CameraProcess(FakeCameraSettings(name="wrist", crop=(30, 0, 40, 40)))
     with pytest.raises(CameraError, match=r"wrist: crop = .*does not fit.*64x48.*Correct crop"):
         camera.start()
@@ -147,7 +147,7 @@ def test_a_camera_that_is_not_there_is_refused_with_the_drivers_sentence() -> No
         ("same pixels", "no pixel has changed"),
     ],
 )
-def test_a_frozen_camera_is_reported_while_its_last_picture_grows_old(
+def test_a_frozen_camera_is_reported_while_its_last_image_grows_old(
     start: Start, trouble: str, sentence: str
 ) -> None:
     camera = start(trouble=trouble, timeout=0.2, frozen_after=0.2)
@@ -168,7 +168,7 @@ def test_a_frozen_camera_that_heals_is_opened_anew_by_itself(start: Start) -> No
 
 def test_a_still_scene_is_no_frozen_stream_where_the_task_says_so(start: Start) -> None:
     camera = start(trouble="same pixels", frozen_after=0.0)
-    until(lambda: camera.status().pictures > 60)
+    until(lambda: camera.status().frames > 60)
     assert camera.status().error == ""
 
 
@@ -181,7 +181,7 @@ def test_a_killed_camera_process_is_named_and_comes_back_by_restart(start: Start
     assert status.needs_restart and pid_of(camera) is None
     assert "killed by signal 9" in status.error and "Restart the camera" in status.error
     last = camera.newest()
-    assert last is not None, "the last whole picture stays, with its old stamp"
+    assert last is not None, "the last whole image stays, with its old stamp"
     camera.restart()
     assert camera.status().error == "" and pid_of(camera) not in (None, pid)
     newer = camera.newest()
@@ -194,7 +194,7 @@ def test_a_drivers_own_mistake_ends_its_process_only_and_is_named(start: Start) 
     status = until(lambda: now if (now := camera.status()).needs_restart else None)
     assert "ZeroDivisionError: a driver's own mistake" in status.error
     camera.launch()
-    assert until(lambda: camera.status().pictures > status.pictures)
+    assert until(lambda: camera.status().frames > status.frames)
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def settings_of(recording: Path | None, **settings: Any) -> dict[str, Any]:
     return {**usual, "recording": str(recording or ""), **settings}
 
 
-def test_pictures_come_with_their_numbers_in_rgb(opened: Callable[..., Camera], recording: Path) -> None:
+def test_images_come_with_their_numbers_in_rgb(opened: Callable[..., Camera], recording: Path) -> None:
     camera = opened(recording)
     frames = [camera.read(1.0) for _ in range(10)]
     assert all((frame.image == shaded(frame.number)).all() for frame in frames)
@@ -139,7 +139,7 @@ def test_lost_frames_are_counted_in_its_process(recording: Path) -> None:
     try:
         process.start()
         deadline = time.monotonic() + 30
-        while process.status().pictures < 50 and time.monotonic() < deadline:
+        while process.status().frames < 50 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert process.status().dropped >= 5, process.status()
     finally:

@@ -1,4 +1,4 @@
-"""The shared pictures: whole or not there, whatever the writer does meanwhile."""
+"""The shared images: whole or not there, whatever the writer does meanwhile."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from hardware.cameras.ring import Picture, Ring
+from hardware.cameras.ring import PublishedFrame, Ring
 
 
-def picture(shade: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def image(shade: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.full((48, 64, 3), shade % 251, np.uint8)
 
 
@@ -21,14 +21,16 @@ def ring() -> Ring:
 
 
 def put(ring: Ring, number: int) -> None:
-    ring.put(Picture(image=picture(number), time=number / 10, number=number, dropped=number // 5, rate=30.0))
+    ring.put(
+        PublishedFrame(image=image(number), time=number / 10, number=number, dropped=number // 5, rate=30.0)
+    )
 
 
-def test_an_empty_ring_has_no_picture(ring: Ring) -> None:
+def test_an_empty_ring_has_no_image(ring: Ring) -> None:
     assert ring.newest() is None and ring.heard() == ""
 
 
-def test_the_newest_picture_comes_back_with_all_that_was_said_of_it(ring: Ring) -> None:
+def test_the_newest_image_comes_back_with_all_that_was_said_of_it(ring: Ring) -> None:
     for number in range(7):
         put(ring, number)
     newest = ring.newest()
@@ -38,7 +40,7 @@ def test_the_newest_picture_comes_back_with_all_that_was_said_of_it(ring: Ring) 
     assert (newest.image == 6).all()
 
 
-def test_a_writer_in_full_flight_never_shows_a_torn_picture(ring: Ring) -> None:
+def test_a_writer_in_full_flight_never_shows_a_torn_image(ring: Ring) -> None:
     """Two slots only, and a writer that never rests: nearly every reading is disturbed."""
     done = threading.Event()
 
@@ -58,7 +60,7 @@ def test_a_writer_in_full_flight_never_shows_a_torn_picture(ring: Ring) -> None:
             newest = ring.newest()
             if newest is not None:
                 seen += 1
-                assert (newest.image == newest.number % 251).all(), "pixels of one picture, stamp of another"
+                assert (newest.image == newest.number % 251).all(), "pixels of one image, stamp of another"
     finally:
         done.set()
         writer.join()

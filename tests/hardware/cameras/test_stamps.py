@@ -8,11 +8,11 @@ import pytest
 from datasets.randomness import stream
 from hardware.cameras.stamps import ClockMap, plausible
 
-TRANSFER = 0.012  # s that every picture needs at least
+TRANSFER = 0.012  # s that every image needs at least
 
 
 def errors(clock: ClockMap, *, offset: float, drift: float, seconds: float, purpose: str) -> list[float]:
-    """How late each mapped stamp is, s, for 30 Hz pictures whose arrivals jitter."""
+    """How late each mapped stamp is, s, for 30 Hz images whose arrivals jitter."""
     rng = stream(1, purpose, 0)
     late = []
     for taken in 100.0 + np.arange(0, seconds, 1 / 30):
@@ -38,7 +38,7 @@ def test_a_clock_that_begins_anew_is_mapped_at_once(offset: float) -> None:
     errors(clock, offset=1000.0, drift=0.0, seconds=5, purpose="before")
     late = errors(clock, offset=offset, drift=0.0, seconds=2, purpose="after")
     assert max(late) < TRANSFER + 0.05
-    assert min(late) > 0, "no picture is from the future"
+    assert min(late) > 0, "no image is from the future"
 
 
 def test_a_stamp_from_the_future_or_of_long_ago_is_not_plausible() -> None:

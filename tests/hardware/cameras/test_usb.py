@@ -20,7 +20,7 @@ from hardware.cameras.interface import Camera, CameraError, Frame
 from hardware.cameras.process import CameraProcess, CameraStatus
 from hardware.cameras.usb import UsbCameraSettings
 from hardware.cameras.worker import CameraState
-from tests.emulators.network_camera import PICTURES, SILENT, streaming
+from tests.emulators.network_camera import IMAGES, SILENT, streaming
 from tests.emulators.v4l2_camera import compiled, plugged_in
 
 pytestmark = pytest.mark.realtime
@@ -53,7 +53,7 @@ def test_a_network_camera_says_what_it_delivers_and_delivers_it_in_rgb(address: 
 def test_a_stream_that_falls_silent_is_an_error_within_the_time_out(address: str) -> None:
     reading = camera(address, timeout=1.0)
     reading.open()
-    for _ in range(PICTURES):
+    for _ in range(IMAGES):
         reading.read(1.0)
     begun = time.monotonic()
     with pytest.raises(CameraError, match=r"no frame for 1 s\. Check address"):
@@ -132,7 +132,7 @@ def once(process: CameraProcess, seen: Callable[[CameraStatus], bool]) -> Camera
 def test_a_device_says_what_was_really_set_and_stamps_by_the_kernel(plug: Plug) -> None:
     process = plug(exposure=8.0, capture_fps=60)
     assert "640x480 YUYV at 60 Hz, exposure fixed at 8 ms" in process.start()
-    once(process, lambda status: status.pictures > 20)
+    once(process, lambda status: status.frames > 20)
     frames: list[Frame] = []
     while len(frames) < 5:
         frame = process.newest()
@@ -141,7 +141,7 @@ def test_a_device_says_what_was_really_set_and_stamps_by_the_kernel(plug: Plug) 
     assert all(0 < time.monotonic() - frame.time < 5.0 for frame in frames)
     ticks = np.diff([f.time for f in frames]) / np.diff([f.number for f in frames])
     assert np.allclose(ticks, 1 / 60, atol=1e-4), "arrivals would jitter"
-    assert process.status().dropped < process.status().pictures
+    assert process.status().dropped < process.status().frames
 
 
 def test_a_device_without_the_wanted_format_says_which_it_uses(plug: Plug) -> None:
@@ -174,7 +174,7 @@ def test_what_the_task_leaves_to_a_device_is_recorded_as_it_is(plug: Plug) -> No
     assert process.device().remarks == ()
 
 
-def test_pictures_from_before_the_camera_has_settled_are_not_shown(plug: Plug) -> None:
+def test_images_from_before_the_camera_has_settled_are_not_shown(plug: Plug) -> None:
     process = plug(warm_up=20)
     process.start()
     frame = process.newest()

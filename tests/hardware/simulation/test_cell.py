@@ -102,7 +102,7 @@ def test_a_saved_state_continues_bit_for_bit_in_another_cell(cell: SimulatedCell
     assert same(rest, remaining(cell))
 
 
-def test_pictures_taken_or_not_do_not_change_the_motion(cell: SimulatedCell) -> None:
+def test_images_taken_or_not_do_not_change_the_motion(cell: SimulatedCell) -> None:
     layout, plan = cell.sample_layout(0, "test", 0), wander(10)
     blind = SimulatedCell(SMALL, render="on_observe")
     cell.reset_scene(layout)
@@ -304,12 +304,12 @@ def test_the_fast_clock_keeps_four_times_real_time(cell: SimulatedCell) -> None:
     assert 10.0 < cell.health().achieved_hz < 60.0
 
 
-def test_a_layout_picture_shows_what_the_reset_scene_shows(cell: SimulatedCell) -> None:
+def test_a_layout_images_shows_what_the_reset_scene_shows(cell: SimulatedCell) -> None:
     layout = cell.sample_layout(4, "test", 7)
-    picture = cell.layout_picture(layout)
-    assert not np.array_equal(picture["third"], cell.observe().images["third"])
+    image = cell.layout_images(layout)
+    assert not np.array_equal(image["third"], cell.observe().images["third"])
     cell.reset_scene(layout)
-    assert np.array_equal(picture["third"], cell.observe().images["third"])
+    assert np.array_equal(image["third"], cell.observe().images["third"])
 
 
 def test_a_foreign_layout_is_refused_in_words(cell: SimulatedCell) -> None:
@@ -336,7 +336,7 @@ def hold(steps: int) -> NDArray[np.float32]:
     return plan
 
 
-def test_pictures_have_the_sizes_that_the_task_asks_for() -> None:
+def test_images_have_the_sizes_that_the_task_asks_for() -> None:
     cameras = (
         CameraSettings(name="third", height=110, width=280),
         CameraSettings(name="wrist", height=33, width=47),

@@ -155,7 +155,7 @@ def test_a_wrong_request_is_refused(
         (without("observation/third"), "missing: observation/third; unknown: none"),
         (with_(**{"observation/wrist": np.zeros(3)}), "missing: none; unknown: observation/wrist"),
         (with_(**{"observation/third": np.zeros((480, 640, 3), np.uint8)}), r"must be uint8 \[24, 28, 3\]"),
-        (with_(**{"observation/third": "a picture"}), "no array"),
+        (with_(**{"observation/third": "an image"}), "no array"),
         (with_(**{"observation/state": np.zeros(7)}), r"must be float32 \[2\]"),
         (with_(**{"observation/state": np.zeros(2, np.int64)}), "no array"),
         (with_(noise=np.zeros((3, 3))), r"must be float32 \[8, 7\]"),

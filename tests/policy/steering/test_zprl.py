@@ -213,10 +213,10 @@ def real_base() -> BasePolicy:
     return tiny_base()
 
 
-def test_a_real_base_is_steered_from_pictures(real_base: BasePolicy) -> None:
+def test_a_real_base_is_steered_from_images(real_base: BasePolicy) -> None:
     method = ZPRL(real_base, QUICK.model_copy(update={"warmup": WarmUp.ACTOR}), 0, n_action_steps=4)
-    pictures = stream(0, "pictures").integers(0, 255, (2, 2, 24, 28, 3), np.uint8)
-    seen = Window(images={"third": pictures}, proprioception=np.zeros((2, 2, 2), np.float32))
+    images = stream(0, "pictures").integers(0, 255, (2, 2, 24, 28, 3), np.uint8)
+    seen = Window(images={"third": images}, proprioception=np.zeros((2, 2, 2), np.float32))
     features = method.features(seen, rngs(1, 2), explore=True)
     decision = method.act(seen, features, rngs(1, 2), explore=True)
     assert decision.actions.shape == (2, 4, 7)
@@ -229,8 +229,8 @@ def test_a_real_base_is_steered_from_pictures(real_base: BasePolicy) -> None:
 
 def test_rollouts_may_embed_the_centre_crop(real_base: BasePolicy) -> None:
     method = ZPRL(real_base, QUICK.model_copy(update={"rollout_crop": RolloutCrop.CENTRE}), 0)
-    pictures = stream(0, "pictures").integers(0, 255, (1, 2, 24, 28, 3), np.uint8)
-    seen = Window(images={"third": pictures}, proprioception=np.zeros((1, 2, 2), np.float32))
+    images = stream(0, "pictures").integers(0, 255, (1, 2, 24, 28, 3), np.uint8)
+    seen = Window(images={"third": images}, proprioception=np.zeros((1, 2, 2), np.float32))
     exploring, evaluating = (method.features(seen, rngs(1), explore=explore) for explore in (True, False))
     assert np.array_equal(exploring["c"], evaluating["c"])
     assert method.n_action_steps == real_base.prediction_horizon

@@ -79,7 +79,7 @@ def tape(tmp_path: Path) -> Path:
         file.attrs["kind"] = "tape"
         file["pose"] = sources.poses(sources.T)
         file["opening"] = sources.opening(sources.T)[:, None]
-        file["front"] = sources.pictures()
+        file["front"] = sources.images()
         file["time"] = sources.T / sources.HZ
     return path
 

@@ -79,7 +79,7 @@ def test_what_was_answered_once_is_not_asked_again(station: Station, session: Pa
     origins = {entry["name"]: entry["origin"] for entry in mapping["entries"]}
     assert (origins["colour"], origins["camera.third"]) == ("saved", "proposed")
     assert all(question["optional"] for question in mapping["questions"])
-    assert mapping["pictures"]["cam_high"]["width"] == 64
+    assert mapping["images"]["cam_high"]["width"] == 64
 
 
 @pytest.mark.slow

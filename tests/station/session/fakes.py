@@ -114,7 +114,7 @@ class PointCell(Cell):
     def sample_layout(self, seed: int, purpose: str, ordinal: int) -> Layout:
         return {"goal": float(stream(seed, f"layout {purpose}", ordinal).uniform(-1.0, 1.0))}
 
-    def layout_picture(self, layout: Layout) -> dict[str, Image]:
+    def layout_images(self, layout: Layout) -> dict[str, Image]:
         return {"third": np.full((4, 4, 3), int(np.clip(128 + 60 * layout["goal"], 0, 255)), np.uint8)}
 
     def reset_scene(self, layout: Layout) -> None:

@@ -62,7 +62,7 @@ class Scene(ABC):
     @property
     def headline(self) -> str:
         """What the operator reads at the top of the screen."""
-        shown = call(self.engine.snapshot(pictures=False), None, default_keymap())
+        shown = call(self.engine.snapshot(images=False), None, default_keymap())
         return f"{shown.badge} {shown.sentence} {shown.below}"
 
 

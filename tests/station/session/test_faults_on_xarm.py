@@ -110,7 +110,7 @@ def realsense(recording: Path, **settings: object) -> dict[str, object]:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    """Thirteen seconds of a RealSense, of which the last three show one and the same picture."""
+    """Thirteen seconds of a RealSense, of which the last three show one and the same image."""
     pytest.importorskip(
         "pyrealsense2",
         reason="needs: pip install 'station[realsense]' and apt-get install libusb-1.0-0",

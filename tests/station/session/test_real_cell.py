@@ -149,7 +149,7 @@ def test_a_stop_brakes_the_arm_and_its_latency_is_in_the_log(engine: Engine, boa
     stopped = roll(engine)
     threading.Timer(0.2, engine._latch.stop, ["operator"]).start()
     until_phase(engine, Phase.FAULT)
-    until(engine, lambda: any("after the stop" in line for line in engine.snapshot(pictures=False).log))
+    until(engine, lambda: any("after the stop" in line for line in engine.snapshot(images=False).log))
     assert stands(board) or board[Switch.MOVED_AT] - (engine._latch.since or 0.0) < 0.6
     press(engine, go())
     assert engine.state.phase is Phase.FAULT

@@ -68,7 +68,7 @@ def folder(emulator: FrankaEmulator, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def film(path: Path) -> Path:
-    """A second of pictures in which every one differs from the one before."""
+    """A second of images in which every one differs from the one before."""
     random = np.random.default_rng(0)
     writer = cv2.VideoWriter(str(path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (64, 48))
     for _ in range(30):

@@ -159,7 +159,7 @@ def test_executing_more_than_is_predicted_is_refused(task_file: Path) -> None:
         ("{ third = [60, 65] }", "does not fit into its images of 64 by 64"),
     ],
 )
-def test_a_crop_that_its_pictures_cannot_give_is_refused(task_file: Path, crops: str, said: str) -> None:
+def test_a_crop_that_its_images_cannot_give_is_refused(task_file: Path, crops: str, said: str) -> None:
     [line] = [line for line in task_file.read_text().splitlines() if line.startswith("crops = ")]
     assert said in complaint(task_file, line, f"crops = {crops}")
 

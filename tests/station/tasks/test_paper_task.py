@@ -1,4 +1,4 @@
-"""The paper's own settings are not decoration: its rate, picture size and networks run on the embedded cell."""
+"""The paper's own settings are not decoration: its rate, image size and networks run on the embedded cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from station.tasks.config import load_task
 
 
 @pytest.mark.slow
-def test_the_papers_task_runs_at_30_hz_with_its_picture_size_and_resnet() -> None:
+def test_the_papers_task_runs_at_30_hz_with_its_image_size_and_resnet() -> None:
     task = load_task("place-orange-paper")
     cell = SimulatedCell(task.simulation)
     camera = cell.spec.cameras[0]

@@ -25,7 +25,7 @@ def cell(task: Task) -> RobotCellSettings:
 
 
 @pytest.mark.parametrize(
-    ("name", "rate", "proprioception_dim", "da", "pictures"),
+    ("name", "rate", "proprioception_dim", "da", "images"),
     [
         ("xarm6-place-orange", 30.0, 7, 7, {"third": (110, 280)}),
         (
@@ -38,11 +38,11 @@ def cell(task: Task) -> RobotCellSettings:
     ],
 )
 def test_a_step_has_the_papers_rate_and_sizes(
-    name: str, rate: float, proprioception_dim: int, da: int, pictures: dict[str, tuple[int, int]]
+    name: str, rate: float, proprioception_dim: int, da: int, images: dict[str, tuple[int, int]]
 ) -> None:
     spec = load_task(name).cell.spec
     assert (spec.control_hz, len(spec.proprioception), spec.da) == (rate, proprioception_dim, da)
-    assert {camera.name: (camera.height, camera.width) for camera in spec.cameras} == pictures
+    assert {camera.name: (camera.height, camera.width) for camera in spec.cameras} == images
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"observe": seen(proprioception=lambda o: o.proprioception[:-1])}, "its spec says finite float32"
     ),
     "a camera too few": ({"observe": seen(images=lambda _: {})}, "images are of"),
-    "pictures of another size": (
+    "images of another size": (
         {"observe": seen(images=lambda o: {n: i[:8] for n, i in o.images.items()})}, "its spec says uint8"
     ),
     "frames from the future": (
@@ -158,8 +158,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a preflight without the latch": ({"preflight": unlatched}, "with the latch set its preflight fails"),
     "a latch that is a fault": ({"watch": alarmed}, "watch calls the set latch a fault"),
     "layouts by chance": ({"sample_layout": drifting}, "another layout"),
-    "a picture of another size": (
-        {"layout_picture": lambda *_: {"third": np.zeros((4, 4, 3), np.uint8)}}, "its picture for 'third'"
+    "an image of another size": (
+        {"layout_images": lambda *_: {"third": np.zeros((4, 4, 3), np.uint8)}}, "its image for 'third'"
     ),
     "health without ages": ({"health": lambda _: CellHealth(achieved_hz=10.0)}, "frame_age is of"),
     "a standstill": ({"health": lambda _: CellHealth(achieved_hz=0.0)}, "achieved_hz is 0"),

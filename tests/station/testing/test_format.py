@@ -67,7 +67,7 @@ def test_vr_recordings_keep_the_contract(tmp_path: Path, spec: DataSpec) -> None
 
 
 class Tape(Format):
-    """Two episodes per HDF5 file, marked by an attribute: poses, an opening, pictures, stamps."""
+    """Two episodes per HDF5 file, marked by an attribute: poses, an opening, images, stamps."""
 
     name: ClassVar[str] = "tape"
     description: ClassVar[str] = "tapes of a test, HDF5"
@@ -123,7 +123,7 @@ def tape(tmp_path: Path) -> Path:
             one = file.create_group(f"take_{number}")
             one["pose"] = sources.poses(sources.T + number)
             one["opening"] = sources.opening(sources.T)[:, None]
-            one["front"] = sources.pictures()
+            one["front"] = sources.images()
             one["time"] = sources.T / sources.HZ
             one.attrs["success"] = True
     return path
@@ -147,7 +147,7 @@ class Mislabelled(Frames):
 
     def pick(self, indices: Any) -> Iterator[Any]:
         for index in indices.tolist():
-            yield sources.picture(index)
+            yield sources.image(index)
 
 
 LEFT_OPEN: list[h5py.File] = []
@@ -216,8 +216,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"open": altered(lambda raw: with_any(raw, time=np.arange(TICKS)))}, "'time' are not float64"
     ),
     "a number for a success": ({"open": altered(lambda raw: with_any(raw, success=1))}, "success is no bool"),
-    "pictures of another size": (
-        {"open": altered(lambda raw: replace(raw, frames={"front": Mislabelled()}))}, "'front' says 60 pictures"
+    "images of another size": (
+        {"open": altered(lambda raw: replace(raw, frames={"front": Mislabelled()}))}, "'front' says 60 images"
     ),
     "a file left open": ({"open": never_closing}, "stay open"),
     "a file touched": ({"open": writing}, "a format only reads"),

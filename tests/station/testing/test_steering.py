@@ -107,7 +107,7 @@ def with_actions(change: Callable[[FloatArray], FloatArray]) -> Callable[..., De
     return deciding(lambda _self, made, _given: Decision(actions=change(made.actions), chosen=made.chosen))
 
 
-def spoiling_pictures(_self: Nudge, made: Decision, given: Any) -> Decision:
+def spoiling_images(_self: Nudge, made: Decision, given: Any) -> Decision:
     given[0].images["third"][:] = 0
     return made
 
@@ -193,7 +193,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "double precision": ({"act": with_actions(lambda a: a.astype(np.float64))}, "is float64"),
     "no number": ({"act": with_actions(lambda a: a * np.float32(np.nan))}, "finite float32"),
     "an undeclared feature": ({"features": undeclared}, "its record says"),
-    "spoilt pictures": ({"act": deciding(spoiling_pictures)}, "changes the images it is given"),
+    "spoilt images": ({"act": deciding(spoiling_images)}, "changes the images it is given"),
     "spoilt features": ({"act": deciding(spoiling_features)}, "act changes the features it is given"),
     "global noise": ({"act": deciding(global_noise)}, "draws from a global random state"),
     "noise of its own": ({"act": deciding(own_noise)}, "decides otherwise; draw from `rngs`"),

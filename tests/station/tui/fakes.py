@@ -120,7 +120,7 @@ class FakeEngines:
         return self.death
 
 
-def picture(size: int = 64, shift: float = 0.0) -> Image:
+def scene_image(size: int = 64, shift: float = 0.0) -> Image:
     """A table, an orange half and a juicer, roughly."""
     y, x = np.mgrid[0:size, 0:size] / size
     image = np.empty((size, size, 3), np.float64)
@@ -133,7 +133,7 @@ def picture(size: int = 64, shift: float = 0.0) -> Image:
     return np.asarray(np.clip(image + 12 * np.sin(6 * x)[..., None], 0, 255), dtype=np.uint8)
 
 
-def plain_picture() -> Image:
+def plain_image() -> Image:
     """Four fields, so that a drawing of it is short."""
     image = np.zeros((96, 96, 3), np.uint8)
     image[:48, 48:], image[48:, :48], image[48:, 48:] = (150, 132, 110), (238, 140, 40), (210, 214, 220)
@@ -205,7 +205,7 @@ def snapshot(phase: Phase = Phase.ROLLOUT, **changes: Any) -> Snapshot:
         episode_steps=90,
         episodes_goal=300,
         speed=ClockSpeed.FAST,
-        tiles={"third": picture(), "wrist": picture(shift=0.2)},
+        tiles={"third": scene_image(), "wrist": scene_image(shift=0.2)},
         counts=counts(),
         steering=LiveSteering(
             method="zprl",

@@ -85,7 +85,7 @@ def test_how_recordings_are_understood_is_no_word_on_the_side() -> None:
     [
         ({"file": "a.h5", "detail": "", "steps": 99}, "a.h5: 99 steps"),
         ({"file": "a.h5", "detail": "", "steps": 99, "duplicate": True}, "a.h5: known already"),
-        ({"file": "a.h5", "detail": "3 pictures are dark", "steps": 99}, "a.h5: 3 pictures are dark"),
+        ({"file": "a.h5", "detail": "3 images are dark", "steps": 99}, "a.h5: 3 images are dark"),
         ({"file": "a.h5", "refused": "it cannot be opened"}, "refused a.h5: it cannot be opened"),
         ({"path": "latent", "successes": 9, "n": 20}, "base, latent path: 9 of 20 succeed (45%)"),
     ],

@@ -332,11 +332,11 @@ def test_every_engine_action_makes_exactly_one_event(feed: FakeFeed, clock: Cloc
 
 
 def sight(phase: Phase, clock: Clock, *, shown_for: float, age: float = 0.2, **changes: Any) -> Sight:
-    """A state that came up so many seconds ago, in a picture of that age."""
+    """A state that came up so many seconds ago, in an image of that age."""
     since = clock.now - shown_for
     named = Undo(episode="online-000120")
-    picture = snapshot(phase, made=clock.now - age, question=7, undo=named, **changes)
-    return Sight(snapshot=picture, asked_since=since, named_since=since)
+    image = snapshot(phase, made=clock.now - age, question=7, undo=named, **changes)
+    return Sight(snapshot=image, asked_since=since, named_since=since)
 
 
 STARTING = [
@@ -363,7 +363,7 @@ def test_what_came_up_a_moment_ago_is_neither_started_nor_cleared(
 
 
 @pytest.mark.parametrize(("action", "phase", "changes"), STARTING)
-def test_nothing_is_started_or_cleared_from_an_old_picture(
+def test_nothing_is_started_or_cleared_from_an_old_image(
     dispatcher: Reading, feed: FakeFeed, clock: Clock, action: str, phase: Phase, changes: dict[str, Any]
 ) -> None:
     echo = dispatcher.press(action, sight(phase, clock, shown_for=60.0, age=4.0, **changes))

@@ -21,7 +21,7 @@ def lerobot_dataset() -> types.ModuleType:
 
 
 def decode_with_pyav(path: Path, times: list[float], tolerance: float, _backend: str | None) -> torch.Tensor:
-    """In place of LeRobot's decoder where its system libraries are missing; same pictures, same tolerance."""
+    """In place of LeRobot's decoder where its system libraries are missing; same images, same tolerance."""
     with av.open(str(path)) as container:
         frames = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     found = []
@@ -32,8 +32,8 @@ def decode_with_pyav(path: Path, times: list[float], tolerance: float, _backend:
     return torch.stack(found)
 
 
-def pixels(picture: torch.Tensor) -> Any:
-    return (picture * 255).round().to(torch.uint8).movedim(-3, -1).numpy()
+def pixels(image: torch.Tensor) -> Any:
+    return (image * 255).round().to(torch.uint8).movedim(-3, -1).numpy()
 
 
 def main(root: str, out: str, decoder: str) -> None:

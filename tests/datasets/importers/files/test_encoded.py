@@ -1,4 +1,4 @@
-"""Pictures that are kept as JPEG or PNG files in somebody's own arrays: HDF5, npz, pickles and parquet."""
+"""Images that are kept as JPEG or PNG files in somebody's own arrays: HDF5, npz, pickles and parquet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Files = list[bytes]
 def files(kind: str = "JPEG") -> Files:
     """A file a tick, as Pillow writes it; PNG is exact."""
     written = []
-    for tick, shown in enumerate(sources.pictures()):
+    for tick, shown in enumerate(sources.images()):
         buffer = io.BytesIO()
         words = PngInfo()
         words.add_text("tick", "x" * tick)
@@ -134,26 +134,26 @@ KEPT: dict[str, Callable[[Path, Files], None]] = {
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("kept", KEPT)
-def test_pictures_kept_as_files_in_arrays_come_out_as_they_were_seen(
+def test_images_kept_as_files_in_arrays_come_out_as_they_were_seen(
     tmp_path: Path, kept: str, kind: str
 ) -> None:
     desk = Desk(tmp_path, POSE_SPEC)
     KEPT[kept](desk.inbox, files(kind))
     offered = describe(desk.inbox, POSE_SPEC)
-    assert "(pictures, JPEG or PNG)" in offered and '"camera.front" = "rgb"' in offered
+    assert "(images, JPEG or PNG)" in offered and '"camera.front" = "rgb"' in offered
     (desk.inbox / NAME).write_text(description('files = "e.*"'))
     (result,) = desk.run()
     assert result.refused is None
     seen = desk.store.load(str(result.episode)).images["front"].astype(int)
     ticks = TICKS - 1 - 2 * np.arange(len(seen))[::-1]
-    off = np.abs(seen - sources.pictures()[ticks])
-    assert off.max() <= (0 if kind == "PNG" else 12), "the picture of its tick, in its colours"
+    off = np.abs(seen - sources.images()[ticks])
+    assert off.max() <= (0 if kind == "PNG" else 12), "the image of its tick, in its colours"
 
 
-def test_pictures_that_an_encoder_took_for_the_other_order_are_turned_by_the_answer(tmp_path: Path) -> None:
+def test_images_that_an_encoder_took_for_the_other_order_are_turned_by_the_answer(tmp_path: Path) -> None:
     """OpenCV's encoder takes BGR; a recorder that hands it RGB writes files whose colours are swapped."""
     desk = Desk(tmp_path, POSE_SPEC)
-    swapped = [cv2.imencode(".png", shown)[1].tobytes() for shown in sources.pictures()]
+    swapped = [cv2.imencode(".png", shown)[1].tobytes() for shown in sources.images()]
     _npz_padded(desk.inbox, swapped)
     (desk.inbox / NAME).write_text(description('files = "*.npz"', colour="bgr"))
     (result,) = desk.run()
@@ -175,8 +175,8 @@ def test_files_end_to_end_belong_to_their_episodes_and_a_damaged_one_is_named(tm
     first, second = desk.run()
     assert first.refused is None
     seen = desk.store.load(str(first.episode)).images["front"]
-    np.testing.assert_array_equal(seen[-1], sources.picture(TICKS - 1))
-    assert "picture 41 of 'rgb' cannot be decoded" in str(second.refused)
+    np.testing.assert_array_equal(seen[-1], sources.image(TICKS - 1))
+    assert "image 41 of 'rgb' cannot be decoded" in str(second.refused)
 
 
 def test_rows_of_small_numbers_are_no_files(tmp_path: Path) -> None:

@@ -38,17 +38,17 @@ def secret(root: Path) -> Path:
     path = root / "secret"
     path.write_bytes(bytes(range(251)) * (1 + int(np.prod(SECRET_SHAPE)) // 251))
     with h5py.File(root / "secret.h5", "w") as file:
-        file["pictures"] = np.full(SECRET_SHAPE, 7, np.uint8)
+        file["images"] = np.full(SECRET_SHAPE, 7, np.uint8)
     return path
 
 
 def external_link(file: h5py.File, name: str, root: Path) -> None:
-    file[name] = h5py.ExternalLink(str(root / "secret.h5"), "/pictures")
+    file[name] = h5py.ExternalLink(str(root / "secret.h5"), "/images")
 
 
 def virtual_dataset(file: h5py.File, name: str, root: Path) -> None:
     layout = h5py.VirtualLayout(shape=SECRET_SHAPE, dtype=np.uint8)
-    layout[:] = h5py.VirtualSource(str(root / "secret.h5"), "pictures", shape=SECRET_SHAPE)
+    layout[:] = h5py.VirtualSource(str(root / "secret.h5"), "images", shape=SECRET_SHAPE)
     file.create_virtual_dataset(name, layout)
 
 
@@ -58,7 +58,7 @@ def raw_storage(file: h5py.File, name: str, root: Path) -> None:
 
 
 Lead = Callable[[h5py.File, str, Path], None]
-PICTURES = {
+IMAGES = {
     "aloha": "observations/images/cam_high",
     "robomimic": "data/demo_1/obs/front_image",
     "droid": "observation/robot_state/joint_positions",
@@ -67,7 +67,7 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("lead", [external_link, virtual_dataset, raw_storage])
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", IMAGES)
 def test_an_hdf5_file_that_leads_to_another_file_is_refused(
     tmp_path: Path, kind: str, lead: Lead, spec: DataSpec
 ) -> None:
@@ -79,12 +79,12 @@ def test_an_hdf5_file_that_leads_to_another_file_is_refused(
         MAKERS[kind][1](desk.inbox)
     (path,) = [*desk.inbox.rglob("*.h5"), *desk.inbox.rglob("*.hdf5")]
     with h5py.File(path, "r+") as file:
-        del file[PICTURES[kind]]
-        lead(file, PICTURES[kind], tmp_path)
+        del file[IMAGES[kind]]
+        lead(file, IMAGES[kind], tmp_path)
     results = desk.run()
     assert desk.store.ids() == []
     assert [note.defect for result in results for note in result.finding.defects] == [Defect.OUTSIDE]
-    assert f"'{PICTURES[kind]}' is" in str(results[0].refused)
+    assert f"'{IMAGES[kind]}' is" in str(results[0].refused)
     assert "only data inside the file are read" in str(results[0].refused)
 
 

@@ -47,7 +47,7 @@ def lerobot(tmp_path: Path, version: str, *, episodes: int = 2) -> tuple[Desk, P
     return desk, sources.lerobot(desk.inbox / "set", version, episodes=episodes)
 
 
-def test_episodes_that_claim_the_same_pictures_are_both_refused(tmp_path: Path) -> None:
+def test_episodes_that_claim_the_same_images_are_both_refused(tmp_path: Path) -> None:
     desk, root = lerobot(tmp_path, "v3.0", episodes=3)
 
     def merged(rows: Rows) -> None:
@@ -57,7 +57,7 @@ def test_episodes_that_claim_the_same_pictures_are_both_refused(tmp_path: Path) 
     listed(root, merged)
     found = refused(desk)
     assert found.keys() == {"0", "1"} and len(desk.store.ids()) == 1
-    assert all("episodes 0 and 1 claim the same pictures" in text for text in found.values())
+    assert all("episodes 0 and 1 claim the same images" in text for text in found.values())
     assert "file 0 in chunk 0 overlap" in found["0"]
 
 
@@ -177,12 +177,12 @@ def test_ends_of_episodes_that_are_not_those_of_the_rows_are_said(tmp_path: Path
         assert "20 rows after the last end" in found[""] and len(desk.store.ids()) == 2
 
 
-def test_pictures_whose_file_is_missing_are_not_read_as_black(tmp_path: Path) -> None:
+def test_images_whose_file_is_missing_are_not_read_as_black(tmp_path: Path) -> None:
     desk, path = replay(tmp_path)
     (path / "data" / "camera0_rgb" / "75.0.0.0").unlink()
     first, second = desk.run()
     assert first.refused is None
-    assert "pictures 75 and on of 'camera0_rgb' is missing" in str(second.refused)
+    assert "images 75 and on of 'camera0_rgb' is missing" in str(second.refused)
 
 
 def test_a_demonstration_whose_own_count_is_another_is_refused(tmp_path: Path) -> None:

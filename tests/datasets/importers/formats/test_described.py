@@ -49,7 +49,7 @@ def trajectory(number: int = 0) -> dict[str, Any]:
         "ee": sources.poses(T + 0.01 * number),
         "grip": grip,
         "cmd": there,
-        "rgb": np.moveaxis(sources.pictures(), -1, 1),
+        "rgb": np.moveaxis(sources.images(), -1, 1),
         "ok": np.array(number == 0),
     }
 
@@ -136,7 +136,7 @@ def test_the_description_that_is_offered_needs_only_what_is_marked_in_it(tmp_pat
     offered = describe(desk.inbox, POSE_SPEC)
     told = tomllib.loads(offered)
     assert told["map"] == {"camera.front": "rgb"}
-    assert "rgb  [60, 3, 24, 32] uint8  (pictures)" in offered
+    assert "rgb  [60, 3, 24, 32] uint8  (images)" in offered
     for question in ("rate", "colour", "position", "action.position"):
         assert f'# "{question}" = ' in offered
     entries = "\n".join(f'"{name}" = "{value}"' for name, value in MEANING.items() if name != "camera.front")

@@ -1,4 +1,4 @@
-"""Every foreign format, from real layouts to true poses, pictures, labels and times."""
+"""Every foreign format, from real layouts to true poses, images, labels and times."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SUCCESSES = {
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_every_format_gives_the_true_motion_pictures_and_label(tmp_path: Path, kind: str) -> None:
+def test_every_format_gives_the_true_motion_images_and_label(tmp_path: Path, kind: str) -> None:
     name, make = MAKERS[kind]
     desk = Desk(tmp_path, SPECS[name], ANSWERS[name])
     make(desk.inbox)

@@ -50,7 +50,7 @@ def make_recording(spec: DataSpec) -> VrRecording:
     clutch = (tick < OPEN) | (tick >= CLOSED)
     pose = hand(motion)
     pose[~clutch, :3] += 0.4
-    # every picture says which tick it is
+    # every image says which tick it is
     frames = {
         camera.name: np.broadcast_to(
             tick.astype(np.uint8)[:, None, None, None], (TICKS, camera.height, camera.width, 3)
@@ -119,7 +119,7 @@ def test_idle_start_and_clutch_off_are_gone_and_the_motion_is_the_true_one(
     np.testing.assert_allclose(np.diff(episode.observation_time), desk.spec.dt)
 
 
-def test_each_step_has_the_recorded_picture_of_its_instant_and_none_of_clutch_off(
+def test_each_step_has_the_recorded_image_of_its_instant_and_none_of_clutch_off(
     desk: Desk, recording: VrRecording
 ) -> None:
     desk.put("a.h5", recording)
@@ -211,7 +211,7 @@ def test_an_interrupted_import_goes_on_where_it_was(desk: Desk, recording: VrRec
     assert len(desk.store.ids()) == 3
 
 
-def test_other_picture_sizes_are_resized_and_said(desk: Desk, recording: VrRecording) -> None:
+def test_other_image_sizes_are_resized_and_said(desk: Desk, recording: VrRecording) -> None:
     big = np.repeat(np.repeat(recording.images["third"], 2, axis=1), 2, axis=2)
     path = desk.put("a.h5", replace(recording, images={**recording.images, "third": big}))
     finding = desk.inspect(path)

@@ -1,4 +1,4 @@
-"""Sources that other projects' own writers made: every action, state, length and label, and every picture."""
+"""Sources that other projects' own writers made: every action, state, length and label, and every image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPEC = replace(
 """The source's own rate and size, so that nothing is resampled."""
 CAMERAS = {"front": "observation.images.front", "wrist": "observation.images.wrist"}
 CODEC_MEAN, CODEC_MOST = 4.0, 60
-"""Grey values of 255 that a picture may be off, on average and at its worst pixel."""
+"""Grey values of 255 that an image may be off, on average and at its worst pixel."""
 
 Rows = dict[str, NDArray[Any]]
 
@@ -51,11 +51,11 @@ def told() -> Rows:
         "observation.state": state,
         "action": action,
         "next.success": (last & (episode != 1))[:, None],
-        **{key: pictures(tick, turned=key == CAMERAS["wrist"]) for key in CAMERAS.values()},
+        **{key: images(tick, turned=key == CAMERAS["wrist"]) for key in CAMERAS.values()},
     }
 
 
-def pictures(tick: NDArray[Any], *, turned: bool) -> NDArray[np.uint8]:
+def images(tick: NDArray[Any], *, turned: bool) -> NDArray[np.uint8]:
     """[N, HEIGHT, WIDTH, 3] RGB: red waves that wander over a green gradient, so that neighbours differ."""
     shown = np.full((len(tick), HEIGHT, WIDTH, 3), 40, np.uint8)
     across = np.arange(WIDTH)
@@ -90,27 +90,27 @@ def require_alike(episode: Episode, rows: Rows, *, lossy: bool) -> None:
         difference = np.abs(shown - recorded)
         assert difference.mean() < (CODEC_MEAN if lossy else 1e-9)
         assert difference.max() < (CODEC_MOST if lossy else 1)
-        # a picture of the step before is much further off than the codec makes any
+        # an image of the step before is much further off than the codec makes any
         assert np.abs(shown[1:] - recorded[:-1]).mean() > 3 * difference.mean()
 
 
-@pytest.mark.parametrize("pictures_as", ["video", "image"])
+@pytest.mark.parametrize("images_as", ["video", "image"])
 @pytest.mark.parametrize(("writer", "label"), [(LEROBOT_2, "v2.1"), (LEROBOT, "v3.0")], ids=["v2.1", "v3.0"])
 def test_what_lerobot_wrote_is_imported_step_by_step(
-    tmp_path: Path, writer: Reader, label: str, pictures_as: str
+    tmp_path: Path, writer: Reader, label: str, images_as: str
 ) -> None:
     for package in ("pyarrow", "av"):
         pytest.importorskip(package, reason="pip install 'station[formats]'")
     given = told()
     own = replace(writer, script=str(HERE / "write_lerobot.py"))
     names = {"names": np.array(LEROBOT_NAMES), "fps": np.array(FPS)}
-    out = write(own, tmp_path / "set", pictures_as, **given, **names)
+    out = write(own, tmp_path / "set", images_as, **given, **names)
     assert f'"{label}"' in (out / "meta" / "info.json").read_text()
     assert len({path.stem for kind in ("data", "videos") for path in out.glob(f"{kind}/**/*.*")}) > 1
     for number, episode in enumerate(imported(tmp_path, out, "lerobot", {})):
         rows = {name: values[given["episode"] == number] for name, values in given.items()}
         require_equal(episode, rows)
-        require_alike(episode, rows, lossy=pictures_as == "video")
+        require_alike(episode, rows, lossy=images_as == "video")
         assert episode.header.source["format"] == "lerobot"
 
 

@@ -264,7 +264,7 @@ def test_a_members_own_name_speaks_of_increments_in_every_format(tmp_path: Path)
     desk = Desk(tmp_path, sources.POSE_SPEC)
     poses, grip = sources.poses(T), sources.opening(T)
     delta = np.concatenate([steps(poses, 0.05), grip[:, None]], 1)
-    np.savez(desk.inbox / "e.npz", ee=poses, grip=grip, delta_cmd=delta, rgb=sources.pictures())
+    np.savez(desk.inbox / "e.npz", ee=poses, grip=grip, delta_cmd=delta, rgb=sources.images())
     renamed = {name: text.replace("cmd", "delta_cmd") for name, text in MEANING.items()}
     entries = "\n".join(f'"{name}" = "{value}"' for name, value in renamed.items())
     (desk.inbox / NAME).write_text(f'files = "*.npz"\n[map]\n{entries}\n')

@@ -154,17 +154,17 @@ def test_a_lost_or_empty_shard_is_a_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_pictures_that_are_cut_into_tiles_are_all_looked_for(tmp_path: Path) -> None:
+def test_images_that_are_cut_into_tiles_are_all_looked_for(tmp_path: Path) -> None:
     desk = desk_of(tmp_path)
     path = sources.umi(desk.inbox / "set.zarr", version=3)
     root = zarr.open_group(path, mode="r+")
     del root["data/camera0_rgb"]
-    shown = np.concatenate([sources.pictures()] * 2)
+    shown = np.concatenate([sources.images()] * 2)
     root.create_array("data/camera0_rgb", data=shown, chunks=(1, 12, 16, 3))
     (path / "data/camera0_rgb/c/75/1/1/0").unlink()
     first, second = desk.run()
     assert first.refused is None
-    assert "pictures 75 and on of 'camera0_rgb' is missing" in str(second.refused)
+    assert "images 75 and on of 'camera0_rgb' is missing" in str(second.refused)
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -244,10 +244,10 @@ def test_a_success_of_which_ticks_were_never_written_is_no_failure(tmp_path: Pat
     assert [look.finding.success for look in desk.run(again=True)] == [None, None]
 
 
-def test_pictures_of_hdf5_that_were_never_written_are_no_black_pictures(tmp_path: Path) -> None:
+def test_images_of_hdf5_that_were_never_written_are_no_black_images(tmp_path: Path) -> None:
     desk = Desk(tmp_path, SPECS["aloha"], ANSWERS["aloha"])
     path = sources.aloha(desk.inbox / "episode_0.hdf5")
     _never_written(path, "observations/images/cam_high", 40)
-    assert "pictures 40 and on of 'observations/images/cam_high' were never written" in str(
+    assert "images 40 and on of 'observations/images/cam_high' were never written" in str(
         desk.run()[0].refused
     )

@@ -42,7 +42,7 @@ def test_an_engine_that_loads_past_episodes_shows_how_many_are_left(
     with Engine(folder, make_parts(folder), EngineOptions(autopilot=False)) as again:
 
         def loaded() -> bool:
-            left.append(again.snapshot(pictures=False).steering.reading)
+            left.append(again.snapshot(images=False).steering.reading)
             return len(again.session.learner.replay) > 0
 
         until(again, loaded)

@@ -72,7 +72,7 @@ def acked(client: Client, number: int) -> bool:
     return any(ack.number == number for ack in client.acks)
 
 
-def picture(number: int) -> Snapshot:
+def image(number: int) -> Snapshot:
     return Snapshot(
         number=number, session="s", task="tiny", phase=Phase.READY, instruction="Go.", log=("x" * 100_000,)
     )
@@ -114,7 +114,7 @@ def test_a_front_end_gets_the_newest_snapshot_and_holds_nobody_up(folder: Sessio
     eventually(lambda: acked(client, number), client)
     began = time.monotonic()
     for index in range(300):
-        link.publish(picture(index))
+        link.publish(image(index))
     assert time.monotonic() - began < 20.0
     eventually(lambda: (shown := client.latest()) is not None and shown.number == 299, client)
     client.close()
@@ -142,7 +142,7 @@ def test_one_front_end_holds_the_keys_and_another_may_take_them(folder: SessionF
 def test_the_keys_are_with_the_screen_that_looks_first(folder: SessionFolder, link: Link) -> None:
     command, first, second = (Client.connect(folder.path) for _ in range(3))
     eventually(lambda: command.holds_keys and first.holds_keys and second.holds_keys, second)
-    link.publish(picture(0))
+    link.publish(image(0))
     eventually(lambda: first.latest() is not None, first)
     eventually(lambda: not (command.holds_keys or second.holds_keys), second)
     eventually(lambda: second.latest() is not None, second)
@@ -159,7 +159,7 @@ def test_the_keys_of_a_screen_that_goes_are_with_another_that_looks(
 ) -> None:
     holder, command, watching = (Client.connect(folder.path) for _ in range(3))
     eventually(lambda: holder.holds_keys and command.holds_keys and watching.holds_keys, watching)
-    link.publish(picture(1))
+    link.publish(image(1))
     eventually(lambda: holder.latest() is not None and not command.holds_keys, command)
     eventually(lambda: watching.latest() is not None and not watching.holds_keys, watching)
     # its press is answered after it was seen to look
@@ -178,7 +178,7 @@ def test_the_keys_of_a_screen_that_goes_are_free_where_nobody_looks(
 ) -> None:
     holder, command = Client.connect(folder.path), Client.connect(folder.path)
     eventually(lambda: holder.holds_keys and command.holds_keys, command)
-    link.publish(picture(1))
+    link.publish(image(1))
     eventually(lambda: holder.latest() is not None and not command.holds_keys, command)
     holder.close()
     eventually(lambda: command.holds_keys, command)
@@ -290,15 +290,15 @@ def test_losing_the_last_screen_pauses_a_real_arm_and_not_a_simulated_one(
     link.close()
 
 
-def test_a_picture_that_nobody_takes_for_three_seconds_tells_that_nobody_looks(
+def test_an_image_that_nobody_takes_for_three_seconds_tells_that_nobody_looks(
     folder: SessionFolder, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(link_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     client = Client.connect(folder.path)
-    link.publish(picture(0))
+    link.publish(image(0))
     eventually(lambda: client.latest() is not None and link.watchers == 1, client)
-    link.publish(picture(1))
+    link.publish(image(1))
     now[0] += 2.9
     assert link.watchers == 1
     now[0] += 0.2
@@ -334,11 +334,11 @@ def test_a_screen_that_nobody_can_see_counts_as_gone_at_once_and_comes_back_when
     folder: SessionFolder, link: Link
 ) -> None:
     client = Client.connect(folder.path)
-    link.publish(picture(0))
+    link.publish(image(0))
     eventually(lambda: client.latest() is not None and link.watchers == 1, client)
     assert client.unseen() is not None
     eventually(lambda: link.watchers == 0, client)
-    link.publish(picture(1))
+    link.publish(image(1))
     eventually(lambda: (seen := client.unseen()) is not None and seen.number == 1, client)
     assert link.watchers == 0
     client.latest()
@@ -397,7 +397,7 @@ def test_the_keys_of_one_front_end_work_while_another_reads_nothing(
     stuck = _dial(folder.path)
     turn = time.monotonic() + 1.0
     while time.monotonic() < turn:
-        link.publish(picture(0))
+        link.publish(image(0))
     client = Client.connect(folder.path)
     client.take_keys()
     eventually(lambda: client.holds_keys, client)

@@ -14,7 +14,7 @@ from station.tui.app import StationApp
 from station.tui.keymap import default_keymap
 from station.tui.screens.session import SessionScreen
 from station.tui.widgets.tile import CameraTile
-from tests.station.tui.fakes import FakeEngines, FakeFeed, plain_picture, snapshot
+from tests.station.tui.fakes import FakeEngines, FakeFeed, plain_image, snapshot
 
 SMALL, LARGE = (100, 30), (140, 45)
 Compare = Callable[..., bool]
@@ -27,7 +27,7 @@ def _named_config(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def app(phase: Phase, **changes: Any) -> StationApp:
-    feed = FakeFeed(snapshot(phase, tiles={"third": plain_picture(), "wrist": plain_picture()}, **changes))
+    feed = FakeFeed(snapshot(phase, tiles={"third": plain_image(), "wrist": plain_image()}, **changes))
     feed.prompt = True
     return StationApp(
         folder=Path("orange-1"),

@@ -346,9 +346,9 @@ asked = [
 ]
 open_ = [q for q in asked if not any(t.startswith(q["name"] + "=") for t in told)]
 entries = [{"name": "camera.third", "value": "cam_high", "origin": "proposed"}]
-picture = {"height": 1, "width": 1, "pixels": "/wAA"}
+image = {"height": 1, "width": 1, "pixels": "/wAA"}
 print(json.dumps({"event": "mapping", "structure": "1a", "format": "aloha", "entries": entries, "questions": open_,
-                  "settled": [], "columns": {"qpos": 7}, "pictures": {"cam_high": picture}}))
+                  "settled": [], "columns": {"qpos": 7}, "images": {"cam_high": image}}))
 print(json.dumps({"event": "finding", "file": "e.hdf5", "usable": not open_, "detail": "", "success": None}))
 sys.exit(bool(open_))
 """
@@ -399,7 +399,7 @@ colour = {"name": "colour", "text": "the order of the colours is not written",
 if again:
     value = "rgb" if told else "bgr"
     print(json.dumps({"event": "mapping", "structure": "1a", "format": "aloha", "entries": [], "questions": [],
-                      "settled": [colour | {"value": value}], "columns": {}, "pictures": {}}))
+                      "settled": [colour | {"value": value}], "columns": {}, "images": {}}))
 found = {"usable": True, "detail": "imported before; to replace it say --again", "success": None}
 if dry:
     same = {"duplicate": not (again and told), "replaces": ["demo-1"] if again and told else []}
@@ -451,7 +451,7 @@ asked = {"name": "outcome", "text": "the source does not say whether they succee
          "choices": ["success", "failure", "unknown"], "flag": "--outcome"}
 open_ = [] if "--map" in words else [asked]
 print(json.dumps({"event": "mapping", "structure": "1a", "format": "aloha", "entries": [], "questions": open_,
-                  "settled": [], "columns": {"qpos": 7}, "pictures": {}}))
+                  "settled": [], "columns": {"qpos": 7}, "images": {}}))
 print(json.dumps({"event": "finding", "file": "e.hdf5", "usable": True, "detail": "", "success": None}))
 """
 

@@ -470,7 +470,7 @@ async def test_an_engine_that_dies_at_the_start_says_why(open_app: Open, engines
         assert "Train it first" in headline(pilot)
 
 
-async def test_the_wanted_layout_alternates_with_the_live_picture(
+async def test_the_wanted_layout_alternates_with_the_live_image(
     open_app: Open, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("station.tui.screens.session.BEAT", 1e6)  # the beats below are the only ones
@@ -488,7 +488,7 @@ async def test_the_wanted_layout_alternates_with_the_live_picture(
         assert seen == {"third · live", "third · WANTED LAYOUT"}
 
 
-async def test_a_picture_reaches_the_screen(open_app: Open, feed: FakeFeed) -> None:
+async def test_an_image_reaches_the_screen(open_app: Open, feed: FakeFeed) -> None:
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)
         tile = session(pilot).query(CameraTile).first()

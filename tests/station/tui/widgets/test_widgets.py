@@ -25,7 +25,7 @@ from station.tui.widgets.tile import UPPER_HALF, fit, half_blocks, quantise
 from station.tui.widgets.trajectory import thinned
 from station.tui.wording import about, count, duration, figure, rate_words
 from tests.hardware.fakes import cell_table, read_cell
-from tests.station.tui.fakes import counts, marks, picture, rate, snapshot
+from tests.station.tui.fakes import counts, marks, rate, scene_image, snapshot
 
 
 def test_a_half_block_holds_two_pixels() -> None:
@@ -49,7 +49,7 @@ def test_equal_neighbours_merge_and_the_width_stays() -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (110, 280), (280, 110), (3, 500)])
-def test_a_picture_keeps_its_aspect_and_fits(shape: tuple[int, int]) -> None:
+def test_an_image_keeps_its_aspect_and_fits(shape: tuple[int, int]) -> None:
     image = np.zeros((*shape, 3), np.uint8)
     fitted = fit(image, 40, 20)
     height, width = fitted.shape[:2]
@@ -58,8 +58,8 @@ def test_a_picture_keeps_its_aspect_and_fits(shape: tuple[int, int]) -> None:
         assert width / height == pytest.approx(shape[1] / shape[0], rel=0.1)
 
 
-def test_a_picture_of_fitting_size_is_not_touched() -> None:
-    image = picture(40)
+def test_an_image_of_fitting_size_is_not_touched() -> None:
+    image = scene_image(40)
     assert fit(image, 40, 20) is image
 
 

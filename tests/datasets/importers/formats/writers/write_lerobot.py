@@ -20,7 +20,7 @@ def lerobot_dataset() -> types.ModuleType:
     return importlib.import_module("lerobot.datasets.lerobot_dataset")
 
 
-def main(given: str, root: str, pictures: str) -> None:
+def main(given: str, root: str, images: str) -> None:
     with np.load(given) as saved:
         told = dict(saved)
     cameras = [name for name in told if name.startswith("observation.images.")]
@@ -30,11 +30,11 @@ def main(given: str, root: str, pictures: str) -> None:
         "observation.state": numbers,
         "action": numbers,
         "next.success": {"dtype": "bool", "shape": (1,), "names": None},
-        **{name: {"dtype": pictures, "shape": told[name].shape[1:], "names": axes} for name in cameras},
+        **{name: {"dtype": images, "shape": told[name].shape[1:], "names": axes} for name in cameras},
     }
     kind = lerobot_dataset().LeRobotDataset
     dataset = kind.create(
-        "local/written", int(told["fps"]), features, root=root, use_videos=pictures == "video"
+        "local/written", int(told["fps"]), features, root=root, use_videos=images == "video"
     )
     split = hasattr(dataset.meta, "update_chunk_settings")
     if split:  # as if it were so large that it needs several files and folders

@@ -54,7 +54,7 @@ def make_room(
 def _mapped(shape: tuple[int, ...], folder: Path | None) -> Image:
     size = prod(shape)
     where = folder or Path(tempfile.gettempdir())
-    with tempfile.TemporaryFile(dir=where) as file, full_disk_named("the pictures to train on", where):
+    with tempfile.TemporaryFile(dir=where) as file, full_disk_named("the images to train on", where):
         # reserve now: a page that finds no space later would kill the process without an error message
         os.posix_fallocate(file.fileno(), 0, size)
         pages = mmap.mmap(file.fileno(), size)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from datasets.importers.defects import Defect, RefusedError, repaired
 from datasets.importers.files import hdf5
-from datasets.importers.interface import require_picture, require_size
+from datasets.importers.interface import require_image, require_size
 from datasets.importers.recording import ArrayFrames, EncodedFrames, Frames
 from datasets.observation import Image
 
-_PICTURES = 4
+_IMAGES = 4
 """Dimensions of an image array."""
 _COLOURS = (3, 4)
 """Channels of a colour image, without and with alpha."""
@@ -36,9 +36,9 @@ def is_depth(member: Any) -> bool:
     shape: tuple[int, ...] = getattr(member, "shape", ())
     if not _has_kind(member, "uint8", "uint16", "float") or is_colour(member):
         return False
-    if len(shape) == _PICTURES:
+    if len(shape) == _IMAGES:
         return 1 in (shape[1], shape[3]) and min(sorted(shape[1:])[1:]) >= _SMALLEST
-    return len(shape) == _PICTURES - 1 and min(shape[1:]) >= _FRAME
+    return len(shape) == _IMAGES - 1 and min(shape[1:]) >= _FRAME
 
 
 _FRAME = 16
@@ -56,14 +56,14 @@ def as_frames(member: Any, name: str) -> Frames:
     if first is not None:
         raise RefusedError(
             Defect.MISSING_MEMBER,
-            f"pictures {first} and on of '{name}' were never written; its recorder was cut off",
+            f"images {first} and on of '{name}' were never written; its recorder was cut off",
         )
     stored = _Stored(member, name)
-    require_picture(stored.shape[1], stored.shape[2], name)
+    require_image(stored.shape[1], stored.shape[2], name)
     frames = ArrayFrames(member if stored.is_plain else stored)
     if not stored.is_plain:
         frames.notes = (
-            repaired(Defect.PICTURE_FORMAT, f"'{name}' is stored as {stored.words}; made RGB, 0..255"),
+            repaired(Defect.IMAGE_FORMAT, f"'{name}' is stored as {stored.words}; made RGB, 0..255"),
         )
     return frames
 
@@ -95,7 +95,7 @@ def encoded_frames(member: Any, name: str) -> Frames:
     """
     require_size(member.shape[:1], name)
     frames = EncodedFrames(partial(_encoded, member), int(member.shape[0]), name, reverse=True)
-    require_picture(frames.height, frames.width, name)
+    require_image(frames.height, frames.width, name)
     return frames
 
 
@@ -157,8 +157,8 @@ def _scale_of(shown: NDArray[Any], name: str) -> float:
     if low >= 0 and high <= 255:
         return 1.0
     raise RefusedError(
-        Defect.PICTURE,
-        f"the pictures of '{name}' run from {low:.3g} to {high:.3g}, neither from 0 to 1 nor from 0 to 255; "
+        Defect.IMAGE,
+        f"the images of '{name}' run from {low:.3g} to {high:.3g}, neither from 0 to 1 nor from 0 to 255; "
         "undo their normalisation first",
     )
 
@@ -174,7 +174,7 @@ def _has_kind(member: Any, *kinds: str) -> bool:
 
 def _channel_axis(shape: tuple[int, ...]) -> int | None:
     """Index of the colour channel axis; the last axis takes precedence."""
-    if len(shape) != _PICTURES:
+    if len(shape) != _IMAGES:
         return None
     if shape[3] in _COLOURS:
         return 3

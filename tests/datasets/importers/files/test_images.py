@@ -1,4 +1,4 @@
-"""Pictures in the ways people store them come out as the same RGB; depth is no camera, and two rates are named."""
+"""Images in the ways people store them come out as the same RGB; depth is no camera, and two rates are named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from datasets.importers.defects import RefusedError
-from datasets.importers.files import pictures
+from datasets.importers.files import images
 from datasets.importers.files.video import VideoFrames
 from tests.datasets.importers import sources
 from tests.datasets.importers.desk import Desk
@@ -34,11 +34,11 @@ STORED: dict[str, Stored] = {
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_pictures_come_out_as_they_were_seen_however_they_are_stored(kind: str) -> None:
-    shown = sources.pictures()
+def test_images_come_out_as_they_were_seen_however_they_are_stored(kind: str) -> None:
+    shown = sources.images()
     stored = STORED[kind](shown)
-    assert pictures.is_colour(stored) and not pictures.is_depth(stored)
-    frames = pictures.as_frames(stored, "front")
+    assert images.is_colour(stored) and not images.is_depth(stored)
+    frames = images.as_frames(stored, "front")
     assert (frames.count, frames.height, frames.width) == (TICKS, sources.HEIGHT, sources.WIDTH)
     wanted = np.array([0, 3, 3, TICKS - 1])
     np.testing.assert_allclose(np.stack(list(frames.pick(wanted))), shown[wanted], atol=1)
@@ -50,18 +50,18 @@ def test_pictures_come_out_as_they_were_seen_however_they_are_stored(kind: str) 
 )
 def test_depth_is_no_colour_camera(shape: tuple[int, ...], dtype: str) -> None:
     stored = np.zeros(shape, dtype)
-    assert pictures.is_depth(stored) and not pictures.is_colour(stored)
+    assert images.is_depth(stored) and not images.is_colour(stored)
 
 
-def test_normalised_pictures_are_refused_rather_than_guessed() -> None:
-    shown = (sources.pictures() / 127.5 - 1).astype(np.float32)
+def test_normalised_images_are_refused_rather_than_guessed() -> None:
+    shown = (sources.images() / 127.5 - 1).astype(np.float32)
     with pytest.raises(RefusedError, match="undo their normalisation"):
-        list(pictures.as_frames(shown, "front").pick(np.zeros(1, np.int64)))
+        list(images.as_frames(shown, "front").pick(np.zeros(1, np.int64)))
 
 
 @pytest.mark.parametrize("kind", ["channels first", "RGBA", "floats to 1"])
 def test_every_format_of_arrays_takes_them(tmp_path: Path, kind: str) -> None:
-    shown = STORED[kind](sources.pictures())
+    shown = STORED[kind](sources.images())
     for name, change in {"aloha": _in_hdf5, "diffusion-policy": _in_zarr, "hil-serl": _in_pickle}.items():
         desk = Desk(tmp_path / name, SPECS[name], {**ANSWERS[name]})
         change(desk.inbox, shown)
@@ -177,13 +177,13 @@ def test_a_video_and_a_table_of_two_rates_are_named_with_both(tmp_path: Path) ->
     desk = Desk(tmp_path, SPECS["lerobot"], ANSWERS["lerobot"])
     root = sources.lerobot(desk.inbox / "set", "v2.1", episodes=1)
     (film,) = root.rglob("*.mp4")
-    sources.video(film, np.repeat(sources.pictures(), 2, axis=0), rate=40)
+    sources.video(film, np.repeat(sources.images(), 2, axis=0), rate=40)
     (result,) = desk.run()
     assert result.refused is None
-    assert any("has 40 pictures a second and the table 20 rows" in note for note in result.finding.notes)
-    sources.video(film, sources.pictures()[::4], rate=5)
+    assert any("has 40 frames a second and the table 20 rows" in note for note in result.finding.notes)
+    sources.video(film, sources.images()[::4], rate=5)
     (slow,) = Desk(tmp_path / "slow", SPECS["lerobot"], ANSWERS["lerobot"]).run(desk.inbox)
-    assert slow.refused is not None and "has 5 pictures a second and the table 20 rows" in slow.refused
+    assert slow.refused is not None and "has 5 frames a second and the table 20 rows" in slow.refused
 
 
 def test_stamps_that_contradict_the_declared_rate_are_noted(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_isaac_labs_usual_names_are_proposed_and_its_conventions_asked(tmp_path:
         demo["actions"] = np.concatenate([pose[:, :3], np.zeros((TICKS, 3)), grip], 1)
         demo["obs/policy/eef_pos"], demo["obs/policy/eef_quat"] = pose[:, :3], pose[:, 3:]
         demo["obs/policy/gripper_pos"] = np.concatenate([0.04 * grip, -0.04 * grip], 1)
-        demo["obs/rgb_camera/table_cam"] = sources.pictures()
+        demo["obs/rgb_camera/table_cam"] = sources.images()
         demo["obs/rgb_camera/table_depth"] = np.zeros((TICKS, 24, 32, 1), np.float32)
     desk = Desk(tmp_path / "desk", sources.POSE_SPEC)
     look = desk.looks(path)[0]
@@ -228,35 +228,34 @@ def _droid(tmp_path: Path, shown: NDArray[np.uint8], rate: int) -> Any:
 
 
 def test_droids_video_that_runs_at_another_rate_is_matched_by_time_and_said_with_both(tmp_path: Path) -> None:
-    desk, result = _droid(tmp_path, np.repeat(sources.pictures(), 3, axis=0), 60)
+    desk, result = _droid(tmp_path, np.repeat(sources.images(), 3, axis=0), 60)
     assert result.refused is None
-    assert any("has 60 pictures a second and the table 20 rows" in note for note in result.finding.notes)
+    assert any("has 60 frames a second and the table 20 rows" in note for note in result.finding.notes)
     shown = desk.store.load(str(result.episode)).images["front"][..., 0].mean((1, 2))
     assert shown[-1] == pytest.approx(4 * (TICKS - 1), abs=3) and (np.diff(shown) > 0).all()
 
 
-def test_a_row_gets_the_picture_nearest_in_time_and_not_the_next_one(tmp_path: Path) -> None:
+def test_a_row_gets_the_image_nearest_in_time_and_not_the_next_one(tmp_path: Path) -> None:
     shown = np.zeros((90, 24, 32, 3), np.uint8)
     shown[2::9] = (
-        255  # of 45 pictures a second and 20 rows: the one just before every fourth row, and its nearest
+        255  # of 45 frames a second and 20 rows: the one just before every fourth row, and its nearest
     )
     video = VideoFrames(sources.video(tmp_path / "film.mp4", shown, rate=45), begin=0.0, count=40, rate=20.0)
-    light = np.array([picture.mean() for picture in video.pick(np.arange(40))])
+    light = np.array([image.mean() for image in video.pick(np.arange(40))])
     assert (light[1::4] > 128).all() and (np.delete(light, np.s_[1::4]) < 128).all()
 
 
-def test_droids_video_with_a_picture_for_each_row_is_taken_so_whatever_rate_it_claims(tmp_path: Path) -> None:
-    desk, result = _droid(tmp_path, sources.pictures(), 60)
+def test_droids_video_with_an_image_for_each_row_is_taken_so_whatever_rate_it_claims(tmp_path: Path) -> None:
+    desk, result = _droid(tmp_path, sources.images(), 60)
     assert result.refused is None
     assert any(
-        "60 pictures, 60 a second, and the table 60 rows, 20 a second" in note
-        for note in result.finding.notes
+        "60 frames, 60 a second, and the table 60 rows, 20 a second" in note for note in result.finding.notes
     )
     shown = desk.store.load(str(result.episode)).images["front"][..., 0].mean((1, 2))
     assert shown[-1] == pytest.approx(4 * (TICKS - 1), abs=3)
 
 
 def test_droids_video_of_another_rate_and_length_is_refused_with_all_figures(tmp_path: Path) -> None:
-    _, result = _droid(tmp_path, np.repeat(sources.pictures(), 2, axis=0), 60)
-    assert "has 120 pictures, 60 a second, and the table 60 rows, 20 a second" in str(result.refused)
-    assert "nothing says which picture belongs to which row" in str(result.refused)
+    _, result = _droid(tmp_path, np.repeat(sources.images(), 2, axis=0), 60)
+    assert "has 120 frames, 60 a second, and the table 60 rows, 20 a second" in str(result.refused)
+    assert "nothing says which image belongs to which row" in str(result.refused)
