@@ -81,6 +81,7 @@ def test_a_mistake_of_the_writer_is_its_own(tmp_path: Path) -> None:
         file["what is not there"]
 
 
+@pytest.mark.slow
 def test_no_other_module_lets_hdf5_write() -> None:
     found = set()
     for folder in ("datasets", "hardware", "policy", "station"):

@@ -52,6 +52,7 @@ def killed_after(folder: Path, reports: int) -> None:
         next(steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reports", [3, *(pytest.param(count, marks=pytest.mark.slow) for count in (6, 8, 12))]
 )
@@ -108,6 +109,7 @@ def test_a_damaged_report_is_named_with_what_brings_training_back(tmp_path: Path
         pretraining(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_training_is_refused_untouched(tmp_path: Path) -> None:
     killed_after(tmp_path, 5)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

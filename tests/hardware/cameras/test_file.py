@@ -185,6 +185,7 @@ def test_a_store_without_episodes_is_refused(tmp_path: Path) -> None:
         camera(tmp_path).open()
 
 
+@pytest.mark.slow
 def test_a_video_reaches_the_reader_through_a_process_of_its_own(video: Path) -> None:
     process = CameraProcess(FileCameraSettings(name="third", path=str(video), height=24, width=32))
     try:

@@ -64,6 +64,7 @@ def test_the_motion_passes_through_every_waypoint_at_its_instant(count: int, hz:
         assert target.gripper == pytest.approx(posted.gripper[i])
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     hz=st.sampled_from([10.0, 20.0, 30.0]),

@@ -143,6 +143,7 @@ def test_the_report_is_a_table_of_defects(station: Station, session: Path, tmp_p
     assert row.split() == ["no", "success", "label", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_an_answer_that_the_numbers_contradict_is_told_with_the_one_that_fits(
     station: Station, session: Path, tmp_path: Path, *, dry: bool

@@ -82,6 +82,7 @@ def operations(folder: SessionFolder) -> list[str]:
     return [line.op for line in Journal(folder.journal).lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("also", [None, pytest.param(Stop(), marks=pytest.mark.slow)])
 def test_an_engine_that_leaves_while_an_episode_is_committed_changes_nothing_of_the_session(
     tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch, also: Stop | None

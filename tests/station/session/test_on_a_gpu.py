@@ -45,6 +45,7 @@ def _weights(folder: SessionFolder) -> dict[str, torch.Tensor]:
     return Checkpoints(folder.steering).load(NEWEST)[0]
 
 
+@pytest.mark.slow
 def test_a_session_learns_there_what_it_learns_on_the_cpu(
     session: SessionFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ async def test_a_stop_by_pedal_without_an_engine_is_reported(tmp_path: Path, tro
         assert engines.latched == [tmp_path / "orange-1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "character"), [("x", "x"), ("X", "X"), ("ctrl+x", None), ("ctrl+c", None)])
 async def test_a_stop_typed_while_the_screen_is_busy_is_latched_by_the_terminals_reader(
     feed: FakeFeed, engines: FakeEngines, tmp_path: Path, key: str, character: str | None

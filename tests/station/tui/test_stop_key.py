@@ -60,6 +60,7 @@ async def test_ctrl_c_and_another_layout_stop_from_what_lies_over_the_session(
             assert feed.stops == 4
 
 
+@pytest.mark.slow
 async def test_the_place_of_a_key_stops_and_brakes_and_does_nothing_else(
     open_app: Open, feed: FakeFeed
 ) -> None:
@@ -88,7 +89,13 @@ async def test_a_capital_letter_is_its_key(open_app: Open, feed: FakeFeed) -> No
         assert isinstance(pilot.app.screen, LeaveScreen)
 
 
-@pytest.mark.parametrize("key", ["k", "z", "ы", "7", "f7", "ctrl+g", "escape", "alt+s", "left"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("k", "ы", "escape"),
+        *(pytest.param(key, marks=pytest.mark.slow) for key in ("z", "7", "f7", "ctrl+g", "alt+s", "left")),
+    ],
+)
 async def test_every_key_that_means_nothing_is_answered(open_app: Open, feed: FakeFeed, key: str) -> None:
     async with open_app().run_test(size=(100, 30)) as pilot:
         await settled(pilot)

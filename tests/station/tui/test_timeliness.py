@@ -47,6 +47,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return words
 
 
+@pytest.mark.slow
 async def test_a_key_that_went_down_before_a_dialog_came_up_does_not_answer_it(
     open_app: Open, feed: FakeFeed, said: list[str]
 ) -> None:

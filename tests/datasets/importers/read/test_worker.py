@@ -41,6 +41,7 @@ def child(reader: IsolatedReader) -> psutil.Process:
     return psutil.Process(reader._child._process.pid)
 
 
+@pytest.mark.slow
 def test_another_process_reads_what_this_one_would(tmp_path: Path, reader: IsolatedReader) -> None:
     here = Desk(tmp_path / "here", SPECS["aloha"], ANSWERS["aloha"])
     there = Desk(tmp_path / "there", SPECS["aloha"], ANSWERS["aloha"])
@@ -143,6 +144,7 @@ def test_a_reader_that_is_no_longer_needed_leaves_nothing_to_be_warned_of(tmp_pa
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
+@pytest.mark.slow
 def test_a_pipe_among_recordings_is_refused_and_not_waited_for(
     tmp_path: Path, reader: IsolatedReader
 ) -> None:

@@ -99,6 +99,7 @@ def uninterrupted(path: Path, cells: int) -> Outcome:
     return outcome(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_cut_off_between_any_two_turns_it_goes_on_exactly(tmp_path: Path, cells: int) -> None:
     whole = uninterrupted(tmp_path / "whole", cells)

@@ -76,6 +76,7 @@ async def test_stop_and_brake_work_beside_a_guide_and_nothing_else_does(
         assert pilot.app.screen.query_one(Input).value == "x" and feed.stops == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "covering",
     ["f1", pytest.param("p", marks=pytest.mark.slow), pytest.param("question_mark", marks=pytest.mark.slow)],

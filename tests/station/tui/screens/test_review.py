@@ -85,6 +85,7 @@ def stands(folder: SessionFolder, episode: str) -> EpisodeStatus:
     return Journal(folder.journal).ledger().episodes[episode]
 
 
+@pytest.mark.slow
 async def test_an_episode_is_stepped_through_and_its_end_is_one_key_away(
     folder: SessionFolder, engines: FakeEngines
 ) -> None:
@@ -226,6 +227,7 @@ async def test_loading_the_recording_does_not_replace_the_confirmation_of_its_ju
         await reads(pilot, "frame 1/21", "online-000001: success; it is in the journal")
 
 
+@pytest.mark.slow
 async def test_letters_in_the_filter_judge_nothing(folder: SessionFolder, engines: FakeEngines) -> None:
     before = folder.journal.read_bytes()
     async with reviewing(folder, engines).run_test(size=(120, 36)) as pilot:
@@ -311,6 +313,7 @@ async def test_the_session_goes_on_under_its_review(open_app: Open, folder: Sess
         assert isinstance(pilot.app.screen, SessionScreen)
 
 
+@pytest.mark.slow
 async def test_the_home_screen_leads_to_the_recordings_and_back(
     open_app: Open, folder: SessionFolder
 ) -> None:
@@ -333,6 +336,7 @@ def cut_off(pilot: Pilot[int]) -> list[str]:
     return [key.description for key in keys if key.region.right > edge or not key.region.width]
 
 
+@pytest.mark.slow
 async def test_on_the_smallest_terminal_no_key_is_cut_off(open_app: Open, folder: SessionFolder) -> None:
     async with open_app(folder=None).run_test(size=(80, 24)) as pilot:
         await until(

@@ -167,6 +167,7 @@ def test_a_journal_is_read_again_only_once_it_has_changed(
     assert library.cards()[0].counts.demos == 0
 
 
+@pytest.mark.slow
 async def test_the_home_screen_lists_sessions_and_the_next_step(open_app: Open, tmp_path: Path) -> None:
     trained(tmp_path, "orange-1")
     async with open_app(folder=None).run_test(size=(120, 36)) as pilot:
@@ -233,6 +234,7 @@ async def test_every_key_of_the_list_of_sessions_stands_in_its_help(open_app: Op
         await shows(pilot, HomeScreen)
 
 
+@pytest.mark.slow
 async def test_letters_in_the_name_of_a_new_session_are_text(open_app: Open) -> None:
     async with open_app(folder=None).run_test(size=(100, 30)) as pilot:
         await shows(pilot, HomeScreen)
@@ -311,6 +313,7 @@ async def opened_import(pilot: Pilot[int]) -> None:
     await shows(pilot, ImportScreen)
 
 
+@pytest.mark.slow
 async def test_recordings_are_looked_at_before_they_are_imported(
     open_app: Open, tmp_path: Path, fake_import: list[tuple[str, ...]]
 ) -> None:

@@ -65,9 +65,8 @@ def headline(pilot: Pilot[int]) -> str:
     return str(session(pilot).query_one("#call", Panel).render())
 
 
-@pytest.mark.parametrize(
-    ("key", "phase", "event"),
-    [
+async def test_each_key_sends_exactly_one_event(open_app: Open, feed: FakeFeed) -> None:
+    keys: list[tuple[str, Phase, OperatorEvent]] = [
         ("s", Phase.ROLLOUT, Label(episode=EPISODE, outcome=Outcome.SUCCESS)),
         ("f", Phase.ROLLOUT, Label(episode=EPISODE, outcome=Outcome.FAILURE)),
         ("r", Phase.READY, Go(answers=0)),
@@ -77,18 +76,16 @@ def headline(pilot: Pilot[int]) -> str:
         ("e", Phase.READY, EvaluateNow(answers=0)),
         ("c", Phase.READY, SetSpeed(speed=ClockSpeed.VIRTUAL)),
         ("a", Phase.READY, SetAutopilot(on=True)),
-    ],
-)
-async def test_each_key_sends_exactly_one_event(
-    open_app: Open, feed: FakeFeed, key: str, phase: Phase, event: OperatorEvent
-) -> None:
-    feed.snapshot = snapshot(phase, label="success", undo=Undo(episode=EPISODE))
+    ]
     async with open_app().run_test(size=(100, 30)) as pilot:
-        await settled(pilot)
-        await pilot.press(key)
-        await settled(pilot)
-        assert feed.sent == [event]
-        assert feed.stops == 0
+        for key, phase, event in keys:
+            feed.snapshot = snapshot(phase, label="success", undo=Undo(episode=EPISODE))
+            await settled(pilot)
+            await pilot.press(key)
+            await settled(pilot)
+            assert feed.sent == [event]
+            assert feed.stops == 0
+            feed.sent.clear()
 
 
 @pytest.mark.slow
@@ -111,6 +108,7 @@ async def test_the_evaluation_key_withdraws_what_is_queued_and_asks_before_it_en
         assert feed.sent == [WithdrawEvaluation(), EndEvaluation()]
 
 
+@pytest.mark.slow
 async def test_a_key_that_a_busy_screen_comes_to_late_does_not_answer_what_came_up_since(
     open_app: Open, feed: FakeFeed
 ) -> None:
@@ -218,6 +216,7 @@ async def test_leaving_is_asked_once_and_can_keep_the_engine(open_app: Open, fee
     assert app.return_code == 0
 
 
+@pytest.mark.slow
 async def test_leaving_can_end_the_engine_and_waits_for_its_end(open_app: Open, feed: FakeFeed) -> None:
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
@@ -470,6 +469,7 @@ async def test_an_engine_that_dies_at_the_start_says_why(open_app: Open, engines
         assert "Train it first" in headline(pilot)
 
 
+@pytest.mark.slow
 async def test_the_wanted_layout_alternates_with_the_live_image(
     open_app: Open, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -265,6 +265,7 @@ def test_judgements_are_told_in_order_and_of_many_the_newest_stay() -> None:
     assert small[2].startswith("label: …") and small[2].endswith("restored by review")
 
 
+@pytest.mark.slow
 async def test_a_curve_without_data_has_no_numbers_at_its_axes() -> None:
     class Empty(App[None]):
         def compose(self) -> ComposeResult:
