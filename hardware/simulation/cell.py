@@ -70,8 +70,8 @@ class CellState:
     servo: ServoState
     plan: FloatArray
     ticks: int
-    pictures: dict[str, Image]
-    picture_ticks: dict[str, int]
+    images: dict[str, Image]
+    image_ticks: dict[str, int]
     frame_ticks: dict[str, int]
     frozen: frozenset[str]
     interventions: int
@@ -84,8 +84,8 @@ class SimulatedCell(Cell):
     _plan: FloatArray
     _homing: list[Pose]
     _ticks: int
-    _pictures: dict[str, Image]
-    _picture_ticks: dict[str, int]
+    _images: dict[str, Image]
+    _image_ticks: dict[str, int]
     _frame_ticks: dict[str, int]
     _frozen: frozenset[str]
 
@@ -147,7 +147,7 @@ class SimulatedCell(Cell):
         """The newest observation, with fresh images. Raises StaleFrameError."""
         self._require_fresh_frames()
         mujoco.mj_kinematics(self._model, self._data)
-        self._take_pictures()
+        self._take_images()
         return self._observation()
 
     def plan(self, actions: FloatArray) -> None:
@@ -185,7 +185,7 @@ class SimulatedCell(Cell):
         self._require_fresh_frames()
         mujoco.mj_kinematics(self._model, self._data)
         if self._render == "every_step":
-            self._take_pictures()
+            self._take_images()
         self._pacer.beat()
         return Step(
             observation=self._observation(),
@@ -235,7 +235,7 @@ class SimulatedCell(Cell):
         self._servo.reset()
         self._servo.command(self._servo.state.pose, self._data.ctrl)
         self._forget()
-        self._take_pictures()
+        self._take_images()
 
     def health(self) -> CellHealth:
         """Achieved control rate in wall time, age of frames, limited commands."""
@@ -288,8 +288,8 @@ class SimulatedCell(Cell):
             servo=self._servo.state,
             plan=self._plan.copy(),
             ticks=self._ticks,
-            pictures=dict(self._pictures),
-            picture_ticks=dict(self._picture_ticks),
+            images=dict(self._images),
+            image_ticks=dict(self._image_ticks),
             frame_ticks=dict(self._frame_ticks),
             frozen=self._frozen,
             interventions=self._interventions,
@@ -301,7 +301,7 @@ class SimulatedCell(Cell):
         mujoco.mj_kinematics(self._model, self._data)
         self._servo.state = state.servo
         self._plan, self._ticks, self._homing = state.plan.copy(), state.ticks, []
-        self._pictures, self._picture_ticks = dict(state.pictures), dict(state.picture_ticks)
+        self._images, self._image_ticks = dict(state.images), dict(state.image_ticks)
         self._frame_ticks, self._frozen = dict(state.frame_ticks), state.frozen
         self._interventions = state.interventions
 
@@ -312,8 +312,8 @@ class SimulatedCell(Cell):
         self._ticks = 0
         self._frozen = frozenset()
         self._frame_ticks = dict.fromkeys(self._cameras, 0)
-        self._pictures = {}
-        self._picture_ticks = {}
+        self._images = {}
+        self._image_ticks = {}
 
     def _arrange(self, data: mujoco.MjData, layout: Layout) -> None:
         mujoco.mj_resetData(self._model, data)
@@ -378,11 +378,11 @@ class SimulatedCell(Cell):
     def _opening(self) -> float:
         return float((self._data.qpos[6] + self._data.qpos[7]) / (2.0 * STROKE))
 
-    def _take_pictures(self) -> None:
+    def _take_images(self) -> None:
         for name, camera in self._cameras.items():
-            if name not in self._frozen and self._picture_ticks.get(name) != self._ticks:
-                self._pictures[name] = camera.render(self._data)
-                self._picture_ticks[name] = self._ticks
+            if name not in self._frozen and self._image_ticks.get(name) != self._ticks:
+                self._images[name] = camera.render(self._data)
+                self._image_ticks[name] = self._ticks
 
     def _observation(self) -> Observation:
         proprioception = np.empty(self.spec.proprioception_dim, np.float32)
@@ -392,10 +392,10 @@ class SimulatedCell(Cell):
             proprioception[:6] = self._data.qpos[:6]
             proprioception[6] = self._opening()
         return Observation(
-            images=dict(self._pictures),
+            images=dict(self._images),
             proprioception=proprioception,
             time=self.time,
-            image_times={name: tick * TICK for name, tick in self._picture_ticks.items()},
+            image_times={name: tick * TICK for name, tick in self._image_ticks.items()},
         )
 
 
