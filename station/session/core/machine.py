@@ -12,17 +12,15 @@ from typing import Any
 
 from datasets.episode import EpisodeKind
 from datasets.journal.records import FaultRaised, Noted, Rearmed, SettingChanged, Stopped
-from station.session.core import evaluating
+from station.session.core import evaluating, pausing
 from station.session.core.effects import (
     AbortMotion,
-    BeginHoming,
     BeginRollout,
     Brake,
     Effect,
     Quit,
     RearmLatch,
     RecoverDevices,
-    ResumeMotion,
     RunPreflight,
     Say,
     SetLatch,
@@ -37,7 +35,6 @@ from station.session.core.events import (
     EndEvaluation,
     EvaluateNow,
     Event,
-    EventSource,
     Faulted,
     Go,
     Homed,
@@ -68,9 +65,6 @@ from station.session.core.verdicts import VerdictEvent
 from station.session.snapshot import Phase
 
 Result = tuple[State, tuple[Effect, ...]]
-
-MOVING = frozenset({Phase.ROLLOUT, Phase.EVALUATE})
-_PAUSABLE = MOVING | {Phase.HOMING, Phase.READY, Phase.LABEL, Phase.UPDATE, Phase.CHECKPOINT}
 
 
 def begin(state: State) -> Result:
@@ -303,64 +297,7 @@ def _checkpointed(state: State, _: Checkpointed) -> Result:
     return proceed(state) if state.phase is Phase.CHECKPOINT else (state, ())
 
 
-# --- pause, disk, clock -------------------------------------------------------------------------------------------
-
-
-def _pause(state: State, event: Pause) -> Result:
-    if state.phase is Phase.PAUSED and not state.asked_to_pause:
-        return replace(state, asked_to_pause=True), (Say(text="The pause now lasts until you end it."),)
-    if state.phase is Phase.PAUSED:
-        return refuse(
-            state,
-            "Paused already: the arm holds, nothing was started. Check that it is safe, then press again to continue.",
-        )
-    if state.phase not in _PAUSABLE:
-        return refuse(state, f"Nothing to pause: the session is in {state.phase.value}.")
-    moves = state.phase in MOVING or state.phase is Phase.HOMING
-    reason = "Paused because nobody was looking at a screen." if event.source is EventSource.SYSTEM else ""
-    state = replace(state, phase=Phase.PAUSED, resume_phase=state.phase, reason=reason, asked_to_pause=True)
-    return state, (Brake(),) if moves else ()
-
-
-def _resume(state: State, _: Resume) -> Result:
-    if state.phase is not Phase.PAUSED:
-        return refuse(state, f"There is no pause to end: the session is in {state.phase.value}.")
-    if state.disk_full:
-        return refuse(state, "The disk is still full: free some space first.")
-    return _go_on(state)
-
-
-def _go_on(state: State) -> Result:
-    phase = state.resume_phase or Phase.PREFLIGHT
-    state = replace(state, phase=phase, resume_phase=None, reason="", asked_to_pause=False)
-    if phase in MOVING and state.running:
-        return state, (ResumeMotion(),)
-    if phase is Phase.HOMING:
-        return state, (BeginHoming(slots=state.homing_slots),)
-    # READY waits; UPDATE and CHECKPOINT resume their activity
-    if phase in (Phase.READY, Phase.UPDATE, Phase.CHECKPOINT):
-        return state, ()
-    return proceed(state)
-
-
-def _disk_full(state: State, event: DiskFull) -> Result:
-    state = replace(state, disk_full=True)
-    if state.phase is Phase.FAULT:
-        return state, ()
-    if state.phase is Phase.PAUSED:
-        return replace(state, reason=event.reason), ()
-    brake: tuple[Effect, ...] = (Brake(),) if state.phase in MOVING or state.phase is Phase.HOMING else ()
-    return replace(state, phase=Phase.PAUSED, resume_phase=state.phase, reason=event.reason), brake
-
-
-def _space_back(state: State, _: SpaceBack) -> Result:
-    state = replace(state, disk_full=False)
-    if state.phase is not Phase.PAUSED:
-        return state, ()
-    # whoever frees disk space may not be watching the arm; and only the operator ends a pause they asked for
-    if state.asked_to_pause or not state.rules.simulated:
-        return replace(state, reason="Space is back: end the pause to continue."), ()
-    return _go_on(state)
+# --- clock, settings and remarks ----------------------------------------------------------------------------------
 
 
 def _tick(state: State, event: Tick) -> Result:
@@ -368,9 +305,6 @@ def _tick(state: State, event: Tick) -> Result:
     if state.phase is not Phase.LABEL or state.pending:
         return state, ()
     return proceed(state)
-
-
-# --- settings and remarks -----------------------------------------------------------------------------------------
 
 
 def _evaluate_now(state: State, event: EvaluateNow) -> Result:
@@ -439,12 +373,6 @@ def _clock_only(state: State, event: Tick) -> Result:
     return replace(state, now=event.now), ()
 
 
-def _disk_full_while_leaving(state: State, event: DiskFull) -> Result:
-    """What cannot be written would be lost with the engine: stay, and report why."""
-    reason = f"{event.reason} The engine did not end: free some space, then leave."
-    return _disk_full(replace(state, leaving=False), DiskFull(reason=reason))
-
-
 _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {
     Stop: _stop,
     Rearm: _rearm,
@@ -458,10 +386,10 @@ _HANDLERS: dict[type[Event], Callable[[State, Any], Result]] = {
     UndoLabel: _judge,
     Void: _judge,
     Restore: _judge,
-    Pause: _pause,
-    Resume: _resume,
-    DiskFull: _disk_full,
-    SpaceBack: _space_back,
+    Pause: pausing.pause,
+    Resume: pausing.resume,
+    DiskFull: pausing.disk_full,
+    SpaceBack: pausing.space_back,
     UpdateDone: _update_done,
     Checkpointed: _checkpointed,
     Tick: _tick,
@@ -478,6 +406,6 @@ _WHILE_LEAVING: dict[type[Event], Callable[[State, Any], Result]] = {
     Stop: lambda state, _: (state, (Brake(),)),  # the latch holds it for the next engine
     MotionEnded: _motion_ended,
     CutOff: _cut_off,
-    DiskFull: _disk_full_while_leaving,
+    DiskFull: pausing.disk_full_while_leaving,
     Tick: _clock_only,
 }

@@ -59,7 +59,8 @@ from station.session.core.events import (
     UpdateDone,
 )
 from station.session.core.intake import objection
-from station.session.core.machine import MOVING, begin, step
+from station.session.core.machine import begin, step
+from station.session.core.pausing import MOVING
 from station.session.core.state import State
 from station.session.engine.autopilot import Truth
 from station.session.engine.dependencies import EngineDependencies
