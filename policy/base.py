@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -30,12 +30,16 @@ from datasets.spec import DataSpec
 from datasets.windows import TrainingWindows
 from policy import weights
 from policy.bottleneck import Bottleneck, BottleneckSettings
+from policy.convolution import arrange
 from policy.encoder import CropOffsets, EncoderHead, EncoderKind, ObservationEncoder, ResNet18, SmallEncoder
 from policy.flow import Flow, Prediction
 from policy.normalizer import Normalizer
 from policy.unet import GROUPS, Activation, UNet
 
 POLICY_FILE = "policy.json"
+LARGE = 4_000_000
+"""Weights from which a frozen policy on a CPU is laid out for single decisions: reading the weights then takes most of
+the time. Smaller ones stay as they are, and so do the last bits of what they compute."""
 
 
 class PolicyFileError(StationError):
@@ -185,6 +189,23 @@ class BasePolicy(nn.Module):
         self.eval()
         self._frozen_hash = None
         self._frozen_hash = self.hash
+        self._arrange()
+        return self
+
+    @property
+    def large(self) -> bool:
+        """Whether a decision is mostly a matter of reading weights."""
+        return sum(weight.numel() for weight in self.parameters()) >= LARGE
+
+    def _arrange(self) -> None:
+        """Lay the weights out for where they are."""
+        arrange(self, products=self.large and self.device.type == "cpu")
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Where torch moves or converts all tensors of a module."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._frozen_hash is not None:
+            self._arrange()
         return self
 
     def draw_crops(self, rngs: Sequence[np.random.Generator]) -> CropOffsets:

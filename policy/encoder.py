@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datasets.observation import Image
+from policy.convolution import Conv2d
 
 CropOffsets = dict[str, NDArray[np.int64]]
 """camera -> [B, N, 2] top and left of each image's crop, pixels."""
@@ -115,21 +116,22 @@ class ResidualBlock(nn.Module):
         """`before`, `after`: channels."""
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            Conv2d(before, after, 3, stride, 1, bias=False),
             nn.GroupNorm(after // 16, after),
-            nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.ReLU(inplace=True),
+            Conv2d(after, after, 3, 1, 1, bias=False),
             nn.GroupNorm(after // 16, after),
         )
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or before != after:
             self.skip = nn.Sequential(
-                nn.Conv2d(before, after, 1, stride, bias=False), nn.GroupNorm(after // 16, after)
+                Conv2d(before, after, 1, stride, bias=False), nn.GroupNorm(after // 16, after)
             )
 
     def forward(self, feature: Tensor) -> Tensor:
         """[B, before, h, w] -> [B, after, h / stride, w / stride]."""
-        return functional.relu(self.body(feature) + self.skip(feature))
+        x: Tensor = self.body(feature)
+        return x.add_(self.skip(feature)).relu_()
 
 
 class SpatialEmbedding(nn.Module):
@@ -153,9 +155,9 @@ class ResNet18(nn.Module):
         """`image_size`: height and width of the cropped image, pixels."""
         super().__init__()
         layers: list[nn.Module] = [
-            nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+            Conv2d(3, 64, 7, 2, 3, bias=False),
             nn.GroupNorm(4, 64),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.MaxPool2d(3, 2, 1),
         ]
         before = 64

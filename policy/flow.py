@@ -56,12 +56,26 @@ class Flow(nn.Module):
 
     def velocity(self, a_k: Tensor, k: float, c: Tensor) -> Tensor:
         """v(a^k, k, c), [B, H, da] like a^k, at one time k for the whole batch."""
-        predicted: Tensor = self.unet(a_k, torch.full((len(a_k),), GRID * k, device=a_k.device), c)
-        return predicted if self.prediction is Prediction.VELOCITY else (a_k - predicted) / k
+        return self._velocity(a_k, k, self._films(len(a_k), [k], c))
 
     def sample(self, w: Tensor, c: Tensor, schedule: Sequence[float]) -> Tensor:
         """Equation 2: integrate from noise w along the schedule 1 = k_M > .. > k_0 = 0 to a chunk [B, H, da]."""
+        times = schedule[:-1]
+        if self.unet.product:  # the weights of all FiLM layers are read once for all times
+            rows = self._films(len(w), times, c)
+            films = [list(each) for each in zip(*(film.chunk(len(times)) for film in rows), strict=True)]
+        else:
+            films = [self._films(len(w), [k], c) for k in times]
         a_k = w
-        for k, lower in itertools.pairwise(schedule):
-            a_k = a_k - (k - lower) * self.velocity(a_k, k, c)
+        for (k, lower), film in zip(itertools.pairwise(schedule), films, strict=True):
+            a_k = a_k - (k - lower) * self._velocity(a_k, k, film)
         return a_k
+
+    def _films(self, batch: int, times: Sequence[float], c: Tensor) -> list[Tensor]:
+        """Per FiLM block [times * B, ...], time by time."""
+        k = torch.cat([torch.full((batch,), GRID * k, device=c.device) for k in times])
+        return self.unet.films(k, c.repeat(len(times), 1) if len(times) > 1 else c)
+
+    def _velocity(self, a_k: Tensor, k: float, films: Sequence[Tensor]) -> Tensor:
+        predicted = self.unet.predict(a_k, films)
+        return predicted if self.prediction is Prediction.VELOCITY else (a_k - predicted) / k

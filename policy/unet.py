@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
+
+from policy.convolution import Conv1d, Doubling
 
 GROUPS = 8
 
@@ -57,7 +59,7 @@ class ConvolutionBlock(nn.Module):
         """`before`, `after`: channels."""
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv1d(before, after, kernel, padding=kernel // 2),
+            Conv1d(before, after, kernel, padding=kernel // 2),
             nn.GroupNorm(GROUPS, after),
             activation.module(),
         )
@@ -77,11 +79,11 @@ class FilmBlock(nn.Module):
         self.first = ConvolutionBlock(before, after, kernel, activation)
         self.second = ConvolutionBlock(after, after, kernel, activation)
         self.film = nn.Linear(condition, 2 * after)
-        self.skip = nn.Conv1d(before, after, 1) if before != after else nn.Identity()
+        self.skip = Conv1d(before, after, 1) if before != after else nn.Identity()
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """[B, before, L], [B, condition] -> [B, after, L]."""
-        scale, bias = self.film(condition)[:, :, None].chunk(2, dim=1)
+    def forward(self, x: Tensor, film: Tensor) -> Tensor:
+        """[B, before, L] and `self.film` of the condition [B, 2 * after] -> [B, after, L]."""
+        scale, bias = film.unsqueeze(-1).chunk(2, dim=1)
         y: Tensor = self.second(scale * self.first(x) + bias) + self.skip(x)
         return y
 
@@ -95,10 +97,10 @@ class Level(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.resample = resample
 
-    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, films: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
         """x [B, before, h] -> features [B, after, h], and the same resampled to the next level's steps."""
         for block in self.blocks:
-            x = block(x, condition)
+            x = block(x, next(films))
         return x, self.resample(x)
 
 
@@ -130,28 +132,43 @@ class UNet(nn.Module):
         steps = list(zip([action, *widths[:-1]], widths, strict=True))
         last = len(widths) - 1
         self.down = nn.ModuleList(
-            level(before, after, nn.Conv1d(after, after, 3, 2, 1) if i < last else nn.Identity())
+            level(before, after, Conv1d(after, after, 3, 2, 1) if i < last else nn.Identity())
             for i, (before, after) in enumerate(steps)
         )
         self.middle = level(widths[-1], widths[-1], nn.Identity())
         self.up = nn.ModuleList(
-            level(2 * deep, shallow, nn.ConvTranspose1d(shallow, shallow, 4, 2, 1))
+            level(2 * deep, shallow, Doubling(shallow))
             for shallow, deep in reversed(list(itertools.pairwise(widths)))
         )
         self.out = nn.Sequential(
-            ConvolutionBlock(widths[0], widths[0], kernel, activation), nn.Conv1d(widths[0], action, 1)
+            ConvolutionBlock(widths[0], widths[0], kernel, activation), Conv1d(widths[0], action, 1)
         )
+        self._film_blocks = tuple(block for block in self.modules() if isinstance(block, FilmBlock))
 
     def forward(self, chunk: Tensor, time: Tensor, c: Tensor) -> Tensor:
         """`time`: [B] in grid steps 1..100."""
+        return self.predict(chunk, self.films(time, c))
+
+    @property
+    def product(self) -> bool:
+        """Whether the weights are laid out for single decisions, as `policy.convolution.arrange` does it."""
+        return any(isinstance(layer, Conv1d) and layer.product for layer in self.out)
+
+    def films(self, time: Tensor, c: Tensor) -> list[Tensor]:
+        """What depends on time [B] and embedding [B, dc] alone: scale and bias for each FiLM block, in order."""
         condition = self.activate(torch.cat([self.time(time), c], dim=-1))
+        return [block.film(condition) for block in self._film_blocks]
+
+    def predict(self, chunk: Tensor, films: Sequence[Tensor]) -> Tensor:
+        """[B, H, da] with what `films` gave for the same B rows -> [B, H, da]."""
+        film = iter(films)
         x = chunk.transpose(1, 2)  # [B, da, H]
         skips: list[Tensor] = []
         for level in self.down:
-            skip, x = level(x, condition)
+            skip, x = level(x, film)
             skips.append(skip)
-        _, x = self.middle(x, condition)
+        _, x = self.middle(x, film)
         for level in self.up:
-            _, x = level(torch.cat([x, skips.pop()], dim=1), condition)
+            _, x = level(torch.cat([x, skips.pop()], dim=1), film)
         y: Tensor = self.out(x).transpose(1, 2)
         return y

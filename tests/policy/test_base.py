@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +35,31 @@ def test_a_saved_policy_acts_as_before_and_keeps_its_hash(tmp_path: Path) -> Non
     assert torch.equal(base.decode(base.embed(seen), noise), loaded.decode(loaded.embed(seen), noise))
     assert loaded.hash == base.hash
     assert not any(weight.requires_grad for weight in loaded.parameters())
+
+
+def test_a_large_frozen_policy_is_laid_out_for_decisions_and_decides_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, Any] = {"encoder": "resnet18", "widths": (32, 32)}
+    plain = policy(**changes).eval()
+    monkeypatch.setattr("policy.base.LARGE", 1)
+    large = policy(**changes).freeze()
+    assert large.flow.unet.product and not plain.flow.unet.product
+    seen, noise = window([(0.2, 0.3)]), plain.draw_noise([stream(0, "noise")])
+    with torch.no_grad():
+        c, c_hat = large.embed(seen), plain.embed(seen)
+        assert torch.allclose(c, c_hat, atol=1e-4)
+        assert torch.allclose(large.decode(c_hat, noise), plain.decode(c_hat, noise), atol=1e-4)
+    large.save(tmp_path)
+    loaded = BasePolicy.load(tmp_path)
+    assert loaded.hash == plain.hash and torch.equal(loaded.embed(seen), c)
+    assert copy.deepcopy(loaded).requires_grad_().flow.unet.product, "a copy is trained as it is"
+
+
+def test_a_small_frozen_policy_computes_as_an_unfrozen_one_bit_for_bit() -> None:
+    plain, frozen = policy().eval(), policy().freeze()
+    seen, noise = window([(0.2, 0.3)]), plain.draw_noise([stream(0, "noise")])
+    assert torch.equal(plain.decode(plain.embed(seen), noise), frozen.decode(frozen.embed(seen), noise))
 
 
 def test_saving_again_leaves_one_policy_in_the_folder(tmp_path: Path) -> None:

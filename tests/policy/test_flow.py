@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -15,11 +17,20 @@ SCHEDULE = (1.0, 0.01, 0.0)
 class KnownField(nn.Module):
     """Stands in for the network: the exact answer where every clean chunk is `chunk`."""
 
+    product = False
+
     def __init__(self, chunk: Tensor, prediction: Prediction) -> None:
         super().__init__()
         self.chunk, self.prediction = chunk, prediction
 
     def forward(self, a_k: Tensor, time: Tensor, c: Tensor) -> Tensor:
+        return self.predict(a_k, self.films(time, c))
+
+    def films(self, time: Tensor, _: Tensor) -> list[Tensor]:
+        return [time]
+
+    def predict(self, a_k: Tensor, films: Sequence[Tensor]) -> Tensor:
+        (time,) = films
         if self.prediction is Prediction.SAMPLE:
             return self.chunk.expand_as(a_k)
         return (a_k - self.chunk) * GRID / time[:, None, None]
