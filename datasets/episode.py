@@ -108,7 +108,8 @@ class Episode:
     command_time: TimeArray
     """[T]"""
     chunk_start: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """[K] step of each decision; empty for demonstrations."""
+    """[K] first executed step of each decision's chunk; empty for demonstrations. With an overlap, the decision was
+    taken so many steps earlier (the first one excepted)."""
     chunk_length: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """[K] executed steps of each chunk."""
     features: dict[str, FloatArray] = field(default_factory=dict)

@@ -117,6 +117,15 @@ def unnamed(device: str, text: str) -> str:
     return text
 
 
+def require_running(after: int, left: int) -> None:
+    """Raise CellError unless a running plan with `left` poses has the `after` ones that a new plan follows."""
+    if after > left:
+        raise CellError(
+            f"A new plan was to follow {after} poses of the running one, which has {left} left. Check that it is safe, "
+            "then continue."
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One preflight check: what was checked, whether it passed, and what to do if not."""
@@ -178,6 +187,19 @@ class Cell(ABC):
 
         Raises NonFiniteCommandError (having braked), StoppedError.
         """
+
+    def replan(self, actions: FloatArray, *, after: int, seen: float) -> None:
+        """Post a plan, [n, da], that follows the next `after` poses of the running one, in the same rhythm.
+
+        Keeps the motion continuous where the policy decided while the arm moved. If the running plan has run out,
+        `after` is 0 and the first pose is due one control period from now, as with `plan`. `seen`: `Observation.time`
+        of the observation that the policy decided on.
+
+        Raises:
+            NonFiniteCommandError (having braked), StoppedError: as `plan`.
+            CellError: fewer than `after` poses are left, or this cell only takes whole plans.
+        """
+        raise CellError("This cell only takes whole plans. Set overlap = 0 in the task file.")
 
     @abstractmethod
     def advance(self) -> Step | None:

@@ -7,6 +7,7 @@ brake when this one is gone. Every call that makes plans or waits for them is th
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from hardware.cell import (
     StaleFrameError,
     Step,
     StoppedError,
+    require_running,
     unnamed,
 )
 from hardware.clock import slept
@@ -47,6 +49,8 @@ from hardware.wire import MOST_WAYPOINTS, Report
 _SLICE = 0.01  # s between two checks of latch and controllers while waiting
 _SOON = 0.05  # s that the report of a past tick may take to arrive
 _SMOOTHING = 0.1
+_IN_RHYTHM = 0.5
+"""Control periods after its last pose within which a plan still continues it in time."""
 _WATCHED = 0.3
 """s, window over which an arm's motion is measured."""
 
@@ -67,7 +71,10 @@ class RobotCell(Cell):
         self._recovering = False
         self._period = 0.0
         self._stepped_at: float | None = None
-        self._looked_at: float | None = None
+        self._last_due: float | None = None
+        """When the running plan's last past pose was due, or the plan began; None without one."""
+        self._looks: deque[tuple[float, float]] = deque(maxlen=MOST_WAYPOINTS)
+        """Times of the newest observations, without and with the time that the computer slept, s."""
 
     # --- beginning and end ----------------------------------------------------------------------------------------
 
@@ -91,7 +98,7 @@ class RobotCell(Cell):
 
     def close(self) -> None:
         """Brake, release the devices, end the processes; safe to call twice."""
-        self._due.clear()
+        self._drop_plan()
         arm_group, self._arm_group = self._arm_group, None
         cameras, self.cameras = self.cameras, {}
         if arm_group is not None:
@@ -105,7 +112,7 @@ class RobotCell(Cell):
         Raises:
             CellError: a fault persists.
         """
-        self._due.clear()
+        self._drop_plan()
         if self._arm_group is None:
             self._recovering = True
             return
@@ -162,11 +169,27 @@ class RobotCell(Cell):
         plans = self._plans(actions)
         self.arm_group.get_ready()
         start = time.monotonic()
-        times = start + self.spec.dt * np.arange(1, len(actions) + 1, dtype=np.float64)
-        dated = [replace(plan, time=times) for plan in plans]
-        self.arm_group.follow(self._smoothed(dated))
-        self._due = deque(zip(times.tolist(), actions, strict=True))
-        self._stepped_at = start
+        self._due = deque(self._follow(plans, actions, start))
+        self._stepped_at = self._last_due = start
+
+    def replan(self, actions: FloatArray, *, after: int, seen: float) -> None:
+        """Post a plan [n, da] to all arms that follows the next `after` poses of the running one, in its rhythm.
+
+        `seen`: `Observation.time` of the observation that it was made from.
+
+        Raises:
+            NonFiniteCommandError, StoppedError, CellError: as `plan`; CellError: an arm has dropped the running plan,
+                or it has fewer poses left.
+        """
+        self.arm_group.beat()
+        self._require_going_on()
+        require_running(after, len(self._due))
+        actions = self._checked(actions)
+        self._require_recent_look(seen)
+        plans = self._plans(actions)
+        kept = list(self._due)[:after]
+        start = kept[-1][0] if kept else self._rhythm()
+        self._due = deque([*kept, *self._follow(plans, actions, start)])
 
     def advance(self) -> Step | None:
         """Wait until the next pose is due; None when the plan has run out.
@@ -183,6 +206,7 @@ class RobotCell(Cell):
         self._wait_until(due)
         self._require_fresh_frames()
         self._due.popleft()
+        self._last_due = due
         observation = self._observation()
         sent, command_time = self._sent(due, action)
         self._note_period()
@@ -190,8 +214,7 @@ class RobotCell(Cell):
 
     def brake(self) -> None:
         """Drop the plan; the controllers decelerate to a hold on their own."""
-        self._due.clear()
-        self._planned = ()
+        self._drop_plan()
         if self._arm_group is not None:
             self._arm_group.brake()
 
@@ -202,8 +225,7 @@ class RobotCell(Cell):
         self.arm_group.beat()
         self._require_armed()
         self._require(interlocks.limits_set(self.settings), "")
-        self._due.clear()
-        self._planned = ()
+        self._drop_plan()
         self.arm_group.begin_homing()
 
     def advance_homing(self) -> bool:
@@ -293,6 +315,26 @@ class RobotCell(Cell):
             )
         return plans
 
+    def _follow(
+        self, plans: list[TimedPlan], actions: FloatArray, start: float
+    ) -> list[tuple[float, FloatArray]]:
+        """Post the plans, first poses due one control period after `start`; returns when each action is due."""
+        times = start + self.spec.dt * np.arange(1, len(actions) + 1, dtype=np.float64)
+        self.arm_group.follow(self._smoothed([replace(plan, time=times) for plan in plans]))
+        return list(zip(times.tolist(), actions, strict=True))
+
+    def _drop_plan(self) -> None:
+        self._due.clear()
+        self._planned, self._last_due = (), None
+
+    def _rhythm(self) -> float:
+        """When the last pose was due; the present, with the arms ready, once it is too late to keep its rhythm."""
+        if self._last_due is not None and time.monotonic() - self._last_due < _IN_RHYTHM * self.spec.dt:
+            return self._last_due
+        self.arm_group.get_ready()
+        self._stepped_at = time.monotonic()
+        return self._stepped_at
+
     def _smoothed(self, plans: list[TimedPlan]) -> list[TimedPlan]:
         """Apply the task's temporal filter, over the plans since the last brake."""
         count = self.settings.safety.mean_of_poses
@@ -318,9 +360,13 @@ class RobotCell(Cell):
                 "Check that it is safe, then continue."
             )
 
-    def _require_recent_look(self) -> None:
-        """Refuse a plan from an old observation, as after a suspended engine or computer resumes."""
-        age = 0.0 if self._looked_at is None else time.monotonic() + slept() - self._looked_at
+    def _require_recent_look(self, seen: float = math.inf) -> None:
+        """Refuse a plan from an old observation, as after a suspended engine or computer resumes.
+
+        `seen`: `Observation.time` of that observation; default: the newest.
+        """
+        looked_at = next((with_sleep for taken, with_sleep in reversed(self._looks) if taken <= seen), seen)
+        age = time.monotonic() + slept() - looked_at
         if age > self.settings.safety.stale_plan:
             self.brake()
             raise CellError(
@@ -352,9 +398,10 @@ class RobotCell(Cell):
                 raise StaleFrameError(f"Camera {name} has not delivered a frame yet. Check the camera.")
             images[name], times[name] = frame.image, frame.time
         measured = [self._measured(arm) for arm in self.settings.arms]
-        self._looked_at = time.monotonic() + slept()
+        now = time.monotonic()
+        self._looks.append((now, now + slept()))
         return Observation(
-            images=images, proprioception=np.concatenate(measured), time=time.monotonic(), image_times=times
+            images=images, proprioception=np.concatenate(measured), time=now, image_times=times
         )
 
     def _measured(self, arm: ArmSettings) -> FloatArray:

@@ -27,6 +27,7 @@ from hardware.cell import (
     StaleFrameError,
     Step,
     StoppedError,
+    require_running,
 )
 from hardware.latch import StopLatch
 from hardware.simulation.arm import (
@@ -158,20 +159,14 @@ class SimulatedCell(Cell):
             StoppedError: the stop latch is set.
             CellError: it has the wrong shape.
         """
-        self._require_armed()
-        plan = np.array(actions, dtype=np.float32)
-        if plan.ndim != 2 or plan.shape[1] != self.spec.da:
-            raise CellError(
-                f"A plan has the shape {plan.shape}, this cell takes [n, {self.spec.da}]. "
-                "Check the task's rotation and gripper settings."
-            )
-        if not np.isfinite(plan).all():
-            self.brake()
-            raise NonFiniteCommandError(
-                "A plan contained NaN or infinity. None of it was sent and the arm was braked; check the policy."
-            )
-        self._plan = plan
+        self._plan = self._checked(actions)
         self._pacer.start()
+
+    def replan(self, actions: FloatArray, *, after: int, seen: float) -> None:
+        """Post a plan [n, da] that follows the next `after` poses of the running one. Raises as `plan`."""
+        plan = self._checked(actions)
+        require_running(after, len(self._plan))
+        self._plan = np.concatenate([self._plan[:after], plan])
 
     def advance(self) -> Step | None:
         """Move for one control period; None, and no time passes, when the plan has run out."""
@@ -354,6 +349,21 @@ class SimulatedCell(Cell):
                     f"Camera {name}'s newest frame is {age:.2f} s old, the limit is {self.settings.frame_age:.2f} s; "
                     "the arm was braked. Check the camera, then restart the episode."
                 )
+
+    def _checked(self, actions: FloatArray) -> FloatArray:
+        self._require_armed()
+        plan = np.array(actions, dtype=np.float32)
+        if plan.ndim != 2 or plan.shape[1] != self.spec.da:
+            raise CellError(
+                f"A plan has the shape {plan.shape}, this cell takes [n, {self.spec.da}]. "
+                "Check the task's rotation and gripper settings."
+            )
+        if not np.isfinite(plan).all():
+            self.brake()
+            raise NonFiniteCommandError(
+                "A plan contained NaN or infinity. None of it was sent and the arm was braked; check the policy."
+            )
+        return plan
 
     def _limited(self, action: FloatArray) -> tuple[FloatArray, Pose]:
         """What is sent for `action`: the action itself, or the nearest one that the limits allow."""

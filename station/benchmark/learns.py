@@ -168,7 +168,7 @@ def _final_policy(folder: SessionFolder, device: torch.device) -> Steering:
 
     task = folder.task
     base = load_base(folder, device)
-    steering = task.steering.build(base, folder.seed, n_action_steps=task.n_action_steps)
+    steering = task.steering.build(base, folder.seed, n_action_steps=task.decided_steps)
     state, facts = Checkpoints(folder.steering).load(NEWEST)
     if facts.base_hash != base.hash:
         raise StationError(f"The checkpoint in {folder.steering} belongs to another base than {folder.base}.")

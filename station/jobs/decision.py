@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _DECISIONS = 10
 _REMEDY = (
     "Between two chunks the arm slows down for as long. Use a GPU (--device cuda, or 'station policy-server' on a "
-    "machine that has one), smaller networks or fewer cameras ([policy] encoder, widths, crops), or longer chunks "
-    "(n_action_steps)."
+    "machine that has one), smaller networks or fewer cameras ([policy] encoder, widths, crops), longer chunks "
+    "(n_action_steps), or an overlap of chunks (overlap)."
 )
 
 
 def check_decision(task: Task, folder: SessionFolder | None = None, *, device: str) -> Check:
-    """The median time of a decision against the task's control period.
+    """The median time of a decision against the task's overlap, or without one its control period.
 
     With a session's `folder`, its trained base decides; otherwise one with random weights, which takes as long.
     `device`: as `policy.devices.choose` takes it.
@@ -48,7 +48,7 @@ def check_decision(task: Task, folder: SessionFolder | None = None, *, device: s
         return Check(name="decision", ok=False, detail="not measured", remedy=str(error))
     finally:
         torch.set_num_threads(before)
-    limit = 1.0 / base.spec.control_hz
+    limit = max(1, task.overlap) / base.spec.control_hz
     middle, longest = statistics.median(times), max(times)
     return Check(
         name="decision",
@@ -64,7 +64,7 @@ def decision_times(task: Task, base: BasePolicy) -> list[float]:
 
     from policy.base import Window
 
-    steering = task.steering.build(base, 0, n_action_steps=task.n_action_steps)
+    steering = task.steering.build(base, 0, n_action_steps=task.decided_steps)
     shape = 1, task.policy.n_obs
     window = Window(
         images={

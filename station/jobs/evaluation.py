@@ -52,6 +52,7 @@ def evaluate_policy(
         n_obs=task.policy.n_obs,
         episode_steps=task.session.episode_steps,
         look_at_decisions=single,
+        overlap=task.overlap,
     ):
         outcomes.append(result.success)
         reporter.progress(stage, len(outcomes), schedule.n, success=sum(outcomes) / len(outcomes))
@@ -71,5 +72,5 @@ def evaluate_base(
     from station.session.engine.factory import load_base
 
     base = load_base(folder, device)
-    steering = Unsteered(base, BasePath(path), n_action_steps=folder.task.n_action_steps)
+    steering = Unsteered(base, BasePath(path), n_action_steps=folder.task.decided_steps)
     return evaluate_policy(folder, steering, schedule, stage=f"evaluate {path}", reporter=reporter)

@@ -126,7 +126,9 @@ class LiveHealth:
     arms_wrong: dict[str, str] = field(default_factory=dict)
     """arm -> what is wrong with it."""
     decision: float | None = None
-    """s from the newest decision's observation to its plan; longer than a control period, the arm slows down."""
+    """s from the newest decision's observation to its plan; longer than `overlap`, the arm slows down."""
+    overlap: int = 0
+    """Control periods for which the running chunk lasts while the next one is decided on; 0: it has ended."""
     motion: dict[str, Motion | None] = field(default_factory=dict)
     """real arm -> motion measured by its encoders; None where unmeasured."""
     disk_hours: float = 0.0

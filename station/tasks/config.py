@@ -80,6 +80,9 @@ class Task(Settings):
     """The task in words, as policies that read read it in exports; empty: the description, up to its colon."""
     n_action_steps: int = Field(default=8, ge=1, le=128)
     """Steps of each predicted chunk that are executed (formerly execute); at most [policy] prediction_horizon."""
+    overlap: int = Field(default=0, ge=0, le=127)
+    """Steps before the end of the running chunk at which the next one is decided on, so that the arm does not wait for
+    the policy; less than n_action_steps. 0, as in the paper: at its end."""
     cell: Annotated[CellSettings, BESIDE_CELL] = Field(default_factory=SimulationSettings)
     """The workplace: its scene, cameras, control rate and action representation."""
     demonstrations: DemonstrationSettings = Field(default_factory=DemonstrationSettings)
@@ -105,12 +108,28 @@ class Task(Settings):
             )
         return self.cell
 
+    @property
+    def decided_steps(self) -> int:
+        """Steps that a decision needs of the predicted chunk: those that the overlap skips, and those executed."""
+        return self.n_action_steps + self.overlap
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.n_action_steps > self.policy.prediction_horizon:
             raise ValueError(
                 f"n_action_steps = {self.n_action_steps} exceeds the predicted chunk, [policy] prediction_horizon = "
                 f"{self.policy.prediction_horizon}; lower the first or raise the second"
+            )
+        if self.overlap >= self.n_action_steps:
+            raise ValueError(
+                f"overlap = {self.overlap} leaves nothing of a chunk of n_action_steps = {self.n_action_steps}; lower "
+                "the first or raise the second"
+            )
+        if self.decided_steps > self.policy.prediction_horizon:
+            raise ValueError(
+                f"n_action_steps = {self.n_action_steps} and overlap = {self.overlap} together exceed the predicted "
+                f"chunk, [policy] prediction_horizon = {self.policy.prediction_horizon}; lower one of the first two, "
+                "or raise the third"
             )
         if self.session.cells > 1 and self.cell.kind != "simulated":
             raise ValueError(

@@ -190,6 +190,34 @@ def a_new_plan_replaces_the_rest(place: Workplace) -> None:
     )
 
 
+def a_plan_can_follow_the_running_one(place: Workplace) -> None:
+    """With an overlap, after as many of its poses as `replan` names; a cell without `replan` has no overlap."""
+    contract, cell = place.contract, place.cell
+    if type(cell).replan is Cell.replan:
+        return
+    running, next_one = place.plan(6), place.plan(4, step=_STEP / 2)
+    cell.plan(running)
+    step = cell.advance()
+    seen = step.observation.time if step is not None else 0.0
+    cell.replan(next_one, after=2, seen=seen)
+    done = np.array([step.action for step in place.run_out()])
+    contract.require(
+        np.array_equal(done, np.concatenate([running[1:3], next_one])),
+        "a plan that follows two poses of the running one gives others",
+        "replan",
+    )
+    contract.refuses(
+        CellError,
+        lambda: cell.replan(next_one, after=1, seen=seen),
+        "after more poses than are left",
+        "replan",
+    )
+    cell.replan(next_one[::-1], after=0, seen=seen)
+    contract.require(
+        len(place.run_out()) == len(next_one), "a plan after one that has run out is not followed", "replan"
+    )
+
+
 def a_brake_drops_the_plan(place: Workplace) -> None:
     """Nothing is due after a brake."""
     place.cell.plan(place.plan(6))
@@ -336,6 +364,7 @@ RULES: tuple[Rule, ...] = (
     a_plan_gives_one_step_per_pose,
     what_is_sent_is_near_what_is_asked,
     a_new_plan_replaces_the_rest,
+    a_plan_can_follow_the_running_one,
     a_brake_drops_the_plan,
     partial(a_plan_that_is_not_finite_is_refused, poison=float("nan")),
     partial(a_plan_that_is_not_finite_is_refused, poison=float("inf")),

@@ -28,6 +28,8 @@ class EngineDependencies:
     device: str = "cpu"
     """Where the method computes."""
     n_obs: int
+    overlap: int = 0
+    """Steps of the running chunk that are left when the next one is decided on."""
     settings: SessionSettings
     remarks: tuple[str, ...] = ()
     """What the operator should know before anything moves, one sentence each."""

@@ -361,6 +361,8 @@ class Engine:
             self.dispatch(self._pause_unseen())
         if sentence := self._motion.about_stop(stopped=self.state.stopped):
             self._say(sentence)
+        if sentence := self._motion.about_late():
+            self._say(sentence)
         self._writer.collect()
         if self.state.disk_full and self._clock() - self._retried >= _RETRY_EVERY:
             self._retried = self._clock()

@@ -44,7 +44,8 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
     usual = task.session.cells if options.headless else 1
     made = make_cells(task, options.cells or usual, ClockSpeed.REAL, latch)
     refuse_other_data(base.spec, made[0].spec)
-    steering = task.steering.build(base, folder.seed, n_action_steps=task.n_action_steps)
+    refuse_overlap(task, made[0])
+    steering = task.steering.build(base, folder.seed, n_action_steps=task.decided_steps)
 
     if type(base) is BasePolicy:  # a policy server has warmed up its own
         base.warm_up(len(made))
@@ -61,6 +62,7 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
         base_hash=base.hash,
         device=str(chosen.device),
         n_obs=task.policy.n_obs,
+        overlap=task.overlap,
         settings=task.session,
         remarks=(*remarks(folder), *remark),
     )
@@ -117,6 +119,15 @@ def refuse_other_data(trained: DataSpec, delivered: DataSpec) -> None:
         raise SessionError(
             f"The base was trained on other data than this cell delivers: {'; '.join(differences)}. "
             "Put the setting back, or start a new session."
+        )
+
+
+def refuse_overlap(task: Task, cell: Cell) -> None:
+    """Raise SessionError if the task wants an overlap and the cell cannot continue a running plan."""
+    if task.overlap and type(cell).replan is Cell.replan:
+        raise SessionError(
+            f"overlap = {task.overlap}, and {type(cell).__name__} only takes whole plans. Set overlap = 0, or give it "
+            "a replan (station guide extending)."
         )
 
 

@@ -52,6 +52,7 @@ class Gauges:
             oldest_frame=min(cell.oldest_frame for cell in cells),
             arms_wrong={name: why for cell in cells for name, why in cell.arms_wrong.items()},
             decision=decision,
+            overlap=self._parts.overlap,
             motion={name: motion for cell in cells for name, motion in cell.motion.items()},
             disk_hours=self._disk_hours,
             memory_mb=self._memory,

@@ -72,6 +72,7 @@ class Motion:
         self._slots: dict[str, Slot] = {}
         self._unrecovered: list[str] = []
         self._stop_told = False
+        self._late_told = True
 
     @property
     def step(self) -> int:
@@ -146,6 +147,7 @@ class Motion:
         """The scenes are set up: take the first observations."""
         self.targets = []
         self._slots = {slot.episode: slot for slot in slots}
+        self._late_told = False
         explore = slots[0].kind is EpisodeKind.ONLINE
         try:
             starts = [self._start(cell, slot) for cell, slot in zip(self._cells(slots), slots, strict=True)]
@@ -158,6 +160,7 @@ class Motion:
                 explore=explore,
                 pool=self._pool,
                 partial=self._partial,
+                overlap=self._parts.overlap,
             )
         except CellError as error:
             self._trouble(error)
@@ -208,6 +211,17 @@ class Motion:
         found = [latency for cell in self._parts.cells if (latency := cell.health().stop_latency) is not None]
         self._stop_told = bool(found)
         return f"The last motion command went out {1000 * max(found):.0f} ms after the stop." if found else ""
+
+    def about_late(self) -> str:
+        """Once per episode, after a decision that came later than the overlap allows. Empty otherwise."""
+        if self._late_told or self._rollout is None or not self._rollout.late:
+            return ""
+        self._late_told = True
+        overlap = self._parts.overlap
+        return (
+            f"A decision took longer than the overlap of {1000 * overlap * self._parts.spec.dt:.0f} ms (overlap = "
+            f"{overlap}): the arm slowed down until it came. 'station doctor' measures decisions and says what helps."
+        )
 
     def brake(self) -> None:
         """Decelerate and hold."""
@@ -283,6 +297,7 @@ class Motion:
             "truth": truth.value if truth else None,
             "key": key,
             "block": self.block,
+            "decided_at": finished.recorder.decided_at if self._parts.overlap else None,
         }
         return EpisodeHeader(
             id=slot.episode,

@@ -23,6 +23,7 @@ class EpisodeRecorder:
         self._observations = [first]
         self._steps: list[Step] = []
         self._starts: list[int] = []
+        self._seen: list[int] = []
         self._features: list[dict[str, FloatArray]] = []
         self._decisions: list[dict[str, FloatArray]] = []
         self._window: deque[Observation] = deque([first] * n_obs, maxlen=n_obs)
@@ -38,6 +39,11 @@ class EpisodeRecorder:
         return len(self._starts)
 
     @property
+    def decided_at(self) -> list[int]:
+        """[K] step of the observation that each decision was taken on; before its chunk's start with an overlap."""
+        return list(self._seen)
+
+    @property
     def window(self) -> tuple[Observation, ...]:
         """The last n_obs observations, oldest first; the first one repeated where there are fewer."""
         return tuple(self._window)
@@ -47,9 +53,21 @@ class EpisodeRecorder:
         """The observation that the next decision is taken on."""
         return self._observations[-1]
 
-    def decided(self, features: dict[str, FloatArray], chosen: dict[str, FloatArray]) -> None:
-        """A decision was taken on the newest observation: its features and what was chosen, one entry of each."""
-        self._starts.append(self.steps)
+    def decided(
+        self,
+        features: dict[str, FloatArray],
+        chosen: dict[str, FloatArray],
+        *,
+        seen: int | None = None,
+        after: int = 0,
+    ) -> None:
+        """A decision was taken: its features and what was chosen, one entry of each.
+
+        `seen`: number of steps at its observation; default: the newest. Its first step follows `after` more steps of
+        the running chunk.
+        """
+        self._seen.append(self.steps if seen is None else seen)
+        self._starts.append(self.steps + after)
         self._features.append(features)
         self._decisions.append(chosen)
 
@@ -65,8 +83,13 @@ class EpisodeRecorder:
         self._window[-1] = observation
         if self.steps == 0:
             self._window.extend([observation] * len(self._window))
-        if self._starts and self._starts[-1] == self.steps:
+        self.forget_unexecuted()
+
+    def forget_unexecuted(self) -> None:
+        """Forget a decision of which no step was executed."""
+        if self._starts and self._starts[-1] >= self.steps:
             self._starts.pop()
+            self._seen.pop()
             self._features.pop()
             self._decisions.pop()
 

@@ -2,6 +2,12 @@
 
 Neither commits nor labels; that is up to the engine (or `evaluate`). Every inference has the
 same number of rows, whether or not some cells are done, so a row's numbers do not depend on its neighbours.
+
+With an overlap of k, a decision is taken on the observation k steps before the planned steps end. It replaces what
+follows those k: of its chunk, the first k steps are skipped, because the arm executes the running chunk meanwhile. A
+real arm moves on while a thread decides. A simulated one, whose clock stands still then, gets the decision at once
+and executes it k steps later, so that a seed still gives one session. The first decision of an episode, and the one
+after a pause, find the arm at rest: they plan their whole chunk.
 """
 
 from __future__ import annotations
@@ -23,6 +29,10 @@ from policy.remote.error import RemotePolicyError
 from policy.steering.interface import Steering, Window
 from station.session.engine.partial import PartialLog
 from station.session.engine.recorder import EpisodeRecorder
+from station.session.engine.thinking import Thinker, Thought, think
+
+_PATIENCE = 0.01
+"""s that a turn waits for a late decision."""
 
 Answer = TypeVar("Answer")
 
@@ -61,6 +71,23 @@ class Slice:
     """The stop latch is set."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What a decision of these runs is taken on."""
+
+    began: float
+    """When, s, monotonic."""
+    runs: list[_Run]
+    window: Window
+    rngs: list[np.random.Generator]
+    steps: list[int]
+    """Of each run so far."""
+    times: list[float]
+    """Of each run's newest observation, s."""
+    skipped: int
+    """Steps of the decided chunk that are skipped: the running one executes them."""
+
+
 @dataclass(kw_only=True)
 class _Run:
     start: Start
@@ -88,6 +115,7 @@ class Rollout:
         pool: Executor | None = None,
         look_at_decisions: bool = False,
         partial: PartialLog | None = None,
+        overlap: int = 0,
     ) -> None:
         """Take the first observations; nothing moves yet.
 
@@ -101,6 +129,7 @@ class Rollout:
             pool: steps several cells at the same time.
             look_at_decisions: for cells that take no images while they move.
             partial: gets the steps of every finished chunk.
+            overlap: planned steps that are left when the next decision is taken.
 
         Raises:
             CellError: a cell cannot be observed.
@@ -112,8 +141,16 @@ class Rollout:
         self._pool = pool
         self._look_at_decisions = look_at_decisions
         self._partial = partial
+        self._overlap = overlap
+        self._thinker = Thinker(steering, explore=explore)
+        self._look: _Look | None = None
+        """What the thinker thinks about."""
+        self._missed: _Look | None = None
+        """The newest one whose decision was late."""
         self.decision: float | None = None
         """s that the newest decision took, from its observation to the plan; None before the first."""
+        self.late = 0
+        """Decisions that came after the overlap was used up; the arm decelerated meanwhile."""
         self._runs = [
             _Run(start=start, recorder=EpisodeRecorder(start.cell.spec, start.cell.observe(), n_obs))
             for start in starts
@@ -134,9 +171,14 @@ class Rollout:
         return self._runs[0].recorder.newest.images if self._runs else {}
 
     def advance(self) -> Slice:
-        """One control period for every running episode; decides first where a plan is used up."""
+        """One control period for every running episode; decides where `overlap` steps of a plan are left.
+
+        While a decision is late, nothing is due: a part of a period, without a step.
+        """
         try:
-            self._decide([run for run in self._runs if not run.left])
+            self._decide([run for run in self._runs if run.left <= self._overlap])
+            if self._look is not None and not all(run.left for run in self._runs):
+                return self._await_decision()
             steps = self._step()
             over = [
                 (run, ending)
@@ -161,6 +203,9 @@ class Rollout:
 
     def abort(self) -> dict[str, EpisodeRecorder]:
         """Abort all running episodes; returns their recordings."""
+        if self._look is not None:
+            self.brake()
+            self._forget_look()
         runs, self._runs = self._runs, []
         return {run.name: run.recorder for run in runs}
 
@@ -171,31 +216,76 @@ class Rollout:
 
     def resume(self) -> None:
         """Discard the rest of the plans and observe again. Raises CellError."""
+        self._forget_look()
         for run in self._runs:
             run.left = 0
             run.recorder.observed_again(run.start.cell.observe())
 
     def _decide(self, runs: list[_Run]) -> None:
-        if not runs:
-            return
+        if self._look is not None:
+            self._take_thought()
+        elif runs:
+            look = self._look_around(runs)
+            if look.skipped and not all(run.start.cell.simulated for run in runs):
+                self._look = look
+                self._thinker.begin(look.window, look.rngs)
+            else:
+                self._post(look, think(self._steering, look.window, look.rngs, explore=self._explore))
+
+    def _look_around(self, runs: list[_Run]) -> _Look:
         if self._partial is not None:
             for run in runs:
                 self._partial.flush(run.name, run.recorder)
         if self._look_at_decisions:
             for run in runs:
                 run.recorder.observed_again(run.start.cell.observe())
-        began = time.monotonic()
-        window, rngs = self._window(runs), self._rngs(runs)
-        features = self._steering.features(window, rngs, explore=self._explore)
-        decision = self._steering.act(window, features, rngs, explore=self._explore)
-        for run in runs:
-            actions = decision.actions[run.start.row]
-            if not np.isfinite(actions).all():
+        return _Look(
+            began=time.monotonic(),
+            runs=runs,
+            window=self._window(runs),
+            rngs=self._rngs(runs),
+            steps=[run.recorder.steps for run in runs],
+            times=[run.recorder.newest.time for run in runs],
+            skipped=runs[0].left,
+        )
+
+    def _take_thought(self, patience: float = 0.0) -> None:
+        """Post what was decided meanwhile, if it is complete."""
+        look, thought = self._look, self._thinker.take(patience)
+        if look is not None and thought is not None:
+            self._look = None
+            self._post(look, thought)
+
+    def _await_decision(self) -> Slice:
+        """The overlap is used up: the arm decelerates and holds, and obeys stop and keys meanwhile."""
+        if self._missed is not self._look:
+            self._missed = self._look
+            self.late += 1
+        for run in self._runs:
+            if not run.left:
+                run.start.cell.advance()
+        self._take_thought(_PATIENCE)
+        return Slice()
+
+    def _forget_look(self) -> None:
+        self._look = None
+        self._thinker.forget()
+
+    def _post(self, look: _Look, thought: Thought) -> None:
+        """Give the cells their plans, and the recorders their decisions."""
+        for run, steps, seen in zip(look.runs, look.steps, look.times, strict=True):
+            if not np.isfinite(thought.decision.actions[run.start.row]).all():
                 raise _NonFiniteError(run.name)
-            run.recorder.decided(_row(features, run), _row(decision.chosen, run))
-            run.start.cell.plan(actions)
-            run.left = len(actions)
-        self.decision = time.monotonic() - began
+            run.recorder.decided(
+                _row(thought.features, run), _row(thought.decision.chosen, run), seen=steps, after=run.left
+            )
+            actions = thought.decision.actions[run.start.row][look.skipped :]
+            if look.skipped:
+                run.start.cell.replan(actions, after=run.left, seen=seen)
+            else:
+                run.start.cell.plan(actions)
+            run.left += len(actions)
+        self.decision = (thought.ready if look.skipped else time.monotonic()) - look.began
 
     def _step(self) -> list[Step]:
         cells = [run.start.cell for run in self._runs]
@@ -216,6 +306,8 @@ class Rollout:
         runs = [run for run, _ in over]
         for run in runs:
             run.start.cell.brake()
+            run.recorder.forget_unexecuted()
+        self._forget_look()
         final = self._steering.features(self._window(runs), self._rngs(runs), explore=self._explore)
         self._runs = [run for run in self._runs if run not in runs]
         return tuple(
@@ -301,6 +393,7 @@ def evaluate(
     explore: bool = False,
     first: int = 0,
     look_at_decisions: bool = False,
+    overlap: int = 0,
 ) -> Iterator[EpisodeResult]:
     """Run `n` episodes of a seeded schedule on simulated cells and judge them by simulator ground truth.
 
@@ -325,6 +418,7 @@ def evaluate(
                 explore=explore,
                 pool=pool,
                 look_at_decisions=look_at_decisions,
+                overlap=overlap,
             )
             yield from _run_out(rollout)
 

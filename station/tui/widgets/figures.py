@@ -142,11 +142,12 @@ def _ages(live: LiveHealth, room: int) -> str:
 
 
 def _decision(live: LiveHealth) -> Content:
-    """How long the policy thinks; longer than a control period, the arm slows down between chunks."""
+    """From observation to plan; longer than the overlap or a control period, the arm slows down between chunks."""
     if live.decision is None or not live.wanted_hz:
         return _state(False, "decision", "none yet")
-    words = f"{1000 * live.decision:.0f} of {1000 / live.wanted_hz:.0f} ms"
-    return _state(live.decision * live.wanted_hz > 1.0, "decision", words)
+    limit = max(1, live.overlap) / live.wanted_hz
+    words = f"{1000 * live.decision:.0f} of {1000 * limit:.0f} ms"
+    return _state(live.decision > limit, "decision", words)
 
 
 def _state(bad: bool, name: str, words: str) -> Content:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from station.cli import app
 from station.guides.pages import GuideError, find, guides, search, sections, slug
-from station.tasks.config import load_task
+from station.tasks.config import Task, load_task
 from station.tasks.reference import sections as settings_sections
 from station.tasks.shelf import list_tasks
 from station.tui.actions import ACTIONS, Action
@@ -99,7 +99,7 @@ def anchors(page: Path) -> set[str]:
 def settings_keys() -> set[str]:
     """Every setting that a task file can hold."""
     whole = "\n".join(each.text for each in settings_sections())
-    return set(re.findall(r"^(?:# )?([a-z0-9_]+) (?:=|is not set)", whole, re.MULTILINE))
+    return {*re.findall(r"^(?:# )?([a-z0-9_]+) (?:=|is not set)", whole, re.MULTILINE), *Task.model_fields}
 
 
 @cache

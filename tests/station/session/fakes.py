@@ -16,7 +16,17 @@ from datasets.randomness import stream
 from datasets.settings import Settings
 from datasets.spec import ActionSpec, CameraSpec, DataSpec
 from datasets.store import EpisodeStore
-from hardware.cell import Cell, CellHealth, Check, ClockSpeed, Layout, StaleFrameError, Step, StoppedError
+from hardware.cell import (
+    Cell,
+    CellHealth,
+    Check,
+    ClockSpeed,
+    Layout,
+    StaleFrameError,
+    Step,
+    StoppedError,
+    require_running,
+)
 from hardware.latch import StopLatch
 from policy.replay import ReplayBuffer
 from policy.steering.interface import Decision, Metrics, RecordSpec, Steering, Window
@@ -79,6 +89,11 @@ class PointCell(Cell):
         self._armed()
         self._plan = list(actions)
 
+    def replan(self, actions: FloatArray, *, after: int, seen: float) -> None:
+        self._armed()
+        require_running(after, len(self._plan))
+        self._plan = [*self._plan[:after], *actions]
+
     def advance(self) -> Step | None:
         self._armed()
         if not self._plan:
@@ -136,9 +151,9 @@ class Pusher(Steering):
 
     name: ClassVar[str] = "pusher"
 
-    def __init__(self, warmup_chunks: int = 6) -> None:
+    def __init__(self, warmup_chunks: int = 6, n_action_steps: int = EXECUTE) -> None:
         self.record = RecordSpec(features={"c": (3,)}, decisions={"dz": (1,)})
-        self.n_action_steps = EXECUTE
+        self.n_action_steps = n_action_steps
         self.gamma = 0.99
         self.warmup_chunks = warmup_chunks
         self.w = torch.zeros(3)
@@ -164,7 +179,7 @@ class Pusher(Steering):
         noise = np.array([rng.standard_normal(1) for rng in rngs], np.float32)
         pushed = torch.from_numpy(features["c"]) @ self.w[:, None] + torch.from_numpy(noise) * (0.8 * explore)
         dz = torch.tanh(pushed).numpy()
-        actions = np.zeros((window.batch, EXECUTE, SPEC.da), np.float32)
+        actions = np.zeros((window.batch, self.n_action_steps, SPEC.da), np.float32)
         actions[:, :, 0] = 2.0 * dz
         if self.poisoned:
             actions[:] = np.nan
@@ -215,10 +230,15 @@ def make_folder(path: Path, settings: SessionSettings = SESSION, seed: int = 7) 
 
 
 def make_parts(
-    folder: SessionFolder, cells: int = 1, *, latch: StopLatch | None = None, simulated: bool = True
+    folder: SessionFolder,
+    cells: int = 1,
+    *,
+    latch: StopLatch | None = None,
+    simulated: bool = True,
+    overlap: int = 0,
 ) -> EngineDependencies:
     """Fresh fakes with the folder's settings."""
-    steering = Pusher()
+    steering = Pusher(n_action_steps=EXECUTE + overlap)
 
     def replay(store: EpisodeStore) -> ReplayBuffer:
         return ReplayBuffer.for_method(steering, base_hash="tiny")
@@ -229,14 +249,17 @@ def make_parts(
         replay=replay,
         base_hash="tiny",
         n_obs=2,
+        overlap=overlap,
         settings=SessionSettings.model_validate(folder.tables["session"]),
     )
 
 
-def headless(folder: SessionFolder, *, cells: int = 1, episodes: int = 6, mistakes: float = 0.0) -> Engine:
+def headless(
+    folder: SessionFolder, *, cells: int = 1, episodes: int = 6, mistakes: float = 0.0, overlap: int = 0
+) -> Engine:
     """An engine that labels by itself and ends at its goal."""
     options = EngineOptions(headless=True, autopilot=True, mistakes=mistakes, episodes=episodes, patience=0.0)
-    return Engine(folder, make_parts(folder, cells), options)
+    return Engine(folder, make_parts(folder, cells, overlap=overlap), options)
 
 
 def never_ending(engine: Engine) -> Engine:

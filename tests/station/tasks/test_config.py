@@ -153,6 +153,31 @@ def test_executing_more_than_is_predicted_is_refused(task_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("overlap", "said"),
+    [
+        (
+            8,
+            "overlap = 8 leaves nothing of a chunk of n_action_steps = 8; lower the first or raise the second",
+        ),
+        (9, "overlap = 9 leaves nothing"),
+    ],
+)
+def test_an_overlap_that_leaves_nothing_to_execute_is_refused(
+    task_file: Path, overlap: int, said: str
+) -> None:
+    assert said in complaint(task_file, "\noverlap = 0", f"\noverlap = {overlap}")
+
+
+def test_an_overlap_and_the_steps_after_it_fit_into_what_is_predicted(task_file: Path) -> None:
+    task_file.write_text(task_file.read_text().replace("\nn_action_steps = 8", "\nn_action_steps = 14"))
+    said = complaint(task_file, "\noverlap = 0", "\noverlap = 3")
+    assert "n_action_steps = 14 and overlap = 3 together exceed" in said
+    task_file.write_text(task_file.read_text().replace("overlap = 3", "overlap = 2"))
+    task = load_task(task_file)
+    assert (task.overlap, task.decided_steps) == (2, 16)
+
+
+@pytest.mark.parametrize(
     ("crops", "said"),
     [
         ("{ front = [60, 60] }", "the cell has no such camera; it has third, wrist; delete that crop"),

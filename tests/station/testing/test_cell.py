@@ -145,6 +145,9 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "another command": ({"advance": stepping(lambda s: replace(s, sent=s.sent + 0.1))}, "differs from an easy action"),
     "a plan behind the old one": ({"plan": appending}, "does not replace the rest"),
+    "a new plan at once": (
+        {"replan": lambda self, actions, after, seen: SimulatedCell.plan(self, actions)}, "follows two poses"
+    ),
     "a brake that keeps the plan": ({"brake": lambda _: None}, "brake does not drop the plan"),
     "no number patched": ({"plan": patching}, "plan of a pose with nan raises nothing"),
     "no remedy": ({"plan": terse}, "does not say what to do now"),

@@ -88,26 +88,26 @@ def assert_same(one: Outcome, other: Outcome) -> None:
             np.testing.assert_array_equal(value, other.episodes[name][key], err_msg=f"{name} {key}")
 
 
-def engine(folder: SessionFolder, cells: int) -> Engine:
-    return headless(folder, cells=cells, episodes=EPISODES, mistakes=MISTAKES)
+def engine(folder: SessionFolder, cells: int, overlap: int = 0) -> Engine:
+    return headless(folder, cells=cells, episodes=EPISODES, mistakes=MISTAKES, overlap=overlap)
 
 
-def uninterrupted(path: Path, cells: int) -> Outcome:
+def uninterrupted(path: Path, cells: int, overlap: int = 0) -> Outcome:
     folder = make_folder(path)
-    with engine(folder, cells) as whole:
+    with engine(folder, cells, overlap) as whole:
         whole.run()
     return outcome(folder)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cells", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_cut_off_between_any_two_turns_it_goes_on_exactly(tmp_path: Path, cells: int) -> None:
-    whole = uninterrupted(tmp_path / "whole", cells)
+@pytest.mark.parametrize(("cells", "overlap"), [(1, 0), (1, 1), (3, 0), (3, 1)])
+def test_cut_off_between_any_two_turns_it_goes_on_exactly(tmp_path: Path, cells: int, overlap: int) -> None:
+    whole = uninterrupted(tmp_path / "whole", cells, overlap)
     folder = make_folder(tmp_path / "cut")
     rng = stream(cells, "cuts")
     over = False
     while not over:
-        part = engine(folder, cells)
+        part = engine(folder, cells, overlap)
         for _ in range(int(rng.integers(5, 80))):
             if not part.over:
                 part.turn()

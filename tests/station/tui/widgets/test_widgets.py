@@ -111,12 +111,13 @@ def test_a_slow_loop_and_an_old_frame_are_marked_by_a_sign() -> None:
 
 
 def test_a_decision_that_takes_longer_than_a_control_period_is_marked() -> None:
-    def drawn(decision: float) -> str:
-        live = LiveHealth(achieved_hz=10.0, wanted_hz=10.0, disk_hours=9, decision=decision)
+    def drawn(decision: float, overlap: int = 0) -> str:
+        live = LiveHealth(achieved_hz=10.0, wanted_hz=10.0, disk_hours=9, decision=decision, overlap=overlap)
         return figures.health(figures.Vitals(live=live, moving=True), 40, 4).plain.splitlines()[2]
 
     assert drawn(0.045).startswith("✓ decision") and drawn(0.045).endswith("45 of 100 ms")
     assert drawn(0.145).startswith("! decision") and drawn(0.145).endswith("145 of 100 ms")
+    assert drawn(0.145, overlap=2).startswith("✓ decision") and drawn(0.145, overlap=2).endswith("of 200 ms")
 
 
 def test_of_frames_that_do_not_fit_the_oldest_is_named() -> None:
