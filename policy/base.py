@@ -33,6 +33,7 @@ from policy.bottleneck import Bottleneck, BottleneckSettings
 from policy.convolution import arrange
 from policy.encoder import CropOffsets, EncoderHead, EncoderKind, ObservationEncoder, ResNet18, SmallEncoder
 from policy.flow import Flow, Prediction
+from policy.graphs import Graphed, Tensors
 from policy.normalizer import Normalizer
 from policy.unet import GROUPS, Activation, UNet
 
@@ -157,6 +158,8 @@ class BasePolicy(nn.Module):
         self.proprioception_normalizer = Normalizer(spec.proprioception_dim)
         self.action_normalizer = Normalizer(spec.da)
         self._frozen_hash: str | None = None
+        self._graphs: dict[str, Graphed] = {}
+        self._computing = False
 
     @property
     def dz(self) -> int:
@@ -206,7 +209,12 @@ class BasePolicy(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._frozen_hash is not None:
             self._arrange()
+        self._graphs.clear()
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which captures graphs of its own."""
+        return {**self.__dict__, "_graphs": {}}
 
     def draw_crops(self, rngs: Sequence[np.random.Generator]) -> CropOffsets:
         """Random crop offsets for B cells, one per image; row b draws only from rngs[b]."""
@@ -237,24 +245,57 @@ class BasePolicy(nn.Module):
         crop: CropOffsets | None = None,
     ) -> Tensor:
         """`embed` for images camera -> [B, N, H, W, 3] and proprioception [B, N, proprioception_dim]."""
-        cut = {name: image.to(self.device) for name, image in self.encoder.crop(images, crop).items()}
-        state = torch.from_numpy(np.ascontiguousarray(proprioception, np.float32)).to(self.device)
-        return self.embed_cropped(cut, state)
+        cut = self.encoder.crop(images, crop)
+        names = tuple(cut)
+        state = torch.from_numpy(np.ascontiguousarray(proprioception, np.float32))
+
+        def embedded(numbers: Tensor, *pixels: Tensor) -> Tensors:
+            return (self.embed_cropped(dict(zip(names, pixels, strict=True)), numbers),)
+
+        return self._computed("embed", embedded, state, *cut.values())[0]
 
     def embed_cropped(self, images: Mapping[str, Tensor], proprioception: Tensor) -> Tensor:
         """`embed` for tensors on the policy's device: images as `ObservationEncoder.crop` returns them."""
         state = self.proprioception_normalizer.normalize(proprioception)
         return torch.cat([self.encoder(images), state.flatten(1)], dim=1)
 
+    def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """`bottleneck.encode`: c [B, dc] -> mean and log-variance of z, [B, dz] each."""
+        mean, logvar = self._computed("encode", self.bottleneck.encode, c)
+        return mean, logvar
+
     def decode(self, c_hat: Tensor, w: Tensor) -> Tensor:
         """Actions [B, H, da] in the task's units from an embedding [B, dc] and noise [B, H, da]; differentiable."""
-        return self.action_normalizer.denormalize(self.flow.sample(w, c_hat, self.settings.schedule))
+
+        def decoded(c_hat: Tensor, w: Tensor) -> Tensors:
+            chunk = self.flow.sample(w, c_hat, self.settings.schedule)
+            return (self.action_normalizer.denormalize(chunk),)
+
+        return self._computed("decode", decoded, c_hat, w)[0]
 
     def decode_latent(self, z: Tensor, w: Tensor) -> Tensor:
         """As `decode`, from a latent [B, dz] through the bottleneck's decoder; one request to a policy server."""
-        return self.decode(self.bottleneck.decode(z.to(w.device)), w)
 
-    @torch.inference_mode()
+        def acted(z: Tensor, w: Tensor) -> Tensors:
+            return (self.decode(self.bottleneck.decode(z), w),)
+
+        return self._computed("act", acted, z, w)[0]
+
+    def _computed(self, name: str, function: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
+        """`function` of `inputs` where the weights are: on a GPU, frozen and without gradients, as a CUDA graph."""
+        if self._computing or not self._replayed():
+            return function(*(value.to(self.device) for value in inputs))
+        if name not in self._graphs:
+            self._graphs[name] = Graphed(function, self.device, name=f"the policy's {name}")
+        self._computing = True  # one graph holds another's function, not its graph
+        try:
+            return self._graphs[name](*inputs)
+        finally:
+            self._computing = False
+
+    def _replayed(self) -> bool:
+        return self.device.type == "cuda" and self._frozen_hash is not None and not torch.is_grad_enabled()
+
     def warm_up(self, batch: int) -> None:
         """Compute twice on blank observations of `batch` cells: the first time is slow, and no arm should wait."""
         shape = batch, self.settings.n_obs
@@ -264,9 +305,10 @@ class BasePolicy(nn.Module):
         }
         numbers = np.zeros((*shape, self.spec.proprioception_dim), np.float32)
         noise = torch.zeros(batch, self.prediction_horizon, self.spec.da, device=self.device)
-        for _ in range(2):
-            z, _ = self.bottleneck.encode(self.embed_arrays(images, numbers))
-            self.decode(self.bottleneck.decode(z), noise).cpu()
+        with torch.inference_mode():
+            for _ in range(2):
+                z, _ = self.encode(self.embed_arrays(images, numbers))
+                self.decode_latent(z, noise).cpu()
 
     def save(self, folder: Path) -> None:
         """Save the policy to `folder`; an older one there stays valid until the last write.

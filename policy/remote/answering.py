@@ -75,11 +75,11 @@ class PolicyAnswers:
         }
         crop = self._crop(_map(content, "crop"), rows) if content.get("crop") is not None else None
         c = self.base.embed_arrays(_writable(images), state.copy(), crop)
-        mu, logvar = self.base.bottleneck.encode(c)
+        mu, logvar = self.base.encode(c)
         return {"c": c, "mu": mu, "logvar": logvar}
 
     def _encode(self, content: Mapping[str, Any]) -> dict[str, Tensor]:
-        mu, logvar = self.base.bottleneck.encode(self._tensor(content, "c", self.sizes.dc))
+        mu, logvar = self.base.encode(self._tensor(content, "c", self.sizes.dc))
         return {"mu": mu, "logvar": logvar}
 
     def _decode_latent(self, content: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ class PolicyAnswers:
         else:
             shape = (base.prediction_horizon, base.spec.da)
             w = self._on_device(required({"noise": _numbers(noise)}, "noise", np.float32, *shape)[None])
-        mu, _ = base.bottleneck.encode(base.embed(window))
+        mu, _ = base.encode(base.embed(window))
         actions = base.decode_latent(mu, w)[0].cpu().numpy()
         return {"actions": actions, "server_timing": {"infer_ms": 1000.0 * (time.perf_counter() - began)}}
 

@@ -102,6 +102,9 @@ class RemoteBase(BasePolicy):
             return super().decode_latent(z, w)
         return torch.from_numpy(self._calls.act(as_array(z.detach()), as_array(w.detach()))).to(self.device)
 
+    def _replayed(self) -> bool:
+        return self._calls is None and super()._replayed()
+
     def close(self) -> None:
         """Hang up; the next request connects again."""
         if self._calls is not None:

@@ -55,7 +55,7 @@ class Unsteered(Steering):
         with torch.inference_mode():
             condition = self.base.embed(window, None)  # [B, dc]
             if self.path is not BasePath.RAW:
-                z, logvar = self.base.bottleneck.encode(condition)
+                z, logvar = self.base.encode(condition)
                 if self.path is BasePath.SAMPLED:
                     z = z + torch.exp(0.5 * logvar) * normal(rngs, z.shape[1:]).to(z.device)
                 condition = self.base.bottleneck.decode(z)

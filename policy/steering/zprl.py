@@ -20,6 +20,7 @@ from torch import Tensor
 
 from datasets.observation import FloatArray
 from datasets.randomness import stream
+from policy.graphs import Graphed, Tensors
 from policy.replay import ReplayBuffer, Timeout, TransitionBatch
 from policy.sac import SAC, SACBatch, SACSettings
 from policy.steering.draws import as_array, normal
@@ -127,6 +128,7 @@ class ZPRL(Steering):
         self._spread = torch.ones(dc + dz, device=base.device)
         self._lam = torch.full((), settings.lam or 0.0, device=base.device)
         self._dc = dc
+        self._actor = Graphed(self._dz, base.device, name="the actor")
 
     @property
     def lam(self) -> float:
@@ -140,7 +142,7 @@ class ZPRL(Steering):
         random_crop = explore and self.settings.rollout_crop is RolloutCrop.RANDOM
         with torch.inference_mode():
             c = self.base.embed(window, self.base.draw_crops(rngs) if random_crop else None)  # [B, dc]
-            mu, logvar = (value.cpu() for value in self.base.bottleneck.encode(c))  # [B, dz]
+            mu, logvar = (value.cpu() for value in self.base.encode(c))  # [B, dz]
             z = mu
             if explore and self.settings.sample_z:
                 z = mu + torch.exp(0.5 * logvar) * normal(rngs, mu.shape[1:])
@@ -210,8 +212,10 @@ class ZPRL(Steering):
         """dz [B, dz] in [-1, 1]."""
         if not self.sac.updates and (not explore or self.settings.warmup is WarmUp.BASE or not self.lam):
             return torch.zeros_like(z)
-        state = self._normalised(c, z)
-        return self.sac.act(state, normal(rngs, z.shape[1:]).to(state.device) if explore else None)
+        return self._actor(c, z, *([normal(rngs, z.shape[1:])] if explore else []))[0]
+
+    def _dz(self, c: Tensor, z: Tensor, noise: Tensor | None = None) -> Tensors:
+        return (self.sac.act(self._normalised(c, z), noise),)
 
     def _batch(self, transitions: TransitionBatch) -> SACBatch:
         """Convert transitions to the networks' units; z~ is recomputed from the stored z and dz."""

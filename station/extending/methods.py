@@ -44,8 +44,9 @@ PUBLIC_OF_BASE = (
     "draw_noise",
     "dz",
     "embed",
+    "encode",
     "hash",
     "prediction_horizon",
     "spec",
 )
-"""``bottleneck.encode(c)`` gives mean and log-variance of z, ``bottleneck.decode(z)`` c_hat."""
+"""``encode(c)`` gives mean and log-variance of z, ``bottleneck.decode(z)`` c_hat."""

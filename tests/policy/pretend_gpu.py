@@ -9,7 +9,7 @@ A CUDA graph is captured and replayed as `pretend_graph` says.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,7 @@ from tests.policy import pretend_graph
 from tests.policy.pretend_graph import Recording
 
 GPU = torch.device("cuda", 0)
+_INFERENCE_MODE = torch.inference_mode
 _READS = {"aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::item"}
 _MOVES = {"aten::_to_copy", "aten::copy_"}
 
@@ -141,7 +142,7 @@ def _no_grad(mode: object = True) -> Any:
     """`inference_mode`, as a decorator or a context, on or off."""
     if callable(mode):
         return torch.no_grad()(mode)
-    return torch.no_grad() if mode else nullcontext()
+    return torch.no_grad() if mode else _INFERENCE_MODE(mode=False)
 
 
 def _held(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 
@@ -9,9 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from datasets.randomness import stream
+from policy.base import BasePolicy
+from policy.bottleneck import BottleneckSettings
 from policy.graphs import Graphed, Tensors
 from tests.policy.pretend_gpu import GPU, pretend_gpu
 from tests.policy.pretend_graph import CaptureError
+from tests.policy.toys import SPEC, TINY, window
 
 
 def test_a_graph_is_captured_once_for_each_shape_and_replays_with_new_inputs(
@@ -123,3 +128,32 @@ def test_where_a_capture_fails_the_function_is_called_and_one_line_says_why(
 def test_on_the_cpu_it_is_the_function() -> None:
     given = torch.ones(3)
     assert Graphed(lambda x: (x,), torch.device("cpu"), name="same")(given)[0] is given
+
+
+def test_a_frozen_policy_decides_by_graphs_which_follow_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = BasePolicy(SPEC, TINY, BottleneckSettings(dz=4, hidden=32), seed=3).freeze()
+    rngs = [stream(0, "noise", row) for row in range(2)]
+    seen, noise = window([(0.2, 0.3), (0.8, 0.6)]), base.draw_noise(rngs)
+
+    def decided(policy: BasePolicy) -> list[Tensor]:
+        with torch.inference_mode():
+            c = policy.embed(seen)
+            z, logvar = policy.encode(c)
+            w = noise.to(policy.device)
+            results = [c, z, logvar, policy.decode_latent(z, w), policy.decode(c, w)]
+        return [value.cpu() for value in results]
+
+    wanted = decided(base)
+    with pretend_gpu(monkeypatch) as traffic:
+        there = base.to(GPU)
+        for _ in range(3):
+            assert all(torch.equal(*pair) for pair in zip(decided(there), wanted, strict=True))
+        assert (traffic.captures, traffic.replays) == (4, 12)
+        copied = copy.deepcopy(there)
+        with torch.no_grad():
+            copied.action_normalizer.offset.add_(1.0)
+        assert not torch.equal(decided(copied)[-1], wanted[-1])
+        assert torch.equal(decided(there)[-1], wanted[-1]), "a copy has graphs of its own"
+        c_hat = torch.zeros(2, there.dc, device="cuda", requires_grad=True)
+        there.decode(c_hat, noise.to(GPU)).sum().backward()  # type: ignore[no-untyped-call]
+        assert c_hat.grad is not None, "what is differentiated is computed without graphs"

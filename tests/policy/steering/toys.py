@@ -69,6 +69,9 @@ class ToyBase(nn.Module):
         offset = torch.from_numpy(window.proprioception[:, -1] + BIAS)
         return torch.cat([offset, torch.ones(len(offset), 1)], dim=-1)
 
+    def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        return self.bottleneck.encode(c)
+
     def decode(self, c_hat: Tensor, w: Tensor) -> Tensor:
         move: Tensor = self.head(c_hat) / self.prediction_horizon
         return move[:, None, :] + 0.002 * w

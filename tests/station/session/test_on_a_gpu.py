@@ -51,8 +51,9 @@ def test_a_session_learns_there_what_it_learns_on_the_cpu(
 ) -> None:
     other = SessionFolder.open(shutil.copytree(session.path, tmp_path / "gpu"))
     _roll(session, "cpu")
-    with pretend_gpu(monkeypatch):
+    with pretend_gpu(monkeypatch) as traffic:
         _roll(other, "auto")
+    assert traffic.replays > traffic.captures >= len(("embed", "encode", "act", "the actor"))
     mine, theirs = _weights(session), _weights(other)
     assert mine.keys() == theirs.keys() and int(mine["updates"]) > 0
     assert all(tensor.device.type == "cpu" and type(tensor) is torch.Tensor for tensor in theirs.values())
