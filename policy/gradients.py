@@ -1,8 +1,10 @@
-"""The gradient of one batch, in parts that the CPU's cores compute at once.
+"""The gradient of one batch, in parts that the CPU's cores, or several processes, compute at once.
 
-A part is a thread with a model of its own that shares the weights' memory and has its own gradients; their sum, always
-in the same order, is the batch's. So the number of parts decides the result to the last bit, and the number of cores
-only how long it takes. Which batch, and what is done with the gradient, policy/pretrain.py decides.
+On cores, a part is a thread with a model of its own that shares the weights' memory and has its own gradients; their
+sum, always in the same order, is the batch's. So the number of parts decides the result to the last bit, and the number
+of cores only how long it takes. Among processes, each has its rows, and DistributedDataParallel averages.
+
+Which batch, and what is done with the gradient, policy/pretrain.py decides.
 """
 
 from __future__ import annotations
@@ -10,22 +12,36 @@ from __future__ import annotations
 import copy
 import ctypes
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from policy.base import BasePolicy
-from policy.training_stages import Batch, StageTraining
+from policy.processes import ALONE, Processes, lost_is_a_sentence
+from policy.training_stages import Batch, StageTraining, cut
 
 Terms = dict[str, Tensor]
 _Mapped = Callable[[Callable[[int], Terms], Iterable[int]], Iterable[Terms]]
 
 
-class Gradients:
+class Gradients(ABC):
     """Computes loss terms and leaves their gradient in the weights; one stage long."""
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Terms:
+        """This process's share of the terms; .grad holds the gradient of the whole batch's ``total``.
+
+        `batch`: this process's rows, on the model's device.
+        """
+
+
+class OnCores(Gradients):
+    """Of a batch in parts, on threads."""
 
     def __init__(self, stage: StageTraining, parts: int, mapped: _Mapped) -> None:
         """`mapped`: the `map` of a pool of threads, or the built-in one."""
@@ -35,10 +51,10 @@ class Gradients:
         self._mapped = mapped
 
     def __call__(self, batch: Batch) -> Terms:
-        """The terms of the whole batch, which is on the model's device; .grad holds the gradient of ``total``."""
+        """See Gradients."""
         rows = len(batch["w"])
         edges = [rows * part // len(self._models) for part in range(len(self._models) + 1)]
-        pieces = [{name: tensor[a:b] for name, tensor in batch.items()} for a, b in itertools.pairwise(edges)]
+        pieces = [cut(batch, slice(a, b)) for a, b in itertools.pairwise(edges)]
 
         def compute(part: int) -> Terms:
             self._models[part].zero_grad(set_to_none=True)
@@ -55,17 +71,55 @@ class Gradients:
         return first
 
 
+class AmongProcesses(Gradients):
+    """Of a batch of which each process has its rows."""
+
+    def __init__(self, stage: StageTraining, processes: Processes) -> None:
+        """Weights become those of the first process."""
+        self._count = processes.count
+        with lost_is_a_sentence():
+            self._shares = DistributedDataParallel(_Shares(stage), forward_sync_buffers=False)
+
+    def __call__(self, batch: Batch) -> Terms:
+        """See Gradients."""
+        self._shares.zero_grad(set_to_none=True)
+        with lost_is_a_sentence():
+            terms: Terms = self._shares(batch)
+            averaged = self._count * terms["total"]  # over the processes, when it is back
+            averaged.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        return {name: value.detach() for name, value in terms.items()}
+
+
+class _Shares(nn.Module):
+    """The whole loss as one module, which DistributedDataParallel wants."""
+
+    def __init__(self, stage: StageTraining) -> None:
+        super().__init__()
+        self.model = stage.model
+        self._stage = stage
+
+    def forward(self, batch: Batch) -> Terms:
+        """Terms, each times the share of the batch's rows that are here."""
+        share = len(batch["w"]) / self._stage.batch
+        return {name: value * share for name, value in self._stage.losses(self.model, batch).items()}
+
+
 @contextmanager
-def gradients(stage: StageTraining, parts: int, cores: int) -> Iterator[Gradients]:
-    """The gradients of `parts` of each batch, on at most `cores` threads at once."""
+def gradients(
+    stage: StageTraining, parts: int, cores: int, processes: Processes = ALONE
+) -> Iterator[Gradients]:
+    """The gradients of `parts` of each batch, on at most `cores` threads at once; or of several `processes`."""
+    if processes.count > 1:
+        yield AmongProcesses(stage, processes)
+        return
     if min(parts, cores) == 1:
-        yield Gradients(stage, parts, map)
+        yield OnCores(stage, parts, map)
         return
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(
         min(parts, cores), "gradient", initializer=torch.set_num_threads, initargs=(threads,)
     ) as pool:
-        yield Gradients(stage, parts, pool.map)
+        yield OnCores(stage, parts, pool.map)
 
 
 def keep_freed_memory() -> None:

@@ -27,6 +27,7 @@ from datasets.windows import TrainingWindows
 from policy import weights
 from policy.base import BasePolicy
 from policy.gradients import Gradients, gradients
+from policy.processes import ALONE, Processes
 from policy.training_stages import (
     BaseTraining,
     BottleneckTraining,
@@ -111,8 +112,11 @@ class Pretraining:
         folder: Path,
         *,
         cores: int = 1,
+        processes: Processes = ALONE,
     ) -> None:
         """Start training, or resume the same run from `folder`, on so many CPU `cores` at once.
+
+        Each of several `processes` makes one of these, of the same arguments; the first one writes the folder.
 
         Raises:
             PretrainingError: the windows do not fit the policy, or the folder holds a different run.
@@ -124,6 +128,7 @@ class Pretraining:
         self.seed = seed
         self.folder = folder
         self.cores = cores
+        self.processes = processes
         self.reports: list[StageReport] = []
         """Reports of the finished stages."""
         self.warnings: tuple[str, ...] = ()
@@ -142,6 +147,7 @@ class Pretraining:
         self._moments: dict[str, Tensor] = {}  # optimizer state from a checkpoint, until its stage starts
         self._fingerprint = self._identify()
         self.finished = self._take_up()
+        self._agree()
 
     def __iter__(self) -> Iterator[TrainingProgress]:
         """Train until finished, reporting every `report_every` iterations."""
@@ -153,7 +159,7 @@ class Pretraining:
                 weight.requires_grad_()
             for share in stage.prepare():
                 yield self._progress(stage, {}, time.monotonic(), self._iteration, preparing=share)
-            with gradients(stage, self._parts, self.cores) as gradient:
+            with gradients(stage, self._parts, self.cores, self.processes) as gradient:
                 yield from self._run(stage, gradient)
             self._end(stage)
         last = self.reports[-1]
@@ -170,6 +176,11 @@ class Pretraining:
 
     def save(self) -> None:
         """Write a checkpoint of the current state. Raises DiskFullError; the previous checkpoint stays."""
+        if self.processes.leads:
+            self._save()
+        self.processes.meet()
+
+    def _save(self) -> None:
         tensors = {f"model.{name}": value for name, value in self.base.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self._optimizer_state().items()}
@@ -191,7 +202,7 @@ class Pretraining:
             self._step(stage, gradient, optimizer, sums)
             ends = self._iteration == stage.total
             if self._iteration % self.settings.check_every == 0 or ends:
-                self._checks.append(stage.held_out()["total"])
+                self._checks.append(self.processes.from_first(lambda: stage.held_out()["total"]))
             if self._iteration % self.settings.report_every == 0 or ends:
                 yield self._report(stage, sums, begun, first)
                 sums.clear()
@@ -203,7 +214,8 @@ class Pretraining:
     ) -> None:
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(self._iteration)
-        terms = gradient(moved(stage.draw(self._iteration), self.base.device))
+        batch = stage.draw(self._iteration, self.processes.rows(stage.batch))
+        terms = gradient(moved(batch, self.base.device))
         optimizer.step()
         decay = min(self.settings.ema_max, 1.0 - (1.0 + self._iteration) ** -self.settings.ema_power)
         with torch.no_grad():
@@ -217,7 +229,8 @@ class Pretraining:
         self, stage: StageTraining, sums: dict[str, Tensor], begun: float, first: int
     ) -> TrainingProgress:
         since = (self._iteration - 1) % self.settings.report_every + 1
-        terms = {name: float(value) / since for name, value in sums.items()}
+        totals = self.processes.sums([float(value) for value in sums.values()])
+        terms = {name: total / since for name, total in zip(sums, totals, strict=True)}
         if not all(abs(value) < float("inf") for value in terms.values()):
             raise PretrainingError(
                 f"The {stage.stage} loss is no longer a number at iteration {self._iteration}. "
@@ -229,6 +242,8 @@ class Pretraining:
         if checked:
             line["held_out"] = self._checks[-1]
         self._curve.append(json.dumps(line))
+        if not self.processes.leads:
+            return progress
         with full_disk_named("loss curve", self.folder), open_own(self._curve_path(), "ab") as file:
             file.write(f"{self._curve[-1]}\n".encode())
         return progress
@@ -260,7 +275,7 @@ class Pretraining:
         report = StageReport(
             stage=stage.stage,
             iterations=self._iteration,
-            held_out=stage.held_out(),
+            held_out=self.processes.from_first(stage.held_out),
             converged=stage.converged(self._checks),
         )
         self.reports.append(report)
@@ -273,6 +288,11 @@ class Pretraining:
 
     def _finish(self) -> None:
         self.base.freeze()
+        if self.processes.leads:
+            self._write_result()
+        self.finished = True
+
+    def _write_result(self) -> None:
         self.base.save(self.folder)
         facts = {
             "fingerprint": self._fingerprint,
@@ -283,11 +303,11 @@ class Pretraining:
             Disk().replace(self.folder / REPORT_FILE, json.dumps(facts, indent=1).encode())
         for state in weights.numbered(self.folder):
             state.unlink(missing_ok=True)
-        self.finished = True
 
     def _take_up(self) -> bool:
         """Resume from the folder; True if it already holds the finished policy."""
-        make_folder(self.folder, parents=False)
+        if self.processes.leads:
+            make_folder(self.folder, parents=False)
         report_path = self.folder / REPORT_FILE
         if report_path.exists():
             try:
@@ -309,15 +329,34 @@ class Pretraining:
             self.warnings = (
                 "No checkpoint of the base policy is readable; training starts from the beginning.",
             )
-        lines = (
-            read_bytes(self._curve_path()).decode(errors="replace").splitlines()
-            if self._curve_path().exists()
-            else []
-        )
-        kept = loaded.facts["curve"] if loaded else 0
-        self._curve = lines[:kept]
-        Disk().replace(self._curve_path(), "".join(f"{line}\n" for line in self._curve).encode())
+        if self.processes.leads:
+            self._take_up_curve(loaded.facts["curve"] if loaded else 0)
         return False
+
+    def _take_up_curve(self, kept: int) -> None:
+        path = self._curve_path()
+        lines = read_bytes(path).decode(errors="replace").splitlines() if path.exists() else []
+        self._curve = lines[:kept]
+        Disk().replace(path, "".join(f"{line}\n" for line in self._curve).encode())
+
+    def _agree(self) -> None:
+        """Raise PretrainingError unless all processes are about to do the same. Ends the wait for the slowest."""
+        mine = [self._fingerprint, self._ordinal(), self.finished]
+        if self.processes.from_first(lambda: mine) != mine:
+            raise PretrainingError(
+                f"Process {self.processes.rank} of this training reads other demonstrations, another task or another "
+                f"checkpoint in {self.folder} than the first one. Give all computers the same session folder."
+            )
+        self._check_rows()
+        self.processes.meet()
+
+    def _check_rows(self) -> None:
+        least = min(self.settings.batch, self.settings.bottleneck_batch)
+        if self.processes.count > least:
+            raise PretrainingError(
+                f"{self.processes.count} processes cannot share batches of {least} windows. Start fewer of them, or "
+                "raise batch and bottleneck_batch in [training] of the task file."
+            )
 
     def _restore(self, loaded: weights.Loaded) -> None:
         self.warnings = loaded.refused

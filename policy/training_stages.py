@@ -26,6 +26,7 @@ HELD_OUT_WINDOWS = 256
 HELD_OUT_DRAWS = 8
 """Draws of time and noise per held-out window; identical at every check."""
 EMBED_BATCH = 256
+WHOLE = slice(None)
 _IMAGE = "image."
 
 Batch = dict[str, Tensor]
@@ -136,9 +137,14 @@ class StageTraining(ABC):
         """Do the work needed before the first iteration; yields the fraction done."""
         return iter(())
 
+    @property
     @abstractmethod
-    def draw(self, iteration: int) -> Batch:
-        """What one iteration is computed from."""
+    def batch(self) -> int:
+        """Rows of a batch."""
+
+    @abstractmethod
+    def draw(self, iteration: int, part: slice = WHOLE) -> Batch:
+        """What one iteration is computed from, or `part` of its rows; all are drawn, from one stream."""
 
     @abstractmethod
     def losses(self, model: BasePolicy, batch: Batch) -> dict[str, Tensor]:
@@ -199,19 +205,25 @@ class BaseTraining(StageTraining):
         done = max(0, iteration - self.settings.warmup) / max(1, self.total - self.settings.warmup)
         return self.settings.learning_rate * self._warm(iteration) * 0.5 * (1.0 + float(np.cos(np.pi * done)))
 
-    def draw(self, iteration: int) -> Batch:
+    @property
+    def batch(self) -> int:
+        return self.settings.batch
+
+    def draw(self, iteration: int, part: slice = WHOLE) -> Batch:
         """Images by the names of their cameras, cropped; proprioception, actions; w, k, eps."""
         rng = stream(self.seed, "pretrain", iteration)
         rows = rng.choice(self.training_rows, self.settings.batch)
         crop = self.model.draw_crop_batch(rng, len(rows))
         noise = self._noise(rng, len(rows))
-        windows = self.windows.batch(rows)
-        images = self.model.encoder.crop(windows.images, crop)
+        windows = self.windows.batch(rows[part])
+        images = self.model.encoder.crop(
+            windows.images, {name: offsets[part] for name, offsets in crop.items()}
+        )
         return {
             **{_IMAGE + name: image for name, image in images.items()},
             "proprioception": torch.from_numpy(windows.proprioception),
             "actions": torch.from_numpy(windows.actions),
-            **noise,
+            **cut(noise, part),
         }
 
     def losses(self, model: BasePolicy, batch: Batch) -> dict[str, Tensor]:
@@ -271,13 +283,17 @@ class BottleneckTraining(StageTraining):
         """Warm-up, then constant, because the number of steps is not known in advance."""
         return self.settings.bottleneck_learning_rate * self._warm(iteration)
 
-    def draw(self, iteration: int) -> Batch:
+    @property
+    def batch(self) -> int:
+        return self.settings.bottleneck_batch
+
+    def draw(self, iteration: int, part: slice = WHOLE) -> Batch:
         """Row and crop of cached embeddings; w, k, eps."""
         rng = stream(self.seed, "pretrain-bottleneck", iteration)
         size = self.settings.bottleneck_batch
         row = torch.from_numpy(rng.integers(0, len(self.training_rows), size))
         crop = torch.from_numpy(rng.integers(0, len(self._cached), size))
-        return {"row": row, "crop": crop, **self._noise(rng, size)}
+        return cut({"row": row, "crop": crop, **self._noise(rng, size)}, part)
 
     def losses(self, model: BasePolicy, batch: Batch) -> dict[str, Tensor]:
         row, crop = batch["row"], batch["crop"]
@@ -301,6 +317,11 @@ class BottleneckTraining(StageTraining):
 
     def _terms(self, model: BasePolicy, actions: Tensor, c: Tensor, noise: Batch) -> dict[str, Tensor]:
         return model.bottleneck.loss(model.flow, actions, noise["w"], noise["k"], c, noise["eps"])
+
+
+def cut(batch: Batch, part: slice) -> Batch:
+    """Some rows of the batch."""
+    return {name: tensor[part] for name, tensor in batch.items()}
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:

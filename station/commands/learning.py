@@ -11,6 +11,7 @@ from datasets.errors import StationError
 from station import sessions
 from station.commands.options import CellsOption, DeviceOption, JsonOption, SessionArgument, reporter
 from station.compute import device_name
+from station.interruption import exit_code, signal_of
 from station.plain import say
 from station.reporting import Reporter, SilentReporter
 
@@ -32,14 +33,27 @@ def train(
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the base on the session's demonstrations and evaluate it. Resumes after an interruption."""
+    """Train the base on the session's demonstrations and evaluate it. Resumes after an interruption.
+
+    On N GPUs: torchrun --nproc-per-node N -m station train SESSION
+    """
+    from policy.processes import joined
     from station.jobs import training
     from station.session.folder import SessionFolder
 
-    folder = SessionFolder.open(sessions.find(session))
-    with reporter(as_json=as_json) as report:
-        result = training.train(folder, reporter=report, device=device_name(device), unlabelled=unlabelled)
-        report.event("done", base_hash=result.base_hash, report=str(folder.base / "report.json"))
+    folder, on = SessionFolder.open(sessions.find(session)), device_name(device)
+    with joined() as processes:
+        if not processes.leads:
+            try:
+                training.assist(folder, processes, device=on)
+            except KeyboardInterrupt as error:  # the first process says so
+                raise typer.Exit(exit_code(signal_of(error))) from None
+            return
+        with reporter(as_json=as_json) as report:
+            result = training.train(
+                folder, reporter=report, device=on, unlabelled=unlabelled, processes=processes
+            )
+            report.event("done", base_hash=result.base_hash, report=str(folder.base / "report.json"))
 
 
 def evaluate(

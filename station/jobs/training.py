@@ -27,13 +27,14 @@ from datasets.store import EpisodeStore
 from station.compute import AUTO
 from station.interruption import deferred, interruption
 from station.jobs import demonstrations
-from station.reporting import Reporter
+from station.reporting import Reporter, SilentReporter
 from station.session.snapshot import Rate
 
 if TYPE_CHECKING:
     import torch
 
     from policy.pretrain import Pretraining
+    from policy.processes import Processes
     from station.session.folder import SessionFolder
 
 PATHS = ("latent", "raw")
@@ -42,6 +43,15 @@ PATHS = ("latent", "raw")
 
 class TrainingError(StationError):
     """There is nothing to train on, or the session already has online episodes."""
+
+
+@dataclass(frozen=True)
+class Computer:
+    """What computes: the device, how many CPU cores at once, and of how many processes this is one."""
+
+    device: torch.device
+    cores: int
+    processes: Processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +72,28 @@ class TrainingReport:
 
 
 def train(
-    folder: SessionFolder, *, reporter: Reporter, device: str = AUTO, unlabelled: bool | None = None
+    folder: SessionFolder,
+    *,
+    reporter: Reporter,
+    device: str = AUTO,
+    unlabelled: bool | None = None,
+    processes: Processes | None = None,
 ) -> TrainingReport:
     """Train and judge the base of `folder`; skips what is already done.
 
     `device`: as `policy.devices.choose` takes it.
     `unlabelled`: also use unlabelled demonstrations, or only successes; None: as before.
+    `processes`: of which this is the first; the others call `assist`.
 
     Raises:
         TrainingError: no usable demonstrations, or online episodes hold features of an older base.
         LockedError: an engine or another command works on the session.
         DeviceError: the device cannot be used.
     """
-    from policy.devices import choose
+    from policy.processes import ALONE
 
-    on = choose(device)
+    processes = processes or ALONE
+    on = processes.device(device)
     with folder.writing(), _threads(folder.task.training.threads) as cores:
         journal = Journal(folder.journal, writable=True)
         settings = folder.task.demonstrations
@@ -88,21 +105,26 @@ def train(
             raise TrainingError(demonstrations.nothing_in_words(folder.path, chosen))
         reporter.event("demonstrations", used=len(demos), words=demonstrations.in_words(chosen))
         reporter.event("device", device=str(on.device), words=on.words)
-        if not _trained_on(ledger, demos):
-            _refuse_if_online(folder, ledger)
-            _train_base(folder, journal, demos, reporter, on.device, cores)
-        elif not _base_stands(folder, ledger):
-            reporter.event(
-                "finding",
-                usable=False,
-                file=str(folder.base),
-                detail="the base is damaged, or gone; it is trained again",
-            )
-            clear_base(folder.base)
-            _train_base(folder, journal, demos, reporter, on.device, cores)
+        if _untrained(folder, ledger, demos, reporter):
+            _train_base(folder, journal, demos, reporter, Computer(on.device, cores, processes))
+        else:
+            processes.from_first(list)
         for path in _judged_paths(folder):
             _judge(folder, journal, path, reporter, on.device)
         return _write_report(folder, journal.ledger())
+
+
+def assist(folder: SessionFolder, processes: Processes, *, device: str = AUTO) -> None:
+    """What every process but the first one does: its rows of each batch, of the demonstrations that the first chooses.
+
+    Raises:
+        ProcessLostError: another process ended. DeviceError: the device cannot be used.
+    """
+    on = processes.device(device)
+    with _threads(folder.task.training.threads) as cores:
+        if chosen := processes.from_first(list[str]):
+            computer = Computer(on.device, cores, processes)
+            _work(_pretraining(folder, chosen, computer), SilentReporter(), processes)
 
 
 @contextmanager
@@ -161,6 +183,25 @@ def _base_stands(folder: SessionFolder, ledger: Ledger) -> bool:
         return False
 
 
+def _untrained(
+    folder: SessionFolder, ledger: Ledger, demos: Sequence[EpisodeStatus], reporter: Reporter
+) -> bool:
+    """Whether the base is to be trained, after clearing a damaged one away."""
+    if not _trained_on(ledger, demos):
+        _refuse_if_online(folder, ledger)
+        return True
+    if _base_stands(folder, ledger):
+        return False
+    reporter.event(
+        "finding",
+        usable=False,
+        file=str(folder.base),
+        detail="the base is damaged, or gone; it is trained again",
+    )
+    clear_base(folder.base)
+    return True
+
+
 def _refuse_if_online(folder: SessionFolder, ledger: Ledger) -> None:
     if any(status.kind is not EpisodeKind.DEMO for status in ledger.episodes.values()):
         raise TrainingError(
@@ -175,29 +216,14 @@ def _train_base(
     journal: Journal,
     demos: Sequence[EpisodeStatus],
     reporter: Reporter,
-    device: torch.device,
-    cores: int,
+    computer: Computer,
 ) -> None:
     """Train the base and its bottleneck, from the last checkpoint if it used the same demonstrations."""
-    from datasets.windows import TrainingWindows
-    from policy.base import BasePolicy
-    from policy.gradients import keep_freed_memory
-    from policy.pretrain import Pretraining
-
-    keep_freed_memory()
-    task, began = folder.task, time.monotonic()
-    store = EpisodeStore(folder.demos)
-    windows = TrainingWindows.from_store(
-        store,
-        [status.id for status in demos],
-        n_obs=task.policy.n_obs,
-        prediction_horizon=task.policy.prediction_horizon,
-        folder=folder.path,
-    )
-    base = BasePolicy(windows.spec, task.policy, task.bottleneck, seed=folder.seed).to(device)
+    began = time.monotonic()
     _clear_if_other(folder.base, _fingerprint(demos))
-    pretraining = Pretraining(base, windows, task.training, folder.seed, folder.base, cores=cores)
-    _work(pretraining, reporter)
+    chosen = computer.processes.from_first(lambda: [status.id for status in demos])
+    pretraining = _pretraining(folder, chosen, computer)
+    _work(pretraining, reporter, computer.processes)
     journal.append(
         BaseTrained(
             demos=_fingerprint(demos),
@@ -211,14 +237,42 @@ def _train_base(
                 }
                 for done in pretraining.reports
             ],
-            base_hash=base.hash,
+            base_hash=pretraining.base.hash,
             seconds=round(time.monotonic() - began, 1),
-            device=str(device),
+            device=str(computer.device),
         )
     )
 
 
-def _work(pretraining: Pretraining, reporter: Reporter) -> None:
+def _pretraining(folder: SessionFolder, demos: Sequence[str], computer: Computer) -> Pretraining:
+    """The training of a base on these demonstrations, wherever it was left."""
+    from datasets.windows import TrainingWindows
+    from policy.base import BasePolicy
+    from policy.gradients import keep_freed_memory
+    from policy.pretrain import Pretraining
+
+    keep_freed_memory()
+    task = folder.task
+    windows = TrainingWindows.from_store(
+        EpisodeStore(folder.demos),
+        demos,
+        n_obs=task.policy.n_obs,
+        prediction_horizon=task.policy.prediction_horizon,
+        folder=folder.path,
+    )
+    base = BasePolicy(windows.spec, task.policy, task.bottleneck, seed=folder.seed).to(computer.device)
+    return Pretraining(
+        base,
+        windows,
+        task.training,
+        folder.seed,
+        folder.base,
+        cores=computer.cores,
+        processes=computer.processes,
+    )
+
+
+def _work(pretraining: Pretraining, reporter: Reporter, processes: Processes) -> None:
     """Run the loop; an interruption takes effect after a gradient step and leaves a checkpoint."""
     for warning in pretraining.warnings:
         reporter.event("finding", usable=True, file=str(pretraining.folder), detail=warning)
@@ -229,7 +283,8 @@ def _work(pretraining: Pretraining, reporter: Reporter) -> None:
             else:
                 figures = {"eta": now.eta, "loss": now.loss, "held_out": now.held_out}
                 reporter.progress(now.stage.value, now.iteration, now.total, **figures)
-            if (number := interrupted()) is not None and not now.finished:
+            number = processes.largest(interrupted() or 0)
+            if number and not now.finished:
                 pretraining.save()
                 raise interruption(number)
 

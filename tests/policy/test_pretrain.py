@@ -12,12 +12,14 @@ from policy import weights
 from policy.base import BasePolicy
 from policy.bottleneck import BottleneckSettings
 from policy.pretrain import Pretraining, PretrainingError, Stage, TrainingProgress, TrainingSettings
+from policy.processes import ALONE, Processes
 from policy.training_stages import split
 from tests.policy.toys import SPEC, TINY, episode, target, window
 
 SHORT = TrainingSettings(
     iterations=30,
     batch=8,
+    parts=1,
     learning_rate=1e-3,
     warmup=5,
     bottleneck_iterations=30,
@@ -29,6 +31,8 @@ SHORT = TrainingSettings(
     checkpoint_every=10,
 )
 
+UNEVEN = SHORT.model_copy(update={"batch": 7, "bottleneck_batch": 15, "parts": 2})
+
 
 def windows(count: int = 6) -> TrainingWindows:
     return TrainingWindows.from_episodes(
@@ -36,9 +40,11 @@ def windows(count: int = 6) -> TrainingWindows:
     )
 
 
-def pretraining(folder: Path, settings: TrainingSettings = SHORT, seed: int = 3) -> Pretraining:
+def pretraining(
+    folder: Path, settings: TrainingSettings = SHORT, seed: int = 3, processes: Processes = ALONE
+) -> Pretraining:
     base = BasePolicy(SPEC, TINY, BottleneckSettings(dz=4, hidden=32), seed=seed)
-    return Pretraining(base, windows(), settings, seed, folder)
+    return Pretraining(base, windows(), settings, seed, folder, processes=processes)
 
 
 def complete(training: Pretraining) -> list[TrainingProgress]:
@@ -175,7 +181,6 @@ def test_a_policy_learns_to_look_and_reach_on_both_paths(tmp_path: Path, predict
             "bottleneck_batch": 64,
             "checkpoint_every": 1000,
             "joint_bottleneck": False,
-            "parts": 1,
         }
     )
     data = TrainingWindows.from_episodes(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from datasets.episode import Ending, EpisodeKind, Outcome
 from datasets.errors import ExitCode
@@ -17,6 +20,7 @@ from datasets.journal.journal import Journal
 from datasets.journal.records import BaseEvaluated, BaseTrained, EpisodeCommitted, Labelled, Voided
 from datasets.lock import LockedError, WriterLock
 from policy.base import BasePolicy
+from policy.processes import Processes
 from station.jobs import training
 from station.jobs.demonstrations import usable
 from station.reporting import JsonReporter, Reporter, SilentReporter
@@ -105,6 +109,41 @@ def test_interrupted_training_continues_to_the_same_weights(session: SessionFold
     ledger = Journal(session.journal).ledger()
     assert len(ledger.lines_of(BaseTrained)) == 1
     assert [line.record.path for line in ledger.lines_of(BaseEvaluated)] == ["latent", "raw"]
+
+
+class Signalled(Processes):
+    """Another process than this one was asked to end."""
+
+    def largest(self, number: int) -> int:
+        return max(number, signal.SIGTERM)
+
+
+def test_a_signal_to_one_process_ends_all_with_a_checkpoint(session: SessionFolder) -> None:
+    session = untrained(session)
+    with pytest.raises(KeyboardInterrupt) as ended:
+        training.train(session, reporter=SilentReporter(), processes=Signalled())
+    assert ended.value.args == (signal.SIGTERM,)
+    assert [path.name for path in session.base.glob("state-*")] == ["state-000000010.safetensors"]
+
+
+@pytest.mark.slow
+def test_torchrun_trains_as_one_process_does_and_only_the_first_one_speaks(session: SessionFolder) -> None:
+    alone = BasePolicy.load(session.base).state_dict()
+    session = untrained(session)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "station", "train", str(session.path), "--device", "cpu", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert told.count("demonstrations") == told.count("done") == 1
+    assert training.trained(session)
+    together = BasePolicy.load(session.base).state_dict()
+    assert all(torch.allclose(together[name], alone[name], rtol=0, atol=1e-4) for name in alone)
 
 
 def test_void_and_failed_demonstrations_are_not_learnt_from(session: SessionFolder) -> None:
