@@ -167,6 +167,7 @@ class SimulatedCell(Cell):
         plan = self._checked(actions)
         require_running(after, len(self._plan))
         self._plan = np.concatenate([self._plan[:after], plan])
+        self._pacer.start()
 
     def advance(self) -> Step | None:
         """Move for one control period; None, and no time passes, when the plan has run out."""

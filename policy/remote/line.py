@@ -46,7 +46,7 @@ class _LostError(Exception):
 
 
 class Line:
-    """Asks one server; not for several threads."""
+    """Asks one server; not for several threads at once."""
 
     def __init__(
         self, address: Address, *, most_bytes: int = 1 << 20, accept: Callable[[Content], str] = lambda _: ""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from aiohttp import web
@@ -54,6 +55,18 @@ def test_a_request_gets_its_answer() -> None:
         assert asking.connect()["hash"] == "abc"
         assert [asking.ask({})["number"] for _ in range(2)] == [3, 4]
         asking.close()
+
+
+def test_requests_may_come_from_one_thread_after_the_other() -> None:
+    with served(speaking(answering(*(pack({"number": number}) for number in range(4))))) as port:
+        asking = line(port)
+        numbers = []
+        with ThreadPoolExecutor(1) as thread:
+            for _ in range(2):
+                numbers.append(asking.ask({})["number"])
+                numbers.append(thread.submit(asking.ask, {}).result()["number"])
+        asking.close()
+    assert numbers == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

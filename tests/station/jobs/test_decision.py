@@ -28,6 +28,15 @@ def test_a_decision_longer_than_the_control_period_is_noted_with_what_helps(
     assert "n_action_steps" in check.remedy and "--device cuda" in check.remedy
 
 
+def test_with_an_overlap_a_decision_may_take_as_long_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = load_task("place-orange-tiny")
+    wider = task.policy.model_copy(update={"prediction_horizon": 2 * task.n_action_steps})
+    overlapping = task.model_copy(update={"overlap": 3, "policy": wider})
+    monkeypatch.setattr(decision, "decision_times", lambda *_: [0.25])
+    check = decision.check_decision(overlapping, device="cpu")
+    assert check.ok and check.detail.startswith("250 ms (longest 250) of 300 ms")
+
+
 def test_what_keeps_it_from_being_measured_is_said() -> None:
     check = decision.check_decision(load_task("place-orange-tiny"), device="cuda")
     assert not check.ok and "finds no CUDA GPU" in check.remedy

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from datasets.episode import Ending, EpisodeHeader, EpisodeKind
+from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
 from datasets.observation import FloatArray
 from datasets.randomness import stream
 from policy.steering.interface import Decision, Window
+from station.session.core.events import Label
+from station.session.engine.engine import Engine
+from station.session.engine.options import EngineOptions
 from station.session.engine.rollout import Finished, Rollout, Slice, Start
-from tests.station.session.fakes import SPEC, PointCell, Pusher
+from station.session.snapshot import Phase
+from tests.station.session.driving import press, roll, until_phase
+from tests.station.session.fakes import (
+    SPEC,
+    PointCell,
+    Pusher,
+    headless,
+    make_folder,
+    make_parts,
+    never_ending,
+)
 
 EXECUTE = 4
 
@@ -182,6 +198,57 @@ def test_after_a_pause_the_next_decision_finds_the_arm_at_rest() -> None:
     assert chosen == [0, 2, 3] and decided_at == [0, 5, 9]
     assert chunks == [(0, 5), (5, 6), (11, 3)]
     assert steps[5:] == [(2, i) for i in range(6)] + [(3, i) for i in range(2, 5)]
+
+
+@pytest.mark.parametrize("overlap", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_what_is_learnt_from_is_a_decision_with_the_steps_of_its_own_chunk(
+    tmp_path: Path, overlap: int
+) -> None:
+    with headless(make_folder(tmp_path / "s"), episodes=8, overlap=overlap) as engine:
+        engine.run()
+        replay, store, gamma = engine.session.learner.replay, engine.session.store, 0.99
+        successes = 0
+        for name in replay.entries:
+            kept, seen = replay.episode(name), store.load(name)
+            assert kept.length.sum() == seen.steps
+            success = kept.outcome is Outcome.SUCCESS
+            successes += success
+            reward = np.zeros(len(kept.length))
+            reward[-1] = success * gamma ** (kept.length[-1] - 1)
+            np.testing.assert_allclose(kept.reward, reward, rtol=1e-6)
+            discount = gamma ** kept.length.astype(float)
+            discount[-1] *= 0.0
+            np.testing.assert_allclose(kept.discount, discount, rtol=1e-6)
+            decided_at = seen.header.source.get("decided_at", seen.chunk_start.tolist())
+            # the feature is what was observed at the decision, and what was chosen there is what was executed
+            np.testing.assert_array_equal(kept.features["c"][:-1, 0], seen.proprioception[decided_at, 0])
+            np.testing.assert_array_equal(kept.features["c"][-1, 0], seen.proprioception[-1, 0])
+            np.testing.assert_allclose(
+                seen.action[seen.chunk_start, 0], 2.0 * seen.decisions["dz"][:, 0], rtol=1e-6
+            )
+            assert decided_at == [max(0, start - overlap) for start in seen.chunk_start.tolist()]
+        assert successes
+
+
+def test_a_late_decision_is_in_the_log_once_an_episode(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "s")
+    parts = make_parts(folder, simulated=False, overlap=1)
+    act = parts.steering.act
+
+    def slowly(*given: Any, explore: bool) -> Decision:
+        time.sleep(0.03)
+        return act(*given, explore=explore)
+
+    parts.steering.act = slowly  # type: ignore[method-assign]
+    with Engine(folder, parts, EngineOptions()) as engine:
+        never_ending(engine)
+        episode = roll(engine, 6)
+        press(engine, Label(episode=episode, outcome=Outcome.FAILURE))
+        until_phase(engine, Phase.READY)
+        said = [line for line in engine.snapshot().log if "longer than the overlap" in line]
+        seen = engine.session.store.load(episode)
+    assert len(said) == 1 and "of 100 ms (overlap = 1)" in said[0]
+    assert seen.header.source["decided_at"] == [0, *range(2, seen.steps - 1, 2)]
 
 
 def test_actions_that_are_not_finite_brake_before_any_of_them_is_posted() -> None:
