@@ -33,10 +33,12 @@ THINKING = 0.2
 
 
 class Cruising(Pusher):
-    """On from where the arm was seen, at one speed."""
+    """On and on, at one speed."""
 
-    def __init__(self, overlap: int) -> None:
+    def __init__(self, overlap: int, thinking: float = THINKING) -> None:
         super().__init__(n_action_steps=EXECUTE + overlap)
+        self.decisions = 0
+        self._thinking = thinking
 
     def features(
         self, window: Window, rngs: Sequence[np.random.Generator], *, explore: bool
@@ -51,9 +53,9 @@ class Cruising(Pusher):
         *,
         explore: bool,
     ) -> Decision:
-        time.sleep(THINKING)
-        # the arm was at a pose of the running chunk: the chunks agree, and what is left to see is the seam itself
-        here = round(float(window.proprioception[0, -1, 0] - HOME[0]) / STEP)
+        time.sleep(self._thinking)
+        # chunks that agree, so that what is left to see is the seam itself
+        here, self.decisions = EXECUTE * self.decisions, self.decisions + 1
         actions = np.zeros((window.batch, self.n_action_steps, 7), np.float32)
         actions[:, :, 0] = HOME[0] + STEP * (here + np.arange(1, self.n_action_steps + 1))
         actions[:, :, 1:3], actions[:, :, 6] = HOME[1:3], 1.0
@@ -89,25 +91,24 @@ def arm(folder: Path) -> Iterator[RobotCell]:
     cell = RobotCell(read_cell(table), StopLatch(folder / "stop.latch"))
     cell.connect()
     try:
-        cell.begin_homing()
-        while not cell.advance_homing():
-            pass
         yield cell
     finally:
         cell.close()
 
 
-def begin(cell: RobotCell, overlap: int) -> Rollout:
+def begin(cell: RobotCell, steering: Cruising, overlap: int) -> Rollout:
+    cell.brake()
+    cell.begin_homing()
+    while not cell.advance_homing():
+        pass
     cell.reset_scene({})
     start = Start(episode="one", cell=cell, row=0, rng=stream(1, "cruise"))
-    return Rollout(
-        [start], Cruising(overlap), batch=1, n_obs=1, episode_steps=24, explore=False, overlap=overlap
-    )
+    return Rollout([start], steering, batch=1, n_obs=1, episode_steps=24, explore=False, overlap=overlap)
 
 
-def cruise(cell: RobotCell, overlap: int) -> tuple[list[float], int]:
+def cruise(cell: RobotCell, steering: Cruising, overlap: int) -> tuple[list[float], int]:
     """Commanded velocities over three seams, in units of the planned one; how many decisions were late."""
-    made = begin(cell, overlap)
+    made = begin(cell, steering, overlap)
     while made.steps < 3:
         assert not made.advance().fault
     meter, since = Tachometer(cell), time.monotonic()
@@ -120,15 +121,11 @@ def test_with_an_overlap_the_commanded_velocity_goes_on_across_chunks_and_drops_
     tmp_path: Path,
 ) -> None:
     with arm(tmp_path) as cell:
-        without, _ = cruise(cell, 0)
+        without, _ = cruise(cell, Cruising(0), 0)
         assert min(without) < 0.1, "without an overlap the arm comes to rest while the policy thinks"
         late = 1
         for _ in range(4):  # a busy machine may hold this loop up for longer than the overlap
-            cell.brake()
-            cell.begin_homing()
-            while not cell.advance_homing():
-                pass
-            velocities, late = cruise(cell, OVERLAP)
+            velocities, late = cruise(cell, Cruising(OVERLAP), OVERLAP)
             if not late:
                 break
         assert not late
@@ -139,7 +136,7 @@ def test_with_an_overlap_the_commanded_velocity_goes_on_across_chunks_and_drops_
 
 def test_a_stop_while_the_policy_thinks_brakes_the_arm_at_once(tmp_path: Path) -> None:
     with arm(tmp_path) as cell:
-        made = begin(cell, OVERLAP)
+        made = begin(cell, Cruising(OVERLAP), OVERLAP)
         while not made._thinker.busy:
             assert not made.advance().fault
         cell._latch.stop()
@@ -177,7 +174,7 @@ def test_a_plan_made_from_an_old_look_is_refused_though_newer_ones_were_taken(tm
 def test_a_fault_of_the_arm_while_the_policy_thinks_is_told_and_nothing_new_is_posted(tmp_path: Path) -> None:
     board = Switchboard(tmp_path / "board")
     with arm(tmp_path) as cell:
-        made = begin(cell, OVERLAP)
+        made = begin(cell, Cruising(OVERLAP), OVERLAP)
         while not made._thinker.busy:
             assert not made.advance().fault
         board[Switch.FAULT] = 1.0

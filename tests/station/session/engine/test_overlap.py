@@ -239,7 +239,7 @@ def test_a_late_decision_is_in_the_log_once_an_episode(tmp_path: Path) -> None:
         time.sleep(0.03)
         return act(*given, explore=explore)
 
-    parts.steering.act = slowly  # type: ignore[method-assign]
+    parts.steering.act = slowly  # type: ignore[method-assign, assignment]
     with Engine(folder, parts, EngineOptions()) as engine:
         never_ending(engine)
         episode = roll(engine, 6)
