@@ -31,6 +31,7 @@ from datasets.windows import TrainingWindows
 from policy import weights
 from policy.bottleneck import Bottleneck, BottleneckSettings
 from policy.convolution import arrange
+from policy.devices import cpu_threads
 from policy.encoder import CropOffsets, EncoderHead, EncoderKind, ObservationEncoder, ResNet18, SmallEncoder
 from policy.flow import Flow, Prediction
 from policy.graphs import Graphed, Tensors
@@ -157,6 +158,8 @@ class BasePolicy(nn.Module):
             self.bottleneck = Bottleneck(self.dc, bottleneck)
         self.proprioception_normalizer = Normalizer(spec.proprioception_dim)
         self.action_normalizer = Normalizer(spec.da)
+        self.threads: int | None = None
+        """CPU threads of one computation; None: as torch is set. Its last bits may depend on them."""
         self._frozen_hash: str | None = None
         self._graphs: dict[str, Graphed] = {}
         self._computing = False
@@ -284,7 +287,8 @@ class BasePolicy(nn.Module):
     def _computed(self, name: str, function: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
         """`function` of `inputs` where the weights are: on a GPU, frozen and without gradients, as a CUDA graph."""
         if self._computing or not self._replayed():
-            return function(*(value.to(self.device) for value in inputs))
+            with cpu_threads(self.threads):
+                return function(*(value.to(self.device) for value in inputs))
         if name not in self._graphs:
             self._graphs[name] = Graphed(function, self.device, name=f"the policy's {name}")
         self._computing = True  # one graph holds another's function, not its graph

@@ -5,7 +5,11 @@ What a network computes differs between devices in the last bits, so a session r
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -46,6 +50,30 @@ def choose(name: str = AUTO) -> Choice:
     if kind == AUTO:
         return _automatic()
     return _gpu(int(number or 0))
+
+
+def cores() -> int:
+    """Processor cores that this process may use; two hardware threads of one core count once."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        shared = Path("/sys/devices/system/cpu/smt/active").read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        shared = False
+    return max(1, allowed // 2 if shared else allowed)
+
+
+@contextmanager
+def cpu_threads(number: int | None) -> Iterator[None]:
+    """Torch computes with this many threads within the context; None: as many as before."""
+    before = torch.get_num_threads()
+    if number in (None, before):
+        yield
+        return
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def gpus() -> list[str]:

@@ -355,6 +355,8 @@ class SessionOpened(Record):
     seed: Whole = 0
     threads: Whole = 0
     """Of torch."""
+    decision_threads: Whole | None = None
+    """Of the base policy's computations; None in lines of earlier versions: as `threads`."""
     torch: str = ""
     """Its version."""
 

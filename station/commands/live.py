@@ -15,6 +15,7 @@ from station.commands.options import (
     AutopilotOption,
     CellsOption,
     ChunksOption,
+    DecisionThreadsOption,
     DeviceOption,
     EpisodesOption,
     HeadlessOption,
@@ -106,6 +107,7 @@ def run(
     episodes: EpisodesOption = None,
     chunks: ChunksOption = None,
     device: DeviceOption = None,
+    decision_threads: DecisionThreadsOption = None,
     accept_devices: AcceptDevicesOption = False,
     policy_server: PolicyServerOption = None,
     start_on_enter: Annotated[
@@ -129,6 +131,7 @@ def run(
         episodes=episodes,
         chunks=chunks,
         device=device_name(device),
+        decision_threads=decision_threads,
         accept_devices=accept_devices,
         policy_server=policy_server,
     )

@@ -66,6 +66,15 @@ DeviceOption = Annotated[
         help="Where networks compute; default: the config file's, else the GPU if there is one.",
     ),
 ]
+DecisionThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--decision-threads",
+        min=1,
+        max=256,
+        help="CPU threads of one decision; default: as the session began, else chosen for the network's size.",
+    ),
+]
 PolicyServerOption = Annotated[
     str | None,
     typer.Option(

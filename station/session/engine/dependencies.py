@@ -27,6 +27,8 @@ class EngineDependencies:
     base_hash: str
     device: str = "cpu"
     """Where the method computes."""
+    decision_threads: int = 1
+    """CPU threads of one decision."""
     n_obs: int
     overlap: int = 0
     """Steps of the running chunk that are left when the next one is decided on."""

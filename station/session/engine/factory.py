@@ -18,6 +18,7 @@ from policy import devices
 from policy.base import BasePolicy, PolicyFileError
 from policy.replay import ReplayBuffer
 from station.policy_access import exposure, policy_access
+from station.session.engine.decision_threads import decision_threads, recorded_threads
 from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.options import EngineOptions
 from station.session.folder import SessionError, SessionFolder
@@ -47,6 +48,9 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
     refuse_overlap(task, made[0])
     steering = task.steering.build(base, folder.seed, n_action_steps=task.decided_steps)
 
+    base.threads, changed = decision_threads(
+        base, options, recorded_threads(folder), simulated=made[0].simulated, overlap=task.overlap > 0
+    )
     if type(base) is BasePolicy:  # a policy server has warmed up its own
         base.warm_up(len(made))
 
@@ -61,10 +65,11 @@ def compose(folder: SessionFolder, options: EngineOptions, latch: StopLatch) -> 
         replay=replay,
         base_hash=base.hash,
         device=str(chosen.device),
+        decision_threads=base.threads,
         n_obs=task.policy.n_obs,
         overlap=task.overlap,
         settings=task.session,
-        remarks=(*remarks(folder), *remark),
+        remarks=(*remarks(folder), *remark, *changed),
     )
 
 

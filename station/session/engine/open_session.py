@@ -66,6 +66,7 @@ def open_folder(
             task=folder.task_name,
             seed=folder.seed,
             threads=torch.get_num_threads(),
+            decision_threads=parts.decision_threads,
             torch=torch.__version__,
         )
     )

@@ -45,6 +45,9 @@ class EngineOptions(Settings):
     """Address of the policy server that computes the base policy, or "here"; not set: as in the operator's file."""
     threads: int = Field(default=1, ge=1)
     """Threads of one computation; a resumed session computes the same numbers only with the same number."""
+    decision_threads: int | None = Field(default=None, ge=1, le=256)
+    """CPU threads of one decision; not set: as in the journal, else for a large network all cores, less those that move
+    a real arm, and for a small one `threads`. A resumed session computes the same numbers only with the same number."""
     patience: float = Field(default=10.0, ge=0.0)
     """s that a headless engine waits for a front end to attach before it ends on what needs a person."""
 

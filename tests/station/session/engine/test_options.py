@@ -29,6 +29,7 @@ EVERY = EngineOptions(
     device="cuda:1",
     policy_server="ws://gpu-host:8765",
     threads=2,
+    decision_threads=3,
     patience=0.5,
 )
 
