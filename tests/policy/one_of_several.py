@@ -6,6 +6,7 @@ With REPORTS, the last process is gone after so many of them. An error is one se
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main(folder: Path, reports: int | None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: None)  # torchrun's to the others; a command puts it off
     try:
         main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
     except ProcessLostError as error:
