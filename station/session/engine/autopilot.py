@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from datasets.episode import EpisodeKind, Outcome
 from datasets.randomness import stream
-from station.session.core.events import EventSource, Go, Label, OperatorEvent
+from station.session.core.events import EventSource, Go, Label, MotionEnded, OperatorEvent
 from station.session.core.state import State
 from station.session.snapshot import Phase
 
@@ -23,6 +23,14 @@ class Truth:
     kind: EpisodeKind
     ordinal: int
     outcome: Outcome
+
+    @classmethod
+    def of(cls, event: MotionEnded) -> Truth | None:
+        """That of an episode that has just ended; None if no simulator knows it."""
+        if event.truth is None:
+            return None
+        ordinal = int(event.episode.rpartition("-")[2])
+        return cls(episode=event.episode, kind=event.kind, ordinal=ordinal, outcome=event.truth)
 
 
 class Autopilot:

@@ -17,32 +17,20 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from datasets.durable import DiskFullError
-from datasets.journal.records import Labelled, PhaseEntered, Voided
+from datasets.journal.records import PhaseEntered
 from hardware.cell import CellError, ClockSpeed
 from hardware.latch import StopLatch
 from station.session.core.effects import (
-    AbortMotion,
     ApplySpeed,
     BeginHoming,
     BeginRollout,
-    Brake,
-    CloseEvaluation,
     Effect,
-    EndMotion,
-    RearmLatch,
-    RecoverDevices,
     Refuse,
-    ResumeMotion,
     RunPreflight,
     Say,
-    SetLatch,
-    ShowLayouts,
-    Write,
 )
 from station.session.core.events import (
     Answer,
-    Checkpointed,
     DiskFull,
     Envelope,
     Event,
@@ -56,17 +44,17 @@ from station.session.core.events import (
     SetAutopilot,
     SpaceBack,
     Tick,
-    UpdateDone,
 )
 from station.session.core.intake import objection
 from station.session.core.machine import begin, step
 from station.session.core.pausing import MOVING
 from station.session.core.state import State
 from station.session.engine.autopilot import Truth
+from station.session.engine.commentary import Commentary
 from station.session.engine.dependencies import EngineDependencies
 from station.session.engine.episode_writer import EpisodeWriter
 from station.session.engine.gauges import disk_checks
-from station.session.engine.learner import LearnerError
+from station.session.engine.learning import Learning
 from station.session.engine.motion import Motion
 from station.session.engine.open_session import open_folder
 from station.session.engine.options import EngineOptions
@@ -82,7 +70,6 @@ from station.session.folder import SessionFolder
 from station.session.link.server import Link
 from station.session.place import Place
 from station.session.snapshot import Phase, Snapshot
-from station.session.status import tally
 
 _PUBLISH_EVERY = 0.1
 _RETRY_EVERY = 0.5
@@ -146,6 +133,8 @@ class Engine:
             session=folder.path,
             accept=self.options.accept_devices,
         )
+        self._learning = Learning(self.session.learner, self._events.append)
+        self._commentary = Commentary(self.session.journal, self.session.checkpoints, self._say)
         self._orders = self._order_table()
         self._begin()
 
@@ -203,8 +192,8 @@ class Engine:
             event = self._events.popleft()
             before = self.state.phase
             self.state, effects = step(self.state, event)
-            if isinstance(event, MotionEnded):
-                self._remember(event)
+            if isinstance(event, MotionEnded) and (truth := Truth.of(event)):
+                self.session.autopilot.saw(truth)
             self._entered(before)
             for effect in effects:
                 self._carry_out(effect)
@@ -268,22 +257,13 @@ class Engine:
         )
 
     def _order_table(self) -> dict[type[Effect], Callable[[Any], None]]:
-        motion = self._motion
         return {
-            RecoverDevices: lambda _: motion.recover(),
-            RunPreflight: lambda _: motion.preflight(
+            RunPreflight: lambda _: self._motion.preflight(
                 disk_checks(self.folder.path, self._parts), self._roster.checks
             ),
             BeginHoming: self._begin_homing,
-            ShowLayouts: lambda effect: motion.show_layouts(effect.slots),
             BeginRollout: self._begin_rollout,
-            Brake: lambda _: motion.brake(),
-            ResumeMotion: lambda _: motion.resume(),
-            EndMotion: lambda effect: motion.end(effect.episode, effect.outcome),
-            AbortMotion: lambda effect: motion.abort(effect.reason),
             ApplySpeed: lambda effect: self._set_speed(effect.speed),
-            SetLatch: lambda _: self._set_latch(),
-            RearmLatch: lambda _: self._latch.rearm(),
             Say: lambda effect: self._say(effect.text),
             Refuse: lambda effect: self._refuse(effect.text),
         }
@@ -389,45 +369,14 @@ class Engine:
             case Phase.ROLLOUT | Phase.EVALUATE:
                 self._motion.rollout_slice()
             case Phase.UPDATE:
-                self._learn()
+                self._learning.learn()
             case Phase.CHECKPOINT:
-                self._save()
+                self._learning.save()
             case Phase.FAULT:
-                return self._learn_on() or bool(self._events)
+                return self._learning.learn_on(self.state) or bool(self._events)
             case _:
-                return bool(self._events) or self._read_ahead()
+                return bool(self._events) or self._learning.read_ahead()
         return True
-
-    def _read_ahead(self) -> bool:
-        try:
-            return self.session.learner.read_ahead()
-        except LearnerError as error:
-            self.dispatch(Faulted(reason=str(error), recoverable=False))
-            return False
-
-    def _learn(self) -> None:
-        try:
-            if self.session.learner.slice():
-                self._events.append(UpdateDone(policy_version=self.session.learner.policy_version))
-        except DiskFullError as error:
-            self._events.append(DiskFull(reason=str(error)))
-        except LearnerError as error:
-            self._events.append(Faulted(reason=str(error), recoverable=False))
-
-    def _learn_on(self) -> bool:
-        """Finish an update block despite a device fault: learning moves nothing."""
-        state = self.state
-        if not state.learning or state.stopped or state.disk_full or not state.recoverable:
-            return False
-        self._learn()
-        return True
-
-    def _save(self) -> None:
-        try:
-            self.session.learner.save()
-            self._events.append(Checkpointed())
-        except DiskFullError as error:
-            self._events.append(DiskFull(reason=str(error)))
 
     def _publish(self) -> None:
         now = self._clock()
@@ -440,7 +389,9 @@ class Engine:
 
     def _carry_out(self, effect: Effect) -> None:
         if self._records.carry_out(effect):
-            self._comment(effect)
+            self._commentary.follow(effect)
+            return
+        if self._motion.carry_out(effect):
             return
         order = self._orders.get(type(effect))
         if order is not None:
@@ -471,41 +422,7 @@ class Engine:
         except CellError as error:
             self._say(str(error))
 
-    def _set_latch(self) -> None:
-        if not self._latch.latched:  # otherwise this reports an earlier press, not a newer one
-            self._latch.stop()
-
-    def _comment(self, effect: Effect) -> None:
-        """Lines of interest to people reading the log."""
-        match effect:
-            case Write(record=Labelled() as record):
-                verdict = record.outcome.value if record.outcome else "label taken back"
-                self._say(f"{record.episode}: {verdict}, by {record.by}.")
-            case Write(record=Voided() as record):
-                self._say(f"{record.episode}: void, by {record.by}.")
-            case CloseEvaluation():
-                self._mark_best()
-
-    def _mark_best(self) -> None:
-        """Keep the learner just evaluated if none before it did better."""
-        points = tally(self.session.journal.ledger(), rolling_window=1).evaluations
-        if not points:
-            return
-        newest, rates = points[-1], [point.rate for point in points if not point.early]
-        early = f", ended early after {newest.rate.n} of {newest.wanted}" if newest.early else ""
-        self._say(f"Evaluation: {newest.rate.successes} of {newest.rate.n} succeed{early}.")
-        if not newest.early and newest.rate.value >= max(rate.value for rate in rates):
-            self.session.checkpoints.mark_best()
-
     # --- what is remembered ---------------------------------------------------------------------------------------
-
-    def _remember(self, event: MotionEnded) -> None:
-        if event.truth is None:
-            return
-        ordinal = int(event.episode.rpartition("-")[2])
-        self.session.autopilot.saw(
-            Truth(episode=event.episode, kind=event.kind, ordinal=ordinal, outcome=event.truth)
-        )
 
     def _entered(self, before: Phase) -> None:
         phase = self.state.phase

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
+from typing import Any
 
 from datasets.episode import Ending, EpisodeHeader, EpisodeKind, Outcome
 from datasets.observation import Image
@@ -16,6 +17,17 @@ from datasets.randomness import stream
 from hardware.cell import Cell, CellError, Check, Layout, StoppedError
 from hardware.latch import StopLatch
 from policy.remote.error import RemotePolicyError
+from station.session.core.effects import (
+    AbortMotion,
+    Brake,
+    Effect,
+    EndMotion,
+    RearmLatch,
+    RecoverDevices,
+    ResumeMotion,
+    SetLatch,
+    ShowLayouts,
+)
 from station.session.core.events import Event, EventSource, Faulted, Homed, MotionEnded, PreflightDone, Stop
 from station.session.core.state import Slot
 from station.session.engine.dependencies import EngineDependencies
@@ -73,6 +85,23 @@ class Motion:
         self._unrecovered: list[str] = []
         self._stop_told = False
         self._late_told = True
+        self._orders: dict[type[Effect], Callable[[Any], None]] = {
+            RecoverDevices: lambda _: self.recover(),
+            ShowLayouts: lambda effect: self.show_layouts(effect.slots),
+            Brake: lambda _: self.brake(),
+            ResumeMotion: lambda _: self.resume(),
+            EndMotion: lambda effect: self.end(effect.episode, effect.outcome),
+            AbortMotion: lambda effect: self.abort(effect.reason),
+            SetLatch: lambda _: self._set_latch(),
+            RearmLatch: lambda _: latch.rearm(),
+        }
+
+    def carry_out(self, effect: Effect) -> bool:
+        """Carry it out if it is an order to the cells or their latch; returns whether it was."""
+        order = self._orders.get(type(effect))
+        if order is not None:
+            order(effect)
+        return order is not None
 
     @property
     def step(self) -> int:
@@ -222,6 +251,10 @@ class Motion:
             f"A decision took longer than the overlap of {1000 * overlap * self._parts.spec.dt:.0f} ms (overlap = "
             f"{overlap}): the arm slowed down until it came. 'station doctor' measures decisions and says what helps."
         )
+
+    def _set_latch(self) -> None:
+        if not self._latch.latched:  # otherwise this reports an earlier press, not a newer one
+            self._latch.stop()
 
     def brake(self) -> None:
         """Decelerate and hold."""
