@@ -29,7 +29,7 @@ from station.session.core.events import (
     WithdrawEvaluation,
 )
 from station.session.snapshot import Phase, Undo
-from station.tui.app import PadPressed
+from station.tui.keyed_app import PadPressed
 from station.tui.keymap import Keymap, default_keymap
 from station.tui.screens.base import TooSmall
 from station.tui.screens.evaluation import EvaluationScreen
