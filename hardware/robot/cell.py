@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from datasets.observation import FloatArray, Image, Observation
-from datasets.rotation import RotationError, action_to_pose, pose_to_action
+from datasets.rotation import pose_to_action
 from hardware.cameras.process import CameraProcess
 from hardware.cell import (
     Cell,
@@ -39,6 +39,7 @@ from hardware.latch import StopLatch
 from hardware.plan import TimedPlan
 from hardware.robot import interlocks, placements
 from hardware.robot.arm_group import ArmGroup
+from hardware.robot.plans import plans_of
 from hardware.robot.process import ControllerProcess
 from hardware.robot.readings import commanded, measured_motion, stop_latency
 from hardware.robot.settings import RobotCellSettings
@@ -164,9 +165,8 @@ class RobotCell(Cell):
         """
         self.arm_group.beat()
         self._require_armed()
-        actions = self._checked(actions)
-        self._require_recent_look()
         plans = self._plans(actions)
+        self._require_recent_look()
         self.arm_group.get_ready()
         start = time.monotonic()
         self._due = deque(self._follow(plans, actions, start))
@@ -184,9 +184,8 @@ class RobotCell(Cell):
         self.arm_group.beat()
         self._require_going_on()
         require_running(after, len(self._due))
-        actions = self._checked(actions)
-        self._require_recent_look(seen)
         plans = self._plans(actions)
+        self._require_recent_look(seen)
         kept = list(self._due)[:after]
         start = kept[-1][0] if kept else self._rhythm()
         self._due = deque([*kept, *self._follow(plans, actions, start)])
@@ -278,42 +277,12 @@ class RobotCell(Cell):
 
     # --- plans ----------------------------------------------------------------------------------------------------
 
-    def _checked(self, actions: FloatArray) -> FloatArray:
-        plan = np.array(actions, dtype=np.float32)
-        if plan.ndim != 2 or plan.shape[1] != self.spec.da or not 0 < len(plan) <= MOST_WAYPOINTS:
-            raise CellError(
-                f"A plan has the shape {plan.shape}, this cell takes [1 .. {MOST_WAYPOINTS}, {self.spec.da}]. "
-                "Check the task's rotation, gripper and n_action_steps settings."
-            )
-        if not np.isfinite(plan).all():
-            self.brake()
-            raise NonFiniteCommandError(
-                "A plan contained NaN or infinity. None of it was sent and the arms were braked; check the policy."
-            )
-        return plan
-
     def _plans(self, actions: FloatArray) -> list[TimedPlan]:
-        """One plan per arm, without times yet."""
-        size, plans = self.spec.action.arm_size, []
-        for first in range(0, self.spec.da, size):
-            try:
-                position, quaternion, gripper = action_to_pose(
-                    actions[:, first : first + size], self.spec.action
-                )
-            except RotationError as error:
-                self.brake()
-                raise NonFiniteCommandError(
-                    f"A planned pose is invalid; the arms were braked. {error}"
-                ) from error
-            plans.append(
-                TimedPlan(
-                    time=np.zeros(len(actions)),
-                    position=position,
-                    quaternion=quaternion,
-                    gripper=np.clip(gripper, 0.0, 1.0),
-                )
-            )
-        return plans
+        try:
+            return plans_of(actions, self.spec)
+        except NonFiniteCommandError:
+            self.brake()
+            raise
 
     def _follow(
         self, plans: list[TimedPlan], actions: FloatArray, start: float
@@ -321,7 +290,7 @@ class RobotCell(Cell):
         """Post the plans, first poses due one control period after `start`; returns when each action is due."""
         times = start + self.spec.dt * np.arange(1, len(actions) + 1, dtype=np.float64)
         self.arm_group.follow(self._smoothed([replace(plan, time=times) for plan in plans]))
-        return list(zip(times.tolist(), actions, strict=True))
+        return list(zip(times.tolist(), np.array(actions, np.float32), strict=True))
 
     def _drop_plan(self) -> None:
         self._due.clear()

@@ -33,7 +33,7 @@ def evaluate_policy(
 ) -> list[bool]:
     """Success of `steering` on each layout of the schedule, in its order; on as many cells as the task says."""
     from hardware.simulation.cell import SimulatedCell
-    from station.session.engine.rollout import evaluate
+    from station.session.engine.evaluation import evaluate
 
     task = folder.task
     single = task.policy.n_obs == 1  # images between two decisions are not used

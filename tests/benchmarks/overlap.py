@@ -18,8 +18,8 @@ import torch
 from hardware.simulation.cell import SimulatedCell
 from policy.steering.unsteered import BasePath, Unsteered
 from station.benchmark.learns import TEST, TEST_SEED
+from station.session.engine.evaluation import EpisodeResult, evaluate
 from station.session.engine.factory import load_base
-from station.session.engine.rollout import EpisodeResult, evaluate
 from station.session.folder import SessionFolder
 from station.session.status import wilson
 from station.tasks.config import Task

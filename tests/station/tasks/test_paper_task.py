@@ -6,7 +6,7 @@ import pytest
 
 from hardware.simulation.cell import SimulatedCell
 from policy.base import BasePolicy
-from station.session.engine.rollout import evaluate
+from station.session.engine.evaluation import evaluate
 from station.tasks.config import load_task
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datasets.episode import Ending
-from station.session.engine.rollout import EpisodeResult, evaluate
+from station.session.engine.evaluation import EpisodeResult, evaluate
 from tests.station.session.fakes import PointCell, Pusher
 
 
