@@ -61,7 +61,7 @@ class Bottleneck(nn.Module):
         `eps` [B, dz] is the noise of z; a, w, k as in policy/flow.py. c and the flow's weights get no gradient.
         """
         c = c.detach()
-        mean, logvar = self.encode(c)
+        mean, logvar = (statistic.float() for statistic in self.encode(c))
         c_hat = self.decode(mean + torch.exp(0.5 * logvar) * eps)
         matched = through_frozen(flow, a, w, k, c_hat)
         kl = 0.5 * torch.mean(mean**2 + logvar.exp() - 1.0 - logvar)

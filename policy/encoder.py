@@ -76,8 +76,9 @@ class SpatialSoftmax(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """See the class."""
-        attention = functional.softmax(feature.flatten(2), dim=-1)  # [B, C, h * w]
-        return attention @ torch.stack([self.x, self.y], dim=1)  # [B, C, 2]
+        with torch.autocast(feature.device.type, enabled=False):  # to a hundredth, a position is useless
+            attention = functional.softmax(feature.flatten(2).float(), dim=-1)  # [B, C, h * w]
+            return attention @ torch.stack([self.x, self.y], dim=1)  # [B, C, 2]
 
 
 class SmallEncoder(nn.Module):

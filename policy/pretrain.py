@@ -27,6 +27,7 @@ from datasets.windows import TrainingWindows
 from policy import weights
 from policy.base import BasePolicy
 from policy.gradients import Gradients, gradients
+from policy.loading import batches
 from policy.processes import ALONE, Processes
 from policy.training_stages import (
     BaseTraining,
@@ -34,7 +35,6 @@ from policy.training_stages import (
     Stage,
     StageTraining,
     TrainingSettings,
-    moved,
 )
 
 __all__ = ["Pretraining", "PretrainingError", "Stage", "StageReport", "TrainingProgress", "TrainingSettings"]
@@ -42,7 +42,7 @@ __all__ = ["Pretraining", "PretrainingError", "Stage", "StageReport", "TrainingP
 CURVE_FILE = "curve.jsonl"
 REPORT_FILE = "training.json"
 BETAS = (0.95, 0.999)
-NO_OTHER_RUN = {"parts"}
+NO_OTHER_RUN = {"parts", "bfloat16"}
 """Settings that may change within a run: they decide how fast it is, and the weights' last bits."""
 
 
@@ -198,8 +198,9 @@ class Pretraining:
         optimizer = self._prepare_optimizer(stage)
         sums: dict[str, Tensor] = {}
         begun, first = time.monotonic(), self._iteration
+        loaded = batches(stage, first, self.processes.rows(stage.batch), self.base.device)
         while self._iteration < stage.total and not stage.converged(self._checks):
-            self._step(stage, gradient, optimizer, sums)
+            self._step(stage, gradient(next(loaded)), optimizer, sums)
             ends = self._iteration == stage.total
             if self._iteration % self.settings.check_every == 0 or ends:
                 self._checks.append(self.processes.from_first(lambda: stage.held_out()["total"]))
@@ -210,12 +211,10 @@ class Pretraining:
                 self.save()
 
     def _step(
-        self, stage: StageTraining, gradient: Gradients, optimizer: AdamW, sums: dict[str, Tensor]
+        self, stage: StageTraining, terms: dict[str, Tensor], optimizer: AdamW, sums: dict[str, Tensor]
     ) -> None:
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(self._iteration)
-        batch = stage.draw(self._iteration, self.processes.rows(stage.batch))
-        terms = gradient(moved(batch, self.base.device))
         optimizer.step()
         decay = min(self.settings.ema_max, 1.0 - (1.0 + self._iteration) ** -self.settings.ema_power)
         with torch.no_grad():

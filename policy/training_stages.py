@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +67,8 @@ class TrainingSettings(Settings):
     """CPU threads per operation; one is best while there are parts for the other cores."""
     parts: int = Field(default=2, ge=1, le=64)
     """Parts of a batch that CPU cores compute at once. The weights' last bits depend on it, not on the cores."""
+    bfloat16: bool = True
+    """On a GPU that has bfloat16, train the base in it; weights, gradients, losses and the EMA stay float32."""
     joint_bottleneck: bool = True
     """Whether the first stage trains the bottleneck together with the base (equation 6)."""
     held_out: float = Field(default=0.1, ge=0, le=0.5)
@@ -228,8 +232,10 @@ class BaseTraining(StageTraining):
 
     def losses(self, model: BasePolicy, batch: Batch) -> dict[str, Tensor]:
         images = {name: batch[_IMAGE + name] for name in model.encoder.crops}
-        c = model.embed_cropped(images, batch["proprioception"])
-        return self._terms(model, model.action_normalizer.normalize(batch["actions"]), c, batch)
+        actions = model.action_normalizer.normalize(batch["actions"])
+        with precision(model.device, bfloat16=self.settings.bfloat16):
+            c = model.embed_cropped(images, batch["proprioception"])
+            return self._terms(model, actions, c, batch)
 
     @torch.no_grad()
     def held_out(self) -> dict[str, float]:
@@ -317,6 +323,13 @@ class BottleneckTraining(StageTraining):
 
     def _terms(self, model: BasePolicy, actions: Tensor, c: Tensor, noise: Batch) -> dict[str, Tensor]:
         return model.bottleneck.loss(model.flow, actions, noise["w"], noise["k"], c, noise["eps"])
+
+
+def precision(device: torch.device, *, bfloat16: bool) -> AbstractContextManager[Any]:
+    """Where networks compute in bfloat16, if that is wanted and the GPU has it; else in float32, as ever."""
+    if bfloat16 and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
 
 
 def cut(batch: Batch, part: slice) -> Batch:

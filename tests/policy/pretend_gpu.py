@@ -161,6 +161,8 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)
         # a torch built for CUDA would ask its driver about streams
         patch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+        patch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+        patch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
         patch.setattr(torch, "inference_mode", _no_grad)  # its tensors have no views of another class
         pretend_graph.install(patch, traffic)
         with _Mode(traffic):

@@ -79,7 +79,6 @@ def test_rows_beyond_the_limit_stay_in_main_memory(
     session: SessionFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "DEVICE_LIMIT", 0)
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     with pretend_gpu(monkeypatch) as traffic:
         _roll(session, "cuda")
     steps = int(_weights(session)["updates"])
