@@ -11,16 +11,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from hardware.arms.interface import Arm, ArmError, ArmFaultError, ArmState
 from hardware.cell import CellError
 from hardware.clock import slept
+from hardware.controller.end_effector import EndEffector
 from hardware.controller.homeward import Homeward
-from hardware.controller.interpolation import InterpolationError, Interpolator
+from hardware.controller.interpolation import InterpolationError
 from hardware.controller.neighbour import Neighbour
+from hardware.controller.settings import ControllerSettings
 from hardware.controller.tally import Tally
 from hardware.controller.way import FORETOLD, WayRules, plan_home
 from hardware.grippers.interface import GripperError
@@ -28,7 +29,7 @@ from hardware.grippers.thread import GripperThread
 from hardware.latch import StopLatch
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import Command, Vector
-from hardware.safety.filter import SafetyError, SafetyFilter, SafetySettings, SafetyState, Sphere
+from hardware.safety.filter import SafetyFilter, SafetyState, Sphere
 from hardware.safety.reasons import Reason
 from hardware.wire import Cause, Mode, Order
 
@@ -36,29 +37,8 @@ _REST_SPEED = 1e-4  # m/s; slower is standing
 _REST_TURN = 1e-3  # rad/s
 _ARRIVING = 3.0  # s that an arm may take to come to rest at home after the last command
 _WAITING = 5.0  # s that it waits for the other arm while homing
-_GENTLE = 1.0  # m/s2, placeholder while none is set; nothing moves before one is
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ControllerSettings:
-    """The settings of one controller, besides its devices'."""
-
-    safety: SafetySettings
-    hz: int
-    park_after: float
-    """An arm that is idle for longer, s, is parked."""
-    suspended_after: float
-    """A gap between two ticks longer than this, s, aborts the motion."""
-    tracking_error: float
-    """Maximum distance of the arm from its commanded position, m."""
-    home: tuple[float, ...]
-    """rad"""
-    home_within: float
-    """Tolerance of every joint about home, rad."""
-    home_opening: float | None
-    """Opening of the gripper while homing, 0..1; None leaves it unchanged."""
 
 
 class ControlLoop:
@@ -80,6 +60,7 @@ class ControlLoop:
         """Opens nothing; `way` are the constraints on the path home."""
         self.arm = arm
         self.gripper = gripper
+        self._end_effector = EndEffector(gripper)
         self.latch = latch
         self.mode = Mode.OFFLINE
         self.tally = Tally()
@@ -88,7 +69,7 @@ class ControlLoop:
         self._dt = 1.0 / settings.hz
         self._orders, self._reports, self._heartbeat = orders, reports, heartbeat
         self._neighbours = neighbours
-        self._interpolator = _interpolator(settings.safety)
+        self._interpolator = settings.interpolator()
         self._filter: SafetyFilter | None = None
         self._safe: SafetyState | None = None
         self._measured: ArmState | None = None
@@ -97,7 +78,6 @@ class ControlLoop:
         self._braking = Cause.NONE
         self._holding = False
         self._going_home = False
-        self._told_opening: float | None = None
         self._seen = orders.count
         self._given = 0.0
         self._ticked = self._heard = self._busy = self._slept = 0.0
@@ -116,7 +96,7 @@ class ControlLoop:
 
     def begin_following(self, now: float) -> None:
         """Send a command at every tick from now on, at first holding the current pose. Raises ArmError."""
-        self._filter = self._limits()
+        self._filter = self._settings.limits(self.arm.name)
         self.arm.begin_servo()
         self._start_from(self.arm.state(), now)
         # the time to get ready is not a gap in a motion
@@ -182,8 +162,8 @@ class ControlLoop:
 
     def _look_at_gripper(self) -> None:
         """Check the gripper at rest too: an arm whose gripper is lost is not ready."""
-        if self.mode is Mode.PARKED and self.gripper and self.gripper.error:
-            self._fail(GripperError(self.gripper.error))
+        if self.mode is Mode.PARKED and self._end_effector.error:
+            self._fail(GripperError(self._end_effector.error))
 
     def _servo(self, now: float, interval: float) -> None:
         if interval > 2.0 * self._dt:
@@ -220,13 +200,13 @@ class ControlLoop:
         if self._given:
             self.tally.order_delay, self._given = now - self._given, 0.0
         if not self._braking and not self._going_home:
-            self._tell_gripper(command.gripper)
+            self._end_effector.move(command.gripper)
 
     def _reason_to_brake(self, now: float, interval: float) -> Cause:
         if self.latch.latched:
             return Cause.STOP
-        if self.gripper and self.gripper.error:
-            self.tally.text = self.gripper.error
+        if self._end_effector.error:
+            self.tally.text = self._end_effector.error
             return Cause.FAULT
         if interval > self._settings.suspended_after:
             return Cause.SUSPENDED
@@ -313,7 +293,7 @@ class ControlLoop:
             self._end_homing()
             return
         joints, self._command, reasons = homeward.step(
-            self._others(now), brake=bool(self._braking), gripper=self._opening(), now=now
+            self._others(now), brake=bool(self._braking), gripper=self._end_effector.opening, now=now
         )
         self.tally.count(reasons)
         if not homeward.standing:
@@ -343,7 +323,7 @@ class ControlLoop:
             self._brake_on_the_way(Cause.FAULT)
 
     def _look_whether_it_is_home(self, now: float) -> None:
-        away = math.inf if self._measured is None else self._away_from_home(self._measured)
+        away = math.inf if self._measured is None else self._settings.away_from_home(self._measured.joints)
         if away <= self._settings.home_within:
             self.tally.homings += 1
             self._end_homing()
@@ -368,28 +348,17 @@ class ControlLoop:
 
     def _start_from(self, state: ArmState, now: float) -> None:
         """Reset interpolator and filter to rest at the arm's current pose."""
-        opening = self._opening()
+        opening = self._end_effector.opening
         self._interpolator.reset(state.position, state.quaternion, opening, now)
         self._safe = SafetyState.at_rest(state.position, state.quaternion, opening)
         self._measured = state
         self._command = None
         self._braking, self._going_home, self._holding, self.tally.order = Cause.NONE, False, False, 0
 
-    def _opening(self) -> float:
-        """The gripper's last command, so that holding the arm does not release an object."""
-        if self._told_opening is not None:
-            return self._told_opening
-        return self.gripper.opening if self.gripper else 1.0
-
-    def _tell_gripper(self, opening: float) -> None:
-        if self.gripper:
-            self.gripper.move(opening)
-            self._told_opening = opening
-
     def _begin_home(self) -> None:
         """Start homing from rest. Raises ArmError, with nothing started."""
         self._going_home = False
-        self._limits()
+        self._settings.limits(self.arm.name)
         here = self.arm.state()
         home = np.array(self._settings.home)
         way = plan_home(
@@ -408,21 +377,16 @@ class ControlLoop:
         self.mode = Mode.FAULT if self._braking is Cause.FAULT else Mode.PARKED
         self._braking = Cause.NONE
         if stopped:
-            self._forget_gripper()
+            self._end_effector.forget()
 
     def _open_for_home(self) -> None:
         if self._settings.home_opening is not None:
-            self._tell_gripper(self._settings.home_opening)
+            self._end_effector.move(self._settings.home_opening)
 
     def _park(self, mode: Mode) -> None:
         self.arm.stop()
         self.mode, self._braking = mode, Cause.NONE
-        self._forget_gripper()
-
-    def _forget_gripper(self) -> None:
-        """Discard gripper commands not sent yet."""
-        if self.gripper:
-            self.gripper.forget()
+        self._end_effector.forget()
 
     def _fail(self, error: CellError) -> None:
         """A device has failed: issue the vendor's stop at once, and nothing more before `recover`."""
@@ -433,7 +397,7 @@ class ControlLoop:
         self.tally.drop(max(self.tally.order, self._seen), Cause.FAULT)
         self.mode, self.tally.text, self.tally.cause = Mode.FAULT, str(error), Cause.FAULT
         self._braking, self._going_home, self._homeward = Cause.NONE, False, None
-        self._forget_gripper()
+        self._end_effector.forget()
 
     def _refuse_orders(self) -> bool:
         """Drop orders that arrive while the arm follows none; returns whether there was one."""
@@ -443,21 +407,10 @@ class ControlLoop:
         self._seen = self.tally.dropped = count
         return True
 
-    def _limits(self) -> SafetyFilter:
-        """The safety filter. Raises ArmError while limits are not set."""
-        try:
-            return SafetyFilter(self._settings.safety, self._dt, self.arm.name)
-        except SafetyError as error:
-            raise ArmError(f"{self.arm.name}: {error} It does not move before the limits are set.") from error
-
     # --- what is known --------------------------------------------------------------------------------------------
 
     def _others(self, now: float) -> list[Sphere]:
         return [sphere for neighbour in self._neighbours for sphere in neighbour.spheres(now)]
-
-    def _away_from_home(self, state: ArmState) -> float:
-        """rad, of the joint farthest from home."""
-        return float(np.abs(state.joints - self._settings.home).max())
 
     def _silence(self, now: float) -> float:
         """s since the planning loop's last heartbeat or request."""
@@ -486,19 +439,9 @@ class ControlLoop:
             moving=self._moving,
             measured=self._measured,
             command=self._command,
-            opening=self.gripper.opening if self.gripper else 1.0,
+            opening=self._end_effector.measured,
         )
         self._reports.post(report.encode())
-
-
-def _interpolator(safety: SafetySettings) -> Interpolator:
-    return Interpolator(
-        acceleration=safety.acceleration or _GENTLE,
-        jerk=safety.jerk,
-        rotation_acceleration=safety.rotation_acceleration,
-        velocity=safety.velocity or math.inf,
-        rotation_rate=safety.rotation_rate,
-    )
 
 
 def _length(vector: Vector) -> float:

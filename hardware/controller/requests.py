@@ -13,8 +13,8 @@ from pathlib import Path
 from datasets.channel import Channel
 from datasets.messages import Codec, Limits
 from hardware.arms.interface import ArmFault, LimitCheck
-from hardware.controller.loop import ControllerSettings
 from hardware.controller.neighbour import BaseChange
+from hardware.controller.settings import ControllerSettings
 from hardware.device import Device
 from hardware.settings import ArmSettings
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from hardware.arms.interface import LimitCheck
 from hardware.cell import CellError
-from hardware.controller.loop import ControllerSettings
 from hardware.controller.neighbour import BaseChange
 from hardware.controller.requests import Ask, Identities
+from hardware.controller.settings import ControllerSettings
 from hardware.device import Device
 from hardware.plan import TimedPlan
 from hardware.robot.devices import DeviceLocks

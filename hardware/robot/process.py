@@ -20,7 +20,6 @@ from typing import Any
 from datasets.channel import BROKEN, Channel
 from hardware.arms.interface import ArmError, ArmFaultError
 from hardware.cell import StoppedError
-from hardware.controller.loop import ControllerSettings
 from hardware.controller.neighbour import BaseChange
 from hardware.controller.requests import (
     FROM_CONTROLLER,
@@ -34,6 +33,7 @@ from hardware.controller.requests import (
     Request,
     Setup,
 )
+from hardware.controller.settings import ControllerSettings
 from hardware.grippers.interface import GripperError
 from hardware.mailbox import Heartbeat, Mailbox
 from hardware.plan import TimedPlan

@@ -15,7 +15,8 @@ from hardware.cell import StoppedError
 from hardware.clock import slept
 from hardware.controller import loop as control_loop
 from hardware.controller.controller import Controller
-from hardware.controller.loop import ControllerSettings, ControlLoop
+from hardware.controller.loop import ControlLoop
+from hardware.controller.settings import ControllerSettings
 from hardware.controller.way import WayRules
 from hardware.grippers.interface import GripperError
 from hardware.grippers.thread import GripperThread
