@@ -84,8 +84,8 @@ class PartialLog:
 
     def _write(self, episode: str, recorder: EpisodeRecorder) -> None:
         """Write one more piece, atomically."""
-        first = self._flushed.get(episode, 0)
-        if recorder.steps == first:
+        first, end = self._flushed.get(episode, 0), recorder.steps
+        if end == first:
             return
         path = self._root / episode / f"{_PIECE}{first:06d}.npz"
         make_folder(self._root, parents=False)
@@ -93,11 +93,11 @@ class PartialLog:
         draft = path.with_name(f".{path.name}")
         try:
             with open_own(draft, "wb") as file:
-                np.savez(file, **recorder.steps_since(first))  # type: ignore[arg-type]  # taken for its own flags
+                np.savez(file, **recorder.steps_between(first, end))  # type: ignore[arg-type]  # taken for its own flags
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        self._flushed[episode] = recorder.steps
+        self._flushed[episode] = end
 
 
 def leftovers(root: Path) -> list[Path]:

@@ -93,9 +93,9 @@ class EpisodeRecorder:
             self._features.pop()
             self._decisions.pop()
 
-    def steps_since(self, first: int) -> dict[str, NDArray[Any]]:
-        """The steps from `first` on and what each led to: name -> [n, ...]."""
-        steps = self._steps[first:]
+    def steps_between(self, first: int, end: int) -> dict[str, NDArray[Any]]:
+        """The steps from `first` to before `end` and what each led to: name -> [n, ...]; more may come meanwhile."""
+        steps = self._steps[first:end]
         return {
             "proprioception": np.stack([step.observation.proprioception for step in steps]),
             "observation_time": np.array([step.observation.time for step in steps]),

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -203,9 +204,9 @@ class Rollout:
 
     def abort(self) -> dict[str, EpisodeRecorder]:
         """Abort all running episodes; returns their recordings."""
-        if self._look is not None:
+        if self._thinker.busy:
             self.brake()
-            self._forget_look()
+        self._forget_look()
         runs, self._runs = self._runs, []
         return {run.name: run.recorder for run in runs}
 
@@ -224,18 +225,20 @@ class Rollout:
     def _decide(self, runs: list[_Run]) -> None:
         if self._look is not None:
             self._take_thought()
+        elif runs and runs[0].left and not all(run.start.cell.simulated for run in runs):
+            self._look = look = self._look_around(runs)
+            self._thinker.begin(look.window, look.rngs, then=partial(self._flush, runs))
         elif runs:
+            self._flush(runs)
             look = self._look_around(runs)
-            if look.skipped and not all(run.start.cell.simulated for run in runs):
-                self._look = look
-                self._thinker.begin(look.window, look.rngs)
-            else:
-                self._post(look, think(self._steering, look.window, look.rngs, explore=self._explore))
+            self._post(look, think(self._steering, look.window, look.rngs, explore=self._explore))
 
-    def _look_around(self, runs: list[_Run]) -> _Look:
+    def _flush(self, runs: list[_Run]) -> None:
         if self._partial is not None:
             for run in runs:
                 self._partial.flush(run.name, run.recorder)
+
+    def _look_around(self, runs: list[_Run]) -> _Look:
         if self._look_at_decisions:
             for run in runs:
                 run.recorder.observed_again(run.start.cell.observe())

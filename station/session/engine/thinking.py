@@ -1,13 +1,13 @@
 """One decision for all running episodes: computed at once, or in a thread while the arms finish the running chunk.
 
-The thread computes and nothing else: it has copies of the observations, commands no arm and holds no lock, so nothing
-that brakes waits for it. Whoever uses the method next waits until it is done.
+The thread has copies of the observations, commands no arm and holds no lock, so nothing that brakes waits for it.
+Whoever uses the method next waits until it is done.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +39,9 @@ def think(
     return Thought(features=features, decision=decision, ready=time.monotonic())
 
 
+def _nothing() -> None: ...
+
+
 class Thinker:
     """Thinks at most one thought at a time."""
 
@@ -48,15 +51,22 @@ class Thinker:
         self._explore = explore
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decision")
         self._thought: Future[Thought] | None = None
+        self._chore: Future[None] | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether a thought was begun and not taken."""
-        return self._thought is not None
+        """Whether `forget` would have to wait, or has something to drop."""
+        return self._thought is not None or (self._chore is not None and not self._chore.done())
 
-    def begin(self, window: Window, rngs: Sequence[np.random.Generator]) -> None:
-        """Start to think; until `take` or `forget`, nobody else may use the method or these generators."""
+    def begin(
+        self, window: Window, rngs: Sequence[np.random.Generator], *, then: Callable[[], None] = _nothing
+    ) -> None:
+        """Start to think, and do a chore afterwards; a slow one delays the next thought.
+
+        Until `take` or `forget`, nobody else may use the method or these generators.
+        """
         self._thought = self._thread.submit(think, self._steering, window, rngs, explore=self._explore)
+        self._chore = self._thread.submit(then)
 
     def take(self, patience: float = 0.0) -> Thought | None:
         """The thought, once; None while it is not complete after `patience` s. Raises RemotePolicyError."""
@@ -67,8 +77,10 @@ class Thinker:
         return thought.result()
 
     def forget(self) -> None:
-        """Wait for the thought and drop it."""
-        thought, self._thought = self._thought, None
+        """Wait for the thought, which is dropped, and for the chore."""
+        thought, chore, self._thought, self._chore = self._thought, self._chore, None, None
         if thought is not None:
             with suppress(RemotePolicyError):
                 thought.result()
+        if chore is not None:
+            chore.result()

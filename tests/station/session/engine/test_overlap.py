@@ -18,6 +18,8 @@ from policy.steering.interface import Decision, Window
 from station.session.core.events import Label
 from station.session.engine.engine import Engine
 from station.session.engine.options import EngineOptions
+from station.session.engine.partial import PartialLog, read
+from station.session.engine.recorder import EpisodeRecorder
 from station.session.engine.rollout import Finished, Rollout, Slice, Start
 from station.session.snapshot import Phase
 from tests.station.session.driving import press, roll, until_phase
@@ -68,6 +70,20 @@ class Endless(PointCell):
         super().__init__(simulated=simulated)
         self.limit = 99.0
         self._goal = 9.0
+
+
+class SlowDisk(PartialLog):
+    """Writes the first piece when it is allowed to."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.writing, self.may_write = threading.Event(), threading.Event()
+
+    def flush(self, episode: str, recorder: EpisodeRecorder) -> None:
+        if recorder.steps:
+            self.writing.set()
+            assert self.may_write.wait(20.0)
+        super().flush(episode, recorder)
 
 
 def rollout(overlap: int, *, simulated: bool = True, episode_steps: int = 14) -> tuple[Rollout, Numbering]:
@@ -167,6 +183,27 @@ def test_a_key_while_the_policy_thinks_ends_the_episode_and_brakes_first() -> No
     assert (len(steps), chunks, chosen) == (5, [(0, 5)], [0])
 
 
+def test_a_slow_disk_makes_a_decision_late_and_neither_a_step_nor_a_copy_is_lost(tmp_path: Path) -> None:
+    steering = Numbering(2)
+    disk = SlowDisk(tmp_path)
+    start = Start(episode="online-000001", cell=Endless(simulated=False), row=0, rng=stream(1, "overlap"))
+    made = Rollout(
+        [start], steering, batch=1, n_obs=1, episode_steps=30, explore=True, partial=disk, overlap=2
+    )
+    while not disk.writing.is_set():
+        assert not made.advance().fault
+    while not made.late:  # the arm goes on while the disk does not
+        assert not made.advance().fault
+    assert made.steps >= 8
+    disk.may_write.set()
+    while made.steps < 20:
+        assert not made.advance().fault
+    recorder = made.abort()["online-000001"]
+    assert disk.keep("online-000001", recorder) == recorder.steps == 20
+    pieces, holes = read(tmp_path / "online-000001")
+    assert not holes and sum(len(piece["action"]) for piece in pieces) == 20
+
+
 def test_an_abort_while_the_policy_thinks_brakes_first_and_leaves_no_thought_behind() -> None:
     made, steering = rollout(2, simulated=False)
     for _ in range(4):
@@ -204,7 +241,7 @@ def test_after_a_pause_the_next_decision_finds_the_arm_at_rest() -> None:
 def test_what_is_learnt_from_is_a_decision_with_the_steps_of_its_own_chunk(
     tmp_path: Path, overlap: int
 ) -> None:
-    with headless(make_folder(tmp_path / "s"), episodes=8, overlap=overlap) as engine:
+    with headless(make_folder(tmp_path / "s"), episodes=5, overlap=overlap) as engine:
         engine.run()
         replay, store, gamma = engine.session.learner.replay, engine.session.store, 0.99
         successes = 0

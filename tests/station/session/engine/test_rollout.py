@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import pytest
+
 from datasets.episode import Ending
 from station.session.engine.evaluation import EpisodeResult, evaluate
 from tests.station.session.fakes import PointCell, Pusher
 
 
-def results(cells: int, n: int, *, first: int = 0, explore: bool = True) -> list[EpisodeResult]:
+def results(
+    cells: int, n: int, *, first: int = 0, explore: bool = True, overlap: int = 0
+) -> list[EpisodeResult]:
     made = [PointCell() for _ in range(cells)]
-    return [
-        *evaluate(made, Pusher(), "evaluation", 3, n, n_obs=2, episode_steps=12, explore=explore, first=first)
-    ]
+    found = evaluate(
+        made,
+        Pusher(n_action_steps=2 + overlap),
+        "evaluation",
+        3,
+        n,
+        n_obs=2,
+        episode_steps=12,
+        explore=explore,
+        first=first,
+        overlap=overlap,
+    )
+    return [*found]
 
 
-def test_an_evaluation_does_not_depend_on_how_many_cells_share_the_work() -> None:
-    assert results(1, 7) == results(3, 7)
+@pytest.mark.parametrize("overlap", [0, 1])
+def test_an_evaluation_does_not_depend_on_how_many_cells_share_the_work(overlap: int) -> None:
+    assert results(1, 7, overlap=overlap) == results(3, 7, overlap=overlap)
 
 
 def test_an_evaluation_can_be_taken_up_where_it_was_left() -> None:
