@@ -174,6 +174,11 @@ class Pretraining:
             finished=True,
         )
 
+    @property
+    def average(self) -> BasePolicy:
+        """The EMA weights so far, which the next step changes."""
+        return self._average
+
     def save(self) -> None:
         """Write a checkpoint of the current state. Raises DiskFullError; the previous checkpoint stays."""
         if self.processes.leads:

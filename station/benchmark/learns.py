@@ -105,7 +105,8 @@ def run_seed(protocol: Protocol, seed: int, reporter: Reporter) -> SeedResult:
     if path.exists():
         return report.read(path)
     torch.set_num_threads(protocol.threads)
-    folder = open_or_create(protocol.out / f"seed-{seed:03d}", task=protocol.task, seed=seed)
+    place = protocol.out / f"seed-{seed:03d}"
+    folder = open_or_create(place, task=protocol.task, seed=seed, own_recordings=True)
     began = time.monotonic()
     prepare(folder, reporter=reporter, device=protocol.device)
     prepared = time.monotonic()

@@ -23,8 +23,10 @@ HEADLESS_CHUNKS = 3000
 """Default goal of a headless demo: keeps it below 25 minutes on 2 cores."""
 
 
-def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
+def open_or_create(path: Path, *, task: str, seed: int | None, own_recordings: bool = False) -> SessionFolder:
     """The session at `path`, created if missing.
+
+    `own_recordings`: demonstrated by the session's seed, even if the task names one for all its sessions.
 
     Raises:
         StationError: it was made with another seed.
@@ -35,6 +37,9 @@ def open_or_create(path: Path, *, task: str, seed: int | None) -> SessionFolder:
 
     if not (path / HEADER_FILE).exists():
         settings = load_task(task)
+        if own_recordings:
+            by_session = settings.demonstrations.model_copy(update={"seed": None})
+            settings = settings.model_copy(update={"demonstrations": by_session})
         return SessionFolder.create(
             path, settings, task_name=settings.name, seed=seed or 0, source=source_of(task)
         )

@@ -42,3 +42,14 @@ def test_a_demo_starts_from_an_empty_folder(tmp_path: Path, tiny_task: Path) -> 
     folder = demo.open_or_create(tmp_path / "s", task=str(tiny_task), seed=None)
     assert folder.seed == 0
     assert folder.task.name == "place-orange-tiny"
+
+
+def test_a_benchmark_records_by_its_own_seed_whatever_the_task_says(tmp_path: Path) -> None:
+    demos = [
+        demo.open_or_create(
+            tmp_path / str(own), task="place-orange", seed=3, own_recordings=own
+        ).task.demonstrations
+        for own in (False, True)
+    ]
+    assert demos[0].seed is not None and demos[1].seed is None
+    assert demos[1].count == demos[0].count
