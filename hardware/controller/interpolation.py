@@ -277,6 +277,11 @@ def _slowing(start: _Knot, spans: Vector, after: float) -> _Knot:
     )
 
 
+def time_to_rest(speed: float, acceleration: float, jerk: float) -> float:
+    """s from the end of a plan to rest for a motion at a steady `speed` that no other plan continues."""
+    return _stopping_time(np.array([speed]), np.zeros(1), acceleration, jerk)
+
+
 def _stopping_time(rate: Vector, bend: Vector, acceleration: float, jerk: float) -> float:
     """s: the cubic's steepest slope is 1.5 rate / span, its sharpest bend 6 rate / span2 + 4 slope / span."""
     speed, slope = float(np.linalg.norm(rate)), float(np.linalg.norm(bend))

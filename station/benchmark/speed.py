@@ -42,7 +42,8 @@ from policy.steering.interface import Steering
 from policy.steering.zprl import ZPRLSettings
 from station.benchmark.made_up import made_up_batch, made_up_episode
 from station.benchmark.rates import Timer, flops, matrix_rate, torch_threads
-from station.jobs.decision import decision_times
+from station.jobs.decision import decider, decision_times
+from station.jobs.decision_speed import DecisionSpeed, decision_speeds
 from station.reporting import Reporter
 from station.session.engine.factory import make_cells
 from station.tasks.config import Task
@@ -165,7 +166,25 @@ class _Bench:
                 share=period / middle,
             ),
             self._products("decision, products", work, middle),
+            *(self._with_threads(speed) for speed in self._decision_speeds()),
         ]
+
+    def _decision_speeds(self) -> list[DecisionSpeed]:
+        if self._device.type != "cpu":
+            return []
+        base = self._base(_CPU)
+        return decision_speeds(decider(self._task, base), base)
+
+    def _with_threads(self, speed: DecisionSpeed) -> Figure:
+        """The bar of a decision on the CPU: what its products alone take, which read their weights as it does."""
+        return Figure(
+            name=f"decision, {speed.threads} thread{'s' if speed.threads > 1 else ''}",
+            value=1e3 * speed.decision,
+            unit="ms",
+            limit=1e3 * speed.products,
+            limit_is=f"its own products; {_short(1e3 * speed.square)} ms at the matrix rate",
+            share=speed.products / speed.decision,
+        )
 
     def _products(self, name: str, work: float, seconds: float) -> Figure:
         least = work / self._rate

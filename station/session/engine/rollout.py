@@ -152,6 +152,8 @@ class Rollout:
         """s that the newest decision took, from its observation to the plan; None before the first."""
         self.late = 0
         """Decisions that came after the overlap was used up; the arm decelerated meanwhile."""
+        self._asked = time.monotonic()
+        """When the newest observations were asked for."""
         self._runs = [
             _Run(start=start, recorder=EpisodeRecorder(start.cell.spec, start.cell.observe(), n_obs))
             for start in starts
@@ -217,6 +219,7 @@ class Rollout:
 
     def resume(self) -> None:
         """Discard the rest of the plans and observe again. Raises CellError."""
+        self._asked = time.monotonic()
         self._forget_look()
         for run in self._runs:
             run.left = 0
@@ -240,15 +243,19 @@ class Rollout:
 
     def _look_around(self, runs: list[_Run]) -> _Look:
         if self._look_at_decisions:
+            self._asked = time.monotonic()
             for run in runs:
                 run.recorder.observed_again(run.start.cell.observe())
+        times, began = [run.recorder.newest.time for run in runs], time.monotonic()
+        if self._asked <= min(times) <= began:  # on this clock: what was done since is part of the arm's wait
+            began = min(times)
         return _Look(
-            began=time.monotonic(),
+            began=began,
             runs=runs,
             window=self._window(runs),
             rngs=self._rngs(runs),
             steps=[run.recorder.steps for run in runs],
-            times=[run.recorder.newest.time for run in runs],
+            times=times,
             skipped=runs[0].left,
         )
 
@@ -291,6 +298,7 @@ class Rollout:
         self.decision = (thought.ready if look.skipped else time.monotonic()) - look.began
 
     def _step(self) -> list[Step]:
+        self._asked = time.monotonic()
         cells = [run.start.cell for run in self._runs]
         found = _at_once(self._pool, cells, lambda cell: cell.advance())
         steps = [step for step in found if step is not None]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from datasets.episode import Ending
+from datasets.observation import FloatArray, Observation
+from datasets.randomness import stream
+from station.session.engine import rollout
 from station.session.engine.evaluation import EpisodeResult, evaluate
+from station.session.engine.partial import PartialLog
+from station.session.engine.recorder import EpisodeRecorder
+from station.session.engine.rollout import Rollout, Start
 from tests.station.session.fakes import PointCell, Pusher
 
 
@@ -45,3 +55,33 @@ def test_success_is_the_simulators_truth() -> None:
 
 def test_without_exploration_the_policy_alone_decides() -> None:
     assert {result.steps for result in results(1, 4, explore=False) if not result.success} <= {12}
+
+
+@pytest.mark.parametrize(("stamped", "seconds"), [(True, 0.75), (False, 0.25)])
+def test_a_decision_counts_from_its_observation_where_that_is_stamped_by_this_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stamped: bool, seconds: float
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+
+    class Cell(PointCell):
+        def observe(self) -> Observation:
+            seen = super().observe()
+            return replace(seen, time=clock.now) if stamped else seen
+
+        def plan(self, actions: FloatArray) -> None:
+            clock.now += 0.25
+            super().plan(actions)
+
+    class SlowDisk(PartialLog):
+        def flush(self, episode: str, recorder: EpisodeRecorder) -> None:
+            clock.now += 0.5
+
+    monkeypatch.setattr(rollout, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    start = Start(
+        episode="one", cell=Cell(simulated=False), row=0, rng=stream(0, "one"), layout={"goal": 9.0}
+    )
+    running = Rollout(
+        [start], Pusher(), batch=1, n_obs=1, episode_steps=9, explore=True, partial=SlowDisk(tmp_path)
+    )
+    running.advance()
+    assert running.decision == seconds
