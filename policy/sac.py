@@ -14,9 +14,9 @@ Shapes: B batch, N critics, ds state, dk context, da action.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from enum import StrEnum
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -27,29 +27,15 @@ from torch.nn import functional
 
 from datasets.settings import Settings
 from policy.adam import Adam
+from policy.graphs import Graphed
+from policy.perceptrons import Activation, Perceptrons
 
 LOG_STD_MIN, LOG_STD_MAX = -10.0, 2.0
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _LOG_2 = math.log(2.0)
-
-
-class Activation(StrEnum):
-    """Nonlinearity of actor and critics."""
-
-    GELU = "gelu"
-    RELU = "relu"
-    SILU = "silu"
-    TANH = "tanh"
-
-    @property
-    def function(self) -> Callable[[Tensor], Tensor]:
-        """The element-wise function."""
-        return {
-            "gelu": functional.gelu,
-            "relu": torch.relu,
-            "silu": functional.silu,
-            "tanh": torch.tanh,
-        }[self.value]
+_FIGURES = ("critic_loss", "q", "target_q", "alpha", "action_rms", "entropy")
+_ACTOR_FIGURES = ("actor_loss", "alpha", "action_rms", "entropy")
+"""Of a critic step, and of one of actor and temperature; of a name that comes twice, the later value counts."""
 
 
 class SACSettings(Settings):
@@ -118,58 +104,25 @@ class SACBatch:
     discount: Tensor
     """[B] 0 where the transition is terminal."""
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of them, in their order here."""
+        return [getattr(self, each.name) for each in fields(self)]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> SACBatch:
+        """Inverse of `tensors`."""
+        return cls(**{each.name: tensor for each, tensor in zip(fields(cls), tensors, strict=True)})
+
     def to(self, device: torch.device) -> SACBatch:
         """The same on another device."""
-        return SACBatch(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
+        return SACBatch.of([tensor.to(device) for tensor in self.tensors])
 
 
-class _Perceptrons:
-    """The shapes of N equal MLPs, and their evaluation for a given flat weight vector.
-
-    The first layer has separate weights for each input, so a gradient with respect to the smaller input alone does not
-    involve the larger one.
-    """
-
-    def __init__(
-        self, members: int, inputs: tuple[int, ...], outputs: int, settings: SACSettings, *, layer_norm: bool
-    ) -> None:
-        self.members = members
-        self.activation = settings.activation.function
-        self.normalised = (settings.hidden,) if layer_norm else None
-        width = settings.hidden
-        fans = [sum(inputs)] + [width] * settings.layers
-        outs = [width] * settings.layers + [outputs]
-        self.layers = list(zip(fans, outs, strict=True))
-        self.inputs = inputs
-        self.shapes: list[tuple[int, ...]] = [(members, 1, width)]
-        self.shapes += [(members, size, width) for size in inputs]
-        for fan, out in self.layers[1:]:
-            self.shapes += [(members, fan, out), (members, 1, out)]
-        self.sizes = [math.prod(shape) for shape in self.shapes]
-
-    def pack(self, weights: list[NDArray[np.float32]], biases: list[NDArray[np.float32]]) -> Tensor:
-        """One flat vector from per-layer weights [N, fan, out] and biases [N, 1, out]."""
-        parts = [biases[0], *np.split(weights[0], np.cumsum(self.inputs)[:-1], axis=1)]
-        for weight, bias in zip(weights[1:], biases[1:], strict=True):
-            parts += [weight, bias]
-        return torch.from_numpy(np.concatenate([part.reshape(-1) for part in parts]).astype(np.float32))
-
-    def unpack(self, flat: Tensor) -> list[Tensor]:
-        """Views of the flat vector, in the order of `shapes`."""
-        parts = torch.split(flat, self.sizes)
-        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
-
-    def __call__(self, weights: list[Tensor], *inputs: Tensor) -> Tensor:
-        """Inputs, each [B, size] -> [n, B, outputs] for the n networks whose weights are given."""
-        hidden = weights[0]
-        for value, weight in zip(inputs, weights[1:], strict=False):
-            hidden = torch.baddbmm(hidden, value.expand(len(weight), *value.shape), weight)
-        rest = weights[1 + len(self.inputs) :]
-        for weight, bias in zip(rest[::2], rest[1::2], strict=True):
-            if self.normalised is not None:
-                hidden = functional.layer_norm(hidden, self.normalised)
-            hidden = torch.baddbmm(bias, self.activation(hidden), weight)
-        return hidden
+class _Sizes(TypedDict):
+    width: int
+    layers: int
+    activation: Activation
 
 
 class SAC:
@@ -191,13 +144,18 @@ class SAC:
         """[da] how far a unit action moves the steered quantity, in the critics' units; part of the state."""
         self.action_size = action_size
         self.target_entropy = -settings.target_entropy_scale * action_size
-        self._actor_net = _Perceptrons(1, (state_size,), 2 * action_size, settings, layer_norm=False)
-        self._critic_net = _Perceptrons(
-            settings.n_critics, (context_size, action_size), 1, settings, layer_norm=settings.layer_norm
-        )
-        self._actor = _fresh_actor(self._actor_net, settings, rng).to(device).requires_grad_()
-        self._critic = _fresh_critics(self._critic_net, settings, rng).to(device).requires_grad_()
-        self._target = self._critic.detach().clone()
+        sizes: _Sizes = {
+            "width": settings.hidden,
+            "layers": settings.layers,
+            "activation": settings.activation,
+        }
+        self._actor_net = Perceptrons(1, (state_size,), 2 * action_size, **sizes)
+        inputs = (context_size, action_size)
+        self._critic_net = Perceptrons(settings.n_critics, inputs, 1, layer_norm=settings.layer_norm, **sizes)
+        self._actor = _fresh_actor(self._actor_net, settings, rng).to(device)
+        self._critic = _fresh_critics(self._critic_net, settings, rng).to(device)
+        self._target = self._critic.clone()
+        self._gradients = torch.empty_like(self._actor), torch.empty_like(self._critic)
         self._log_alpha = torch.full((1,), math.log(settings.alpha0), device=device)
         self._optimisers = {
             "actor": Adam(self._actor, settings.actor_lr),
@@ -206,35 +164,57 @@ class SAC:
         }
         self.updates = 0
         """Number of critic steps so far."""
+        self._graphs: dict[tuple[bool, bool], Graphed] = {}
+        self._unread: dict[tuple[str, ...], Tensor] = {}
 
     @property
     def alpha(self) -> float:
         """Temperature."""
         return math.exp(float(self._log_alpha))
 
+    def spread(self, threads: int | None) -> None:
+        """Spread the critics over this many threads (None: as many as torch is set to); no figure depends on it."""
+        self._critic_net.threads = threads
+
     def act(self, state: Tensor, noise: Tensor | None) -> Tensor:
         """[B, ds] -> actions [B, da] in (-1, 1); `noise` [B, da] ~ N(0, I), or None for tanh(mean)."""
-        with torch.no_grad():
-            mean, log_std = self._gaussian(state)
-            return torch.tanh(mean if noise is None else mean + log_std.exp() * noise)
+        mean, log_std = _gaussian(self._actor_net(self._actor, state))
+        return torch.tanh(mean if noise is None else mean + log_std.exp() * noise)
 
     def value(self, context: Tensor, steered: Tensor) -> Tensor:
         """[B, dk], [B, da] -> Q [B], averaged over all critics."""
-        with torch.no_grad():
-            return self._q(self._critic_net.unpack(self._critic), context, steered).mean(0)
+        return self._q(self._critic_net(self._critic, context, steered)).mean(0)
 
     def update(
         self, batch: SACBatch, rng: np.random.Generator, *, train_actor: bool = True
     ) -> dict[str, float]:
-        """One critic step; every `actor_delay` steps also actor and temperature, every `target_delay` the targets."""
+        """`step`, and its figures."""
+        self.step(batch, rng, train_actor=train_actor)
+        return self.figures()
+
+    def step(self, batch: SACBatch, rng: np.random.Generator, *, train_actor: bool = True) -> None:
+        """One critic step; every `actor_delay` steps also actor and temperature, every `target_delay` the targets.
+
+        On a GPU it is one graph of kernels, and this returns before it has been computed.
+        """
         self.updates += 1
-        figures = self._update_critics(batch, rng)
-        if train_actor and self.updates % self.settings.actor_delay == 0:
-            figures |= self._update_actor(batch, rng)
-        if self.updates % self.settings.target_delay == 0:
-            self._target.lerp_(self._critic.detach(), self.settings.tau)
-        # read back in one piece: every read waits for the device
-        return dict(zip(figures, torch.stack([*figures.values()]).cpu().tolist(), strict=True))
+        with_actor = train_actor and self.updates % self.settings.actor_delay == 0
+        with_targets = self.updates % self.settings.target_delay == 0
+        names = _FIGURES + _ACTOR_FIGURES if with_actor else _FIGURES
+        graph = self._graphs.get((with_actor, with_targets))
+        if graph is None:
+            graph = self._graphs[with_actor, with_targets] = self._graph(with_actor, with_targets)
+        noise, pair = self._draw(rng, len(batch.reward), with_actor)
+        (figures,) = graph(noise, pair, *batch.tensors)
+        self._unread.pop(names, None)
+        self._unread[names] = figures
+
+    def figures(self) -> dict[str, float]:
+        """The newest figures of the steps since the last call, read back in one piece: that waits for the device."""
+        names = [name for group in self._unread for name in group]
+        values = torch.cat([*self._unread.values()]).cpu().tolist() if names else []
+        self._unread.clear()
+        return dict(zip(names, values, strict=True))
 
     def state(self) -> dict[str, Tensor]:
         """Everything an update depends on besides batch and generator, as copies in CPU memory."""
@@ -273,89 +253,140 @@ class SAC:
             tensors |= {f"{name}.{key}": value for key, value in optimiser.state.items()}
         return tensors
 
-    def _gaussian(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        output = self._actor_net(self._actor_net.unpack(self._actor), state)[0]
-        mean, raw = output.chunk(2, dim=-1)
-        half = 0.5 * (LOG_STD_MAX - LOG_STD_MIN)
-        return mean, LOG_STD_MIN + half * (torch.tanh(raw) + 1.0)
+    def _graph(self, with_actor: bool, with_targets: bool) -> Graphed:
+        def step(noise: Tensor, pair: Tensor, *tensors: Tensor) -> tuple[Tensor]:
+            batch = SACBatch.of(tensors)
+            figures = self._update_critics(batch, noise[0], pair)
+            if with_actor:
+                figures += self._update_actor(batch, noise[1])
+            if with_targets:
+                self._target.lerp_(self._critic, self.settings.tau)
+            return (torch.stack(figures),)
 
-    def _sample(self, state: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Actions [B, da] and their log-probabilities [B], differentiable in the actor."""
-        mean, log_std = self._gaussian(state)
-        noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
-        before = torch.addcmul(mean, log_std.exp(), noise)
-        # log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)): stays finite where tanh saturates.
-        jacobian = 2.0 * (_LOG_2 - before - functional.softplus(-2.0 * before))
-        log_prob = (-0.5 * noise.square() - log_std - _HALF_LOG_2PI - jacobian).sum(-1)
-        return torch.tanh(before), log_prob
+        def changes() -> list[Tensor]:
+            return [*self._tensors().values()]
 
-    def _q(self, weights: list[Tensor], context: Tensor, steered: Tensor) -> Tensor:
-        q = self._critic_net(weights, context, steered)[..., 0]  # [n, B]
+        return Graphed(step, self.scale.device, name="an update", changes=changes)
+
+    def _draw(self, rng: np.random.Generator, size: int, with_actor: bool) -> tuple[Tensor, Tensor]:
+        """The noise of the target's action and of the actor's [1 or 2, B, da]; the pair of target critics [2]."""
+        shape, n = (size, self.action_size), self.settings.n_critics
+        noise = [rng.standard_normal(shape, dtype=np.float32)]
+        pair = rng.choice(n, 2, replace=False) if n > 2 else np.arange(n)
+        if with_actor:
+            noise.append(rng.standard_normal(shape, dtype=np.float32))
+        return torch.from_numpy(np.stack(noise)), torch.from_numpy(pair)
+
+    def _q(self, outputs: Tensor) -> Tensor:
+        """[n, B, 1] of the critics -> [n, B]."""
+        q = outputs[..., 0]
         return 0.5 * (torch.tanh(q) + 1.0) if self.settings.bounded_q else q
 
-    def _targets(self, batch: SACBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Equation 11: y [B] = reward + discount * min of two target critics at the next steered state; and metrics."""
-        with torch.no_grad():
-            action, log_prob = self._sample(batch.next_state, rng)
-            weights = self._critic_net.unpack(self._target)
-            if self.settings.n_critics > 2:
-                pair = torch.from_numpy(rng.choice(self.settings.n_critics, 2, replace=False)).to(
-                    self.scale.device
-                )
-                weights = [weight[pair] for weight in weights]
-            steered = torch.addcmul(batch.next_origin, self.scale, action)
-            q = self._q(weights, batch.next_context, steered).amin(0)
-            if self.settings.backup_entropy:
-                q = q - self._temperature() * log_prob
-            return torch.addcmul(batch.reward, batch.discount, q), _spread(action, log_prob)
+    def _targets(self, batch: SACBatch, noise: Tensor, pair: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Equation 11: y [B] = reward + discount * min of two target critics at the next steered state; and figures."""
+        action, log_prob = _sample(self._actor_net(self._actor, batch.next_state), noise)
+        steered = torch.addcmul(batch.next_origin, self.scale, action)
+        members = pair if self.settings.n_critics > 2 else None
+        q = self._q(self._critic_net(self._target, batch.next_context, steered, members=members)).amin(0)
+        if self.settings.backup_entropy:
+            q = q - self._temperature() * log_prob
+        return torch.addcmul(batch.reward, batch.discount, q), _spread(action, log_prob)
 
-    def _update_critics(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, Tensor]:
+    def _update_critics(self, batch: SACBatch, noise: Tensor, pair: Tensor) -> list[Tensor]:
         """One step on equation 10, summed over the critics."""
-        y, figures = self._targets(batch, rng)
-        q = self._q(self._critic_net.unpack(self._critic), batch.context, batch.steered)
-        loss = (q - y).square().mean(1).sum()
-        self._descend("critic", self._critic, loss)
-        return {
-            "critic_loss": loss.detach(),
-            "q": q.detach().mean(),
-            "target_q": y.mean(),
-            "alpha": self._temperature(),
-            **figures,
-        }
+        y, figures = self._targets(batch, noise, pair)
 
-    def _update_actor(self, batch: SACBatch, rng: np.random.Generator) -> dict[str, Tensor]:
+        def loss(outputs: Tensor) -> Tensor:
+            return (self._q(outputs) - y).square().mean(1).sum()
+
+        _, gradient = self._gradients
+        outputs, _ = self._critic_net.differentiate(
+            self._critic, batch.context, batch.steered, slope=_slope(loss), gradient=gradient
+        )
+        self._descend("critic", gradient)
+        return [loss(outputs), self._q(outputs).mean(), y.mean(), self._temperature(), *figures]
+
+    def _update_actor(self, batch: SACBatch, noise: Tensor) -> list[Tensor]:
         """One step on equation 9, with the mean of the critics as Q, and one of the temperature."""
-        action, log_prob = self._sample(batch.state, rng)
-        steered = torch.addcmul(batch.origin, self.scale, action)
-        weights = self._critic_net.unpack(self._critic.detach())
-        q = self._q(weights, batch.context, steered).mean(0)
-        loss = (self._temperature() * log_prob - q).mean()
-        self._descend("actor", self._actor, loss)
+        figures: list[Tensor] = []
+
+        def loss(outputs: Tensor) -> Tensor:
+            action, log_prob = _sample(outputs, noise)
+            steered = torch.addcmul(batch.origin, self.scale, action)
+            entropy_term = (self._temperature() * log_prob).mean()
+            q, slope = self._improvement(batch.context, steered.detach())
+            figures[:] = [log_prob.detach().mean(), entropy_term.detach() - q, *_spread(action, log_prob)]
+            return entropy_term - (slope * steered).sum()  # q, as far as its gradient in the actor goes
+
+        gradient, _ = self._gradients
+        self._actor_net.differentiate(self._actor, batch.state, slope=_slope(loss), gradient=gradient)
+        self._descend("actor", gradient)
+        log_prob, actor_loss, *spread = figures
         # gradient with respect to log alpha of -alpha (log pi + target entropy), averaged over the batch
-        gradient = -self._log_alpha.exp() * (log_prob.detach().mean() + self.target_entropy)
-        self._optimisers["log_alpha"].step(gradient)
-        return {
-            "actor_loss": loss.detach(),
-            "alpha": self._temperature(),
-            **_spread(action.detach(), log_prob.detach()),
-        }
+        self._optimisers["log_alpha"].step(-self._log_alpha.exp() * (log_prob + self.target_entropy))
+        return [actor_loss, self._temperature(), *(figure.detach() for figure in spread)]
+
+    def _improvement(self, context: Tensor, steered: Tensor) -> tuple[Tensor, Tensor]:
+        """Q averaged over critics and batch, a scalar, and its gradient with respect to `steered` [B, da]."""
+        count = self.settings.n_critics * len(steered)
+        outputs, slope = self._critic_net.differentiate(
+            self._critic,
+            context,
+            steered,
+            slope=_slope(lambda outputs: self._q(outputs).sum() / count),
+            towards=1,
+        )
+        assert slope is not None  # asked for
+        return self._q(outputs).mean(), slope
 
     def _temperature(self) -> Tensor:
         """alpha, scalar, on the device; rounded once, from double precision."""
         return self._log_alpha[0].double().exp().float()
 
-    def _descend(self, name: str, weights: Tensor, loss: Tensor) -> None:
-        (gradient,) = torch.autograd.grad(loss, weights)
-        gradient.mul_(torch.clamp(self.settings.grad_clip / (gradient.norm() + 1e-6), max=1.0))
+    def _descend(self, name: str, gradient: Tensor) -> None:
+        """One step of Adam on a clipped gradient, which is changed."""
+        shrink = self.settings.grad_clip / (gradient.norm() + 1e-6)
+        if (
+            gradient.device.type != "cpu" or shrink < 1.0
+        ):  # on the CPU, reading a number costs less than a product
+            gradient.mul_(torch.clamp(shrink, max=1.0))
         self._optimisers[name].step(gradient)
 
 
-def _spread(action: Tensor, log_prob: Tensor) -> dict[str, Tensor]:
-    """Exploration metrics: RMS of the actions and estimated entropy."""
-    return {"action_rms": action.square().mean().sqrt(), "entropy": -log_prob.mean()}
+def _gaussian(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation [B, da] before the tanh, from the actor's outputs [1, B, 2 da]."""
+    mean, raw = outputs[0].chunk(2, dim=-1)
+    half = 0.5 * (LOG_STD_MAX - LOG_STD_MIN)
+    return mean, LOG_STD_MIN + half * (torch.tanh(raw) + 1.0)
 
 
-def _fresh_actor(net: _Perceptrons, settings: SACSettings, rng: np.random.Generator) -> Tensor:
+def _sample(outputs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Actions [B, da] and their log-probabilities [B], differentiable in the actor's outputs [1, B, 2 da]."""
+    mean, log_std = _gaussian(outputs)
+    before = torch.addcmul(mean, log_std.exp(), noise)
+    # log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)): stays finite where tanh saturates.
+    jacobian = 2.0 * (_LOG_2 - before - functional.softplus(-2.0 * before))
+    log_prob = (-0.5 * noise.square() - log_std - _HALF_LOG_2PI - jacobian).sum(-1)
+    return torch.tanh(before), log_prob
+
+
+def _slope(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The gradient of `loss` with respect to what it is a function of."""
+
+    def slope(outputs: Tensor) -> Tensor:
+        leaf = outputs.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+        return gradient
+
+    return slope
+
+
+def _spread(action: Tensor, log_prob: Tensor) -> list[Tensor]:
+    """RMS of the actions and estimated entropy."""
+    return [action.square().mean().sqrt(), -log_prob.mean()]
+
+
+def _fresh_actor(net: Perceptrons, settings: SACSettings, rng: np.random.Generator) -> Tensor:
     """Orthogonal layers, with heads so small that the initial pre-tanh policy is N(0, exp(log_std0)^2) everywhere."""
     weights, biases = [], []
     for index, (fan, out) in enumerate(net.layers):
@@ -368,7 +399,7 @@ def _fresh_actor(net: _Perceptrons, settings: SACSettings, rng: np.random.Genera
     return net.pack(weights, biases)
 
 
-def _fresh_critics(net: _Perceptrons, settings: SACSettings, rng: np.random.Generator) -> Tensor:
+def _fresh_critics(net: Perceptrons, settings: SACSettings, rng: np.random.Generator) -> Tensor:
     """Uniform in +-1/sqrt(fan), independent per critic; output bias from the settings."""
     weights, biases = [], []
     for fan, out in net.layers:

@@ -34,6 +34,9 @@ TYPICAL_DZ_RMS = 1.0 / 3.0
 _SMALLEST_STD = 1e-4
 """Features with a smaller standard deviation are only centred, not scaled."""
 
+_READ_EVERY = 64
+"""Gradient steps between two readings of metrics from a GPU, each of which waits for it; the last is always read."""
+
 
 class CriticInput(StrEnum):
     """The critics' input besides the perturbed latent."""
@@ -129,6 +132,7 @@ class ZPRL(Steering):
         self._lam = torch.full((), settings.lam or 0.0, device=base.device)
         self._dc = dc
         self._actor = Graphed(self._dz, base.device, name="the actor")
+        self._read_every = 1 if base.device.type == "cpu" else _READ_EVERY
 
     @property
     def lam(self) -> float:
@@ -178,14 +182,17 @@ class ZPRL(Steering):
         planned = self.planned_updates(replay, fresh)
         if planned and not self.sac.updates:
             self._measure(replay)
+        self.sac.spread(self.base.threads)
         train_actor = len(replay) >= self.settings.warmup_chunks + self.settings.actor_delay_chunks
         lam = self.lam
         metrics: Metrics = {"lam": lam}
-        for _ in range(planned):
+        for left in reversed(range(planned)):
             transitions = replay.sample(rng, self.settings.batch, ("c", "z"))
-            step = self.sac.update(self._batch(transitions), rng, train_actor=train_actor)
-            metrics = {**metrics, **step}
-            metrics["rms_ratio"] = lam * step["action_rms"] / max(_rms(transitions.features["z"]), 1e-9)
+            self.sac.step(self._batch(transitions), rng, train_actor=train_actor)
+            if not left % self._read_every:
+                metrics = {**metrics, **self.sac.figures()}
+                ratio = lam * metrics["action_rms"] / max(_rms(transitions.features["z"]), 1e-9)
+                metrics["rms_ratio"] = ratio
             yield metrics
 
     def state(self) -> dict[str, Tensor]:

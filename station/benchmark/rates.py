@@ -60,7 +60,7 @@ def matrix_rate(device: torch.device, timer: Timer) -> float:
 
 def flops(call: Callable[[], object]) -> float:
     """FLOP of the matrix products and convolutions in one call on the CPU; what is element-wise is not counted."""
-    with FlopCounterMode(display=False) as counter:
+    with torch_threads(1), FlopCounterMode(display=False) as counter:  # it sees this thread only
         call()
     return float(counter.get_total_flops())
 

@@ -326,7 +326,7 @@ def _paper_update(n: int, device: torch.device) -> Callable[[], object]:
 
     def steps() -> None:
         for _ in range(_STEPS):
-            sac.update(batch, rng)
+            sac.step(batch, rng)
 
     return steps
 

@@ -96,7 +96,11 @@ class Recording:
             self._own.setdefault(_place(tensor), tensor)
         if name in _LEFT_EMPTY or (not fresh and not func._schema.is_mutable):
             return  # a view is where it was
-        stored = tree_map(self._kept, args), tree_map(self._kept, kwargs)
+
+        def kept(value: Any) -> Any:
+            return self._kept(value, given)
+
+        stored = tree_map(kept, args), tree_map(kept, kwargs)
         results = [] if func._schema.is_mutable else made
         self.operations.append(_Operation(func, *stored, results))
 
@@ -109,12 +113,11 @@ class Recording:
             if tensor.is_floating_point():
                 tensor.fill_(float("nan"))
 
-    def _kept(self, value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
+    def _kept(self, value: Any, given: set[int]) -> Any:
+        if not isinstance(value, torch.Tensor) or _place(value) in self._own:
             return value
-        if _place(value) in self._own:
-            return value
-        return _Address(value) if value.dim() else value.clone()
+        # a number in CPU memory is passed by value
+        return _Address(value) if _place(value) in given else value.clone()
 
 
 class _Graph:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from datasets.randomness import stream
-from policy.sac import SAC, SACBatch, SACSettings
+from policy.graphs import Graphed
+from policy.sac import SAC, SACBatch, SACSettings, _gaussian, _sample
 from tests.policy.pretend_gpu import GPU, pretend_gpu
 
 DS, DA = 5, 2
@@ -78,8 +79,10 @@ def test_the_first_policy_is_a_centred_gaussian_of_the_set_width() -> None:
 def test_log_probabilities_are_those_of_a_squashed_gaussian() -> None:
     sac = learner(SMALL.model_copy(update={"log_std0": 0.5}))
     state = batch().state
-    action, log_prob = sac._sample(state, stream(0, "noise"))
-    mean, log_std = sac._gaussian(state)
+    outputs = sac._actor_net(sac._actor, state)
+    noise = torch.from_numpy(stream(0, "noise").standard_normal((len(state), DA), dtype=np.float32))
+    action, log_prob = _sample(outputs, noise)
+    mean, log_std = _gaussian(outputs)
     normal = torch.distributions.Normal(mean, log_std.exp())
     squash = torch.distributions.TanhTransform(cache_size=0)
     squashed = torch.distributions.TransformedDistribution(normal, [squash])
@@ -170,23 +173,50 @@ def test_the_target_is_the_smaller_of_a_pair_drawn_from_all_critics() -> None:
     sac = learner(SMALL.model_copy(update={"n_critics": 5, "log_std0": -9.9}))  # as good as no noise
     one = batch(size=1, discount=1.0)
     steered = one.next_origin + sac.act(one.next_state, None)
-    q = sac._q(sac._critic_net.unpack(sac._target), one.next_context, steered)[:, 0].tolist()
+    q = sac._q(sac._critic_net(sac._target, one.next_context, steered))[:, 0].tolist()
     pairs = sorted({min(a, b) for a, b in itertools.combinations(q, 2)})
-    drawn = [float(sac._targets(one, stream(i, "pair"))[0]) for i in range(40)]
+    draws = [sac._draw(stream(i, "pair"), 1, with_actor=False) for i in range(40)]
+    drawn = [float(sac._targets(one, noise[0], pair)[0]) for noise, pair in draws]
     distance = np.abs(np.subtract.outer(drawn, pairs))
     assert float(distance.min(1).max()) < 1e-3
     assert set(distance.argmin(1)) == {0, 1, 2, 3}
 
 
-def test_on_a_gpu_a_step_sends_its_noise_and_reads_its_figures_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = SMALL.model_copy(update={"n_critics": 4})
-    expected = steps(learner(settings), 4)
+def on_the_gpu(settings: SACSettings) -> SAC:
+    rng = stream(0, "networks")
+    return SAC(settings, state_size=DS, context_size=DS, action_size=DA, rng=rng, device=GPU)
+
+
+def test_on_a_gpu_a_step_is_one_graph_that_sends_its_draws_and_reads_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = SMALL.model_copy(update={"n_critics": 4, "actor_delay": 2, "target_delay": 3})
     with pretend_gpu(monkeypatch) as traffic:
-        sac = SAC(
-            settings, state_size=DS, context_size=DS, action_size=DA, rng=stream(0, "networks"), device=GPU
-        )
-        batches = [batch(i).to(GPU) for i in range(4)]
-        traffic.up = traffic.down = traffic.reads = 0
-        assert [sac.update(each, stream(i, "noise")) for i, each in enumerate(batches)] == expected
-        # noise of the target, which two critics; every second step the actor's noise
-        assert (traffic.up, traffic.down, traffic.reads) == (4 * 2 + 2, 4, 0)
+        batches = [batch(i).to(GPU) for i in range(18)]
+        with monkeypatch.context() as patch:
+            patch.setattr(Graphed, "__call__", kernel_by_kernel)
+            eager = on_the_gpu(settings)
+            expected = [eager.update(each, stream(i, "noise")) for i, each in enumerate(batches)]
+        assert traffic.captures == 0
+        sac = on_the_gpu(settings)
+        for i in range(6):  # with or without actor, with or without targets
+            sac.step(batches[i], stream(i, "noise"))
+        assert traffic.captures == 4
+        traffic.up = traffic.down = traffic.reads = traffic.replays = 0
+        for i in range(6, 18):
+            sac.step(batches[i], stream(i, "noise"))
+        assert (traffic.captures, traffic.replays) == (4, 12)
+        assert (traffic.up, traffic.down, traffic.reads) == (12 * 2, 0, 0)  # noise, and the pair of critics
+        assert sac.figures() == expected[-2] | expected[-1]
+        assert (traffic.down, sac.figures()) == (1, {})
+        state = sac.state()
+        for name, value in eager.state().items():
+            assert torch.equal(state[name], value), name
+    here = learner(settings)
+    steps(here, 18)
+    for name, value in here.state().items():
+        torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-6)
+
+
+def kernel_by_kernel(graph: Graphed, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return graph._function(*(value.to(GPU) for value in inputs))

@@ -50,6 +50,7 @@ class ToyBase(nn.Module):
 
     dc, dz, da, prediction_horizon, hash = 3, 3, 2, CHUNK, "toy"
     device = torch.device("cpu")
+    threads: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
