@@ -111,8 +111,8 @@ def _other_threads(task: Task, base: BasePolicy) -> str:
     if base.device.type != "cpu":
         return ""
     decide = decider(task, base)
-    best = min(decision_speeds(decide, base, rounds=3), key=lambda speed: speed.decision)
-    (own,) = decision_speeds(decide, base, threads=[base.threads or 1], rounds=3)
+    best = min(decision_speeds(decide, base, rounds=3, wall=True), key=lambda speed: speed.decision)
+    (own,) = decision_speeds(decide, base, threads=[base.threads or 1], rounds=3, wall=True)
     least = f"its matrix products alone take {1000 * best.products:.0f} ms"
     if best.decision > _CLEARLY * own.decision:
         return f"No other number of CPU threads is faster here; {least}. "

@@ -39,15 +39,24 @@ class DecisionSpeed:
 
 
 def decision_speeds(
-    decide: Callable[[], object], base: BasePolicy, *, threads: Sequence[int] = (), rounds: int = 5
+    decide: Callable[[], object],
+    base: BasePolicy,
+    *,
+    threads: Sequence[int] = (),
+    rounds: int = 5,
+    wall: bool = False,
 ) -> list[DecisionSpeed]:
-    """Measure `decide`, a decision of `base` on the CPU, with each number of threads (none: 1, 2, 4 .. all cores)."""
+    """Measure `decide`, a decision of `base` on the CPU, with each number of threads (none: 1, 2, 4 .. all cores).
+
+    One thread is measured in processor time, which other load disturbs least; `wall`: by the clock as well, for a
+    comparison of numbers of threads.
+    """
     numbers = threads or sorted({min(2**power, cores()) for power in range(cores().bit_length() + 1)})
     sizes = products_of(decide)
     flop = sum(2.0 * math.prod(size) for size, _ in sizes)
     before, base.threads = base.threads, None
     try:
-        return [_speed(number, decide, sizes, flop, rounds) for number in numbers]
+        return [_speed(number, decide, sizes, flop, rounds, wall=wall or number > 1) for number in numbers]
     finally:
         base.threads = before
 
@@ -66,6 +75,8 @@ def _speed(
     sizes: Sequence[tuple[tuple[int, int, int, int], int]],
     flop: float,
     rounds: int,
+    *,
+    wall: bool,
 ) -> DecisionSpeed:
     weights = {(size, place): torch.rand(size[0], size[2], size[3]) for size, place in sizes}
     pairs = [(torch.rand(size[:3]), weights[size, place]) for size, place in sizes]
@@ -77,8 +88,7 @@ def _speed(
         ],
         lambda: torch.mm(left, right),
     ]
-    # with one thread, processor time: what else runs on the machine costs the least of it
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = time.perf_counter if wall else time.process_time
     best = [math.inf] * len(calls)
     with cpu_threads(threads), torch.inference_mode():
         for round_ in range(rounds + 1):
