@@ -348,7 +348,7 @@ def _took(call: Callable[[], object]) -> float:
 
 def _machine(chosen: Choice, threads: int) -> dict[str, Any]:
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "device": chosen.words,
@@ -357,7 +357,8 @@ def _machine(chosen: Choice, threads: int) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

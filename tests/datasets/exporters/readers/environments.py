@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,4 +132,6 @@ def _build(folder: Path, reader: Reader) -> None:
 
 
 def _packages() -> str:
-    return sysconfig.get_paths()["purelib"]
+    torch = importlib.util.find_spec("torch")
+    assert torch is not None and torch.origin is not None
+    return str(Path(torch.origin).parents[1])
