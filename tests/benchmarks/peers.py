@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -185,7 +186,9 @@ def loading(seconds: float) -> list[Rate]:
             return rates
         if done.returncode:
             lines = done.stderr.strip().splitlines()
-            reason = next((line for line in lines if "Error" in line), "it ended without a word")
+            reason = next(
+                (line for line in lines if re.match(r"\w+Error: ", line)), "it ended without a word"
+            )
             print(f"LeRobot's loader was not measured: {reason}")
             return rates
         figures: Any = json.loads(done.stdout.splitlines()[-1])
