@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TASK = "place-orange"
 HEADLESS_CHUNKS = 3000
-"""Default goal of a headless demo: keeps it below 25 minutes on 2 cores."""
+"""Default goal of a headless demo: keeps it below 12 minutes on 2 idle cores."""
 
 
 def open_or_create(path: Path, *, task: str, seed: int | None, own_recordings: bool = False) -> SessionFolder:
